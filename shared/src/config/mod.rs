@@ -1,0 +1,122 @@
+//! Settings, one struct a concern; each service flattens those that it needs. Only a service's `main` reads the
+//! environment (through clap). deploy/env.example lists all of them.
+
+mod models;
+mod plans;
+mod secret_key;
+
+pub use models::{Model, ModelsError, ModelsFile};
+pub use plans::{Plan, PlansError, Plans};
+pub use secret_key::{SecretKeyConfig, SecretKeyError};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+/// Where the truth lives.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseConfig {
+    /// PostgreSQL 15 or newer: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable|prefer|require
+    #[arg(id = "database_url", long = "database-url", env = "CAPI_DATABASE_URL", hide_env_values = true)]
+    pub url: SecretString,
+    /// Connections that this process keeps at most.
+    #[arg(id = "database_pool_size", long = "database-pool-size", env = "CAPI_DATABASE_POOL_SIZE", default_value_t = 10, value_parser = positive)]
+    pub pool_size: usize,
+}
+
+/// Where nudges travel.
+#[derive(Args, Clone, Debug)]
+pub struct BrokerConfig {
+    /// RabbitMQ 3.10 or newer: amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS).
+    #[arg(id = "amqp_url", long = "amqp-url", env = "CAPI_AMQP_URL", hide_env_values = true)]
+    pub url: SecretString,
+    /// Begins the name of every queue, so that installations can share a broker.
+    #[arg(long, env = "CAPI_QUEUE_PREFIX", default_value = "capi")]
+    pub queue_prefix: String,
+}
+
+/// Health, readiness and metrics of one process.
+#[derive(Args, Clone, Debug)]
+pub struct OpsConfig {
+    /// Address of /healthz, /readyz and /metrics. Port 0 takes a free one; it is logged.
+    #[arg(long, env = "CAPI_OPS_ADDR", default_value = "127.0.0.1:0")]
+    pub ops_addr: SocketAddr,
+    /// Directory into which the process writes the addresses it listens on (SERVICE.http, SERVICE.ops).
+    #[arg(long, env = "CAPI_RUN_DIR")]
+    pub run_dir: Option<PathBuf>,
+}
+
+/// How a process logs.
+#[derive(Args, Clone, Debug)]
+pub struct LogConfig {
+    /// Filter, for example `info` or `run_worker=debug,info`.
+    #[arg(long, env = "CAPI_LOG", default_value = "info")]
+    pub log: String,
+    /// `json` (one object a line) or `text`.
+    #[arg(long, env = "CAPI_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// See [`LogConfig`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How long a claim holds without renewal.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LeaseConfig {
+    /// Seconds (3 to 300) until a run whose worker is silent goes to another; renewed every third of it.
+    #[arg(long, env = "CAPI_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=300))]
+    pub lease_seconds: u16,
+}
+
+impl LeaseConfig {
+    /// The whole lease.
+    #[must_use]
+    pub fn lease(self) -> Duration {
+        Duration::from_secs(u64::from(self.lease_seconds))
+    }
+
+    /// Time between renewals.
+    #[must_use]
+    pub fn heartbeat(self) -> Duration {
+        self.lease() / 3
+    }
+
+    /// A worker that could not renew stops this long before the end of its lease (5 s of 30).
+    #[must_use]
+    pub fn margin(self) -> Duration {
+        self.lease() / 6
+    }
+}
+
+/// Which non-public networks webhooks may reach.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WebhookNetworksConfig {
+    /// Comma-separated CIDRs that webhooks may reach though they are not public, for example 10.1.0.0/16.
+    #[arg(long, env = "CAPI_WEBHOOK_ALLOWED_NETWORKS", value_delimiter = ',')]
+    pub webhook_allowed_networks: Vec<IpNet>,
+}
+
+/// Where the models and plans files are.
+#[derive(Args, Clone, Debug)]
+pub struct CatalogConfig {
+    /// TOML file of language models; see deploy/models.example.toml.
+    #[arg(long, env = "CAPI_MODELS")]
+    pub models: PathBuf,
+    /// TOML file that adds to or overrides the built-in plans free, pro and team.
+    #[arg(long, env = "CAPI_PLANS")]
+    pub plans: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| (1..=1000).contains(number)).ok_or_else(|| "must be a whole number from 1 to 1000".to_owned())
+}

@@ -1,0 +1,151 @@
+//! The models file: which language models there are, and how to reach them. The gateway reads the names, the
+//! run-worker the rest.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The parsed file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsFile {
+    models: Vec<Model>,
+}
+
+/// One `[[models]]` entry.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// What `chatModelId` says.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// The protocol: `openai` is chat completions with streaming, which most servers speak.
+    pub provider: Provider,
+    /// Up to and with the version, for example `https://api.openai.com/v1`.
+    pub base_url: url::Url,
+    /// The name the server knows it by.
+    pub model: String,
+    /// Environment variable that holds the server's key.
+    pub api_key_env: Option<String>,
+    /// File that holds the server's key.
+    pub api_key_file: Option<PathBuf>,
+    /// Used where neither run nor app names a model.
+    #[serde(default)]
+    pub default: bool,
+    /// Whether it can call tools.
+    #[serde(default = "yes")]
+    pub tools: bool,
+    /// Whether it honours `response_format: json_schema`.
+    #[serde(default = "yes")]
+    pub json_schema: bool,
+    /// Tokens.
+    pub context_window: Option<u32>,
+    /// Tokens of one answer, sent as `max_tokens`.
+    pub max_output_tokens: Option<u32>,
+    /// Seconds without a byte from the server after which a call is given up.
+    #[serde(default = "default_timeout")]
+    pub timeout_seconds: u32,
+}
+
+/// See [`Model::provider`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// OpenAI-compatible chat completions.
+    Openai,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn default_timeout() -> u32 {
+    60
+}
+
+/// What is wrong with the file; each message names it.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelsError {
+    /// Not readable.
+    #[error("CAPI_MODELS: cannot read {0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// Not TOML of this shape.
+    #[error("CAPI_MODELS: {0}: {1}")]
+    Parse(PathBuf, Box<toml::de::Error>),
+    /// Readable, and contradictory.
+    #[error("CAPI_MODELS: {0}: {1}")]
+    Invalid(PathBuf, String),
+}
+
+impl ModelsFile {
+    /// Reads and checks the file.
+    pub fn read(path: &Path) -> Result<Self, ModelsError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ModelsError::Read(path.to_owned(), error))?;
+        let file: Self =
+            toml::from_str(&text).map_err(|error| ModelsError::Parse(path.to_owned(), Box::new(error)))?;
+        file.check().map_err(|what| ModelsError::Invalid(path.to_owned(), what))?;
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.models.is_empty() {
+            return Err("must list at least one [[models]]".to_owned());
+        }
+        if self.models.iter().filter(|model| model.default).count() > 1 {
+            return Err("only one model may say default = true".to_owned());
+        }
+        for (index, model) in self.models.iter().enumerate() {
+            if model.id.is_empty() || self.models[..index].iter().any(|other| other.id == model.id) {
+                return Err(format!("the id {:?} is empty or stands twice", model.id));
+            }
+            if model.api_key_env.is_some() && model.api_key_file.is_some() {
+                return Err(format!("{}: give api_key_env or api_key_file, not both", model.id));
+            }
+            if !matches!(model.base_url.scheme(), "http" | "https") {
+                return Err(format!("{}: base_url must begin with http:// or https://", model.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// All models, in the file's order.
+    #[must_use]
+    pub fn all(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The model with this id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.id == id)
+    }
+
+    /// The one marked default, else the first.
+    #[must_use]
+    pub fn default_model(&self) -> &Model {
+        self.models.iter().find(|model| model.default).unwrap_or(&self.models[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<(), String> {
+        toml::from_str::<ModelsFile>(text).map_err(|error| error.to_string())?.check()
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let model = |id: &str, more: &str| {
+            format!("[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n{more}\n")
+        };
+        assert_eq!(parse(&model("a", "")), Ok(()));
+        assert!(parse("models = []").unwrap_err().contains("at least one"));
+        assert!(parse(&(model("a", "") + &model("a", ""))).unwrap_err().contains("twice"));
+        assert!(parse(&(model("a", "default=true") + &model("b", "default=true"))).unwrap_err().contains("default"));
+        assert!(parse(&model("a", "api_key_env='X'\napi_key_file='/x'")).unwrap_err().contains("not both"));
+        assert!(parse(&model("a", "colour='red'")).unwrap_err().contains("colour"));
+    }
+}

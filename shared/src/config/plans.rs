@@ -1,0 +1,149 @@
+//! Plans: what an account may do. Three are built in; a file overrides or adds some.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What one plan allows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Whether keys can be created and used.
+    pub api: bool,
+    /// Admitted requests in any rolling 60 s.
+    pub requests_per_minute: u32,
+    /// Active keys at most.
+    pub api_keys: u32,
+    /// Runs that are running at once.
+    pub running_runs: u32,
+    /// Ceiling over an app's seconds.
+    pub max_seconds: Option<u32>,
+    /// Ceiling over an app's steps.
+    pub max_steps: Option<u32>,
+    /// Ceiling over an app's tokens.
+    pub max_tokens: Option<u32>,
+}
+
+/// All plans by name.
+#[derive(Debug, Clone)]
+pub struct Plans(BTreeMap<String, Plan>);
+
+/// What is wrong with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum PlansError {
+    /// Not readable.
+    #[error("CAPI_PLANS: cannot read {0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// Not TOML of this shape.
+    #[error("CAPI_PLANS: {0}: {1}")]
+    Parse(PathBuf, Box<toml::de::Error>),
+    /// A limit that cannot be.
+    #[error("CAPI_PLANS: plan {0}: {1}")]
+    Invalid(String, &'static str),
+}
+
+/// The rate window is kept as one array a user: this bounds it.
+const MAX_REQUESTS_PER_MINUTE: u32 = 10_000;
+
+impl Plans {
+    /// The built-in plans.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let plan = |api, requests_per_minute, running_runs| Plan {
+            api,
+            requests_per_minute,
+            api_keys: 10,
+            running_runs,
+            max_seconds: None,
+            max_steps: None,
+            max_tokens: None,
+        };
+        Self(BTreeMap::from([
+            ("free".to_owned(), plan(false, 30, 2)),
+            ("pro".to_owned(), plan(true, 30, 20)),
+            ("team".to_owned(), plan(true, 300, 100)),
+        ]))
+    }
+
+    /// The built-in plans, overridden and extended by the file if there is one.
+    pub fn read(path: Option<&Path>) -> Result<Self, PlansError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            plans: BTreeMap<String, Plan>,
+        }
+        let mut plans = Self::built_in();
+        if let Some(path) = path {
+            let text = std::fs::read_to_string(path).map_err(|error| PlansError::Read(path.to_owned(), error))?;
+            let file: File =
+                toml::from_str(&text).map_err(|error| PlansError::Parse(path.to_owned(), Box::new(error)))?;
+            for (name, plan) in file.plans {
+                check(&plan).map_err(|what| PlansError::Invalid(name.clone(), what))?;
+                plans.0.insert(name, plan);
+            }
+        }
+        Ok(plans)
+    }
+
+    /// The plan of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Plan> {
+        self.0.get(name)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// `{plan: requests per minute}` of the plans that may use the API, as the authenticating statement takes it.
+    #[must_use]
+    pub fn rates(&self) -> serde_json::Value {
+        self.0.iter().filter(|(_, plan)| plan.api).map(|(name, plan)| (name.clone(), plan.requests_per_minute.into())).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// `{plan: running runs}`, as the claim takes it.
+    #[must_use]
+    pub fn running_caps(&self) -> serde_json::Value {
+        self.0.iter().map(|(name, plan)| (name.clone(), plan.running_runs.into())).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// The cap of an account whose plan no longer exists: the smallest there is.
+    #[must_use]
+    pub fn smallest_running_cap(&self) -> u32 {
+        self.0.values().map(|plan| plan.running_runs).min().unwrap_or(1)
+    }
+}
+
+fn check(plan: &Plan) -> Result<(), &'static str> {
+    if !(1..=MAX_REQUESTS_PER_MINUTE).contains(&plan.requests_per_minute) {
+        return Err("requests_per_minute must be 1 to 10000");
+    }
+    if !(1..=1_000_000).contains(&plan.running_runs) {
+        return Err("running_runs must be 1 to 1000000");
+    }
+    if [plan.max_seconds, plan.max_steps, plan.max_tokens].contains(&Some(0)) {
+        return Err("max_seconds, max_steps and max_tokens must be at least 1");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_overrides_and_adds() {
+        let dir = std::env::temp_dir().join(format!("capi-plans-{}", std::process::id()));
+        let whole = "api=true\nrequests_per_minute=5\napi_keys=1\nrunning_runs=3\n";
+        std::fs::write(&dir, format!("[plans.pro]\n{whole}[plans.big]\n{whole}max_seconds=9\n")).unwrap();
+        let plans = Plans::read(Some(&dir)).unwrap();
+        assert_eq!(plans.names().collect::<Vec<_>>(), ["big", "free", "pro", "team"]);
+        assert_eq!(plans.rates(), serde_json::json!({"big": 5, "pro": 5, "team": 300}));
+        assert_eq!(plans.running_caps(), serde_json::json!({"big": 3, "free": 2, "pro": 3, "team": 100}));
+        std::fs::write(&dir, "[plans.pro]\napi=true\nrequests_per_minute=0\napi_keys=1\nrunning_runs=3\n").unwrap();
+        assert!(Plans::read(Some(&dir)).unwrap_err().to_string().contains("requests_per_minute"));
+        std::fs::remove_file(dir).unwrap();
+    }
+}

@@ -1,0 +1,54 @@
+//! CAPI_SECRET_KEY: what seals secrets at rest.
+
+use std::path::PathBuf;
+
+use base64::prelude::{Engine, BASE64_STANDARD};
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::sealed::SealingKey;
+
+/// The key, or the file that holds it.
+#[derive(Args, Clone, Debug)]
+pub struct SecretKeyConfig {
+    /// 32 random bytes in base64 (`openssl rand -base64 32`). Losing it loses all webhook secrets.
+    #[arg(long, env = "CAPI_SECRET_KEY", hide_env_values = true)]
+    pub secret_key: Option<SecretString>,
+    /// File that holds the same.
+    #[arg(long, env = "CAPI_SECRET_KEY_FILE")]
+    pub secret_key_file: Option<PathBuf>,
+}
+
+/// What is wrong with the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretKeyError {
+    /// Neither is set.
+    #[error("set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE: 32 random bytes in base64 (openssl rand -base64 32)")]
+    Missing,
+    /// Both are set.
+    #[error("set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE, not both")]
+    Both,
+    /// The file cannot be read.
+    #[error("CAPI_SECRET_KEY_FILE: cannot read {0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// Not 32 bytes of base64.
+    #[error("CAPI_SECRET_KEY must be 32 random bytes in base64 (openssl rand -base64 32)")]
+    Malformed,
+}
+
+impl SecretKeyConfig {
+    /// Reads and checks the key.
+    pub fn read(&self) -> Result<SealingKey, SecretKeyError> {
+        let text = match (&self.secret_key, &self.secret_key_file) {
+            (Some(_), Some(_)) => return Err(SecretKeyError::Both),
+            (None, None) => return Err(SecretKeyError::Missing),
+            (Some(key), None) => key.clone(),
+            (None, Some(path)) => std::fs::read_to_string(path)
+                .map(SecretString::from)
+                .map_err(|error| SecretKeyError::Read(path.clone(), error))?,
+        };
+        let bytes = BASE64_STANDARD.decode(text.expose_secret().trim()).map_err(|_| SecretKeyError::Malformed)?;
+        let bytes: [u8; 32] = bytes.try_into().map_err(|_| SecretKeyError::Malformed)?;
+        Ok(SealingKey::new(&bytes))
+    }
+}

@@ -1,0 +1,68 @@
+//! One connection: its limits, its TLS. Every connection carries the limits, because a stopped or cut-off process
+//! must not hold a row: PostgreSQL then ends its statement, its lock wait or its transaction by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=5s";
+
+/// Why no connection could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// CAPI_DATABASE_URL is not a PostgreSQL URL.
+    #[error("CAPI_DATABASE_URL must be postgres://USER:PASSWORD@HOST:PORT/DATABASE: {0}")]
+    Url(tokio_postgres::Error),
+    /// The server is away or refused.
+    #[error("{0}")]
+    Server(#[from] tokio_postgres::Error),
+    /// Not connected within three seconds.
+    #[error("no answer within {CONNECT_TIMEOUT:?}")]
+    Timeout,
+    /// TLS could not be set up.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The session's settings were refused.
+    #[error("{0}")]
+    Setup(#[from] diesel::ConnectionError),
+}
+
+/// Opens one connection outside any pool. TLS as the URL's `sslmode` says (`disable`, `prefer`, `require`), with
+/// the system's root certificates.
+pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgConnection, ConnectError> {
+    let mut config: tokio_postgres::Config = url.parse().map_err(ConnectError::Url)?;
+    config
+        .application_name(application_name)
+        .options(SESSION_LIMITS)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives(true)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(15));
+    let opening = async {
+        if config.get_ssl_mode() == SslMode::Disable {
+            let (client, driver) = config.connect(tokio_postgres::NoTls).await?;
+            Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
+        } else {
+            let (client, driver) = config.connect(MakeRustlsConnect::new(tls_config()?)).await?;
+            Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
+        }
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or(Err(ConnectError::Timeout))
+}
+
+fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}

@@ -1,0 +1,116 @@
+//! Migrations: a step of its own, under a session lock that is polled (a waiting `pg_advisory_lock` deadlocks with
+//! CREATE INDEX CONCURRENTLY), reversible, and checked by every service at its start.
+
+use std::time::Duration;
+
+use diesel::QueryableByName;
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{embed_migrations, EmbeddedMigrations, MigrationHarness};
+
+use super::connect::{connect_once, ConnectError};
+use super::{statement, Db, DbError};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+/// The version of the last migration above: what this build's code needs at least.
+const NEEDED_VERSION: &str = "00000000000004";
+/// An arbitrary number that all capi installations share; the lock is per database.
+const LOCK: &str = "SELECT pg_try_advisory_lock(4706041) AS held";
+const LOCK_POLL: Duration = Duration::from_millis(200);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a migration did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The database could not be reached.
+    #[error("cannot connect: {0}")]
+    Connect(#[from] ConnectError),
+    /// A statement outside the migrations failed.
+    #[error("statement failed: {0}")]
+    Query(#[from] diesel::result::Error),
+    /// A migration failed; it was rolled back.
+    #[error("migration failed and was rolled back: {0}")]
+    Migration(Box<dyn std::error::Error + Send + Sync>),
+    /// Another process holds the lock.
+    #[error("another migration holds the lock for more than {LOCK_TIMEOUT:?}; see pg_locks, then run again")]
+    Locked,
+}
+
+/// What the database holds, as this build sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// As new as this build, or newer (which it can work with).
+    Usable,
+    /// Older than this build needs, or empty: `gateway migrate` has to run first.
+    TooOld,
+}
+
+/// Applies all pending migrations; returns the names of those that ran.
+pub async fn migrate_up(url: &str) -> Result<Vec<String>, MigrateError> {
+    let mut harness = AsyncMigrationHarness::new(locked(url).await?);
+    let ran = harness.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
+    Ok(ran.iter().map(ToString::to_string).collect())
+}
+
+/// Reverts every migration, newest first. Loses all data.
+pub async fn migrate_down(url: &str) -> Result<(), MigrateError> {
+    let mut harness = AsyncMigrationHarness::new(locked(url).await?);
+    harness.revert_all_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
+    Ok(())
+}
+
+/// Whether a service of this build can work with the database's schema.
+pub async fn check_schema(db: &Db) -> Result<SchemaState, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        usable: bool,
+    }
+    let mut conn = db.get().await?;
+    let table: Row =
+        statement("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS usable").get_result(&mut conn).await?;
+    if !table.usable {
+        return Ok(SchemaState::TooOld);
+    }
+    let version: Row = statement("SELECT coalesce(max(version) >= $1, false) AS usable FROM __diesel_schema_migrations")
+        .bind::<diesel::sql_types::Text, _>(NEEDED_VERSION)
+        .get_result(&mut conn)
+        .await?;
+    Ok(if version.usable { SchemaState::Usable } else { SchemaState::TooOld })
+}
+
+async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        held: bool,
+    }
+    let mut conn = connect_once(url, "capi-migrate").await?;
+    // DDL gives up its lock waits early, so that it never stands in the way of the running services for long.
+    conn.batch_execute("SET lock_timeout = '2s'; SET statement_timeout = '10min'; SET idle_in_transaction_session_timeout = 0")
+        .await?;
+    let polling = async {
+        loop {
+            let row: Row = statement(LOCK).get_result(&mut conn).await?;
+            if row.held {
+                return Ok::<_, MigrateError>(());
+            }
+            tokio::time::sleep(LOCK_POLL).await;
+        }
+    };
+    tokio::time::timeout(LOCK_TIMEOUT, polling).await.unwrap_or(Err(MigrateError::Locked))?;
+    Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::migration::{Migration, MigrationSource};
+    use diesel::pg::Pg;
+
+    #[test]
+    fn needed_version_is_the_last_migration() {
+        let all: Vec<Box<dyn Migration<Pg>>> = MigrationSource::<Pg>::migrations(&MIGRATIONS).expect("migrations");
+        let newest = all.iter().map(|migration| migration.name().version().to_string()).max();
+        assert_eq!(newest.as_deref(), Some(NEEDED_VERSION));
+    }
+}

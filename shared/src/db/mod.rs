@@ -1,0 +1,95 @@
+//! PostgreSQL: how connections are made, pooled, and spoken over. No query lives here.
+
+mod connect;
+mod migrate;
+mod statement;
+
+pub use connect::{connect_once, ConnectError};
+pub use migrate::{check_schema, migrate_down, migrate_up, MigrateError, SchemaState};
+pub use statement::{retrying, statement, Prepared};
+
+use std::time::Duration;
+
+use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt;
+use secrecy::ExposeSecret;
+
+use crate::config::DatabaseConfig;
+
+/// How long a caller waits for a free connection before it gets an error: less than the second within which a
+/// request must be answered 503 when the database is away.
+const POOL_WAIT: Duration = Duration::from_millis(800);
+
+/// A pooled connection.
+pub type Connection = Object<AsyncPgConnection>;
+
+/// What a database call can end with.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection in time: the database is away, or all connections are busy.
+    #[error("no database connection: {0}")]
+    Pool(#[from] PoolError),
+    /// A statement failed.
+    #[error("statement failed: {0}")]
+    Query(#[from] diesel::result::Error),
+}
+
+/// The pool of one process.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+}
+
+impl Db {
+    /// Prepares a pool; connections are opened when they are needed, on the runtime this is called on. (A
+    /// connection's driver lives where the connection was opened, and the gateway's HTTP threads are
+    /// current-thread runtimes that also serve requests.)
+    pub fn new(config: &DatabaseConfig, application_name: &'static str) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        let mut manager_config = ManagerConfig::default();
+        manager_config.recycling_method = RecyclingMethod::Fast;
+        manager_config.custom_setup = Box::new(move |url| {
+            let (runtime, url) = (runtime.clone(), url.to_owned());
+            async move {
+                let opening = runtime.spawn(async move { connect_once(&url, application_name).await });
+                match opening.await {
+                    Ok(opened) => opened.map_err(|error| diesel::ConnectionError::BadConnection(error.to_string())),
+                    Err(stopped) => Err(diesel::ConnectionError::BadConnection(stopped.to_string())),
+                }
+            }
+            .boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(config.url.expose_secret(), manager_config);
+        let pool = Pool::builder(manager)
+            .max_size(config.pool_size)
+            .runtime(deadpool::Runtime::Tokio1)
+            .wait_timeout(Some(POOL_WAIT))
+            .create_timeout(Some(POOL_WAIT))
+            .recycle_timeout(Some(POOL_WAIT))
+            .build()?;
+        Ok(Self { pool })
+    }
+
+    /// A connection from the pool, or an error after at most [`POOL_WAIT`].
+    pub async fn get(&self) -> Result<Connection, DbError> {
+        let wanted = tokio::time::timeout(POOL_WAIT, self.pool.get()).await;
+        let connection = wanted.unwrap_or(Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)));
+        if connection.is_err() {
+            metrics::counter!("capi_database_connection_failures_total").increment(1);
+        }
+        Ok(connection?)
+    }
+
+    /// Whether the database answers now.
+    pub async fn is_up(&self) -> bool {
+        use diesel_async::RunQueryDsl;
+        let ask = async {
+            let mut conn = self.get().await?;
+            statement("SELECT 1").execute(&mut conn).await?;
+            Ok::<_, DbError>(())
+        };
+        matches!(tokio::time::timeout(POOL_WAIT, ask).await, Ok(Ok(())))
+    }
+}
