@@ -1,1 +1,21 @@
-//! x
+//! What capi's services must agree on for correctness, and what makes all of them start, stop and log alike.
+//! Nothing else enters: see the door test in docs/CONTRIBUTING.md.
+
+pub mod apps;
+pub mod config;
+pub mod db;
+pub mod deliveries;
+pub mod events;
+pub mod ids;
+pub mod lifecycle;
+pub mod net;
+pub mod ops;
+pub mod prompt;
+pub mod queue;
+pub mod runs;
+pub mod sealed;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod text;
+pub mod webhook_secrets;

@@ -1,0 +1,102 @@
+//! The definition of an agent app, as a version stores it. The gateway checks it on import and validates inputs
+//! against it; the run-worker executes it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Instructions, prompt, inputs, model and limits of one version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppDefinition {
+    /// Unique among its owner's apps.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// The system message.
+    #[serde(default)]
+    pub instructions: String,
+    /// The user message: a minijinja template over the inputs.
+    pub prompt: String,
+    /// The form.
+    #[serde(default)]
+    pub inputs: Vec<InputField>,
+    /// Default model; the installation's default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Names of tools.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// Budgets.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One field of the form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputField {
+    /// The key in `inputs` and the variable in the prompt.
+    pub name: String,
+    /// For people; the name where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What values it takes.
+    pub r#type: InputType,
+    /// Whether a run must give it.
+    #[serde(default)]
+    pub required: bool,
+    /// Used where a run does not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// The values of a select.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+/// The types of input fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputType {
+    /// A string.
+    Text,
+    /// A JSON number.
+    Number,
+    /// true or false.
+    Boolean,
+    /// One of the options.
+    Select,
+}
+
+/// Budgets of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Model answers.
+    pub steps: u32,
+    /// Wall time from the first start, over all attempts.
+    pub seconds: u32,
+    /// Input and output tokens together.
+    pub tokens: u32,
+}
+
+impl Default for Limits {
+    /// Twenty steps, ten minutes, 200,000 tokens: enough for an afternoon's task of a person, too little to burn a
+    /// month's bill.
+    fn default() -> Self {
+        Self { steps: 20, seconds: 600, tokens: 200_000 }
+    }
+}
+
+impl Limits {
+    /// The same under a plan's ceilings.
+    #[must_use]
+    pub fn under(self, plan: Option<&crate::config::Plan>) -> Self {
+        let lower = |limit: u32, ceiling: Option<u32>| ceiling.map_or(limit, |ceiling| limit.min(ceiling));
+        plan.map_or(self, |plan| Self {
+            steps: lower(self.steps, plan.max_steps),
+            seconds: lower(self.seconds, plan.max_seconds),
+            tokens: lower(self.tokens, plan.max_tokens),
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! The numbered log of a run. It feeds the thread, the webhooks and the resuming worker, so they cannot disagree.
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{BigInt, Integer, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel_async::RunQueryDsl;
+use serde_json::{json, Value};
+
+use crate::db::{statement, Connection, DbError};
+use crate::ids::RunId;
+
+/// Events of one run that are read at most: more than any budget lets a run record.
+const MAX_EVENTS: i64 = 10_000;
+
+/// The kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// The gateway accepted the run.
+    RunCreated,
+    /// A worker claimed it for the first time.
+    RunStarted,
+    /// Another worker went on with it.
+    RunTakenOver,
+    /// Something said to the model, or by it.
+    Message,
+    /// Final: a result.
+    RunCompleted,
+    /// Final: an error.
+    RunFailed,
+    /// Final: ended by the owner.
+    RunCancelled,
+}
+
+impl EventType {
+    /// All kinds.
+    pub const ALL: [Self; 7] = [
+        Self::RunCreated,
+        Self::RunStarted,
+        Self::RunTakenOver,
+        Self::Message,
+        Self::RunCompleted,
+        Self::RunFailed,
+        Self::RunCancelled,
+    ];
+
+    /// As stored and as shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RunCreated => "run.created",
+            Self::RunStarted => "run.started",
+            Self::RunTakenOver => "run.taken_over",
+            Self::Message => "message",
+            Self::RunCompleted => "run.completed",
+            Self::RunFailed => "run.failed",
+            Self::RunCancelled => "run.cancelled",
+        }
+    }
+}
+
+/// An event that has no number yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// Its kind.
+    pub kind: EventType,
+    /// Its content; clean text only.
+    pub data: Value,
+}
+
+impl NewEvent {
+    /// A message to or from the model.
+    #[must_use]
+    pub fn message(data: Value) -> Self {
+        Self { kind: EventType::Message, data }
+    }
+
+    /// The content of `run.created`.
+    #[must_use]
+    pub fn created(source: &str) -> Value {
+        json!({ "source": source })
+    }
+}
+
+/// A recorded event.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Event {
+    /// 1, 2, 3 … without gaps.
+    #[diesel(sql_type = BigInt)]
+    pub seq: i64,
+    /// See [`EventType`].
+    #[diesel(sql_type = Text)]
+    pub r#type: String,
+    /// When it was recorded.
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
+    /// The attempt that recorded it; 0 is the gateway.
+    #[diesel(sql_type = Integer)]
+    pub attempt: i32,
+    /// Its content.
+    #[diesel(sql_type = Jsonb)]
+    pub data: Value,
+}
+
+/// The events of a run in order.
+pub async fn read(conn: &mut Connection, run: RunId) -> Result<Vec<Event>, DbError> {
+    let sql = "SELECT seq, type, at, attempt, data FROM run_events WHERE run_id = $1 ORDER BY seq LIMIT $2";
+    Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<BigInt, _>(MAX_EVENTS).load(conn).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_part_of_the_contract() {
+        let listed: Vec<_> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+        insta::assert_snapshot!(listed.join(" "), @"run.created run.started run.taken_over message run.completed run.failed run.cancelled");
+    }
+}

@@ -1,0 +1,51 @@
+//! How a process stops, in two stages: the first SIGTERM or SIGINT asks it to finish what it has, a second one, or
+//! the end of the grace period, ends it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Time that a draining process gets; orchestrators wait for 30 s.
+pub const GRACE: Duration = Duration::from_secs(25);
+
+/// The tasks of one running service, and the wish that they stop.
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle {
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Lifecycle {
+    /// Starts a task that is waited for at the end. It must watch [`Self::stopping`].
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Cancelled once the process is to stop.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// Asks all tasks to end and waits for them, at most for [`GRACE`]. False if some had to be left.
+    pub async fn stop(&self) -> bool {
+        self.stopping.cancel();
+        self.tasks.close();
+        tokio::time::timeout(GRACE, self.tasks.wait()).await.is_ok()
+    }
+
+    /// Waits for a signal, then stops; a second signal cuts that short.
+    pub async fn run_until_signalled(&self) -> anyhow::Result<()> {
+        use tokio::signal::unix::{signal, SignalKind};
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut signalled = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+        signalled().await;
+        tracing::info!(grace_seconds = GRACE.as_secs(), "stopping; a second signal ends at once");
+        tokio::select! {
+            clean = self.stop() => tracing::info!(clean, "stopped"),
+            () = signalled() => tracing::warn!("stopped by a second signal"),
+        }
+        Ok(())
+    }
+}

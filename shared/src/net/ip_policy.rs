@@ -1,0 +1,102 @@
+//! Which addresses are public. From IANA's special-purpose address registries (RFC 6890 and successors); anything
+//! that embeds an IPv4 address (mapped, NAT64, 6to4, Teredo) is refused, since the embedded one could be private.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+const NON_PUBLIC_V4: [(Ipv4Addr, u8); 17] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // a cloud's host agent
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+    (Ipv4Addr::new(192, 0, 2, 0), 24),
+    (Ipv4Addr::new(192, 31, 196, 0), 24),
+    (Ipv4Addr::new(192, 52, 193, 0), 24),
+    (Ipv4Addr::new(192, 88, 99, 0), 24),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+    (Ipv4Addr::new(198, 51, 100, 0), 24),
+    (Ipv4Addr::new(203, 0, 113, 0), 24),
+    (Ipv4Addr::new(224, 0, 0, 0), 3), // multicast, reserved, broadcast
+];
+
+/// Inside 2000::/3, the only global unicast space; everything outside it is refused as a whole.
+const NON_PUBLIC_V6: [(Ipv6Addr, u8); 4] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments, Teredo, ORCHID
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+];
+
+/// Public, plus what the operator allowed.
+#[derive(Debug, Clone, Default)]
+pub struct IpPolicy {
+    allowed: Vec<IpNet>,
+}
+
+impl IpPolicy {
+    /// `allowed` are the networks that may be reached though they are not public.
+    #[must_use]
+    pub fn new(allowed: Vec<IpNet>) -> Self {
+        Self { allowed }
+    }
+
+    /// Whether a request may go to this address.
+    #[must_use]
+    pub fn permits(&self, address: IpAddr) -> bool {
+        is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
+    }
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !NON_PUBLIC_V4.iter().any(|(base, bits)| {
+            let mask = u32::MAX << (32 - u32::from(*bits));
+            v4.to_bits() & mask == base.to_bits() & mask
+        }),
+        IpAddr::V6(v6) => {
+            v6.segments()[0] & 0xe000 == 0x2000
+                && !NON_PUBLIC_V6.iter().any(|(base, bits)| {
+                    let mask = u128::MAX << (128 - u32::from(*bits));
+                    v6.to_bits() & mask == base.to_bits() & mask
+                })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn non_public_addresses_are_refused() {
+        let refused = [
+            "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.8.8.8",
+            "168.63.129.16", "169.254.169.254", "169.254.0.1", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.7",
+            "192.31.196.1", "192.52.193.1", "192.88.99.1", "192.168.0.1", "192.168.255.255", "198.18.0.1", "198.19.255.255",
+            "198.51.100.1", "203.0.113.9", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1",
+            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:8.8.8.8", "64:ff9b::a00:1", "64:ff9b::808:808", "64:ff9b:1::1",
+            "100::1", "2001::1", "2001:db8::1", "2001:10::1", "2002:a00:1::", "2002:7f00:1::1", "3fff::1", "5f00::1", "fc00::1",
+            "fd00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1",
+        ];
+        for text in refused {
+            assert!(!IpPolicy::default().permits(text.parse().unwrap()), "{text} must be refused");
+        }
+        for text in ["1.1.1.1", "8.8.8.8", "100.63.255.255", "172.32.0.1", "192.167.1.1", "2606:4700::1111", "2a00:1450::1"] {
+            assert!(IpPolicy::default().permits(text.parse().unwrap()), "{text} must be permitted");
+        }
+    }
+
+    #[test]
+    fn allowed_networks_open_only_themselves() {
+        let policy = IpPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        assert!(policy.permits("127.0.0.1".parse().unwrap()));
+        assert!(!policy.permits("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(!policy.permits("10.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,123 @@
+//! The operators' listener of a process: /healthz (alive), /readyz (what it needs is there), /metrics.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::config::OpsConfig;
+use crate::db::Db;
+use crate::lifecycle::Lifecycle;
+use crate::queue::BrokerHealth;
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The exporter needs to fold its histograms now and then.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What readiness is judged by.
+#[derive(Clone)]
+pub struct Readiness {
+    /// Asked at each request.
+    pub db: Db,
+    /// Every broker connection that the process keeps.
+    pub broker: Vec<BrokerHealth>,
+    /// Whether the process is on its way out.
+    pub lifecycle: Lifecycle,
+}
+
+/// Listens, and tells where. `metrics` is absent in tests, which install no recorder.
+pub async fn serve(
+    config: &OpsConfig,
+    service: &'static str,
+    readiness: Readiness,
+    metrics: Option<PrometheusHandle>,
+) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(config.ops_addr)
+        .await
+        .map_err(|error| anyhow::anyhow!("CAPI_OPS_ADDR: cannot listen on {}: {error}", config.ops_addr))?;
+    let address = listener.local_addr()?;
+    announce(config.run_dir.as_deref(), service, "ops", address)?;
+    // Not one of the tasks that a stop waits for: it answers until the very end that the process is draining.
+    tokio::spawn(async move {
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        loop {
+            tokio::select! {
+                _ = upkeep.tick() => if let Some(metrics) = &metrics { metrics.run_upkeep() },
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => { tokio::spawn(connection(stream, readiness.clone(), metrics.clone())); }
+                    Err(error) => {
+                        tracing::warn!(%error, "ops listener");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+    });
+    Ok(address)
+}
+
+/// Logs an address and writes it to RUN_DIR/SERVICE.KIND.
+pub fn announce(run_dir: Option<&Path>, service: &str, kind: &str, address: SocketAddr) -> anyhow::Result<()> {
+    tracing::info!(%address, kind, "listening");
+    if let Some(dir) = run_dir {
+        let path = dir.join(format!("{service}.{kind}"));
+        std::fs::write(&path, format!("{address}\n"))
+            .map_err(|error| anyhow::anyhow!("CAPI_RUN_DIR: cannot write {}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+async fn connection(stream: tokio::net::TcpStream, readiness: Readiness, metrics: Option<PrometheusHandle>) {
+    let service = hyper::service::service_fn(move |request| answer(request, readiness.clone(), metrics.clone()));
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "ops connection");
+    }
+}
+
+async fn answer(
+    request: Request<hyper::body::Incoming>,
+    readiness: Readiness,
+    metrics: Option<PrometheusHandle>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (status, kind, body) = match request.uri().path() {
+        "/healthz" => (StatusCode::OK, "application/json", json!({"status": "alive"}).to_string()),
+        "/readyz" => {
+            let (ready, body) = readiness.judge().await;
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, "application/json", body.to_string())
+        }
+        "/metrics" => {
+            (StatusCode::OK, "text/plain; version=0.0.4", metrics.map(|handle| handle.render()).unwrap_or_default())
+        }
+        _ => (StatusCode::NOT_FOUND, "text/plain", "try /healthz, /readyz or /metrics\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+impl Readiness {
+    async fn judge(&self) -> (bool, serde_json::Value) {
+        let database = self.db.is_up().await;
+        let broker = self.broker.iter().all(BrokerHealth::is_up);
+        let draining = self.lifecycle.stopping().is_cancelled();
+        let ready = database && broker && !draining;
+        let word = |up| if up { "up" } else { "down" };
+        (ready, json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining}))
+    }
+}

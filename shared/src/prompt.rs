@@ -1,0 +1,72 @@
+//! Prompt templates. The gateway checks them on import, the run-worker renders them: both must mean the same.
+
+use minijinja::{Environment, UndefinedBehavior};
+use serde_json::Value;
+
+use crate::text::CleanText;
+
+/// Template instructions that one rendering may execute: no template loops for ever.
+const FUEL: u64 = 100_000;
+/// Bytes of a rendered prompt.
+const MAX_PROMPT_BYTES: usize = 1 << 20;
+
+/// Why a template does not parse or render; the text names the line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PromptError(String);
+
+impl From<minijinja::Error> for PromptError {
+    fn from(error: minijinja::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Checks the syntax, and that every variable is an input.
+pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
+    let environment = environment();
+    let parsed = environment.template_from_str(template)?;
+    let mut unknown: Vec<_> =
+        parsed.undeclared_variables(false).into_iter().filter(|name| !inputs.contains(&name.as_str())).collect();
+    unknown.retain(|name| !environment.globals().any(|(global, _)| global == name));
+    unknown.sort();
+    match unknown.first() {
+        None => Ok(()),
+        Some(name) => Err(PromptError(format!("uses {name:?}, which is no input field"))),
+    }
+}
+
+/// The template over a run's inputs (an object).
+pub fn render(template: &str, inputs: &Value) -> Result<CleanText, PromptError> {
+    let rendered = environment().render_str(template, minijinja::value::Serde(inputs))?;
+    if rendered.len() > MAX_PROMPT_BYTES {
+        return Err(PromptError(format!("renders to more than {MAX_PROMPT_BYTES} bytes")));
+    }
+    Ok(CleanText::new(&rendered, MAX_PROMPT_BYTES))
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
+    environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn templates_render_over_inputs_only() {
+        check("Say {{ text | upper }} {% if n %}{{ n }}{% endif %}", &["text", "n"]).unwrap();
+        assert!(check("{{ other }}", &["text"]).unwrap_err().to_string().contains("other"));
+        assert!(check("{{ text", &["text"]).is_err());
+        assert_eq!(&*render("a {{ text }}", &json!({"text": "<b>"})).unwrap(), "a <b>");
+    }
+
+    #[test]
+    fn endless_templates_end() {
+        let endless = "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}";
+        assert!(render(endless, &json!({})).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! Permit → consume → claim → ack. A slot first reserves one of the process's permits and only then asks for a
+//! message, so no message ever waits for anything but one database call. Without a permit, or while the database
+//! is down, the slot cancels its consumer *before* it lets go of the message in hand: otherwise the broker would
+//! push the next one to a process that cannot serve it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Broker, BrokerHealth, Nudge, QueueError, Work};
+use crate::db::{Db, DbError};
+use crate::lifecycle::Lifecycle;
+
+/// Slots side by side: claims per second, not work in parallel, is what they bound.
+const SLOTS: usize = 4;
+const DATABASE_POLL: Duration = Duration::from_millis(500);
+
+/// What a service does with a nudge.
+pub trait Handler: Send + Sync + 'static {
+    /// One database call. Gives the permit back where there was nothing to do; else work has begun that holds it.
+    fn handle(
+        &self,
+        id: Uuid,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = Result<Option<OwnedSemaphorePermit>, DbError>> + Send;
+}
+
+/// Starts consuming `work`, over a connection of its own, until the lifecycle stops.
+pub fn consume(
+    broker: Broker,
+    work: Work,
+    db: Db,
+    permits: Arc<Semaphore>,
+    handler: Arc<impl Handler>,
+    lifecycle: &Lifecycle,
+) -> BrokerHealth {
+    let health = BrokerHealth::default();
+    let (supervised, stopping) = (health.clone(), lifecycle.stopping().clone());
+    lifecycle.spawn(async move {
+        let queue = broker.topology.queue(work);
+        let session = |connection: Arc<lapin::Connection>| {
+            let slots = (0..SLOTS).map(|_| Slot {
+                connection: Arc::clone(&connection),
+                queue: queue.clone(),
+                db: db.clone(),
+                permits: Arc::clone(&permits),
+                handler: Arc::clone(&handler),
+                stopping: stopping.clone(),
+            });
+            let running: Vec<_> = slots.map(Slot::run).collect();
+            async move { try_join_all(running).await.map(|_| ()) }
+        };
+        broker.supervise("consumer", supervised, stopping.clone(), session).await;
+    });
+    health
+}
+
+struct Slot<H> {
+    connection: Arc<lapin::Connection>,
+    queue: String,
+    db: Db,
+    permits: Arc<Semaphore>,
+    handler: Arc<H>,
+    stopping: CancellationToken,
+}
+
+/// Why a slot let its consumer go.
+enum Paused {
+    NoPermit,
+    DatabaseDown,
+    Stopping,
+}
+
+impl<H: Handler> Slot<H> {
+    async fn run(self) -> Result<(), QueueError> {
+        let channel = self.connection.create_channel().await?;
+        channel.basic_qos(1, BasicQosOptions::default()).await?;
+        loop {
+            let waiting = Arc::clone(&self.permits).acquire_owned();
+            let permit = tokio::select! {
+                permit = waiting => match permit { Ok(permit) => permit, Err(_) => return Ok(()) },
+                () = self.stopping.cancelled() => return Ok(()),
+                // Without a consumer the channel says nothing when its connection dies.
+                () = dead(&channel) => return Err(QueueError::ConsumerEnded(self.queue.clone())),
+            };
+            match self.consume_while_permitted(&channel, permit).await? {
+                Paused::NoPermit => {}
+                Paused::Stopping => return Ok(()),
+                Paused::DatabaseDown => self.wait_for_database().await,
+            }
+        }
+    }
+
+    async fn consume_while_permitted(
+        &self,
+        channel: &Channel,
+        mut permit: OwnedSemaphorePermit,
+    ) -> Result<Paused, QueueError> {
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        let mut consumer = channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments).await?;
+        loop {
+            let delivery = tokio::select! {
+                delivery = consumer.next() => delivery,
+                () = self.stopping.cancelled() => {
+                    cancel(channel, &consumer).await?;
+                    return Ok(Paused::Stopping);
+                }
+            };
+            let Some(delivery) = delivery else { return Err(QueueError::ConsumerEnded(self.queue.clone())) };
+            let delivery = delivery?;
+            let Ok(nudge) = Nudge::decode(&delivery.data) else {
+                metrics::counter!("capi_messages_undecodable_total").increment(1);
+                tracing::warn!(queue = self.queue, bytes = delivery.data.len(), "undecodable message is dead-lettered");
+                delivery.reject(BasicRejectOptions { requeue: false }).await?;
+                continue;
+            };
+            match self.handler.handle(nudge.id, permit).await {
+                Ok(unused) => match unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok()) {
+                    Some(next) => {
+                        ack(&delivery).await?;
+                        permit = next;
+                    }
+                    None => {
+                        cancel(channel, &consumer).await?;
+                        ack(&delivery).await?;
+                        return Ok(Paused::NoPermit);
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(queue = self.queue, %error, "a nudge goes back: the database does not answer");
+                    cancel(channel, &consumer).await?;
+                    delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
+                    return Ok(Paused::DatabaseDown);
+                }
+            }
+        }
+    }
+
+    async fn wait_for_database(&self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(DATABASE_POLL) => if self.db.is_up().await { return },
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+}
+
+async fn ack(delivery: &Delivery) -> Result<(), QueueError> {
+    delivery.ack(BasicAckOptions::default()).await?;
+    Ok(())
+}
+
+async fn cancel(channel: &Channel, consumer: &Consumer) -> Result<(), QueueError> {
+    channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+    Ok(())
+}
+
+/// Returns once the channel is unusable.
+async fn dead(channel: &Channel) {
+    const POLL: Duration = Duration::from_secs(1);
+    while channel.status().connected() {
+        tokio::time::sleep(POLL).await;
+    }
+}

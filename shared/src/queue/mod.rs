@@ -1,0 +1,31 @@
+//! RabbitMQ carries nudges: "here may be work". A lost one is repaired by a sweeper, a doubled one finds nothing to
+//! do, so no failure of the broker loses or doubles anything.
+
+mod consumer;
+mod message;
+mod publisher;
+mod supervisor;
+mod topology;
+
+pub use consumer::{consume, Handler};
+pub use message::{Nudge, UndecodableMessage};
+pub use publisher::Publisher;
+pub use supervisor::{BrokerHealth, Broker};
+pub use topology::{Topology, Work};
+
+/// What a broker session can end with; it always ends in a new connection.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The client library's word.
+    #[error("{0}")]
+    Amqp(#[from] lapin::Error),
+    /// Nothing came back in time.
+    #[error("no answer from the broker within {0:?} to {1}")]
+    Timeout(std::time::Duration, &'static str),
+    /// The broker took a message and did not route or store it.
+    #[error("the broker did not take a message for {0}")]
+    NotRouted(String),
+    /// The broker ended a consumer, as it does when its queue is deleted.
+    #[error("the broker ended the consumer of {0}")]
+    ConsumerEnded(String),
+}

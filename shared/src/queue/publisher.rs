@@ -1,0 +1,144 @@
+//! Sends nudges from a bounded buffer in the process, with confirms and `mandatory`. Callers never wait: a full
+//! buffer or a dead broker costs a nudge, and the sweepers make up for it.
+
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{mpsc, oneshot, Mutex};
+use uuid::Uuid;
+
+use super::{Broker, BrokerHealth, Nudge, QueueError, Topology, Work};
+use crate::lifecycle::Lifecycle;
+
+/// Nudges that wait for the broker in this process.
+const BUFFER: usize = 10_000;
+/// Nudges on the way whose confirm is awaited.
+const IN_FLIGHT: usize = 512;
+/// A broker under a memory alarm takes nothing and says nothing: it is given up after this.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a stopping process may still spend on its buffer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+const PERSISTENT: u8 = 2;
+
+enum Order {
+    Publish(Work, Nudge),
+    CountReady(Work, oneshot::Sender<u32>),
+}
+
+/// A handle to the process's one publishing connection.
+#[derive(Clone)]
+pub struct Publisher {
+    orders: mpsc::Sender<Order>,
+    health: BrokerHealth,
+}
+
+impl Publisher {
+    /// Starts the publishing task. It flushes its buffer when the lifecycle stops.
+    #[must_use]
+    pub fn start(broker: Broker, lifecycle: &Lifecycle) -> Self {
+        let (orders, received) = mpsc::channel(BUFFER);
+        let health = BrokerHealth::default();
+        let publisher = Self { orders, health: health.clone() };
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move {
+            let received = Mutex::new(received);
+            let session = |connection: std::sync::Arc<lapin::Connection>| {
+                let (received, stopping, topology) = (&received, stopping.clone(), broker.topology.clone());
+                async move {
+                    let channel = connection.create_channel().await?;
+                    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                    let mut received = received.lock().await;
+                    let publishing = publish_all(&channel, &topology, &mut received);
+                    tokio::select! {
+                        ended = publishing => ended,
+                        () = stopping.cancelled() => {
+                            // Whoever orders has stopped or is about to: send what is there.
+                            received.close();
+                            let flushing = publish_all(&channel, &topology, &mut received);
+                            tokio::time::timeout(FLUSH_TIMEOUT, flushing).await.unwrap_or(Ok(()))
+                        }
+                    }
+                }
+            };
+            broker.supervise("publisher", health, stopping.clone(), session).await;
+        });
+        publisher
+    }
+
+    /// "The owner of this id may have work." Returns at once.
+    pub fn nudge(&self, work: Work, id: Uuid) {
+        if self.orders.try_send(Order::Publish(work, Nudge { id })).is_err() {
+            metrics::counter!("capi_nudges_dropped_total").increment(1);
+        }
+    }
+
+    /// Messages ready in the queue, or `None` while the broker is away.
+    pub async fn count_ready(&self, work: Work) -> Option<u32> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.try_send(Order::CountReady(work, answer)).ok()?;
+        tokio::time::timeout(CONFIRM_TIMEOUT, answered).await.ok()?.ok()
+    }
+
+    /// For readiness.
+    #[must_use]
+    pub fn health(&self) -> BrokerHealth {
+        self.health.clone()
+    }
+}
+
+/// Until the buffer is closed and empty, or something fails.
+async fn publish_all(
+    channel: &Channel,
+    topology: &Topology,
+    orders: &mut mpsc::Receiver<Order>,
+) -> Result<(), QueueError> {
+    let mut confirms = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(confirmed) = confirms.next() => confirmed?,
+            order = orders.recv(), if confirms.len() < IN_FLIGHT => match order {
+                Some(Order::Publish(work, nudge)) => {
+                    confirms.push(publish(channel, topology.queue(work), nudge));
+                }
+                Some(Order::CountReady(work, answer)) => {
+                    let _ = answer.send(count_ready(channel, &topology.queue(work)).await?);
+                }
+                None if confirms.is_empty() => return Ok(()),
+                None => while let Some(confirmed) = confirms.next().await { confirmed? },
+            },
+        }
+    }
+}
+
+async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
+    let sending = async {
+        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        let confirm =
+            channel.basic_publish("".into(), queue.as_str().into(), options, &nudge.encode(), properties).await?;
+        // An ack that carries the message back means that it was not routed.
+        match confirm.await? {
+            Confirmation::Ack(None) => Ok(()),
+            _ => Err(QueueError::NotRouted(queue.clone())),
+        }
+    };
+    let sent = tokio::time::timeout(CONFIRM_TIMEOUT, sending)
+        .await
+        .unwrap_or(Err(QueueError::Timeout(CONFIRM_TIMEOUT, "publishing")));
+    let outcome = if sent.is_ok() { "confirmed" } else { "lost" };
+    metrics::counter!("capi_nudges_published_total", "outcome" => outcome).increment(1);
+    sent
+}
+
+async fn count_ready(channel: &Channel, queue: &str) -> Result<u32, QueueError> {
+    let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
+    let declaring = channel.queue_declare(queue.into(), options, FieldTable::default());
+    let declared = tokio::time::timeout(CONFIRM_TIMEOUT, declaring)
+        .await
+        .map_err(|_| QueueError::Timeout(CONFIRM_TIMEOUT, "counting messages"))??;
+    Ok(declared.message_count())
+}

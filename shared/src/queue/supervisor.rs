@@ -1,0 +1,113 @@
+//! Owns a connection: connect under a deadline, declare, work; on any error drop everything and start over with
+//! backoff, for ever. The client library's own recovery is off: it is young and can wait without end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties};
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use super::{QueueError, Topology};
+use crate::config::BrokerConfig;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// Seconds; two missed ones end a connection whose peer vanished without a word.
+const HEARTBEAT: u16 = 5;
+
+/// Where the broker is, and how its queues are named.
+#[derive(Clone)]
+pub struct Broker {
+    uri: AMQPUri,
+    /// The queues.
+    pub topology: Topology,
+    name: &'static str,
+}
+
+/// Whether one supervised connection is up now.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerHealth(Arc<AtomicBool>);
+
+impl BrokerHealth {
+    /// True between a finished declaration and the next error.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Broker {
+    /// Checks the URL; connects to nothing yet.
+    pub fn new(config: &BrokerConfig, name: &'static str) -> anyhow::Result<Self> {
+        let mut uri: AMQPUri = config
+            .url
+            .expose_secret()
+            .parse()
+            .map_err(|error| anyhow::anyhow!("CAPI_AMQP_URL must be amqp://USER:PASSWORD@HOST:PORT/VHOST: {error}"))?;
+        uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
+        Ok(Self { uri, topology: Topology::new(&config.queue_prefix), name })
+    }
+
+    /// Runs `session` over one connection after the other until `stopping`. A session that returns Ok is done.
+    pub async fn supervise<F>(
+        &self,
+        role: &'static str,
+        health: BrokerHealth,
+        stopping: CancellationToken,
+        mut session: impl FnMut(Arc<Connection>) -> F,
+    ) where
+        F: Future<Output = Result<(), QueueError>>,
+    {
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            let connecting = tokio::select! {
+                connecting = self.connect() => connecting,
+                () = stopping.cancelled() => return,
+            };
+            let ended = match connecting {
+                Ok(connection) => {
+                    tracing::info!(role, "broker connection is up");
+                    health.0.store(true, Ordering::Relaxed);
+                    backoff = FIRST_BACKOFF;
+                    let connection = Arc::new(connection);
+                    let ended = session(Arc::clone(&connection)).await;
+                    health.0.store(false, Ordering::Relaxed);
+                    let closing = connection.close(200, "session over".into());
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+                    ended
+                }
+                Err(error) => Err(error),
+            };
+            let Err(error) = ended else { return };
+            if stopping.is_cancelled() {
+                return;
+            }
+            metrics::counter!("capi_broker_connection_failures_total", "role" => role).increment(1);
+            tracing::warn!(role, %error, retry_ms = backoff.as_millis(), "broker connection is down");
+            tokio::select! {
+                () = tokio::time::sleep(backoff.mul_f64(rand::random_range(0.5..1.0))) => {}
+                () = stopping.cancelled() => return,
+            }
+            backoff = (backoff * 2).min(LAST_BACKOFF);
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, QueueError> {
+        let connecting = async {
+            let properties = ConnectionProperties::default().with_connection_name(self.name.into());
+            let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
+            let channel = connection.create_channel().await?;
+            self.topology.declare(&channel).await?;
+            channel.close(200, "declared".into()).await?;
+            Ok(connection)
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .unwrap_or(Err(QueueError::Timeout(CONNECT_TIMEOUT, "connecting and declaring")))
+    }
+}

@@ -1,0 +1,131 @@
+//! The states of a run and the moves between them; docs/ARCHITECTURE.md shows the same table.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a run stands. A status never goes backwards; the last three are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// Accepted, not claimed yet.
+    Pending,
+    /// Under a worker's lease.
+    Running,
+    /// Ended with a result.
+    Completed,
+    /// Ended with an error code.
+    Failed,
+    /// Ended by its owner.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// All, in the order of a run's life.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// As stored and as shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing can follow.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The table of moves.
+    #[must_use]
+    pub const fn can_become(self, next: Self) -> bool {
+        match self {
+            Self::Pending => matches!(next, Self::Running | Self::Failed | Self::Cancelled),
+            Self::Running => matches!(next, Self::Running | Self::Completed | Self::Failed | Self::Cancelled),
+            Self::Completed | Self::Failed | Self::Cancelled => false,
+        }
+    }
+}
+
+impl std::str::FromStr for RunStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| format!("{text:?} is no run status"))
+    }
+}
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, retryable: $retryable:literal;)*) => {
+        /// Why a run failed. Codes may be added; clients treat unknown ones by `retryable`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[$doc])* $name,)* }
+
+        impl ErrorCode {
+            /// All codes that this build can give.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// As stored and as shown.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Whether the same run, created again, may well succeed.
+            #[must_use]
+            pub const fn retryable(self) -> bool {
+                match self { $(Self::$name => $retryable,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The model's server answered with something that is no answer.
+    ModelError = "model_error", retryable: true;
+    /// The model's server refused the operator's key.
+    ModelAuthFailed = "model_auth_failed", retryable: false;
+    /// The model's server said 429.
+    ModelRateLimited = "model_rate_limited", retryable: true;
+    /// The model's server is away, too slow, or said 5xx.
+    ModelUnavailable = "model_unavailable", retryable: true;
+    /// The request is longer than the model can take.
+    ContextLengthExceeded = "context_length_exceeded", retryable: false;
+    /// The app's prompt could not be rendered over these inputs.
+    PromptError = "prompt_error", retryable: false;
+    /// The model used up the app's tokens.
+    TokenLimitExceeded = "token_limit_exceeded", retryable: false;
+    /// The run used up its seconds.
+    TimeLimitExceeded = "time_limit_exceeded", retryable: true;
+    /// The answer is longer than a result may be.
+    OutputLimitExceeded = "output_limit_exceeded", retryable: false;
+    /// Three workers in a row went silent over this run.
+    WorkerLost = "worker_lost", retryable: true;
+    /// A fault of capi itself.
+    InternalError = "internal_error", retryable: true;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn final_states_stay() {
+        for from in RunStatus::ALL {
+            assert_eq!(RunStatus::ALL.iter().any(|to| from.can_become(*to)), !from.is_over(), "{from:?}");
+            assert!(!from.can_become(RunStatus::Pending), "nothing goes back to pending");
+            assert_eq!(from.as_str().parse(), Ok(from));
+        }
+        assert!(!RunStatus::Pending.can_become(RunStatus::Completed));
+    }
+
+    #[test]
+    fn error_codes_are_part_of_the_contract() {
+        let listed: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable context_length_exceeded prompt_error token_limit_exceeded time_limit_exceeded output_limit_exceeded worker_lost internal_error");
+    }
+}

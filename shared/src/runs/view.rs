@@ -1,0 +1,148 @@
+//! The public view of a run, one query: what GET answers and what a webhook carries, so that they agree.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel_async::RunQueryDsl;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::db::{statement, Connection, DbError};
+use crate::ids::{AppId, RunId, UserId};
+
+/// A run as the contract (docs/API.md) shows it.
+#[derive(Debug, Clone, Serialize, QueryableByName)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are the contract's own and described there")]
+pub struct RunView {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: RunId,
+    #[diesel(sql_type = Text)]
+    pub title: String,
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    #[diesel(sql_type = SqlUuid)]
+    pub app_id: AppId,
+    #[diesel(sql_type = Text)]
+    pub app_name: String,
+    #[diesel(sql_type = Integer)]
+    pub app_version: i32,
+    #[diesel(sql_type = Text)]
+    pub source: String,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub api_key: Option<Value>,
+    #[diesel(sql_type = Jsonb)]
+    pub inputs: Value,
+    #[diesel(sql_type = Text)]
+    pub chat_model_id: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub webhook_url: Option<String>,
+    /// `None` leaves the field out, as a webhook's body does.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Value>,
+    #[diesel(sql_type = Jsonb)]
+    pub metadata: Value,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub result: Option<Value>,
+    #[diesel(sql_type = Array<Jsonb>)]
+    pub artifacts: Vec<Value>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub error_code: Option<String>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub error: Option<Value>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub pending: Option<Value>,
+    #[diesel(sql_type = Jsonb)]
+    pub usage: Value,
+    #[diesel(sql_type = Integer)]
+    pub attempt: i32,
+    #[diesel(sql_type = Timestamptz)]
+    #[serde(serialize_with = "millis")]
+    pub created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[serde(serialize_with = "optional_millis")]
+    pub started_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[serde(serialize_with = "optional_millis")]
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+/// Runs ahead are counted up to this many: the answer must not grow slow with the backlog.
+const AHEAD_COUNTED: i64 = 10_000;
+
+/// `pending` says why a run waits: the user's places are taken, or no worker has come to it yet. `$3` holds the
+/// plans' caps, `$4` the cap of an unknown plan.
+const LOAD: &str = r#"
+SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_version, r.source,
+    CASE WHEN k.id IS NOT NULL THEN jsonb_build_object('id', k.id, 'name', k.name) END AS api_key,
+    r.inputs, r.chat_model_id, r.webhook_url,
+    CASE WHEN r.webhook_url IS NULL THEN 'null'::jsonb
+         ELSE jsonb_build_object('status', coalesce(d.status, 'pending'), 'deliveryId', d.id) END AS webhook,
+    r.metadata,
+    r.result || jsonb_build_object('artifacts', jsonb_build_array()) AS result,
+    ARRAY[]::jsonb[] AS artifacts, r.error_code, r.error,
+    CASE WHEN r.status = 'pending' THEN jsonb_build_object(
+        'reason', CASE WHEN (SELECT count(*) FROM runs x WHERE x.user_id = r.user_id AND x.status = 'running')
+                            >= coalesce(($3 ->> u.plan)::bigint, $4)
+                       THEN 'user_concurrency_limit' ELSE 'waiting_for_worker' END,
+        'since', to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'ahead', (SELECT count(*) FROM (
+            SELECT 1 FROM runs x WHERE x.user_id = r.user_id AND x.status = 'pending'
+            AND (x.created_at, x.id) < (r.created_at, r.id) LIMIT $5) counted)) END AS pending,
+    jsonb_build_object('inputTokens', r.input_tokens, 'outputTokens', r.output_tokens, 'steps', r.steps,
+        'toolCalls', r.tool_calls) AS usage,
+    r.attempt, r.created_at, r.started_at, r.completed_at
+FROM runs r
+JOIN users u ON u.id = r.user_id
+JOIN apps a ON a.id = r.app_id
+JOIN app_versions v ON v.id = r.app_version_id
+LEFT JOIN api_keys k ON k.id = r.api_key_id
+LEFT JOIN webhook_deliveries d ON d.run_id = r.id
+WHERE r.id = $1 AND r.user_id = $2"#;
+
+/// The caps by plan that `pending.reason` is judged by.
+#[derive(Debug, Clone)]
+pub struct RunningCaps {
+    /// `{plan: running runs}`.
+    pub by_plan: Value,
+    /// For a plan that is not listed.
+    pub otherwise: i64,
+}
+
+/// The user's run of this id, if there is one.
+pub async fn load(
+    conn: &mut Connection,
+    user: UserId,
+    run: RunId,
+    caps: &RunningCaps,
+) -> Result<Option<RunView>, DbError> {
+    let mut found: Vec<RunView> = statement(LOAD)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<SqlUuid, _>(user.uuid())
+        .bind::<Jsonb, _>(&caps.by_plan)
+        .bind::<BigInt, _>(caps.otherwise)
+        .bind::<BigInt, _>(AHEAD_COUNTED)
+        .load(conn)
+        .await?;
+    Ok(found.pop())
+}
+
+/// RFC 3339, UTC, milliseconds: how every time in the contract is written.
+#[must_use]
+pub fn format_time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn millis<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_time(*at))
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn optional_millis<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => millis(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
