@@ -1,1 +1,17 @@
-//! x
+//! The gateway: checks keys, limits rates, accepts runs and answers for them. It executes nothing.
+//!
+//! Read `accept` first (the run's birth), then `routes`, then one endpoint.
+
+pub mod accept;
+pub mod apps;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod extract;
+pub mod routes;
+pub mod runs;
+pub mod server;
+
+pub use server::{start, Running};

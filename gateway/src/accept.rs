@@ -1,0 +1,67 @@
+//! The run's birth: one statement writes the row and its first event, guarded by the app version being current.
+//! The nudge goes out after it, and nobody waits for the broker: a sweeper finds what no nudge announced.
+
+use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use shared::db::{statement, Connection, DbError};
+use shared::events::{EventType, NewEvent};
+use shared::ids::{ApiKeyId, RunId, UserId};
+use shared::net::webhook_url::WebhookUrl;
+
+use crate::apps::CurrentApp;
+
+const ACCEPT: &str = "
+WITH run AS (
+    INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs, chat_model_id,
+                      webhook_url, webhook_host, metadata, created_at, last_seq)
+    SELECT $1, a.user_id, a.id, v.id, $5, 'api', 'pending', $6, $7, $8, $9, $10, $11, capi_now(), 1
+    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
+    WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
+    RETURNING id, created_at
+)
+INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+SELECT id, 1, $12, created_at, 0, $13 FROM run";
+
+/// A validated run.
+pub struct NewRun<'a> {
+    /// Its id.
+    pub id: RunId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Which key asked for it.
+    pub key: ApiKeyId,
+    /// The app, in the version it was validated against.
+    pub app: &'a CurrentApp,
+    /// What lists show.
+    pub title: &'a str,
+    /// Checked, with defaults.
+    pub inputs: &'a Value,
+    /// The model it will use.
+    pub model: &'a str,
+    /// Where its end is told.
+    pub webhook: Option<&'a WebhookUrl>,
+    /// As the caller gave it.
+    pub metadata: &'a Value,
+}
+
+/// Writes the run. False if the version is no longer the app's current one: nothing was written.
+pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbError> {
+    let written = statement(ACCEPT)
+        .bind::<SqlUuid, _>(run.id.uuid())
+        .bind::<SqlUuid, _>(run.user.uuid())
+        .bind::<SqlUuid, _>(run.app.id.uuid())
+        .bind::<SqlUuid, _>(run.app.version_id.uuid())
+        .bind::<SqlUuid, _>(run.key.uuid())
+        .bind::<Text, _>(run.title)
+        .bind::<Jsonb, _>(run.inputs)
+        .bind::<Text, _>(run.model)
+        .bind::<Nullable<Text>, _>(run.webhook.map(ToString::to_string))
+        .bind::<Nullable<Text>, _>(run.webhook.map(WebhookUrl::lane_host))
+        .bind::<Jsonb, _>(run.metadata)
+        .bind::<Text, _>(EventType::RunCreated.as_str())
+        .bind::<Jsonb, _>(NewEvent::created("api"))
+        .execute(conn)
+        .await?;
+    Ok(written == 1)
+}

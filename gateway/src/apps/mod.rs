@@ -1,0 +1,10 @@
+//! Agent apps: their import, their cached current versions, their list.
+
+mod cache;
+mod import;
+mod inputs;
+pub mod list;
+
+pub use cache::{AppCache, CurrentApp};
+pub use import::{import, parse_definition, ImportError};
+pub use inputs::check_inputs;

@@ -1,0 +1,9 @@
+//! Who is asking: the key's form, and the one statement that checks it.
+
+mod admit;
+mod api_key;
+mod caller;
+
+pub use admit::{admit, Admission, Window};
+pub use api_key::ApiKey;
+pub use caller::Caller;

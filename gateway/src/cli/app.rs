@@ -1,0 +1,42 @@
+//! `gateway app …`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use shared::config::ModelsFile;
+
+use super::{say, OnAccount};
+use crate::apps::{import, parse_definition};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Store an app file as the account's app of that name and print the app's id. An unchanged file makes no new
+    /// version.
+    Import(Import),
+}
+
+#[derive(Args)]
+pub(super) struct Import {
+    /// The app file (TOML); samples are in deploy/apps.
+    file: PathBuf,
+    #[command(flatten)]
+    account: OnAccount,
+    /// TOML file of language models.
+    #[arg(long, env = "CAPI_MODELS")]
+    models: PathBuf,
+}
+
+impl Command {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let Self::Import(command) = self;
+        let models = ModelsFile::read(&command.models)?;
+        let text = std::fs::read_to_string(&command.file)
+            .with_context(|| format!("cannot read {}", command.file.display()))?;
+        let definition = parse_definition(&text, &models).with_context(|| command.file.display().to_string())?;
+        let (mut conn, user) = command.account.open().await?;
+        let (app, _) = import(&mut conn, user, &definition).await?;
+        say(&app.to_string());
+        Ok(())
+    }
+}

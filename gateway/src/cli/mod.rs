@@ -1,0 +1,119 @@
+//! The gateway's commands: serving, and what an operator does by hand.
+
+mod account;
+mod app;
+mod key;
+mod webhook_secret;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel_async::RunQueryDsl;
+use secrecy::ExposeSecret;
+use shared::config::{DatabaseConfig, LogConfig};
+use shared::db::{migrate_up, statement, Connection, Db};
+use shared::ids::UserId;
+
+use crate::config::Config;
+
+/// capi's gateway.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the HTTP API until SIGTERM.
+    Serve(Box<Config>),
+    /// Bring the database's schema up to date.
+    Migrate(OnDatabase),
+    /// Accounts.
+    #[command(subcommand)]
+    User(account::Command),
+    /// API keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Agent apps.
+    #[command(subcommand)]
+    App(app::Command),
+    /// Webhook signing secrets.
+    #[command(subcommand)]
+    WebhookSecret(webhook_secret::Command),
+}
+
+/// What every command on the database needs.
+#[derive(Args, Clone)]
+struct OnDatabase {
+    #[command(flatten)]
+    database: DatabaseConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+/// A command on one account.
+#[derive(Args, Clone)]
+struct OnAccount {
+    #[command(flatten)]
+    on: OnDatabase,
+    /// The account.
+    #[arg(long)]
+    email: String,
+}
+
+impl OnDatabase {
+    async fn connect(&self) -> anyhow::Result<Connection> {
+        let db = Db::new(&self.database, "capi-gateway-cli")?;
+        db.get().await.context("CAPI_DATABASE_URL: cannot connect")
+    }
+}
+
+impl OnAccount {
+    /// A connection, and the account's id.
+    async fn open(&self) -> anyhow::Result<(Connection, UserId)> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = SqlUuid)]
+            id: UserId,
+        }
+        let mut conn = self.on.connect().await?;
+        let found: Vec<Row> = statement("SELECT id FROM users WHERE lower(email) = lower($1)")
+            .bind::<Text, _>(&self.email)
+            .load(&mut conn)
+            .await?;
+        let row = found.into_iter().next().with_context(|| format!("no account has the email {}", self.email))?;
+        Ok((conn, row.id))
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Serve(config) => {
+                let metrics = shared::telemetry::install(&config.log)?;
+                crate::start(&config, Some(metrics)).await?.run_until_signalled().await
+            }
+            Command::Migrate(on) => {
+                shared::telemetry::install(&on.log)?;
+                for name in migrate_up(on.database.url.expose_secret()).await? {
+                    say(&format!("applied {name}"));
+                }
+                Ok(())
+            }
+            Command::User(command) => command.run().await,
+            Command::Key(command) => command.run().await,
+            Command::App(command) => command.run().await,
+            Command::WebhookSecret(command) => command.run().await,
+        }
+    }
+}
+
+/// A command's answer, for people and scripts.
+#[expect(clippy::print_stdout, reason = "standard output is a command's answer")]
+fn say(line: &str) {
+    println!("{line}");
+}

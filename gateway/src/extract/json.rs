@@ -1,0 +1,153 @@
+//! A JSON object as body: bounded, under a deadline, without duplicate keys, NUL or deep nesting. All of these are
+//! answered as problems; the framework's own extractor answers in plain text.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{FromRequest, HttpRequest};
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use shared::text::check_json;
+
+use crate::error::{ApiError, FieldError};
+
+/// Bytes of a body.
+const MAX_BODY: usize = 1 << 20;
+const BODY_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The members of the body's object.
+pub struct JsonBody(pub Map<String, Value>);
+
+impl FromRequest for JsonBody {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        let payload = payload.take();
+        Box::pin(async move {
+            if !is_json {
+                return Err(ApiError::UnsupportedMediaType);
+            }
+            let reading = tokio::time::timeout(BODY_DEADLINE, read(payload));
+            parse(&reading.await.unwrap_or(Err(ApiError::RequestTimeout))?).map(Self)
+        })
+    }
+}
+
+async fn read(mut payload: Payload) -> Result<BytesMut, ApiError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| ApiError::InvalidRequest("the body ended early; send it again".to_owned(), vec![]))?;
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(ApiError::PayloadTooLarge { limit: MAX_BODY });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let value = value.map_err(|error| ApiError::InvalidRequest(format!("the body is not valid JSON: {error}"), vec![]))?;
+    check_json(&value).map_err(|refusal| ApiError::InvalidRequest(format!("the body cannot be taken: {refusal}"), vec![]))?;
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(ApiError::InvalidRequest(
+            "the body must be a JSON object".to_owned(),
+            vec![FieldError::new("", "type", "must be an object like {\"inputs\": {}}")],
+        )),
+    }
+}
+
+/// Reads any JSON value and refuses an object that names a key twice; serde_json would keep the last one silently.
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element_seed(Strict)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let value = access.next_value_seed(Strict)?;
+            if members.contains_key(&key) {
+                return Err(serde::de::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+            }
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_stored_or_is_ambiguous_is_refused() {
+        let detail = |body: &str| parse(body.as_bytes()).unwrap_err().to_string();
+        assert!(detail("{").contains("not valid JSON"));
+        assert!(detail("[]").contains("must be a JSON object"));
+        assert!(detail(r#"{"a":1,"a":2}"#).contains("stands twice"));
+        assert!(detail(r#"{"a":{"b":1,"b":2}}"#).contains("stands twice"));
+        assert!(detail(r#"{"a":"\u0000"}"#).contains("U+0000"));
+        assert!(detail(r#"{"a":"\ud800"}"#).contains("not valid JSON"));
+        assert!(detail(r#"{"a":1e999}"#).contains("out of range"));
+        assert!(detail(&format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100))).contains("64 levels"));
+        assert!(detail(&format!("{{\"a\":{}{}}}", "[".repeat(1000), "]".repeat(1000))).contains("not valid JSON"));
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+        assert_eq!(parse(br#"{"a":[1,-2,0.5,true,null,"x"]}"#).unwrap().len(), 1);
+    }
+}

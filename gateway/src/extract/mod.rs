@@ -1,0 +1,5 @@
+//! How requests are read.
+
+mod json;
+
+pub use json::JsonBody;

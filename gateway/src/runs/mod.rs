@@ -1,0 +1,5 @@
+//! The run endpoints, one a file.
+
+pub mod create;
+pub mod get;
+mod request;
