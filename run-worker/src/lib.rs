@@ -1,1 +1,75 @@
-//! x
+//! The run-worker: claims runs, executes them, records each step, finishes them.
+//!
+//! Read `execute` first: one run, top to bottom. Then `claim` (lease, heartbeat, fence).
+
+pub mod agent;
+pub mod claim;
+pub mod config;
+pub mod consumer;
+pub mod context;
+pub mod execute;
+pub mod heartbeat;
+pub mod model;
+pub mod reaper;
+pub mod sweeper;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use shared::config::{ModelsFile, Plans};
+use shared::db::{check_schema, Db, SchemaState};
+use shared::lifecycle::Lifecycle;
+use shared::ops::{self, Readiness};
+use shared::queue::{consume, Broker, Publisher, Work};
+use shared::telemetry::PrometheusHandle;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::consumer::RunHandler;
+use crate::context::Context;
+use crate::heartbeat::Leases;
+use crate::model::ModelClients;
+
+const SERVICE: &str = "run-worker";
+
+/// A worker that takes runs.
+pub struct Running {
+    /// Where the operators look.
+    pub ops: SocketAddr,
+    /// Stops it.
+    pub lifecycle: Lifecycle,
+}
+
+/// Starts a worker.
+pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    let (models, plans) = (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
+    let lifecycle = Lifecycle::default();
+    let db = Db::new(&config.database, "capi-run-worker")?;
+    if check_schema(&db).await? == SchemaState::TooOld {
+        anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
+    }
+    let broker = Broker::new(&config.broker, "capi-run-worker")?;
+    let publisher = Publisher::start(broker.clone(), &lifecycle);
+    let permits = Arc::new(Semaphore::new(config.concurrency));
+    let context = Arc::new(Context {
+        db: db.clone(),
+        publisher: publisher.clone(),
+        models: ModelClients::new(&models)?,
+        caps: plans.running_caps(),
+        smallest_cap: i32::try_from(plans.smallest_running_cap()).unwrap_or(i32::MAX),
+        plans,
+        leases: Leases::new(config.lease),
+        lease: config.lease,
+        worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
+        lifecycle: lifecycle.clone(),
+    });
+    let handler = Arc::new(RunHandler::new(Arc::clone(&context)));
+    let consuming = consume(broker, Work::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
+    lifecycle.spawn(heartbeat::beat(Arc::clone(&context)));
+    lifecycle.spawn(reaper::reap(Arc::clone(&context), permits));
+    lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
+    let readiness = Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    tracing::info!(worker = context.worker, concurrency = config.concurrency, "taking runs");
+    Ok(Running { ops, lifecycle })
+}

@@ -1,2 +1,12 @@
-//! x
-fn main(){}
+//! Parse, configure, install the process globals, start, wait.
+
+use clap::Parser;
+use run_worker::config::Config;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    let metrics = shared::telemetry::install(&config.log)?;
+    let running = run_worker::start(&config, Some(metrics)).await?;
+    running.lifecycle.run_until_signalled().await
+}

@@ -1,1 +1,73 @@
-//! x
+//! The webhook-dispatcher: tells callers how their runs ended.
+//!
+//! Read `deliver` first: one delivery, top to bottom.
+
+pub mod attempt;
+pub mod client;
+pub mod config;
+pub mod consumer;
+pub mod context;
+pub mod deliver;
+pub mod request;
+pub mod retry;
+pub mod signature;
+pub mod sweeper;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use shared::config::Plans;
+use shared::db::{check_schema, Db, SchemaState};
+use shared::lifecycle::Lifecycle;
+use shared::net::ip_policy::IpPolicy;
+use shared::ops::{self, Readiness};
+use shared::queue::{consume, Broker, Publisher, Work};
+use shared::runs::RunningCaps;
+use shared::telemetry::PrometheusHandle;
+use tokio::sync::Semaphore;
+
+use crate::client::WebhookClient;
+use crate::config::Config;
+use crate::consumer::DeliveryHandler;
+use crate::context::Context;
+
+const SERVICE: &str = "webhook-dispatcher";
+
+/// A dispatcher that delivers.
+pub struct Running {
+    /// Where the operators look.
+    pub ops: SocketAddr,
+    /// Stops it.
+    pub lifecycle: Lifecycle,
+}
+
+/// Starts a dispatcher.
+pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    let lifecycle = Lifecycle::default();
+    let db = Db::new(&config.database, "capi-webhook-dispatcher")?;
+    if check_schema(&db).await? == SchemaState::TooOld {
+        anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
+    }
+    let broker = Broker::new(&config.broker, "capi-webhook-dispatcher")?;
+    let publisher = Publisher::start(broker.clone(), &lifecycle);
+    let policy = IpPolicy::new(config.webhook_networks.webhook_allowed_networks.clone());
+    let plans = Plans::built_in();
+    let context = Arc::new(Context {
+        db: db.clone(),
+        publisher: publisher.clone(),
+        client: WebhookClient::new(policy)?,
+        secret_key: config.secret_key.read()?,
+        // A finished run is never pending: the caps are not asked.
+        caps: RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() },
+        dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
+        lifecycle: lifecycle.clone(),
+    });
+    let permits = Arc::new(Semaphore::new(config.concurrency));
+    let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
+    let consuming = consume(broker, Work::Deliveries, db.clone(), permits, handler, &lifecycle);
+    lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
+    let readiness = Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "taking deliveries");
+    Ok(Running { ops, lifecycle })
+}

@@ -1,2 +1,12 @@
-//! x
-fn main(){}
+//! Parse, configure, install the process globals, start, wait.
+
+use clap::Parser;
+use webhook_dispatcher::config::Config;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    let metrics = shared::telemetry::install(&config.log)?;
+    let running = webhook_dispatcher::start(&config, Some(metrics)).await?;
+    running.lifecycle.run_until_signalled().await
+}

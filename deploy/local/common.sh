@@ -1,0 +1,90 @@
+# What all local scripts share: paths, messages, and processes that are known by pid *and* start time (a pid file
+# can name a pid that belongs to something else by now).
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+LOCAL=$ROOT/.local
+RUN=$LOCAL/run
+LOG=$LOCAL/log
+HERE=$ROOT/deploy/local
+mkdir -p "$RUN" "$LOG"
+chmod 700 "$LOCAL"
+
+STEP=start
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+step() { STEP=$1; say "$1"; }
+
+# fail MESSAGE [LOG]: which step failed, and the last lines of its log.
+fail() {
+    printf '\nFAILED at "%s": %s\n' "$STEP" "$1" >&2
+    if [ -n "${2:-}" ] && [ -f "$2" ]; then
+        printf -- '--- last lines of %s\n' "$2" >&2
+        tail -n 20 "$2" >&2
+    fi
+    exit 1
+}
+trap 'fail "command ended with status $? at ${BASH_SOURCE[0]##*/}:$LINENO"' ERR
+
+# A process's start time in clock ticks since boot; nothing if there is no such process.
+start_time() { sed -E 's/^.*\) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 || true; }
+
+remember() { printf '%s %s\n' "$2" "$(start_time "$2")" > "$RUN/$1.pid"; }
+
+# alive NAME: whether the process that was remembered under NAME is still the same one and no zombie.
+alive() {
+    local pid started
+    [ -f "$RUN/$1.pid" ] || return 1
+    read -r pid started < "$RUN/$1.pid" || return 1
+    [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null
+}
+
+pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
+
+# end NAME: SIGTERM, then SIGKILL after 30 s.
+end() {
+    if alive "$1"; then
+        kill "$(pid_of "$1")" 2>/dev/null || true
+        for _ in $(seq 300); do alive "$1" || break; sleep 0.1; done
+        if alive "$1"; then kill -9 "$(pid_of "$1")" 2>/dev/null || true; fi
+    fi
+    rm -f "$RUN/$1.pid"
+}
+
+# launch NAME COMMAND…: in the background, with its own log, remembered. Detached from the terminal.
+launch() {
+    local name=$1
+    shift
+    setsid "$@" > "$LOG/$name.log" 2>&1 < /dev/null &
+    remember "$name" $!
+}
+
+# wait_until SECONDS WHAT LOG COMMAND…
+wait_until() {
+    local seconds=$1 what=$2 log=$3 deadline=$((SECONDS + $1))
+    shift 3
+    until "$@" > /dev/null 2>&1; do
+        [ $SECONDS -lt $deadline ] || fail "$what: not within $seconds s" "$log"
+        sleep 0.2
+    done
+}
+
+port_is_free() { ! (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# port_for NAME FIRST: the port that NAME had before, else the first free one from FIRST up.
+port_for() {
+    local file=$RUN/$1.port port
+    if [ ! -s "$file" ]; then
+        for port in $(seq "$2" $(($2 + 400))); do
+            if port_is_free "$port"; then break; fi
+        done
+        printf '%s\n' "$port" > "$file"
+    fi
+    cat "$file"
+}
+
+# One set-up at a time in this tree.
+lock() {
+    exec 9> "$LOCAL/lock"
+    flock -w 600 9 || fail "another set-up has been running here for 10 minutes"
+}

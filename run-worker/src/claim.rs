@@ -1,0 +1,173 @@
+//! Lease and fence: how a run becomes this worker's, stays so, and how a worker that lost it can change nothing.
+//!
+//! A worker that was stopped for longer than its lease and wakes up believes that the run is still its own. Every
+//! write therefore carries `attempt` and `status = 'running'`: taking over counts the attempt up, a cancel changes
+//! the status, and the sleeper's statement finds no row.
+
+use std::time::Duration;
+
+use diesel::pg::data_types::PgInterval;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Interval, Jsonb, Text, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use shared::apps::AppDefinition;
+use shared::db::{statement, Connection, DbError};
+use shared::events::{EventType, NewEvent};
+use shared::ids::{RunId, UserId};
+
+use crate::context::Context;
+
+/// A run that is this worker's for now.
+#[derive(Debug, Clone, QueryableByName)]
+#[expect(missing_docs, reason = "columns of the run")]
+pub struct Claimed {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: RunId,
+    #[diesel(sql_type = Integer)]
+    pub attempt: i32,
+    #[diesel(sql_type = Integer)]
+    pub losses: i32,
+    #[diesel(sql_type = SqlUuid)]
+    pub user_id: UserId,
+    #[diesel(sql_type = Text)]
+    pub plan: String,
+    #[diesel(sql_type = Text)]
+    pub chat_model_id: String,
+    #[diesel(sql_type = Jsonb)]
+    pub inputs: Value,
+    #[diesel(sql_type = Jsonb)]
+    pub definition: Value,
+    /// Since the run was started for the first time.
+    #[diesel(sql_type = Double)]
+    pub seconds_used: f64,
+}
+
+impl Claimed {
+    /// What fences every write.
+    #[must_use]
+    pub fn fence(&self) -> (RunId, i32) {
+        (self.id, self.attempt)
+    }
+
+    /// The app's version that the run pins.
+    pub fn app(&self) -> serde_json::Result<AppDefinition> {
+        serde_json::from_value(self.definition.clone())
+    }
+}
+
+/// Claims the user's oldest pending run, if his plan leaves a place.
+pub async fn claim(conn: &mut Connection, context: &Context, user: UserId) -> Result<Option<Claimed>, DbError> {
+    let sql = "SELECT id, attempt, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used
+               FROM claim_run_v1($1, $2, $3, $4, $5)";
+    let mut claimed: Vec<Claimed> = statement(sql)
+        .bind::<SqlUuid, _>(user.uuid())
+        .bind::<Text, _>(&context.worker)
+        .bind::<Interval, _>(interval(context.lease.lease()))
+        .bind::<Jsonb, _>(&context.caps)
+        .bind::<Integer, _>(context.smallest_cap)
+        .load(conn)
+        .await?;
+    Ok(claimed.pop())
+}
+
+/// An expired lease is a loss, one that was given back (no owner) is not. The cap is not asked: the run holds its
+/// place already.
+const TAKE_OVER: &str = "
+WITH expired AS (
+    SELECT id FROM runs WHERE status = 'running' AND lease_expires_at <= capi_now()
+    ORDER BY lease_expires_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE runs r
+    SET attempt = r.attempt + 1, losses = r.losses + CASE WHEN r.lease_owner IS NULL THEN 0 ELSE 1 END,
+        lease_owner = $1, lease_expires_at = capi_now() + $2, last_seq = r.last_seq + 1
+    FROM expired WHERE r.id = expired.id
+    RETURNING r.*
+), logged AS (
+    INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+    SELECT id, last_seq, $4, capi_now(), attempt, jsonb_build_object('worker', $1, 'losses', losses) FROM taken
+)
+SELECT t.id, t.attempt, t.losses, t.user_id, u.plan, t.chat_model_id, t.inputs, v.definition,
+       extract(epoch FROM capi_now() - t.started_at)::double precision AS seconds_used
+FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id";
+
+/// Takes over up to `most` runs whose lease expired or was given back, oldest first.
+pub async fn take_over(conn: &mut Connection, context: &Context, most: i64) -> Result<Vec<Claimed>, DbError> {
+    let taken = statement(TAKE_OVER)
+        .bind::<Text, _>(&context.worker)
+        .bind::<Interval, _>(interval(context.lease.lease()))
+        .bind::<BigInt, _>(most)
+        .bind::<Text, _>(EventType::RunTakenOver.as_str())
+        .load(conn)
+        .await?;
+    Ok(taken)
+}
+
+/// The numbers come from `last_seq` in the very statement that inserts: no gaps, and commit order is number order.
+const APPEND: &str = "
+WITH fenced AS (
+    UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0
+    WHERE id = $1 AND attempt = $2 AND status = 'running'
+    RETURNING id, attempt, last_seq
+)
+INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+SELECT f.id, f.last_seq - cardinality($3) + e.number, e.type, capi_now(), f.attempt, e.data
+FROM fenced f, unnest($3, $4) WITH ORDINALITY AS e (type, data, number)";
+
+/// Records events and renews the lease. False if the run is no longer this attempt's: nothing was written.
+pub async fn append(
+    conn: &mut Connection,
+    (run, attempt): (RunId, i32),
+    events: &[NewEvent],
+    lease: Duration,
+) -> Result<bool, DbError> {
+    let (kinds, data): (Vec<_>, Vec<_>) = events.iter().map(|event| (event.kind.as_str(), &event.data)).unzip();
+    let written = statement(APPEND)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<Integer, _>(attempt)
+        .bind::<Array<Text>, _>(kinds)
+        .bind::<Array<Jsonb>, _>(data)
+        .bind::<Interval, _>(interval(lease))
+        .execute(conn)
+        .await?;
+    Ok(written == events.len())
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: RunId,
+}
+
+/// Rows are locked in id order. Not SKIP LOCKED: an id that does not come back means that the run is lost.
+const RENEW: &str = "
+WITH mine AS (
+    SELECT r.id FROM runs r JOIN unnest($1, $2) AS held (id, attempt) ON r.id = held.id AND r.attempt = held.attempt
+    WHERE r.status = 'running'
+    ORDER BY r.id FOR NO KEY UPDATE OF r
+)
+UPDATE runs r SET lease_expires_at = capi_now() + $3 FROM mine WHERE r.id = mine.id RETURNING r.id";
+
+/// Renews all leases of the process in one statement; returns the runs that are still its own.
+pub async fn renew(conn: &mut Connection, held: &[(RunId, i32)], lease: Duration) -> Result<Vec<RunId>, DbError> {
+    let (ids, attempts): (Vec<_>, Vec<_>) = held.iter().map(|(run, attempt)| (run.uuid(), *attempt)).unzip();
+    let rows: Vec<IdRow> = statement(RENEW)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Array<Integer>, _>(attempts)
+        .bind::<Interval, _>(interval(lease))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Gives a run back: its lease ends now and has no owner, so that another worker takes it over without a loss.
+pub async fn give_back(conn: &mut Connection, (run, attempt): (RunId, i32)) -> Result<bool, DbError> {
+    let sql = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now()
+               WHERE id = $1 AND attempt = $2 AND status = 'running'";
+    let given = statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).execute(conn).await?;
+    Ok(given == 1)
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval::from_microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}

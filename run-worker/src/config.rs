@@ -1,0 +1,35 @@
+//! What a worker needs.
+
+use clap::Parser;
+use shared::config::{BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, OpsConfig};
+
+/// capi's run-worker.
+#[derive(Parser, Clone, Debug)]
+#[command(version, about)]
+pub struct Config {
+    /// Runs that this process executes at once.
+    #[arg(long = "worker-concurrency", env = "CAPI_WORKER_CONCURRENCY", default_value_t = 16, value_parser = concurrency)]
+    pub concurrency: usize,
+    /// See there.
+    #[command(flatten)]
+    pub lease: LeaseConfig,
+    /// See there.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    /// See there.
+    #[command(flatten)]
+    pub broker: BrokerConfig,
+    /// See there.
+    #[command(flatten)]
+    pub catalog: CatalogConfig,
+    /// See there.
+    #[command(flatten)]
+    pub ops: OpsConfig,
+    /// See there.
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| (1..=10_000).contains(number)).ok_or_else(|| "must be 1 to 10000".to_owned())
+}

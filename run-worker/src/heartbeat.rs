@@ -1,0 +1,130 @@
+//! Keeps the process's leases alive, and ends the work on those that are lost. The worker counts on its own
+//! monotonic clock, from before a renewal was sent: a margin before the end of a lease that could not be renewed
+//! it stops the run by itself, writes nothing, and forgets it. Another worker may hold it from then on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shared::config::LeaseConfig;
+use shared::ids::RunId;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::renew;
+use crate::context::Context;
+
+/// How often the local clock is compared with the leases.
+const WATCH: Duration = Duration::from_millis(250);
+
+struct Held {
+    attempt: i32,
+    expires: Instant,
+    lost: CancellationToken,
+}
+
+/// The runs that a process holds.
+pub struct Leases {
+    config: LeaseConfig,
+    held: Mutex<HashMap<RunId, Held>>,
+}
+
+impl Leases {
+    /// None yet.
+    #[must_use]
+    pub fn new(config: LeaseConfig) -> Self {
+        Self { config, held: Mutex::default() }
+    }
+
+    /// Notes a lease that was taken by a statement sent at `sent`. The token is cancelled when the run is lost.
+    pub fn hold(&self, (run, attempt): (RunId, i32), sent: Instant) -> CancellationToken {
+        let lost = CancellationToken::new();
+        let held = Held { attempt, expires: sent + self.config.lease(), lost: lost.clone() };
+        if let Some(older) = self.lock().insert(run, held) {
+            older.lost.cancel();
+        }
+        lost
+    }
+
+    /// Forgets a run that is over or given up.
+    pub fn release(&self, (run, attempt): (RunId, i32)) {
+        let mut held = self.lock();
+        if held.get(&run).is_some_and(|lease| lease.attempt == attempt) {
+            held.remove(&run);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fences(&self) -> Vec<(RunId, i32)> {
+        self.lock().iter().map(|(run, held)| (*run, held.attempt)).collect()
+    }
+
+    /// After a renewal of `asked`, sent at `sent`, that found only `kept`.
+    fn renewed(&self, asked: &[(RunId, i32)], kept: &[RunId], sent: Instant) {
+        let mut held = self.lock();
+        for (run, attempt) in asked {
+            let Some(lease) = held.get_mut(run).filter(|lease| lease.attempt == *attempt) else { continue };
+            if kept.contains(run) {
+                lease.expires = sent + self.config.lease();
+            } else {
+                lease.lost.cancel();
+            }
+        }
+    }
+
+    fn drop_expired(&self, now: Instant) {
+        for (run, lease) in self.lock().iter() {
+            if now + self.config.margin() >= lease.expires && !lease.lost.is_cancelled() {
+                tracing::warn!(run_id = %run, "the lease could not be renewed in time; the run is let go");
+                metrics::counter!("capi_leases_lost_total").increment(1);
+                lease.lost.cancel();
+            }
+        }
+    }
+}
+
+/// Renews until the process has stopped taking work and holds nothing more.
+pub async fn beat(context: Arc<Context>) {
+    let watching = async {
+        loop {
+            tokio::time::sleep(WATCH).await;
+            context.leases.drop_expired(Instant::now());
+        }
+    };
+    let renewing = async {
+        let mut ticks = tokio::time::interval(context.lease.heartbeat());
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            renew_all(&context).await;
+        }
+    };
+    let drained = async {
+        context.lifecycle.stopping().cancelled().await;
+        while !context.leases.fences().is_empty() {
+            tokio::time::sleep(WATCH).await;
+        }
+    };
+    tokio::select! { () = watching => {}, () = renewing => {}, () = drained => {} }
+}
+
+async fn renew_all(context: &Context) {
+    let held = context.leases.fences();
+    metrics::gauge!("capi_runs_held").set(u32::try_from(held.len()).unwrap_or(u32::MAX));
+    if held.is_empty() {
+        return;
+    }
+    let sent = Instant::now();
+    let renewing = async {
+        let mut conn = context.db.get().await?;
+        renew(&mut conn, &held, context.lease.lease()).await
+    };
+    match tokio::time::timeout(context.lease.heartbeat(), renewing).await {
+        Ok(Ok(kept)) => context.leases.renewed(&held, &kept, sent),
+        Ok(Err(error)) => tracing::warn!(%error, runs = held.len(), "leases are not renewed"),
+        Err(_) => tracing::warn!(runs = held.len(), "leases are not renewed in time"),
+    }
+}

@@ -1,0 +1,110 @@
+//! The dispatcher's statements: claim a delivery, record what came of a request. Every later write carries attempt
+//! and status, so a dispatcher that woke up after its lease changes nothing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::pg::data_types::PgInterval;
+use diesel::sql_types::{Integer, Interval, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel_async::RunQueryDsl;
+use shared::db::{statement, Connection, DbError};
+use shared::deliveries::DeliveryStatus;
+use shared::ids::{DeliveryId, LaneId, RunId, UserId};
+use shared::text::CleanText;
+
+/// Longer than a request may take, so that no delivery is sent twice at once.
+const LEASE: Duration = Duration::from_secs(30);
+/// Requests under way in one lane over all dispatchers: a host that hangs fills these and nothing more.
+const LANE_SHARE: i32 = 4;
+
+/// A delivery that is this dispatcher's for now.
+#[derive(Debug, Clone, QueryableByName)]
+#[expect(missing_docs, reason = "columns of the delivery")]
+pub struct Claimed {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: DeliveryId,
+    #[diesel(sql_type = Integer)]
+    pub attempt: i32,
+    #[diesel(sql_type = SqlUuid)]
+    pub user_id: UserId,
+    #[diesel(sql_type = SqlUuid)]
+    pub run_id: RunId,
+    #[diesel(sql_type = Text)]
+    pub r#type: String,
+    #[diesel(sql_type = Text)]
+    pub url: String,
+    /// The database's time; the `webhook-timestamp` of this try.
+    #[diesel(sql_type = Timestamptz)]
+    pub claimed_at: DateTime<Utc>,
+    /// When the run ended.
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: DateTime<Utc>,
+}
+
+/// Claims the lane's oldest due delivery, if the lane's share allows.
+pub async fn claim(conn: &mut Connection, dispatcher: &str, lane: LaneId) -> Result<Option<Claimed>, DbError> {
+    let sql = "SELECT id, attempt, user_id, run_id, type, url, claimed_at, created_at
+               FROM claim_delivery_v1($1, $2, $3, $4)";
+    let mut claimed: Vec<Claimed> = statement(sql)
+        .bind::<SqlUuid, _>(lane.uuid())
+        .bind::<Text, _>(dispatcher)
+        .bind::<Interval, _>(interval(LEASE))
+        .bind::<Integer, _>(LANE_SHARE)
+        .load(conn)
+        .await?;
+    Ok(claimed.pop())
+}
+
+/// What one request came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attempted {
+    /// From connecting to the last byte read.
+    pub duration: Duration,
+    /// Of the answer, if there was one.
+    pub status_code: Option<u16>,
+    /// Why it is no success, in words.
+    pub error: Option<CleanText>,
+    /// The head of the answer's body.
+    pub response_body: Option<CleanText>,
+    /// Seconds that the receiver asked to wait.
+    pub retry_after: Option<u64>,
+}
+
+const RECORD: &str = "
+WITH mine AS (
+    UPDATE webhook_deliveries
+    SET status = $3, next_attempt_at = CASE WHEN $3 = 'retrying' THEN capi_now() + $4 END,
+        lease_owner = NULL, lease_expires_at = NULL
+    WHERE id = $1 AND attempt = $2 AND status IN ('pending', 'retrying')
+    RETURNING id, attempt
+)
+INSERT INTO webhook_attempts (delivery_id, number, at, duration_ms, status_code, error, response_body)
+SELECT id, attempt, $5, $6, $7, $8, $9 FROM mine";
+
+/// Records the attempt and where the delivery stands now. False if it is no longer this attempt's.
+pub async fn record(
+    conn: &mut Connection,
+    claimed: &Claimed,
+    attempted: &Attempted,
+    status: DeliveryStatus,
+    wait: Duration,
+) -> Result<bool, DbError> {
+    let written = statement(RECORD)
+        .bind::<SqlUuid, _>(claimed.id.uuid())
+        .bind::<Integer, _>(claimed.attempt)
+        .bind::<Text, _>(status.as_str())
+        .bind::<Interval, _>(interval(wait))
+        .bind::<Timestamptz, _>(claimed.claimed_at)
+        .bind::<Integer, _>(i32::try_from(attempted.duration.as_millis()).unwrap_or(i32::MAX))
+        .bind::<Nullable<Integer>, _>(attempted.status_code.map(i32::from))
+        .bind::<Nullable<Text>, _>(attempted.error.as_deref())
+        .bind::<Nullable<Text>, _>(attempted.response_body.as_deref())
+        .execute(conn)
+        .await?;
+    Ok(written == 1)
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval::from_microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,27 @@
+//! What the tasks of a dispatcher share. Built once, in `start`.
+
+use shared::db::Db;
+use shared::lifecycle::Lifecycle;
+use shared::queue::Publisher;
+use shared::runs::RunningCaps;
+use shared::sealed::SealingKey;
+
+use crate::client::WebhookClient;
+
+/// The context of one dispatcher process.
+pub struct Context {
+    /// The truth.
+    pub db: Db,
+    /// The way to the other dispatchers.
+    pub publisher: Publisher,
+    /// The only way to user URLs.
+    pub client: WebhookClient,
+    /// Opens the signing secrets.
+    pub secret_key: SealingKey,
+    /// For the run's view.
+    pub caps: RunningCaps,
+    /// This process, in rows and logs.
+    pub dispatcher: String,
+    /// Whether the process is stopping, and the tasks it waits for.
+    pub lifecycle: Lifecycle,
+}

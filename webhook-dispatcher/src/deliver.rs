@@ -1,0 +1,97 @@
+//! One delivery, top to bottom: render the finished run, sign, send, record. No database connection is held while
+//! the request is in flight.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue, CONTENT_TYPE};
+use shared::db::DbError;
+use shared::deliveries::DeliveryStatus;
+use shared::ids::LaneId;
+use shared::queue::Work;
+use shared::runs;
+use shared::text::CleanText;
+use shared::webhook_secrets::{self, SecretsError};
+
+use crate::attempt::{record, Attempted, Claimed};
+use crate::context::Context;
+use crate::{request, retry, signature};
+
+const RETRY_WRITE: Duration = Duration::from_millis(500);
+/// A result that the database does not take in this time is left to the next claim; the receiver sees it twice.
+const WRITE_TRIES: usize = 20;
+
+/// Sends a claimed delivery and records what came of it.
+pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId) {
+    let attempted = match prepare(context, claimed).await {
+        Ok(Some((headers, body))) => context.client.post(&claimed.url, headers, body).await,
+        Ok(None) => refused("the run or the signing secret is gone"),
+        Err(SecretsError::Db(error)) => {
+            tracing::warn!(delivery_id = %claimed.id, %error, "not sent: the database does not answer; its lease will expire");
+            return;
+        }
+        Err(error) => {
+            tracing::error!(delivery_id = %claimed.id, %error, "not sent");
+            refused("the signing secret cannot be read; the operator must look at CAPI_SECRET_KEY")
+        }
+    };
+    let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
+    let (status, wait) = retry::after(claimed.attempt, &attempted, age, rand::random());
+    metrics::counter!("capi_webhook_attempts_total", "status" => status.as_str()).increment(1);
+    metrics::histogram!("capi_webhook_attempt_seconds").record(attempted.duration.as_secs_f64());
+    tracing::info!(
+        delivery_id = %claimed.id, run_id = %claimed.run_id, attempt = claimed.attempt, status = status.as_str(),
+        status_code = attempted.status_code, error = attempted.error.as_deref(), "webhook attempt"
+    );
+    write_down(context, claimed, &attempted, status, wait).await;
+    // Its place in the lane is free, and more may wait there.
+    context.publisher.nudge(Work::Deliveries, lane.uuid());
+}
+
+async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, SecretsError> {
+    let mut conn = context.db.get().await?;
+    let Some(run) = runs::load(&mut conn, claimed.user_id, claimed.run_id, &context.caps).await? else { return Ok(None) };
+    let secrets = webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await?;
+    let keys: Vec<_> = secrets.iter().filter_map(webhook_secrets::signing_bytes).collect();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let body = request::body(&claimed.r#type, claimed.claimed_at, &run);
+    let (id, timestamp) = (claimed.id.to_string(), claimed.claimed_at.timestamp());
+    let signature = signature::signature(&keys, &id, timestamp, &body);
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in [("webhook-id", id), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", signature)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(Some((headers, body)))
+}
+
+fn refused(why: &str) -> Attempted {
+    Attempted { error: Some(CleanText::new(why, 300)), ..Attempted::default() }
+}
+
+async fn write_down(context: &Context, claimed: &Claimed, attempted: &Attempted, status: DeliveryStatus, wait: Duration) {
+    for _ in 0..WRITE_TRIES {
+        let writing = async {
+            let mut conn = context.db.get().await?;
+            record(&mut conn, claimed, attempted, status, wait).await
+        };
+        match writing.await {
+            Ok(true) => return,
+            Ok(false) => {
+                metrics::counter!("capi_writes_fenced_total").increment(1);
+                tracing::warn!(delivery_id = %claimed.id, "a write was refused: the delivery is no longer this dispatcher's");
+                return;
+            }
+            Err(error) => note_unwritten(claimed, &error).await,
+        }
+    }
+}
+
+async fn note_unwritten(claimed: &Claimed, error: &DbError) {
+    tracing::warn!(delivery_id = %claimed.id, %error, "the attempt is not recorded yet");
+    tokio::time::sleep(RETRY_WRITE).await;
+}
