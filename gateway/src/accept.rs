@@ -4,7 +4,7 @@
 use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use shared::db::{statement, Connection, DbError};
+use shared::db::{Connection, DbError, statement};
 use shared::events::{EventType, NewEvent};
 use shared::ids::{ApiKeyId, RunId, UserId};
 use shared::net::webhook_url::WebhookUrl;

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::json;
@@ -24,13 +24,20 @@ pub struct FieldError {
 impl FieldError {
     /// A mistake at `pointer`.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, message: message.into() }
+        Self {
+            pointer: pointer.into(),
+            code,
+            message: message.into(),
+        }
     }
 }
 
 /// Whatever a request can be answered with instead of what it asked for.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the names are the contract's codes, described in docs/API.md")]
+#[expect(
+    missing_docs,
+    reason = "the names are the contract's codes, described in docs/API.md"
+)]
 pub enum ApiError {
     Unauthorized(&'static str),
     PlanRequired { plan: String },
@@ -57,7 +64,10 @@ impl From<DbError> for ApiError {
         };
         use diesel::result::{DatabaseErrorKind, Error};
         match query {
-            Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => {
+            Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                _,
+            ) => {
                 tracing::warn!(%error, "a database connection broke");
                 Self::Unavailable("the database does not answer; try again")
             }
@@ -119,38 +129,98 @@ impl ApiError {
             errors: Vec::new(),
         };
         match self {
-            Self::Unauthorized(detail) => problem(401, "unauthorized", "No valid API key", (*detail).to_owned()),
-            Self::PlanRequired { plan } => problem(403, "plan_required", "The plan does not include the API", format!(
-                "the account's plan is {plan:?}; API keys work again once it is upgraded to a paid plan (pro or higher)")),
-            Self::NotFound(what) => problem(404, "not_found", "Not found", format!(
-                "there is no such {what}, or this key may not see it; check the id")),
-            Self::MethodNotAllowed { allow } => {
-                problem(405, "method_not_allowed", "Method not allowed", format!("this path takes {allow}"))
+            Self::Unauthorized(detail) => {
+                problem(401, "unauthorized", "No valid API key", (*detail).to_owned())
             }
+            Self::PlanRequired { plan } => problem(
+                403,
+                "plan_required",
+                "The plan does not include the API",
+                format!(
+                    "the account's plan is {plan:?}; API keys work again once it is upgraded to a paid plan (pro or higher)"
+                ),
+            ),
+            Self::NotFound(what) => problem(
+                404,
+                "not_found",
+                "Not found",
+                format!("there is no such {what}, or this key may not see it; check the id"),
+            ),
+            Self::MethodNotAllowed { allow } => problem(
+                405,
+                "method_not_allowed",
+                "Method not allowed",
+                format!("this path takes {allow}"),
+            ),
             Self::InvalidRequest(detail, errors) => Problem {
                 errors: errors.clone(),
                 ..problem(400, "invalid_request", "The request is not valid", detail.clone())
             },
             Self::InvalidInputs(errors) => Problem {
                 errors: errors.clone(),
-                ..problem(400, "invalid_inputs", "The inputs do not fit the app", summary(errors))
+                ..problem(
+                    400,
+                    "invalid_inputs",
+                    "The inputs do not fit the app",
+                    summary(errors),
+                )
             },
-            Self::UnknownModel { asked, known } => problem(400, "unknown_model", "Unknown model", format!(
-                "chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))),
-            Self::InvalidWebhookUrl(why) => {
-                problem(400, "invalid_webhook_url", "The webhook URL cannot be used", format!("webhookUrl {why}"))
+            Self::UnknownModel { asked, known } => problem(
+                400,
+                "unknown_model",
+                "Unknown model",
+                format!(
+                    "chatModelId {asked:?} is not available here; use one of: {}",
+                    known.join(", ")
+                ),
+            ),
+            Self::InvalidWebhookUrl(why) => problem(
+                400,
+                "invalid_webhook_url",
+                "The webhook URL cannot be used",
+                format!("webhookUrl {why}"),
+            ),
+            Self::AppArchived => problem(
+                409,
+                "app_archived",
+                "The app is archived",
+                "restore the app, or run another one".to_owned(),
+            ),
+            Self::PayloadTooLarge { limit } => problem(
+                413,
+                "payload_too_large",
+                "The body is too large",
+                format!("send at most {limit} bytes"),
+            ),
+            Self::RequestTimeout => problem(
+                408,
+                "request_timeout",
+                "The body came too slowly",
+                "send the whole body within 15 s".to_owned(),
+            ),
+            Self::UnsupportedMediaType => problem(
+                415,
+                "unsupported_media_type",
+                "Unsupported media type",
+                "send the body with content-type: application/json".to_owned(),
+            ),
+            Self::RateLimited { retry_after, limit } => problem(
+                429,
+                "rate_limited",
+                "Too many requests",
+                format!(
+                    "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer a webhook (webhookUrl) to polling"
+                ),
+            ),
+            Self::Unavailable(detail) => {
+                problem(503, "unavailable", "Not available now", (*detail).to_owned())
             }
-            Self::AppArchived => problem(409, "app_archived", "The app is archived", "restore the app, or run another one".to_owned()),
-            Self::PayloadTooLarge { limit } => {
-                problem(413, "payload_too_large", "The body is too large", format!("send at most {limit} bytes"))
-            }
-            Self::RequestTimeout => problem(408, "request_timeout", "The body came too slowly", "send the whole body within 15 s".to_owned()),
-            Self::UnsupportedMediaType => problem(415, "unsupported_media_type", "Unsupported media type",
-                "send the body with content-type: application/json".to_owned()),
-            Self::RateLimited { retry_after, limit } => problem(429, "rate_limited", "Too many requests", format!(
-                "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer a webhook (webhookUrl) to polling")),
-            Self::Unavailable(detail) => problem(503, "unavailable", "Not available now", (*detail).to_owned()),
-            Self::Internal => problem(500, "internal", "Internal error", "the fault is ours; report the requestId".to_owned()),
+            Self::Internal => problem(
+                500,
+                "internal",
+                "Internal error",
+                "the fault is ours; report the requestId".to_owned(),
+            ),
         }
     }
 }

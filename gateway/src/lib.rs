@@ -14,4 +14,4 @@ pub mod routes;
 pub mod runs;
 pub mod server;
 
-pub use server::{start, Running};
+pub use server::{Running, start};

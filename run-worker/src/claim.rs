@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
+use diesel::QueryableByName;
 use diesel::pg::data_types::PgInterval;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Interval, Jsonb, Text, Uuid as SqlUuid};
-use diesel::QueryableByName;
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::apps::AppDefinition;
-use shared::db::{statement, Connection, DbError};
+use shared::db::{Connection, DbError, statement};
 use shared::events::{EventType, NewEvent};
 use shared::ids::{RunId, UserId};
 
@@ -57,7 +57,11 @@ impl Claimed {
 }
 
 /// Claims the user's oldest pending run, if his plan leaves a place.
-pub async fn claim(conn: &mut Connection, context: &Context, user: UserId) -> Result<Option<Claimed>, DbError> {
+pub async fn claim(
+    conn: &mut Connection,
+    context: &Context,
+    user: UserId,
+) -> Result<Option<Claimed>, DbError> {
     let sql = "SELECT id, attempt, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used
                FROM claim_run_v1($1, $2, $3, $4, $5)";
     let mut claimed: Vec<Claimed> = statement(sql)
@@ -121,7 +125,10 @@ pub async fn append(
     events: &[NewEvent],
     lease: Duration,
 ) -> Result<bool, DbError> {
-    let (kinds, data): (Vec<_>, Vec<_>) = events.iter().map(|event| (event.kind.as_str(), &event.data)).unzip();
+    let (kinds, data): (Vec<_>, Vec<_>) = events
+        .iter()
+        .map(|event| (event.kind.as_str(), &event.data))
+        .unzip();
     let written = statement(APPEND)
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<Integer, _>(attempt)
@@ -149,7 +156,11 @@ WITH mine AS (
 UPDATE runs r SET lease_expires_at = capi_now() + $3 FROM mine WHERE r.id = mine.id RETURNING r.id";
 
 /// Renews all leases of the process in one statement; returns the runs that are still its own.
-pub async fn renew(conn: &mut Connection, held: &[(RunId, i32)], lease: Duration) -> Result<Vec<RunId>, DbError> {
+pub async fn renew(
+    conn: &mut Connection,
+    held: &[(RunId, i32)],
+    lease: Duration,
+) -> Result<Vec<RunId>, DbError> {
     let (ids, attempts): (Vec<_>, Vec<_>) = held.iter().map(|(run, attempt)| (run.uuid(), *attempt)).unzip();
     let rows: Vec<IdRow> = statement(RENEW)
         .bind::<Array<SqlUuid>, _>(ids)
@@ -164,7 +175,11 @@ pub async fn renew(conn: &mut Connection, held: &[(RunId, i32)], lease: Duration
 pub async fn give_back(conn: &mut Connection, (run, attempt): (RunId, i32)) -> Result<bool, DbError> {
     let sql = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now()
                WHERE id = $1 AND attempt = $2 AND status = 'running'";
-    let given = statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).execute(conn).await?;
+    let given = statement(sql)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<Integer, _>(attempt)
+        .execute(conn)
+        .await?;
     Ok(given == 1)
 }
 

@@ -31,5 +31,8 @@ pub struct Config {
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| (1..=10_000).contains(number)).ok_or_else(|| "must be 1 to 10000".to_owned())
+    text.parse()
+        .ok()
+        .filter(|number| (1..=10_000).contains(number))
+        .ok_or_else(|| "must be 1 to 10000".to_owned())
 }

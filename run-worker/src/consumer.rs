@@ -24,7 +24,11 @@ impl RunHandler {
 }
 
 impl Handler for RunHandler {
-    async fn handle(&self, id: Uuid, permit: OwnedSemaphorePermit) -> Result<Option<OwnedSemaphorePermit>, DbError> {
+    async fn handle(
+        &self,
+        id: Uuid,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
         let sent = Instant::now();
         let mut conn = self.0.db.get().await?;
         let Some(claimed) = claim(&mut conn, &self.0, id.into()).await? else {

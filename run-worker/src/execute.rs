@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use shared::ids::RunId;
 use shared::queue::Work;
-use shared::runs::{finish, Ended, ErrorCode, Finished, RunError};
+use shared::runs::{Ended, ErrorCode, Finished, RunError, finish};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::agent::{self, Stopped, Work as AgentWork};
-use crate::claim::{give_back, Claimed};
+use crate::claim::{Claimed, give_back};
 use crate::context::Context;
 
 /// Leases that may expire in a row, without a step recorded between, before a run is taken for poison.
@@ -83,7 +83,14 @@ async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outco
     loop {
         let writing = async {
             let mut conn = context.db.get().await?;
-            finish(&mut conn, claimed.fence(), &work.last_events, &work.ended, work.usage).await
+            finish(
+                &mut conn,
+                claimed.fence(),
+                &work.last_events,
+                &work.ended,
+                work.usage,
+            )
+            .await
         };
         match writing.await {
             Ok(Finished::Fenced) => return Outcome::Fenced,

@@ -40,8 +40,12 @@ pub async fn reap(context: Arc<Context>, permits: Arc<Semaphore>) {
 async fn take_expired(context: &Arc<Context>, permits: &Arc<Semaphore>) -> Result<(), DbError> {
     let free = permits.available_permits();
     // Reserved before the claim: a run that is taken over must not wait for a permit under its lease.
-    let Some(reserved) = u32::try_from(free).ok().filter(|free| *free > 0) else { return Ok(()) };
-    let Ok(mut reserved) = Arc::clone(permits).try_acquire_many_owned(reserved) else { return Ok(()) };
+    let Some(reserved) = u32::try_from(free).ok().filter(|free| *free > 0) else {
+        return Ok(());
+    };
+    let Ok(mut reserved) = Arc::clone(permits).try_acquire_many_owned(reserved) else {
+        return Ok(());
+    };
     let sent = Instant::now();
     let mut conn = context.db.get().await?;
     let taken = take_over(&mut conn, context, i64::try_from(free).unwrap_or(i64::MAX)).await?;

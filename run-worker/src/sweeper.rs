@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use shared::db::{statement, DbError};
+use shared::db::{DbError, statement};
 use shared::ids::UserId;
 use shared::queue::Work;
 
@@ -24,8 +24,12 @@ pub async fn sweep(context: Arc<Context>) {
             () = tokio::time::sleep(INTERVAL) => {}
             () = context.lifecycle.stopping().cancelled() => return,
         }
-        let Some(ready) = context.publisher.count_ready(Work::Runs).await else { continue };
-        let Some(room) = TOP_UP_TO.checked_sub(ready).filter(|room| *room > 0) else { continue };
+        let Some(ready) = context.publisher.count_ready(Work::Runs).await else {
+            continue;
+        };
+        let Some(room) = TOP_UP_TO.checked_sub(ready).filter(|room| *room > 0) else {
+            continue;
+        };
         match waiting_users(&context, i64::from(room)).await {
             Ok(users) => {
                 for (user, places) in users {
@@ -35,7 +39,9 @@ pub async fn sweep(context: Arc<Context>) {
                     metrics::counter!("capi_runs_renudged_total").increment(places);
                 }
             }
-            Err(error) => tracing::warn!(%error, "pending runs are not looked for: the database does not answer"),
+            Err(error) => {
+                tracing::warn!(%error, "pending runs are not looked for: the database does not answer")
+            }
         }
     }
 }
@@ -78,8 +84,9 @@ async fn waiting_users(context: &Context, room: i64) -> Result<Vec<(UserId, u64)
     let rows = conn
         .build_transaction()
         .run(async |conn| {
-            let lock: LockRow =
-                statement("SELECT pg_try_advisory_xact_lock(4706042) AS held").get_result(conn).await?;
+            let lock: LockRow = statement("SELECT pg_try_advisory_xact_lock(4706042) AS held")
+                .get_result(conn)
+                .await?;
             if !lock.held {
                 return Ok(Vec::new());
             }

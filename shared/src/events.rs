@@ -1,12 +1,12 @@
 //! The numbered log of a run. It feeds the thread, the webhooks and the resuming worker, so they cannot disagree.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{BigInt, Integer, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Integer, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
-use crate::db::{statement, Connection, DbError};
+use crate::db::{Connection, DbError, statement};
 use crate::ids::RunId;
 
 /// Events of one run that are read at most: more than any budget lets a run record.
@@ -71,7 +71,10 @@ impl NewEvent {
     /// A message to or from the model.
     #[must_use]
     pub fn message(data: Value) -> Self {
-        Self { kind: EventType::Message, data }
+        Self {
+            kind: EventType::Message,
+            data,
+        }
     }
 
     /// The content of `run.created`.
@@ -104,7 +107,11 @@ pub struct Event {
 /// The events of a run in order.
 pub async fn read(conn: &mut Connection, run: RunId) -> Result<Vec<Event>, DbError> {
     let sql = "SELECT seq, type, at, attempt, data FROM run_events WHERE run_id = $1 ORDER BY seq LIMIT $2";
-    Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<BigInt, _>(MAX_EVENTS).load(conn).await?)
+    Ok(statement(sql)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<BigInt, _>(MAX_EVENTS)
+        .load(conn)
+        .await?)
 }
 
 #[cfg(test)]

@@ -37,11 +37,16 @@ impl Lifecycle {
 
     /// Waits for a signal, then stops; a second signal cuts that short.
     pub async fn run_until_signalled(&self) -> anyhow::Result<()> {
-        use tokio::signal::unix::{signal, SignalKind};
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut signalled = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut signalled =
+            async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         signalled().await;
-        tracing::info!(grace_seconds = GRACE.as_secs(), "stopping; a second signal ends at once");
+        tracing::info!(
+            grace_seconds = GRACE.as_secs(),
+            "stopping; a second signal ends at once"
+        );
         tokio::select! {
             clean = self.stop() => tracing::info!(clean, "stopped"),
             () = signalled() => tracing::warn!("stopped by a second signal"),

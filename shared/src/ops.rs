@@ -66,7 +66,12 @@ pub async fn serve(
 }
 
 /// Logs an address and writes it to RUN_DIR/SERVICE.KIND.
-pub fn announce(run_dir: Option<&Path>, service: &str, kind: &str, address: SocketAddr) -> anyhow::Result<()> {
+pub fn announce(
+    run_dir: Option<&Path>,
+    service: &str,
+    kind: &str,
+    address: SocketAddr,
+) -> anyhow::Result<()> {
     tracing::info!(%address, kind, "listening");
     if let Some(dir) = run_dir {
         let path = dir.join(format!("{service}.{kind}"));
@@ -77,7 +82,8 @@ pub fn announce(run_dir: Option<&Path>, service: &str, kind: &str, address: Sock
 }
 
 async fn connection(stream: tokio::net::TcpStream, readiness: Readiness, metrics: Option<PrometheusHandle>) {
-    let service = hyper::service::service_fn(move |request| answer(request, readiness.clone(), metrics.clone()));
+    let service =
+        hyper::service::service_fn(move |request| answer(request, readiness.clone(), metrics.clone()));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -94,20 +100,36 @@ async fn answer(
     metrics: Option<PrometheusHandle>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, kind, body) = match request.uri().path() {
-        "/healthz" => (StatusCode::OK, "application/json", json!({"status": "alive"}).to_string()),
+        "/healthz" => (
+            StatusCode::OK,
+            "application/json",
+            json!({"status": "alive"}).to_string(),
+        ),
         "/readyz" => {
             let (ready, body) = readiness.judge().await;
-            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let status = if ready {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
             (status, "application/json", body.to_string())
         }
-        "/metrics" => {
-            (StatusCode::OK, "text/plain; version=0.0.4", metrics.map(|handle| handle.render()).unwrap_or_default())
-        }
-        _ => (StatusCode::NOT_FOUND, "text/plain", "try /healthz, /readyz or /metrics\n".to_owned()),
+        "/metrics" => (
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            metrics.map(|handle| handle.render()).unwrap_or_default(),
+        ),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "try /healthz, /readyz or /metrics\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     Ok(response)
 }
 
@@ -118,6 +140,9 @@ impl Readiness {
         let draining = self.lifecycle.stopping().is_cancelled();
         let ready = database && broker && !draining;
         let word = |up| if up { "up" } else { "down" };
-        (ready, json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining}))
+        (
+            ready,
+            json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining}),
+        )
     }
 }

@@ -25,8 +25,11 @@ impl From<minijinja::Error> for PromptError {
 pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
     let environment = environment();
     let parsed = environment.template_from_str(template)?;
-    let mut unknown: Vec<_> =
-        parsed.undeclared_variables(false).into_iter().filter(|name| !inputs.contains(&name.as_str())).collect();
+    let mut unknown: Vec<_> = parsed
+        .undeclared_variables(false)
+        .into_iter()
+        .filter(|name| !inputs.contains(&name.as_str()))
+        .collect();
     unknown.retain(|name| !environment.globals().any(|(global, _)| global == name));
     unknown.sort();
     match unknown.first() {
@@ -39,7 +42,9 @@ pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
 pub fn render(template: &str, inputs: &Value) -> Result<CleanText, PromptError> {
     let rendered = environment().render_str(template, minijinja::value::Serde(inputs))?;
     if rendered.len() > MAX_PROMPT_BYTES {
-        return Err(PromptError(format!("renders to more than {MAX_PROMPT_BYTES} bytes")));
+        return Err(PromptError(format!(
+            "renders to more than {MAX_PROMPT_BYTES} bytes"
+        )));
     }
     Ok(CleanText::new(&rendered, MAX_PROMPT_BYTES))
 }
@@ -58,10 +63,22 @@ mod tests {
 
     #[test]
     fn templates_render_over_inputs_only() {
-        check("Say {{ text | upper }} {% if n %}{{ n }}{% endif %}", &["text", "n"]).unwrap();
-        assert!(check("{{ other }}", &["text"]).unwrap_err().to_string().contains("other"));
+        check(
+            "Say {{ text | upper }} {% if n %}{{ n }}{% endif %}",
+            &["text", "n"],
+        )
+        .unwrap();
+        assert!(
+            check("{{ other }}", &["text"])
+                .unwrap_err()
+                .to_string()
+                .contains("other")
+        );
         assert!(check("{{ text", &["text"]).is_err());
-        assert_eq!(&*render("a {{ text }}", &json!({"text": "<b>"})).unwrap(), "a <b>");
+        assert_eq!(
+            &*render("a {{ text }}", &json!({"text": "<b>"})).unwrap(),
+            "a <b>"
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{Aad, Nonce, RandomizedNonceKey, AES_256_GCM, NONCE_LEN};
-use aws_lc_rs::digest::{digest, SHA256};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest::{SHA256, digest};
 
 const KEY_ID_LEN: usize = 8;
 
@@ -28,18 +28,26 @@ pub enum SealError {
 impl SealingKey {
     /// A key of 32 bytes; its id is the head of its SHA-256.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "only fails for keys that are not 32 bytes long")]
+    #[expect(
+        clippy::expect_used,
+        reason = "only fails for keys that are not 32 bytes long"
+    )]
     pub fn new(bytes: &[u8; 32]) -> Self {
         let mut id = [0; KEY_ID_LEN];
         id.copy_from_slice(&digest(&SHA256, bytes).as_ref()[..KEY_ID_LEN]);
-        Self { id, key: RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("32 bytes are a key") }
+        Self {
+            id,
+            key: RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("32 bytes are a key"),
+        }
     }
 
     /// Encrypts `plain` for `owner`.
     pub fn seal(&self, owner: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut sealed = plain.to_vec();
-        let nonce =
-            self.key.seal_in_place_append_tag(Aad::from(owner), &mut sealed).map_err(|_| SealError::Damaged)?;
+        let nonce = self
+            .key
+            .seal_in_place_append_tag(Aad::from(owner), &mut sealed)
+            .map_err(|_| SealError::Damaged)?;
         Ok([&self.id, nonce.as_ref().as_slice(), &sealed].concat())
     }
 
@@ -52,7 +60,11 @@ impl SealingKey {
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LEN).ok_or(SealError::Damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Damaged)?;
         let mut plain = ciphertext.to_vec();
-        let length = self.key.open_in_place(nonce, Aad::from(owner), &mut plain).map_err(|_| SealError::Damaged)?.len();
+        let length = self
+            .key
+            .open_in_place(nonce, Aad::from(owner), &mut plain)
+            .map_err(|_| SealError::Damaged)?
+            .len();
         plain.truncate(length);
         Ok(plain)
     }
@@ -74,7 +86,10 @@ mod tests {
         let sealed = key.seal(b"ada", b"secret").unwrap();
         assert_eq!(key.open(b"ada", &sealed).unwrap(), b"secret");
         assert_eq!(key.open(b"bob", &sealed), Err(SealError::Damaged));
-        assert_eq!(SealingKey::new(&[8; 32]).open(b"ada", &sealed), Err(SealError::OtherKey));
+        assert_eq!(
+            SealingKey::new(&[8; 32]).open(b"ada", &sealed),
+            Err(SealError::OtherKey)
+        );
         let mut flipped = sealed.clone();
         *flipped.last_mut().unwrap() ^= 1;
         assert_eq!(key.open(b"ada", &flipped), Err(SealError::Damaged));

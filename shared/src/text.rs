@@ -19,7 +19,11 @@ impl CleanText {
     #[must_use]
     pub fn new(raw: &str, max_bytes: usize) -> Self {
         let cut = &raw[..raw.floor_char_boundary(max_bytes)];
-        let clean = if cut.contains('\0') { cut.replace('\0', "\u{fffd}") } else { cut.to_owned() };
+        let clean = if cut.contains('\0') {
+            cut.replace('\0', "\u{fffd}")
+        } else {
+            cut.to_owned()
+        };
         Self(clean[..clean.floor_char_boundary(max_bytes)].to_owned())
     }
 
@@ -76,7 +80,13 @@ fn check_json_at(value: &Value, depth: usize) -> Result<(), JsonRefusal> {
     if depth > MAX_JSON_DEPTH {
         return Err(JsonRefusal::TooDeep);
     }
-    let clean = |text: &str| if text.contains('\0') { Err(JsonRefusal::Nul) } else { Ok(()) };
+    let clean = |text: &str| {
+        if text.contains('\0') {
+            Err(JsonRefusal::Nul)
+        } else {
+            Ok(())
+        }
+    };
     match value {
         Value::String(text) => clean(text),
         Value::Array(items) => items.iter().try_for_each(|item| check_json_at(item, depth + 1)),

@@ -1,12 +1,12 @@
 //! Webhook signing secrets at rest. The gateway makes and rotates them, the dispatcher signs with them.
 
-use base64::prelude::{Engine, BASE64_STANDARD};
-use diesel::sql_types::{Binary, Uuid as SqlUuid};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use diesel::QueryableByName;
+use diesel::sql_types::{Binary, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::db::{statement, Connection, DbError};
+use crate::db::{Connection, DbError, statement};
 use crate::ids::{UserId, WebhookSecretId};
 use crate::sealed::{SealError, SealingKey};
 
@@ -35,7 +35,11 @@ impl From<diesel::result::Error> for SecretsError {
 }
 
 /// The active ones, newest first: the current, and for 24 h after a rotation the one before it.
-pub async fn active(conn: &mut Connection, key: &SealingKey, user: UserId) -> Result<Vec<SecretString>, SecretsError> {
+pub async fn active(
+    conn: &mut Connection,
+    key: &SealingKey,
+    user: UserId,
+) -> Result<Vec<SecretString>, SecretsError> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Binary)]
@@ -46,13 +50,20 @@ pub async fn active(conn: &mut Connection, key: &SealingKey, user: UserId) -> Re
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
     let open = |row: Row| {
         let raw = key.open(user.uuid().as_bytes(), &row.sealed)?;
-        Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
+        Ok(SecretString::from(format!(
+            "{PREFIX}{}",
+            BASE64_STANDARD.encode(raw)
+        )))
     };
     rows.into_iter().map(open).collect()
 }
 
 /// Makes a new current secret; the one before it stays valid for 24 h, older ones end now.
-pub async fn rotate(conn: &mut Connection, key: &SealingKey, user: UserId) -> Result<SecretString, SecretsError> {
+pub async fn rotate(
+    conn: &mut Connection,
+    key: &SealingKey,
+    user: UserId,
+) -> Result<SecretString, SecretsError> {
     let mut raw = [0; SECRET_BYTES];
     aws_lc_rs::rand::fill(&mut raw).map_err(|_| SecretsError::Random)?;
     let sealed = key.seal(user.uuid().as_bytes(), &raw)?;
@@ -78,11 +89,16 @@ pub async fn rotate(conn: &mut Connection, key: &SealingKey, user: UserId) -> Re
                 .await
         })
         .await?;
-    Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
+    Ok(SecretString::from(format!(
+        "{PREFIX}{}",
+        BASE64_STANDARD.encode(raw)
+    )))
 }
 
 /// The key bytes of a `whsec_…` secret.
 #[must_use]
 pub fn signing_bytes(secret: &SecretString) -> Option<Vec<u8>> {
-    BASE64_STANDARD.decode(secret.expose_secret().strip_prefix(PREFIX)?).ok()
+    BASE64_STANDARD
+        .decode(secret.expose_secret().strip_prefix(PREFIX)?)
+        .ok()
 }

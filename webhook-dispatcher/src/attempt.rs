@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use diesel::QueryableByName;
 use diesel::pg::data_types::PgInterval;
 use diesel::sql_types::{Integer, Interval, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::QueryableByName;
 use diesel_async::RunQueryDsl;
-use shared::db::{statement, Connection, DbError};
+use shared::db::{Connection, DbError, statement};
 use shared::deliveries::DeliveryStatus;
 use shared::ids::{DeliveryId, LaneId, RunId, UserId};
 use shared::text::CleanText;
@@ -43,7 +43,11 @@ pub struct Claimed {
 }
 
 /// Claims the lane's oldest due delivery, if the lane's share allows.
-pub async fn claim(conn: &mut Connection, dispatcher: &str, lane: LaneId) -> Result<Option<Claimed>, DbError> {
+pub async fn claim(
+    conn: &mut Connection,
+    dispatcher: &str,
+    lane: LaneId,
+) -> Result<Option<Claimed>, DbError> {
     let sql = "SELECT id, attempt, user_id, run_id, type, url, claimed_at, created_at
                FROM claim_delivery_v1($1, $2, $3, $4)";
     let mut claimed: Vec<Claimed> = statement(sql)

@@ -1,7 +1,9 @@
 //! What a dispatcher needs.
 
 use clap::Parser;
-use shared::config::{BrokerConfig, DatabaseConfig, LogConfig, OpsConfig, SecretKeyConfig, WebhookNetworksConfig};
+use shared::config::{
+    BrokerConfig, DatabaseConfig, LogConfig, OpsConfig, SecretKeyConfig, WebhookNetworksConfig,
+};
 
 /// capi's webhook-dispatcher.
 #[derive(Parser, Clone, Debug)]
@@ -31,5 +33,8 @@ pub struct Config {
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| (1..=10_000).contains(number)).ok_or_else(|| "must be 1 to 10000".to_owned())
+    text.parse()
+        .ok()
+        .filter(|number| (1..=10_000).contains(number))
+        .ok_or_else(|| "must be 1 to 10000".to_owned())
 }

@@ -23,9 +23,15 @@ impl DeliveryHandler {
 }
 
 impl Handler for DeliveryHandler {
-    async fn handle(&self, id: Uuid, permit: OwnedSemaphorePermit) -> Result<Option<OwnedSemaphorePermit>, DbError> {
+    async fn handle(
+        &self,
+        id: Uuid,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
         let mut conn = self.0.db.get().await?;
-        let Some(claimed) = claim(&mut conn, &self.0.dispatcher, id.into()).await? else { return Ok(Some(permit)) };
+        let Some(claimed) = claim(&mut conn, &self.0.dispatcher, id.into()).await? else {
+            return Ok(Some(permit));
+        };
         let context = Arc::clone(&self.0);
         self.0.lifecycle.spawn(async move {
             deliver(&context, &claimed, id.into()).await;

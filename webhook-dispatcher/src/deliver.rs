@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue, CONTENT_TYPE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use shared::db::DbError;
 use shared::deliveries::DeliveryStatus;
 use shared::ids::LaneId;
@@ -13,7 +13,7 @@ use shared::runs;
 use shared::text::CleanText;
 use shared::webhook_secrets::{self, SecretsError};
 
-use crate::attempt::{record, Attempted, Claimed};
+use crate::attempt::{Attempted, Claimed, record};
 use crate::context::Context;
 use crate::{request, retry, signature};
 
@@ -35,7 +35,9 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId) {
             refused("the signing secret cannot be read; the operator must look at CAPI_SECRET_KEY")
         }
     };
-    let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
+    let age = (claimed.claimed_at - claimed.created_at)
+        .to_std()
+        .unwrap_or_default();
     let (status, wait) = retry::after(claimed.attempt, &attempted, age, rand::random());
     metrics::counter!("capi_webhook_attempts_total", "status" => status.as_str()).increment(1);
     metrics::histogram!("capi_webhook_attempt_seconds").record(attempted.duration.as_secs_f64());
@@ -50,9 +52,14 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId) {
 
 async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, SecretsError> {
     let mut conn = context.db.get().await?;
-    let Some(run) = runs::load(&mut conn, claimed.user_id, claimed.run_id, &context.caps).await? else { return Ok(None) };
+    let Some(run) = runs::load(&mut conn, claimed.user_id, claimed.run_id, &context.caps).await? else {
+        return Ok(None);
+    };
     let secrets = webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await?;
-    let keys: Vec<_> = secrets.iter().filter_map(webhook_secrets::signing_bytes).collect();
+    let keys: Vec<_> = secrets
+        .iter()
+        .filter_map(webhook_secrets::signing_bytes)
+        .collect();
     if keys.is_empty() {
         return Ok(None);
     }
@@ -61,7 +68,11 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderM
     let signature = signature::signature(&keys, &id, timestamp, &body);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in [("webhook-id", id), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", signature)] {
+    for (name, value) in [
+        ("webhook-id", id),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", signature),
+    ] {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
@@ -70,10 +81,19 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderM
 }
 
 fn refused(why: &str) -> Attempted {
-    Attempted { error: Some(CleanText::new(why, 300)), ..Attempted::default() }
+    Attempted {
+        error: Some(CleanText::new(why, 300)),
+        ..Attempted::default()
+    }
 }
 
-async fn write_down(context: &Context, claimed: &Claimed, attempted: &Attempted, status: DeliveryStatus, wait: Duration) {
+async fn write_down(
+    context: &Context,
+    claimed: &Claimed,
+    attempted: &Attempted,
+    status: DeliveryStatus,
+    wait: Duration,
+) {
     for _ in 0..WRITE_TRIES {
         let writing = async {
             let mut conn = context.db.get().await?;

@@ -17,11 +17,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use shared::config::Plans;
-use shared::db::{check_schema, Db, SchemaState};
+use shared::db::{Db, SchemaState, check_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
-use shared::queue::{consume, Broker, Publisher, Work};
+use shared::queue::{Broker, Publisher, Work, consume};
 use shared::runs::RunningCaps;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -58,7 +58,10 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         client: WebhookClient::new(policy)?,
         secret_key: config.secret_key.read()?,
         // A finished run is never pending: the caps are not asked.
-        caps: RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() },
+        caps: RunningCaps {
+            by_plan: plans.running_caps(),
+            otherwise: plans.smallest_running_cap().into(),
+        },
         dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
         lifecycle: lifecycle.clone(),
     });
@@ -66,8 +69,16 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
     let consuming = consume(broker, Work::Deliveries, db.clone(), permits, handler, &lifecycle);
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    let readiness = Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };
+    let readiness = Readiness {
+        db,
+        broker: vec![publisher.health(), consuming],
+        lifecycle: lifecycle.clone(),
+    };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "taking deliveries");
+    tracing::info!(
+        dispatcher = context.dispatcher,
+        concurrency = config.concurrency,
+        "taking deliveries"
+    );
     Ok(Running { ops, lifecycle })
 }

@@ -21,14 +21,20 @@ pub fn after(attempt: i32, attempted: &Attempted, age: Duration, luck: f64) -> (
     if attempted.error.is_none() {
         return (DeliveryStatus::Delivered, Duration::ZERO);
     }
-    let planned = usize::try_from(attempt).ok().and_then(|number| SCHEDULE.get(number.saturating_sub(1)));
+    let planned = usize::try_from(attempt)
+        .ok()
+        .and_then(|number| SCHEDULE.get(number.saturating_sub(1)));
     let (Some(planned), false) = (planned, attempted.status_code == Some(GONE)) else {
         return (DeliveryStatus::Failed, Duration::ZERO);
     };
     let jittered = Duration::from_secs(*planned).mul_f64(1.0 - JITTER + 2.0 * JITTER * luck.clamp(0.0, 1.0));
     let asked = Duration::from_secs(attempted.retry_after.unwrap_or(0).min(MAX_RETRY_AFTER));
     let wait = jittered.max(asked);
-    if age + wait > GIVE_UP_AFTER { (DeliveryStatus::Failed, Duration::ZERO) } else { (DeliveryStatus::Retrying, wait) }
+    if age + wait > GIVE_UP_AFTER {
+        (DeliveryStatus::Failed, Duration::ZERO)
+    } else {
+        (DeliveryStatus::Retrying, wait)
+    }
 }
 
 #[cfg(test)]
@@ -37,7 +43,12 @@ mod tests {
     use shared::text::CleanText;
 
     fn failed(status_code: Option<u16>, retry_after: Option<u64>) -> Attempted {
-        Attempted { status_code, retry_after, error: Some(CleanText::new("no", 9)), ..Attempted::default() }
+        Attempted {
+            status_code,
+            retry_after,
+            error: Some(CleanText::new("no", 9)),
+            ..Attempted::default()
+        }
     }
 
     #[test]
@@ -45,10 +56,16 @@ mod tests {
         let mut age = Duration::ZERO;
         for attempt in 1..=9 {
             let (status, wait) = after(attempt, &failed(Some(500), None), age, 0.5);
-            assert_eq!((status, wait.as_secs()), (DeliveryStatus::Retrying, SCHEDULE[attempt as usize - 1]));
+            assert_eq!(
+                (status, wait.as_secs()),
+                (DeliveryStatus::Retrying, SCHEDULE[attempt as usize - 1])
+            );
             age += wait;
         }
-        assert_eq!(after(10, &failed(Some(500), None), age, 0.5).0, DeliveryStatus::Failed);
+        assert_eq!(
+            after(10, &failed(Some(500), None), age, 0.5).0,
+            DeliveryStatus::Failed
+        );
     }
 
     #[test]
@@ -58,8 +75,17 @@ mod tests {
         assert_eq!(wait(&failed(None, None), 1.0), 72);
         assert_eq!(wait(&failed(Some(503), Some(100)), 0.5), 100);
         assert_eq!(wait(&failed(Some(503), Some(u64::MAX)), 0.5), MAX_RETRY_AFTER);
-        assert_eq!(after(1, &failed(Some(410), None), Duration::ZERO, 0.5).0, DeliveryStatus::Failed);
-        assert_eq!(after(2, &failed(None, None), GIVE_UP_AFTER, 0.5).0, DeliveryStatus::Failed);
-        assert_eq!(after(1, &Attempted::default(), Duration::ZERO, 0.5).0, DeliveryStatus::Delivered);
+        assert_eq!(
+            after(1, &failed(Some(410), None), Duration::ZERO, 0.5).0,
+            DeliveryStatus::Failed
+        );
+        assert_eq!(
+            after(2, &failed(None, None), GIVE_UP_AFTER, 0.5).0,
+            DeliveryStatus::Failed
+        );
+        assert_eq!(
+            after(1, &Attempted::default(), Duration::ZERO, 0.5).0,
+            DeliveryStatus::Delivered
+        );
     }
 }

@@ -1,14 +1,19 @@
 //! Standard Webhooks 1.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, one per active secret,
 //! separated by spaces.
 
-use aws_lc_rs::hmac::{sign, Key, HMAC_SHA256};
-use base64::prelude::{Engine, BASE64_STANDARD};
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use base64::prelude::{BASE64_STANDARD, Engine};
 
 /// The value of `webhook-signature`; `keys` are the secrets' bytes.
 #[must_use]
 pub fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &[u8]) -> String {
     let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
-    let one = |key: &Vec<u8>| format!("v1,{}", BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, key), &signed)));
+    let one = |key: &Vec<u8>| {
+        format!(
+            "v1,{}",
+            BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, key), &signed))
+        )
+    };
     keys.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Bool, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Bool, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use shared::db::{statement, DbError};
+use shared::db::{DbError, statement};
 use shared::ids::LaneId;
 use shared::queue::Work;
 
@@ -30,11 +30,19 @@ pub async fn sweep(context: Arc<Context>) {
             () = tokio::time::sleep(INTERVAL) => {}
             () = context.lifecycle.stopping().cancelled() => return,
         }
-        let Some(ready) = context.publisher.count_ready(Work::Deliveries).await else { continue };
-        let Some(room) = TOP_UP_TO.checked_sub(ready).filter(|room| *room > 0) else { continue };
+        let Some(ready) = context.publisher.count_ready(Work::Deliveries).await else {
+            continue;
+        };
+        let Some(room) = TOP_UP_TO.checked_sub(ready).filter(|room| *room > 0) else {
+            continue;
+        };
         match due_lanes(&context, i64::from(room)).await {
-            Ok(lanes) => lanes.iter().for_each(|lane| context.publisher.nudge(Work::Deliveries, lane.uuid())),
-            Err(error) => tracing::warn!(%error, "due deliveries are not looked for: the database does not answer"),
+            Ok(lanes) => lanes
+                .iter()
+                .for_each(|lane| context.publisher.nudge(Work::Deliveries, lane.uuid())),
+            Err(error) => {
+                tracing::warn!(%error, "due deliveries are not looked for: the database does not answer")
+            }
         }
     }
 }
@@ -56,8 +64,9 @@ async fn due_lanes(context: &Context, most: i64) -> Result<Vec<LaneId>, DbError>
     let rows = conn
         .build_transaction()
         .run(async |conn| {
-            let lock: LockRow =
-                statement("SELECT pg_try_advisory_xact_lock(4706043) AS held").get_result(conn).await?;
+            let lock: LockRow = statement("SELECT pg_try_advisory_xact_lock(4706043) AS held")
+                .get_result(conn)
+                .await?;
             if !lock.held {
                 return Ok(Vec::new());
             }

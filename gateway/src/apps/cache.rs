@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use diesel::sql_types::{Bool, Integer, Jsonb, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{Bool, Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use quick_cache::sync::Cache;
 use shared::apps::AppDefinition;
-use shared::db::{statement, Connection, DbError};
+use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, AppVersionId, UserId};
 
 /// Apps that are kept.
@@ -57,12 +57,21 @@ impl AppCache {
     }
 
     /// Reads the user's app from the database and keeps it.
-    pub async fn load(&self, conn: &mut Connection, user: UserId, app: AppId) -> Result<Option<Arc<CurrentApp>>, DbError> {
+    pub async fn load(
+        &self,
+        conn: &mut Connection,
+        user: UserId,
+        app: AppId,
+    ) -> Result<Option<Arc<CurrentApp>>, DbError> {
         let sql = "SELECT v.id AS version_id, v.version, a.archived_at IS NOT NULL AS archived, v.definition
                    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
                    WHERE a.id = $1 AND a.user_id = $2";
-        let found: Option<Row> =
-            statement(sql).bind::<SqlUuid, _>(app.uuid()).bind::<SqlUuid, _>(user.uuid()).load(conn).await?.pop();
+        let found: Option<Row> = statement(sql)
+            .bind::<SqlUuid, _>(app.uuid())
+            .bind::<SqlUuid, _>(user.uuid())
+            .load(conn)
+            .await?
+            .pop();
         let Some(row) = found else {
             self.0.remove(&(user, app));
             return Ok(None);

@@ -1,12 +1,12 @@
 //! An agent app from a TOML file: checked whole, every mistake named, stored as a new version if it changed.
 
-use diesel::sql_types::{Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 use shared::apps::{AppDefinition, InputType};
 use shared::config::ModelsFile;
-use shared::db::{statement, Connection, DbError};
+use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, AppVersionId, UserId};
 
 use super::inputs::wrong;
@@ -41,14 +41,22 @@ impl From<diesel::result::Error> for ImportError {
 /// Reads and checks an app file.
 pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition, ImportError> {
     if text.len() > MAX_FILE_BYTES {
-        return Err(ImportError::Mistakes(vec![format!("the file is longer than {MAX_FILE_BYTES} bytes")]));
+        return Err(ImportError::Mistakes(vec![format!(
+            "the file is longer than {MAX_FILE_BYTES} bytes"
+        )]));
     }
     if text.contains("\\u0000") {
-        return Err(ImportError::Mistakes(vec!["a string holds the character U+0000".to_owned()]));
+        return Err(ImportError::Mistakes(vec![
+            "a string holds the character U+0000".to_owned(),
+        ]));
     }
     let definition: AppDefinition = toml::from_str(text)?;
     let mistakes = mistakes(&definition, models);
-    if mistakes.is_empty() { Ok(definition) } else { Err(ImportError::Mistakes(mistakes)) }
+    if mistakes.is_empty() {
+        Ok(definition)
+    } else {
+        Err(ImportError::Mistakes(mistakes))
+    }
 }
 
 fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
@@ -71,13 +79,17 @@ fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
         let is_identifier = name.starts_with(|c: char| c.is_ascii_alphabetic())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_identifier {
-            found.push(format!("inputs[{index}]: name {name:?} must be letters, digits and _, beginning with a letter"));
+            found.push(format!(
+                "inputs[{index}]: name {name:?} must be letters, digits and _, beginning with a letter"
+            ));
         }
         if names[..index].contains(&name.as_str()) {
             found.push(format!("inputs[{index}]: name {name:?} stands twice"));
         }
         if (field.r#type == InputType::Select) == field.options.is_empty() {
-            found.push(format!("inputs[{index}]: options are needed by type \"select\", and only there"));
+            found.push(format!(
+                "inputs[{index}]: options are needed by type \"select\", and only there"
+            ));
         }
         if let Some(default) = &field.default
             && let Some(what) = wrong(field, default)
@@ -89,12 +101,25 @@ fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
         && models.get(model).is_none()
     {
         let known: Vec<_> = models.all().iter().map(|model| model.id.as_str()).collect();
-        found.push(format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", ")));
+        found.push(format!(
+            "model {model:?} is not in CAPI_MODELS; known are: {}",
+            known.join(", ")
+        ));
     }
-    for tool in app.tools.iter().filter(|tool| !KNOWN_TOOLS.contains(&tool.as_str())) {
-        found.push(format!("tools: {tool:?} is unknown; this version has no tools yet"));
+    for tool in app
+        .tools
+        .iter()
+        .filter(|tool| !KNOWN_TOOLS.contains(&tool.as_str()))
+    {
+        found.push(format!(
+            "tools: {tool:?} is unknown; this version has no tools yet"
+        ));
     }
-    let limits = [("steps", app.limits.steps, 1000), ("seconds", app.limits.seconds, 86_400), ("tokens", app.limits.tokens, 100_000_000)];
+    let limits = [
+        ("steps", app.limits.steps, 1000),
+        ("seconds", app.limits.seconds, 86_400),
+        ("tokens", app.limits.tokens, 100_000_000),
+    ];
     for (name, limit, most) in limits {
         if limit == 0 || limit > most {
             found.push(format!("limits.{name} must be 1 to {most}"));
@@ -115,7 +140,11 @@ struct ExistingRow {
 
 /// Stores the definition as the user's app of that name; an unchanged one makes no new version. Returns the app and
 /// its version.
-pub async fn import(conn: &mut Connection, user: UserId, definition: &AppDefinition) -> Result<(AppId, i32), ImportError> {
+pub async fn import(
+    conn: &mut Connection,
+    user: UserId,
+    definition: &AppDefinition,
+) -> Result<(AppId, i32), ImportError> {
     let stored = json!(definition);
     conn.build_transaction()
         .run(async |conn| {

@@ -6,7 +6,10 @@ use shared::apps::{InputField, InputType};
 use crate::error::FieldError;
 
 /// The inputs with defaults filled in, or all mistakes.
-pub fn check_inputs(fields: &[InputField], given: &Map<String, Value>) -> Result<Map<String, Value>, Vec<FieldError>> {
+pub fn check_inputs(
+    fields: &[InputField],
+    given: &Map<String, Value>,
+) -> Result<Map<String, Value>, Vec<FieldError>> {
     let known: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
     let mut errors: Vec<_> = given
         .keys()
@@ -18,7 +21,11 @@ pub fn check_inputs(fields: &[InputField], given: &Map<String, Value>) -> Result
         .collect();
     let mut inputs = Map::new();
     for field in fields {
-        match given.get(&field.name).filter(|value| !value.is_null()).or(field.default.as_ref()) {
+        match given
+            .get(&field.name)
+            .filter(|value| !value.is_null())
+            .or(field.default.as_ref())
+        {
             Some(value) => match wrong(field, value) {
                 None => {
                     inputs.insert(field.name.clone(), value.clone());
@@ -26,7 +33,11 @@ pub fn check_inputs(fields: &[InputField], given: &Map<String, Value>) -> Result
                 Some(message) => errors.push(FieldError::new(pointer(&field.name), "type", message)),
             },
             None if field.required => {
-                errors.push(FieldError::new(pointer(&field.name), "required", format!("the input {:?} is missing", field.name)));
+                errors.push(FieldError::new(
+                    pointer(&field.name),
+                    "required",
+                    format!("the input {:?} is missing", field.name),
+                ));
             }
             // Rendered as empty, and told apart from a name that the app does not have.
             None => {
@@ -34,16 +45,25 @@ pub fn check_inputs(fields: &[InputField], given: &Map<String, Value>) -> Result
             }
         }
     }
-    if errors.is_empty() { Ok(inputs) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(inputs)
+    } else {
+        Err(errors)
+    }
 }
 
 /// What is wrong with a value, in words; also used for the defaults of an imported app.
 pub(super) fn wrong(field: &InputField, value: &Value) -> Option<String> {
     let name = &field.name;
     match (field.r#type, value) {
-        (InputType::Text, Value::String(_)) | (InputType::Number, Value::Number(_)) | (InputType::Boolean, Value::Bool(_)) => None,
+        (InputType::Text, Value::String(_))
+        | (InputType::Number, Value::Number(_))
+        | (InputType::Boolean, Value::Bool(_)) => None,
         (InputType::Select, Value::String(choice)) if field.options.contains(choice) => None,
-        (InputType::Select, _) => Some(format!("the input {name:?} must be one of: {}", field.options.join(", "))),
+        (InputType::Select, _) => Some(format!(
+            "the input {name:?} must be one of: {}",
+            field.options.join(", ")
+        )),
         (InputType::Text, _) => Some(format!("the input {name:?} must be a string")),
         (InputType::Number, _) => Some(format!("the input {name:?} must be a number")),
         (InputType::Boolean, _) => Some(format!("the input {name:?} must be true or false")),
@@ -61,7 +81,14 @@ mod tests {
 
     fn field(name: &str, r#type: InputType, required: bool, default: Option<Value>) -> InputField {
         let options = vec!["red".to_owned(), "blue".to_owned()];
-        InputField { name: name.to_owned(), label: None, r#type, required, default, options }
+        InputField {
+            name: name.to_owned(),
+            label: None,
+            r#type,
+            required,
+            default,
+            options,
+        }
     }
 
     #[test]
@@ -73,12 +100,28 @@ mod tests {
             field("s", InputType::Select, false, None),
         ];
         let check = |given: Value| check_inputs(&fields, given.as_object().unwrap());
-        assert_eq!(json!(check(json!({"t": "x"})).unwrap()), json!({"t": "x", "n": 3, "b": null, "s": null}));
-        assert_eq!(json!(check(json!({"t": "x", "s": "red", "b": false})).unwrap()["s"]), json!("red"));
+        assert_eq!(
+            json!(check(json!({"t": "x"})).unwrap()),
+            json!({"t": "x", "n": 3, "b": null, "s": null})
+        );
+        assert_eq!(
+            json!(check(json!({"t": "x", "s": "red", "b": false})).unwrap()["s"]),
+            json!("red")
+        );
         let errors = check(json!({"n": "3", "b": 1, "s": "green", "a/b": 0})).unwrap_err();
-        let found: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();
-        assert_eq!(found, [
-            ("/inputs/a~1b", "unknown"), ("/inputs/t", "required"), ("/inputs/n", "type"), ("/inputs/b", "type"), ("/inputs/s", "type"),
-        ]);
+        let found: Vec<_> = errors
+            .iter()
+            .map(|error| (error.pointer.as_str(), error.code))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("/inputs/a~1b", "unknown"),
+                ("/inputs/t", "required"),
+                ("/inputs/n", "type"),
+                ("/inputs/b", "type"),
+                ("/inputs/s", "type"),
+            ]
+        );
     }
 }

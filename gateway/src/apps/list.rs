@@ -1,13 +1,13 @@
 //! GET /api/agentapps and GET /api/v1/apps: the caller's apps.
 
-use actix_web::{web, HttpResponse};
+use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use shared::apps::AppDefinition;
-use shared::db::{statement, Connection, DbError};
+use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, UserId};
 use shared::runs::format_time;
 

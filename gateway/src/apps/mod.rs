@@ -6,5 +6,5 @@ mod inputs;
 pub mod list;
 
 pub use cache::{AppCache, CurrentApp};
-pub use import::{import, parse_definition, ImportError};
+pub use import::{ImportError, import, parse_definition};
 pub use inputs::check_inputs;

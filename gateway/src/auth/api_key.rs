@@ -1,7 +1,7 @@
 //! `capi_` + 32 random base62 characters + 6 of CRC32: a leak scanner and the gateway reject a typo without the
 //! database. Only the SHA-256 is stored; the key has 190 bits of entropy, so a slow hash would add nothing.
 
-use aws_lc_rs::digest::{digest, SHA256};
+use aws_lc_rs::digest::{SHA256, digest};
 use rand::RngExt;
 
 const PREFIX: &str = "capi_";
@@ -19,7 +19,9 @@ impl ApiKey {
     #[must_use]
     pub fn generate() -> Self {
         let mut random = rand::rng();
-        let body: String = (0..RANDOM_CHARS).map(|_| char::from(BASE62[random.random_range(0..BASE62.len())])).collect();
+        let body: String = (0..RANDOM_CHARS)
+            .map(|_| char::from(BASE62[random.random_range(0..BASE62.len())]))
+            .collect();
         Self(format!("{PREFIX}{body}{}", checksum(&body)))
     }
 
@@ -27,7 +29,9 @@ impl ApiKey {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(PREFIX)?;
-        if rest.len() != RANDOM_CHARS + CHECKSUM_CHARS || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if rest.len() != RANDOM_CHARS + CHECKSUM_CHARS
+            || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
             return None;
         }
         let (body, sum) = rest.split_at(RANDOM_CHARS);
@@ -72,9 +76,27 @@ mod tests {
         let key = ApiKey::generate();
         assert!(ApiKey::parse(key.reveal()).is_some());
         assert_ne!(key.reveal(), ApiKey::generate().reveal());
-        let flipped: String = key.reveal().chars().enumerate().map(|(at, c)| if at == 9 { if c == 'x' { 'y' } else { 'x' } } else { c }).collect();
+        let flipped: String = key
+            .reveal()
+            .chars()
+            .enumerate()
+            .map(|(at, c)| {
+                if at == 9 {
+                    if c == 'x' { 'y' } else { 'x' }
+                } else {
+                    c
+                }
+            })
+            .collect();
         assert!(ApiKey::parse(&flipped).is_none());
-        for bad in ["", "capi_", "sk_123", &key.reveal()[..42], &format!("{}0", key.reveal()), "capi_é"] {
+        for bad in [
+            "",
+            "capi_",
+            "sk_123",
+            &key.reveal()[..42],
+            &format!("{}0", key.reveal()),
+            "capi_é",
+        ] {
             assert!(ApiKey::parse(bad).is_none(), "{bad:?}");
         }
     }

@@ -4,6 +4,6 @@ mod admit;
 mod api_key;
 mod caller;
 
-pub use admit::{admit, Admission, Window};
+pub use admit::{Admission, Window, admit};
 pub use api_key::ApiKey;
 pub use caller::Caller;

@@ -1,6 +1,6 @@
 //! `gateway user …`
 
-use anyhow::{bail, ensure, Context as _};
+use anyhow::{Context as _, bail, ensure};
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use clap::{Args, Subcommand};
@@ -11,7 +11,7 @@ use shared::db::statement;
 use shared::ids::UserId;
 use shared::webhook_secrets;
 
-use super::{say, OnAccount};
+use super::{OnAccount, say};
 
 const MIN_PASSWORD_CHARS: usize = 10;
 /// OWASP's minimum for argon2id: 19 MiB, two passes.
@@ -78,10 +78,17 @@ impl Create {
         check_plan(&self.plan, self.plans.as_deref())?;
         let key = self.secret_key.read()?;
         let email = self.account.email.trim().to_owned();
-        ensure!(email.contains('@') && email.len() <= 254, "--email must be an email address of at most 254 bytes");
-        let password = std::io::read_to_string(std::io::stdin()).context("cannot read the password from standard input")?;
+        ensure!(
+            email.contains('@') && email.len() <= 254,
+            "--email must be an email address of at most 254 bytes"
+        );
+        let password = std::io::read_to_string(std::io::stdin())
+            .context("cannot read the password from standard input")?;
         let password = password.trim_end_matches(['\r', '\n']).to_owned();
-        ensure!(password.chars().count() >= MIN_PASSWORD_CHARS, "the password must have at least {MIN_PASSWORD_CHARS} characters");
+        ensure!(
+            password.chars().count() >= MIN_PASSWORD_CHARS,
+            "the password must have at least {MIN_PASSWORD_CHARS} characters"
+        );
         let hash = tokio::task::spawn_blocking(move || hash(&password)).await??;
         let mut conn = self.account.on.connect().await?;
         let user = UserId::generate();
@@ -109,13 +116,20 @@ impl Create {
 fn check_plan(plan: &str, file: Option<&std::path::Path>) -> anyhow::Result<()> {
     let plans = Plans::read(file)?;
     let names: Vec<_> = plans.names().collect();
-    ensure!(plans.get(plan).is_some(), "--plan {plan:?} is unknown; known are: {}", names.join(", "));
+    ensure!(
+        plans.get(plan).is_some(),
+        "--plan {plan:?} is unknown; known are: {}",
+        names.join(", ")
+    );
     Ok(())
 }
 
 fn hash(password: &str) -> anyhow::Result<String> {
-    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, 1, None).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let params =
+        Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, 1, None).map_err(|error| anyhow::anyhow!("{error}"))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let hash = argon2.hash_password(password.as_bytes()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let hash = argon2
+        .hash_password(password.as_bytes())
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(hash.to_string())
 }

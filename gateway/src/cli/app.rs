@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use shared::config::ModelsFile;
 
-use super::{say, OnAccount};
+use super::{OnAccount, say};
 use crate::apps::{import, parse_definition};
 
 #[derive(Subcommand)]
@@ -33,7 +33,8 @@ impl Command {
         let models = ModelsFile::read(&command.models)?;
         let text = std::fs::read_to_string(&command.file)
             .with_context(|| format!("cannot read {}", command.file.display()))?;
-        let definition = parse_definition(&text, &models).with_context(|| command.file.display().to_string())?;
+        let definition =
+            parse_definition(&text, &models).with_context(|| command.file.display().to_string())?;
         let (mut conn, user) = command.account.open().await?;
         let (app, _) = import(&mut conn, user, &definition).await?;
         say(&app.to_string());

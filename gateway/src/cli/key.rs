@@ -1,15 +1,15 @@
 //! `gateway key …`
 
-use anyhow::{bail, ensure, Context as _};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
-use diesel::sql_types::{BigInt, Binary, Nullable, Text, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::config::Plans;
-use shared::db::{statement, DbError};
+use shared::db::{DbError, statement};
 use shared::ids::{ApiKeyId, AppId};
 
-use super::{say, OnAccount};
+use super::{OnAccount, say};
 use crate::auth::ApiKey;
 
 #[derive(Subcommand)]
@@ -58,7 +58,11 @@ impl Command {
                     .bind::<SqlUuid, _>(user.uuid())
                     .execute(&mut conn)
                     .await?;
-                ensure!(revoked == 1, "the account has no active key with the id {}", revoke.id);
+                ensure!(
+                    revoked == 1,
+                    "the account has no active key with the id {}",
+                    revoke.id
+                );
                 Ok(())
             }
         }
@@ -75,7 +79,10 @@ struct Standing {
 
 impl Create {
     async fn run(self) -> anyhow::Result<()> {
-        ensure!((1..=100).contains(&self.name.chars().count()), "--name must have 1 to 100 characters");
+        ensure!(
+            (1..=100).contains(&self.name.chars().count()),
+            "--name must have 1 to 100 characters"
+        );
         let plans = Plans::read(self.plans.as_deref())?;
         let (mut conn, user) = self.account.open().await?;
         let app = self.app.map(AppId::from);

@@ -7,12 +7,12 @@ mod webhook_secret;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use diesel::sql_types::{Text, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use secrecy::ExposeSecret;
 use shared::config::{DatabaseConfig, LogConfig};
-use shared::db::{migrate_up, statement, Connection, Db};
+use shared::db::{Connection, Db, migrate_up, statement};
 use shared::ids::UserId;
 
 use crate::config::Config;
@@ -84,7 +84,10 @@ impl OnAccount {
             .bind::<Text, _>(&self.email)
             .load(&mut conn)
             .await?;
-        let row = found.into_iter().next().with_context(|| format!("no account has the email {}", self.email))?;
+        let row = found
+            .into_iter()
+            .next()
+            .with_context(|| format!("no account has the email {}", self.email))?;
         Ok((conn, row.id))
     }
 }
@@ -95,7 +98,10 @@ impl Cli {
         match self.command {
             Command::Serve(config) => {
                 let metrics = shared::telemetry::install(&config.log)?;
-                crate::start(&config, Some(metrics)).await?.run_until_signalled().await
+                crate::start(&config, Some(metrics))
+                    .await?
+                    .run_until_signalled()
+                    .await
             }
             Command::Migrate(on) => {
                 shared::telemetry::install(&on.log)?;

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use shared::config::SecretKeyConfig;
 use shared::webhook_secrets;
 
-use super::{say, OnAccount};
+use super::{OnAccount, say};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -32,7 +32,10 @@ impl Command {
         let secret = match self {
             Self::Show(_) => {
                 let active = webhook_secrets::active(&mut conn, &key, user).await?;
-                active.into_iter().next().context("the account has no webhook secret; run `gateway webhook-secret rotate`")?
+                active
+                    .into_iter()
+                    .next()
+                    .context("the account has no webhook secret; run `gateway webhook-secret rotate`")?
             }
             Self::Rotate(_) => webhook_secrets::rotate(&mut conn, &key, user).await?,
         };

@@ -29,8 +29,15 @@ impl FromRequest for JsonBody {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        let kind = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let is_json = kind
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
         let payload = payload.take();
         Box::pin(async move {
             if !is_json {
@@ -45,7 +52,9 @@ impl FromRequest for JsonBody {
 async fn read(mut payload: Payload) -> Result<BytesMut, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| ApiError::InvalidRequest("the body ended early; send it again".to_owned(), vec![]))?;
+        let chunk = chunk.map_err(|_| {
+            ApiError::InvalidRequest("the body ended early; send it again".to_owned(), vec![])
+        })?;
         if body.len() + chunk.len() > MAX_BODY {
             return Err(ApiError::PayloadTooLarge { limit: MAX_BODY });
         }
@@ -56,14 +65,23 @@ async fn read(mut payload: Payload) -> Result<BytesMut, ApiError> {
 
 fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    let value = value.map_err(|error| ApiError::InvalidRequest(format!("the body is not valid JSON: {error}"), vec![]))?;
-    check_json(&value).map_err(|refusal| ApiError::InvalidRequest(format!("the body cannot be taken: {refusal}"), vec![]))?;
+    let value = Strict
+        .deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value));
+    let value = value
+        .map_err(|error| ApiError::InvalidRequest(format!("the body is not valid JSON: {error}"), vec![]))?;
+    check_json(&value).map_err(|refusal| {
+        ApiError::InvalidRequest(format!("the body cannot be taken: {refusal}"), vec![])
+    })?;
     match value {
         Value::Object(members) => Ok(members),
         _ => Err(ApiError::InvalidRequest(
             "the body must be a JSON object".to_owned(),
-            vec![FieldError::new("", "type", "must be an object like {\"inputs\": {}}")],
+            vec![FieldError::new(
+                "",
+                "type",
+                "must be an object like {\"inputs\": {}}",
+            )],
         )),
     }
 }
@@ -99,7 +117,9 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -123,7 +143,9 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(key) = access.next_key::<String>()? {
             let value = access.next_value_seed(Strict)?;
             if members.contains_key(&key) {
-                return Err(serde::de::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+                return Err(serde::de::Error::custom(format_args!(
+                    "the key {key:?} stands twice in one object"
+                )));
             }
             members.insert(key, value);
         }
@@ -146,7 +168,9 @@ mod tests {
         assert!(detail(r#"{"a":"\ud800"}"#).contains("not valid JSON"));
         assert!(detail(r#"{"a":1e999}"#).contains("out of range"));
         assert!(detail(&format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100))).contains("64 levels"));
-        assert!(detail(&format!("{{\"a\":{}{}}}", "[".repeat(1000), "]".repeat(1000))).contains("not valid JSON"));
+        assert!(
+            detail(&format!("{{\"a\":{}{}}}", "[".repeat(1000), "]".repeat(1000))).contains("not valid JSON")
+        );
         assert!(parse(b"{\"a\":\"\xff\"}").is_err());
         assert_eq!(parse(br#"{"a":[1,-2,0.5,true,null,"x"]}"#).unwrap().len(), 1);
     }

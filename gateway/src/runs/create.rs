@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use actix_web::http::header::LOCATION;
-use actix_web::{web, HttpRequest, HttpResponse};
-use serde_json::{json, Value};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
 use shared::apps::InputType;
 use shared::ids::{AppId, RunId};
 use shared::net::webhook_url::WebhookUrl;
 use shared::queue::Work;
 
 use super::request::CreateRequest;
-use crate::accept::{accept, NewRun};
-use crate::apps::{check_inputs, CurrentApp};
+use crate::accept::{NewRun, accept};
+use crate::apps::{CurrentApp, check_inputs};
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::{ApiError, FieldError};
@@ -31,7 +31,10 @@ pub async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     // A header that promises something and is ignored would be worse than an error.
     if request.headers().contains_key("idempotency-key") {
-        return Err(ApiError::InvalidRequest("Idempotency-Key is not supported yet; leave the header out".to_owned(), vec![]));
+        return Err(ApiError::InvalidRequest(
+            "Idempotency-Key is not supported yet; leave the header out".to_owned(),
+            vec![],
+        ));
     }
     let body = CreateRequest::parse(body)?;
     let app_id = app_id(request.match_info().get("appId"), body.app_id.as_deref())?;
@@ -106,7 +109,12 @@ fn check(app: &CurrentApp, body: &CreateRequest, context: &Context) -> Result<(V
         None => context.models.default_model(),
         Some(id) => context.models.get(id).ok_or_else(|| ApiError::UnknownModel {
             asked: id.chars().take(MAX_TITLE_CHARS).collect(),
-            known: context.models.all().iter().map(|model| model.id.clone()).collect(),
+            known: context
+                .models
+                .all()
+                .iter()
+                .map(|model| model.id.clone())
+                .collect(),
         })?,
     };
     Ok((Value::Object(inputs), model.id.clone()))
@@ -114,7 +122,11 @@ fn check(app: &CurrentApp, body: &CreateRequest, context: &Context) -> Result<(V
 
 fn app_id(from_path: Option<&str>, from_body: Option<&str>) -> Result<AppId, ApiError> {
     let Some(text) = from_path.or(from_body) else {
-        let missing = FieldError::new("/appId", "required", "appId is missing; GET /api/agentapps lists the apps");
+        let missing = FieldError::new(
+            "/appId",
+            "required",
+            "appId is missing; GET /api/agentapps lists the apps",
+        );
         return Err(ApiError::InvalidRequest(missing.message.clone(), vec![missing]));
     };
     text.parse().map_err(|_| ApiError::NotFound("app"))
@@ -122,10 +134,23 @@ fn app_id(from_path: Option<&str>, from_body: Option<&str>) -> Result<AppId, Api
 
 /// The first text input, else the short id.
 fn title(app: &CurrentApp, inputs: &Value, id: RunId) -> String {
-    let first = app.definition.inputs.iter().filter(|field| field.r#type == InputType::Text);
-    let text = first.filter_map(|field| inputs[&field.name].as_str()).map(str::trim).find(|text| !text.is_empty());
+    let first = app
+        .definition
+        .inputs
+        .iter()
+        .filter(|field| field.r#type == InputType::Text);
+    let text = first
+        .filter_map(|field| inputs[&field.name].as_str())
+        .map(str::trim)
+        .find(|text| !text.is_empty());
     match text {
-        Some(text) => text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_TITLE_CHARS).collect(),
+        Some(text) => text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .take(MAX_TITLE_CHARS)
+            .collect(),
         None => id.to_string().chars().take(8).collect(),
     }
 }

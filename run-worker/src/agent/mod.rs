@@ -10,7 +10,7 @@ use shared::prompt;
 use shared::runs::{Ended, ErrorCode, RunError, RunResult, UsageDelta};
 use std::time::Duration;
 
-use crate::claim::{append, Claimed};
+use crate::claim::{Claimed, append};
 use crate::context::Context;
 use crate::model::{Answer, ModelError};
 pub use transcript::Message;
@@ -31,7 +31,11 @@ impl Work {
     /// Ended with an error before anything was produced.
     #[must_use]
     pub fn failed(error: RunError) -> Self {
-        Self { last_events: Vec::new(), ended: Ended::Failed(error, None), usage: UsageDelta::default() }
+        Self {
+            last_events: Vec::new(),
+            ended: Ended::Failed(error, None),
+            usage: UsageDelta::default(),
+        }
     }
 }
 
@@ -48,7 +52,11 @@ pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped>
         Ok(app) => app,
         Err(error) => {
             tracing::error!(%error, "a stored definition cannot be read");
-            return Ok(Work::failed(RunError::new(ErrorCode::InternalError, "the app's definition cannot be read", None)));
+            return Ok(Work::failed(RunError::new(
+                ErrorCode::InternalError,
+                "the app's definition cannot be read",
+                None,
+            )));
         }
     };
     let messages = match opening(context, claimed, &app).await? {
@@ -57,8 +65,15 @@ pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped>
     };
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let Some(model) = context.models.get(&claimed.chat_model_id) else {
-        let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
-        return Ok(Work::failed(RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))));
+        let message = format!(
+            "the model {:?} is no longer in CAPI_MODELS",
+            claimed.chat_model_id
+        );
+        return Ok(Work::failed(RunError::new(
+            ErrorCode::ModelUnavailable,
+            &message,
+            Some(1),
+        )));
     };
     let left = f64::from(limits.seconds) - claimed.seconds_used;
     let asking = model.ask(&messages, limits.tokens);
@@ -74,7 +89,11 @@ pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped>
 }
 
 /// The messages that open the conversation: from the log where an attempt before this one recorded them.
-async fn opening(context: &Context, claimed: &Claimed, app: &AppDefinition) -> Result<Result<Vec<Message>, RunError>, Stopped> {
+async fn opening(
+    context: &Context,
+    claimed: &Claimed,
+    app: &AppDefinition,
+) -> Result<Result<Vec<Message>, RunError>, Stopped> {
     let recorded = if claimed.attempt == 1 {
         Vec::new()
     } else {
@@ -90,7 +109,13 @@ async fn opening(context: &Context, claimed: &Claimed, app: &AppDefinition) -> R
     }
     let prompt = match prompt::render(&app.prompt, &claimed.inputs) {
         Ok(prompt) => prompt,
-        Err(error) => return Ok(Err(RunError::new(ErrorCode::PromptError, &format!("the prompt {error}"), None))),
+        Err(error) => {
+            return Ok(Err(RunError::new(
+                ErrorCode::PromptError,
+                &format!("the prompt {error}"),
+                None,
+            )));
+        }
     };
     let messages = Message::opening(&app.instructions, &prompt);
     let events: Vec<_> = messages.iter().map(Message::event).collect();
@@ -99,12 +124,20 @@ async fn opening(context: &Context, claimed: &Claimed, app: &AppDefinition) -> R
         append(&mut conn, claimed.fence(), &events, context.lease.lease()).await
     })
     .await;
-    if written { Ok(Ok(messages)) } else { Err(Stopped::Fenced) }
+    if written {
+        Ok(Ok(messages))
+    } else {
+        Err(Stopped::Fenced)
+    }
 }
 
 /// The answer is the result, if it is whole and within the budget; else an error that keeps it.
 fn judge(answer: Answer, token_limit: u32) -> Work {
-    let usage = UsageDelta { input_tokens: answer.input_tokens, output_tokens: answer.output_tokens, steps: 1 };
+    let usage = UsageDelta {
+        input_tokens: answer.input_tokens,
+        output_tokens: answer.output_tokens,
+        steps: 1,
+    };
     let message = NewEvent::message(json!({
         "role": "assistant", "content": &*answer.text, "finishReason": answer.finish_reason,
         "usage": {"inputTokens": answer.input_tokens, "outputTokens": answer.output_tokens},
@@ -112,7 +145,9 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
     let text = answer.text.into_string();
     let over_budget = answer.input_tokens + answer.output_tokens > i64::from(token_limit);
     let error = if answer.finish_reason == "length" {
-        Some("step 1: the model's answer was cut at its length limit; raise max_output_tokens or limits.tokens")
+        Some(
+            "step 1: the model's answer was cut at its length limit; raise max_output_tokens or limits.tokens",
+        )
     } else if over_budget {
         Some("step 1: the model used more tokens than limits.tokens allows")
     } else {
@@ -125,7 +160,11 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
             Some(RunResult { text, partial: true }),
         ),
     };
-    Work { last_events: vec![message], ended, usage }
+    Work {
+        last_events: vec![message],
+        ended,
+        usage,
+    }
 }
 
 fn model_failure(error: &ModelError) -> RunError {

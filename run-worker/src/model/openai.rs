@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use shared::config::Model;
 use shared::text::CleanText;
 
 use super::sse::Decoder;
-use super::wire::{error_words, Chunk, Usage};
-use super::{Answer, ModelError, MAX_ANSWER_BYTES};
+use super::wire::{Chunk, Usage, error_words};
+use super::{Answer, MAX_ANSWER_BYTES, ModelError};
 use crate::agent::Message;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,9 +33,10 @@ impl OpenAiModel {
     /// Builds the client and reads the server's key.
     pub fn new(model: &Model) -> anyhow::Result<Self> {
         let key = match (&model.api_key_env, &model.api_key_file) {
-            (Some(name), _) => {
-                Some(std::env::var(name).with_context(|| format!("CAPI_MODELS: {}: {name} is not set", model.id))?)
-            }
+            (Some(name), _) => Some(
+                std::env::var(name)
+                    .with_context(|| format!("CAPI_MODELS: {}: {name} is not set", model.id))?,
+            ),
             (None, Some(path)) => Some(
                 std::fs::read_to_string(path)
                     .with_context(|| format!("CAPI_MODELS: {}: cannot read {}", model.id, path.display()))?,
@@ -49,7 +50,10 @@ impl OpenAiModel {
             .build()?;
         Ok(Self {
             client,
-            url: format!("{}/chat/completions", model.base_url.as_str().trim_end_matches('/')),
+            url: format!(
+                "{}/chat/completions",
+                model.base_url.as_str().trim_end_matches('/')
+            ),
             model: model.model.clone(),
             key: key.map(|key| SecretString::from(key.trim().to_owned())),
             max_output_tokens: model.max_output_tokens,
@@ -58,7 +62,9 @@ impl OpenAiModel {
 
     /// One question, one whole answer of at most `token_limit` tokens. Dropping the future closes the stream.
     pub async fn ask(&self, messages: &[Message], token_limit: u32) -> Result<Answer, ModelError> {
-        let most = self.max_output_tokens.map_or(token_limit, |most| most.min(token_limit));
+        let most = self
+            .max_output_tokens
+            .map_or(token_limit, |most| most.min(token_limit));
         let body = json!({
             "model": self.model, "messages": messages, "stream": true, "stream_options": {"include_usage": true},
             "max_tokens": most,
@@ -67,7 +73,10 @@ impl OpenAiModel {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.expose_secret());
         }
-        let response = request.send().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| ModelError::Unavailable(words(&error)))?;
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
@@ -80,16 +89,23 @@ async fn read_stream(mut response: Response) -> Result<Answer, ModelError> {
     let (mut text, mut finish_reason, mut usage) = (String::new(), String::new(), Usage::default());
     let mut done = false;
     while !done {
-        let bytes = response.chunk().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
+        let bytes = response
+            .chunk()
+            .await
+            .map_err(|error| ModelError::Unavailable(words(&error)))?;
         let Some(bytes) = bytes else { break };
-        for event in decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))? {
+        for event in decoder
+            .push(&bytes)
+            .map_err(|error| ModelError::Unusable(error.to_string()))?
+        {
             if event == b"[DONE]" {
                 done = true;
                 break;
             }
             // Bytes that are no UTF-8 become U+FFFD and not the end of the run.
-            let chunk: Chunk = serde_json::from_str(&String::from_utf8_lossy(&event))
-                .map_err(|_| ModelError::Unusable("an event of its stream is not the expected JSON".to_owned()))?;
+            let chunk: Chunk = serde_json::from_str(&String::from_utf8_lossy(&event)).map_err(|_| {
+                ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
+            })?;
             if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
                 return Err(ModelError::Unusable(short(&error_words(&error))));
             }
@@ -99,7 +115,10 @@ async fn read_stream(mut response: Response) -> Result<Answer, ModelError> {
             }
             if let Some(choice) = chunk.choices.into_iter().next() {
                 text.push_str(&choice.delta.and_then(|delta| delta.content).unwrap_or_default());
-                finish_reason = choice.finish_reason.filter(|reason| !reason.is_empty()).unwrap_or(finish_reason);
+                finish_reason = choice
+                    .finish_reason
+                    .filter(|reason| !reason.is_empty())
+                    .unwrap_or(finish_reason);
             }
             if text.len() > MAX_ANSWER_BYTES {
                 return Err(ModelError::TooLong);
@@ -107,10 +126,14 @@ async fn read_stream(mut response: Response) -> Result<Answer, ModelError> {
         }
     }
     if !done && finish_reason.is_empty() {
-        return Err(ModelError::Unavailable("its stream was cut in the middle".to_owned()));
+        return Err(ModelError::Unavailable(
+            "its stream was cut in the middle".to_owned(),
+        ));
     }
     if text.trim().is_empty() {
-        return Err(ModelError::Unusable(format!("it is empty (finish reason {finish_reason:?})")));
+        return Err(ModelError::Unusable(format!(
+            "it is empty (finish reason {finish_reason:?})"
+        )));
     }
     Ok(Answer {
         text: CleanText::new(&text, MAX_ANSWER_BYTES),
@@ -135,10 +158,14 @@ async fn refusal(mut response: Response) -> ModelError {
     };
     let what = format!("HTTP {}: {}", status.as_u16(), short(&said));
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ModelError::Auth(format!("HTTP {}", status.as_u16())),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            ModelError::Auth(format!("HTTP {}", status.as_u16()))
+        }
         StatusCode::TOO_MANY_REQUESTS => ModelError::RateLimited(what),
         status if status.is_server_error() => ModelError::Unavailable(what),
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE if said.to_lowercase().contains("context") => {
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
+            if said.to_lowercase().contains("context") =>
+        {
             ModelError::ContextLength(what)
         }
         _ => ModelError::Unusable(what),

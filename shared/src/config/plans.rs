@@ -75,7 +75,8 @@ impl Plans {
         }
         let mut plans = Self::built_in();
         if let Some(path) = path {
-            let text = std::fs::read_to_string(path).map_err(|error| PlansError::Read(path.to_owned(), error))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| PlansError::Read(path.to_owned(), error))?;
             let file: File =
                 toml::from_str(&text).map_err(|error| PlansError::Parse(path.to_owned(), Box::new(error)))?;
             for (name, plan) in file.plans {
@@ -100,13 +101,22 @@ impl Plans {
     /// `{plan: requests per minute}` of the plans that may use the API, as the authenticating statement takes it.
     #[must_use]
     pub fn rates(&self) -> serde_json::Value {
-        self.0.iter().filter(|(_, plan)| plan.api).map(|(name, plan)| (name.clone(), plan.requests_per_minute.into())).collect::<serde_json::Map<_, _>>().into()
+        self.0
+            .iter()
+            .filter(|(_, plan)| plan.api)
+            .map(|(name, plan)| (name.clone(), plan.requests_per_minute.into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// `{plan: running runs}`, as the claim takes it.
     #[must_use]
     pub fn running_caps(&self) -> serde_json::Value {
-        self.0.iter().map(|(name, plan)| (name.clone(), plan.running_runs.into())).collect::<serde_json::Map<_, _>>().into()
+        self.0
+            .iter()
+            .map(|(name, plan)| (name.clone(), plan.running_runs.into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// The cap of an account whose plan no longer exists: the smallest there is.
@@ -137,13 +147,32 @@ mod tests {
     fn a_file_overrides_and_adds() {
         let dir = std::env::temp_dir().join(format!("capi-plans-{}", std::process::id()));
         let whole = "api=true\nrequests_per_minute=5\napi_keys=1\nrunning_runs=3\n";
-        std::fs::write(&dir, format!("[plans.pro]\n{whole}[plans.big]\n{whole}max_seconds=9\n")).unwrap();
+        std::fs::write(
+            &dir,
+            format!("[plans.pro]\n{whole}[plans.big]\n{whole}max_seconds=9\n"),
+        )
+        .unwrap();
         let plans = Plans::read(Some(&dir)).unwrap();
         assert_eq!(plans.names().collect::<Vec<_>>(), ["big", "free", "pro", "team"]);
-        assert_eq!(plans.rates(), serde_json::json!({"big": 5, "pro": 5, "team": 300}));
-        assert_eq!(plans.running_caps(), serde_json::json!({"big": 3, "free": 2, "pro": 3, "team": 100}));
-        std::fs::write(&dir, "[plans.pro]\napi=true\nrequests_per_minute=0\napi_keys=1\nrunning_runs=3\n").unwrap();
-        assert!(Plans::read(Some(&dir)).unwrap_err().to_string().contains("requests_per_minute"));
+        assert_eq!(
+            plans.rates(),
+            serde_json::json!({"big": 5, "pro": 5, "team": 300})
+        );
+        assert_eq!(
+            plans.running_caps(),
+            serde_json::json!({"big": 3, "free": 2, "pro": 3, "team": 100})
+        );
+        std::fs::write(
+            &dir,
+            "[plans.pro]\napi=true\nrequests_per_minute=0\napi_keys=1\nrunning_runs=3\n",
+        )
+        .unwrap();
+        assert!(
+            Plans::read(Some(&dir))
+                .unwrap_err()
+                .to_string()
+                .contains("requests_per_minute")
+        );
         std::fs::remove_file(dir).unwrap();
     }
 }

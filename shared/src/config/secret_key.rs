@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use base64::prelude::{Engine, BASE64_STANDARD};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -23,7 +23,9 @@ pub struct SecretKeyConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretKeyError {
     /// Neither is set.
-    #[error("set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE: 32 random bytes in base64 (openssl rand -base64 32)")]
+    #[error(
+        "set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE: 32 random bytes in base64 (openssl rand -base64 32)"
+    )]
     Missing,
     /// Both are set.
     #[error("set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE, not both")]
@@ -47,7 +49,9 @@ impl SecretKeyConfig {
                 .map(SecretString::from)
                 .map_err(|error| SecretKeyError::Read(path.clone(), error))?,
         };
-        let bytes = BASE64_STANDARD.decode(text.expose_secret().trim()).map_err(|_| SecretKeyError::Malformed)?;
+        let bytes = BASE64_STANDARD
+            .decode(text.expose_secret().trim())
+            .map_err(|_| SecretKeyError::Malformed)?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| SecretKeyError::Malformed)?;
         Ok(SealingKey::new(&bytes))
     }

@@ -9,7 +9,8 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=5s";
+const SESSION_LIMITS: &str =
+    "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=5s";
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,9 @@ pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgCo
             Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
         }
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or(Err(ConnectError::Timeout))
+    tokio::time::timeout(CONNECT_TIMEOUT, opening)
+        .await
+        .unwrap_or(Err(ConnectError::Timeout))
 }
 
 fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use diesel_migrations::{embed_migrations, EmbeddedMigrations, MigrationHarness};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connect::{connect_once, ConnectError};
-use super::{statement, Db, DbError};
+use super::connect::{ConnectError, connect_once};
+use super::{Db, DbError, statement};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// The version of the last migration above: what this build's code needs at least.
@@ -47,14 +47,18 @@ pub enum SchemaState {
 /// Applies all pending migrations; returns the names of those that ran.
 pub async fn migrate_up(url: &str) -> Result<Vec<String>, MigrateError> {
     let mut harness = AsyncMigrationHarness::new(locked(url).await?);
-    let ran = harness.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
+    let ran = harness
+        .run_pending_migrations(MIGRATIONS)
+        .map_err(MigrateError::Migration)?;
     Ok(ran.iter().map(ToString::to_string).collect())
 }
 
 /// Reverts every migration, newest first. Loses all data.
 pub async fn migrate_down(url: &str) -> Result<(), MigrateError> {
     let mut harness = AsyncMigrationHarness::new(locked(url).await?);
-    harness.revert_all_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
+    harness
+        .revert_all_migrations(MIGRATIONS)
+        .map_err(MigrateError::Migration)?;
     Ok(())
 }
 
@@ -66,16 +70,22 @@ pub async fn check_schema(db: &Db) -> Result<SchemaState, DbError> {
         usable: bool,
     }
     let mut conn = db.get().await?;
-    let table: Row =
-        statement("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS usable").get_result(&mut conn).await?;
+    let table: Row = statement("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS usable")
+        .get_result(&mut conn)
+        .await?;
     if !table.usable {
         return Ok(SchemaState::TooOld);
     }
-    let version: Row = statement("SELECT coalesce(max(version) >= $1, false) AS usable FROM __diesel_schema_migrations")
-        .bind::<diesel::sql_types::Text, _>(NEEDED_VERSION)
-        .get_result(&mut conn)
-        .await?;
-    Ok(if version.usable { SchemaState::Usable } else { SchemaState::TooOld })
+    let version: Row =
+        statement("SELECT coalesce(max(version) >= $1, false) AS usable FROM __diesel_schema_migrations")
+            .bind::<diesel::sql_types::Text, _>(NEEDED_VERSION)
+            .get_result(&mut conn)
+            .await?;
+    Ok(if version.usable {
+        SchemaState::Usable
+    } else {
+        SchemaState::TooOld
+    })
 }
 
 async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
@@ -97,7 +107,9 @@ async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
             tokio::time::sleep(LOCK_POLL).await;
         }
     };
-    tokio::time::timeout(LOCK_TIMEOUT, polling).await.unwrap_or(Err(MigrateError::Locked))?;
+    tokio::time::timeout(LOCK_TIMEOUT, polling)
+        .await
+        .unwrap_or(Err(MigrateError::Locked))?;
     Ok(conn)
 }
 
@@ -109,8 +121,12 @@ mod tests {
 
     #[test]
     fn needed_version_is_the_last_migration() {
-        let all: Vec<Box<dyn Migration<Pg>>> = MigrationSource::<Pg>::migrations(&MIGRATIONS).expect("migrations");
-        let newest = all.iter().map(|migration| migration.name().version().to_string()).max();
+        let all: Vec<Box<dyn Migration<Pg>>> =
+            MigrationSource::<Pg>::migrations(&MIGRATIONS).expect("migrations");
+        let newest = all
+            .iter()
+            .map(|migration| migration.name().version().to_string())
+            .max();
         assert_eq!(newest.as_deref(), Some(NEEDED_VERSION));
     }
 }

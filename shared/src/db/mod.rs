@@ -4,15 +4,15 @@ mod connect;
 mod migrate;
 mod statement;
 
-pub use connect::{connect_once, ConnectError};
-pub use migrate::{check_schema, migrate_down, migrate_up, MigrateError, SchemaState};
-pub use statement::{retrying, statement, Prepared};
+pub use connect::{ConnectError, connect_once};
+pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up};
+pub use statement::{Prepared, retrying, statement};
 
 use std::time::Duration;
 
+use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 
@@ -55,13 +55,16 @@ impl Db {
             async move {
                 let opening = runtime.spawn(async move { connect_once(&url, application_name).await });
                 match opening.await {
-                    Ok(opened) => opened.map_err(|error| diesel::ConnectionError::BadConnection(error.to_string())),
+                    Ok(opened) => {
+                        opened.map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))
+                    }
                     Err(stopped) => Err(diesel::ConnectionError::BadConnection(stopped.to_string())),
                 }
             }
             .boxed()
         });
-        let manager = AsyncDieselConnectionManager::new_with_config(config.url.expose_secret(), manager_config);
+        let manager =
+            AsyncDieselConnectionManager::new_with_config(config.url.expose_secret(), manager_config);
         let pool = Pool::builder(manager)
             .max_size(config.pool_size)
             .runtime(deadpool::Runtime::Tokio1)

@@ -10,7 +10,8 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    BasicRejectOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
@@ -61,7 +62,9 @@ pub fn consume(
             let running: Vec<_> = slots.map(Slot::run).collect();
             async move { try_join_all(running).await.map(|_| ()) }
         };
-        broker.supervise("consumer", supervised, stopping.clone(), session).await;
+        broker
+            .supervise("consumer", supervised, stopping.clone(), session)
+            .await;
     });
     health
 }
@@ -108,7 +111,9 @@ impl<H: Handler> Slot<H> {
         mut permit: OwnedSemaphorePermit,
     ) -> Result<Paused, QueueError> {
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let mut consumer = channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments).await?;
+        let mut consumer = channel
+            .basic_consume(self.queue.as_str().into(), "".into(), options, arguments)
+            .await?;
         loop {
             let delivery = tokio::select! {
                 delivery = consumer.next() => delivery,
@@ -117,11 +122,17 @@ impl<H: Handler> Slot<H> {
                     return Ok(Paused::Stopping);
                 }
             };
-            let Some(delivery) = delivery else { return Err(QueueError::ConsumerEnded(self.queue.clone())) };
+            let Some(delivery) = delivery else {
+                return Err(QueueError::ConsumerEnded(self.queue.clone()));
+            };
             let delivery = delivery?;
             let Ok(nudge) = Nudge::decode(&delivery.data) else {
                 metrics::counter!("capi_messages_undecodable_total").increment(1);
-                tracing::warn!(queue = self.queue, bytes = delivery.data.len(), "undecodable message is dead-lettered");
+                tracing::warn!(
+                    queue = self.queue,
+                    bytes = delivery.data.len(),
+                    "undecodable message is dead-lettered"
+                );
                 delivery.reject(BasicRejectOptions { requeue: false }).await?;
                 continue;
             };
@@ -140,7 +151,12 @@ impl<H: Handler> Slot<H> {
                 Err(error) => {
                     tracing::warn!(queue = self.queue, %error, "a nudge goes back: the database does not answer");
                     cancel(channel, &consumer).await?;
-                    delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
+                    delivery
+                        .nack(BasicNackOptions {
+                            requeue: true,
+                            ..Default::default()
+                        })
+                        .await?;
                     return Ok(Paused::DatabaseDown);
                 }
             }
@@ -163,7 +179,9 @@ async fn ack(delivery: &Delivery) -> Result<(), QueueError> {
 }
 
 async fn cancel(channel: &Channel, consumer: &Consumer) -> Result<(), QueueError> {
-    channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+    channel
+        .basic_cancel(consumer.tag(), BasicCancelOptions::default())
+        .await?;
     Ok(())
 }
 

@@ -7,10 +7,10 @@ mod publisher;
 mod supervisor;
 mod topology;
 
-pub use consumer::{consume, Handler};
+pub use consumer::{Handler, consume};
 pub use message::{Nudge, UndecodableMessage};
 pub use publisher::Publisher;
-pub use supervisor::{BrokerHealth, Broker};
+pub use supervisor::{Broker, BrokerHealth};
 pub use topology::{Topology, Work};
 
 /// What a broker session can end with; it always ends in a new connection.

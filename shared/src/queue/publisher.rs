@@ -7,7 +7,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation};
-use tokio::sync::{mpsc, oneshot, Mutex};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{Broker, BrokerHealth, Nudge, QueueError, Topology, Work};
@@ -41,7 +41,10 @@ impl Publisher {
     pub fn start(broker: Broker, lifecycle: &Lifecycle) -> Self {
         let (orders, received) = mpsc::channel(BUFFER);
         let health = BrokerHealth::default();
-        let publisher = Self { orders, health: health.clone() };
+        let publisher = Self {
+            orders,
+            health: health.clone(),
+        };
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn(async move {
             let received = Mutex::new(received);
@@ -63,7 +66,9 @@ impl Publisher {
                     }
                 }
             };
-            broker.supervise("publisher", health, stopping.clone(), session).await;
+            broker
+                .supervise("publisher", health, stopping.clone(), session)
+                .await;
         });
         publisher
     }
@@ -116,10 +121,20 @@ async fn publish_all(
 
 async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
     let sending = async {
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..Default::default()
+        };
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-        let confirm =
-            channel.basic_publish("".into(), queue.as_str().into(), options, &nudge.encode(), properties).await?;
+        let confirm = channel
+            .basic_publish(
+                "".into(),
+                queue.as_str().into(),
+                options,
+                &nudge.encode(),
+                properties,
+            )
+            .await?;
         // An ack that carries the message back means that it was not routed.
         match confirm.await? {
             Confirmation::Ack(None) => Ok(()),
@@ -135,7 +150,11 @@ async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), Q
 }
 
 async fn count_ready(channel: &Channel, queue: &str) -> Result<u32, QueueError> {
-    let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
+    let options = QueueDeclareOptions {
+        passive: true,
+        durable: true,
+        ..Default::default()
+    };
     let declaring = channel.queue_declare(queue.into(), options, FieldTable::default());
     let declared = tokio::time::timeout(CONFIRM_TIMEOUT, declaring)
         .await

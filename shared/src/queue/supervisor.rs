@@ -1,8 +1,8 @@
 //! Owns a connection: connect under a deadline, declare, work; on any error drop everything and start over with
 //! backoff, for ever. The client library's own recovery is off: it is young and can wait without end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
@@ -44,13 +44,15 @@ impl BrokerHealth {
 impl Broker {
     /// Checks the URL; connects to nothing yet.
     pub fn new(config: &BrokerConfig, name: &'static str) -> anyhow::Result<Self> {
-        let mut uri: AMQPUri = config
-            .url
-            .expose_secret()
-            .parse()
-            .map_err(|error| anyhow::anyhow!("CAPI_AMQP_URL must be amqp://USER:PASSWORD@HOST:PORT/VHOST: {error}"))?;
+        let mut uri: AMQPUri = config.url.expose_secret().parse().map_err(|error| {
+            anyhow::anyhow!("CAPI_AMQP_URL must be amqp://USER:PASSWORD@HOST:PORT/VHOST: {error}")
+        })?;
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
-        Ok(Self { uri, topology: Topology::new(&config.queue_prefix), name })
+        Ok(Self {
+            uri,
+            topology: Topology::new(&config.queue_prefix),
+            name,
+        })
     }
 
     /// Runs `session` over one connection after the other until `stopping`. A session that returns Ok is done.
@@ -108,6 +110,9 @@ impl Broker {
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .unwrap_or(Err(QueueError::Timeout(CONNECT_TIMEOUT, "connecting and declaring")))
+            .unwrap_or(Err(QueueError::Timeout(
+                CONNECT_TIMEOUT,
+                "connecting and declaring",
+            )))
     }
 }

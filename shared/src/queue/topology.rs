@@ -1,9 +1,9 @@
 //! Every queue there is. Works alike on RabbitMQ 3.10 and 4.x: durable quorum queues on the default exchange, with
 //! an explicit delivery limit and a dead-letter queue each; no priorities, no plugins.
 
+use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::Channel;
 
 /// The two kinds of work that nudges speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,9 @@ impl Topology {
     /// All names begin with `prefix` and a dot.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
+        Self {
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// The queue of this kind of work.
@@ -52,7 +54,12 @@ impl Topology {
     pub async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         for work in [Work::Runs, Work::Deliveries] {
             let dead = self.dead_queue(work);
-            declare(channel, &dead, &[("x-max-length", AMQPValue::LongInt(MAX_DEAD_LETTERS))]).await?;
+            declare(
+                channel,
+                &dead,
+                &[("x-max-length", AMQPValue::LongInt(MAX_DEAD_LETTERS))],
+            )
+            .await?;
             let arguments = [
                 ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
                 ("x-dead-letter-exchange", long_string("")),
@@ -70,7 +77,10 @@ async fn declare(channel: &Channel, name: &str, arguments: &[(&str, AMQPValue)])
     for (key, value) in arguments {
         table.insert((*key).into(), value.clone());
     }
-    let options = QueueDeclareOptions { durable: true, ..Default::default() };
+    let options = QueueDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
     channel.queue_declare(name.into(), options, table).await?;
     Ok(())
 }
@@ -86,7 +96,8 @@ mod tests {
     #[test]
     fn names_are_part_of_the_operators_contract() {
         let topology = Topology::new("capi");
-        let names = [Work::Runs, Work::Deliveries].map(|work| (topology.queue(work), topology.dead_queue(work)));
+        let names =
+            [Work::Runs, Work::Deliveries].map(|work| (topology.queue(work), topology.dead_queue(work)));
         insta::assert_snapshot!(format!("{names:?}"), @r#"[("capi.runs", "capi.runs.dead"), ("capi.deliveries", "capi.deliveries.dead")]"#);
     }
 }

@@ -5,5 +5,5 @@ mod transition;
 mod view;
 
 pub use state::{ErrorCode, RunStatus};
-pub use transition::{finish, Ended, Finished, RunError, RunResult, UsageDelta};
-pub use view::{format_time, load, RunView, RunningCaps};
+pub use transition::{Ended, Finished, RunError, RunResult, UsageDelta, finish};
+pub use view::{RunView, RunningCaps, format_time, load};

@@ -1,14 +1,14 @@
 //! How a run ends under a worker's hands: one statement, guarded by attempt and status, that writes the terminal
 //! state, the last events and the webhook delivery together. Either all of it is true afterwards or none.
 
-use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use super::state::{ErrorCode, RunStatus};
-use crate::db::{statement, Connection, DbError};
+use crate::db::{Connection, DbError, statement};
 use crate::events::{EventType, NewEvent};
 use crate::ids::{DeliveryId, LaneId, RunId, UserId};
 use crate::text::CleanText;
@@ -41,7 +41,11 @@ impl RunError {
     /// Cleans and cuts the message.
     #[must_use]
     pub fn new(code: ErrorCode, message: &str, step: Option<i32>) -> Self {
-        Self { code, message: CleanText::new(message, MAX_MESSAGE_BYTES), step }
+        Self {
+            code,
+            message: CleanText::new(message, MAX_MESSAGE_BYTES),
+            step,
+        }
     }
 
     fn stored(&self) -> Value {
@@ -70,8 +74,14 @@ impl Ended {
 
     fn event(&self) -> NewEvent {
         match self {
-            Self::Completed(_) => NewEvent { kind: EventType::RunCompleted, data: json!({}) },
-            Self::Failed(error, _) => NewEvent { kind: EventType::RunFailed, data: json!({ "error": error.stored() }) },
+            Self::Completed(_) => NewEvent {
+                kind: EventType::RunCompleted,
+                data: json!({}),
+            },
+            Self::Failed(error, _) => NewEvent {
+                kind: EventType::RunFailed,
+                data: json!({ "error": error.stored() }),
+            },
         }
     }
 }
@@ -149,8 +159,11 @@ pub async fn finish(
     usage: UsageDelta,
 ) -> Result<Finished, DbError> {
     let terminal = ended.event();
-    let (kinds, data): (Vec<&str>, Vec<&Value>) =
-        last_events.iter().chain([&terminal]).map(|event| (event.kind.as_str(), &event.data)).unzip();
+    let (kinds, data): (Vec<&str>, Vec<&Value>) = last_events
+        .iter()
+        .chain([&terminal])
+        .map(|event| (event.kind.as_str(), &event.data))
+        .unzip();
     let (result, error) = match ended {
         Ended::Completed(result) => (Some(result), None),
         Ended::Failed(error, result) => (result.as_ref(), Some(error)),
@@ -172,5 +185,8 @@ pub async fn finish(
         .load(conn)
         .await?
         .pop();
-    Ok(row.map_or(Finished::Fenced, |row| Finished::Done { user: row.user_id, lane: row.lane_id }))
+    Ok(row.map_or(Finished::Fenced, |row| Finished::Done {
+        user: row.user_id,
+        lane: row.lane_id,
+    }))
 }

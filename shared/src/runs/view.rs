@@ -1,19 +1,22 @@
 //! The public view of a run, one query: what GET answers and what a webhook carries, so that they agree.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::db::{statement, Connection, DbError};
+use crate::db::{Connection, DbError, statement};
 use crate::ids::{AppId, RunId, UserId};
 
 /// A run as the contract (docs/API.md) shows it.
 #[derive(Debug, Clone, Serialize, QueryableByName)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are the contract's own and described there")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the contract's own and described there"
+)]
 pub struct RunView {
     #[diesel(sql_type = SqlUuid)]
     pub id: RunId,

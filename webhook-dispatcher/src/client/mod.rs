@@ -54,7 +54,13 @@ impl WebhookClient {
             Err(refusal) => return failed(started, &format!("the URL {refusal}")),
         };
         let sending = async {
-            let response = self.http.post(url.url().clone()).headers(headers).body(body).send().await?;
+            let response = self
+                .http
+                .post(url.url().clone())
+                .headers(headers)
+                .body(body)
+                .send()
+                .await?;
             Ok::<_, reqwest::Error>(read(response).await)
         };
         match tokio::time::timeout(TOTAL_TIMEOUT, sending).await {
@@ -69,12 +75,19 @@ impl WebhookClient {
 }
 
 fn failed(started: Instant, why: &str) -> Attempted {
-    Attempted { duration: started.elapsed(), error: Some(CleanText::new(why, ERROR_BYTES)), ..Attempted::default() }
+    Attempted {
+        duration: started.elapsed(),
+        error: Some(CleanText::new(why, ERROR_BYTES)),
+        ..Attempted::default()
+    }
 }
 
 async fn read(mut response: Response) -> Attempted {
     let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();
     // The status has the say; a body that breaks off changes nothing.
     while let Ok(Some(bytes)) = response.chunk().await {

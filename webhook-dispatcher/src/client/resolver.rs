@@ -19,7 +19,10 @@ pub(super) struct PublicResolver {
 
 impl PublicResolver {
     pub(super) fn new(policy: IpPolicy) -> anyhow::Result<Self> {
-        Ok(Self { dns: TokioResolver::builder_tokio()?.build()?, policy })
+        Ok(Self {
+            dns: TokioResolver::builder_tokio()?.build()?,
+            policy,
+        })
     }
 }
 

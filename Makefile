@@ -1,0 +1,29 @@
+# The two commands: `make up` and `make test`. docs/CONTRIBUTING.md says what else there is.
+
+LOCAL := deploy/local
+
+.PHONY: up down status clean test check bench
+
+up: ## set up all, start all, run the main job
+	@bash $(LOCAL)/up.sh
+
+down: ## stop what `make up` started
+	@bash $(LOCAL)/down.sh
+
+status: ## list it
+	@bash $(LOCAL)/status.sh
+
+clean: down ## remove its data
+	@rm -rf .local
+
+test: check ## set up and test all
+	@bash $(LOCAL)/with-test-services.sh sh -c 'cargo build --workspace --bins && cargo test --workspace'
+
+check: ## format, lints, docs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+bench: ## first figures, beside pgbench
+	@cargo build --release --workspace --bins
+	@bash $(LOCAL)/with-test-services.sh target/release/bench

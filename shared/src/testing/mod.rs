@@ -1,0 +1,54 @@
+//! Stand-ins for third parties (the model, webhook receivers) and fixtures on the real PostgreSQL and RabbitMQ:
+//! every test has a database and a queue prefix of its own. `deploy/local/with-test-services.sh` sets the two URLs.
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a fixture that cannot be made fails its test"
+)]
+
+mod database;
+mod http;
+mod model;
+mod proxy;
+mod queues;
+mod receiver;
+
+pub use database::TestDatabase;
+pub use model::ScriptedModel;
+pub use proxy::TcpProxy;
+pub use queues::TestQueues;
+pub use receiver::{ReceivedWebhook, WebhookReceiver};
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for something that a test expects.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Asks until the answer is `Some`, at most for [`PATIENCE`].
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn required(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set; run the tests through `make test` or deploy/local/with-test-services.sh")
+    })
+}
+
+/// Runs async clean-up from a destructor, whose thread may be part of a runtime.
+fn block_on_elsewhere(task: impl Future<Output = ()> + Send + 'static) {
+    let ended = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), task).await.ok() });
+        }
+    });
+    let _ = ended.join();
+}

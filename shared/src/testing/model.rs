@@ -1,0 +1,163 @@
+//! A scripted model behind an OpenAI-compatible API. What it does is written in the prompt, so that runs side by
+//! side need no set-up: `HOLD` streams half an answer and waits for [`ScriptedModel::release`], `STATUS-401` (or
+//! another code) answers with that status, `CUT` ends the stream half way, `EMPTY` says nothing. Everything else is
+//! answered with `You said: ` and the prompt's first 60 characters.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures_util::stream::{self, StreamExt};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::http::{Body, respond, serve};
+
+/// See the module.
+#[derive(Clone)]
+pub struct ScriptedModel {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    asked: Mutex<Vec<(Instant, Value)>>,
+    released: watch::Sender<bool>,
+    holding: AtomicUsize,
+}
+
+impl ScriptedModel {
+    /// Starts it.
+    pub async fn start() -> Self {
+        let state = Arc::new(State {
+            asked: Mutex::default(),
+            released: watch::Sender::new(false),
+            holding: AtomicUsize::new(0),
+        });
+        let served = Arc::clone(&state);
+        let address = serve(move |request| answer(request, Arc::clone(&served))).await;
+        Self { address, state }
+    }
+
+    /// A models file with this model as `scripted`, and a second one that nobody serves as `away`.
+    #[must_use]
+    pub fn models_file(&self) -> String {
+        let entry = |id: &str, address: &str, more: &str| {
+            format!(
+                "[[models]]\nid = \"{id}\"\nname = \"{id}\"\nprovider = \"openai\"\nbase_url = \"http://{address}/v1\"\n\
+                 model = \"{id}\"\ntimeout_seconds = 30\n{more}\n"
+            )
+        };
+        entry("scripted", &self.address.to_string(), "default = true") + &entry("away", "127.0.0.1:9", "")
+    }
+
+    /// The requests so far: when, and the body.
+    #[must_use]
+    pub fn asked(&self) -> Vec<(Instant, Value)> {
+        self.state
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Streams that wait for [`Self::release`] and whose client is still there.
+    #[must_use]
+    pub fn holding(&self) -> usize {
+        self.state.holding.load(Ordering::SeqCst)
+    }
+
+    /// Lets all held streams, and all to come, go on.
+    pub fn release(&self) {
+        self.state.released.send_replace(true);
+    }
+}
+
+async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body> {
+    let arrived = Instant::now();
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let last = body["messages"]
+        .as_array()
+        .and_then(|messages| messages.last())
+        .cloned()
+        .unwrap_or_default();
+    let prompt = last["content"].as_str().unwrap_or_default().to_owned();
+    state
+        .asked
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push((arrived, body));
+    if let Some((_, status)) = prompt.split_once("STATUS-") {
+        let status = status
+            .get(..3)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(500);
+        let words = json!({"error": {"message": "scripted refusal"}}).to_string();
+        return respond(status, "application/json", stream::iter([words]).boxed());
+    }
+    let said: String = prompt.chars().take(60).collect();
+    let text = if prompt.contains("EMPTY") {
+        String::new()
+    } else {
+        format!("You said: {said}")
+    };
+    let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    let before = [": a comment\n\n".to_owned(), chunk(first, "")];
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}});
+    let after = [
+        chunk(second, "stop"),
+        format!("data: {usage}\n\n"),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    let after = if prompt.contains("CUT") {
+        stream::empty().boxed()
+    } else {
+        stream::iter(after).boxed()
+    };
+    let held = prompt.contains("HOLD");
+    let waiting = stream::once(async move {
+        if held {
+            let holding = Holding::begin(state);
+            let mut released = holding.0.released.subscribe();
+            let _ = released.wait_for(|released| *released).await;
+        }
+        String::from(": go\n\n")
+    });
+    respond(
+        200,
+        "text/event-stream",
+        stream::iter(before).chain(waiting).chain(after).boxed(),
+    )
+}
+
+/// Counts a held stream; dropped with the connection.
+struct Holding(Arc<State>);
+
+impl Holding {
+    fn begin(state: Arc<State>) -> Self {
+        state.holding.fetch_add(1, Ordering::SeqCst);
+        Self(state)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.holding.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn chunk(content: &str, finish_reason: &str) -> String {
+    let chunk =
+        json!({"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish_reason}]});
+    format!("data: {chunk}\n\n")
+}

@@ -1,0 +1,88 @@
+//! A webhook receiver that remembers what it got and answers as told.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::stream::{self, StreamExt};
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::http::{respond, serve};
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct ReceivedWebhook {
+    /// Names in lower case.
+    pub headers: HashMap<String, String>,
+    /// As it came.
+    pub body: Vec<u8>,
+}
+
+impl ReceivedWebhook {
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct WebhookReceiver {
+    address: SocketAddr,
+    received: Arc<Mutex<Vec<ReceivedWebhook>>>,
+}
+
+impl WebhookReceiver {
+    /// Answers the first requests with `statuses`, all later ones with 204.
+    pub async fn start(statuses: impl IntoIterator<Item = u16>) -> Self {
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let statuses = Arc::new(Mutex::new(statuses.into_iter().collect::<VecDeque<_>>()));
+        let noted = Arc::clone(&received);
+        let address = serve(move |request| {
+            let (noted, statuses) = (Arc::clone(&noted), Arc::clone(&statuses));
+            async move {
+                let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+                let headers = request
+                    .headers()
+                    .iter()
+                    .map(|(name, value)| (name.to_string(), text(value)))
+                    .collect();
+                let body = request
+                    .into_body()
+                    .collect()
+                    .await
+                    .map(|body| body.to_bytes().to_vec())
+                    .unwrap_or_default();
+                noted
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(ReceivedWebhook { headers, body });
+                let status = statuses
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop_front()
+                    .unwrap_or(204);
+                respond(status, "text/plain", stream::empty().boxed())
+            }
+        })
+        .await;
+        Self { address, received }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    /// All requests so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<ReceivedWebhook> {
+        self.received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
