@@ -16,7 +16,18 @@ use shared::db::{Connection, DbError, statement};
 use shared::events::{EventType, NewEvent};
 use shared::ids::{RunId, UserId};
 
-use crate::context::Context;
+/// Who claims, and under which terms.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// This process, in rows and logs.
+    pub worker: String,
+    /// How long a claim holds.
+    pub lease: Duration,
+    /// `{plan: running runs}`.
+    pub caps: Value,
+    /// The cap of an account whose plan is not listed.
+    pub smallest_cap: i32,
+}
 
 /// A run that is this worker's for now.
 #[derive(Debug, Clone, QueryableByName)]
@@ -57,19 +68,15 @@ impl Claimed {
 }
 
 /// Claims the user's oldest pending run, if his plan leaves a place.
-pub async fn claim(
-    conn: &mut Connection,
-    context: &Context,
-    user: UserId,
-) -> Result<Option<Claimed>, DbError> {
+pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result<Option<Claimed>, DbError> {
     let sql = "SELECT id, attempt, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used
                FROM claim_run_v1($1, $2, $3, $4, $5)";
     let mut claimed: Vec<Claimed> = statement(sql)
         .bind::<SqlUuid, _>(user.uuid())
-        .bind::<Text, _>(&context.worker)
-        .bind::<Interval, _>(interval(context.lease.lease()))
-        .bind::<Jsonb, _>(&context.caps)
-        .bind::<Integer, _>(context.smallest_cap)
+        .bind::<Text, _>(&by.worker)
+        .bind::<Interval, _>(interval(by.lease))
+        .bind::<Jsonb, _>(&by.caps)
+        .bind::<Integer, _>(by.smallest_cap)
         .load(conn)
         .await?;
     Ok(claimed.pop())
@@ -96,10 +103,10 @@ SELECT t.id, t.attempt, t.losses, t.user_id, u.plan, t.chat_model_id, t.inputs, 
 FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id";
 
 /// Takes over up to `most` runs whose lease expired or was given back, oldest first.
-pub async fn take_over(conn: &mut Connection, context: &Context, most: i64) -> Result<Vec<Claimed>, DbError> {
+pub async fn take_over(conn: &mut Connection, by: &Claimant, most: i64) -> Result<Vec<Claimed>, DbError> {
     let taken = statement(TAKE_OVER)
-        .bind::<Text, _>(&context.worker)
-        .bind::<Interval, _>(interval(context.lease.lease()))
+        .bind::<Text, _>(&by.worker)
+        .bind::<Interval, _>(interval(by.lease))
         .bind::<BigInt, _>(most)
         .bind::<Text, _>(EventType::RunTakenOver.as_str())
         .load(conn)

@@ -31,7 +31,7 @@ impl Handler for RunHandler {
     ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
         let sent = Instant::now();
         let mut conn = self.0.db.get().await?;
-        let Some(claimed) = claim(&mut conn, &self.0, id.into()).await? else {
+        let Some(claimed) = claim(&mut conn, &self.0.claimant, id.into()).await? else {
             metrics::counter!("capi_run_nudges_total", "outcome" => "nothing").increment(1);
             return Ok(Some(permit));
         };

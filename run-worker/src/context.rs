@@ -5,6 +5,7 @@ use shared::db::Db;
 use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
 
+use crate::claim::Claimant;
 use crate::heartbeat::Leases;
 use crate::model::ModelClients;
 
@@ -18,16 +19,12 @@ pub struct Context {
     pub models: ModelClients,
     /// Ceilings over the apps' limits.
     pub plans: Plans,
-    /// `plans.running_caps()`, computed once.
-    pub caps: serde_json::Value,
-    /// The cap of an account whose plan is not listed.
-    pub smallest_cap: i32,
+    /// This process, and its terms.
+    pub claimant: Claimant,
     /// The runs that this process holds now.
     pub leases: Leases,
     /// How long a claim holds.
     pub lease: LeaseConfig,
-    /// This process, in rows and logs.
-    pub worker: String,
     /// Whether the process is stopping, and the tasks it waits for.
     pub lifecycle: Lifecycle,
 }

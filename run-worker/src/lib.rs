@@ -24,6 +24,7 @@ use shared::queue::{Broker, Publisher, Work, consume};
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use crate::claim::Claimant;
 use crate::config::Config;
 use crate::consumer::RunHandler;
 use crate::context::Context;
@@ -58,12 +59,15 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         db: db.clone(),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
-        caps: plans.running_caps(),
-        smallest_cap: i32::try_from(plans.smallest_running_cap()).unwrap_or(i32::MAX),
+        claimant: Claimant {
+            worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
+            lease: config.lease.lease(),
+            caps: plans.running_caps(),
+            smallest_cap: i32::try_from(plans.smallest_running_cap()).unwrap_or(i32::MAX),
+        },
         plans,
         leases: Leases::new(config.lease),
         lease: config.lease,
-        worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
         lifecycle: lifecycle.clone(),
     });
     let handler = Arc::new(RunHandler::new(Arc::clone(&context)));
@@ -85,7 +89,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
     tracing::info!(
-        worker = context.worker,
+        worker = context.claimant.worker,
         concurrency = config.concurrency,
         "taking runs"
     );

@@ -91,8 +91,8 @@ async fn waiting_users(context: &Context, room: i64) -> Result<Vec<(UserId, u64)
                 return Ok(Vec::new());
             }
             statement(WAITING)
-                .bind::<Jsonb, _>(&context.caps)
-                .bind::<Integer, _>(context.smallest_cap)
+                .bind::<Jsonb, _>(&context.claimant.caps)
+                .bind::<Integer, _>(context.claimant.smallest_cap)
                 .bind::<BigInt, _>(room)
                 .load::<WaitingRow>(conn)
                 .await

@@ -58,7 +58,7 @@ impl TestDatabase {
     }
 
     /// Runs a statement without values.
-    pub async fn execute(&self, sql: &'static str) -> usize {
+    pub async fn run_sql(&self, sql: &'static str) -> usize {
         statement(sql)
             .execute(&mut self.conn().await)
             .await

@@ -1,1 +1,13 @@
-//! x
+//! The services as processes, the way operators run them, for tests and the bench: each stack has a database and a
+//! queue prefix of its own, and only the model and the receivers are stood in for.
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a stack that cannot be built fails its test"
+)]
+
+mod process;
+mod stack;
+
+pub use process::{Process, Service, bin_dir};
+pub use stack::{Answer, Stack};

@@ -1,0 +1,169 @@
+//! One service process. It is ended by its id, and with the value that stands for it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use shared::testing::eventually;
+use tokio::process::{Child, Command};
+
+/// The programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// `gateway serve`
+    Gateway,
+    /// `run-worker`
+    RunWorker,
+    /// `webhook-dispatcher`
+    WebhookDispatcher,
+}
+
+impl Service {
+    /// The name of its program.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::RunWorker => "run-worker",
+            Self::WebhookDispatcher => "webhook-dispatcher",
+        }
+    }
+}
+
+/// Where cargo put the programs that this one was built with.
+#[must_use]
+pub fn bin_dir() -> PathBuf {
+    let own = std::env::current_exe().expect("a running program has a path");
+    let dir = own.parent().expect("a program is in a directory");
+    if dir.ends_with("deps") {
+        dir.parent().unwrap_or(dir).to_owned()
+    } else {
+        dir.to_owned()
+    }
+}
+
+/// A running service.
+pub struct Process {
+    child: Child,
+    dir: tempfile::TempDir,
+    service: Service,
+}
+
+impl Process {
+    /// Starts it with exactly these settings and waits until it is ready.
+    pub async fn start(service: Service, settings: &[(String, String)]) -> Self {
+        let started = Self::spawn(service, settings);
+        eventually(&format!("{} is ready", service.program()), async || {
+            started.is_ready().await.then_some(())
+        })
+        .await;
+        started
+    }
+
+    /// Starts it.
+    #[must_use]
+    pub fn spawn(service: Service, settings: &[(String, String)]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let log = std::fs::File::create(dir.path().join("log")).expect("a log can be made");
+        let mut command = Command::new(bin_dir().join(service.program()));
+        if service == Service::Gateway {
+            command.arg("serve");
+        }
+        let child = command
+            .env_clear()
+            .envs(settings.iter().cloned())
+            .env("CAPI_RUN_DIR", dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the service's program is built (cargo build --workspace --bins)");
+        Self { child, dir, service }
+    }
+
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// http://… of its API.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!(
+            "http://{}",
+            self.address("http").expect("a ready gateway wrote its address")
+        )
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The body of an operators' page.
+    pub async fn ops(&self, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://{}{path}", self.address("ops")?);
+        let response = reqwest::Client::new()
+            .get(url)
+            .timeout(Duration::from_secs(5))
+            .send()
+            .await
+            .ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// Whether /readyz says so.
+    pub async fn is_ready(&self) -> bool {
+        matches!(self.ops("/readyz").await, Some((200, _)))
+    }
+
+    /// The sum of a counter over its labels, as /metrics shows it.
+    pub async fn counter(&self, name: &str) -> f64 {
+        let (_, metrics) = self.ops("/metrics").await.unwrap_or_default();
+        let of_name = |line: &&str| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        metrics
+            .lines()
+            .filter(of_name)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// SIGKILL: no chance to clean up.
+    pub async fn kill(mut self) {
+        self.child
+            .kill()
+            .await
+            .expect("a process that we started can be killed");
+    }
+
+    /// SIGTERM; returns when it has ended, with whether it ended well.
+    pub async fn terminate(&mut self) -> bool {
+        let pid = self.pid().expect("it runs").to_string();
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .expect("kill can be run");
+        assert!(sent.success());
+        let ended = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
+        ended
+            .expect("it ends within its grace period")
+            .expect("it can be waited for")
+            .success()
+    }
+
+    fn address(&self, kind: &str) -> Option<String> {
+        let path: &Path = self.dir.path();
+        let text = std::fs::read_to_string(path.join(format!("{}.{kind}", self.service.program()))).ok()?;
+        text.trim()
+            .parse::<std::net::SocketAddr>()
+            .ok()
+            .map(|address| address.to_string())
+    }
+}

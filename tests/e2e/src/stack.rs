@@ -1,0 +1,238 @@
+//! A database, queues, a scripted model, an account, and as many services as a test asks for.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use shared::ids::AppId;
+use shared::testing::{ScriptedModel, TestDatabase, TestQueues, eventually};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::process::{Process, Service, bin_dir};
+
+const EMAIL: &str = "ada@example.com";
+const SECRET_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const APP: &str = r#"
+name = "Echo"
+prompt = "{{ text }}"
+[[inputs]]
+name = "text"
+type = "text"
+required = true
+[[inputs]]
+name = "count"
+type = "number"
+"#;
+
+/// An answer of the API.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body as JSON, null where it is none.
+    pub body: Value,
+}
+
+/// See the module.
+pub struct Stack {
+    /// The truth.
+    pub database: TestDatabase,
+    /// The queues.
+    pub queues: TestQueues,
+    /// The model.
+    pub model: ScriptedModel,
+    /// An API key of the account.
+    pub key: String,
+    /// The account's app: it sends its input `text` to the model.
+    pub app: AppId,
+    /// What every service is started with; a test may change it before it starts more.
+    pub settings: Vec<(String, String)>,
+    client: reqwest::Client,
+    dir: tempfile::TempDir,
+}
+
+impl Stack {
+    /// Everything but the services; `plans` is the content of CAPI_PLANS.
+    pub async fn create(plan: &str, plans: &str) -> Self {
+        let (database, queues, model) = (
+            TestDatabase::create().await,
+            TestQueues::create(),
+            ScriptedModel::start().await,
+        );
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("a file can be written");
+            path.display().to_string()
+        };
+        let settings = [
+            ("CAPI_DATABASE_URL", database.url.clone()),
+            ("CAPI_AMQP_URL", queues.url.clone()),
+            ("CAPI_QUEUE_PREFIX", queues.prefix.clone()),
+            ("CAPI_MODELS", file("models.toml", &model.models_file())),
+            ("CAPI_PLANS", file("plans.toml", &format!("[plans]\n{plans}"))),
+            ("CAPI_SECRET_KEY", SECRET_KEY.to_owned()),
+            ("CAPI_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
+            ("CAPI_LEASE_SECONDS", "3".to_owned()),
+            ("CAPI_LOG", "info".to_owned()),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        file("app.toml", APP);
+        let client = reqwest::Client::new();
+        let mut stack = Self {
+            database,
+            queues,
+            model,
+            key: String::new(),
+            app: AppId::generate(),
+            settings,
+            client,
+            dir,
+        };
+        stack
+            .cli(
+                &[
+                    "user",
+                    "create",
+                    "--email",
+                    EMAIL,
+                    "--plan",
+                    plan,
+                    "--password-stdin",
+                ],
+                "correct horse\n",
+            )
+            .await;
+        let app_file = stack.dir.path().join("app.toml").display().to_string();
+        stack.app = stack
+            .on_account(&["app", "import", &app_file])
+            .await
+            .parse()
+            .expect("the import prints the app's id");
+        stack.key = stack.on_account(&["key", "create", "--name", "test"]).await;
+        stack
+    }
+
+    /// A stack of the plan `pro`.
+    pub async fn pro() -> Self {
+        Self::create("pro", "").await
+    }
+
+    /// A stack whose plan limits nothing that a test could reach.
+    pub async fn unlimited() -> Self {
+        let plan =
+            "[plans.big]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = 1000\n";
+        Self::create("big", plan).await
+    }
+
+    /// `gateway … --email` of the account; what it prints.
+    pub async fn on_account(&self, arguments: &[&str]) -> String {
+        self.cli(&[arguments, &["--email", EMAIL]].concat(), "").await
+    }
+
+    /// The gateway's command line, with `input` on standard input; what it prints.
+    pub async fn cli(&self, arguments: &[&str], input: &str) -> String {
+        let (printed, said, good) = self.try_cli(arguments, input).await;
+        assert!(good, "gateway {arguments:?}: {said}");
+        printed
+    }
+
+    /// The same for a command that may fail: standard output, standard error, whether it succeeded.
+    pub async fn try_cli(&self, arguments: &[&str], input: &str) -> (String, String, bool) {
+        let mut child = Command::new(bin_dir().join("gateway"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.settings.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway is built (cargo build --workspace --bins)");
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        let output = child.wait_with_output().await.expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (
+            text(&output.stdout),
+            text(&output.stderr),
+            output.status.success(),
+        )
+    }
+
+    /// Starts a service and waits until it is ready.
+    pub async fn start(&self, service: Service) -> Process {
+        Process::start(service, &self.settings).await
+    }
+
+    /// The same with a setting of its own.
+    pub async fn start_with(&self, service: Service, name: &str, value: &str) -> Process {
+        Process::start(service, &self.settings_with(name, value)).await
+    }
+
+    /// The settings, one of them changed.
+    #[must_use]
+    pub fn settings_with(&self, name: &str, value: &str) -> Vec<(String, String)> {
+        let others = self.settings.iter().filter(|(other, _)| other != name).cloned();
+        others.chain([(name.to_owned(), value.to_owned())]).collect()
+    }
+
+    /// GET with the account's key.
+    pub async fn get(&self, gateway: &Process, path: &str) -> Answer {
+        self.send(
+            self.client
+                .get(format!("{}{path}", gateway.url()))
+                .bearer_auth(&self.key),
+        )
+        .await
+    }
+
+    /// POST with the account's key.
+    pub async fn post(&self, gateway: &Process, path: &str, body: &Value) -> Answer {
+        self.send(
+            self.client
+                .post(format!("{}{path}", gateway.url()))
+                .bearer_auth(&self.key)
+                .json(body),
+        )
+        .await
+    }
+
+    /// Sends a request that was built elsewhere.
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.expect("the gateway answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.expect("the body comes");
+        Answer {
+            status,
+            headers,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        }
+    }
+
+    /// A request builder for odd requests.
+    #[must_use]
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Creates a run with the input `text`; its id.
+    pub async fn create_run(&self, gateway: &Process, text: &str, webhook_url: Option<&str>) -> String {
+        let body =
+            serde_json::json!({"appId": self.app, "inputs": {"text": text}, "webhookUrl": webhook_url});
+        let answer = self.post(gateway, "/api/v1/runs", &body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The run, once it is over.
+    pub async fn ended(&self, gateway: &Process, id: &str) -> Value {
+        eventually(&format!("run {id} is over"), async || {
+            let run = self.get(gateway, &format!("/api/v1/runs/{id}")).await.body;
+            run["completedAt"].is_string().then_some(run)
+        })
+        .await
+    }
+}
