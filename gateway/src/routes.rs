@@ -26,9 +26,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(web::get().to(runs::get::handle))
                 .route(web::head().to(runs::get::handle)),
         )
-        .default_service(web::to(async || {
-            Err::<HttpResponse, _>(ApiError::NotFound("path"))
-        }));
+        .default_service(web::to(async || Err::<HttpResponse, _>(ApiError::NotFound("path"))));
 }
 
 fn only(path: &str, allow: &'static str) -> Resource {

@@ -57,25 +57,17 @@ impl Running {
 
 /// Starts a gateway. Must be called on the main runtime: connections live where they are opened.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
-    let (models, plans) = (
-        ModelsFile::read(&config.catalog.models)?,
-        Plans::read(config.catalog.plans.as_deref())?,
-    );
+    let (models, plans) =
+        (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-gateway")?;
     if check_schema(&db).await? == SchemaState::TooOld {
         anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
     }
     let publisher = Publisher::start(Broker::new(&config.broker, "capi-gateway")?, &lifecycle);
-    let readiness = Readiness {
-        db: db.clone(),
-        broker: vec![publisher.health()],
-        lifecycle: lifecycle.clone(),
-    };
-    let caps = RunningCaps {
-        by_plan: plans.running_caps(),
-        otherwise: plans.smallest_running_cap().into(),
-    };
+    let readiness =
+        Readiness { db: db.clone(), broker: vec![publisher.health()], lifecycle: lifecycle.clone() };
+    let caps = RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() };
     let context = web::Data::new(Context {
         db,
         publisher,
@@ -87,10 +79,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         apps: AppCache::default(),
     });
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(context.clone())
-            .wrap(from_fn(around_every_request))
-            .configure(routes)
+        App::new().app_data(context.clone()).wrap(from_fn(around_every_request)).configure(routes)
     })
     .workers(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
     .client_request_timeout(HEAD_TIMEOUT)
@@ -105,12 +94,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     tokio::spawn(server);
     ops::announce(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    Ok(Running {
-        http,
-        ops,
-        lifecycle,
-        server: handle,
-    })
+    Ok(Running { http, ops, lifecycle, server: handle })
 }
 
 async fn around_every_request(
@@ -121,10 +105,8 @@ async fn around_every_request(
     let started = std::time::Instant::now();
     let (http, answer) = next.call(request).await?.into_parts();
     // Only here is the request's id known, so problems are written here.
-    let problem = answer
-        .error()
-        .and_then(|error| error.as_error::<ApiError>())
-        .map(|error| error.respond(&id));
+    let problem =
+        answer.error().and_then(|error| error.as_error::<ApiError>()).map(|error| error.respond(&id));
     let mut response = problem.unwrap_or_else(|| answer.map_into_boxed_body());
     let window = http.extensions().get::<Window>().copied();
     let headers = response.headers_mut();
@@ -132,12 +114,7 @@ async fn around_every_request(
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    if let Some(Window {
-        limit,
-        remaining,
-        free_in,
-    }) = window
-    {
+    if let Some(Window { limit, remaining, free_in }) = window {
         let policy = format!(r#""user";q={limit};w=60"#);
         let state = format!(r#""user";r={remaining};t={free_in}"#);
         for (name, text) in [("ratelimit-policy", policy), ("ratelimit", state)] {
@@ -156,16 +133,11 @@ async fn around_every_request(
 
 /// The request's own id where it is sane, else a new one.
 fn request_id(request: &ServiceRequest) -> String {
-    let own = request
-        .headers()
-        .get("x-request-id")
-        .and_then(|value| value.to_str().ok());
+    let own = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let sane = own.filter(|id| {
         !id.is_empty()
             && id.len() <= MAX_REQUEST_ID
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     });
     sane.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }

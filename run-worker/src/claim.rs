@@ -132,10 +132,8 @@ pub async fn append(
     events: &[NewEvent],
     lease: Duration,
 ) -> Result<bool, DbError> {
-    let (kinds, data): (Vec<_>, Vec<_>) = events
-        .iter()
-        .map(|event| (event.kind.as_str(), &event.data))
-        .unzip();
+    let (kinds, data): (Vec<_>, Vec<_>) =
+        events.iter().map(|event| (event.kind.as_str(), &event.data)).unzip();
     let written = statement(APPEND)
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<Integer, _>(attempt)
@@ -182,11 +180,8 @@ pub async fn renew(
 pub async fn give_back(conn: &mut Connection, (run, attempt): (RunId, i32)) -> Result<bool, DbError> {
     let sql = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now()
                WHERE id = $1 AND attempt = $2 AND status = 'running'";
-    let given = statement(sql)
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<Integer, _>(attempt)
-        .execute(conn)
-        .await?;
+    let given =
+        statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).execute(conn).await?;
     Ok(given == 1)
 }
 

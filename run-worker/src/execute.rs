@@ -83,14 +83,7 @@ async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outco
     loop {
         let writing = async {
             let mut conn = context.db.get().await?;
-            finish(
-                &mut conn,
-                claimed.fence(),
-                &work.last_events,
-                &work.ended,
-                work.usage,
-            )
-            .await
+            finish(&mut conn, claimed.fence(), &work.last_events, &work.ended, work.usage).await
         };
         match writing.await {
             Ok(Finished::Fenced) => return Outcome::Fenced,

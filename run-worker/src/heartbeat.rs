@@ -33,20 +33,13 @@ impl Leases {
     /// None yet.
     #[must_use]
     pub fn new(config: LeaseConfig) -> Self {
-        Self {
-            config,
-            held: Mutex::default(),
-        }
+        Self { config, held: Mutex::default() }
     }
 
     /// Notes a lease that was taken by a statement sent at `sent`. The token is cancelled when the run is lost.
     pub fn hold(&self, (run, attempt): (RunId, i32), sent: Instant) -> CancellationToken {
         let lost = CancellationToken::new();
-        let held = Held {
-            attempt,
-            expires: sent + self.config.lease(),
-            lost: lost.clone(),
-        };
+        let held = Held { attempt, expires: sent + self.config.lease(), lost: lost.clone() };
         if let Some(older) = self.lock().insert(run, held) {
             older.lost.cancel();
         }
@@ -66,10 +59,7 @@ impl Leases {
     }
 
     fn fences(&self) -> Vec<(RunId, i32)> {
-        self.lock()
-            .iter()
-            .map(|(run, held)| (*run, held.attempt))
-            .collect()
+        self.lock().iter().map(|(run, held)| (*run, held.attempt)).collect()
     }
 
     /// After a renewal of `asked`, sent at `sent`, that found only `kept`.

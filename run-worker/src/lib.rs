@@ -43,10 +43,8 @@ pub struct Running {
 
 /// Starts a worker.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
-    let (models, plans) = (
-        ModelsFile::read(&config.catalog.models)?,
-        Plans::read(config.catalog.plans.as_deref())?,
-    );
+    let (models, plans) =
+        (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-run-worker")?;
     if check_schema(&db).await? == SchemaState::TooOld {
@@ -71,27 +69,13 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         lifecycle: lifecycle.clone(),
     });
     let handler = Arc::new(RunHandler::new(Arc::clone(&context)));
-    let consuming = consume(
-        broker,
-        Work::Runs,
-        db.clone(),
-        Arc::clone(&permits),
-        handler,
-        &lifecycle,
-    );
+    let consuming = consume(broker, Work::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn(heartbeat::beat(Arc::clone(&context)));
     lifecycle.spawn(reaper::reap(Arc::clone(&context), permits));
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    let readiness = Readiness {
-        db,
-        broker: vec![publisher.health(), consuming],
-        lifecycle: lifecycle.clone(),
-    };
+    let readiness =
+        Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    tracing::info!(
-        worker = context.claimant.worker,
-        concurrency = config.concurrency,
-        "taking runs"
-    );
+    tracing::info!(worker = context.claimant.worker, concurrency = config.concurrency, "taking runs");
     Ok(Running { ops, lifecycle })
 }

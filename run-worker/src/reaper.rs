@@ -48,12 +48,7 @@ async fn take_expired(context: &Arc<Context>, permits: &Arc<Semaphore>) -> Resul
     };
     let sent = Instant::now();
     let mut conn = context.db.get().await?;
-    let taken = take_over(
-        &mut conn,
-        &context.claimant,
-        i64::try_from(free).unwrap_or(i64::MAX),
-    )
-    .await?;
+    let taken = take_over(&mut conn, &context.claimant, i64::try_from(free).unwrap_or(i64::MAX)).await?;
     for claimed in taken {
         let Some(permit) = reserved.split(1) else { break };
         tracing::info!(run_id = %claimed.id, attempt = claimed.attempt, losses = claimed.losses, "run taken over");

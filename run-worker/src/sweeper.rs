@@ -84,9 +84,8 @@ async fn waiting_users(context: &Context, room: i64) -> Result<Vec<(UserId, u64)
     let rows = conn
         .build_transaction()
         .run(async |conn| {
-            let lock: LockRow = statement("SELECT pg_try_advisory_xact_lock(4706042) AS held")
-                .get_result(conn)
-                .await?;
+            let lock: LockRow =
+                statement("SELECT pg_try_advisory_xact_lock(4706042) AS held").get_result(conn).await?;
             if !lock.held {
                 return Ok(Vec::new());
             }

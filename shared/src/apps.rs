@@ -84,11 +84,7 @@ impl Default for Limits {
     /// Twenty steps, ten minutes, 200,000 tokens: enough for an afternoon's task of a person, too little to burn a
     /// month's bill.
     fn default() -> Self {
-        Self {
-            steps: 20,
-            seconds: 600,
-            tokens: 200_000,
-        }
+        Self { steps: 20, seconds: 600, tokens: 200_000 }
     }
 }
 

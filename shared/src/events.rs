@@ -71,10 +71,7 @@ impl NewEvent {
     /// A message to or from the model.
     #[must_use]
     pub fn message(data: Value) -> Self {
-        Self {
-            kind: EventType::Message,
-            data,
-        }
+        Self { kind: EventType::Message, data }
     }
 
     /// The content of `run.created`.
@@ -107,11 +104,7 @@ pub struct Event {
 /// The events of a run in order.
 pub async fn read(conn: &mut Connection, run: RunId) -> Result<Vec<Event>, DbError> {
     let sql = "SELECT seq, type, at, attempt, data FROM run_events WHERE run_id = $1 ORDER BY seq LIMIT $2";
-    Ok(statement(sql)
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<BigInt, _>(MAX_EVENTS)
-        .load(conn)
-        .await?)
+    Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<BigInt, _>(MAX_EVENTS).load(conn).await?)
 }
 
 #[cfg(test)]

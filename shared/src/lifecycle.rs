@@ -43,10 +43,7 @@ impl Lifecycle {
         let mut signalled =
             async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         signalled().await;
-        tracing::info!(
-            grace_seconds = GRACE.as_secs(),
-            "stopping; a second signal ends at once"
-        );
+        tracing::info!(grace_seconds = GRACE.as_secs(), "stopping; a second signal ends at once");
         tokio::select! {
             clean = self.stop() => tracing::info!(clean, "stopped"),
             () = signalled() => tracing::warn!("stopped by a second signal"),

@@ -100,18 +100,10 @@ async fn answer(
     metrics: Option<PrometheusHandle>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, kind, body) = match request.uri().path() {
-        "/healthz" => (
-            StatusCode::OK,
-            "application/json",
-            json!({"status": "alive"}).to_string(),
-        ),
+        "/healthz" => (StatusCode::OK, "application/json", json!({"status": "alive"}).to_string()),
         "/readyz" => {
             let (ready, body) = readiness.judge().await;
-            let status = if ready {
-                StatusCode::OK
-            } else {
-                StatusCode::SERVICE_UNAVAILABLE
-            };
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, "application/json", body.to_string())
         }
         "/metrics" => (
@@ -119,17 +111,11 @@ async fn answer(
             "text/plain; version=0.0.4",
             metrics.map(|handle| handle.render()).unwrap_or_default(),
         ),
-        _ => (
-            StatusCode::NOT_FOUND,
-            "text/plain",
-            "try /healthz, /readyz or /metrics\n".to_owned(),
-        ),
+        _ => (StatusCode::NOT_FOUND, "text/plain", "try /healthz, /readyz or /metrics\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     Ok(response)
 }
 

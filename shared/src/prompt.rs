@@ -42,9 +42,7 @@ pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
 pub fn render(template: &str, inputs: &Value) -> Result<CleanText, PromptError> {
     let rendered = environment().render_str(template, minijinja::value::Serde(inputs))?;
     if rendered.len() > MAX_PROMPT_BYTES {
-        return Err(PromptError(format!(
-            "renders to more than {MAX_PROMPT_BYTES} bytes"
-        )));
+        return Err(PromptError(format!("renders to more than {MAX_PROMPT_BYTES} bytes")));
     }
     Ok(CleanText::new(&rendered, MAX_PROMPT_BYTES))
 }
@@ -63,22 +61,10 @@ mod tests {
 
     #[test]
     fn templates_render_over_inputs_only() {
-        check(
-            "Say {{ text | upper }} {% if n %}{{ n }}{% endif %}",
-            &["text", "n"],
-        )
-        .unwrap();
-        assert!(
-            check("{{ other }}", &["text"])
-                .unwrap_err()
-                .to_string()
-                .contains("other")
-        );
+        check("Say {{ text | upper }} {% if n %}{{ n }}{% endif %}", &["text", "n"]).unwrap();
+        assert!(check("{{ other }}", &["text"]).unwrap_err().to_string().contains("other"));
         assert!(check("{{ text", &["text"]).is_err());
-        assert_eq!(
-            &*render("a {{ text }}", &json!({"text": "<b>"})).unwrap(),
-            "a <b>"
-        );
+        assert_eq!(&*render("a {{ text }}", &json!({"text": "<b>"})).unwrap(), "a <b>");
     }
 
     #[test]

@@ -28,17 +28,11 @@ pub enum SealError {
 impl SealingKey {
     /// A key of 32 bytes; its id is the head of its SHA-256.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        reason = "only fails for keys that are not 32 bytes long"
-    )]
+    #[expect(clippy::expect_used, reason = "only fails for keys that are not 32 bytes long")]
     pub fn new(bytes: &[u8; 32]) -> Self {
         let mut id = [0; KEY_ID_LEN];
         id.copy_from_slice(&digest(&SHA256, bytes).as_ref()[..KEY_ID_LEN]);
-        Self {
-            id,
-            key: RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("32 bytes are a key"),
-        }
+        Self { id, key: RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("32 bytes are a key") }
     }
 
     /// Encrypts `plain` for `owner`.
@@ -86,10 +80,7 @@ mod tests {
         let sealed = key.seal(b"ada", b"secret").unwrap();
         assert_eq!(key.open(b"ada", &sealed).unwrap(), b"secret");
         assert_eq!(key.open(b"bob", &sealed), Err(SealError::Damaged));
-        assert_eq!(
-            SealingKey::new(&[8; 32]).open(b"ada", &sealed),
-            Err(SealError::OtherKey)
-        );
+        assert_eq!(SealingKey::new(&[8; 32]).open(b"ada", &sealed), Err(SealError::OtherKey));
         let mut flipped = sealed.clone();
         *flipped.last_mut().unwrap() ^= 1;
         assert_eq!(key.open(b"ada", &flipped), Err(SealError::Damaged));

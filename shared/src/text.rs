@@ -19,11 +19,7 @@ impl CleanText {
     #[must_use]
     pub fn new(raw: &str, max_bytes: usize) -> Self {
         let cut = &raw[..raw.floor_char_boundary(max_bytes)];
-        let clean = if cut.contains('\0') {
-            cut.replace('\0', "\u{fffd}")
-        } else {
-            cut.to_owned()
-        };
+        let clean = if cut.contains('\0') { cut.replace('\0', "\u{fffd}") } else { cut.to_owned() };
         Self(clean[..clean.floor_char_boundary(max_bytes)].to_owned())
     }
 
@@ -81,11 +77,7 @@ fn check_json_at(value: &Value, depth: usize) -> Result<(), JsonRefusal> {
         return Err(JsonRefusal::TooDeep);
     }
     let clean = |text: &str| {
-        if text.contains('\0') {
-            Err(JsonRefusal::Nul)
-        } else {
-            Ok(())
-        }
+        if text.contains('\0') { Err(JsonRefusal::Nul) } else { Ok(()) }
     };
     match value {
         Value::String(text) => clean(text),

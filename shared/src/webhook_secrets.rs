@@ -50,10 +50,7 @@ pub async fn active(
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
     let open = |row: Row| {
         let raw = key.open(user.uuid().as_bytes(), &row.sealed)?;
-        Ok(SecretString::from(format!(
-            "{PREFIX}{}",
-            BASE64_STANDARD.encode(raw)
-        )))
+        Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
     };
     rows.into_iter().map(open).collect()
 }
@@ -89,16 +86,11 @@ pub async fn rotate(
                 .await
         })
         .await?;
-    Ok(SecretString::from(format!(
-        "{PREFIX}{}",
-        BASE64_STANDARD.encode(raw)
-    )))
+    Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
 }
 
 /// The key bytes of a `whsec_…` secret.
 #[must_use]
 pub fn signing_bytes(secret: &SecretString) -> Option<Vec<u8>> {
-    BASE64_STANDARD
-        .decode(secret.expose_secret().strip_prefix(PREFIX)?)
-        .ok()
+    BASE64_STANDARD.decode(secret.expose_secret().strip_prefix(PREFIX)?).ok()
 }

@@ -35,9 +35,7 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId) {
             refused("the signing secret cannot be read; the operator must look at CAPI_SECRET_KEY")
         }
     };
-    let age = (claimed.claimed_at - claimed.created_at)
-        .to_std()
-        .unwrap_or_default();
+    let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
     let (status, wait) = retry::after(claimed.attempt, &attempted, age, rand::random());
     metrics::counter!("capi_webhook_attempts_total", "status" => status.as_str()).increment(1);
     metrics::histogram!("capi_webhook_attempt_seconds").record(attempted.duration.as_secs_f64());
@@ -56,10 +54,7 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderM
         return Ok(None);
     };
     let secrets = webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await?;
-    let keys: Vec<_> = secrets
-        .iter()
-        .filter_map(webhook_secrets::signing_bytes)
-        .collect();
+    let keys: Vec<_> = secrets.iter().filter_map(webhook_secrets::signing_bytes).collect();
     if keys.is_empty() {
         return Ok(None);
     }
@@ -68,11 +63,9 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderM
     let signature = signature::signature(&keys, &id, timestamp, &body);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in [
-        ("webhook-id", id),
-        ("webhook-timestamp", timestamp.to_string()),
-        ("webhook-signature", signature),
-    ] {
+    for (name, value) in
+        [("webhook-id", id), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", signature)]
+    {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
@@ -81,10 +74,7 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderM
 }
 
 fn refused(why: &str) -> Attempted {
-    Attempted {
-        error: Some(CleanText::new(why, 300)),
-        ..Attempted::default()
-    }
+    Attempted { error: Some(CleanText::new(why, 300)), ..Attempted::default() }
 }
 
 async fn write_down(

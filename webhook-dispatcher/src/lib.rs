@@ -43,6 +43,7 @@ pub struct Running {
 
 /// Starts a dispatcher.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    let secret_key = config.secret_key.read()?;
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-webhook-dispatcher")?;
     if check_schema(&db).await? == SchemaState::TooOld {
@@ -56,12 +57,9 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         db: db.clone(),
         publisher: publisher.clone(),
         client: WebhookClient::new(policy)?,
-        secret_key: config.secret_key.read()?,
+        secret_key,
         // A finished run is never pending: the caps are not asked.
-        caps: RunningCaps {
-            by_plan: plans.running_caps(),
-            otherwise: plans.smallest_running_cap().into(),
-        },
+        caps: RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() },
         dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
         lifecycle: lifecycle.clone(),
     });
@@ -69,16 +67,9 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
     let consuming = consume(broker, Work::Deliveries, db.clone(), permits, handler, &lifecycle);
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    let readiness = Readiness {
-        db,
-        broker: vec![publisher.health(), consuming],
-        lifecycle: lifecycle.clone(),
-    };
+    let readiness =
+        Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    tracing::info!(
-        dispatcher = context.dispatcher,
-        concurrency = config.concurrency,
-        "taking deliveries"
-    );
+    tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "taking deliveries");
     Ok(Running { ops, lifecycle })
 }

@@ -10,10 +10,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 /// The body of a try at `at`. What does not fit is left out, in a fixed order, and named in `omitted`.
 #[must_use]
 pub fn body(kind: &str, at: DateTime<Utc>, run: &RunView) -> Vec<u8> {
-    let mut data = json!(RunView {
-        webhook: None,
-        ..run.clone()
-    });
+    let mut data = json!(RunView { webhook: None, ..run.clone() });
     let mut omitted: Vec<&str> = Vec::new();
     let render = |data: &Value, omitted: &[&str]| {
         let mut body = json!({ "type": kind, "timestamp": format_time(at), "data": data });
@@ -93,10 +90,7 @@ mod tests {
     fn a_large_run_says_what_it_left_out() {
         let big = "x".repeat(300 * 1024);
         let body = parsed(&run(json!({ "a": big }), "done"));
-        assert_eq!(
-            (&body["omitted"], &body["data"]["result"]["text"]),
-            (&json!(["inputs"]), &json!("done"))
-        );
+        assert_eq!((&body["omitted"], &body["data"]["result"]["text"]), (&json!(["inputs"]), &json!("done")));
         let body = parsed(&run(json!({ "a": big }), &"\"".repeat(300 * 1024)));
         assert_eq!(body["omitted"], json!(["inputs", "result.text"]));
         assert!(body["data"]["result"]["text"].as_str().unwrap().len() > 50_000);

@@ -21,9 +21,7 @@ pub fn after(attempt: i32, attempted: &Attempted, age: Duration, luck: f64) -> (
     if attempted.error.is_none() {
         return (DeliveryStatus::Delivered, Duration::ZERO);
     }
-    let planned = usize::try_from(attempt)
-        .ok()
-        .and_then(|number| SCHEDULE.get(number.saturating_sub(1)));
+    let planned = usize::try_from(attempt).ok().and_then(|number| SCHEDULE.get(number.saturating_sub(1)));
     let (Some(planned), false) = (planned, attempted.status_code == Some(GONE)) else {
         return (DeliveryStatus::Failed, Duration::ZERO);
     };
@@ -43,12 +41,7 @@ mod tests {
     use shared::text::CleanText;
 
     fn failed(status_code: Option<u16>, retry_after: Option<u64>) -> Attempted {
-        Attempted {
-            status_code,
-            retry_after,
-            error: Some(CleanText::new("no", 9)),
-            ..Attempted::default()
-        }
+        Attempted { status_code, retry_after, error: Some(CleanText::new("no", 9)), ..Attempted::default() }
     }
 
     #[test]
@@ -56,16 +49,10 @@ mod tests {
         let mut age = Duration::ZERO;
         for attempt in 1..=9 {
             let (status, wait) = after(attempt, &failed(Some(500), None), age, 0.5);
-            assert_eq!(
-                (status, wait.as_secs()),
-                (DeliveryStatus::Retrying, SCHEDULE[attempt as usize - 1])
-            );
+            assert_eq!((status, wait.as_secs()), (DeliveryStatus::Retrying, SCHEDULE[attempt as usize - 1]));
             age += wait;
         }
-        assert_eq!(
-            after(10, &failed(Some(500), None), age, 0.5).0,
-            DeliveryStatus::Failed
-        );
+        assert_eq!(after(10, &failed(Some(500), None), age, 0.5).0, DeliveryStatus::Failed);
     }
 
     #[test]
@@ -75,17 +62,8 @@ mod tests {
         assert_eq!(wait(&failed(None, None), 1.0), 72);
         assert_eq!(wait(&failed(Some(503), Some(100)), 0.5), 100);
         assert_eq!(wait(&failed(Some(503), Some(u64::MAX)), 0.5), MAX_RETRY_AFTER);
-        assert_eq!(
-            after(1, &failed(Some(410), None), Duration::ZERO, 0.5).0,
-            DeliveryStatus::Failed
-        );
-        assert_eq!(
-            after(2, &failed(None, None), GIVE_UP_AFTER, 0.5).0,
-            DeliveryStatus::Failed
-        );
-        assert_eq!(
-            after(1, &Attempted::default(), Duration::ZERO, 0.5).0,
-            DeliveryStatus::Delivered
-        );
+        assert_eq!(after(1, &failed(Some(410), None), Duration::ZERO, 0.5).0, DeliveryStatus::Failed);
+        assert_eq!(after(2, &failed(None, None), GIVE_UP_AFTER, 0.5).0, DeliveryStatus::Failed);
+        assert_eq!(after(1, &Attempted::default(), Duration::ZERO, 0.5).0, DeliveryStatus::Delivered);
     }
 }

@@ -8,12 +8,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 #[must_use]
 pub fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &[u8]) -> String {
     let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
-    let one = |key: &Vec<u8>| {
-        format!(
-            "v1,{}",
-            BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, key), &signed))
-        )
-    };
+    let one =
+        |key: &Vec<u8>| format!("v1,{}", BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, key), &signed)));
     keys.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 

@@ -37,9 +37,7 @@ pub async fn sweep(context: Arc<Context>) {
             continue;
         };
         match due_lanes(&context, i64::from(room)).await {
-            Ok(lanes) => lanes
-                .iter()
-                .for_each(|lane| context.publisher.nudge(Work::Deliveries, lane.uuid())),
+            Ok(lanes) => lanes.iter().for_each(|lane| context.publisher.nudge(Work::Deliveries, lane.uuid())),
             Err(error) => {
                 tracing::warn!(%error, "due deliveries are not looked for: the database does not answer")
             }
@@ -64,9 +62,8 @@ async fn due_lanes(context: &Context, most: i64) -> Result<Vec<LaneId>, DbError>
     let rows = conn
         .build_transaction()
         .run(async |conn| {
-            let lock: LockRow = statement("SELECT pg_try_advisory_xact_lock(4706043) AS held")
-                .get_result(conn)
-                .await?;
+            let lock: LockRow =
+                statement("SELECT pg_try_advisory_xact_lock(4706043) AS held").get_result(conn).await?;
             if !lock.held {
                 return Ok(Vec::new());
             }

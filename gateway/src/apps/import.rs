@@ -41,22 +41,14 @@ impl From<diesel::result::Error> for ImportError {
 /// Reads and checks an app file.
 pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition, ImportError> {
     if text.len() > MAX_FILE_BYTES {
-        return Err(ImportError::Mistakes(vec![format!(
-            "the file is longer than {MAX_FILE_BYTES} bytes"
-        )]));
+        return Err(ImportError::Mistakes(vec![format!("the file is longer than {MAX_FILE_BYTES} bytes")]));
     }
     if text.contains("\\u0000") {
-        return Err(ImportError::Mistakes(vec![
-            "a string holds the character U+0000".to_owned(),
-        ]));
+        return Err(ImportError::Mistakes(vec!["a string holds the character U+0000".to_owned()]));
     }
     let definition: AppDefinition = toml::from_str(text)?;
     let mistakes = mistakes(&definition, models);
-    if mistakes.is_empty() {
-        Ok(definition)
-    } else {
-        Err(ImportError::Mistakes(mistakes))
-    }
+    if mistakes.is_empty() { Ok(definition) } else { Err(ImportError::Mistakes(mistakes)) }
 }
 
 fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
@@ -87,9 +79,7 @@ fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
             found.push(format!("inputs[{index}]: name {name:?} stands twice"));
         }
         if (field.r#type == InputType::Select) == field.options.is_empty() {
-            found.push(format!(
-                "inputs[{index}]: options are needed by type \"select\", and only there"
-            ));
+            found.push(format!("inputs[{index}]: options are needed by type \"select\", and only there"));
         }
         if let Some(default) = &field.default
             && let Some(what) = wrong(field, default)
@@ -101,19 +91,10 @@ fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
         && models.get(model).is_none()
     {
         let known: Vec<_> = models.all().iter().map(|model| model.id.as_str()).collect();
-        found.push(format!(
-            "model {model:?} is not in CAPI_MODELS; known are: {}",
-            known.join(", ")
-        ));
+        found.push(format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", ")));
     }
-    for tool in app
-        .tools
-        .iter()
-        .filter(|tool| !KNOWN_TOOLS.contains(&tool.as_str()))
-    {
-        found.push(format!(
-            "tools: {tool:?} is unknown; this version has no tools yet"
-        ));
+    for tool in app.tools.iter().filter(|tool| !KNOWN_TOOLS.contains(&tool.as_str())) {
+        found.push(format!("tools: {tool:?} is unknown; this version has no tools yet"));
     }
     let limits = [
         ("steps", app.limits.steps, 1000),

@@ -21,11 +21,7 @@ pub fn check_inputs(
         .collect();
     let mut inputs = Map::new();
     for field in fields {
-        match given
-            .get(&field.name)
-            .filter(|value| !value.is_null())
-            .or(field.default.as_ref())
-        {
+        match given.get(&field.name).filter(|value| !value.is_null()).or(field.default.as_ref()) {
             Some(value) => match wrong(field, value) {
                 None => {
                     inputs.insert(field.name.clone(), value.clone());
@@ -45,11 +41,7 @@ pub fn check_inputs(
             }
         }
     }
-    if errors.is_empty() {
-        Ok(inputs)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(inputs) } else { Err(errors) }
 }
 
 /// What is wrong with a value, in words; also used for the defaults of an imported app.
@@ -60,10 +52,9 @@ pub(super) fn wrong(field: &InputField, value: &Value) -> Option<String> {
         | (InputType::Number, Value::Number(_))
         | (InputType::Boolean, Value::Bool(_)) => None,
         (InputType::Select, Value::String(choice)) if field.options.contains(choice) => None,
-        (InputType::Select, _) => Some(format!(
-            "the input {name:?} must be one of: {}",
-            field.options.join(", ")
-        )),
+        (InputType::Select, _) => {
+            Some(format!("the input {name:?} must be one of: {}", field.options.join(", ")))
+        }
         (InputType::Text, _) => Some(format!("the input {name:?} must be a string")),
         (InputType::Number, _) => Some(format!("the input {name:?} must be a number")),
         (InputType::Boolean, _) => Some(format!("the input {name:?} must be true or false")),
@@ -81,14 +72,7 @@ mod tests {
 
     fn field(name: &str, r#type: InputType, required: bool, default: Option<Value>) -> InputField {
         let options = vec!["red".to_owned(), "blue".to_owned()];
-        InputField {
-            name: name.to_owned(),
-            label: None,
-            r#type,
-            required,
-            default,
-            options,
-        }
+        InputField { name: name.to_owned(), label: None, r#type, required, default, options }
     }
 
     #[test]
@@ -100,19 +84,10 @@ mod tests {
             field("s", InputType::Select, false, None),
         ];
         let check = |given: Value| check_inputs(&fields, given.as_object().unwrap());
-        assert_eq!(
-            json!(check(json!({"t": "x"})).unwrap()),
-            json!({"t": "x", "n": 3, "b": null, "s": null})
-        );
-        assert_eq!(
-            json!(check(json!({"t": "x", "s": "red", "b": false})).unwrap()["s"]),
-            json!("red")
-        );
+        assert_eq!(json!(check(json!({"t": "x"})).unwrap()), json!({"t": "x", "n": 3, "b": null, "s": null}));
+        assert_eq!(json!(check(json!({"t": "x", "s": "red", "b": false})).unwrap()["s"]), json!("red"));
         let errors = check(json!({"n": "3", "b": 1, "s": "green", "a/b": 0})).unwrap_err();
-        let found: Vec<_> = errors
-            .iter()
-            .map(|error| (error.pointer.as_str(), error.code))
-            .collect();
+        let found: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();
         assert_eq!(
             found,
             [

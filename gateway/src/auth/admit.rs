@@ -91,23 +91,15 @@ pub enum Admission {
 
 /// Checks the key with this hash and takes a place. `rates` is `Plans::rates`.
 pub async fn admit(conn: &mut Connection, sha256: &[u8], rates: &Value) -> Result<Admission, DbError> {
-    let found: Option<Row> = statement(ADMIT)
-        .bind::<Binary, _>(sha256)
-        .bind::<Jsonb, _>(rates)
-        .load(conn)
-        .await?
-        .pop();
+    let found: Option<Row> =
+        statement(ADMIT).bind::<Binary, _>(sha256).bind::<Jsonb, _>(rates).load(conn).await?.pop();
     let Some(row) = found else {
         return Ok(Admission::Unknown);
     };
     let (Some(places), Some(admitted)) = (row.places, row.admitted) else {
         return Ok(Admission::NoPlan(row.plan));
     };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "0 to 60 by the clamp"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 60 by the clamp")]
     let free_in = row.free_in.unwrap_or_default().ceil().clamp(0.0, 60.0) as u64;
     let window = Window {
         limit: places.unsigned_abs(),
@@ -115,16 +107,8 @@ pub async fn admit(conn: &mut Connection, sha256: &[u8], rates: &Value) -> Resul
         free_in,
     };
     Ok(if admitted {
-        Admission::Admitted {
-            key: row.id,
-            user: row.user_id,
-            app: row.app_id,
-            window,
-        }
+        Admission::Admitted { key: row.id, user: row.user_id, app: row.app_id, window }
     } else {
-        Admission::Refused(Window {
-            free_in: free_in.max(1),
-            ..window
-        })
+        Admission::Refused(Window { free_in: free_in.max(1), ..window })
     })
 }

@@ -19,9 +19,8 @@ impl ApiKey {
     #[must_use]
     pub fn generate() -> Self {
         let mut random = rand::rng();
-        let body: String = (0..RANDOM_CHARS)
-            .map(|_| char::from(BASE62[random.random_range(0..BASE62.len())]))
-            .collect();
+        let body: String =
+            (0..RANDOM_CHARS).map(|_| char::from(BASE62[random.random_range(0..BASE62.len())])).collect();
         Self(format!("{PREFIX}{body}{}", checksum(&body)))
     }
 
@@ -80,23 +79,10 @@ mod tests {
             .reveal()
             .chars()
             .enumerate()
-            .map(|(at, c)| {
-                if at == 9 {
-                    if c == 'x' { 'y' } else { 'x' }
-                } else {
-                    c
-                }
-            })
+            .map(|(at, c)| if at == 9 { if c == 'x' { 'y' } else { 'x' } } else { c })
             .collect();
         assert!(ApiKey::parse(&flipped).is_none());
-        for bad in [
-            "",
-            "capi_",
-            "sk_123",
-            &key.reveal()[..42],
-            &format!("{}0", key.reveal()),
-            "capi_é",
-        ] {
+        for bad in ["", "capi_", "sk_123", &key.reveal()[..42], &format!("{}0", key.reveal()), "capi_é"] {
             assert!(ApiKey::parse(bad).is_none(), "{bad:?}");
         }
     }

@@ -40,9 +40,7 @@ impl FromRequest for Caller {
         let request = request.clone();
         Box::pin(async move {
             let key = bearer(&request)?;
-            let context = request
-                .app_data::<web::Data<Context>>()
-                .ok_or(ApiError::Internal)?;
+            let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::Internal)?;
             let mut conn = context.db.get().await?;
             match admit(&mut conn, &key.sha256(), &context.rates).await? {
                 Admission::Unknown => Err(ApiError::Unauthorized(
@@ -51,17 +49,9 @@ impl FromRequest for Caller {
                 Admission::NoPlan(plan) => Err(ApiError::PlanRequired { plan }),
                 Admission::Refused(window) => {
                     request.extensions_mut().insert(window);
-                    Err(ApiError::RateLimited {
-                        retry_after: window.free_in,
-                        limit: window.limit,
-                    })
+                    Err(ApiError::RateLimited { retry_after: window.free_in, limit: window.limit })
                 }
-                Admission::Admitted {
-                    key,
-                    user,
-                    app,
-                    window,
-                } => {
+                Admission::Admitted { key, user, app, window } => {
                     request.extensions_mut().insert(window);
                     Ok(Self { user, key, app })
                 }
@@ -72,18 +62,12 @@ impl FromRequest for Caller {
 
 fn bearer(request: &HttpRequest) -> Result<ApiKey, ApiError> {
     let Some(header) = request.headers().get(AUTHORIZATION) else {
-        return Err(ApiError::Unauthorized(
-            "send the header `Authorization: Bearer capi_…`",
-        ));
+        return Err(ApiError::Unauthorized("send the header `Authorization: Bearer capi_…`"));
     };
     let text = header.to_str().unwrap_or_default();
-    let Some((_, token)) = text
-        .split_once(' ')
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+    let Some((_, token)) = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
     else {
-        return Err(ApiError::Unauthorized(
-            "use the Bearer scheme: `Authorization: Bearer capi_…`",
-        ));
+        return Err(ApiError::Unauthorized("use the Bearer scheme: `Authorization: Bearer capi_…`"));
     };
     ApiKey::parse(token.trim()).ok_or(ApiError::Unauthorized(
         "the API key is malformed or has a typo (its checksum is wrong); copy it again",

@@ -116,11 +116,7 @@ impl Create {
 fn check_plan(plan: &str, file: Option<&std::path::Path>) -> anyhow::Result<()> {
     let plans = Plans::read(file)?;
     let names: Vec<_> = plans.names().collect();
-    ensure!(
-        plans.get(plan).is_some(),
-        "--plan {plan:?} is unknown; known are: {}",
-        names.join(", ")
-    );
+    ensure!(plans.get(plan).is_some(), "--plan {plan:?} is unknown; known are: {}", names.join(", "));
     Ok(())
 }
 
@@ -128,8 +124,6 @@ fn hash(password: &str) -> anyhow::Result<String> {
     let params =
         Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, 1, None).map_err(|error| anyhow::anyhow!("{error}"))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let hash = argon2
-        .hash_password(password.as_bytes())
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let hash = argon2.hash_password(password.as_bytes()).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(hash.to_string())
 }

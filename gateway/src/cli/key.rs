@@ -58,11 +58,7 @@ impl Command {
                     .bind::<SqlUuid, _>(user.uuid())
                     .execute(&mut conn)
                     .await?;
-                ensure!(
-                    revoked == 1,
-                    "the account has no active key with the id {}",
-                    revoke.id
-                );
+                ensure!(revoked == 1, "the account has no active key with the id {}", revoke.id);
                 Ok(())
             }
         }
@@ -79,10 +75,7 @@ struct Standing {
 
 impl Create {
     async fn run(self) -> anyhow::Result<()> {
-        ensure!(
-            (1..=100).contains(&self.name.chars().count()),
-            "--name must have 1 to 100 characters"
-        );
+        ensure!((1..=100).contains(&self.name.chars().count()), "--name must have 1 to 100 characters");
         let plans = Plans::read(self.plans.as_deref())?;
         let (mut conn, user) = self.account.open().await?;
         let app = self.app.map(AppId::from);

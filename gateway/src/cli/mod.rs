@@ -84,10 +84,8 @@ impl OnAccount {
             .bind::<Text, _>(&self.email)
             .load(&mut conn)
             .await?;
-        let row = found
-            .into_iter()
-            .next()
-            .with_context(|| format!("no account has the email {}", self.email))?;
+        let row =
+            found.into_iter().next().with_context(|| format!("no account has the email {}", self.email))?;
         Ok((conn, row.id))
     }
 }
@@ -98,10 +96,7 @@ impl Cli {
         match self.command {
             Command::Serve(config) => {
                 let metrics = shared::telemetry::install(&config.log)?;
-                crate::start(&config, Some(metrics))
-                    .await?
-                    .run_until_signalled()
-                    .await
+                crate::start(&config, Some(metrics)).await?.run_until_signalled().await
             }
             Command::Migrate(on) => {
                 shared::telemetry::install(&on.log)?;

@@ -2,13 +2,11 @@
 //! answered as problems; the framework's own extractor answers in plain text.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use actix_web::dev::Payload;
+use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::web::Payload;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -21,32 +19,17 @@ use crate::error::{ApiError, FieldError};
 const MAX_BODY: usize = 1 << 20;
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
 
-/// The members of the body's object.
-pub struct JsonBody(pub Map<String, Value>);
-
-impl FromRequest for JsonBody {
-    type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let kind = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let is_json = kind
-            .split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        let payload = payload.take();
-        Box::pin(async move {
-            if !is_json {
-                return Err(ApiError::UnsupportedMediaType);
-            }
-            let reading = tokio::time::timeout(BODY_DEADLINE, read(payload));
-            parse(&reading.await.unwrap_or(Err(ApiError::RequestTimeout))?).map(Self)
-        })
+/// The members of the body's object. Not an extractor: those run side by side, and a caller without a valid key
+/// must get that answer, and no body read, first.
+pub async fn json_object(request: &HttpRequest, payload: Payload) -> Result<Map<String, Value>, ApiError> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_json =
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        return Err(ApiError::UnsupportedMediaType);
     }
+    let reading = tokio::time::timeout(BODY_DEADLINE, read(payload));
+    parse(&reading.await.unwrap_or(Err(ApiError::RequestTimeout))?)
 }
 
 async fn read(mut payload: Payload) -> Result<BytesMut, ApiError> {
@@ -65,9 +48,7 @@ async fn read(mut payload: Payload) -> Result<BytesMut, ApiError> {
 
 fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Strict
-        .deserialize(&mut reader)
-        .and_then(|value| reader.end().map(|()| value));
+    let value = Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     let value = value
         .map_err(|error| ApiError::InvalidRequest(format!("the body is not valid JSON: {error}"), vec![]))?;
     check_json(&value).map_err(|refusal| {
@@ -77,11 +58,7 @@ fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
         Value::Object(members) => Ok(members),
         _ => Err(ApiError::InvalidRequest(
             "the body must be a JSON object".to_owned(),
-            vec![FieldError::new(
-                "",
-                "type",
-                "must be an object like {\"inputs\": {}}",
-            )],
+            vec![FieldError::new("", "type", "must be an object like {\"inputs\": {}}")],
         )),
     }
 }
@@ -117,9 +94,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {

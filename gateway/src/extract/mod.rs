@@ -2,4 +2,4 @@
 
 mod json;
 
-pub use json::JsonBody;
+pub use json::json_object;

@@ -16,7 +16,7 @@ use crate::apps::{CurrentApp, check_inputs};
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::{ApiError, FieldError};
-use crate::extract::JsonBody;
+use crate::extract::json_object;
 
 const MAX_TITLE_CHARS: usize = 80;
 /// Times that the app may change between being read and the run being written.
@@ -26,7 +26,7 @@ const STALE_RETRIES: usize = 3;
 pub async fn handle(
     caller: Caller,
     request: HttpRequest,
-    JsonBody(body): JsonBody,
+    payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     // A header that promises something and is ignored would be worse than an error.
@@ -36,7 +36,7 @@ pub async fn handle(
             vec![],
         ));
     }
-    let body = CreateRequest::parse(body)?;
+    let body = CreateRequest::parse(json_object(&request, payload).await?)?;
     let app_id = app_id(request.match_info().get("appId"), body.app_id.as_deref())?;
     if !caller.may_see(app_id) {
         return Err(ApiError::NotFound("app"));
@@ -109,12 +109,7 @@ fn check(app: &CurrentApp, body: &CreateRequest, context: &Context) -> Result<(V
         None => context.models.default_model(),
         Some(id) => context.models.get(id).ok_or_else(|| ApiError::UnknownModel {
             asked: id.chars().take(MAX_TITLE_CHARS).collect(),
-            known: context
-                .models
-                .all()
-                .iter()
-                .map(|model| model.id.clone())
-                .collect(),
+            known: context.models.all().iter().map(|model| model.id.clone()).collect(),
         })?,
     };
     Ok((Value::Object(inputs), model.id.clone()))
@@ -122,11 +117,8 @@ fn check(app: &CurrentApp, body: &CreateRequest, context: &Context) -> Result<(V
 
 fn app_id(from_path: Option<&str>, from_body: Option<&str>) -> Result<AppId, ApiError> {
     let Some(text) = from_path.or(from_body) else {
-        let missing = FieldError::new(
-            "/appId",
-            "required",
-            "appId is missing; GET /api/agentapps lists the apps",
-        );
+        let missing =
+            FieldError::new("/appId", "required", "appId is missing; GET /api/agentapps lists the apps");
         return Err(ApiError::InvalidRequest(missing.message.clone(), vec![missing]));
     };
     text.parse().map_err(|_| ApiError::NotFound("app"))
@@ -134,23 +126,13 @@ fn app_id(from_path: Option<&str>, from_body: Option<&str>) -> Result<AppId, Api
 
 /// The first text input, else the short id.
 fn title(app: &CurrentApp, inputs: &Value, id: RunId) -> String {
-    let first = app
-        .definition
-        .inputs
-        .iter()
-        .filter(|field| field.r#type == InputType::Text);
-    let text = first
-        .filter_map(|field| inputs[&field.name].as_str())
-        .map(str::trim)
-        .find(|text| !text.is_empty());
+    let first = app.definition.inputs.iter().filter(|field| field.r#type == InputType::Text);
+    let text =
+        first.filter_map(|field| inputs[&field.name].as_str()).map(str::trim).find(|text| !text.is_empty());
     match text {
-        Some(text) => text
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .chars()
-            .take(MAX_TITLE_CHARS)
-            .collect(),
+        Some(text) => {
+            text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_TITLE_CHARS).collect()
+        }
         None => id.to_string().chars().take(8).collect(),
     }
 }

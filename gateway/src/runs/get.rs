@@ -18,9 +18,7 @@ pub async fn handle(
     let id: RunId = id.parse().map_err(|_| ApiError::NotFound("run"))?;
     let mut conn = context.db.get().await?;
     let found = load(&mut conn, caller.user, id, &context.caps).await?;
-    let run = found
-        .filter(|run| caller.may_see(run.app_id))
-        .ok_or(ApiError::NotFound("run"))?;
+    let run = found.filter(|run| caller.may_see(run.app_id)).ok_or(ApiError::NotFound("run"))?;
     let mut response = HttpResponse::Ok();
     if !run.status.parse().is_ok_and(RunStatus::is_over) {
         response.insert_header((RETRY_AFTER, "2"));

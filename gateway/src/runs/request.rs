@@ -22,11 +22,7 @@ pub(super) struct CreateRequest {
 impl CreateRequest {
     pub(super) fn parse(mut body: Map<String, Value>) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
-        let unknown: Vec<_> = body
-            .keys()
-            .filter(|key| !FIELDS.contains(&key.as_str()))
-            .cloned()
-            .collect();
+        let unknown: Vec<_> = body.keys().filter(|key| !FIELDS.contains(&key.as_str())).cloned().collect();
         for key in unknown {
             let message = format!("unknown field {key:?}; known are: {}", FIELDS.join(", "));
             errors.push(FieldError::new(
@@ -42,11 +38,7 @@ impl CreateRequest {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(members)) => members,
             Some(_) => {
-                errors.push(FieldError::new(
-                    format!("/{name}"),
-                    "type",
-                    format!("{name} must be an object"),
-                ));
+                errors.push(FieldError::new(format!("/{name}"), "type", format!("{name} must be an object")));
                 Map::new()
             }
         };
@@ -60,9 +52,7 @@ impl CreateRequest {
         }
         for (key, value) in &metadata {
             let fits = key.chars().count() <= MAX_METADATA_KEY_CHARS
-                && value
-                    .as_str()
-                    .is_some_and(|value| value.chars().count() <= MAX_METADATA_VALUE_CHARS);
+                && value.as_str().is_some_and(|value| value.chars().count() <= MAX_METADATA_VALUE_CHARS);
             if !fits {
                 let message = format!(
                     "metadata must be strings, keys of {MAX_METADATA_KEY_CHARS} and values of {MAX_METADATA_VALUE_CHARS} characters at most"
@@ -72,13 +62,7 @@ impl CreateRequest {
             }
         }
         if errors.is_empty() {
-            Ok(Self {
-                app_id,
-                inputs,
-                chat_model_id,
-                webhook_url,
-                metadata: Value::Object(metadata),
-            })
+            Ok(Self { app_id, inputs, chat_model_id, webhook_url, metadata: Value::Object(metadata) })
         } else {
             let detail: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
             Err(ApiError::InvalidRequest(detail.join("; "), errors))
@@ -91,11 +75,7 @@ fn text(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>)
         Value::Null => None,
         Value::String(text) => Some(text),
         _ => {
-            errors.push(FieldError::new(
-                format!("/{name}"),
-                "type",
-                format!("{name} must be a string"),
-            ));
+            errors.push(FieldError::new(format!("/{name}"), "type", format!("{name} must be a string")));
             None
         }
     }
@@ -109,30 +89,14 @@ mod tests {
     #[test]
     fn all_mistakes_are_named_at_once() {
         let parse = |body: Value| CreateRequest::parse(body.as_object().unwrap().clone());
-        assert_eq!(
-            parse(json!({"appId": "a", "inputs": null}))
-                .unwrap()
-                .app_id
-                .as_deref(),
-            Some("a")
-        );
+        assert_eq!(parse(json!({"appId": "a", "inputs": null})).unwrap().app_id.as_deref(), Some("a"));
         let error =
             parse(json!({"appId": 1, "inputs": [], "metadata": {"a": 1}, "colour": "red"})).unwrap_err();
-        let ApiError::InvalidRequest(_, errors) = error else {
-            panic!("{error}")
-        };
-        let found: Vec<_> = errors
-            .iter()
-            .map(|error| (error.pointer.as_str(), error.code))
-            .collect();
+        let ApiError::InvalidRequest(_, errors) = error else { panic!("{error}") };
+        let found: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();
         assert_eq!(
             found,
-            [
-                ("/colour", "unknown"),
-                ("/appId", "type"),
-                ("/inputs", "type"),
-                ("/metadata", "type")
-            ]
+            [("/colour", "unknown"), ("/appId", "type"), ("/inputs", "type"), ("/metadata", "type")]
         );
     }
 }

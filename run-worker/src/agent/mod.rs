@@ -31,11 +31,7 @@ impl Work {
     /// Ended with an error before anything was produced.
     #[must_use]
     pub fn failed(error: RunError) -> Self {
-        Self {
-            last_events: Vec::new(),
-            ended: Ended::Failed(error, None),
-            usage: UsageDelta::default(),
-        }
+        Self { last_events: Vec::new(), ended: Ended::Failed(error, None), usage: UsageDelta::default() }
     }
 }
 
@@ -65,15 +61,8 @@ pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped>
     };
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let Some(model) = context.models.get(&claimed.chat_model_id) else {
-        let message = format!(
-            "the model {:?} is no longer in CAPI_MODELS",
-            claimed.chat_model_id
-        );
-        return Ok(Work::failed(RunError::new(
-            ErrorCode::ModelUnavailable,
-            &message,
-            Some(1),
-        )));
+        let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
+        return Ok(Work::failed(RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))));
     };
     let left = f64::from(limits.seconds) - claimed.seconds_used;
     let asking = model.ask(&messages, limits.tokens);
@@ -110,11 +99,7 @@ async fn opening(
     let prompt = match prompt::render(&app.prompt, &claimed.inputs) {
         Ok(prompt) => prompt,
         Err(error) => {
-            return Ok(Err(RunError::new(
-                ErrorCode::PromptError,
-                &format!("the prompt {error}"),
-                None,
-            )));
+            return Ok(Err(RunError::new(ErrorCode::PromptError, &format!("the prompt {error}"), None)));
         }
     };
     let messages = Message::opening(&app.instructions, &prompt);
@@ -124,20 +109,13 @@ async fn opening(
         append(&mut conn, claimed.fence(), &events, context.lease.lease()).await
     })
     .await;
-    if written {
-        Ok(Ok(messages))
-    } else {
-        Err(Stopped::Fenced)
-    }
+    if written { Ok(Ok(messages)) } else { Err(Stopped::Fenced) }
 }
 
 /// The answer is the result, if it is whole and within the budget; else an error that keeps it.
 fn judge(answer: Answer, token_limit: u32) -> Work {
-    let usage = UsageDelta {
-        input_tokens: answer.input_tokens,
-        output_tokens: answer.output_tokens,
-        steps: 1,
-    };
+    let usage =
+        UsageDelta { input_tokens: answer.input_tokens, output_tokens: answer.output_tokens, steps: 1 };
     let message = NewEvent::message(json!({
         "role": "assistant", "content": &*answer.text, "finishReason": answer.finish_reason,
         "usage": {"inputTokens": answer.input_tokens, "outputTokens": answer.output_tokens},
@@ -160,11 +138,7 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
             Some(RunResult { text, partial: true }),
         ),
     };
-    Work {
-        last_events: vec![message],
-        ended,
-        usage,
-    }
+    Work { last_events: vec![message], ended, usage }
 }
 
 fn model_failure(error: &ModelError) -> RunError {

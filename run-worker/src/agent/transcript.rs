@@ -17,17 +17,9 @@ pub struct Message {
 impl Message {
     /// The app's instructions, where it has some, and the rendered prompt.
     pub(super) fn opening(instructions: &str, prompt: &str) -> Vec<Self> {
-        let system = (!instructions.trim().is_empty()).then(|| Self {
-            role: "system",
-            content: instructions.to_owned(),
-        });
-        system
-            .into_iter()
-            .chain([Self {
-                role: "user",
-                content: prompt.to_owned(),
-            }])
-            .collect()
+        let system = (!instructions.trim().is_empty())
+            .then(|| Self { role: "system", content: instructions.to_owned() });
+        system.into_iter().chain([Self { role: "user", content: prompt.to_owned() }]).collect()
     }
 
     pub(super) fn event(&self) -> NewEvent {
@@ -37,20 +29,13 @@ impl Message {
 
 /// The messages that the events record.
 pub(super) fn rebuild(events: &[Event]) -> Vec<Message> {
-    let messages = events
-        .iter()
-        .filter(|event| event.r#type == EventType::Message.as_str());
+    let messages = events.iter().filter(|event| event.r#type == EventType::Message.as_str());
     messages.filter_map(|event| message(&event.data)).collect()
 }
 
 fn message(data: &Value) -> Option<Message> {
-    let role = ["system", "user", "assistant"]
-        .into_iter()
-        .find(|role| data["role"] == *role)?;
-    Some(Message {
-        role,
-        content: data["content"].as_str()?.to_owned(),
-    })
+    let role = ["system", "user", "assistant"].into_iter().find(|role| data["role"] == *role)?;
+    Some(Message { role, content: data["content"].as_str()?.to_owned() })
 }
 
 #[cfg(test)]
@@ -62,10 +47,7 @@ mod tests {
         let said = Message::opening("Be brief.", "Hello");
         let kinds = [(EventType::RunStarted, json!({"worker": "w"}))].into_iter();
         let recorded: Vec<_> = kinds
-            .chain(
-                said.iter()
-                    .map(|message| (EventType::Message, message.event().data)),
-            )
+            .chain(said.iter().map(|message| (EventType::Message, message.event().data)))
             .enumerate()
             .map(|(at, (kind, data))| Event {
                 seq: at as i64 + 1,

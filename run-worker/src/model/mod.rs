@@ -73,12 +73,7 @@ impl ModelClients {
     /// Builds the clients and reads their keys.
     pub fn new(models: &ModelsFile) -> anyhow::Result<Self> {
         let build = |model: &shared::config::Model| Ok((model.id.clone(), OpenAiModel::new(model)?));
-        models
-            .all()
-            .iter()
-            .map(build)
-            .collect::<anyhow::Result<_>>()
-            .map(Self)
+        models.all().iter().map(build).collect::<anyhow::Result<_>>().map(Self)
     }
 
     /// The model with this id.

@@ -50,10 +50,7 @@ impl OpenAiModel {
             .build()?;
         Ok(Self {
             client,
-            url: format!(
-                "{}/chat/completions",
-                model.base_url.as_str().trim_end_matches('/')
-            ),
+            url: format!("{}/chat/completions", model.base_url.as_str().trim_end_matches('/')),
             model: model.model.clone(),
             key: key.map(|key| SecretString::from(key.trim().to_owned())),
             max_output_tokens: model.max_output_tokens,
@@ -62,9 +59,7 @@ impl OpenAiModel {
 
     /// One question, one whole answer of at most `token_limit` tokens. Dropping the future closes the stream.
     pub async fn ask(&self, messages: &[Message], token_limit: u32) -> Result<Answer, ModelError> {
-        let most = self
-            .max_output_tokens
-            .map_or(token_limit, |most| most.min(token_limit));
+        let most = self.max_output_tokens.map_or(token_limit, |most| most.min(token_limit));
         let body = json!({
             "model": self.model, "messages": messages, "stream": true, "stream_options": {"include_usage": true},
             "max_tokens": most,
@@ -73,10 +68,7 @@ impl OpenAiModel {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.expose_secret());
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| ModelError::Unavailable(words(&error)))?;
+        let response = request.send().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
@@ -89,15 +81,9 @@ async fn read_stream(mut response: Response) -> Result<Answer, ModelError> {
     let (mut text, mut finish_reason, mut usage) = (String::new(), String::new(), Usage::default());
     let mut done = false;
     while !done {
-        let bytes = response
-            .chunk()
-            .await
-            .map_err(|error| ModelError::Unavailable(words(&error)))?;
+        let bytes = response.chunk().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
         let Some(bytes) = bytes else { break };
-        for event in decoder
-            .push(&bytes)
-            .map_err(|error| ModelError::Unusable(error.to_string()))?
-        {
+        for event in decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))? {
             if event == b"[DONE]" {
                 done = true;
                 break;
@@ -115,10 +101,8 @@ async fn read_stream(mut response: Response) -> Result<Answer, ModelError> {
             }
             if let Some(choice) = chunk.choices.into_iter().next() {
                 text.push_str(&choice.delta.and_then(|delta| delta.content).unwrap_or_default());
-                finish_reason = choice
-                    .finish_reason
-                    .filter(|reason| !reason.is_empty())
-                    .unwrap_or(finish_reason);
+                finish_reason =
+                    choice.finish_reason.filter(|reason| !reason.is_empty()).unwrap_or(finish_reason);
             }
             if text.len() > MAX_ANSWER_BYTES {
                 return Err(ModelError::TooLong);
@@ -126,14 +110,10 @@ async fn read_stream(mut response: Response) -> Result<Answer, ModelError> {
         }
     }
     if !done && finish_reason.is_empty() {
-        return Err(ModelError::Unavailable(
-            "its stream was cut in the middle".to_owned(),
-        ));
+        return Err(ModelError::Unavailable("its stream was cut in the middle".to_owned()));
     }
     if text.trim().is_empty() {
-        return Err(ModelError::Unusable(format!(
-            "it is empty (finish reason {finish_reason:?})"
-        )));
+        return Err(ModelError::Unusable(format!("it is empty (finish reason {finish_reason:?})")));
     }
     Ok(Answer {
         text: CleanText::new(&text, MAX_ANSWER_BYTES),

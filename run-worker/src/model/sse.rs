@@ -43,8 +43,7 @@ impl Decoder {
             if !self.data.is_empty() {
                 self.data.push(b'\n');
             }
-            self.data
-                .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
+            self.data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
         }
         None
     }
@@ -58,17 +57,10 @@ mod tests {
     fn events_come_out_whole_however_the_bytes_are_cut() {
         let stream = ": hello\r\ndata: {\"a\":\"é\"}\r\n\r\nevent: x\ndata:1\ndata: 2\n\n\n\ndata: last\n\n"
             .as_bytes();
-        let expected = vec![
-            "{\"a\":\"é\"}".as_bytes().to_vec(),
-            b"1\n2".to_vec(),
-            b"last".to_vec(),
-        ];
+        let expected = vec!["{\"a\":\"é\"}".as_bytes().to_vec(), b"1\n2".to_vec(), b"last".to_vec()];
         for size in 1..stream.len() {
             let mut decoder = Decoder::default();
-            let events: Vec<_> = stream
-                .chunks(size)
-                .flat_map(|part| decoder.push(part).unwrap())
-                .collect();
+            let events: Vec<_> = stream.chunks(size).flat_map(|part| decoder.push(part).unwrap()).collect();
             assert_eq!(events, expected, "in pieces of {size}");
         }
     }

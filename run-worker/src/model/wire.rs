@@ -39,10 +39,8 @@ pub(super) struct Usage {
 
 /// The words of an error body, however it is shaped.
 pub(super) fn error_words(value: &Value) -> String {
-    let message = value
-        .pointer("/error/message")
-        .or_else(|| value.get("message"))
-        .or_else(|| value.get("error"));
+    let message =
+        value.pointer("/error/message").or_else(|| value.get("message")).or_else(|| value.get("error"));
     match message.unwrap_or(value) {
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -15,23 +15,14 @@ async fn the_cap_is_exact_under_concurrency_and_the_oldest_comes_first() {
         let database = &database;
         async move {
             let mut conn = database.conn().await;
-            claim(&mut conn, &claimant(&format!("w{number}"), 5), user)
-                .await
-                .unwrap()
+            claim(&mut conn, &claimant(&format!("w{number}"), 5), user).await.unwrap()
         }
     });
-    let mut claimed: Vec<_> = join_all(claims)
-        .await
-        .into_iter()
-        .flatten()
-        .map(|run| run.id)
-        .collect();
+    let mut claimed: Vec<_> = join_all(claims).await.into_iter().flatten().map(|run| run.id).collect();
     claimed.sort();
     assert_eq!(claimed, ids[..CAP], "exactly the cap, oldest first");
     let other = pending_runs(&database, 1).await.0;
-    let got = claim(&mut database.conn().await, &claimant("w", 5), other)
-        .await
-        .unwrap();
+    let got = claim(&mut database.conn().await, &claimant("w", 5), other).await.unwrap();
     assert!(got.is_some(), "another user is not held up");
 }
 
@@ -45,20 +36,11 @@ async fn expired_leases_are_taken_over_once_and_only_they_count_as_losses() {
     for _ in 0..3 {
         claimed.push(claim(&mut conn, &first, user).await.unwrap().unwrap());
     }
-    assert!(
-        take_over(&mut conn, &claimant("second", 10), 10)
-            .await
-            .unwrap()
-            .is_empty(),
-        "live leases stay"
-    );
+    assert!(take_over(&mut conn, &claimant("second", 10), 10).await.unwrap().is_empty(), "live leases stay");
     assert!(give_back(&mut conn, claimed[0].fence()).await.unwrap());
     let given = take_over(&mut conn, &claimant("second", 10), 10).await.unwrap();
     assert_eq!(
-        given
-            .iter()
-            .map(|run| (run.id, run.attempt, run.losses))
-            .collect::<Vec<_>>(),
+        given.iter().map(|run| (run.id, run.attempt, run.losses)).collect::<Vec<_>>(),
         [(ids[0], 2, 0)]
     );
 
@@ -69,17 +51,11 @@ async fn expired_leases_are_taken_over_once_and_only_they_count_as_losses() {
         let database = &database;
         async move {
             let mut conn = database.conn().await;
-            take_over(&mut conn, &claimant(&format!("t{number}"), 10), 1)
-                .await
-                .unwrap()
+            take_over(&mut conn, &claimant(&format!("t{number}"), 10), 1).await.unwrap()
         }
     });
-    let mut taken: Vec<_> = join_all(takers)
-        .await
-        .into_iter()
-        .flatten()
-        .map(|run| (run.id, run.attempt, run.losses))
-        .collect();
+    let mut taken: Vec<_> =
+        join_all(takers).await.into_iter().flatten().map(|run| (run.id, run.attempt, run.losses)).collect();
     taken.sort();
     assert_eq!(taken, [(ids[1], 2, 1), (ids[2], 2, 1)], "each by one");
 }

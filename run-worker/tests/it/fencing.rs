@@ -28,19 +28,13 @@ async fn state(database: &TestDatabase) -> String {
     let sql = "SELECT r.status || ' ' || r.attempt || ' ' || r.last_seq || ' ' || coalesce(r.result::text, '-') || ' '
                    || (SELECT count(*) FROM webhook_deliveries) AS state,
                r.last_seq - (SELECT count(*) FROM run_events e WHERE e.run_id = r.id) AS gaps FROM runs r";
-    let row: Row = statement(sql)
-        .get_result(&mut database.conn().await)
-        .await
-        .unwrap();
+    let row: Row = statement(sql).get_result(&mut database.conn().await).await.unwrap();
     assert_eq!(row.gaps, 0, "event numbers have no gaps");
     row.state
 }
 
 fn completed(text: &str) -> Ended {
-    Ended::Completed(RunResult {
-        text: text.to_owned(),
-        partial: false,
-    })
+    Ended::Completed(RunResult { text: text.to_owned(), partial: false })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,63 +42,29 @@ async fn stale_writes_are_refused() {
     let database = TestDatabase::create().await;
     let (user, ids) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    let sleeper = claim(&mut conn, &claimant("sleeper", 5), user)
-        .await
-        .unwrap()
-        .unwrap();
-    database
-        .run_sql("UPDATE runs SET lease_expires_at = capi_now() - interval '1 s'")
-        .await;
-    let successor = take_over(&mut conn, &claimant("successor", 5), 5)
-        .await
-        .unwrap()
-        .remove(0);
+    let sleeper = claim(&mut conn, &claimant("sleeper", 5), user).await.unwrap().unwrap();
+    database.run_sql("UPDATE runs SET lease_expires_at = capi_now() - interval '1 s'").await;
+    let successor = take_over(&mut conn, &claimant("successor", 5), 5).await.unwrap().remove(0);
     let before = state(&database).await;
 
     let said = [NewEvent::message(json!({"role": "user", "content": "late"}))];
     assert!(!append(&mut conn, sleeper.fence(), &said, LEASE).await.unwrap());
-    let late = finish(
-        &mut conn,
-        sleeper.fence(),
-        &said,
-        &completed("late"),
-        UsageDelta::default(),
-    )
-    .await
-    .unwrap();
+    let late =
+        finish(&mut conn, sleeper.fence(), &said, &completed("late"), UsageDelta::default()).await.unwrap();
     assert_eq!(late, Finished::Fenced);
     assert!(!give_back(&mut conn, sleeper.fence()).await.unwrap());
-    assert!(
-        renew(&mut conn, &[sleeper.fence()], LEASE)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(renew(&mut conn, &[sleeper.fence()], LEASE).await.unwrap().is_empty());
     assert_eq!(state(&database).await, before, "nothing was changed");
 
     assert_eq!(renew(&mut conn, &[successor.fence()], LEASE).await.unwrap(), ids);
     assert!(append(&mut conn, successor.fence(), &said, LEASE).await.unwrap());
-    let done = finish(
-        &mut conn,
-        successor.fence(),
-        &said,
-        &completed("good"),
-        UsageDelta::default(),
-    )
-    .await
-    .unwrap();
+    let done =
+        finish(&mut conn, successor.fence(), &said, &completed("good"), UsageDelta::default()).await.unwrap();
     assert!(matches!(done, Finished::Done { lane: Some(_), .. }), "{done:?}");
     let ended = state(&database).await;
     assert_eq!(ended, r#"completed 2 6 {"text": "good"} 1"#);
-    let again = finish(
-        &mut conn,
-        successor.fence(),
-        &[],
-        &completed("again"),
-        UsageDelta::default(),
-    )
-    .await
-    .unwrap();
+    let again =
+        finish(&mut conn, successor.fence(), &[], &completed("again"), UsageDelta::default()).await.unwrap();
     assert_eq!(again, Finished::Fenced);
     assert_eq!(state(&database).await, ended, "what is over stays over");
 }
@@ -118,15 +78,8 @@ async fn a_cancelled_run_is_not_completed_later() {
     database
         .run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL")
         .await;
-    let late = finish(
-        &mut conn,
-        running.fence(),
-        &[],
-        &completed("late"),
-        UsageDelta::default(),
-    )
-    .await
-    .unwrap();
+    let late =
+        finish(&mut conn, running.fence(), &[], &completed("late"), UsageDelta::default()).await.unwrap();
     assert_eq!(late, Finished::Fenced);
     assert_eq!(state(&database).await, "cancelled 1 2 - 0");
 }

@@ -21,12 +21,7 @@ use secrecy::SecretString;
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseConfig {
     /// PostgreSQL 15 or newer: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable|prefer|require
-    #[arg(
-        id = "database_url",
-        long = "database-url",
-        env = "CAPI_DATABASE_URL",
-        hide_env_values = true
-    )]
+    #[arg(id = "database_url", long = "database-url", env = "CAPI_DATABASE_URL", hide_env_values = true)]
     pub url: SecretString,
     /// Connections that this process keeps at most.
     #[arg(id = "database_pool_size", long = "database-pool-size", env = "CAPI_DATABASE_POOL_SIZE", default_value_t = 10, value_parser = positive)]
@@ -37,12 +32,7 @@ pub struct DatabaseConfig {
 #[derive(Args, Clone, Debug)]
 pub struct BrokerConfig {
     /// RabbitMQ 3.10 or newer: amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS).
-    #[arg(
-        id = "amqp_url",
-        long = "amqp-url",
-        env = "CAPI_AMQP_URL",
-        hide_env_values = true
-    )]
+    #[arg(id = "amqp_url", long = "amqp-url", env = "CAPI_AMQP_URL", hide_env_values = true)]
     pub url: SecretString,
     /// Begins the name of every queue, so that installations can share a broker.
     #[arg(long, env = "CAPI_QUEUE_PREFIX", default_value = "capi")]

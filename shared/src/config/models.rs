@@ -85,8 +85,7 @@ impl ModelsFile {
             std::fs::read_to_string(path).map_err(|error| ModelsError::Read(path.to_owned(), error))?;
         let file: Self =
             toml::from_str(&text).map_err(|error| ModelsError::Parse(path.to_owned(), Box::new(error)))?;
-        file.check()
-            .map_err(|what| ModelsError::Invalid(path.to_owned(), what))?;
+        file.check().map_err(|what| ModelsError::Invalid(path.to_owned(), what))?;
         Ok(file)
     }
 
@@ -102,16 +101,10 @@ impl ModelsFile {
                 return Err(format!("the id {:?} is empty or stands twice", model.id));
             }
             if model.api_key_env.is_some() && model.api_key_file.is_some() {
-                return Err(format!(
-                    "{}: give api_key_env or api_key_file, not both",
-                    model.id
-                ));
+                return Err(format!("{}: give api_key_env or api_key_file, not both", model.id));
             }
             if !matches!(model.base_url.scheme(), "http" | "https") {
-                return Err(format!(
-                    "{}: base_url must begin with http:// or https://",
-                    model.id
-                ));
+                return Err(format!("{}: base_url must begin with http:// or https://", model.id));
             }
         }
         Ok(())
@@ -132,10 +125,7 @@ impl ModelsFile {
     /// The one marked default, else the first.
     #[must_use]
     pub fn default_model(&self) -> &Model {
-        self.models
-            .iter()
-            .find(|model| model.default)
-            .unwrap_or(&self.models[0])
+        self.models.iter().find(|model| model.default).unwrap_or(&self.models[0])
     }
 }
 
@@ -144,9 +134,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<(), String> {
-        toml::from_str::<ModelsFile>(text)
-            .map_err(|error| error.to_string())?
-            .check()
+        toml::from_str::<ModelsFile>(text).map_err(|error| error.to_string())?.check()
     }
 
     #[test]
@@ -158,21 +146,13 @@ mod tests {
         };
         assert_eq!(parse(&model("a", "")), Ok(()));
         assert!(parse("models = []").unwrap_err().contains("at least one"));
-        assert!(
-            parse(&(model("a", "") + &model("a", "")))
-                .unwrap_err()
-                .contains("twice")
-        );
+        assert!(parse(&(model("a", "") + &model("a", ""))).unwrap_err().contains("twice"));
         assert!(
             parse(&(model("a", "default=true") + &model("b", "default=true")))
                 .unwrap_err()
                 .contains("default")
         );
-        assert!(
-            parse(&model("a", "api_key_env='X'\napi_key_file='/x'"))
-                .unwrap_err()
-                .contains("not both")
-        );
+        assert!(parse(&model("a", "api_key_env='X'\napi_key_file='/x'")).unwrap_err().contains("not both"));
         assert!(parse(&model("a", "colour='red'")).unwrap_err().contains("colour"));
     }
 }

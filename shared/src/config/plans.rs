@@ -147,32 +147,14 @@ mod tests {
     fn a_file_overrides_and_adds() {
         let dir = std::env::temp_dir().join(format!("capi-plans-{}", std::process::id()));
         let whole = "api=true\nrequests_per_minute=5\napi_keys=1\nrunning_runs=3\n";
-        std::fs::write(
-            &dir,
-            format!("[plans.pro]\n{whole}[plans.big]\n{whole}max_seconds=9\n"),
-        )
-        .unwrap();
+        std::fs::write(&dir, format!("[plans.pro]\n{whole}[plans.big]\n{whole}max_seconds=9\n")).unwrap();
         let plans = Plans::read(Some(&dir)).unwrap();
         assert_eq!(plans.names().collect::<Vec<_>>(), ["big", "free", "pro", "team"]);
-        assert_eq!(
-            plans.rates(),
-            serde_json::json!({"big": 5, "pro": 5, "team": 300})
-        );
-        assert_eq!(
-            plans.running_caps(),
-            serde_json::json!({"big": 3, "free": 2, "pro": 3, "team": 100})
-        );
-        std::fs::write(
-            &dir,
-            "[plans.pro]\napi=true\nrequests_per_minute=0\napi_keys=1\nrunning_runs=3\n",
-        )
-        .unwrap();
-        assert!(
-            Plans::read(Some(&dir))
-                .unwrap_err()
-                .to_string()
-                .contains("requests_per_minute")
-        );
+        assert_eq!(plans.rates(), serde_json::json!({"big": 5, "pro": 5, "team": 300}));
+        assert_eq!(plans.running_caps(), serde_json::json!({"big": 3, "free": 2, "pro": 3, "team": 100}));
+        std::fs::write(&dir, "[plans.pro]\napi=true\nrequests_per_minute=0\napi_keys=1\nrunning_runs=3\n")
+            .unwrap();
+        assert!(Plans::read(Some(&dir)).unwrap_err().to_string().contains("requests_per_minute"));
         std::fs::remove_file(dir).unwrap();
     }
 }

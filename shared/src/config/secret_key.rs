@@ -49,9 +49,8 @@ impl SecretKeyConfig {
                 .map(SecretString::from)
                 .map_err(|error| SecretKeyError::Read(path.clone(), error))?,
         };
-        let bytes = BASE64_STANDARD
-            .decode(text.expose_secret().trim())
-            .map_err(|_| SecretKeyError::Malformed)?;
+        let bytes =
+            BASE64_STANDARD.decode(text.expose_secret().trim()).map_err(|_| SecretKeyError::Malformed)?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| SecretKeyError::Malformed)?;
         Ok(SealingKey::new(&bytes))
     }

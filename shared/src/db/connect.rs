@@ -54,9 +54,7 @@ pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgCo
             Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
         }
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, opening)
-        .await
-        .unwrap_or(Err(ConnectError::Timeout))
+    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
 fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {

@@ -15,6 +15,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 const NEEDED_VERSION: &str = "00000000000004";
 /// An arbitrary number that all capi installations share; the lock is per database.
 const LOCK: &str = "SELECT pg_try_advisory_lock(4706041) AS held";
+const UNLOCK: &str = "SELECT pg_advisory_unlock(4706041)";
 const LOCK_POLL: Duration = Duration::from_millis(200);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -47,19 +48,17 @@ pub enum SchemaState {
 /// Applies all pending migrations; returns the names of those that ran.
 pub async fn migrate_up(url: &str) -> Result<Vec<String>, MigrateError> {
     let mut harness = AsyncMigrationHarness::new(locked(url).await?);
-    let ran = harness
-        .run_pending_migrations(MIGRATIONS)
-        .map_err(MigrateError::Migration)?;
-    Ok(ran.iter().map(ToString::to_string).collect())
+    let ran = harness.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
+    let ran = ran.iter().map(ToString::to_string).collect();
+    unlock(harness.into_inner()).await?;
+    Ok(ran)
 }
 
 /// Reverts every migration, newest first. Loses all data.
 pub async fn migrate_down(url: &str) -> Result<(), MigrateError> {
     let mut harness = AsyncMigrationHarness::new(locked(url).await?);
-    harness
-        .revert_all_migrations(MIGRATIONS)
-        .map_err(MigrateError::Migration)?;
-    Ok(())
+    harness.revert_all_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
+    unlock(harness.into_inner()).await
 }
 
 /// Whether a service of this build can work with the database's schema.
@@ -81,11 +80,7 @@ pub async fn check_schema(db: &Db) -> Result<SchemaState, DbError> {
             .bind::<diesel::sql_types::Text, _>(NEEDED_VERSION)
             .get_result(&mut conn)
             .await?;
-    Ok(if version.usable {
-        SchemaState::Usable
-    } else {
-        SchemaState::TooOld
-    })
+    Ok(if version.usable { SchemaState::Usable } else { SchemaState::TooOld })
 }
 
 async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
@@ -107,10 +102,14 @@ async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
             tokio::time::sleep(LOCK_POLL).await;
         }
     };
-    tokio::time::timeout(LOCK_TIMEOUT, polling)
-        .await
-        .unwrap_or(Err(MigrateError::Locked))?;
+    tokio::time::timeout(LOCK_TIMEOUT, polling).await.unwrap_or(Err(MigrateError::Locked))?;
     Ok(conn)
+}
+
+/// A failed migration needs no unlocking: its connection is dropped.
+async fn unlock(mut conn: AsyncPgConnection) -> Result<(), MigrateError> {
+    statement(UNLOCK).execute(&mut conn).await?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -123,10 +122,7 @@ mod tests {
     fn needed_version_is_the_last_migration() {
         let all: Vec<Box<dyn Migration<Pg>>> =
             MigrationSource::<Pg>::migrations(&MIGRATIONS).expect("migrations");
-        let newest = all
-            .iter()
-            .map(|migration| migration.name().version().to_string())
-            .max();
+        let newest = all.iter().map(|migration| migration.name().version().to_string()).max();
         assert_eq!(newest.as_deref(), Some(NEEDED_VERSION));
     }
 }

@@ -37,14 +37,7 @@ pub struct Bind<Before, Value, SqlType> {
 impl<Binds> Prepared<Binds> {
     /// Binds the next `$n` as the given SQL type.
     pub fn bind<SqlType, Value>(self, value: Value) -> Prepared<Bind<Binds, Value, SqlType>> {
-        Prepared {
-            sql: self.sql,
-            binds: Bind {
-                before: self.binds,
-                value,
-                sql_type: PhantomData,
-            },
-        }
+        Prepared { sql: self.sql, binds: Bind { before: self.binds, value, sql_type: PhantomData } }
     }
 }
 

@@ -129,10 +129,7 @@ mod tests {
             "ff02::1",
         ];
         for text in refused {
-            assert!(
-                !IpPolicy::default().permits(text.parse().unwrap()),
-                "{text} must be refused"
-            );
+            assert!(!IpPolicy::default().permits(text.parse().unwrap()), "{text} must be refused");
         }
         for text in [
             "1.1.1.1",
@@ -143,10 +140,7 @@ mod tests {
             "2606:4700::1111",
             "2a00:1450::1",
         ] {
-            assert!(
-                IpPolicy::default().permits(text.parse().unwrap()),
-                "{text} must be permitted"
-            );
+            assert!(IpPolicy::default().permits(text.parse().unwrap()), "{text} must be permitted");
         }
     }
 

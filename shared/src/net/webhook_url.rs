@@ -97,30 +97,16 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_wrong() {
-        let refusal = |text: &str| {
-            WebhookUrl::parse(text, &IpPolicy::default())
-                .unwrap_err()
-                .to_string()
-        };
+        let refusal = |text: &str| WebhookUrl::parse(text, &IpPolicy::default()).unwrap_err().to_string();
         assert!(refusal(&format!("https://e.com/{}", "x".repeat(2048))).contains("longer"));
         assert!(refusal("/hook").contains("absolute"));
         assert!(refusal("ftp://e.com/").contains("https://"));
         assert!(refusal("https://u:p@e.com/").contains("password"));
         assert!(refusal("https://e.com:22/").contains("port 22"));
-        for literal in [
-            "127.0.0.1",
-            "2130706433",
-            "0177.0.0.1",
-            "0x7f.1",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-            "127.1",
-            "0",
-        ] {
-            assert!(
-                refusal(&format!("http://{literal}:8080/")).contains("not a public"),
-                "{literal}"
-            );
+        for literal in
+            ["127.0.0.1", "2130706433", "0177.0.0.1", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "127.1", "0"]
+        {
+            assert!(refusal(&format!("http://{literal}:8080/")).contains("not a public"), "{literal}");
         }
     }
 

@@ -62,9 +62,7 @@ pub fn consume(
             let running: Vec<_> = slots.map(Slot::run).collect();
             async move { try_join_all(running).await.map(|_| ()) }
         };
-        broker
-            .supervise("consumer", supervised, stopping.clone(), session)
-            .await;
+        broker.supervise("consumer", supervised, stopping.clone(), session).await;
     });
     health
 }
@@ -94,8 +92,6 @@ impl<H: Handler> Slot<H> {
             let permit = tokio::select! {
                 permit = waiting => match permit { Ok(permit) => permit, Err(_) => return Ok(()) },
                 () = self.stopping.cancelled() => return Ok(()),
-                // Without a consumer the channel says nothing when its connection dies.
-                () = dead(&channel) => return Err(QueueError::ConsumerEnded(self.queue.clone())),
             };
             match self.consume_while_permitted(&channel, permit).await? {
                 Paused::NoPermit => {}
@@ -111,9 +107,8 @@ impl<H: Handler> Slot<H> {
         mut permit: OwnedSemaphorePermit,
     ) -> Result<Paused, QueueError> {
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let mut consumer = channel
-            .basic_consume(self.queue.as_str().into(), "".into(), options, arguments)
-            .await?;
+        let mut consumer =
+            channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments).await?;
         loop {
             let delivery = tokio::select! {
                 delivery = consumer.next() => delivery,
@@ -151,12 +146,7 @@ impl<H: Handler> Slot<H> {
                 Err(error) => {
                     tracing::warn!(queue = self.queue, %error, "a nudge goes back: the database does not answer");
                     cancel(channel, &consumer).await?;
-                    delivery
-                        .nack(BasicNackOptions {
-                            requeue: true,
-                            ..Default::default()
-                        })
-                        .await?;
+                    delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
                     return Ok(Paused::DatabaseDown);
                 }
             }
@@ -179,16 +169,6 @@ async fn ack(delivery: &Delivery) -> Result<(), QueueError> {
 }
 
 async fn cancel(channel: &Channel, consumer: &Consumer) -> Result<(), QueueError> {
-    channel
-        .basic_cancel(consumer.tag(), BasicCancelOptions::default())
-        .await?;
+    channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
     Ok(())
-}
-
-/// Returns once the channel is unusable.
-async fn dead(channel: &Channel) {
-    const POLL: Duration = Duration::from_secs(1);
-    while channel.status().connected() {
-        tokio::time::sleep(POLL).await;
-    }
 }

@@ -38,11 +38,7 @@ impl Nudge {
             return Err(UndecodableMessage);
         }
         let wire: Wire = serde_json::from_slice(bytes).map_err(|_| UndecodableMessage)?;
-        if wire.v == VERSION {
-            Ok(Self { id: wire.id })
-        } else {
-            Err(UndecodableMessage)
-        }
+        if wire.v == VERSION { Ok(Self { id: wire.id }) } else { Err(UndecodableMessage) }
     }
 }
 
@@ -56,12 +52,7 @@ mod tests {
         assert_eq!(Nudge::decode(&nudge.encode()), Ok(nudge));
         let grown = format!(r#"{{"v":1,"id":"{}","later":true}}"#, nudge.id);
         assert_eq!(Nudge::decode(grown.as_bytes()), Ok(nudge));
-        for bad in [
-            "",
-            "{}",
-            r#"{"v":2,"id":"0197f7a0-0000-7000-8000-000000000000"}"#,
-            &"x".repeat(2000),
-        ] {
+        for bad in ["", "{}", r#"{"v":2,"id":"0197f7a0-0000-7000-8000-000000000000"}"#, &"x".repeat(2000)] {
             assert_eq!(Nudge::decode(bad.as_bytes()), Err(UndecodableMessage));
         }
     }

@@ -19,6 +19,9 @@ pub enum QueueError {
     /// The client library's word.
     #[error("{0}")]
     Amqp(#[from] lapin::Error),
+    /// The connection broke.
+    #[error("the connection broke")]
+    ConnectionLost,
     /// Nothing came back in time.
     #[error("no answer from the broker within {0:?} to {1}")]
     Timeout(std::time::Duration, &'static str),

@@ -41,10 +41,7 @@ impl Publisher {
     pub fn start(broker: Broker, lifecycle: &Lifecycle) -> Self {
         let (orders, received) = mpsc::channel(BUFFER);
         let health = BrokerHealth::default();
-        let publisher = Self {
-            orders,
-            health: health.clone(),
-        };
+        let publisher = Self { orders, health: health.clone() };
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn(async move {
             let received = Mutex::new(received);
@@ -66,9 +63,7 @@ impl Publisher {
                     }
                 }
             };
-            broker
-                .supervise("publisher", health, stopping.clone(), session)
-                .await;
+            broker.supervise("publisher", health, stopping.clone(), session).await;
         });
         publisher
     }
@@ -121,19 +116,10 @@ async fn publish_all(
 
 async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
     let sending = async {
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..Default::default()
-        };
+        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
         let confirm = channel
-            .basic_publish(
-                "".into(),
-                queue.as_str().into(),
-                options,
-                &nudge.encode(),
-                properties,
-            )
+            .basic_publish("".into(), queue.as_str().into(), options, &nudge.encode(), properties)
             .await?;
         // An ack that carries the message back means that it was not routed.
         match confirm.await? {
@@ -150,11 +136,7 @@ async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), Q
 }
 
 async fn count_ready(channel: &Channel, queue: &str) -> Result<u32, QueueError> {
-    let options = QueueDeclareOptions {
-        passive: true,
-        durable: true,
-        ..Default::default()
-    };
+    let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
     let declaring = channel.queue_declare(queue.into(), options, FieldTable::default());
     let declared = tokio::time::timeout(CONFIRM_TIMEOUT, declaring)
         .await

@@ -17,6 +17,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// How often a connection is looked at.
+const WATCH: Duration = Duration::from_millis(250);
 /// Seconds; two missed ones end a connection whose peer vanished without a word.
 const HEARTBEAT: u16 = 5;
 
@@ -48,11 +50,7 @@ impl Broker {
             anyhow::anyhow!("CAPI_AMQP_URL must be amqp://USER:PASSWORD@HOST:PORT/VHOST: {error}")
         })?;
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
-        Ok(Self {
-            uri,
-            topology: Topology::new(&config.queue_prefix),
-            name,
-        })
+        Ok(Self { uri, topology: Topology::new(&config.queue_prefix), name })
     }
 
     /// Runs `session` over one connection after the other until `stopping`. A session that returns Ok is done.
@@ -77,7 +75,11 @@ impl Broker {
                     health.0.store(true, Ordering::Relaxed);
                     backoff = FIRST_BACKOFF;
                     let connection = Arc::new(connection);
-                    let ended = session(Arc::clone(&connection)).await;
+                    let ended = tokio::select! {
+                        ended = session(Arc::clone(&connection)) => ended,
+                        // A session that waits for orders, or for a permit, hears nothing of its connection.
+                        () = lost(&connection) => Err(QueueError::ConnectionLost),
+                    };
                     health.0.store(false, Ordering::Relaxed);
                     let closing = connection.close(200, "session over".into());
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
@@ -110,9 +112,13 @@ impl Broker {
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .unwrap_or(Err(QueueError::Timeout(
-                CONNECT_TIMEOUT,
-                "connecting and declaring",
-            )))
+            .unwrap_or(Err(QueueError::Timeout(CONNECT_TIMEOUT, "connecting and declaring")))
+    }
+}
+
+/// Returns once the connection is unusable.
+async fn lost(connection: &Connection) {
+    while connection.status().connected() {
+        tokio::time::sleep(WATCH).await;
     }
 }

@@ -29,9 +29,7 @@ impl Topology {
     /// All names begin with `prefix` and a dot.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
-        Self {
-            prefix: prefix.to_owned(),
-        }
+        Self { prefix: prefix.to_owned() }
     }
 
     /// The queue of this kind of work.
@@ -54,12 +52,7 @@ impl Topology {
     pub async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         for work in [Work::Runs, Work::Deliveries] {
             let dead = self.dead_queue(work);
-            declare(
-                channel,
-                &dead,
-                &[("x-max-length", AMQPValue::LongInt(MAX_DEAD_LETTERS))],
-            )
-            .await?;
+            declare(channel, &dead, &[("x-max-length", AMQPValue::LongInt(MAX_DEAD_LETTERS))]).await?;
             let arguments = [
                 ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
                 ("x-dead-letter-exchange", long_string("")),
@@ -77,10 +70,7 @@ async fn declare(channel: &Channel, name: &str, arguments: &[(&str, AMQPValue)])
     for (key, value) in arguments {
         table.insert((*key).into(), value.clone());
     }
-    let options = QueueDeclareOptions {
-        durable: true,
-        ..Default::default()
-    };
+    let options = QueueDeclareOptions { durable: true, ..Default::default() };
     channel.queue_declare(name.into(), options, table).await?;
     Ok(())
 }

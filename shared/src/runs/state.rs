@@ -20,13 +20,7 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All, in the order of a run's life.
-    pub const ALL: [Self; 5] = [
-        Self::Pending,
-        Self::Running,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
 
     /// As stored and as shown.
     #[must_use]
@@ -51,10 +45,7 @@ impl RunStatus {
     pub const fn can_become(self, next: Self) -> bool {
         match self {
             Self::Pending => matches!(next, Self::Running | Self::Failed | Self::Cancelled),
-            Self::Running => matches!(
-                next,
-                Self::Running | Self::Completed | Self::Failed | Self::Cancelled
-            ),
+            Self::Running => matches!(next, Self::Running | Self::Completed | Self::Failed | Self::Cancelled),
             Self::Completed | Self::Failed | Self::Cancelled => false,
         }
     }
@@ -128,15 +119,8 @@ mod tests {
     #[test]
     fn final_states_stay() {
         for from in RunStatus::ALL {
-            assert_eq!(
-                RunStatus::ALL.iter().any(|to| from.can_become(*to)),
-                !from.is_over(),
-                "{from:?}"
-            );
-            assert!(
-                !from.can_become(RunStatus::Pending),
-                "nothing goes back to pending"
-            );
+            assert_eq!(RunStatus::ALL.iter().any(|to| from.can_become(*to)), !from.is_over(), "{from:?}");
+            assert!(!from.can_become(RunStatus::Pending), "nothing goes back to pending");
             assert_eq!(from.as_str().parse(), Ok(from));
         }
         assert!(!RunStatus::Pending.can_become(RunStatus::Completed));

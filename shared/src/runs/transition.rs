@@ -41,11 +41,7 @@ impl RunError {
     /// Cleans and cuts the message.
     #[must_use]
     pub fn new(code: ErrorCode, message: &str, step: Option<i32>) -> Self {
-        Self {
-            code,
-            message: CleanText::new(message, MAX_MESSAGE_BYTES),
-            step,
-        }
+        Self { code, message: CleanText::new(message, MAX_MESSAGE_BYTES), step }
     }
 
     fn stored(&self) -> Value {
@@ -74,14 +70,10 @@ impl Ended {
 
     fn event(&self) -> NewEvent {
         match self {
-            Self::Completed(_) => NewEvent {
-                kind: EventType::RunCompleted,
-                data: json!({}),
-            },
-            Self::Failed(error, _) => NewEvent {
-                kind: EventType::RunFailed,
-                data: json!({ "error": error.stored() }),
-            },
+            Self::Completed(_) => NewEvent { kind: EventType::RunCompleted, data: json!({}) },
+            Self::Failed(error, _) => {
+                NewEvent { kind: EventType::RunFailed, data: json!({ "error": error.stored() }) }
+            }
         }
     }
 }
@@ -159,11 +151,8 @@ pub async fn finish(
     usage: UsageDelta,
 ) -> Result<Finished, DbError> {
     let terminal = ended.event();
-    let (kinds, data): (Vec<&str>, Vec<&Value>) = last_events
-        .iter()
-        .chain([&terminal])
-        .map(|event| (event.kind.as_str(), &event.data))
-        .unzip();
+    let (kinds, data): (Vec<&str>, Vec<&Value>) =
+        last_events.iter().chain([&terminal]).map(|event| (event.kind.as_str(), &event.data)).unzip();
     let (result, error) = match ended {
         Ended::Completed(result) => (Some(result), None),
         Ended::Failed(error, result) => (result.as_ref(), Some(error)),
@@ -185,8 +174,5 @@ pub async fn finish(
         .load(conn)
         .await?
         .pop();
-    Ok(row.map_or(Finished::Fenced, |row| Finished::Done {
-        user: row.user_id,
-        lane: row.lane_id,
-    }))
+    Ok(row.map_or(Finished::Fenced, |row| Finished::Done { user: row.user_id, lane: row.lane_id }))
 }

@@ -31,25 +31,13 @@ impl TestDatabase {
     pub async fn create_empty() -> Self {
         let admin = required("CAPI_TEST_DATABASE_URL");
         let name = format!("capi_test_{}", Uuid::now_v7().simple());
-        let mut conn = connect_once(&admin, "capi-test")
-            .await
-            .expect("PostgreSQL answers");
-        conn.batch_execute(&format!("CREATE DATABASE {name}"))
-            .await
-            .expect("a database can be created");
+        let mut conn = connect_once(&admin, "capi-test").await.expect("PostgreSQL answers");
+        conn.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database can be created");
         let mut url = Url::parse(&admin).expect("CAPI_TEST_DATABASE_URL is a URL");
         url.set_path(&name);
-        let config = DatabaseConfig {
-            url: SecretString::from(url.to_string()),
-            pool_size: 10,
-        };
+        let config = DatabaseConfig { url: SecretString::from(url.to_string()), pool_size: 10 };
         let db = Db::new(&config, "capi-test").expect("a pool can be made");
-        Self {
-            url: url.to_string(),
-            db,
-            admin,
-            name,
-        }
+        Self { url: url.to_string(), db, admin, name }
     }
 
     /// A connection to it.
@@ -59,10 +47,7 @@ impl TestDatabase {
 
     /// Runs a statement without values.
     pub async fn run_sql(&self, sql: &'static str) -> usize {
-        statement(sql)
-            .execute(&mut self.conn().await)
-            .await
-            .expect("the statement runs")
+        statement(sql).execute(&mut self.conn().await).await.expect("the statement runs")
     }
 }
 
@@ -71,9 +56,7 @@ impl Drop for TestDatabase {
         let (admin, name) = (self.admin.clone(), self.name.clone());
         block_on_elsewhere(async move {
             if let Ok(mut conn) = connect_once(&admin, "capi-test").await {
-                let _ = conn
-                    .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-                    .await;
+                let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
             }
         });
     }

@@ -18,9 +18,7 @@ pub(super) async fn serve<F>(answer: impl Fn(Request<Incoming>) -> F + Clone + S
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has a free port");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("a listener has an address");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -44,7 +42,5 @@ pub(super) fn respond(status: u16, kind: &str, parts: BoxStream<'static, String>
     use futures_util::StreamExt;
     let frames = parts.map(|part| Ok(Frame::data(Bytes::from(part)))).boxed();
     let response = Response::builder().status(status).header("content-type", kind);
-    response
-        .body(StreamBody::new(frames))
-        .expect("status and header are valid")
+    response.body(StreamBody::new(frames)).expect("status and header are valid")
 }

@@ -58,11 +58,7 @@ impl ScriptedModel {
     /// The requests so far: when, and the body.
     #[must_use]
     pub fn asked(&self) -> Vec<(Instant, Value)> {
-        self.state
-            .asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.state.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Streams that wait for [`Self::release`] and whose client is still there.
@@ -79,51 +75,23 @@ impl ScriptedModel {
 
 async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body> {
     let arrived = Instant::now();
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .map(|body| body.to_bytes())
-        .unwrap_or_default();
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let last = body["messages"]
-        .as_array()
-        .and_then(|messages| messages.last())
-        .cloned()
-        .unwrap_or_default();
+    let last = body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
     let prompt = last["content"].as_str().unwrap_or_default().to_owned();
-    state
-        .asked
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push((arrived, body));
+    state.asked.lock().unwrap_or_else(PoisonError::into_inner).push((arrived, body));
     if let Some((_, status)) = prompt.split_once("STATUS-") {
-        let status = status
-            .get(..3)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or(500);
+        let status = status.get(..3).and_then(|status| status.parse().ok()).unwrap_or(500);
         let words = json!({"error": {"message": "scripted refusal"}}).to_string();
         return respond(status, "application/json", stream::iter([words]).boxed());
     }
     let said: String = prompt.chars().take(60).collect();
-    let text = if prompt.contains("EMPTY") {
-        String::new()
-    } else {
-        format!("You said: {said}")
-    };
+    let text = if prompt.contains("EMPTY") { String::new() } else { format!("You said: {said}") };
     let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
     let before = [": a comment\n\n".to_owned(), chunk(first, "")];
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}});
-    let after = [
-        chunk(second, "stop"),
-        format!("data: {usage}\n\n"),
-        "data: [DONE]\n\n".to_owned(),
-    ];
-    let after = if prompt.contains("CUT") {
-        stream::empty().boxed()
-    } else {
-        stream::iter(after).boxed()
-    };
+    let after = [chunk(second, "stop"), format!("data: {usage}\n\n"), "data: [DONE]\n\n".to_owned()];
+    let after = if prompt.contains("CUT") { stream::empty().boxed() } else { stream::iter(after).boxed() };
     let held = prompt.contains("HOLD");
     let waiting = stream::once(async move {
         if held {
@@ -133,11 +101,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
         }
         String::from(": go\n\n")
     });
-    respond(
-        200,
-        "text/event-stream",
-        stream::iter(before).chain(waiting).chain(after).boxed(),
-    )
+    respond(200, "text/event-stream", stream::iter(before).chain(waiting).chain(after).boxed())
 }
 
 /// Counts a held stream; dropped with the connection.

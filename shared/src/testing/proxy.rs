@@ -16,9 +16,7 @@ pub struct TcpProxy {
 impl TcpProxy {
     /// Forwards to `target` (host:port).
     pub async fn start(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let cut = watch::Sender::new(false);
         let watched = cut.subscribe();

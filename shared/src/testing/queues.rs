@@ -19,10 +19,7 @@ impl TestQueues {
     /// Makes up a prefix; the services declare the queues.
     #[must_use]
     pub fn create() -> Self {
-        Self {
-            url: required("CAPI_TEST_AMQP_URL"),
-            prefix: format!("test-{}", Uuid::now_v7().simple()),
-        }
+        Self { url: required("CAPI_TEST_AMQP_URL"), prefix: format!("test-{}", Uuid::now_v7().simple()) }
     }
 }
 
@@ -38,9 +35,7 @@ impl Drop for TestQueues {
             };
             for work in [Work::Runs, Work::Deliveries] {
                 for queue in [topology.queue(work), topology.dead_queue(work)] {
-                    let _ = channel
-                        .queue_delete(queue.into(), QueueDeleteOptions::default())
-                        .await;
+                    let _ = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
                 }
             }
         });

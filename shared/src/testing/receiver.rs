@@ -44,26 +44,17 @@ impl WebhookReceiver {
             let (noted, statuses) = (Arc::clone(&noted), Arc::clone(&statuses));
             async move {
                 let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-                let headers = request
-                    .headers()
-                    .iter()
-                    .map(|(name, value)| (name.to_string(), text(value)))
-                    .collect();
+                let headers =
+                    request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
                 let body = request
                     .into_body()
                     .collect()
                     .await
                     .map(|body| body.to_bytes().to_vec())
                     .unwrap_or_default();
-                noted
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(ReceivedWebhook { headers, body });
-                let status = statuses
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front()
-                    .unwrap_or(204);
+                noted.lock().unwrap_or_else(PoisonError::into_inner).push(ReceivedWebhook { headers, body });
+                let status =
+                    statuses.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(204);
                 respond(status, "text/plain", stream::empty().boxed())
             }
         })
@@ -80,9 +71,6 @@ impl WebhookReceiver {
     /// All requests so far.
     #[must_use]
     pub fn received(&self) -> Vec<ReceivedWebhook> {
-        self.received
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

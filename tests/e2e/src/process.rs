@@ -35,11 +35,7 @@ impl Service {
 pub fn bin_dir() -> PathBuf {
     let own = std::env::current_exe().expect("a running program has a path");
     let dir = own.parent().expect("a program is in a directory");
-    if dir.ends_with("deps") {
-        dir.parent().unwrap_or(dir).to_owned()
-    } else {
-        dir.to_owned()
-    }
+    if dir.ends_with("deps") { dir.parent().unwrap_or(dir).to_owned() } else { dir.to_owned() }
 }
 
 /// A running service.
@@ -91,10 +87,7 @@ impl Process {
     /// http://… of its API.
     #[must_use]
     pub fn url(&self) -> String {
-        format!(
-            "http://{}",
-            self.address("http").expect("a ready gateway wrote its address")
-        )
+        format!("http://{}", self.address("http").expect("a ready gateway wrote its address"))
     }
 
     /// What it logged.
@@ -106,12 +99,7 @@ impl Process {
     /// The body of an operators' page.
     pub async fn ops(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.address("ops")?);
-        let response = reqwest::Client::new()
-            .get(url)
-            .timeout(Duration::from_secs(5))
-            .send()
-            .await
-            .ok()?;
+        let response = reqwest::Client::new().get(url).timeout(Duration::from_secs(5)).send().await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
@@ -123,47 +111,27 @@ impl Process {
     /// The sum of a counter over its labels, as /metrics shows it.
     pub async fn counter(&self, name: &str) -> f64 {
         let (_, metrics) = self.ops("/metrics").await.unwrap_or_default();
-        let of_name = |line: &&str| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(['{', ' ']))
-        };
-        metrics
-            .lines()
-            .filter(of_name)
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// SIGKILL: no chance to clean up.
     pub async fn kill(mut self) {
-        self.child
-            .kill()
-            .await
-            .expect("a process that we started can be killed");
+        self.child.kill().await.expect("a process that we started can be killed");
     }
 
     /// SIGTERM; returns when it has ended, with whether it ended well.
     pub async fn terminate(&mut self) -> bool {
         let pid = self.pid().expect("it runs").to_string();
-        let sent = Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .expect("kill can be run");
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill can be run");
         assert!(sent.success());
         let ended = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
-        ended
-            .expect("it ends within its grace period")
-            .expect("it can be waited for")
-            .success()
+        ended.expect("it ends within its grace period").expect("it can be waited for").success()
     }
 
     fn address(&self, kind: &str) -> Option<String> {
         let path: &Path = self.dir.path();
         let text = std::fs::read_to_string(path.join(format!("{}.{kind}", self.service.program()))).ok()?;
-        text.trim()
-            .parse::<std::net::SocketAddr>()
-            .ok()
-            .map(|address| address.to_string())
+        text.trim().parse::<std::net::SocketAddr>().ok().map(|address| address.to_string())
     }
 }

@@ -56,11 +56,8 @@ pub struct Stack {
 impl Stack {
     /// Everything but the services; `plans` is the content of CAPI_PLANS.
     pub async fn create(plan: &str, plans: &str) -> Self {
-        let (database, queues, model) = (
-            TestDatabase::create().await,
-            TestQueues::create(),
-            ScriptedModel::start().await,
-        );
+        let (database, queues, model) =
+            (TestDatabase::create().await, TestQueues::create(), ScriptedModel::start().await);
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -92,18 +89,7 @@ impl Stack {
             dir,
         };
         stack
-            .cli(
-                &[
-                    "user",
-                    "create",
-                    "--email",
-                    EMAIL,
-                    "--plan",
-                    plan,
-                    "--password-stdin",
-                ],
-                "correct horse\n",
-            )
+            .cli(&["user", "create", "--email", EMAIL, "--plan", plan, "--password-stdin"], "correct horse\n")
             .await;
         let app_file = stack.dir.path().join("app.toml").display().to_string();
         stack.app = stack
@@ -155,11 +141,7 @@ impl Stack {
         }
         let output = child.wait_with_output().await.expect("it ends");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        (
-            text(&output.stdout),
-            text(&output.stderr),
-            output.status.success(),
-        )
+        (text(&output.stdout), text(&output.stderr), output.status.success())
     }
 
     /// Starts a service and waits until it is ready.
@@ -181,23 +163,13 @@ impl Stack {
 
     /// GET with the account's key.
     pub async fn get(&self, gateway: &Process, path: &str) -> Answer {
-        self.send(
-            self.client
-                .get(format!("{}{path}", gateway.url()))
-                .bearer_auth(&self.key),
-        )
-        .await
+        self.send(self.client.get(format!("{}{path}", gateway.url())).bearer_auth(&self.key)).await
     }
 
     /// POST with the account's key.
     pub async fn post(&self, gateway: &Process, path: &str, body: &Value) -> Answer {
-        self.send(
-            self.client
-                .post(format!("{}{path}", gateway.url()))
-                .bearer_auth(&self.key)
-                .json(body),
-        )
-        .await
+        self.send(self.client.post(format!("{}{path}", gateway.url())).bearer_auth(&self.key).json(body))
+            .await
     }
 
     /// Sends a request that was built elsewhere.
@@ -205,11 +177,7 @@ impl Stack {
         let response = request.send().await.expect("the gateway answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.expect("the body comes");
-        Answer {
-            status,
-            headers,
-            body: serde_json::from_slice(&body).unwrap_or_default(),
-        }
+        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or_default() }
     }
 
     /// A request builder for odd requests.

@@ -54,13 +54,7 @@ impl WebhookClient {
             Err(refusal) => return failed(started, &format!("the URL {refusal}")),
         };
         let sending = async {
-            let response = self
-                .http
-                .post(url.url().clone())
-                .headers(headers)
-                .body(body)
-                .send()
-                .await?;
+            let response = self.http.post(url.url().clone()).headers(headers).body(body).send().await?;
             Ok::<_, reqwest::Error>(read(response).await)
         };
         match tokio::time::timeout(TOTAL_TIMEOUT, sending).await {
@@ -84,10 +78,8 @@ fn failed(started: Instant, why: &str) -> Attempted {
 
 async fn read(mut response: Response) -> Attempted {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();
     // The status has the say; a body that breaks off changes nothing.
     while let Ok(Some(bytes)) = response.chunk().await {

@@ -19,10 +19,7 @@ pub(super) struct PublicResolver {
 
 impl PublicResolver {
     pub(super) fn new(policy: IpPolicy) -> anyhow::Result<Self> {
-        Ok(Self {
-            dns: TokioResolver::builder_tokio()?.build()?,
-            policy,
-        })
+        Ok(Self { dns: TokioResolver::builder_tokio()?.build()?, policy })
     }
 }
 

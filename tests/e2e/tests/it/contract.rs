@@ -2,6 +2,7 @@
 
 use e2e::{Process, Service, Stack};
 use futures_util::future::join_all;
+use gateway::auth::ApiKey;
 use serde_json::{Value, json};
 
 struct Case {
@@ -19,18 +20,10 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
     let app = stack.app;
     let with = |more: Value| {
         let mut body = json!({"appId": app, "inputs": {"text": "x"}});
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
-    let case = |name, body, status, code, says| Case {
-        name,
-        body,
-        status,
-        code,
-        says,
-    };
+    let case = |name, body, status, code, says| Case { name, body, status, code, says };
     let cases = [
         case("no app", json!({}), 400, "invalid_request", "appId is missing"),
         case(
@@ -40,20 +33,8 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
             "not_found",
             "no such app",
         ),
-        case(
-            "app id of another form",
-            json!({"appId": "x"}),
-            404,
-            "not_found",
-            "no such app",
-        ),
-        case(
-            "missing input",
-            json!({"appId": app}),
-            400,
-            "invalid_inputs",
-            "\"text\" is missing",
-        ),
+        case("app id of another form", json!({"appId": "x"}), 404, "not_found", "no such app"),
+        case("missing input", json!({"appId": app}), 400, "invalid_inputs", "\"text\" is missing"),
         case(
             "unknown input",
             with(json!({"inputs": {"text": "x", "txt": "y"}})),
@@ -68,13 +49,7 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
             "invalid_inputs",
             "must be a number",
         ),
-        case(
-            "unknown model",
-            with(json!({"chatModelId": "gpt-9"})),
-            400,
-            "unknown_model",
-            "scripted, away",
-        ),
+        case("unknown model", with(json!({"chatModelId": "gpt-9"})), 400, "unknown_model", "scripted, away"),
         case(
             "private webhook",
             with(json!({"webhookUrl": "http://10.0.0.1/"})),
@@ -82,66 +57,22 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
             "invalid_webhook_url",
             "not a public address",
         ),
-        case(
-            "no url",
-            with(json!({"webhookUrl": "hook"})),
-            400,
-            "invalid_webhook_url",
-            "absolute",
-        ),
-        case(
-            "unknown field",
-            with(json!({"input": {}})),
-            400,
-            "invalid_request",
-            "unknown field \"input\"",
-        ),
-        case(
-            "NUL",
-            with(json!({"inputs": {"text": "\0"}})),
-            400,
-            "invalid_request",
-            "U+0000",
-        ),
+        case("no url", with(json!({"webhookUrl": "hook"})), 400, "invalid_webhook_url", "absolute"),
+        case("unknown field", with(json!({"input": {}})), 400, "invalid_request", "unknown field \"input\""),
+        case("NUL", with(json!({"inputs": {"text": "\0"}})), 400, "invalid_request", "U+0000"),
     ];
-    for Case {
-        name,
-        body,
-        status,
-        code,
-        says,
-    } in cases
-    {
+    for Case { name, body, status, code, says } in cases {
         let answer = stack.post(&gateway, "/api/v1/runs", &body).await;
-        assert_eq!(
-            (answer.status, answer.body["code"].as_str()),
-            (status, Some(code)),
-            "{name}: {answer:?}"
-        );
-        assert_eq!(
-            answer.headers["content-type"], "application/problem+json",
-            "{name}"
-        );
+        assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{name}: {answer:?}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{name}");
         let detail = answer.body["detail"].as_str().unwrap();
         assert!(detail.contains(says), "{name}: {detail}");
-        assert_eq!(
-            answer.body["requestId"],
-            answer.headers["x-request-id"].to_str().unwrap(),
-            "{name}"
-        );
+        assert_eq!(answer.body["requestId"], answer.headers["x-request-id"].to_str().unwrap(), "{name}");
         assert_eq!(answer.body["status"], status, "{name}");
     }
-    assert_eq!(
-        stack.database.run_sql("SELECT id FROM runs").await,
-        0,
-        "nothing was created"
-    );
+    assert_eq!(stack.database.run_sql("SELECT id FROM runs").await, 0, "nothing was created");
     let errors = stack
-        .post(
-            &gateway,
-            "/api/v1/runs",
-            &json!({"appId": app, "inputs": {"count": true}}),
-        )
+        .post(&gateway, "/api/v1/runs", &json!({"appId": app, "inputs": {"count": true}}))
         .await
         .body["errors"]
         .clone();
@@ -154,76 +85,26 @@ async fn odd_requests(stack: &Stack, gateway: &Process) {
     let url = format!("{}/api/v1/runs", gateway.url());
     let post = || stack.client().post(&url).bearer_auth(&stack.key);
     let typo = format!("{}x", &stack.key[..stack.key.len() - 1]);
-    let unknown = "capi_000000000000000000000000000000001ZUg4n";
+    let unknown = ApiKey::generate().reveal().to_owned();
     let json = "application/json";
     let requests = [
+        (stack.client().post(&url), 401, "unauthorized", "Authorization: Bearer"),
+        (stack.client().post(&url).basic_auth("a", Some("b")), 401, "unauthorized", "Bearer scheme"),
+        (stack.client().post(&url).bearer_auth(typo), 401, "unauthorized", "checksum"),
+        (stack.client().post(&url).bearer_auth(unknown), 401, "unauthorized", "unknown, revoked or expired"),
+        (post().body("{}"), 415, "unsupported_media_type", "application/json"),
+        (post().header("content-type", json).body("{"), 400, "invalid_request", "not valid JSON"),
+        (post().header("content-type", json).body("[]"), 400, "invalid_request", "JSON object"),
         (
-            stack.client().post(&url),
-            401,
-            "unauthorized",
-            "Authorization: Bearer",
-        ),
-        (
-            stack.client().post(&url).basic_auth("a", Some("b")),
-            401,
-            "unauthorized",
-            "Bearer scheme",
-        ),
-        (
-            stack.client().post(&url).bearer_auth(typo),
-            401,
-            "unauthorized",
-            "checksum",
-        ),
-        (
-            stack.client().post(&url).bearer_auth(unknown),
-            401,
-            "unauthorized",
-            "capi",
-        ),
-        (
-            post().body("{}"),
-            415,
-            "unsupported_media_type",
-            "application/json",
-        ),
-        (
-            post().header("content-type", json).body("{"),
-            400,
-            "invalid_request",
-            "not valid JSON",
-        ),
-        (
-            post().header("content-type", json).body("[]"),
-            400,
-            "invalid_request",
-            "JSON object",
-        ),
-        (
-            post()
-                .header("content-type", json)
-                .body("x".repeat((1 << 20) + 1)),
+            post().header("content-type", json).body("x".repeat((1 << 20) + 1)),
             413,
             "payload_too_large",
             "1048576",
         ),
+        (stack.client().delete(&url).bearer_auth(&stack.key), 405, "method_not_allowed", "POST"),
+        (stack.client().get(format!("{}/api/v2", gateway.url())), 404, "not_found", "path"),
         (
-            stack.client().delete(&url).bearer_auth(&stack.key),
-            405,
-            "method_not_allowed",
-            "POST",
-        ),
-        (
-            stack.client().get(format!("{}/api/v2", gateway.url())),
-            404,
-            "not_found",
-            "path",
-        ),
-        (
-            stack
-                .client()
-                .get(format!("{url}/0197f7a0-0000-7000-8000-000000000000"))
-                .bearer_auth(&stack.key),
+            stack.client().get(format!("{url}/0197f7a0-0000-7000-8000-000000000000")).bearer_auth(&stack.key),
             404,
             "not_found",
             "no such run",
@@ -231,15 +112,8 @@ async fn odd_requests(stack: &Stack, gateway: &Process) {
     ];
     for (request, status, code, says) in requests {
         let answer = stack.send(request).await;
-        assert_eq!(
-            (answer.status, answer.body["code"].as_str()),
-            (status, Some(code)),
-            "{answer:?}"
-        );
-        assert!(
-            answer.body["detail"].as_str().unwrap().contains(says),
-            "{answer:?}"
-        );
+        assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{answer:?}");
+        assert!(answer.body["detail"].as_str().unwrap().contains(says), "{answer:?}");
         if status == 401 {
             assert!(answer.headers.contains_key("www-authenticate"));
         }
@@ -249,10 +123,7 @@ async fn odd_requests(stack: &Stack, gateway: &Process) {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_scoped_revoked_and_bound_to_a_plan() {
     let mut stack = Stack::pro().await;
-    let gateways = [
-        stack.start(Service::Gateway).await,
-        stack.start(Service::Gateway).await,
-    ];
+    let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let listed = stack.get(&gateways[0], "/api/agentapps").await;
     assert_eq!(listed.body["data"][0]["id"], stack.app.to_string(), "{listed:?}");
     assert_eq!(listed.body["data"][0]["inputs"][0]["label"], "text");
@@ -274,33 +145,13 @@ async fn keys_are_scoped_revoked_and_bound_to_a_plan() {
         )
         .await;
     assert!(!refused.2 && refused.1.contains("no such app"), "{refused:?}");
-    stack.key = stack
-        .on_account(&[
-            "key",
-            "create",
-            "--name",
-            "scoped",
-            "--app",
-            &stack.app.to_string(),
-        ])
-        .await;
-    assert_eq!(
-        stack.get(&gateways[0], "/api/agentapps").await.body["data"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    stack.key =
+        stack.on_account(&["key", "create", "--name", "scoped", "--app", &stack.app.to_string()]).await;
+    assert_eq!(stack.get(&gateways[0], "/api/agentapps").await.body["data"].as_array().unwrap().len(), 1);
 
     let keys = stack.on_account(&["key", "list"]).await;
-    let id = keys
-        .lines()
-        .find(|line| line.contains("scoped"))
-        .unwrap()
-        .split('\t')
-        .next()
-        .unwrap()
-        .to_owned();
+    let id =
+        keys.lines().find(|line| line.contains("scoped")).unwrap().split('\t').next().unwrap().to_owned();
     stack.on_account(&["key", "revoke", "--id", &id]).await;
     for gateway in &gateways {
         assert_eq!(
@@ -312,16 +163,9 @@ async fn keys_are_scoped_revoked_and_bound_to_a_plan() {
     stack.key = owner;
     stack.on_account(&["user", "set-plan", "--plan", "free"]).await;
     let refused = stack.get(&gateways[1], "/api/agentapps").await;
-    assert_eq!(
-        (refused.status, &refused.body["code"]),
-        (403, &"plan_required".into())
-    );
-    let (_, said, good) = stack
-        .try_cli(
-            &["key", "create", "--email", "ada@example.com", "--name", "x"],
-            "",
-        )
-        .await;
+    assert_eq!((refused.status, &refused.body["code"]), (403, &"plan_required".into()));
+    let (_, said, good) =
+        stack.try_cli(&["key", "create", "--email", "ada@example.com", "--name", "x"], "").await;
     assert!(!good && said.contains("does not include API keys"), "{said}");
 }
 
@@ -329,28 +173,19 @@ async fn keys_are_scoped_revoked_and_bound_to_a_plan() {
 async fn the_rate_limit_is_exact_over_gateways_and_keys() {
     const LIMIT: usize = 30;
     let stack = Stack::pro().await;
-    let gateways = [
-        stack.start(Service::Gateway).await,
-        stack.start(Service::Gateway).await,
-    ];
+    let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let second = stack.on_account(&["key", "create", "--name", "second"]).await;
     let requests = (0..100).map(|number| {
         let key = if number % 3 == 0 { &second } else { &stack.key };
         stack.send(
-            stack
-                .client()
-                .get(format!("{}/api/agentapps", gateways[number % 2].url()))
-                .bearer_auth(key),
+            stack.client().get(format!("{}/api/agentapps", gateways[number % 2].url())).bearer_auth(key),
         )
     });
     let answers = join_all(requests).await;
     let admitted = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(admitted, LIMIT);
     for refused in answers.iter().filter(|answer| answer.status != 200) {
-        assert_eq!(
-            (refused.status, &refused.body["code"]),
-            (429, &"rate_limited".into())
-        );
+        assert_eq!((refused.status, &refused.body["code"]), (429, &"rate_limited".into()));
         let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
         assert!((1..=60).contains(&wait));
         assert_eq!(refused.headers["ratelimit-policy"], "\"user\";q=30;w=60");
@@ -379,21 +214,11 @@ async fn a_failing_model_ends_the_run_with_its_own_code() {
     for (text, code) in cases {
         let id = stack.create_run(&gateway, text, None).await;
         let run = stack.ended(&gateway, &id).await;
-        assert_eq!(
-            (&run["status"], &run["errorCode"]),
-            (&"failed".into(), &code.into()),
-            "{text}: {run}"
-        );
-        assert_eq!(
-            (&run["error"]["code"], &run["error"]["step"]),
-            (&code.into(), &1.into())
-        );
+        assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &code.into()), "{text}: {run}");
+        assert_eq!((&run["error"]["code"], &run["error"]["step"]), (&code.into(), &1.into()));
         assert_eq!(run["error"]["eventSeq"], 4, "the terminal event");
     }
     let body = json!({"appId": stack.app, "inputs": {"text": "x"}, "chatModelId": "away"});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
     assert_eq!(stack.ended(&gateway, &id).await["errorCode"], "model_unavailable");
 }

@@ -5,11 +5,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 #[test]
 fn each_crate_keeps_to_its_side_of_the_door() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-    let metadata = MetadataCommand::new()
-        .manifest_path(manifest)
-        .no_deps()
-        .exec()
-        .unwrap();
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
     let services = ["gateway", "run-worker", "webhook-dispatcher"];
     let allowed = |dependency: &str| -> &[&str] {
         match dependency {
@@ -26,10 +22,8 @@ fn each_crate_keeps_to_its_side_of_the_door() {
         .iter()
         .filter(|package| services.contains(&package.name.as_str()) || package.name.as_str() == "shared")
     {
-        for dependency in package
-            .dependencies
-            .iter()
-            .filter(|dependency| dependency.kind == DependencyKind::Normal)
+        for dependency in
+            package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal)
         {
             seen += 1;
             let may = allowed(&dependency.name).contains(&package.name.as_str());

@@ -8,42 +8,25 @@ use shared::testing::{TcpProxy, WebhookReceiver, eventually};
 use crate::path::TextRow;
 
 async fn text(stack: &Stack, sql: &'static str) -> String {
-    let row: TextRow = statement(sql)
-        .get_result(&mut stack.database.conn().await)
-        .await
-        .unwrap();
+    let row: TextRow = statement(sql).get_result(&mut stack.database.conn().await).await.unwrap();
     row.text
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_costs_the_step_and_not_the_run() {
-    let stack = Stack::pro().await;
+    let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let doomed = stack.start(Service::RunWorker).await;
     let id = stack.create_run(&gateway, "HOLD this", None).await;
-    eventually("the model is asked", async || {
-        (stack.model.holding() == 1).then_some(())
-    })
-    .await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
     doomed.kill().await;
-    eventually("the model's stream is closed", async || {
-        (stack.model.holding() == 0).then_some(())
-    })
-    .await;
+    eventually("the model's stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
     stack.model.release();
     let _other = stack.start(Service::RunWorker).await;
 
     let run = stack.ended(&gateway, &id).await;
-    assert_eq!(
-        (&run["status"], &run["attempt"]),
-        (&"completed".into(), &2.into()),
-        "{run}"
-    );
-    assert_eq!(
-        stack.model.asked().len(),
-        2,
-        "the answer that was lost is asked for again, once"
-    );
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
+    assert_eq!(stack.model.asked().len(), 2, "the answer that was lost is asked for again, once");
     assert_eq!(
         stack.model.asked()[0].1["messages"],
         stack.model.asked()[1].1["messages"],
@@ -58,55 +41,37 @@ async fn a_killed_worker_costs_the_step_and_not_the_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_worker_hands_its_runs_over_without_a_loss() {
-    let mut stack = Stack::pro().await;
+    let mut stack = Stack::unlimited().await;
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
     let gateway = stack.start(Service::Gateway).await;
     let mut leaving = stack.start(Service::RunWorker).await;
     let id = stack.create_run(&gateway, "HOLD this", None).await;
-    eventually("the model is asked", async || {
-        (stack.model.holding() == 1).then_some(())
-    })
-    .await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
     let _other = stack.start(Service::RunWorker).await;
     assert!(leaving.terminate().await, "it ends well: {}", leaving.log());
-    eventually("the other worker asks the model", async || {
-        (stack.model.asked().len() == 2).then_some(())
-    })
-    .await;
+    eventually("the other worker asks the model", async || (stack.model.asked().len() == 2).then_some(()))
+        .await;
     assert_eq!(text(&stack, "SELECT losses::text AS text FROM runs").await, "0");
     stack.model.release();
     let run = stack.ended(&gateway, &id).await;
-    assert_eq!(
-        (&run["status"], &run["attempt"]),
-        (&"completed".into(), &2.into()),
-        "{run}"
-    );
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_loses_every_worker_fails_in_the_end() {
-    let stack = Stack::pro().await;
+    let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let receiver = WebhookReceiver::start([]).await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
-    let id = stack
-        .create_run(&gateway, "HOLD this", Some(&receiver.url()))
-        .await;
+    let id = stack.create_run(&gateway, "HOLD this", Some(&receiver.url())).await;
     for attempt in 1..=3 {
         let worker = stack.start(Service::RunWorker).await;
-        eventually("the model is asked", async || {
-            (stack.model.asked().len() == attempt).then_some(())
-        })
-        .await;
+        eventually("the model is asked", async || (stack.model.asked().len() == attempt).then_some(())).await;
         worker.kill().await;
     }
     let _last = stack.start(Service::RunWorker).await;
     let run = stack.ended(&gateway, &id).await;
-    assert_eq!(
-        (&run["status"], &run["errorCode"]),
-        (&"failed".into(), &"worker_lost".into()),
-        "{run}"
-    );
+    assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &"worker_lost".into()), "{run}");
     assert_eq!(run["error"]["retryable"], true);
     assert_eq!(stack.model.asked().len(), 3);
     let told = eventually("its webhook", async || receiver.received().pop()).await;
@@ -116,7 +81,7 @@ async fn a_run_that_loses_every_worker_fails_in_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
     const RUNS: usize = 20;
-    let mut stack = Stack::pro().await;
+    let mut stack = Stack::unlimited().await;
     let (scheme, rest) = stack.queues.url.split_once('@').unwrap();
     let (target, path) = rest.split_once('/').unwrap();
     let proxy = TcpProxy::start(target.to_owned()).await;
@@ -141,19 +106,12 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
         (&"pending".into(), &"waiting_for_worker".into())
     );
     assert_eq!(
-        (
-            &waiting.body["pending"]["ahead"],
-            waiting.headers["retry-after"].to_str().unwrap()
-        ),
+        (&waiting.body["pending"]["ahead"], waiting.headers["retry-after"].to_str().unwrap()),
         (&1.into(), "2")
     );
     proxy.mend();
     eventually("all runs are completed", async || {
-        let done = text(
-            &stack,
-            "SELECT count(*)::text AS text FROM runs WHERE status = 'completed'",
-        )
-        .await;
+        let done = text(&stack, "SELECT count(*)::text AS text FROM runs WHERE status = 'completed'").await;
         (done == RUNS.to_string()).then_some(())
     })
     .await;

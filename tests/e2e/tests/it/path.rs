@@ -17,15 +17,13 @@ pub(crate) struct TextRow {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_reaches_its_result_and_a_verified_webhook() {
-    let stack = Stack::pro().await;
+    let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
     let receiver = WebhookReceiver::start([500]).await;
 
-    let id = stack
-        .create_run(&gateway, "Hello  there", Some(&receiver.url()))
-        .await;
+    let id = stack.create_run(&gateway, "Hello  there", Some(&receiver.url())).await;
     let run = stack.ended(&gateway, &id).await;
     assert_eq!(run["status"], "completed", "{run}");
     assert_eq!(run["result"]["text"], "You said: Hello  there");
@@ -40,27 +38,19 @@ async fn a_run_reaches_its_result_and_a_verified_webhook() {
     );
 
     // The first try is answered with 500; the second comes after 5 s, under the same id.
-    let tries = eventually("two tries", async || {
-        Some(receiver.received()).filter(|tries| tries.len() == 2)
-    })
-    .await;
+    let tries =
+        eventually("two tries", async || Some(receiver.received()).filter(|tries| tries.len() == 2)).await;
     assert_eq!(tries[0].headers["webhook-id"], tries[1].headers["webhook-id"]);
     let secret = stack.on_account(&["webhook-secret", "show"]).await;
     let official = standardwebhooks::Webhook::new(&secret).unwrap();
     for one in &tries {
-        let id_and_time = (
-            &one.headers["webhook-id"],
-            one.headers["webhook-timestamp"].parse().unwrap(),
-        );
+        let id_and_time = (&one.headers["webhook-id"], one.headers["webhook-timestamp"].parse().unwrap());
         let expected = official.sign(id_and_time.0, id_and_time.1, &one.body).unwrap();
         assert_eq!(one.headers["webhook-signature"], expected);
         assert!(one.headers["user-agent"].starts_with("capi-webhooks/"));
     }
     let body = tries[1].json();
-    assert_eq!(
-        (&body["type"], &body["data"]["id"]),
-        (&"run.completed".into(), &id.as_str().into())
-    );
+    assert_eq!((&body["type"], &body["data"]["id"]), (&"run.completed".into(), &id.as_str().into()));
     assert_eq!(body["data"]["result"], run["result"]);
     assert!(body["data"].get("webhook").is_none());
 
@@ -76,78 +66,40 @@ async fn a_run_reaches_its_result_and_a_verified_webhook() {
         .await
         .unwrap();
     let events: Vec<_> = events.into_iter().map(|row| row.text).collect();
-    assert_eq!(
-        events,
-        [
-            "1 run.created",
-            "2 run.started",
-            "3 message",
-            "4 message",
-            "5 run.completed"
-        ]
-    );
+    assert_eq!(events, ["1 run.created", "2 run.started", "3 message", "4 message", "5 run.completed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_the_work() {
     const RUNS: usize = 60;
     let stack = Stack::unlimited().await;
-    let gateways = [
-        stack.start(Service::Gateway).await,
-        stack.start(Service::Gateway).await,
-    ];
+    let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let few = |_| stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "4");
     let workers = [few(()).await, few(()).await];
-    let dispatchers = [
-        stack.start(Service::WebhookDispatcher).await,
-        stack.start(Service::WebhookDispatcher).await,
-    ];
+    let dispatchers =
+        [stack.start(Service::WebhookDispatcher).await, stack.start(Service::WebhookDispatcher).await];
     let receiver = WebhookReceiver::start([]).await;
 
     let mut ids = Vec::new();
     for number in 0..RUNS {
         ids.push(
-            stack
-                .create_run(
-                    &gateways[number % 2],
-                    &format!("run {number}"),
-                    Some(&receiver.url()),
-                )
-                .await,
+            stack.create_run(&gateways[number % 2], &format!("run {number}"), Some(&receiver.url())).await,
         );
     }
     for (number, id) in ids.iter().enumerate() {
         let run = stack.ended(&gateways[(number + 1) % 2], id).await;
-        assert_eq!(
-            (&run["status"], &run["attempt"]),
-            (&"completed".into(), &1.into()),
-            "{run}"
-        );
+        assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &1.into()), "{run}");
     }
-    let received = eventually("all webhooks", async || {
-        Some(receiver.received()).filter(|all| all.len() >= RUNS)
-    })
-    .await;
-    let told: HashSet<_> = received
-        .iter()
-        .map(|one| one.json()["data"]["id"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(
-        (told.len(), received.len()),
-        (RUNS, RUNS),
-        "each run is told once"
-    );
+    let received =
+        eventually("all webhooks", async || Some(receiver.received()).filter(|all| all.len() >= RUNS)).await;
+    let told: HashSet<_> =
+        received.iter().map(|one| one.json()["data"]["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((told.len(), received.len()), (RUNS, RUNS), "each run is told once");
     assert_eq!(stack.model.asked().len(), RUNS, "each run is executed once");
     for worker in &workers {
-        assert!(
-            worker.counter("capi_runs_ended_total").await > 0.0,
-            "each worker takes part"
-        );
+        assert!(worker.counter("capi_runs_ended_total").await > 0.0, "each worker takes part");
     }
     for dispatcher in &dispatchers {
-        assert!(
-            dispatcher.counter("capi_webhook_attempts_total").await > 0.0,
-            "each dispatcher takes part"
-        );
+        assert!(dispatcher.counter("capi_webhook_attempts_total").await > 0.0, "each dispatcher takes part");
     }
 }

@@ -6,12 +6,8 @@ use std::process::Command;
 use e2e::bin_dir;
 
 fn help(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(bin_dir().join(program))
-        .args(arguments)
-        .arg("--help")
-        .env_clear()
-        .output()
-        .unwrap();
+    let output =
+        Command::new(bin_dir().join(program)).args(arguments).arg("--help").env_clear().output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -31,46 +27,26 @@ fn env_example_is_complete() {
     let mut taken = BTreeSet::new();
     for (program, arguments) in commands {
         let text = help(program, arguments);
-        let names = text
-            .split("[env: ")
-            .skip(1)
-            .filter_map(|rest| rest.split(['=', ']']).next())
-            .map(str::to_owned);
+        let names =
+            text.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).map(str::to_owned);
         taken.extend(names);
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/env.example");
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let listed: BTreeSet<_> = lines
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    assert!(
-        taken.contains("CAPI_DATABASE_URL"),
-        "the help texts are read: {taken:?}"
-    );
+    let listed: BTreeSet<_> =
+        lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name.to_owned()).collect();
+    assert!(taken.contains("CAPI_DATABASE_URL"), "the help texts are read: {taken:?}");
     assert_eq!(listed, taken);
 }
 
 #[test]
 fn a_wrong_setting_is_refused_by_its_name() {
-    let database = [
-        ("CAPI_DATABASE_URL", "postgres://127.0.0.1:9/x"),
-        ("CAPI_AMQP_URL", "amqp://127.0.0.1:9"),
-    ];
+    let database =
+        [("CAPI_DATABASE_URL", "postgres://127.0.0.1:9/x"), ("CAPI_AMQP_URL", "amqp://127.0.0.1:9")];
     let cases = [
-        (
-            "run-worker",
-            "CAPI_MODELS",
-            "/nowhere.toml",
-            "CAPI_MODELS: cannot read /nowhere.toml",
-        ),
-        (
-            "webhook-dispatcher",
-            "CAPI_SECRET_KEY",
-            "short",
-            "CAPI_SECRET_KEY must be 32 random bytes",
-        ),
+        ("run-worker", "CAPI_MODELS", "/nowhere.toml", "CAPI_MODELS: cannot read /nowhere.toml"),
+        ("webhook-dispatcher", "CAPI_SECRET_KEY", "short", "CAPI_SECRET_KEY must be 32 random bytes"),
     ];
     for (program, name, value, says) in cases {
         let output = Command::new(bin_dir().join(program))
@@ -80,10 +56,7 @@ fn a_wrong_setting_is_refused_by_its_name() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !output.status.success() && said.contains(says),
-            "{program}: {said}"
-        );
+        assert!(!output.status.success() && said.contains(says), "{program}: {said}");
         assert!(!said.contains("short\n"), "a secret's value is not shown");
     }
 }
