@@ -6,6 +6,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use serde::Serialize;
 use serde_json::json;
 use shared::db::DbError;
@@ -55,44 +56,32 @@ impl From<DbError> for ApiError {
             tracing::warn!(%error, "the database does not answer");
             return Self::Unavailable("the database does not answer; try again");
         };
-        use diesel::result::{DatabaseErrorKind, Error};
-        match query {
-            Error::DatabaseError(
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-                _,
-            ) => {
-                tracing::warn!(%error, "a database connection broke");
-                Self::Unavailable("the database does not answer; try again")
-            }
-            _ => {
-                tracing::error!(%error, "a statement failed");
-                Self::Internal
-            }
+        if let Error::DatabaseError(
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+            _,
+        ) = query
+        {
+            tracing::warn!(%error, "a database connection broke");
+            Self::Unavailable("the database does not answer; try again")
+        } else {
+            tracing::error!(%error, "a statement failed");
+            Self::Internal
         }
     }
-}
-
-struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    detail: String,
-    errors: Vec<FieldError>,
 }
 
 impl ApiError {
     /// The problem as the response to the request of this id.
     pub(crate) fn respond(&self, request_id: &str) -> HttpResponse {
-        let problem = self.problem();
+        let (status, code, title) = self.kind();
         let mut body = json!({
-            "type": format!("/docs/problems/{}", problem.code), "title": problem.title,
-            "status": problem.status.as_u16(), "detail": problem.detail, "code": problem.code,
-            "requestId": request_id,
+            "type": format!("/docs/problems/{code}"), "title": title, "status": status, "detail": self.detail(),
+            "code": code, "requestId": request_id,
         });
-        if !problem.errors.is_empty() {
-            body["errors"] = json!(problem.errors);
+        if !self.field_errors().is_empty() {
+            body["errors"] = json!(self.field_errors());
         }
-        let mut response = HttpResponse::build(problem.status);
+        let mut response = HttpResponse::build(self.status());
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         match self {
             Self::Unauthorized(_) => {
@@ -109,119 +98,83 @@ impl ApiError {
             }
             _ => {}
         }
-        metrics::counter!("capi_problems_total", "code" => problem.code).increment(1);
+        metrics::counter!("capi_problems_total", "code" => code).increment(1);
         response.body(body.to_string())
     }
 
-    fn problem(&self) -> Problem {
-        let problem = |status: u16, code, title, detail: String| Problem {
-            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            code,
-            title,
-            detail,
-            errors: Vec::new(),
-        };
+    /// Status, code, title.
+    const fn kind(&self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::Unauthorized(detail) => {
-                problem(401, "unauthorized", "No valid API key", (*detail).to_owned())
-            }
-            Self::PlanRequired { plan } => problem(
-                403,
-                "plan_required",
-                "The plan does not include the API",
-                format!(
-                    "the account's plan is {plan:?}; API keys work again once it is upgraded to a paid plan (pro or higher)"
-                ),
-            ),
-            Self::NotFound(what) => problem(
-                404,
-                "not_found",
-                "Not found",
-                format!("there is no such {what}, or this key may not see it; check the id"),
-            ),
-            Self::MethodNotAllowed { allow } => {
-                problem(405, "method_not_allowed", "Method not allowed", format!("this path takes {allow}"))
-            }
-            Self::InvalidRequest(detail, errors) => Problem {
-                errors: errors.clone(),
-                ..problem(400, "invalid_request", "The request is not valid", detail.clone())
-            },
-            Self::InvalidInputs(errors) => Problem {
-                errors: errors.clone(),
-                ..problem(400, "invalid_inputs", "The inputs do not fit the app", summary(errors))
-            },
-            Self::UnknownModel { asked, known } => problem(
-                400,
-                "unknown_model",
-                "Unknown model",
-                format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", ")),
-            ),
-            Self::InvalidWebhookUrl(why) => problem(
-                400,
-                "invalid_webhook_url",
-                "The webhook URL cannot be used",
-                format!("webhookUrl {why}"),
-            ),
-            Self::AppArchived => problem(
-                409,
-                "app_archived",
-                "The app is archived",
-                "restore the app, or run another one".to_owned(),
-            ),
-            Self::PayloadTooLarge { limit } => problem(
-                413,
-                "payload_too_large",
-                "The body is too large",
-                format!("send at most {limit} bytes"),
-            ),
-            Self::RequestTimeout => problem(
-                408,
-                "request_timeout",
-                "The body came too slowly",
-                "send the whole body within 15 s".to_owned(),
-            ),
-            Self::UnsupportedMediaType => problem(
-                415,
-                "unsupported_media_type",
-                "Unsupported media type",
-                "send the body with content-type: application/json".to_owned(),
-            ),
-            Self::RateLimited { retry_after, limit } => problem(
-                429,
-                "rate_limited",
-                "Too many requests",
-                format!(
-                    "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer a webhook (webhookUrl) to polling"
-                ),
-            ),
-            Self::Unavailable(detail) => {
-                problem(503, "unavailable", "Not available now", (*detail).to_owned())
-            }
-            Self::Internal => problem(
-                500,
-                "internal",
-                "Internal error",
-                "the fault is ours; report the requestId".to_owned(),
-            ),
+            Self::Unauthorized(_) => (401, "unauthorized", "No valid API key"),
+            Self::PlanRequired { .. } => (403, "plan_required", "The plan does not include the API"),
+            Self::NotFound(_) => (404, "not_found", "Not found"),
+            Self::MethodNotAllowed { .. } => (405, "method_not_allowed", "Method not allowed"),
+            Self::InvalidRequest(..) => (400, "invalid_request", "The request is not valid"),
+            Self::InvalidInputs(_) => (400, "invalid_inputs", "The inputs do not fit the app"),
+            Self::UnknownModel { .. } => (400, "unknown_model", "Unknown model"),
+            Self::InvalidWebhookUrl(_) => (400, "invalid_webhook_url", "The webhook URL cannot be used"),
+            Self::AppArchived => (409, "app_archived", "The app is archived"),
+            Self::PayloadTooLarge { .. } => (413, "payload_too_large", "The body is too large"),
+            Self::RequestTimeout => (408, "request_timeout", "The body came too slowly"),
+            Self::UnsupportedMediaType => (415, "unsupported_media_type", "Unsupported media type"),
+            Self::RateLimited { .. } => (429, "rate_limited", "Too many requests"),
+            Self::Unavailable(_) => (503, "unavailable", "Not available now"),
+            Self::Internal => (500, "internal", "Internal error"),
         }
     }
-}
 
-fn summary(errors: &[FieldError]) -> String {
-    let parts: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
-    parts.join("; ")
+    /// What is wrong and what to change.
+    fn detail(&self) -> String {
+        match self {
+            Self::Unauthorized(detail) | Self::Unavailable(detail) => (*detail).to_owned(),
+            Self::PlanRequired { plan } => {
+                format!("the account's plan is {plan:?}; its keys work again on a paid plan (pro or higher)")
+            }
+            Self::NotFound(what) => {
+                format!("there is no such {what}, or this key may not see it; check the id")
+            }
+            Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
+            Self::InvalidRequest(detail, _) => detail.clone(),
+            Self::InvalidInputs(errors) => {
+                errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ")
+            }
+            Self::UnknownModel { asked, known } => {
+                format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
+            }
+            Self::InvalidWebhookUrl(why) => format!("webhookUrl {why}"),
+            Self::AppArchived => "restore the app, or run another one".to_owned(),
+            Self::PayloadTooLarge { limit } => format!("send at most {limit} bytes"),
+            Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
+            Self::UnsupportedMediaType => "send the body with content-type: application/json".to_owned(),
+            Self::RateLimited { retry_after, limit } => format!(
+                "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer a \
+                 webhook (webhookUrl) to polling"
+            ),
+            Self::Internal => "the fault is ours; report the requestId".to_owned(),
+        }
+    }
+
+    fn field_errors(&self) -> &[FieldError] {
+        match self {
+            Self::InvalidRequest(_, errors) | Self::InvalidInputs(errors) => errors,
+            _ => &[],
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
 }
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problem = self.problem();
-        write!(f, "{}: {}", problem.code, problem.detail)
+        write!(f, "{}: {}", self.kind().1, self.detail())
     }
 }
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        self.problem().status
+        self.status()
     }
 
     fn error_response(&self) -> HttpResponse {

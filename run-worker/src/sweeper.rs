@@ -40,7 +40,7 @@ pub async fn sweep(context: Arc<Context>) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "pending runs are not looked for: the database does not answer")
+                tracing::warn!(%error, "pending runs are not looked for: the database does not answer");
             }
         }
     }

@@ -28,7 +28,11 @@ pub enum SealError {
 impl SealingKey {
     /// A key of 32 bytes; its id is the head of its SHA-256.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "only fails for keys that are not 32 bytes long")]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "only fails for keys that are not 32 bytes long"
+    )]
     pub fn new(bytes: &[u8; 32]) -> Self {
         let mut id = [0; KEY_ID_LEN];
         id.copy_from_slice(&digest(&SHA256, bytes).as_ref()[..KEY_ID_LEN]);

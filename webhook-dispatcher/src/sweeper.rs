@@ -39,7 +39,7 @@ pub async fn sweep(context: Arc<Context>) {
         match due_lanes(&context, i64::from(room)).await {
             Ok(lanes) => lanes.iter().for_each(|lane| context.publisher.nudge(Work::Deliveries, lane.uuid())),
             Err(error) => {
-                tracing::warn!(%error, "due deliveries are not looked for: the database does not answer")
+                tracing::warn!(%error, "due deliveries are not looked for: the database does not answer");
             }
         }
     }

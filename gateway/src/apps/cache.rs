@@ -52,6 +52,7 @@ struct Row {
 
 impl AppCache {
     /// What is kept of the user's app, possibly stale.
+    #[must_use]
     pub fn get(&self, user: UserId, app: AppId) -> Option<Arc<CurrentApp>> {
         self.0.get(&(user, app))
     }

@@ -71,14 +71,13 @@ async fn write(
     for _ in 0..STALE_RETRIES {
         // Only a stored version may refuse a request: a stale one would refuse inputs that are right by now.
         let valid = cached.as_deref().and_then(|app| check(app, body, context).ok());
-        let (app, (inputs, model)) = match (cached.take(), valid) {
-            (Some(app), Some(valid)) => (app, valid),
-            _ => {
-                let loaded = context.apps.load(&mut conn, caller.user, app_id).await?;
-                let app = loaded.ok_or(ApiError::NotFound("app"))?;
-                let valid = check(&app, body, context)?;
-                (app, valid)
-            }
+        let (app, (inputs, model)) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
+            (app, valid)
+        } else {
+            let loaded = context.apps.load(&mut conn, caller.user, app_id).await?;
+            let app = loaded.ok_or(ApiError::NotFound("app"))?;
+            let valid = check(&app, body, context)?;
+            (app, valid)
         };
         let title = title(&app, &inputs, id);
         let run = NewRun {

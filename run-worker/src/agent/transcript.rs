@@ -48,9 +48,9 @@ mod tests {
         let kinds = [(EventType::RunStarted, json!({"worker": "w"}))].into_iter();
         let recorded: Vec<_> = kinds
             .chain(said.iter().map(|message| (EventType::Message, message.event().data)))
-            .enumerate()
-            .map(|(at, (kind, data))| Event {
-                seq: at as i64 + 1,
+            .zip(1..)
+            .map(|((kind, data), seq)| Event {
+                seq,
                 r#type: kind.as_str().to_owned(),
                 at: chrono::DateTime::UNIX_EPOCH,
                 attempt: 1,

@@ -17,7 +17,7 @@ const NEEDED_VERSION: &str = "00000000000004";
 const LOCK: &str = "SELECT pg_try_advisory_lock(4706041) AS held";
 const UNLOCK: &str = "SELECT pg_advisory_unlock(4706041)";
 const LOCK_POLL: Duration = Duration::from_millis(200);
-const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a migration did not happen.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ mod statement;
 
 pub use connect::{ConnectError, connect_once};
 pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up};
-pub use statement::{Prepared, retrying, statement};
+pub use statement::{Prepared, statement};
 
 use std::time::Duration;
 

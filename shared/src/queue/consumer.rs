@@ -132,17 +132,17 @@ impl<H: Handler> Slot<H> {
                 continue;
             };
             match self.handler.handle(nudge.id, permit).await {
-                Ok(unused) => match unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok()) {
-                    Some(next) => {
+                Ok(unused) => {
+                    if let Some(next) = unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
+                    {
                         ack(&delivery).await?;
                         permit = next;
-                    }
-                    None => {
+                    } else {
                         cancel(channel, &consumer).await?;
                         ack(&delivery).await?;
                         return Ok(Paused::NoPermit);
                     }
-                },
+                }
                 Err(error) => {
                     tracing::warn!(queue = self.queue, %error, "a nudge goes back: the database does not answer");
                     cancel(channel, &consumer).await?;

@@ -75,7 +75,8 @@ impl ScriptedModel {
 
 async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body> {
     let arrived = Instant::now();
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body =
+        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let last = body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
     let prompt = last["content"].as_str().unwrap_or_default().to_owned();

@@ -104,7 +104,7 @@ async fn read(mut response: Response) -> Attempted {
 
 fn words(error: &reqwest::Error) -> &'static str {
     let not_public = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
-        .any(|error| error.is::<resolver::NotPublic>());
+        .any(<dyn std::error::Error + 'static>::is::<resolver::NotPublic>);
     if not_public {
         "the host has no public address"
     } else if error.is_timeout() {

@@ -74,7 +74,7 @@ async fn replicas_share_the_work() {
     const RUNS: usize = 60;
     let stack = Stack::unlimited().await;
     let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
-    let few = |_| stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "4");
+    let few = |()| stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "4");
     let workers = [few(()).await, few(()).await];
     let dispatchers =
         [stack.start(Service::WebhookDispatcher).await, stack.start(Service::WebhookDispatcher).await];
@@ -90,11 +90,11 @@ async fn replicas_share_the_work() {
         let run = stack.ended(&gateways[(number + 1) % 2], id).await;
         assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &1.into()), "{run}");
     }
-    let received =
+    let webhooks =
         eventually("all webhooks", async || Some(receiver.received()).filter(|all| all.len() >= RUNS)).await;
     let told: HashSet<_> =
-        received.iter().map(|one| one.json()["data"]["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!((told.len(), received.len()), (RUNS, RUNS), "each run is told once");
+        webhooks.iter().map(|one| one.json()["data"]["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((told.len(), webhooks.len()), (RUNS, RUNS), "each run is told once");
     assert_eq!(stack.model.asked().len(), RUNS, "each run is executed once");
     for worker in &workers {
         assert!(worker.counter("capi_runs_ended_total").await > 0.0, "each worker takes part");
