@@ -56,7 +56,7 @@ impl From<DbError> for ApiError {
             tracing::warn!(%error, "the database does not answer");
             return Self::Unavailable("the database does not answer; try again");
         };
-        if let Error::DatabaseError(
+        if let QueryError::DatabaseError(
             DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
             _,
         ) = query
