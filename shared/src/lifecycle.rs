@@ -9,11 +9,16 @@ use tokio_util::task::TaskTracker;
 /// Time that a draining process gets; orchestrators wait for 30 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
+/// What tasks that outlive all others get to send off what those left.
+const FLUSH_GRACE: Duration = Duration::from_secs(3);
+
 /// The tasks of one running service, and the wish that they stop.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
     stopping: CancellationToken,
     tasks: TaskTracker,
+    flushing: CancellationToken,
+    last_tasks: TaskTracker,
 }
 
 impl Lifecycle {
@@ -22,17 +27,32 @@ impl Lifecycle {
         self.tasks.spawn(task);
     }
 
+    /// Starts a task that others depend on to their end, like the publisher. It must watch [`Self::flushing`].
+    pub fn spawn_last(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.last_tasks.spawn(task);
+    }
+
+    /// Cancelled once all other tasks have ended.
+    #[must_use]
+    pub fn flushing(&self) -> &CancellationToken {
+        &self.flushing
+    }
+
     /// Cancelled once the process is to stop.
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// Asks all tasks to end and waits for them, at most for [`GRACE`]. False if some had to be left.
+    /// Asks all tasks to end and waits for them, at most for [`GRACE`], then for the last ones. False if some had to
+    /// be left.
     pub async fn stop(&self) -> bool {
         self.stopping.cancel();
         self.tasks.close();
-        tokio::time::timeout(GRACE, self.tasks.wait()).await.is_ok()
+        let ended = tokio::time::timeout(GRACE, self.tasks.wait()).await.is_ok();
+        self.flushing.cancel();
+        self.last_tasks.close();
+        tokio::time::timeout(FLUSH_GRACE, self.last_tasks.wait()).await.is_ok() && ended
     }
 
     /// Waits for a signal, then stops; a second signal cuts that short.

@@ -36,17 +36,17 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the publishing task. It flushes its buffer when the lifecycle stops.
+    /// Starts the publishing task. It outlives the other tasks and flushes what they left.
     #[must_use]
     pub fn start(broker: Broker, lifecycle: &Lifecycle) -> Self {
         let (orders, received) = mpsc::channel(BUFFER);
         let health = BrokerHealth::default();
         let publisher = Self { orders, health: health.clone() };
-        let stopping = lifecycle.stopping().clone();
-        lifecycle.spawn(async move {
+        let flushing = lifecycle.flushing().clone();
+        lifecycle.spawn_last(async move {
             let received = Mutex::new(received);
             let session = |connection: std::sync::Arc<lapin::Connection>| {
-                let (received, stopping, topology) = (&received, stopping.clone(), broker.topology.clone());
+                let (received, flushing, topology) = (&received, flushing.clone(), broker.topology.clone());
                 async move {
                     let channel = connection.create_channel().await?;
                     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -54,8 +54,8 @@ impl Publisher {
                     let publishing = publish_all(&channel, &topology, &mut received);
                     tokio::select! {
                         ended = publishing => ended,
-                        () = stopping.cancelled() => {
-                            // Whoever orders has stopped or is about to: send what is there.
+                        () = flushing.cancelled() => {
+                            // Whoever orders has ended: send what is there.
                             received.close();
                             let flushing = publish_all(&channel, &topology, &mut received);
                             tokio::time::timeout(FLUSH_TIMEOUT, flushing).await.unwrap_or(Ok(()))
@@ -63,7 +63,7 @@ impl Publisher {
                     }
                 }
             };
-            broker.supervise("publisher", health, stopping.clone(), session).await;
+            broker.supervise("publisher", health, flushing.clone(), session).await;
         });
         publisher
     }
