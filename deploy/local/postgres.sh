@@ -48,7 +48,7 @@ on_postgres() {
     PGPASSWORD=$(cat "$LOCAL/postgres.password") "$(pg_bin)/psql" -X -h 127.0.0.1 -p "$PG_PORT" -U capi -d "$database" "$@"
 }
 
-pg_is_ready() { on_postgres postgres -tAc 'SELECT 1'; }
+pg_is_ready() { on_postgres postgres -tAc 'SELECT 1' > /dev/null; }
 
 new_password() {
     (umask 077 && head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$LOCAL/postgres.password")
