@@ -43,8 +43,8 @@ start_rabbitmq() {
 # epmd outlives the node and belongs to nobody: it is found by the port that only ours listens on.
 remember_epmd() {
     local pid
-    for pid in $(pgrep -x epmd || true); do
-        if tr '\0' '\n' < "/proc/$pid/environ" 2>/dev/null | grep -qx "ERL_EPMD_PORT=$(cat "$RUN/epmd.port")"; then
+    for pid in $(pgrep -u "$(id -u)" -x epmd || true); do
+        if [ -r "/proc/$pid/environ" ] && tr '\0' '\n' 2> /dev/null < "/proc/$pid/environ" | grep -qx "ERL_EPMD_PORT=$(cat "$RUN/epmd.port")"; then
             remember epmd "$pid"
         fi
     done

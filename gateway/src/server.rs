@@ -64,6 +64,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     if check_schema(&db).await? == SchemaState::TooOld {
         anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
     }
+    db.warm().await;
     let publisher = Publisher::start(Broker::new(&config.broker, "capi-gateway")?, &lifecycle);
     let readiness =
         Readiness { db: db.clone(), broker: vec![publisher.health()], lifecycle: lifecycle.clone() };

@@ -85,6 +85,12 @@ impl Db {
         Ok(connection?)
     }
 
+    /// Opens the pool's connections ahead of the first requests, as far as that works: a burst at a cold pool would
+    /// wait for all of them to be opened.
+    pub async fn warm(&self) {
+        futures_util::future::join_all((0..self.pool.status().max_size).map(|_| self.get())).await;
+    }
+
     /// Whether the database answers now.
     pub async fn is_up(&self) -> bool {
         use diesel_async::RunQueryDsl;
