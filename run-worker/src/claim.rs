@@ -118,7 +118,7 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, most: i64) -> Resul
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0
-    WHERE id = $1 AND attempt = $2 AND status = 'running'
+    WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL
     RETURNING id, attempt, last_seq
 )
 INSERT INTO run_events (run_id, seq, type, at, attempt, data)
@@ -155,7 +155,7 @@ struct IdRow {
 const RENEW: &str = "
 WITH mine AS (
     SELECT r.id FROM runs r JOIN unnest($1, $2) AS held (id, attempt) ON r.id = held.id AND r.attempt = held.attempt
-    WHERE r.status = 'running'
+    WHERE r.status = 'running' AND r.lease_owner IS NOT NULL
     ORDER BY r.id FOR NO KEY UPDATE OF r
 )
 UPDATE runs r SET lease_expires_at = capi_now() + $3 FROM mine WHERE r.id = mine.id RETURNING r.id";

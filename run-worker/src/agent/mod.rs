@@ -121,7 +121,7 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
         "usage": {"inputTokens": answer.input_tokens, "outputTokens": answer.output_tokens},
     }));
     let text = answer.text.into_string();
-    let over_budget = answer.input_tokens + answer.output_tokens > i64::from(token_limit);
+    let over_budget = answer.input_tokens.saturating_add(answer.output_tokens) > i64::from(token_limit);
     let error = if answer.finish_reason == "length" {
         Some(
             "step 1: the model's answer was cut at its length limit; raise max_output_tokens or limits.tokens",

@@ -83,3 +83,15 @@ async fn a_cancelled_run_is_not_completed_later() {
     assert_eq!(late, Finished::Fenced);
     assert_eq!(state(&database).await, "cancelled 1 2 - 0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_given_back_is_not_renewed_by_what_was_under_way() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 1).await;
+    let mut conn = database.conn().await;
+    let running = claim(&mut conn, &claimant("w", 5), user).await.unwrap().unwrap();
+    assert!(give_back(&mut conn, running.fence()).await.unwrap());
+    assert!(renew(&mut conn, &[running.fence()], LEASE).await.unwrap().is_empty());
+    assert!(!append(&mut conn, running.fence(), &[NewEvent::message(json!({}))], LEASE).await.unwrap());
+    assert_eq!(take_over(&mut conn, &claimant("other", 5), 1).await.unwrap().len(), 1, "at once");
+}

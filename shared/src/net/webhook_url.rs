@@ -48,6 +48,10 @@ impl WebhookUrl {
             return Err(UrlRefusal::TooLong);
         }
         let url = Url::parse(text).map_err(UrlRefusal::Malformed)?;
+        // Percent-encoding makes it longer, and it is this form that is stored and parsed again.
+        if url.as_str().len() > MAX_URL_BYTES {
+            return Err(UrlRefusal::TooLong);
+        }
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UrlRefusal::Scheme);
         }

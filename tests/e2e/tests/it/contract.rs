@@ -84,7 +84,8 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
 async fn odd_requests(stack: &Stack, gateway: &Process) {
     let url = format!("{}/api/v1/runs", gateway.url());
     let post = || stack.client().post(&url).bearer_auth(&stack.key);
-    let typo = format!("{}x", &stack.key[..stack.key.len() - 1]);
+    let typo =
+        format!("{}{}", &stack.key[..stack.key.len() - 1], if stack.key.ends_with('x') { 'y' } else { 'x' });
     let unknown = ApiKey::generate().reveal().to_owned();
     let json = "application/json";
     let requests = [
