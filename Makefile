@@ -24,6 +24,6 @@ check: ## format, lints, docs
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-bench: ## first figures, beside pgbench
+bench: ## first figures
 	@cargo build --release --workspace --bins
 	@bash $(LOCAL)/with-test-services.sh target/release/bench

@@ -1,6 +1,6 @@
 //! What every handler may use. Built once, in `server`.
 
-use shared::config::{ModelsFile, Plans};
+use shared::config::ModelsFile;
 use shared::db::Db;
 use shared::net::ip_policy::IpPolicy;
 use shared::queue::Publisher;
@@ -16,8 +16,6 @@ pub struct Context {
     pub publisher: Publisher,
     /// What `chatModelId` accepts.
     pub models: ModelsFile,
-    /// What accounts may do.
-    pub plans: Plans,
     /// `plans.rates()`, computed once.
     pub rates: serde_json::Value,
     /// The plans' caps, computed once.

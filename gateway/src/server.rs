@@ -9,7 +9,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpMessage, HttpServer, web};
 use shared::config::{ModelsFile, Plans};
-use shared::db::{Db, SchemaState, check_schema};
+use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
@@ -61,9 +61,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-gateway")?;
-    if check_schema(&db).await? == SchemaState::TooOld {
-        anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
-    }
+    require_schema(&db).await?;
     db.warm().await;
     let publisher = Publisher::start(Broker::new(&config.broker, "capi-gateway")?, &lifecycle);
     let readiness =
@@ -75,7 +73,6 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         models,
         rates: plans.rates(),
         caps,
-        plans,
         ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.clone()),
         apps: AppCache::default(),
     });

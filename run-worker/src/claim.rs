@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::pg::data_types::PgInterval;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Interval, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::apps::AppDefinition;
-use shared::db::{Connection, DbError, statement};
+use shared::db::{Connection, DbError, interval, statement};
 use shared::events::{EventType, NewEvent};
 use shared::ids::{RunId, UserId};
 
@@ -183,8 +182,4 @@ pub async fn give_back(conn: &mut Connection, (run, attempt): (RunId, i32)) -> R
     let given =
         statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).execute(conn).await?;
     Ok(given == 1)
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval::from_microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }

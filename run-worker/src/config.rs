@@ -1,7 +1,9 @@
 //! What a worker needs.
 
 use clap::Parser;
-use shared::config::{BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, OpsConfig};
+use shared::config::{
+    BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, OpsConfig, concurrency,
+};
 
 /// capi's run-worker.
 #[derive(Parser, Clone, Debug)]
@@ -28,11 +30,4 @@ pub struct Config {
     /// See there.
     #[command(flatten)]
     pub log: LogConfig,
-}
-
-fn concurrency(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| (1..=10_000).contains(number))
-        .ok_or_else(|| "must be 1 to 10000".to_owned())
 }

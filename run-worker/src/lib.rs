@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use shared::config::{ModelsFile, Plans};
-use shared::db::{Db, SchemaState, check_schema};
+use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher, Work, consume};
@@ -47,9 +47,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-run-worker")?;
-    if check_schema(&db).await? == SchemaState::TooOld {
-        anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
-    }
+    require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let permits = Arc::new(Semaphore::new(config.concurrency));

@@ -6,7 +6,7 @@ use diesel::sql_types::{Binary, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::db::{Connection, DbError, statement};
+use crate::db::{Connection, DbError, lock_user, statement};
 use crate::ids::{UserId, WebhookSecretId};
 use crate::sealed::{SealError, SealingKey};
 
@@ -71,10 +71,7 @@ pub async fn rotate(
     let sealed = key.seal(user.uuid().as_bytes(), &raw)?;
     conn.build_transaction()
         .run(async |conn| {
-            statement("SELECT 1 FROM user_slots WHERE user_id = $1 FOR NO KEY UPDATE")
-                .bind::<SqlUuid, _>(user.uuid())
-                .execute(conn)
-                .await?;
+            lock_user(conn, user).await?;
             statement(
                 "UPDATE webhook_secrets
                  SET expires_at = CASE WHEN expires_at IS NULL THEN capi_now() + interval '24 hours' ELSE capi_now() END

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::pg::data_types::PgInterval;
 use diesel::sql_types::{Integer, Interval, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use shared::db::{Connection, DbError, statement};
+use shared::db::{Connection, DbError, interval, statement};
 use shared::deliveries::DeliveryStatus;
 use shared::ids::{DeliveryId, LaneId, RunId, UserId};
 use shared::text::CleanText;
@@ -107,8 +106,4 @@ pub async fn record(
         .execute(conn)
         .await?;
     Ok(written == 1)
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval::from_microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use shared::config::{
-    BrokerConfig, DatabaseConfig, LogConfig, OpsConfig, SecretKeyConfig, WebhookNetworksConfig,
+    BrokerConfig, DatabaseConfig, LogConfig, OpsConfig, SecretKeyConfig, WebhookNetworksConfig, concurrency,
 };
 
 /// capi's webhook-dispatcher.
@@ -30,11 +30,4 @@ pub struct Config {
     /// See there.
     #[command(flatten)]
     pub log: LogConfig,
-}
-
-fn concurrency(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| (1..=10_000).contains(number))
-        .ok_or_else(|| "must be 1 to 10000".to_owned())
 }

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use shared::config::Plans;
-use shared::db::{Db, SchemaState, check_schema};
+use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
@@ -46,9 +46,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let secret_key = config.secret_key.read()?;
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-webhook-dispatcher")?;
-    if check_schema(&db).await? == SchemaState::TooOld {
-        anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
-    }
+    require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-webhook-dispatcher")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let policy = IpPolicy::new(config.webhook_networks.webhook_allowed_networks.clone());

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::json;
 use shared::apps::{AppDefinition, InputType};
 use shared::config::ModelsFile;
-use shared::db::{Connection, DbError, statement};
+use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::{AppId, AppVersionId, UserId};
 
 use super::inputs::wrong;
@@ -130,10 +130,7 @@ pub async fn import(
     conn.build_transaction()
         .run(async |conn| {
             // Two imports at once would both make the same version.
-            statement("SELECT 1 FROM user_slots WHERE user_id = $1 FOR NO KEY UPDATE")
-                .bind::<SqlUuid, _>(user.uuid())
-                .execute(conn)
-                .await?;
+            lock_user(conn, user).await?;
             let existing: Option<ExistingRow> = statement(
                 "SELECT a.id, a.current_version, v.definition
                  FROM apps a LEFT JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version

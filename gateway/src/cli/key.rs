@@ -6,7 +6,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::config::Plans;
-use shared::db::{DbError, statement};
+use shared::db::{DbError, lock_user, statement};
 use shared::ids::{ApiKeyId, AppId};
 
 use super::{OnAccount, say};
@@ -84,10 +84,7 @@ impl Create {
             .build_transaction()
             .run(async |conn| {
                 // Two creates at once would both find the last place free.
-                statement("SELECT 1 FROM user_slots WHERE user_id = $1 FOR NO KEY UPDATE")
-                    .bind::<SqlUuid, _>(user.uuid())
-                    .execute(conn)
-                    .await?;
+                lock_user(conn, user).await?;
                 let standing: Standing = statement(
                     "SELECT u.plan, (SELECT count(*) FROM api_keys k WHERE k.user_id = u.id AND k.revoked_at IS NULL
                                      AND (k.expires_at IS NULL OR k.expires_at > capi_now())) AS active

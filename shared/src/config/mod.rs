@@ -123,3 +123,11 @@ fn positive(text: &str) -> Result<usize, String> {
         .filter(|number| (1..=1000).contains(number))
         .ok_or_else(|| "must be a whole number from 1 to 1000".to_owned())
 }
+
+/// How many pieces of work a process may have at once, as an argument's parser.
+pub fn concurrency(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=10_000).contains(number))
+        .ok_or_else(|| "must be 1 to 10000".to_owned())
+}

@@ -83,6 +83,14 @@ pub async fn check_schema(db: &Db) -> Result<SchemaState, DbError> {
     Ok(if version.usable { SchemaState::Usable } else { SchemaState::TooOld })
 }
 
+/// The error with which a service of this build refuses to start on an older schema.
+pub async fn require_schema(db: &Db) -> anyhow::Result<()> {
+    if check_schema(db).await? == SchemaState::TooOld {
+        anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
+    }
+    Ok(())
+}
+
 async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
     #[derive(QueryableByName)]
     struct Row {

@@ -5,8 +5,8 @@ mod migrate;
 mod statement;
 
 pub use connect::{ConnectError, connect_once};
-pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up};
-pub use statement::{Prepared, statement};
+pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up, require_schema};
+pub use statement::{Prepared, interval, lock_user, statement};
 
 use std::time::Duration;
 

@@ -2,12 +2,17 @@
 //! `sql_query` is prepared anew each time, which costs a round trip on every call of a hot path.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use diesel::pg::Pg;
+use diesel::pg::data_types::PgInterval;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::ids::UserId;
 
 /// The text of a statement, or one with binds.
 #[derive(Debug, Clone)]
@@ -75,4 +80,19 @@ impl<Binds> QueryId for Prepared<Binds> {
 
 impl<Binds> Query for Prepared<Binds> {
     type SqlType = Untyped;
+}
+
+/// Locks the user's row in `user_slots` until the transaction ends: what must be exact per user comes behind it.
+pub async fn lock_user(conn: &mut AsyncPgConnection, user: UserId) -> QueryResult<()> {
+    statement("SELECT 1 FROM user_slots WHERE user_id = $1 FOR NO KEY UPDATE")
+        .bind::<diesel::sql_types::Uuid, _>(user.uuid())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// A duration as PostgreSQL takes it.
+#[must_use]
+pub fn interval(duration: Duration) -> PgInterval {
+    PgInterval::from_microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }
