@@ -1,5 +1,6 @@
 //! Language models behind their servers' APIs.
 
+mod assemble;
 mod openai;
 mod sse;
 mod wire;
@@ -14,6 +15,9 @@ pub use openai::OpenAiModel;
 
 /// Bytes of an answer: what `result.text` may hold.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// The finish reason of an answer that a filter cut off.
+pub const CONTENT_FILTER: &str = "content_filter";
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +47,9 @@ pub enum ModelError {
     /// The request is too long for the model.
     #[error("the conversation is too long for the model: {0}")]
     ContextLength(String),
+    /// The model, or a filter before it, declined to answer.
+    #[error("the model refused to answer: {0}")]
+    Refused(String),
     /// An answer that is none.
     #[error("the model's server gave no usable answer: {0}")]
     Unusable(String),
@@ -60,6 +67,7 @@ impl ModelError {
             Self::RateLimited(_) => ErrorCode::ModelRateLimited,
             Self::Unavailable(_) => ErrorCode::ModelUnavailable,
             Self::ContextLength(_) => ErrorCode::ContextLengthExceeded,
+            Self::Refused(_) => ErrorCode::ModelRefused,
             Self::Unusable(_) => ErrorCode::ModelError,
             Self::TooLong => ErrorCode::OutputLimitExceeded,
         }

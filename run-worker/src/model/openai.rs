@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use shared::config::Model;
 use shared::text::CleanText;
 
+use super::assemble::Assembly;
 use super::sse::Decoder;
-use super::wire::{Chunk, Usage, error_words};
-use super::{Answer, MAX_ANSWER_BYTES, ModelError};
+use super::wire::{Chunk, error_words};
+use super::{Answer, ModelError};
 use crate::agent::Message;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,85 +71,66 @@ impl OpenAiModel {
         }
         let response = request.send().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            return Err(self.refusal(response).await);
         }
-        read_stream(response).await
+        self.read_stream(response).await
     }
-}
 
-async fn read_stream(mut response: Response) -> Result<Answer, ModelError> {
-    let mut decoder = Decoder::default();
-    let (mut text, mut finish_reason, mut usage) = (String::new(), String::new(), Usage::default());
-    let mut done = false;
-    while !done {
-        let bytes = response.chunk().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
-        let Some(bytes) = bytes else { break };
-        for event in decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))? {
-            if event == b"[DONE]" {
-                done = true;
+    async fn read_stream(&self, mut response: Response) -> Result<Answer, ModelError> {
+        let (mut decoder, mut assembly) = (Decoder::default(), Assembly::default());
+        loop {
+            let bytes = response.chunk().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
+            let Some(bytes) = bytes else { return assembly.answer(false) };
+            for event in decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))? {
+                if event == b"[DONE]" {
+                    return assembly.answer(true);
+                }
+                // Bytes that are no UTF-8 become U+FFFD and not the end of the run.
+                let chunk: Chunk = serde_json::from_str(&String::from_utf8_lossy(&event)).map_err(|_| {
+                    ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
+                })?;
+                if let Some(error) = chunk.error.as_ref().filter(|error| !error.is_null()) {
+                    return Err(ModelError::Unusable(self.said(&error_words(error))));
+                }
+                assembly.add(chunk)?;
+            }
+        }
+    }
+
+    async fn refusal(&self, mut response: Response) -> ModelError {
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Ok(Some(bytes)) = response.chunk().await {
+            body.extend_from_slice(&bytes[..bytes.len().min(MAX_ERROR_BYTES - body.len())]);
+            if body.len() >= MAX_ERROR_BYTES {
                 break;
             }
-            // Bytes that are no UTF-8 become U+FFFD and not the end of the run.
-            let chunk: Chunk = serde_json::from_str(&String::from_utf8_lossy(&event)).map_err(|_| {
-                ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
-            })?;
-            if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-                return Err(ModelError::Unusable(short(&error_words(&error))));
+        }
+        let said = match serde_json::from_slice::<Value>(&body) {
+            Ok(value) => error_words(&value),
+            Err(_) => String::from_utf8_lossy(&body).into_owned(),
+        };
+        let what = format!("HTTP {}: {}", status.as_u16(), self.said(&said));
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ModelError::Auth(format!("HTTP {}", status.as_u16()))
             }
-            if let Some(reported) = chunk.usage {
-                usage.prompt_tokens = reported.prompt_tokens.or(usage.prompt_tokens);
-                usage.completion_tokens = reported.completion_tokens.or(usage.completion_tokens);
+            StatusCode::TOO_MANY_REQUESTS => ModelError::RateLimited(what),
+            status if status.is_server_error() => ModelError::Unavailable(what),
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
+                if said.to_lowercase().contains("context") =>
+            {
+                ModelError::ContextLength(what)
             }
-            if let Some(choice) = chunk.choices.into_iter().next() {
-                text.push_str(&choice.delta.and_then(|delta| delta.content).unwrap_or_default());
-                finish_reason =
-                    choice.finish_reason.filter(|reason| !reason.is_empty()).unwrap_or(finish_reason);
-            }
-            if text.len() > MAX_ANSWER_BYTES {
-                return Err(ModelError::TooLong);
-            }
+            _ => ModelError::Unusable(what),
         }
     }
-    if !done && finish_reason.is_empty() {
-        return Err(ModelError::Unavailable("its stream was cut in the middle".to_owned()));
-    }
-    if text.trim().is_empty() {
-        return Err(ModelError::Unusable(format!("it is empty (finish reason {finish_reason:?})")));
-    }
-    Ok(Answer {
-        text: CleanText::new(&text, MAX_ANSWER_BYTES),
-        finish_reason: CleanText::new(&finish_reason, 64).into_string(),
-        input_tokens: usage.prompt_tokens.unwrap_or(0).max(0),
-        output_tokens: usage.completion_tokens.unwrap_or(0).max(0),
-    })
-}
 
-async fn refusal(mut response: Response) -> ModelError {
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Ok(Some(bytes)) = response.chunk().await {
-        body.extend_from_slice(&bytes[..bytes.len().min(MAX_ERROR_BYTES - body.len())]);
-        if body.len() >= MAX_ERROR_BYTES {
-            break;
-        }
-    }
-    let said = match serde_json::from_slice::<Value>(&body) {
-        Ok(value) => error_words(&value),
-        Err(_) => String::from_utf8_lossy(&body).into_owned(),
-    };
-    let what = format!("HTTP {}: {}", status.as_u16(), short(&said));
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ModelError::Auth(format!("HTTP {}", status.as_u16()))
-        }
-        StatusCode::TOO_MANY_REQUESTS => ModelError::RateLimited(what),
-        status if status.is_server_error() => ModelError::Unavailable(what),
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
-            if said.to_lowercase().contains("context") =>
-        {
-            ModelError::ContextLength(what)
-        }
-        _ => ModelError::Unusable(what),
+    /// The server's words for whoever reads the run's error: short, and without the key, which some servers echo.
+    fn said(&self, words: &str) -> String {
+        let key = self.key.as_ref().map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
+        let without = key.map_or_else(|| words.to_owned(), |key| words.replace(key, "[key]"));
+        CleanText::new(&without, MAX_ERROR_WORDS).into_string()
     }
 }
 
@@ -161,8 +143,4 @@ fn words(error: &reqwest::Error) -> String {
     } else {
         "the connection broke".to_owned()
     }
-}
-
-fn short(text: &str) -> String {
-    CleanText::new(text, MAX_ERROR_WORDS).into_string()
 }

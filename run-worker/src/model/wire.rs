@@ -27,6 +27,9 @@ pub(super) struct Choice {
 pub(super) struct Delta {
     #[serde(default)]
     pub(super) content: Option<String>,
+    /// What a model says instead of an answer.
+    #[serde(default)]
+    pub(super) refusal: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

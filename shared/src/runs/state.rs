@@ -96,6 +96,8 @@ error_codes! {
     ModelRateLimited = "model_rate_limited", retryable: true;
     /// The model's server is away, too slow, or said 5xx.
     ModelUnavailable = "model_unavailable", retryable: true;
+    /// The model, or a content filter, declined to answer.
+    ModelRefused = "model_refused", retryable: false;
     /// The request is longer than the model can take.
     ContextLengthExceeded = "context_length_exceeded", retryable: false;
     /// The app's prompt could not be rendered over these inputs.
@@ -129,6 +131,6 @@ mod tests {
     #[test]
     fn error_codes_are_part_of_the_contract() {
         let listed: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable context_length_exceeded prompt_error token_limit_exceeded time_limit_exceeded output_limit_exceeded worker_lost internal_error");
+        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable model_refused context_length_exceeded prompt_error token_limit_exceeded time_limit_exceeded output_limit_exceeded worker_lost internal_error");
     }
 }
