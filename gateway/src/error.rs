@@ -6,7 +6,6 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
-use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use serde::Serialize;
 use serde_json::json;
 use shared::db::DbError;
@@ -52,16 +51,8 @@ pub enum ApiError {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
-        let DbError::Query(query) = &error else {
+        if error.is_outage() {
             tracing::warn!(%error, "the database does not answer");
-            return Self::Unavailable("the database does not answer; try again");
-        };
-        if let QueryError::DatabaseError(
-            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-            _,
-        ) = query
-        {
-            tracing::warn!(%error, "a database connection broke");
             Self::Unavailable("the database does not answer; try again")
         } else {
             tracing::error!(%error, "a statement failed");

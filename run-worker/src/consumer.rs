@@ -1,6 +1,8 @@
-//! What a run nudge does: claim the user's oldest pending run and execute it.
+//! What a run nudge does: claim the user's oldest pending run and execute it. A slot that waits for nudges looks out
+//! for abandoned runs meanwhile: on a small worker the slots hold every permit there is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::db::DbError;
 use shared::queue::Handler;
@@ -11,15 +13,19 @@ use uuid::Uuid;
 use crate::claim::claim;
 use crate::context::Context;
 use crate::execute::spawn;
+use crate::reaper::Reaper;
 
 /// Handles run nudges.
-pub struct RunHandler(Arc<Context>);
+pub struct RunHandler {
+    context: Arc<Context>,
+    reaper: Arc<Reaper>,
+}
 
 impl RunHandler {
     /// Over the process's context.
     #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
-        Self(context)
+    pub fn new(context: Arc<Context>, reaper: Arc<Reaper>) -> Self {
+        Self { context, reaper }
     }
 }
 
@@ -29,14 +35,23 @@ impl Handler for RunHandler {
         id: Uuid,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
-        let sent = Instant::now();
-        let mut conn = self.0.db.get().await?;
-        let Some(claimed) = claim(&mut conn, &self.0.claimant, id.into()).await? else {
+        let (context, sent) = (&self.context, Instant::now());
+        let by = &context.claimant;
+        let claiming = context.db.write(|mut conn| async move { claim(&mut conn, by, id.into()).await });
+        let Some(claimed) = claiming.await? else {
             metrics::counter!("capi_run_nudges_total", "outcome" => "nothing").increment(1);
             return Ok(Some(permit));
         };
         metrics::counter!("capi_run_nudges_total", "outcome" => "claimed").increment(1);
-        spawn(&self.0, claimed, sent, permit);
+        spawn(context, claimed, sent, permit);
         Ok(None)
+    }
+
+    fn idle_interval(&self) -> Option<Duration> {
+        Some(self.reaper.interval())
+    }
+
+    async fn idle(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        Some(self.reaper.look(permit).await).filter(|unused| unused.num_permits() > 0)
     }
 }

@@ -1,9 +1,12 @@
 //! One run, top to bottom: hold the lease, do the work, record the end. Everything that can go wrong is one of
 //! three things: the run ends with an error code, the run is given back, or the run is lost and nothing is written.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use shared::db::DbError;
 use shared::ids::RunId;
 use shared::queue::Work;
 use shared::runs::{Ended, ErrorCode, Finished, RunError, finish};
@@ -15,27 +18,28 @@ use tracing::Instrument;
 use crate::agent::{self, Stopped, Work as AgentWork};
 use crate::claim::{Claimed, give_back};
 use crate::context::Context;
+use crate::patience::patiently;
 
 /// Leases that may expire in a row, without a step recorded between, before a run is taken for poison.
 const MAX_LOSSES: i32 = 3;
 /// A stopping worker leaves a run this long to end by itself.
 const LET_FINISH: Duration = Duration::from_secs(3);
-const RETRY_WRITE: Duration = Duration::from_millis(500);
 
-/// Starts executing a run that was claimed by a statement sent at `sent`. The permit is free again at the end.
+/// Starts executing a run that was claimed by a statement sent at `sent`. The permit is free again at the end, and
+/// the lease let go, even if the task panics.
 pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: OwnedSemaphorePermit) {
-    let lost = context.leases.hold(claimed.fence(), sent);
+    let lease = context.leases.hold(claimed.fence(), sent);
     let span = tracing::info_span!("run", run_id = %claimed.id, attempt = claimed.attempt);
     let context_of_task = Arc::clone(context);
     let task = async move {
-        execute(&context_of_task, &claimed, lost).await;
-        context_of_task.leases.release(claimed.fence());
+        execute(&context_of_task, &claimed, lease.lost()).await;
+        drop(lease);
         drop(permit);
     };
     context.lifecycle.spawn(task.instrument(span));
 }
 
-async fn execute(context: &Arc<Context>, claimed: &Claimed, lost: CancellationToken) {
+async fn execute(context: &Arc<Context>, claimed: &Claimed, lost: &CancellationToken) {
     let started = Instant::now();
     let stop_soon = async {
         context.lifecycle.stopping().cancelled().await;
@@ -47,21 +51,32 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lost: CancellationTo
             tracing::warn!("the run is no longer this worker's; nothing more is written");
             return;
         }
-        outcome = end_of(context, claimed) => {
-            if outcome == Outcome::Fenced {
-                metrics::counter!("capi_writes_fenced_total").increment(1);
-                tracing::warn!("a write was refused: the run is no longer this worker's");
-            }
-        }
+        outcome = end_of(context, claimed) => note(outcome),
         () = stop_soon => hand_over(context, claimed.fence()).await,
     }
     metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// What became of the end.
 enum Outcome {
     Recorded,
     Fenced,
+    /// Not even the plainest end could be written: the lease expires, and another worker tries.
+    Unrecorded(DbError),
+}
+
+fn note(outcome: Outcome) {
+    match outcome {
+        Outcome::Recorded => {}
+        Outcome::Fenced => {
+            metrics::counter!("capi_writes_fenced_total").increment(1);
+            tracing::warn!("a write was refused: the run is no longer this worker's");
+        }
+        Outcome::Unrecorded(error) => {
+            metrics::counter!("capi_run_ends_unrecorded_total").increment(1);
+            tracing::error!(%error, "the run's end cannot be recorded; its lease will expire");
+        }
+    }
 }
 
 /// Works the run to its end and records that.
@@ -70,36 +85,47 @@ async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
         let message = format!("{} workers in a row went silent over this run", claimed.losses);
         AgentWork::failed(RunError::new(ErrorCode::WorkerLost, &message, None))
     } else {
-        match agent::work(context, claimed).await {
-            Ok(work) => work,
-            Err(Stopped::Fenced) => return Outcome::Fenced,
+        // A panic is a fault of ours: it must not take the run's end with it.
+        match AssertUnwindSafe(agent::work(context, claimed)).catch_unwind().await {
+            Ok(Ok(work)) => work,
+            Ok(Err(Stopped::Fenced)) => return Outcome::Fenced,
+            Ok(Err(Stopped::Database(error))) => fault(&error.to_string(), "a step could not be recorded"),
+            Err(_) => {
+                metrics::counter!("capi_run_panics_total").increment(1);
+                fault("panic", "the worker's code failed")
+            }
         }
     };
-    record(context, claimed, &work).await
+    match record(context, claimed, &work).await {
+        // What the database refuses is most likely in what the run produced: end it without.
+        Outcome::Unrecorded(error) => {
+            let plain = fault(&error.to_string(), "the run's end could not be recorded as it was");
+            record(context, claimed, &plain).await
+        }
+        outcome => outcome,
+    }
 }
 
-/// Tries until the database takes it; the lease, which ends this task, is the bound.
+fn fault(cause: &str, message: &str) -> AgentWork {
+    tracing::error!(cause, "the run fails by a fault of capi");
+    AgentWork::failed(RunError::new(ErrorCode::InternalError, message, None))
+}
+
 async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outcome {
-    loop {
-        let writing = async {
-            let mut conn = context.db.get().await?;
-            finish(&mut conn, claimed.fence(), &work.last_events, &work.ended, work.usage).await
-        };
-        match writing.await {
-            Ok(Finished::Fenced) => return Outcome::Fenced,
-            Ok(Finished::Done { user, lane }) => {
-                if let Some(lane) = lane {
-                    context.publisher.nudge(Work::Deliveries, lane.uuid());
-                }
-                context.publisher.nudge(Work::Runs, user.uuid());
-                announce(&work.ended);
-                return Outcome::Recorded;
+    let finishing = patiently(context, "to record the end", |mut conn| async move {
+        finish(&mut conn, claimed.fence(), &work.last_events, &work.ended, work.usage).await
+    });
+    match finishing.await {
+        Ok(Finished::Fenced) => Outcome::Fenced,
+        Ok(Finished::Done { user, lane }) => {
+            if let Some(lane) = lane {
+                context.publisher.nudge(Work::Deliveries, lane.uuid());
             }
-            Err(error) => {
-                tracing::warn!(%error, "the end of the run is not recorded yet");
-                tokio::time::sleep(RETRY_WRITE).await;
-            }
+            context.publisher.nudge(Work::Runs, user.uuid());
+            announce(&work.ended);
+            Outcome::Recorded
         }
+        Err(error) => Outcome::Unrecorded(error),
     }
 }
 
@@ -113,11 +139,7 @@ fn announce(ended: &Ended) {
 }
 
 async fn hand_over(context: &Context, fence: (RunId, i32)) {
-    let giving = async {
-        let mut conn = context.db.get().await?;
-        give_back(&mut conn, fence).await
-    };
-    match giving.await {
+    match context.db.write(|mut conn| async move { give_back(&mut conn, fence).await }).await {
         Ok(given) => tracing::info!(given, "run given back"),
         Err(error) => tracing::warn!(%error, "run not given back; its lease will expire"),
     }

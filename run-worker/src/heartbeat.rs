@@ -24,34 +24,53 @@ struct Held {
 }
 
 /// The runs that a process holds.
+#[derive(Clone)]
 pub struct Leases {
     config: LeaseConfig,
-    held: Mutex<HashMap<RunId, Held>>,
+    held: Arc<Mutex<HashMap<RunId, Held>>>,
+}
+
+/// One held run. Dropping it lets the lease go: whatever becomes of the task, it is not renewed behind its back.
+pub struct Lease {
+    leases: Leases,
+    fence: (RunId, i32),
+    lost: CancellationToken,
+}
+
+impl Lease {
+    /// Cancelled when the run is no longer this process's.
+    #[must_use]
+    pub fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (run, attempt) = self.fence;
+        let mut held = self.leases.lock();
+        if held.get(&run).is_some_and(|lease| lease.attempt == attempt) {
+            held.remove(&run);
+        }
+    }
 }
 
 impl Leases {
     /// None yet.
     #[must_use]
     pub fn new(config: LeaseConfig) -> Self {
-        Self { config, held: Mutex::default() }
+        Self { config, held: Arc::default() }
     }
 
-    /// Notes a lease that was taken by a statement sent at `sent`. The token is cancelled when the run is lost.
-    pub fn hold(&self, (run, attempt): (RunId, i32), sent: Instant) -> CancellationToken {
-        let lost = CancellationToken::new();
+    /// Notes a lease that was taken by a statement sent at `sent`.
+    #[must_use]
+    pub fn hold(&self, fence: (RunId, i32), sent: Instant) -> Lease {
+        let ((run, attempt), lost) = (fence, CancellationToken::new());
         let held = Held { attempt, expires: sent + self.config.lease(), lost: lost.clone() };
         if let Some(older) = self.lock().insert(run, held) {
             older.lost.cancel();
         }
-        lost
-    }
-
-    /// Forgets a run that is over or given up.
-    pub fn release(&self, (run, attempt): (RunId, i32)) {
-        let mut held = self.lock();
-        if held.get(&run).is_some_and(|lease| lease.attempt == attempt) {
-            held.remove(&run);
-        }
+        Lease { leases: self.clone(), fence, lost }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Held>> {
@@ -120,10 +139,8 @@ async fn renew_all(context: &Context) {
         return;
     }
     let sent = Instant::now();
-    let renewing = async {
-        let mut conn = context.db.get().await?;
-        renew(&mut conn, &held, context.lease.lease()).await
-    };
+    let (fences, lease) = (&held, context.lease.lease());
+    let renewing = context.db.write(|mut conn| async move { renew(&mut conn, fences, lease).await });
     match tokio::time::timeout(context.lease.heartbeat(), renewing).await {
         Ok(Ok(kept)) => context.leases.renewed(&held, &kept, sent),
         Ok(Err(error)) => tracing::warn!(%error, runs = held.len(), "leases are not renewed"),

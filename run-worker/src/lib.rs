@@ -10,6 +10,7 @@ pub mod context;
 pub mod execute;
 pub mod heartbeat;
 pub mod model;
+pub mod patience;
 pub mod reaper;
 pub mod sweeper;
 
@@ -30,6 +31,7 @@ use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::heartbeat::Leases;
 use crate::model::ModelClients;
+use crate::reaper::Reaper;
 
 const SERVICE: &str = "run-worker";
 
@@ -66,10 +68,11 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         lease: config.lease,
         lifecycle: lifecycle.clone(),
     });
-    let handler = Arc::new(RunHandler::new(Arc::clone(&context)));
+    let reaper = Arc::new(Reaper::new(Arc::clone(&context)));
+    let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
     let consuming = consume(broker, Work::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn(heartbeat::beat(Arc::clone(&context)));
-    lifecycle.spawn(reaper::reap(Arc::clone(&context), permits));
+    lifecycle.spawn(async move { reaper.reap(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     let readiness =
         Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };

@@ -1,12 +1,12 @@
-//! Takes over runs whose worker went silent or gave them back, past the queue, while there are free permits. In the
-//! first lease time after it lost and regained the database it takes nothing: the others had no way to renew
-//! either.
+//! Takes over runs whose worker went silent or gave them back, past the queue: with the permits that are free, and
+//! with those that idle consumer slots hold. In the first lease time after it lost and regained the database it
+//! takes nothing: the others had no way to renew either.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::db::DbError;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::claim::take_over;
@@ -15,45 +15,87 @@ use crate::execute::spawn;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Until the process stops.
-pub async fn reap(context: Arc<Context>, permits: Arc<Semaphore>) {
-    let mut patience: Option<Instant> = None;
-    let interval = INTERVAL.min(context.lease.heartbeat());
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            () = context.lifecycle.stopping().cancelled() => return,
-        }
-        if patience.is_some_and(|until| Instant::now() < until) {
-            if !context.db.is_up().await {
-                patience = Some(Instant::now() + context.lease.lease());
-            }
-            continue;
-        }
-        if let Err(error) = take_expired(&context, &permits).await {
-            tracing::warn!(%error, "expired leases are not looked for: the database does not answer");
-            patience = Some(Instant::now() + context.lease.lease());
-        }
-    }
+/// One process's look-out for runs that nobody works on.
+pub struct Reaper {
+    context: Arc<Context>,
+    /// Nothing is taken before.
+    patience: Mutex<Option<Instant>>,
 }
 
-async fn take_expired(context: &Arc<Context>, permits: &Arc<Semaphore>) -> Result<(), DbError> {
-    let free = permits.available_permits();
-    // Reserved before the claim: a run that is taken over must not wait for a permit under its lease.
-    let Some(reserved) = u32::try_from(free).ok().filter(|free| *free > 0) else {
-        return Ok(());
-    };
-    let Ok(mut reserved) = Arc::clone(permits).try_acquire_many_owned(reserved) else {
-        return Ok(());
-    };
-    let sent = Instant::now();
-    let mut conn = context.db.get().await?;
-    let taken = take_over(&mut conn, &context.claimant, i64::try_from(free).unwrap_or(i64::MAX)).await?;
-    for claimed in taken {
-        let Some(permit) = reserved.split(1) else { break };
-        tracing::info!(run_id = %claimed.id, attempt = claimed.attempt, losses = claimed.losses, "run taken over");
-        metrics::counter!("capi_runs_taken_over_total").increment(1);
-        spawn(context, claimed, sent, permit);
+impl Reaper {
+    /// Over the process's context.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, patience: Mutex::default() }
     }
-    Ok(())
+
+    /// How often there is a look.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        INTERVAL.min(self.context.lease.heartbeat())
+    }
+
+    /// Until the process stops: watches the database, and looks with the permits that nobody holds.
+    pub async fn reap(&self, permits: &Arc<Semaphore>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.interval()) => {}
+                () = self.context.lifecycle.stopping().cancelled() => return,
+            }
+            if !self.context.db.is_up().await {
+                self.be_patient();
+            }
+            let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
+            if free > 0
+                && let Ok(reserved) = Arc::clone(permits).try_acquire_many_owned(free)
+            {
+                drop(self.look(reserved).await);
+            }
+        }
+    }
+
+    /// Takes over at most as many runs as permits are given; gives back those that were not needed. Permits come
+    /// before the claim: a run that is taken over must not wait for one under its lease.
+    pub async fn look(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
+        if self.lock().is_some_and(|until| Instant::now() < until) {
+            return permits;
+        }
+        match self.take_expired(permits).await {
+            Ok(unused) => unused,
+            Err((error, unused)) => {
+                tracing::warn!(%error, "expired leases are not looked for");
+                self.be_patient();
+                unused
+            }
+        }
+    }
+
+    async fn take_expired(
+        &self,
+        mut permits: OwnedSemaphorePermit,
+    ) -> Result<OwnedSemaphorePermit, (DbError, OwnedSemaphorePermit)> {
+        let (context, most) = (&self.context, i64::try_from(permits.num_permits()).unwrap_or(i64::MAX));
+        let sent = Instant::now();
+        let by = &context.claimant;
+        let taking = context.db.write(|mut conn| async move { take_over(&mut conn, by, most).await });
+        let taken = match taking.await {
+            Ok(taken) => taken,
+            Err(error) => return Err((error, permits)),
+        };
+        for claimed in taken {
+            let Some(permit) = permits.split(1) else { break };
+            tracing::info!(run_id = %claimed.id, attempt = claimed.attempt, losses = claimed.losses, "run taken over");
+            metrics::counter!("capi_runs_taken_over_total").increment(1);
+            spawn(context, claimed, sent, permit);
+        }
+        Ok(permits)
+    }
+
+    fn be_patient(&self) {
+        *self.lock() = Some(Instant::now() + self.context.lease.lease());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

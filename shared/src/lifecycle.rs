@@ -9,8 +9,9 @@ use tokio_util::task::TaskTracker;
 /// Time that a draining process gets; orchestrators wait for 30 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
-/// What tasks that outlive all others get to send off what those left.
-const FLUSH_GRACE: Duration = Duration::from_secs(3);
+/// What tasks that outlive all others get to send off what those left: longer than the publisher's flush and the
+/// closing of its connection together.
+const FLUSH_GRACE: Duration = Duration::from_secs(4);
 
 /// The tasks of one running service, and the wish that they stop.
 #[derive(Clone, Debug, Default)]
@@ -22,9 +23,12 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Starts a task that is waited for at the end. It must watch [`Self::stopping`].
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+    /// Starts a task that is waited for at the end. It must be short, or watch [`Self::stopping`].
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.tasks.spawn(task)
     }
 
     /// Starts a task that others depend on to their end, like the publisher. It must watch [`Self::flushing`].

@@ -41,8 +41,9 @@ impl FromRequest for Caller {
         Box::pin(async move {
             let key = bearer(&request)?;
             let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::Internal)?;
-            let mut conn = context.db.get().await?;
-            match admit(&mut conn, &key.sha256(), &context.rates).await? {
+            let (sha256, rates) = (&key.sha256(), &context.rates);
+            let admitting = context.db.write(|mut conn| async move { admit(&mut conn, sha256, rates).await });
+            match admitting.await? {
                 Admission::Unknown => Err(ApiError::Unauthorized(
                     "the API key is unknown, revoked or expired; create a new one",
                 )),

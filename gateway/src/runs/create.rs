@@ -66,7 +66,6 @@ async fn write(
     id: RunId,
     webhook: Option<&WebhookUrl>,
 ) -> Result<Arc<CurrentApp>, ApiError> {
-    let mut conn = context.db.get().await?;
     let mut cached = context.apps.get(caller.user, app_id);
     for _ in 0..STALE_RETRIES {
         // Only a stored version may refuse a request: a stale one would refuse inputs that are right by now.
@@ -74,13 +73,14 @@ async fn write(
         let (app, (inputs, model)) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
             (app, valid)
         } else {
+            let mut conn = context.db.get().await?;
             let loaded = context.apps.load(&mut conn, caller.user, app_id).await?;
             let app = loaded.ok_or(ApiError::NotFound("app"))?;
             let valid = check(&app, body, context)?;
             (app, valid)
         };
         let title = title(&app, &inputs, id);
-        let run = NewRun {
+        let run = &NewRun {
             id,
             user: caller.user,
             key: caller.key,
@@ -91,7 +91,7 @@ async fn write(
             webhook,
             metadata: &body.metadata,
         };
-        if accept(&mut conn, &run).await? {
+        if context.db.write(|mut conn| async move { accept(&mut conn, run).await }).await? {
             return Ok(app);
         }
     }

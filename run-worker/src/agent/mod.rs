@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use crate::claim::{Claimed, append};
 use crate::context::Context;
-use crate::model::{Answer, ModelError};
+use crate::model::{Answer, CONTENT_FILTER, ModelError};
+use crate::patience::patiently;
 pub use transcript::Message;
-
-const RETRY_DATABASE: Duration = Duration::from_millis(500);
 
 /// How a run's work came out, not recorded yet.
 pub struct Work {
@@ -40,9 +39,17 @@ impl Work {
 pub enum Stopped {
     /// The run is no longer this attempt's.
     Fenced,
+    /// The database refuses a step, or does not answer for a lease time.
+    Database(DbError),
 }
 
-/// Executes the run up to its end. Waits out a database that does not answer; the lease bounds that.
+impl From<DbError> for Stopped {
+    fn from(error: DbError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Executes the run up to its end.
 pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped> {
     let app = match claimed.app() {
         Ok(app) => app,
@@ -83,15 +90,15 @@ async fn opening(
     claimed: &Claimed,
     app: &AppDefinition,
 ) -> Result<Result<Vec<Message>, RunError>, Stopped> {
-    let recorded = if claimed.attempt == 1 {
-        Vec::new()
-    } else {
-        until_answered(|| async {
-            let mut conn = context.db.get().await?;
-            events::read(&mut conn, claimed.id).await
-        })
-        .await
-    };
+    let recorded =
+        if claimed.attempt == 1 {
+            Vec::new()
+        } else {
+            patiently(context, "to read the log", |mut conn| async move {
+                events::read(&mut conn, claimed.id).await
+            })
+            .await?
+        };
     let messages = transcript::rebuild(&recorded);
     if !messages.is_empty() {
         return Ok(Ok(messages));
@@ -104,11 +111,11 @@ async fn opening(
     };
     let messages = Message::opening(&app.instructions, &prompt);
     let events: Vec<_> = messages.iter().map(Message::event).collect();
-    let written = until_answered(|| async {
-        let mut conn = context.db.get().await?;
-        append(&mut conn, claimed.fence(), &events, context.lease.lease()).await
+    let recorded = &events;
+    let written = patiently(context, "to record a step", |mut conn| async move {
+        append(&mut conn, claimed.fence(), recorded, context.lease.lease()).await
     })
-    .await;
+    .await?;
     if written { Ok(Ok(messages)) } else { Err(Stopped::Fenced) }
 }
 
@@ -122,37 +129,30 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
     }));
     let text = answer.text.into_string();
     let over_budget = answer.input_tokens.saturating_add(answer.output_tokens) > i64::from(token_limit);
-    let error = if answer.finish_reason == "length" {
-        Some(
+    let error = match answer.finish_reason.as_str() {
+        "length" => Some((
+            ErrorCode::TokenLimitExceeded,
             "step 1: the model's answer was cut at its length limit; raise max_output_tokens or limits.tokens",
-        )
-    } else if over_budget {
-        Some("step 1: the model used more tokens than limits.tokens allows")
-    } else {
-        None
+        )),
+        CONTENT_FILTER => Some((
+            ErrorCode::ModelRefused,
+            "step 1: the model's content filter cut the answer; change the inputs or the app's instructions",
+        )),
+        _ if over_budget => Some((
+            ErrorCode::TokenLimitExceeded,
+            "step 1: the model used more tokens than limits.tokens allows",
+        )),
+        _ => None,
     };
     let ended = match error {
         None => Ended::Completed(RunResult { text, partial: false }),
-        Some(what) => Ended::Failed(
-            RunError::new(ErrorCode::TokenLimitExceeded, what, Some(1)),
-            Some(RunResult { text, partial: true }),
-        ),
+        Some((code, what)) => {
+            Ended::Failed(RunError::new(code, what, Some(1)), Some(RunResult { text, partial: true }))
+        }
     };
     Work { last_events: vec![message], ended, usage }
 }
 
 fn model_failure(error: &ModelError) -> RunError {
     RunError::new(error.code(), &format!("step 1: {error}"), Some(1))
-}
-
-async fn until_answered<T, F: Future<Output = Result<T, DbError>>>(mut ask: impl FnMut() -> F) -> T {
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                tracing::warn!(%error, "waiting for the database");
-                tokio::time::sleep(RETRY_DATABASE).await;
-            }
-        }
-    }
 }

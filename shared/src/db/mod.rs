@@ -1,10 +1,12 @@
 //! PostgreSQL: how connections are made, pooled, and spoken over. No query lives here.
 
 mod connect;
+mod error;
 mod migrate;
 mod statement;
 
 pub use connect::{ConnectError, connect_once};
+pub use error::DbError;
 pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up, require_schema};
 pub use statement::{Prepared, interval, lock_user, statement};
 
@@ -22,19 +24,11 @@ use crate::config::DatabaseConfig;
 /// request must be answered 503 when the database is away.
 const POOL_WAIT: Duration = Duration::from_millis(800);
 
+/// Times that a call is done again which PostgreSQL rolled back in favour of another one.
+const CONFLICT_RETRIES: usize = 3;
+
 /// A pooled connection.
 pub type Connection = Object<AsyncPgConnection>;
-
-/// What a database call can end with.
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    /// No connection in time: the database is away, or all connections are busy.
-    #[error("no database connection: {0}")]
-    Pool(#[from] PoolError),
-    /// A statement failed.
-    #[error("statement failed: {0}")]
-    Query(#[from] diesel::result::Error),
-}
 
 /// The pool of one process.
 #[derive(Clone)]
@@ -83,6 +77,23 @@ impl Db {
             metrics::counter!("capi_database_connection_failures_total").increment(1);
         }
         Ok(connection?)
+    }
+
+    /// Does `work`, one statement or one transaction, on a pooled connection; does it again where PostgreSQL rolled it
+    /// back in favour of another one (40P01, 40001). Every write goes through here.
+    pub async fn write<T, Work: Future<Output = Result<T, DbError>>>(
+        &self,
+        work: impl Fn(Connection) -> Work,
+    ) -> Result<T, DbError> {
+        for _ in 0..CONFLICT_RETRIES {
+            match work(self.get().await?).await {
+                Err(error) if error.is_conflict() => {
+                    metrics::counter!("capi_database_conflicts_total").increment(1);
+                }
+                answered => return answered,
+            }
+        }
+        work(self.get().await?).await
     }
 
     /// Opens the pool's connections ahead of the first requests, as far as that works: a burst at a cold pool would

@@ -16,7 +16,6 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Broker, BrokerHealth, Nudge, QueueError, Work};
@@ -35,6 +34,19 @@ pub trait Handler: Send + Sync + 'static {
         id: Uuid,
         permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = Result<Option<OwnedSemaphorePermit>, DbError>> + Send;
+
+    /// How often a slot that waits for messages calls [`Self::idle`]; never where absent.
+    fn idle_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// One database call for work that no message announces. Gives the permit back where there was none.
+    fn idle(
+        &self,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send {
+        std::future::ready(Some(permit))
+    }
 }
 
 /// Starts consuming `work`, over a connection of its own, until the lifecycle stops.
@@ -47,7 +59,7 @@ pub fn consume(
     lifecycle: &Lifecycle,
 ) -> BrokerHealth {
     let health = BrokerHealth::default();
-    let (supervised, stopping) = (health.clone(), lifecycle.stopping().clone());
+    let (supervised, spawner) = (health.clone(), lifecycle.clone());
     lifecycle.spawn(async move {
         let queue = broker.topology.queue(work);
         let session = |connection: Arc<lapin::Connection>| {
@@ -57,12 +69,12 @@ pub fn consume(
                 db: db.clone(),
                 permits: Arc::clone(&permits),
                 handler: Arc::clone(&handler),
-                stopping: stopping.clone(),
+                lifecycle: spawner.clone(),
             });
             let running: Vec<_> = slots.map(Slot::run).collect();
             async move { try_join_all(running).await.map(|_| ()) }
         };
-        broker.supervise("consumer", supervised, stopping.clone(), session).await;
+        broker.supervise("consumer", supervised, spawner.stopping().clone(), session).await;
     });
     health
 }
@@ -73,7 +85,7 @@ struct Slot<H> {
     db: Db,
     permits: Arc<Semaphore>,
     handler: Arc<H>,
-    stopping: CancellationToken,
+    lifecycle: Lifecycle,
 }
 
 /// Why a slot let its consumer go.
@@ -91,7 +103,7 @@ impl<H: Handler> Slot<H> {
             let waiting = Arc::clone(&self.permits).acquire_owned();
             let permit = tokio::select! {
                 permit = waiting => match permit { Ok(permit) => permit, Err(_) => return Ok(()) },
-                () = self.stopping.cancelled() => return Ok(()),
+                () = self.lifecycle.stopping().cancelled() => return Ok(()),
             };
             match self.consume_while_permitted(&channel, permit).await? {
                 Paused::NoPermit => {}
@@ -111,10 +123,20 @@ impl<H: Handler> Slot<H> {
             channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments).await?;
         loop {
             let delivery = tokio::select! {
-                delivery = consumer.next() => delivery,
-                () = self.stopping.cancelled() => {
+                biased;
+                () = self.lifecycle.stopping().cancelled() => {
                     cancel(channel, &consumer).await?;
                     return Ok(Paused::Stopping);
+                }
+                delivery = consumer.next() => delivery,
+                () = self.idle_time() => {
+                    let Some(next) = self.next_permit(self.idle(permit).await?) else {
+                        cancel(channel, &consumer).await?;
+                        put_back(&mut consumer).await?;
+                        return Ok(Paused::NoPermit);
+                    };
+                    permit = next;
+                    continue;
                 }
             };
             let Some(delivery) = delivery else {
@@ -122,19 +144,12 @@ impl<H: Handler> Slot<H> {
             };
             let delivery = delivery?;
             let Ok(nudge) = Nudge::decode(&delivery.data) else {
-                metrics::counter!("capi_messages_undecodable_total").increment(1);
-                tracing::warn!(
-                    queue = self.queue,
-                    bytes = delivery.data.len(),
-                    "undecodable message is dead-lettered"
-                );
-                delivery.reject(BasicRejectOptions { requeue: false }).await?;
+                self.reject(&delivery).await?;
                 continue;
             };
-            match self.handler.handle(nudge.id, permit).await {
+            match self.handle(nudge.id, permit).await? {
                 Ok(unused) => {
-                    if let Some(next) = unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
-                    {
+                    if let Some(next) = self.next_permit(unused) {
                         ack(&delivery).await?;
                         permit = next;
                     } else {
@@ -144,20 +159,61 @@ impl<H: Handler> Slot<H> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(queue = self.queue, %error, "a nudge goes back: the database does not answer");
+                    tracing::warn!(queue = self.queue, %error, "a nudge goes back: the database does not take it");
                     cancel(channel, &consumer).await?;
-                    delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
+                    nack(&delivery).await?;
                     return Ok(Paused::DatabaseDown);
                 }
             }
         }
     }
 
+    /// In a task of its own: a connection that breaks ends this slot, and must not end a claim between its commit
+    /// and the start of the work.
+    async fn handle(
+        &self,
+        id: Uuid,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Result<Option<OwnedSemaphorePermit>, DbError>, QueueError> {
+        let handler = Arc::clone(&self.handler);
+        let handling = self.lifecycle.spawn(async move { handler.handle(id, permit).await });
+        handling.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))
+    }
+
+    /// In a task of its own, for the same reason.
+    async fn idle(&self, permit: OwnedSemaphorePermit) -> Result<Option<OwnedSemaphorePermit>, QueueError> {
+        let handler = Arc::clone(&self.handler);
+        let looking = self.lifecycle.spawn(async move { handler.idle(permit).await });
+        looking.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))
+    }
+
+    async fn idle_time(&self) {
+        match self.handler.idle_interval() {
+            Some(interval) => tokio::time::sleep(interval).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn next_permit(&self, unused: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
+        unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
+    }
+
+    async fn reject(&self, delivery: &Delivery) -> Result<(), QueueError> {
+        metrics::counter!("capi_messages_undecodable_total").increment(1);
+        tracing::warn!(
+            queue = self.queue,
+            bytes = delivery.data.len(),
+            "undecodable message is dead-lettered"
+        );
+        delivery.reject(BasicRejectOptions { requeue: false }).await?;
+        Ok(())
+    }
+
     async fn wait_for_database(&self) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(DATABASE_POLL) => if self.db.is_up().await { return },
-                () = self.stopping.cancelled() => return,
+                () = self.lifecycle.stopping().cancelled() => return,
             }
         }
     }
@@ -165,6 +221,19 @@ impl<H: Handler> Slot<H> {
 
 async fn ack(delivery: &Delivery) -> Result<(), QueueError> {
     delivery.ack(BasicAckOptions::default()).await?;
+    Ok(())
+}
+
+async fn nack(delivery: &Delivery) -> Result<(), QueueError> {
+    delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
+    Ok(())
+}
+
+/// What was pushed before a consumer was cancelled goes back to the queue; a cancelled one ends after that.
+async fn put_back(consumer: &mut Consumer) -> Result<(), QueueError> {
+    while let Some(delivery) = consumer.next().await {
+        nack(&delivery?).await?;
+    }
     Ok(())
 }
 

@@ -31,4 +31,7 @@ pub enum QueueError {
     /// The broker ended a consumer, as it does when its queue is deleted.
     #[error("the broker ended the consumer of {0}")]
     ConsumerEnded(String),
+    /// The code that handles a nudge failed; the message goes back to the queue with the connection.
+    #[error("handling a message of {0} failed")]
+    HandlerFailed(String),
 }

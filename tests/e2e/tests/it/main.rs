@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod contract;
+mod database;
 mod dependencies;
 mod faults;
+mod outages;
 mod path;
 mod schema;
 mod settings;

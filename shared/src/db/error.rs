@@ -1,0 +1,61 @@
+//! What a database call can end with, and what that means for the caller: try again, or give up.
+
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use diesel_async::pooled_connection::deadpool::PoolError;
+
+/// What a database call can end with.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection in time: the database is away, or all connections are busy.
+    #[error("no database connection: {0}")]
+    Pool(#[from] PoolError),
+    /// A statement failed.
+    #[error("statement failed: {0}")]
+    Query(#[from] QueryError),
+}
+
+/// What PostgreSQL says when it rolled one of two transactions back so that the other can go on (40P01).
+const DEADLOCK: &str = "deadlock detected";
+
+/// What PostgreSQL says of states that pass: lock and statement timeouts (55P03, 57014), a server that goes down or
+/// comes up (57P01 to 57P03), a transaction ended for idling (25P03), no memory, disk or places left (53xxx).
+const PASSING: [&str; 7] = [
+    DEADLOCK,
+    "canceling statement due to",
+    "terminating connection",
+    "the database system is",
+    "out of memory",
+    "out of shared memory",
+    "No space left on device",
+];
+
+impl DbError {
+    /// Whether the statement was rolled back in favour of another one: doing the same again at once is right.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Query(QueryError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
+            Self::Query(QueryError::DatabaseError(_, said)) => said.message().contains(DEADLOCK),
+            _ => false,
+        }
+    }
+
+    /// Whether it has nothing to do with what was asked: the same call may well succeed later.
+    ///
+    /// Diesel keeps the SQLSTATE to itself, so the words decide where its own kinds do not; they are English unless
+    /// the server's `lc_messages` says otherwise (the runbook asks for `C`).
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Pool(_) | Self::Query(QueryError::BrokenTransactionManager) => true,
+            Self::Query(QueryError::DatabaseError(kind, said)) => match kind {
+                DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ReadOnlyTransaction => true,
+                _ => PASSING.iter().any(|words| said.message().contains(words)),
+            },
+            Self::Query(_) => false,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What happens while the broker or the database is away, or slow, or refuses.
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use e2e::{Process, Service, Stack};
+use shared::db::connect_once;
+use shared::testing::{TcpProxy, eventually};
+
+use crate::faults::text;
+
+/// A stack whose services reach the broker through a proxy.
+async fn behind_a_proxy() -> (Stack, TcpProxy) {
+    let mut stack = Stack::unlimited().await;
+    let (scheme, rest) = stack.queues.url.split_once('@').unwrap();
+    let (target, path) = rest.split_once('/').unwrap();
+    let proxy = TcpProxy::start(target.to_owned()).await;
+    stack.settings = stack.settings_with("CAPI_AMQP_URL", &format!("{scheme}@{}/{path}", proxy.address));
+    (stack, proxy)
+}
+
+async fn says_that_the_broker_is_down(process: &Process) {
+    eventually("readiness says that the broker is down", async || {
+        matches!(process.ops("/readyz").await, Some((503, body)) if body.contains(r#""broker":"down""#))
+            .then_some(())
+    })
+    .await;
+}
+
+/// A transaction of somebody else that has run `sql`, until it is dropped.
+async fn meanwhile(stack: &Stack, sql: &str) -> AsyncPgConnection {
+    let mut conn = connect_once(&stack.database.url, "capi-test-lock").await.unwrap();
+    conn.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
+    conn
+}
+
+async fn somebody_waits_for_a_lock(stack: &Stack) {
+    let waiting = "SELECT count(*)::text AS text FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("a statement waits", async || (text(stack, waiting).await != "0").then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
+    const RUNS: usize = 20;
+    let (stack, proxy) = behind_a_proxy().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    proxy.cut();
+    says_that_the_broker_is_down(&gateway).await;
+    says_that_the_broker_is_down(&worker).await;
+    let mut ids = Vec::new();
+    for number in 0..RUNS {
+        ids.push(stack.create_run(&gateway, &format!("run {number}"), None).await);
+    }
+    let waiting = stack.get(&gateway, &format!("/api/v1/runs/{}", ids[1])).await;
+    assert_eq!(
+        (&waiting.body["status"], &waiting.body["pending"]["reason"]),
+        (&"pending".into(), &"waiting_for_worker".into())
+    );
+    assert_eq!(
+        (&waiting.body["pending"]["ahead"], waiting.headers["retry-after"].to_str().unwrap()),
+        (&1.into(), "2")
+    );
+    proxy.mend();
+    eventually("all runs are completed", async || {
+        let done = text(&stack, "SELECT count(*)::text AS text FROM runs WHERE status = 'completed'").await;
+        (done == RUNS.to_string()).then_some(())
+    })
+    .await;
+    assert_eq!(stack.model.asked().len(), RUNS, "each run is executed once");
+    assert!(gateway.is_ready().await && worker.is_ready().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_under_way_survives_the_broker() {
+    let (mut stack, proxy) = behind_a_proxy().await;
+    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let lock = meanwhile(&stack, "SELECT 1 FROM user_slots FOR UPDATE").await;
+    let id = stack.create_run(&gateway, "hello", None).await;
+    somebody_waits_for_a_lock(&stack).await;
+    proxy.cut();
+    says_that_the_broker_is_down(&worker).await;
+    drop(lock);
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &1.into()), "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_stuck_is_unavailable_and_not_our_fault() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    stack.create_run(&gateway, "hello", None).await;
+    let lock = meanwhile(&stack, "SELECT 1 FROM rate_windows FOR UPDATE").await;
+    let answer = stack.get(&gateway, "/api/agentapps").await;
+    assert_eq!((answer.status, &answer.body["code"]), (503, &"unavailable".into()), "{answer:?}");
+    assert!(answer.headers.contains_key("retry-after"));
+    drop(lock);
+    eventually("it works again", async || {
+        (stack.get(&gateway, "/api/agentapps").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_the_database_refuses_is_still_an_end() {
+    let stack = Stack::unlimited().await;
+    stack.database.run_sql("ALTER TABLE runs ADD CHECK (status <> 'completed')").await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let id = stack.create_run(&gateway, "hello", None).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &"internal_error".into()), "{run}");
+    assert_eq!((&run["attempt"], stack.model.asked().len()), (&1.into(), 1), "it is not tried for ever");
+}
