@@ -16,6 +16,7 @@ use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher};
 use shared::runs::RunningCaps;
 use shared::telemetry::PrometheusHandle;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::apps::AppCache;
@@ -40,18 +41,30 @@ pub struct Running {
     /// Stops it.
     pub lifecycle: Lifecycle,
     server: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
     /// Serves until a signal, finishes open requests, then stops the rest.
     pub async fn run_until_signalled(self) -> anyhow::Result<()> {
-        let server = self.server.clone();
-        let stopping = self.lifecycle.stopping().clone();
-        self.lifecycle.spawn(async move {
+        let Self { server, serving, lifecycle, .. } = self;
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move {
             stopping.cancelled().await;
             server.stop(true).await;
         });
-        self.lifecycle.run_until_signalled().await
+        // A gateway that serves nothing must not look alive.
+        let ended_by_itself = async {
+            let ended = serving.await;
+            if lifecycle.stopping().is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+            ended
+        };
+        tokio::select! {
+            stopped = lifecycle.run_until_signalled() => stopped,
+            ended = ended_by_itself => anyhow::bail!("the HTTP server ended by itself: {ended:?}"),
+        }
     }
 }
 
@@ -89,10 +102,10 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let http = server.addrs()[0];
     let server = server.run();
     let handle = server.handle();
-    tokio::spawn(server);
+    let serving = tokio::spawn(server);
     ops::announce(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    Ok(Running { http, ops, lifecycle, server: handle })
+    Ok(Running { http, ops, lifecycle, server: handle, serving })
 }
 
 async fn around_every_request(

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Instructions, prompt, inputs, model and limits of one version.
+/// Instructions, prompt, inputs, model and limits of one version. Fields that this build does not know are ignored: a
+/// newer gateway may have stored them. Importing refuses them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct AppDefinition {
     /// Unique among its owner's apps.
     pub name: String,
@@ -34,7 +34,6 @@ pub struct AppDefinition {
 
 /// One field of the form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct InputField {
     /// The key in `inputs` and the variable in the prompt.
     pub name: String,
@@ -70,7 +69,7 @@ pub enum InputType {
 
 /// Budgets of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Limits {
     /// Model answers.
     pub steps: u32,

@@ -13,7 +13,7 @@ use shared::ids::{DeliveryId, LaneId, RunId, UserId};
 use shared::text::CleanText;
 
 /// Longer than a request may take, so that no delivery is sent twice at once.
-const LEASE: Duration = Duration::from_secs(30);
+pub const LEASE: Duration = Duration::from_secs(30);
 /// Requests under way in one lane over all dispatchers: a host that hangs fills these and nothing more.
 const LANE_SHARE: i32 = 4;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shared::db::DbError;
 use shared::queue::Handler;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::attempt::claim;
@@ -28,13 +29,14 @@ impl Handler for DeliveryHandler {
         id: Uuid,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
-        let mut conn = self.0.db.get().await?;
-        let Some(claimed) = claim(&mut conn, &self.0.dispatcher, id.into()).await? else {
+        let (context, sent) = (Arc::clone(&self.0), Instant::now());
+        let by = &self.0.dispatcher;
+        let claiming = self.0.db.write(|mut conn| async move { claim(&mut conn, by, id.into()).await });
+        let Some(claimed) = claiming.await? else {
             return Ok(Some(permit));
         };
-        let context = Arc::clone(&self.0);
         self.0.lifecycle.spawn(async move {
-            deliver(&context, &claimed, id.into()).await;
+            deliver(&context, &claimed, id.into(), sent).await;
             drop(permit);
         });
         Ok(None)

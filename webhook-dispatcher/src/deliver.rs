@@ -5,35 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use shared::db::DbError;
 use shared::deliveries::DeliveryStatus;
 use shared::ids::LaneId;
 use shared::queue::Work;
 use shared::runs;
 use shared::text::CleanText;
 use shared::webhook_secrets::{self, SecretsError};
+use tokio::time::Instant;
 
-use crate::attempt::{Attempted, Claimed, record};
+use crate::attempt::{Attempted, Claimed, LEASE, record};
 use crate::context::Context;
-use crate::{request, retry, signature};
+use crate::{client, request, retry, signature};
 
 const RETRY_WRITE: Duration = Duration::from_millis(500);
+/// What must be left of the lease when the longest request is over.
+const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 /// A result that the database does not take in this time is left to the next claim; the receiver sees it twice.
 const WRITE_TRIES: usize = 20;
 
-/// Sends a claimed delivery and records what came of it.
-pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId) {
-    let attempted = match prepare(context, claimed).await {
-        Ok(Some((headers, body))) => context.client.post(&claimed.url, headers, body).await,
-        Ok(None) => refused("the run or the signing secret is gone"),
-        Err(SecretsError::Db(error)) => {
-            tracing::warn!(delivery_id = %claimed.id, %error, "not sent: the database does not answer; its lease will expire");
-            return;
-        }
-        Err(error) => {
-            tracing::error!(delivery_id = %claimed.id, %error, "not sent");
-            refused("the signing secret cannot be read; the operator must look at CAPI_SECRET_KEY")
-        }
+/// Sends a delivery that was claimed by a statement sent at `sent`, and records what came of it.
+pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, sent: Instant) {
+    let Some(attempted) = attempt(context, claimed, sent).await else {
+        metrics::counter!("capi_webhook_attempts_abandoned_total").increment(1);
+        return;
     };
     let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
     let (status, wait) = retry::after(claimed.attempt, &attempted, age, rand::random());
@@ -46,6 +40,36 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId) {
     write_down(context, claimed, &attempted, status, wait).await;
     // Its place in the lane is free, and more may wait there.
     context.publisher.nudge(Work::Deliveries, lane.uuid());
+}
+
+/// One try. `None`: nothing was sent, the lease expires, and the next claim is the next try.
+async fn attempt(context: &Context, claimed: &Claimed, sent: Instant) -> Option<Attempted> {
+    if usize::try_from(claimed.attempt).is_ok_and(|number| number > retry::TRIES) {
+        return Some(refused("all tries were begun, and the last ones could not be recorded"));
+    }
+    match prepare(context, claimed).await {
+        Ok(Some((headers, body))) => {
+            // The answer has to be recorded under this lease, or the delivery is sent twice at once.
+            if sent.elapsed() + client::TOTAL_TIMEOUT + TIME_TO_RECORD > LEASE {
+                tracing::warn!(delivery_id = %claimed.id, "not sent: too little of the lease is left; the database is slow");
+                return None;
+            }
+            Some(context.client.post(&claimed.url, headers, body).await)
+        }
+        Ok(None) => Some(refused("the run or the signing secret is gone")),
+        Err(SecretsError::Db(error)) if error.is_outage() => {
+            tracing::warn!(delivery_id = %claimed.id, %error, "not sent: the database does not answer");
+            None
+        }
+        Err(SecretsError::Db(error)) => {
+            tracing::error!(delivery_id = %claimed.id, %error, "not sent");
+            Some(refused("a fault of capi: the run cannot be read"))
+        }
+        Err(error) => {
+            tracing::error!(delivery_id = %claimed.id, %error, "not sent");
+            Some(refused("the signing secret cannot be read; the operator must look at CAPI_SECRET_KEY"))
+        }
+    }
 }
 
 async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, SecretsError> {
@@ -85,10 +109,9 @@ async fn write_down(
     wait: Duration,
 ) {
     for _ in 0..WRITE_TRIES {
-        let writing = async {
-            let mut conn = context.db.get().await?;
-            record(&mut conn, claimed, attempted, status, wait).await
-        };
+        let writing = context
+            .db
+            .write(|mut conn| async move { record(&mut conn, claimed, attempted, status, wait).await });
         match writing.await {
             Ok(true) => return,
             Ok(false) => {
@@ -96,12 +119,11 @@ async fn write_down(
                 tracing::warn!(delivery_id = %claimed.id, "a write was refused: the delivery is no longer this dispatcher's");
                 return;
             }
-            Err(error) => note_unwritten(claimed, &error).await,
+            Err(error) => {
+                tracing::warn!(delivery_id = %claimed.id, %error, "the attempt is not recorded yet");
+                tokio::time::sleep(RETRY_WRITE).await;
+            }
         }
     }
-}
-
-async fn note_unwritten(claimed: &Claimed, error: &DbError) {
-    tracing::warn!(delivery_id = %claimed.id, %error, "the attempt is not recorded yet");
-    tokio::time::sleep(RETRY_WRITE).await;
+    tracing::error!(delivery_id = %claimed.id, "the attempt is not recorded; its lease will expire");
 }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, AppVersionId, UserId};
 
-/// Apps that are kept.
-const CAPACITY: usize = 10_000;
+/// Apps that the cache is laid out for, and bytes of definitions that it keeps. An app file has at most 256 KiB, a
+/// usual one 2.
+const EXPECTED_APPS: usize = 4096;
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The current version of an app.
 #[derive(Debug)]
@@ -27,14 +30,25 @@ pub struct CurrentApp {
     pub archived: bool,
     /// What it says.
     pub definition: AppDefinition,
+    /// Of the definition as JSON.
+    bytes: u64,
 }
 
 /// Apps by owner and id.
-pub struct AppCache(Cache<(UserId, AppId), Arc<CurrentApp>>);
+pub struct AppCache(Cache<(UserId, AppId), Arc<CurrentApp>, Bytes>);
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<(UserId, AppId), Arc<CurrentApp>> for Bytes {
+    fn weight(&self, _: &(UserId, AppId), app: &Arc<CurrentApp>) -> u64 {
+        app.bytes
+    }
+}
 
 impl Default for AppCache {
     fn default() -> Self {
-        Self(Cache::new(CAPACITY))
+        Self(Cache::with_weighter(EXPECTED_APPS, MAX_BYTES, Bytes))
     }
 }
 
@@ -77,6 +91,7 @@ impl AppCache {
             self.0.remove(&(user, app));
             return Ok(None);
         };
+        let bytes = u64::try_from(row.definition.to_string().len()).unwrap_or(u64::MAX);
         let definition = serde_json::from_value(row.definition)
             .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
         let current = Arc::new(CurrentApp {
@@ -85,6 +100,7 @@ impl AppCache {
             version: row.version,
             archived: row.archived,
             definition,
+            bytes,
         });
         self.0.insert((user, app), Arc::clone(&current));
         Ok(Some(current))

@@ -1,10 +1,12 @@
 //! Agent apps: their import, their cached current versions, their list.
 
 mod cache;
+mod definition;
 mod import;
 mod inputs;
 pub mod list;
 
 pub use cache::{AppCache, CurrentApp};
-pub use import::{ImportError, import, parse_definition};
+pub use definition::{DefinitionError, parse_definition};
+pub use import::import;
 pub use inputs::check_inputs;

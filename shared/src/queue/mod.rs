@@ -5,12 +5,14 @@ mod consumer;
 mod message;
 mod publisher;
 mod supervisor;
+mod sweeper;
 mod topology;
 
 pub use consumer::{Handler, consume};
 pub use message::{Nudge, UndecodableMessage};
 pub use publisher::Publisher;
 pub use supervisor::{Broker, BrokerHealth};
+pub use sweeper::sweep;
 pub use topology::{Topology, Work};
 
 /// What a broker session can end with; it always ends in a new connection.

@@ -14,6 +14,17 @@ pub enum Work {
     Deliveries,
 }
 
+impl Work {
+    /// The queue's name behind the prefix.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Deliveries => "deliveries",
+        }
+    }
+}
+
 /// Deliveries of one message before it is dead-lettered. RabbitMQ 4 has a default of 20, 3.10 has none.
 const DELIVERY_LIMIT: i32 = 20;
 /// Dead letters that are kept: nudges hold no data, a few tell the operator enough.
@@ -35,11 +46,7 @@ impl Topology {
     /// The queue of this kind of work.
     #[must_use]
     pub fn queue(&self, work: Work) -> String {
-        let name = match work {
-            Work::Runs => "runs",
-            Work::Deliveries => "deliveries",
-        };
-        format!("{}.{name}", self.prefix)
+        format!("{}.{}", self.prefix, work.as_str())
     }
 
     /// Where its dead letters go.

@@ -16,7 +16,7 @@ use crate::attempt::Attempted;
 use resolver::PublicResolver;
 
 /// From connecting to the last byte.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
+pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are read, and that are stored.
 const READ_BYTES: usize = 16 * 1024;

@@ -46,7 +46,7 @@ fn a_wrong_setting_is_refused_by_its_name() {
         [("CAPI_DATABASE_URL", "postgres://127.0.0.1:9/x"), ("CAPI_AMQP_URL", "amqp://127.0.0.1:9")];
     let cases = [
         ("run-worker", "CAPI_MODELS", "/nowhere.toml", "CAPI_MODELS: cannot read /nowhere.toml"),
-        ("webhook-dispatcher", "CAPI_SECRET_KEY", "short", "CAPI_SECRET_KEY must be 32 random bytes"),
+        ("webhook-dispatcher", "CAPI_SECRET_KEY", "c2hvcnQ=", "CAPI_SECRET_KEY must be 32 random bytes"),
     ];
     for (program, name, value, says) in cases {
         let output = Command::new(bin_dir().join(program))
@@ -57,6 +57,6 @@ fn a_wrong_setting_is_refused_by_its_name() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(says), "{program}: {said}");
-        assert!(!said.contains("short\n"), "a secret's value is not shown");
+        assert!(name != "CAPI_SECRET_KEY" || !said.contains(value), "a secret's value is not shown: {said}");
     }
 }
