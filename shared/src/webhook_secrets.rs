@@ -3,7 +3,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use diesel::QueryableByName;
 use diesel::sql_types::{Binary, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::db::{Connection, DbError, lock_user, statement};
@@ -60,17 +60,17 @@ pub async fn active(
     }
 }
 
-/// Makes a new current secret; the one before it stays valid for 24 h, older ones end now.
+/// Makes a new current secret; the one before it stays valid for 24 h, older ones end now. Its own
+/// transaction, or a part of the caller's.
 pub async fn rotate(
-    conn: &mut Connection,
+    conn: &mut AsyncPgConnection,
     key: &SealingKey,
     user: UserId,
 ) -> Result<SecretString, SecretsError> {
     let mut raw = [0; SECRET_BYTES];
     aws_lc_rs::rand::fill(&mut raw).map_err(|_| SecretsError::Random)?;
     let sealed = key.seal(user.uuid().as_bytes(), &raw)?;
-    conn.build_transaction()
-        .run(async |conn| {
+    conn.transaction(async |conn| {
             lock_user(conn, user).await?;
             statement(
                 "UPDATE webhook_secrets

@@ -5,11 +5,11 @@ use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use clap::{Args, Subcommand};
 use diesel::sql_types::{Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use shared::config::{Plans, SecretKeyConfig};
 use shared::db::statement;
 use shared::ids::UserId;
-use shared::webhook_secrets;
+use shared::webhook_secrets::{self, SecretsError};
 
 use super::{OnAccount, say};
 
@@ -17,6 +17,14 @@ const MIN_PASSWORD_CHARS: usize = 10;
 /// OWASP's minimum for argon2id: 19 MiB, two passes.
 const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
 const ARGON2_PASSES: u32 = 2;
+
+/// Nothing where the email is taken.
+const CREATE: &str = "
+WITH made AS (
+    INSERT INTO users (id, email, password_hash, plan) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (lower(email)) DO NOTHING RETURNING id
+)
+INSERT INTO user_slots (user_id) SELECT id FROM made";
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -92,22 +100,24 @@ impl Create {
         let hash = tokio::task::spawn_blocking(move || hash(&password)).await??;
         let mut conn = self.account.on.connect().await?;
         let user = UserId::generate();
-        let made = statement(
-            "WITH made AS (
-                 INSERT INTO users (id, email, password_hash, plan) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (lower(email)) DO NOTHING RETURNING id)
-             INSERT INTO user_slots (user_id) SELECT id FROM made",
-        )
-        .bind::<SqlUuid, _>(user.uuid())
-        .bind::<Text, _>(&email)
-        .bind::<Text, _>(&hash)
-        .bind::<Text, _>(&self.plan)
-        .execute(&mut conn)
-        .await?;
+        let made = conn
+            .transaction(async |conn| {
+                let made = statement(CREATE)
+                    .bind::<SqlUuid, _>(user.uuid())
+                    .bind::<Text, _>(&email)
+                    .bind::<Text, _>(&hash)
+                    .bind::<Text, _>(&self.plan)
+                    .execute(conn)
+                    .await?;
+                if made == 1 {
+                    webhook_secrets::rotate(conn, &key, user).await?;
+                }
+                Ok::<_, SecretsError>(made)
+            })
+            .await?;
         if made == 0 {
             bail!("an account with the email {email} exists already");
         }
-        webhook_secrets::rotate(&mut conn, &key, user).await?;
         say(&user.to_string());
         Ok(())
     }

@@ -81,7 +81,7 @@ impl OnAccount {
         }
         let mut conn = self.on.connect().await?;
         let found: Vec<Row> = statement("SELECT id FROM users WHERE lower(email) = lower($1)")
-            .bind::<Text, _>(&self.email)
+            .bind::<Text, _>(self.email.trim())
             .load(&mut conn)
             .await?;
         let row =

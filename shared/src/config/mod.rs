@@ -1,5 +1,6 @@
 //! Settings, one struct a concern; each service flattens those that it needs. Only a service's `main` reads the
-//! environment (through clap). deploy/env.example lists all of them.
+//! environment (through clap), but for the model keys that CAPI_MODELS names (`api_key_env`): the run-worker reads
+//! those at its start. deploy/env.example lists all settings.
 
 mod models;
 mod plans;

@@ -3,7 +3,7 @@
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use e2e::{Process, Service, Stack};
 use shared::db::connect_once;
-use shared::testing::{TcpProxy, eventually};
+use shared::testing::{TcpProxy, WebhookReceiver, eventually};
 
 use crate::faults::text;
 
@@ -112,4 +112,23 @@ async fn an_end_that_the_database_refuses_is_still_an_end() {
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &"internal_error".into()), "{run}");
     assert_eq!((&run["attempt"], stack.model.asked().len()), (&1.into(), 1), "it is not tried for ever");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_tries_left_no_trace_is_not_claimed_for_ever() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let receiver = WebhookReceiver::start([]).await;
+    let id = stack.create_run(&gateway, "hello", Some(&receiver.url())).await;
+    stack.ended(&gateway, &id).await;
+    stack.database.run_sql("UPDATE webhook_deliveries SET attempt = 10").await;
+    let _dispatcher = stack.start(Service::WebhookDispatcher).await;
+    eventually("the delivery is given up", async || {
+        (text(&stack, "SELECT status AS text FROM webhook_deliveries").await == "failed").then_some(())
+    })
+    .await;
+    let why = text(&stack, "SELECT error AS text FROM webhook_attempts").await;
+    assert!(why.contains("could not be recorded"), "{why}");
+    assert!(receiver.received().is_empty());
 }
