@@ -6,9 +6,11 @@ ensure_account() {
     step "user, app and key"
     local log=$LOG/account.log key='' secret app
     if ! capi_gateway key list --email $LOCAL_EMAIL > "$log" 2>&1; then
-        (umask 077 && head -c 18 /dev/urandom | base64 > "$LOCAL/password")
-        capi_gateway user create --email $LOCAL_EMAIL --plan pro --password-stdin < "$LOCAL/password" > "$log" 2>&1 ||
+        grep -q "no account has the email" "$log" || fail "key list" "$log"
+        (umask 077 && head -c 18 /dev/urandom | base64 > "$LOCAL/password.new")
+        capi_gateway user create --email $LOCAL_EMAIL --plan pro --password-stdin < "$LOCAL/password.new" > "$log" 2>&1 ||
             fail "user create" "$log"
+        mv "$LOCAL/password.new" "$LOCAL/password"
     fi
     app=$(capi_gateway app import "$ROOT/deploy/apps/summarise.toml" --email $LOCAL_EMAIL 2> "$log") || fail "app import" "$log"
     if [ -f "$LOCAL/env" ]; then key=$(. "$LOCAL/env" && echo "${CAPI_API_KEY:-}"); fi
@@ -26,7 +28,7 @@ ensure_account() {
 
 # 429 too is an answer that only a working key gets.
 key_works() {
-    case $(curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "$CAPI_URL/api/agentapps") in
+    case $(curl -s -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "$CAPI_URL/api/agentapps") in
         200 | 429) return 0 ;;
         *) return 1 ;;
     esac

@@ -1,7 +1,7 @@
 # What all local scripts share: paths, messages, and processes that are known by pid *and* start time (a pid file
 # can name a pid that belongs to something else by now).
 
-set -euo pipefail
+set -eEuo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LOCAL=$ROOT/.local
@@ -15,6 +15,9 @@ STEP=start
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 step() { STEP=$1; say "$1"; }
 
+# What a script ends with that has said why.
+SAID=70
+
 # fail MESSAGE [LOG]: which step failed, and the last lines of its log.
 fail() {
     printf '\nFAILED at "%s": %s\n' "$STEP" "$1" >&2
@@ -22,9 +25,15 @@ fail() {
         printf -- '--- last lines of %s\n' "$2" >&2
         tail -n 20 "$2" >&2
     fi
-    exit 1
+    exit $SAID
 }
-trap 'fail "command ended with status $? at ${BASH_SOURCE[0]##*/}:$LINENO"' ERR
+
+# A failure inside a subshell passes here twice: it is told once.
+failed() { # STATUS PLACE
+    if [ "$1" = $SAID ]; then exit $SAID; fi
+    fail "command ended with status $1 at $2"
+}
+trap 'failed $? "${BASH_SOURCE[0]##*/}:$LINENO"' ERR
 
 # A process's start time in clock ticks since boot; nothing if there is no such process.
 start_time() { sed -E 's/^.*\) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 || true; }
@@ -37,6 +46,19 @@ alive() {
     [ -f "$RUN/$1.pid" ] || return 1
     read -r pid started < "$RUN/$1.pid" || return 1
     [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null
+}
+
+# adopt NAME PROGRAM VARIABLE=VALUE: remembers a process of ours that an interrupted start left behind. Daemons detach,
+# and are known by what their environment names.
+adopt() {
+    local proc
+    for proc in /proc/[0-9]*; do
+        if [ "$(cat "$proc/comm" 2> /dev/null)" = "$2" ] && [ -r "$proc/environ" ] &&
+            tr '\0' '\n' 2> /dev/null < "$proc/environ" | grep -qxF "$3"; then
+            remember "$1" "${proc#/proc/}"
+            return
+        fi
+    done
 }
 
 pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
@@ -71,16 +93,27 @@ wait_until() {
 
 port_is_free() { ! (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# port_for NAME FIRST: the port that NAME had before, else the first free one from FIRST up.
-port_for() {
-    local file=$RUN/$1.port port
-    if [ ! -s "$file" ]; then
-        for port in $(seq "$2" $(($2 + 400))); do
-            if port_is_free "$port"; then break; fi
-        done
-        printf '%s\n' "$port" > "$file"
-    fi
-    cat "$file"
+# port_of NAME FIRST: the port that NAME had before, else the first free one from FIRST up.
+port_of() {
+    if [ ! -s "$RUN/$1.port" ]; then choose_port "$1" "$2"; fi
+    cat "$RUN/$1.port"
+}
+
+# free_port_for NAME FIRST: the same for a NAME that is about to start: a port that was taken meanwhile is stepped around.
+free_port_for() {
+    if [ ! -s "$RUN/$1.port" ] || ! port_is_free "$(cat "$RUN/$1.port")"; then choose_port "$1" "$2"; fi
+    cat "$RUN/$1.port"
+}
+
+choose_port() {
+    local port
+    for port in $(seq "$2" $(($2 + 400))); do
+        if port_is_free "$port"; then
+            printf '%s\n' "$port" > "$RUN/$1.port"
+            return
+        fi
+    done
+    fail "no port from $2 to $(($2 + 400)) is free for $1"
 }
 
 # One set-up at a time in this tree.

@@ -4,6 +4,7 @@
 for part in postgres rabbitmq; do . "$HERE/$part.sh"; done
 lock
 for name in gateway run-worker webhook-dispatcher model; do end $name; done
+rm -f "$RUN/for-tests"
 stop_rabbitmq
 stop_postgres
 say "all stopped; data stays under .local ('make clean' removes it)"

@@ -3,15 +3,18 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
-policy=/usr/sbin/policy-rc.d
+# Both are there for this installation only.
+policy=/usr/sbin/policy-rc.d cluster=/etc/postgresql-common/createcluster.conf made=()
+trap 'rm -f "${made[@]}"' EXIT
 if [ ! -e $policy ]; then
+    made+=($policy)
     printf '#!/bin/sh\nexit 101\n' > $policy
     chmod 755 $policy
-    trap 'rm -f $policy' EXIT
 fi
-if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-    mkdir -p /etc/postgresql-common
-    echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
+if [ ! -e $cluster ]; then
+    made+=($cluster)
+    mkdir -p "$(dirname $cluster)"
+    echo 'create_main_cluster = false' > $cluster
 fi
 apt-get update -q
 apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold "$@"

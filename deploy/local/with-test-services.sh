@@ -5,20 +5,35 @@
 . "$(dirname "$0")/common.sh"
 for part in packages postgres rabbitmq; do . "$HERE/$part.sh"; done
 
+# Parts that nobody but tests wants; `make up` makes them its own.
+FOR_TESTS=$RUN/for-tests
+
+start_for_tests() { # PART
+    "adopt_$1"
+    alive "$1" || echo "$1" >> "$FOR_TESTS"
+    "start_$1"
+}
+
+# Whoever is the last to use them stops them.
+finish() {
+    local part
+    trap - ERR
+    lock
+    exec 8>&-
+    if [ -s "$FOR_TESTS" ] && flock -n -x "$RUN/test-users" true; then
+        for part in $(sort -u "$FOR_TESTS"); do "stop_$part"; done
+        rm -f "$FOR_TESTS"
+    fi
+}
+
 lock
-install_packages
-STARTED=()
-if [ -z "${CAPI_DATABASE_URL:-}" ]; then
-    alive postgres || STARTED+=(postgres)
-    start_postgres
-fi
-if [ -z "${CAPI_AMQP_URL:-}" ]; then
-    alive rabbitmq || STARTED+=(rabbitmq)
-    start_rabbitmq
-fi
-flock -u 9
-finish() { for part in "${STARTED[@]}"; do stop_"$part"; done; }
+exec 8> "$RUN/test-users"
+flock -s 8
 trap finish EXIT
+install_packages
+if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_for_tests postgres 8>&-; fi
+if [ -z "${CAPI_AMQP_URL:-}" ]; then start_for_tests rabbitmq 8>&-; fi
+exec 9>&-
 trap - ERR
 set +e
-CAPI_TEST_DATABASE_URL=$CAPI_DATABASE_URL CAPI_TEST_AMQP_URL=$CAPI_AMQP_URL "$@"
+CAPI_TEST_DATABASE_URL=$CAPI_DATABASE_URL CAPI_TEST_AMQP_URL=$CAPI_AMQP_URL "$@" 8>&-
