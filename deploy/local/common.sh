@@ -48,18 +48,21 @@ alive() {
     [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null
 }
 
-# adopt NAME PROGRAM VARIABLE=VALUE: remembers a process of ours that an interrupted start left behind. Daemons detach,
-# and are known by what their environment names.
+# adopt NAME PROGRAM ARGUMENT VARIABLE=VALUE: remembers a process of ours that detached, or that an interrupted start
+# left behind. Daemons are known by how they were started and by what their environment names.
 adopt() {
     local proc
     for proc in /proc/[0-9]*; do
         if [ "$(cat "$proc/comm" 2> /dev/null)" = "$2" ] && [ -r "$proc/environ" ] &&
-            tr '\0' '\n' 2> /dev/null < "$proc/environ" | grep -qxF "$3"; then
+            holds "$proc/cmdline" "$3" && holds "$proc/environ" "$4"; then
             remember "$1" "${proc#/proc/}"
             return
         fi
     done
 }
+
+# holds FILE ITEM: whether ITEM is in a NUL-separated list of the kernel's.
+holds() { tr '\0' '\n' 2> /dev/null < "$1" | grep -qxF -- "$2"; }
 
 pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
 

@@ -48,7 +48,7 @@ make_cluster() { # BIN
 adopt_postgres() {
     local pid
     pid=$(head -n 1 "$PG_DATA/postmaster.pid" 2> /dev/null || true)
-    if [ -n "$pid" ] && tr '\0' '\n' 2> /dev/null < "/proc/$pid/cmdline" | grep -qxF "$PG_DATA"; then
+    if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] && holds "/proc/$pid/cmdline" "$PG_DATA"; then
         remember postgres "$pid"
     fi
 }

@@ -36,12 +36,13 @@ start_rabbitmq() {
     if port_is_free "$AMQP_PORT"; then
         wait_until 90 "RabbitMQ" "$node_log" rabbit rabbitmqctl -q await_startup --timeout 10
     fi
+    adopt_rabbitmq
 }
 
 # The node and its epmd detach; epmd outlives the node. Both are known by what their environment names.
 adopt_rabbitmq() {
-    if ! alive rabbitmq; then adopt rabbitmq beam.smp "RABBITMQ_PID_FILE=$LOCAL/rabbitmq/pid"; fi
-    if ! alive epmd; then adopt epmd epmd "RABBITMQ_PID_FILE=$LOCAL/rabbitmq/pid"; fi
+    if ! alive rabbitmq; then adopt rabbitmq beam.smp start_sasl "RABBITMQ_PID_FILE=$LOCAL/rabbitmq/pid"; fi
+    if ! alive epmd; then adopt epmd epmd -daemon "RABBITMQ_PID_FILE=$LOCAL/rabbitmq/pid"; fi
 }
 
 rabbitmq_is_there() { adopt_rabbitmq && alive rabbitmq; }
