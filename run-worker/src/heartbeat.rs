@@ -147,3 +147,33 @@ async fn renew_all(context: &Context) {
         Err(_) => tracing::warn!(runs = held.len(), "leases are not renewed in time"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_is_kept_by_renewals_alone_and_let_go_by_a_panic() {
+        let config = LeaseConfig { lease_seconds: 30 };
+        let (leases, run, start) = (Leases::new(config), RunId::generate(), Instant::now());
+        let first = leases.hold((run, 1), start);
+        leases.drop_expired(start + Duration::from_secs(24));
+        assert!(!first.lost().is_cancelled());
+        leases.renewed(&[(run, 1)], &[run], start + Duration::from_secs(10));
+        leases.drop_expired(start + Duration::from_secs(34));
+        assert!(!first.lost().is_cancelled(), "counted from when the renewal was sent");
+        leases.drop_expired(start + Duration::from_secs(35));
+        assert!(first.lost().is_cancelled(), "a margin before its end");
+
+        let second = leases.hold((run, 2), start);
+        drop(first);
+        assert_eq!(leases.fences(), [(run, 2)], "an older attempt's end is not the newer one's");
+        leases.renewed(&[(run, 2)], &[], start);
+        assert!(second.lost().is_cancelled(), "what is not renewed is lost");
+        let panicking = tokio::spawn(async move {
+            let _held = second;
+            panic!("on purpose");
+        });
+        assert!(panicking.await.is_err() && leases.fences().is_empty());
+    }
+}
