@@ -1,5 +1,5 @@
-//! What a run nudge does: claim the user's oldest pending run and execute it. A slot that waits for nudges looks out
-//! for abandoned runs meanwhile: on a small worker the slots hold every permit there is.
+//! What a run nudge does: claim the user's oldest pending run and execute it. Every so often a slot looks out for
+//! abandoned runs first: on a small worker, and on any busy one, the slots get every permit there is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,11 +47,11 @@ impl Handler for RunHandler {
         Ok(None)
     }
 
-    fn idle_interval(&self) -> Option<Duration> {
+    fn look_interval(&self) -> Option<Duration> {
         Some(self.reaper.interval())
     }
 
-    async fn idle(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+    async fn look(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
         Some(self.reaper.look(permit).await).filter(|unused| unused.num_permits() > 0)
     }
 }

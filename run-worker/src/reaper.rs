@@ -1,5 +1,5 @@
 //! Takes over runs whose worker went silent or gave them back, past the queue: with the permits that are free, and
-//! with those that idle consumer slots hold. In the first lease time after it lost and regained the database it
+//! with those that consumer slots hold. In the first lease time after it lost and regained the database it
 //! takes nothing: the others had no way to renew either.
 
 use std::sync::{Arc, Mutex, PoisonError};

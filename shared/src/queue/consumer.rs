@@ -16,6 +16,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Broker, BrokerHealth, Nudge, QueueError, Work};
@@ -35,13 +36,13 @@ pub trait Handler: Send + Sync + 'static {
         permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = Result<Option<OwnedSemaphorePermit>, DbError>> + Send;
 
-    /// How often a slot that waits for messages calls [`Self::idle`]; never where absent.
-    fn idle_interval(&self) -> Option<Duration> {
+    /// How often a slot calls [`Self::look`] before it takes the next message; never where absent.
+    fn look_interval(&self) -> Option<Duration> {
         None
     }
 
     /// One database call for work that no message announces. Gives the permit back where there was none.
-    fn idle(
+    fn look(
         &self,
         permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send {
@@ -70,6 +71,7 @@ pub fn consume(
                 permits: Arc::clone(&permits),
                 handler: Arc::clone(&handler),
                 lifecycle: spawner.clone(),
+                next_look: Instant::now(),
             });
             let running: Vec<_> = slots.map(Slot::run).collect();
             async move { try_join_all(running).await.map(|_| ()) }
@@ -86,6 +88,7 @@ struct Slot<H> {
     permits: Arc<Semaphore>,
     handler: Arc<H>,
     lifecycle: Lifecycle,
+    next_look: Instant,
 }
 
 /// Why a slot let its consumer go.
@@ -96,7 +99,7 @@ enum Paused {
 }
 
 impl<H: Handler> Slot<H> {
-    async fn run(self) -> Result<(), QueueError> {
+    async fn run(mut self) -> Result<(), QueueError> {
         let channel = self.connection.create_channel().await?;
         channel.basic_qos(1, BasicQosOptions::default()).await?;
         loop {
@@ -114,7 +117,7 @@ impl<H: Handler> Slot<H> {
     }
 
     async fn consume_while_permitted(
-        &self,
+        &mut self,
         channel: &Channel,
         mut permit: OwnedSemaphorePermit,
     ) -> Result<Paused, QueueError> {
@@ -128,9 +131,9 @@ impl<H: Handler> Slot<H> {
                     cancel(channel, &consumer).await?;
                     return Ok(Paused::Stopping);
                 }
-                delivery = consumer.next() => delivery,
-                () = self.idle_time() => {
-                    let Some(next) = self.next_permit(self.idle(permit).await?) else {
+                // Before the next message: with a full queue there is always one, and what was abandoned came first.
+                () = self.time_to_look() => {
+                    let Some(next) = self.look(permit).await? else {
                         cancel(channel, &consumer).await?;
                         put_back(&mut consumer).await?;
                         return Ok(Paused::NoPermit);
@@ -138,6 +141,7 @@ impl<H: Handler> Slot<H> {
                     permit = next;
                     continue;
                 }
+                delivery = consumer.next() => delivery,
             };
             let Some(delivery) = delivery else {
                 return Err(QueueError::ConsumerEnded(self.queue.clone()));
@@ -181,15 +185,20 @@ impl<H: Handler> Slot<H> {
     }
 
     /// In a task of its own, for the same reason.
-    async fn idle(&self, permit: OwnedSemaphorePermit) -> Result<Option<OwnedSemaphorePermit>, QueueError> {
+    async fn look(
+        &mut self,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Option<OwnedSemaphorePermit>, QueueError> {
         let handler = Arc::clone(&self.handler);
-        let looking = self.lifecycle.spawn(async move { handler.idle(permit).await });
-        looking.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))
+        let looking = self.lifecycle.spawn(async move { handler.look(permit).await });
+        let unused = looking.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))?;
+        self.next_look = Instant::now() + self.handler.look_interval().unwrap_or_default();
+        Ok(self.next_permit(unused))
     }
 
-    async fn idle_time(&self) {
-        match self.handler.idle_interval() {
-            Some(interval) => tokio::time::sleep(interval).await,
+    async fn time_to_look(&self) {
+        match self.handler.look_interval() {
+            Some(_) => tokio::time::sleep_until(self.next_look).await,
             None => std::future::pending().await,
         }
     }

@@ -41,6 +41,27 @@ async fn a_killed_worker_costs_the_step_and_not_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_never_idles_takes_over_too() {
+    const MOST: usize = 2000;
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let doomed = stack.start(Service::RunWorker).await;
+    let id = stack.create_run(&gateway, "HOLD this", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
+    let _busy = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "1").await;
+    doomed.kill().await;
+    stack.model.release();
+    let path = format!("/api/v1/runs/{id}");
+    for number in 0..MOST {
+        stack.create_run(&gateway, &format!("run {number}"), None).await;
+        if stack.get(&gateway, &path).await.body["status"] == "completed" {
+            return;
+        }
+    }
+    panic!("the abandoned run waited for {MOST} others");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_worker_hands_its_runs_over_without_a_loss() {
     let mut stack = Stack::unlimited().await;
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
