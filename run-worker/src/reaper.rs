@@ -18,15 +18,15 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// One process's look-out for runs that nobody works on.
 pub struct Reaper {
     context: Arc<Context>,
-    /// Nothing is taken before.
-    patience: Mutex<Option<Instant>>,
+    /// Nothing is looked for before: the database was away, or a look found nothing more just now.
+    not_before: Mutex<Instant>,
 }
 
 impl Reaper {
     /// Over the process's context.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, patience: Mutex::default() }
+        Self { context, not_before: Mutex::new(Instant::now()) }
     }
 
     /// How often there is a look.
@@ -43,7 +43,7 @@ impl Reaper {
                 () = self.context.lifecycle.stopping().cancelled() => return,
             }
             if !self.context.db.is_up().await {
-                self.be_patient();
+                self.wait(self.context.lease.lease());
             }
             let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
             if free > 0
@@ -57,14 +57,14 @@ impl Reaper {
     /// Takes over at most as many runs as permits are given; gives back those that were not needed. Permits come
     /// before the claim: a run that is taken over must not wait for one under its lease.
     pub async fn look(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
-        if self.lock().is_some_and(|until| Instant::now() < until) {
+        if Instant::now() < *self.lock() {
             return permits;
         }
         match self.take_expired(permits).await {
             Ok(unused) => unused,
             Err((error, unused)) => {
                 tracing::warn!(%error, "expired leases are not looked for");
-                self.be_patient();
+                self.wait(self.context.lease.lease());
                 unused
             }
         }
@@ -82,6 +82,10 @@ impl Reaper {
             Ok(taken) => taken,
             Err(error) => return Err((error, permits)),
         };
+        if i64::try_from(taken.len()).is_ok_and(|found| found < most) {
+            // The slots and the reaper's own task need not all ask the same within one interval.
+            self.wait(self.interval() / 2);
+        }
         for claimed in taken {
             let Some(permit) = permits.split(1) else { break };
             tracing::info!(run_id = %claimed.id, attempt = claimed.attempt, losses = claimed.losses, "run taken over");
@@ -91,11 +95,12 @@ impl Reaper {
         Ok(permits)
     }
 
-    fn be_patient(&self) {
-        *self.lock() = Some(Instant::now() + self.context.lease.lease());
+    fn wait(&self, at_least: Duration) {
+        let mut not_before = self.lock();
+        *not_before = (*not_before).max(Instant::now() + at_least);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.not_before.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
