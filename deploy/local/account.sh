@@ -28,7 +28,9 @@ ensure_account() {
 
 # 429 too is an answer that only a working key gets.
 key_works() {
-    case $(curl -s -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "$CAPI_URL/api/agentapps") in
+    local code
+    code=$(curl -s -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "$CAPI_URL/api/agentapps" || true)
+    case $code in
         200 | 429) return 0 ;;
         *) return 1 ;;
     esac

@@ -62,7 +62,7 @@ adopt() {
 }
 
 # holds FILE ITEM: whether ITEM is in a NUL-separated list of the kernel's.
-holds() { tr '\0' '\n' 2> /dev/null < "$1" | grep -qxF -- "$2"; }
+holds() { tr '\0' '\n' 2> /dev/null < "$1" | grep -xF -- "$2" > /dev/null; }
 
 pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
 

@@ -4,7 +4,12 @@
 for part in postgres rabbitmq; do . "$HERE/$part.sh"; done
 lock
 for name in gateway run-worker webhook-dispatcher model; do end $name; done
-rm -f "$RUN/for-tests"
-stop_rabbitmq
-stop_postgres
+if flock -n -x "$RUN/test-users" true; then
+    rm -f "$RUN/for-tests"
+    stop_rabbitmq
+    stop_postgres
+else
+    say "tests are running: the last of them stops PostgreSQL and RabbitMQ"
+    printf 'postgres\nrabbitmq\n' > "$RUN/for-tests"
+fi
 say "all stopped; data stays under .local ('make clean' removes it)"

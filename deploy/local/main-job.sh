@@ -18,12 +18,12 @@ main_job() {
         say "run $id accepted"
         local deadline=$((SECONDS + 120)) run=$LOG/run.json
         while :; do
-            status=$(curl -sS -m 10 -o "$run" -w '%{http_code}' -H "Authorization: Bearer $CAPI_API_KEY" "$CAPI_URL/api/v1/runs/$id") || true
-            # Too many requests, or a database that hiccups: neither says anything about the run.
+            status=$(curl -sS -m 10 -o "$run" -w '%{http_code}' -H "Authorization: Bearer $CAPI_API_KEY" "$CAPI_URL/api/v1/runs/$id") || status=000
+            # No answer, too many requests, or a database that hiccups: none of them says anything about the run.
             if [ "$status" = 200 ]; then status=$(json_field status < "$run"); fi
             case $status in
                 completed) break ;;
-                pending | running | 429 | 503) [ $SECONDS -lt $deadline ] || fail "the run is still $status after 120 s" "$LOG/run-worker.log" ;;
+                pending | running | 000 | 429 | 503) [ $SECONDS -lt $deadline ] || fail "the run is still $status after 120 s" "$LOG/run-worker.log" ;;
                 *) fail "the run is $status" "$run" ;;
             esac
             sleep 2.5

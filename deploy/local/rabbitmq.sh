@@ -20,6 +20,8 @@ start_rabbitmq() {
     adopt_rabbitmq
     if ! alive rabbitmq; then
         step "start RabbitMQ"
+        # Left by a node that died, it would keep its port.
+        end epmd
         local name
         # Data follows the node's name and so the port: a taken one means a fresh node, which holds nothing but nudges.
         for name in rabbitmq=56720 rabbitmq-dist=25720 epmd=24369; do free_port_for "${name%=*}" "${name#*=}" > /dev/null; done

@@ -36,6 +36,8 @@ pub struct Claimed {
     pub id: RunId,
     #[diesel(sql_type = Integer)]
     pub attempt: i32,
+    #[diesel(sql_type = BigInt)]
+    pub last_seq: i64,
     #[diesel(sql_type = Integer)]
     pub losses: i32,
     #[diesel(sql_type = SqlUuid)]
@@ -68,7 +70,8 @@ impl Claimed {
 
 /// Claims the user's oldest pending run, if his plan leaves a place.
 pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result<Option<Claimed>, DbError> {
-    let sql = "SELECT id, attempt, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used
+    let sql =
+        "SELECT id, attempt, last_seq, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used
                FROM claim_run_v1($1, $2, $3, $4, $5)";
     let mut claimed: Vec<Claimed> = statement(sql)
         .bind::<SqlUuid, _>(user.uuid())
@@ -97,7 +100,7 @@ WITH expired AS (
     INSERT INTO run_events (run_id, seq, type, at, attempt, data)
     SELECT id, last_seq, $4, capi_now(), attempt, jsonb_build_object('worker', $1, 'losses', losses) FROM taken
 )
-SELECT t.id, t.attempt, t.losses, t.user_id, u.plan, t.chat_model_id, t.inputs, v.definition,
+SELECT t.id, t.attempt, t.last_seq, t.losses, t.user_id, u.plan, t.chat_model_id, t.inputs, v.definition,
        extract(epoch FROM capi_now() - t.started_at)::double precision AS seconds_used
 FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id";
 
@@ -117,17 +120,19 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, most: i64) -> Resul
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0
-    WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL
+    WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
     RETURNING id, attempt, last_seq
 )
 INSERT INTO run_events (run_id, seq, type, at, attempt, data)
 SELECT f.id, f.last_seq - cardinality($3) + e.number, e.type, capi_now(), f.attempt, e.data
 FROM fenced f, unnest($3, $4) WITH ORDINALITY AS e (type, data, number)";
 
-/// Records events and renews the lease. False if the run is no longer this attempt's: nothing was written.
+/// Records events behind number `after`, and renews the lease. False if the run is no longer this attempt's, or if the
+/// log has gone on (as it has where this very statement was committed and its answer got lost): nothing was written.
 pub async fn append(
     conn: &mut Connection,
     (run, attempt): (RunId, i32),
+    after: i64,
     events: &[NewEvent],
     lease: Duration,
 ) -> Result<bool, DbError> {
@@ -139,6 +144,7 @@ pub async fn append(
         .bind::<Array<Text>, _>(kinds)
         .bind::<Array<Jsonb>, _>(data)
         .bind::<Interval, _>(interval(lease))
+        .bind::<BigInt, _>(after)
         .execute(conn)
         .await?;
     Ok(written == events.len())

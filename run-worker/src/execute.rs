@@ -47,11 +47,12 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lost: &CancellationT
     };
     tokio::select! {
         biased;
+        // First: an end that is recorded makes the lease go too.
+        outcome = end_of(context, claimed) => note(outcome),
         () = lost.cancelled() => {
             tracing::warn!("the run is no longer this worker's; nothing more is written");
             return;
         }
-        outcome = end_of(context, claimed) => note(outcome),
         () = stop_soon => hand_over(context, claimed.fence()).await,
     }
     metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
@@ -61,7 +62,8 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lost: &CancellationT
 enum Outcome {
     Recorded,
     Fenced,
-    /// Not even the plainest end could be written: the lease expires, and another worker tries.
+    /// PostgreSQL was away or stuck for a lease time, or takes not even the plainest end: the lease expires, and
+    /// another worker tries.
     Unrecorded(DbError),
 }
 
@@ -89,6 +91,7 @@ async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
         match AssertUnwindSafe(agent::work(context, claimed)).catch_unwind().await {
             Ok(Ok(work)) => work,
             Ok(Err(Stopped::Fenced)) => return Outcome::Fenced,
+            Ok(Err(Stopped::Database(error))) if error.is_outage() => return Outcome::Unrecorded(error),
             Ok(Err(Stopped::Database(error))) => fault(&error.to_string(), "a step could not be recorded"),
             Err(_) => {
                 metrics::counter!("capi_run_panics_total").increment(1);
@@ -98,7 +101,7 @@ async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
     };
     match record(context, claimed, &work).await {
         // What the database refuses is most likely in what the run produced: end it without.
-        Outcome::Unrecorded(error) => {
+        Outcome::Unrecorded(error) if !error.is_outage() => {
             let plain = fault(&error.to_string(), "the run's end could not be recorded as it was");
             record(context, claimed, &plain).await
         }

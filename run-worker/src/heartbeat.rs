@@ -2,7 +2,7 @@
 //! monotonic clock, from before a renewal was sent: a margin before the end of a lease that could not be renewed
 //! it stops the run by itself, writes nothing, and forgets it. Another worker may hold it from then on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::context::Context;
 
 /// How often the local clock is compared with the leases.
 const WATCH: Duration = Duration::from_millis(250);
+/// After a renewal that did not come about.
+const RETRY: Duration = Duration::from_secs(1);
 
 struct Held {
     attempt: i32,
@@ -82,7 +84,7 @@ impl Leases {
     }
 
     /// After a renewal of `asked`, sent at `sent`, that found only `kept`.
-    fn renewed(&self, asked: &[(RunId, i32)], kept: &[RunId], sent: Instant) {
+    fn renewed(&self, asked: &[(RunId, i32)], kept: &HashSet<RunId>, sent: Instant) {
         let mut held = self.lock();
         for (run, attempt) in asked {
             let Some(lease) = held.get_mut(run).filter(|lease| lease.attempt == *attempt) else {
@@ -107,7 +109,7 @@ impl Leases {
     }
 }
 
-/// Renews until the process has stopped taking work and holds nothing more.
+/// Renews until every task that could hold a run has ended.
 pub async fn beat(context: Arc<Context>) {
     let watching = async {
         loop {
@@ -120,32 +122,33 @@ pub async fn beat(context: Arc<Context>) {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            renew_all(&context).await;
+            if !renew_all(&context).await {
+                ticks.reset_after(RETRY);
+            }
         }
     };
-    let drained = async {
-        context.lifecycle.stopping().cancelled().await;
-        while !context.leases.fences().is_empty() {
-            tokio::time::sleep(WATCH).await;
-        }
-    };
-    tokio::select! { () = watching => {}, () = renewing => {}, () = drained => {} }
+    tokio::select! { () = watching => {}, () = renewing => {}, () = context.lifecycle.flushing().cancelled() => {} }
 }
 
-async fn renew_all(context: &Context) {
+/// Whether nothing is left to renew until the next beat.
+async fn renew_all(context: &Context) -> bool {
     let held = context.leases.fences();
     metrics::gauge!("capi_runs_held").set(u32::try_from(held.len()).unwrap_or(u32::MAX));
     if held.is_empty() {
-        return;
+        return true;
     }
     let sent = Instant::now();
     let (fences, lease) = (&held, context.lease.lease());
     let renewing = context.db.write(|mut conn| async move { renew(&mut conn, fences, lease).await });
     match tokio::time::timeout(context.lease.heartbeat(), renewing).await {
-        Ok(Ok(kept)) => context.leases.renewed(&held, &kept, sent),
+        Ok(Ok(kept)) => {
+            context.leases.renewed(&held, &kept.into_iter().collect(), sent);
+            return true;
+        }
         Ok(Err(error)) => tracing::warn!(%error, runs = held.len(), "leases are not renewed"),
         Err(_) => tracing::warn!(runs = held.len(), "leases are not renewed in time"),
     }
+    false
 }
 
 #[cfg(test)]
@@ -159,7 +162,7 @@ mod tests {
         let first = leases.hold((run, 1), start);
         leases.drop_expired(start + Duration::from_secs(24));
         assert!(!first.lost().is_cancelled());
-        leases.renewed(&[(run, 1)], &[run], start + Duration::from_secs(10));
+        leases.renewed(&[(run, 1)], &HashSet::from([run]), start + Duration::from_secs(10));
         leases.drop_expired(start + Duration::from_secs(34));
         assert!(!first.lost().is_cancelled(), "counted from when the renewal was sent");
         leases.drop_expired(start + Duration::from_secs(35));
@@ -168,7 +171,7 @@ mod tests {
         let second = leases.hold((run, 2), start);
         drop(first);
         assert_eq!(leases.fences(), [(run, 2)], "an older attempt's end is not the newer one's");
-        leases.renewed(&[(run, 2)], &[], start);
+        leases.renewed(&[(run, 2)], &HashSet::new(), start);
         assert!(second.lost().is_cancelled(), "what is not renewed is lost");
         let panicking = tokio::spawn(async move {
             let _held = second;

@@ -71,7 +71,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let reaper = Arc::new(Reaper::new(Arc::clone(&context)));
     let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
     let consuming = consume(broker, Work::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
-    lifecycle.spawn(heartbeat::beat(Arc::clone(&context)));
+    lifecycle.spawn_last(heartbeat::beat(Arc::clone(&context)));
     lifecycle.spawn(async move { reaper.reap(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     let readiness =

@@ -42,8 +42,8 @@ impl Reaper {
                 () = tokio::time::sleep(self.interval()) => {}
                 () = self.context.lifecycle.stopping().cancelled() => return,
             }
-            if !self.context.db.is_up().await {
-                self.wait(self.context.lease.lease());
+            if let Err(error) = self.context.db.ping().await {
+                self.note(&error);
             }
             let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
             if free > 0
@@ -64,7 +64,7 @@ impl Reaper {
             Ok(unused) => unused,
             Err((error, unused)) => {
                 tracing::warn!(%error, "expired leases are not looked for");
-                self.wait(self.context.lease.lease());
+                self.note(&error);
                 unused
             }
         }
@@ -93,6 +93,13 @@ impl Reaper {
             spawn(context, claimed, sent, permit);
         }
         Ok(permits)
+    }
+
+    /// Of a busy process the others know nothing: they go on renewing.
+    fn note(&self, error: &DbError) {
+        if error.is_outage() && !error.is_busy() {
+            self.wait(self.context.lease.lease());
+        }
     }
 
     fn wait(&self, at_least: Duration) {

@@ -59,6 +59,28 @@ pub async fn claim(
     Ok(claimed.pop())
 }
 
+const GIVE_BACK: &str = "
+UPDATE webhook_deliveries
+SET attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL, next_attempt_at = capi_now() + $4
+WHERE id = $1 AND attempt = $2 AND lease_owner = $3 AND status IN ('pending', 'retrying')";
+
+/// Gives a claim back with which nothing was sent: it was no try, and is due again after `wait`.
+pub async fn give_back(
+    conn: &mut Connection,
+    dispatcher: &str,
+    claimed: &Claimed,
+    wait: Duration,
+) -> Result<bool, DbError> {
+    let given = statement(GIVE_BACK)
+        .bind::<SqlUuid, _>(claimed.id.uuid())
+        .bind::<Integer, _>(claimed.attempt)
+        .bind::<Text, _>(dispatcher)
+        .bind::<Interval, _>(interval(wait))
+        .execute(conn)
+        .await?;
+    Ok(given == 1)
+}
+
 /// What one request came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempted {

@@ -13,11 +13,13 @@ use shared::text::CleanText;
 use shared::webhook_secrets::{self, SecretsError};
 use tokio::time::Instant;
 
-use crate::attempt::{Attempted, Claimed, LEASE, record};
+use crate::attempt::{Attempted, Claimed, LEASE, give_back, record};
 use crate::context::Context;
 use crate::{client, request, retry, signature};
 
 const RETRY_WRITE: Duration = Duration::from_millis(500);
+/// Until a delivery is claimed again that could not be sent because of the database.
+const NOT_SENT_WAIT: Duration = Duration::from_secs(5);
 /// What must be left of the lease when the longest request is over.
 const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 /// A result that the database does not take in this time is left to the next claim; the receiver sees it twice.
@@ -27,6 +29,13 @@ const WRITE_TRIES: usize = 20;
 pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, sent: Instant) {
     let Some(attempted) = attempt(context, claimed, sent).await else {
         metrics::counter!("capi_webhook_attempts_abandoned_total").increment(1);
+        let by = &context.dispatcher;
+        let giving = context
+            .db
+            .write(|mut conn| async move { give_back(&mut conn, by, claimed, NOT_SENT_WAIT).await });
+        if let Err(error) = giving.await {
+            tracing::warn!(delivery_id = %claimed.id, %error, "not given back; its lease will expire");
+        }
         return;
     };
     let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
@@ -42,7 +51,7 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, se
     context.publisher.nudge(Work::Deliveries, lane.uuid());
 }
 
-/// One try. `None`: nothing was sent, the lease expires, and the next claim is the next try.
+/// One try. `None`: nothing was sent.
 async fn attempt(context: &Context, claimed: &Claimed, sent: Instant) -> Option<Attempted> {
     if usize::try_from(claimed.attempt).is_ok_and(|number| number > retry::TRIES) {
         return Some(refused("all tries were begun, and the last ones could not be recorded"));
@@ -108,10 +117,12 @@ async fn write_down(
     status: DeliveryStatus,
     wait: Duration,
 ) {
+    let mut attempted = attempted.clone();
     for _ in 0..WRITE_TRIES {
+        let written = &attempted;
         let writing = context
             .db
-            .write(|mut conn| async move { record(&mut conn, claimed, attempted, status, wait).await });
+            .write(|mut conn| async move { record(&mut conn, claimed, written, status, wait).await });
         match writing.await {
             Ok(true) => return,
             Ok(false) => {
@@ -121,6 +132,10 @@ async fn write_down(
             }
             Err(error) => {
                 tracing::warn!(delivery_id = %claimed.id, %error, "the attempt is not recorded yet");
+                if !error.is_outage() {
+                    // What the database refuses is most likely in the receiver's words: better without than sent again.
+                    attempted = Attempted { error: None, response_body: None, ..attempted };
+                }
                 tokio::time::sleep(RETRY_WRITE).await;
             }
         }

@@ -1,4 +1,4 @@
-//! When a delivery is tried again: pure. Up to 10 tries over some three days.
+//! When a delivery is tried again: pure. Up to 10 tries over three days.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ const SCHEDULE: [u64; 9] = [5, 60, 300, 1800, 7200, 21_600, 43_200, 86_400, 86_4
 pub const TRIES: usize = SCHEDULE.len() + 1;
 const JITTER: f64 = 0.2;
 const MAX_RETRY_AFTER: u64 = 86_400;
-/// From the run's end, however long the receiver asks to wait. The schedule with the longest jitter takes 83 h.
-const GIVE_UP_AFTER: Duration = Duration::from_hours(96);
+/// From the run's end, however long the receiver asks to wait: the last wait is shortened to it.
+const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 const GONE: u16 = 410;
 
 /// Where a delivery stands after its try number `attempt` (from 1), and how long until the next one. `age` is the
@@ -29,12 +29,8 @@ pub fn after(attempt: i32, attempted: &Attempted, age: Duration, luck: f64) -> (
     };
     let jittered = Duration::from_secs(*planned).mul_f64(1.0 - JITTER + 2.0 * JITTER * luck.clamp(0.0, 1.0));
     let asked = Duration::from_secs(attempted.retry_after.unwrap_or(0).min(MAX_RETRY_AFTER));
-    let wait = jittered.max(asked);
-    if age + wait > GIVE_UP_AFTER {
-        (DeliveryStatus::Failed, Duration::ZERO)
-    } else {
-        (DeliveryStatus::Retrying, wait)
-    }
+    let wait = jittered.max(asked).min(GIVE_UP_AFTER.saturating_sub(age));
+    if wait.is_zero() { (DeliveryStatus::Failed, Duration::ZERO) } else { (DeliveryStatus::Retrying, wait) }
 }
 
 #[cfg(test)]
@@ -52,7 +48,9 @@ mod tests {
             let mut age = Duration::ZERO;
             for (attempt, planned) in (1..=9).zip(SCHEDULE) {
                 let (status, wait) = after(attempt, &failed(Some(500), None), age, luck);
-                let expected = Duration::from_secs(planned).mul_f64(0.8 + 0.4 * luck);
+                let expected = Duration::from_secs(planned)
+                    .mul_f64(0.8 + 0.4 * luck)
+                    .min(GIVE_UP_AFTER.saturating_sub(age));
                 assert_eq!(
                     (status, wait),
                     (DeliveryStatus::Retrying, expected),

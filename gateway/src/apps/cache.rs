@@ -13,9 +13,9 @@ use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, AppVersionId, UserId};
 
 /// Apps that the cache is laid out for, and bytes of definitions that it keeps. An app file has at most 256 KiB, a
-/// usual one 2.
+/// usual one 2; the cache is split into up to 128 parts, each of which must hold the largest.
 const EXPECTED_APPS: usize = 4096;
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The current version of an app.
 #[derive(Debug)]

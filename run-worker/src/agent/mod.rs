@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::claim::{Claimed, append};
 use crate::context::Context;
-use crate::model::{Answer, CONTENT_FILTER, ModelError};
+use crate::model::{Answer, CONTENT_FILTER, LENGTH, ModelError};
 use crate::patience::patiently;
 pub use transcript::Message;
 
@@ -113,7 +113,7 @@ async fn opening(
     let events: Vec<_> = messages.iter().map(Message::event).collect();
     let recorded = &events;
     let written = patiently(context, "to record a step", |mut conn| async move {
-        append(&mut conn, claimed.fence(), recorded, context.lease.lease()).await
+        append(&mut conn, claimed.fence(), claimed.last_seq, recorded, context.lease.lease()).await
     })
     .await?;
     if written { Ok(Ok(messages)) } else { Err(Stopped::Fenced) }
@@ -130,7 +130,7 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
     let text = answer.text.into_string();
     let over_budget = answer.input_tokens.saturating_add(answer.output_tokens) > i64::from(token_limit);
     let error = match answer.finish_reason.as_str() {
-        "length" => Some((
+        LENGTH => Some((
             ErrorCode::TokenLimitExceeded,
             "step 1: the model's answer was cut at its length limit; raise max_output_tokens or limits.tokens",
         )),
@@ -147,7 +147,8 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
     let ended = match error {
         None => Ended::Completed(RunResult { text, partial: false }),
         Some((code, what)) => {
-            Ended::Failed(RunError::new(code, what, Some(1)), Some(RunResult { text, partial: true }))
+            let partial = (!text.is_empty()).then_some(RunResult { text, partial: true });
+            Ended::Failed(RunError::new(code, what, Some(1)), partial)
         }
     };
     Work { last_events: vec![message], ended, usage }

@@ -3,7 +3,7 @@
 use shared::text::CleanText;
 
 use super::wire::{Chunk, Usage};
-use super::{Answer, CONTENT_FILTER, MAX_ANSWER_BYTES, ModelError};
+use super::{Answer, CONTENT_FILTER, LENGTH, MAX_ANSWER_BYTES, ModelError};
 
 /// What has come of an answer so far.
 #[derive(Debug, Default)]
@@ -40,10 +40,12 @@ impl Assembly {
         if !done && self.finish_reason.is_empty() {
             return Err(ModelError::Unavailable("its stream was cut in the middle".to_owned()));
         }
-        if self.text.trim().is_empty() {
-            return Err(if !self.refusal.trim().is_empty() {
-                ModelError::Refused(self.refusal)
-            } else if self.finish_reason == CONTENT_FILTER {
+        if !self.refusal.trim().is_empty() {
+            return Err(ModelError::Refused(self.refusal));
+        }
+        // An answer that was cut before its first word is still one: whoever judges it says what was used up.
+        if self.text.trim().is_empty() && self.finish_reason != LENGTH {
+            return Err(if self.finish_reason == CONTENT_FILTER {
                 ModelError::Refused("a content filter stopped it".to_owned())
             } else {
                 ModelError::Unusable(format!("it is empty (finish reason {:?})", self.finish_reason))
@@ -101,6 +103,9 @@ mod tests {
         assert_eq!(code(&[], true), "model_error");
         assert_eq!(code(&[filtered], true), "model_refused");
         assert_eq!(code(&[r#"{"choices":[{"delta":{"refusal":"I will not."}}]}"#], true), "model_refused");
+        assert_eq!(code(&[said, r#"{"choices":[{"delta":{"refusal":"No."}}]}"#], true), "model_refused");
+        let cut = assembled(&[r#"{"choices":[{"finish_reason":"length"}]}"#], true).expect("a cut answer");
+        assert_eq!((&*cut.text, cut.finish_reason.as_str()), ("", LENGTH));
         assert_eq!(assembled(&[said, filtered], true).expect("a cut answer").finish_reason, CONTENT_FILTER);
     }
 }

@@ -19,6 +19,9 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// The finish reason of an answer that a filter cut off.
 pub const CONTENT_FILTER: &str = "content_filter";
 
+/// The finish reason of an answer that used up its tokens.
+pub const LENGTH: &str = "length";
+
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {

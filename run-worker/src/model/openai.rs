@@ -13,7 +13,7 @@ use shared::text::CleanText;
 use super::assemble::Assembly;
 use super::sse::Decoder;
 use super::wire::{Chunk, error_words};
-use super::{Answer, ModelError};
+use super::{Answer, CONTENT_FILTER, ModelError};
 use crate::agent::Message;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -117,6 +117,9 @@ impl OpenAiModel {
             }
             StatusCode::TOO_MANY_REQUESTS => ModelError::RateLimited(what),
             status if status.is_server_error() => ModelError::Unavailable(what),
+            StatusCode::BAD_REQUEST if String::from_utf8_lossy(&body).contains(CONTENT_FILTER) => {
+                ModelError::Refused(what)
+            }
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
                 if said.to_lowercase().contains("context") =>
             {

@@ -48,7 +48,7 @@ async fn stale_writes_are_refused() {
     let before = state(&database).await;
 
     let said = [NewEvent::message(json!({"role": "user", "content": "late"}))];
-    assert!(!append(&mut conn, sleeper.fence(), &said, LEASE).await.unwrap());
+    assert!(!append(&mut conn, sleeper.fence(), successor.last_seq, &said, LEASE).await.unwrap());
     let late =
         finish(&mut conn, sleeper.fence(), &said, &completed("late"), UsageDelta::default()).await.unwrap();
     assert_eq!(late, Finished::Fenced);
@@ -57,7 +57,12 @@ async fn stale_writes_are_refused() {
     assert_eq!(state(&database).await, before, "nothing was changed");
 
     assert_eq!(renew(&mut conn, &[successor.fence()], LEASE).await.unwrap(), ids);
-    assert!(append(&mut conn, successor.fence(), &said, LEASE).await.unwrap());
+    let after = successor.last_seq;
+    assert!(append(&mut conn, successor.fence(), after, &said, LEASE).await.unwrap());
+    assert!(
+        !append(&mut conn, successor.fence(), after, &said, LEASE).await.unwrap(),
+        "once, if tried twice"
+    );
     let done =
         finish(&mut conn, successor.fence(), &said, &completed("good"), UsageDelta::default()).await.unwrap();
     assert!(matches!(done, Finished::Done { lane: Some(_), .. }), "{done:?}");
@@ -92,6 +97,10 @@ async fn a_run_that_was_given_back_is_not_renewed_by_what_was_under_way() {
     let running = claim(&mut conn, &claimant("w", 5), user).await.unwrap().unwrap();
     assert!(give_back(&mut conn, running.fence()).await.unwrap());
     assert!(renew(&mut conn, &[running.fence()], LEASE).await.unwrap().is_empty());
-    assert!(!append(&mut conn, running.fence(), &[NewEvent::message(json!({}))], LEASE).await.unwrap());
+    assert!(
+        !append(&mut conn, running.fence(), running.last_seq, &[NewEvent::message(json!({}))], LEASE)
+            .await
+            .unwrap()
+    );
     assert_eq!(take_over(&mut conn, &claimant("other", 5), 1).await.unwrap().len(), 1, "at once");
 }

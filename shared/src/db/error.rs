@@ -1,5 +1,6 @@
 //! What a database call can end with, and what that means for the caller: try again, or give up.
 
+use deadpool::managed::TimeoutType;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use diesel_async::pooled_connection::deadpool::PoolError;
 
@@ -19,7 +20,7 @@ const DEADLOCK: &str = "deadlock detected";
 
 /// What PostgreSQL says of states that pass: lock and statement timeouts (55P03, 57014), a server that goes down or
 /// comes up (57P01 to 57P03), a transaction ended for idling (25P03), no memory, disk or places left (53xxx).
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 8] = [
     DEADLOCK,
     "canceling statement due to",
     "terminating connection",
@@ -27,9 +28,16 @@ const PASSING: [&str; 7] = [
     "out of memory",
     "out of shared memory",
     "No space left on device",
+    "could not extend file",
 ];
 
 impl DbError {
+    /// Whether all of the process's own connections were in use: says nothing about the database.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Pool(PoolError::Timeout(TimeoutType::Wait)))
+    }
+
     /// Whether the statement was rolled back in favour of another one: doing the same again at once is right.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

@@ -80,7 +80,7 @@ impl Db {
     }
 
     /// Does `work`, one statement or one transaction, on a pooled connection; does it again where PostgreSQL rolled it
-    /// back in favour of another one (40P01, 40001). Every write goes through here.
+    /// back in favour of another one (40P01, 40001). Every write of a service goes through here.
     pub async fn write<T, Work: Future<Output = Result<T, DbError>>>(
         &self,
         work: impl Fn(Connection) -> Work,
@@ -104,12 +104,16 @@ impl Db {
 
     /// Whether the database answers now.
     pub async fn is_up(&self) -> bool {
+        self.ping().await.is_ok()
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), DbError> {
         use diesel_async::RunQueryDsl;
-        let ask = async {
-            let mut conn = self.get().await?;
-            statement("SELECT 1").execute(&mut conn).await?;
-            Ok::<_, DbError>(())
-        };
-        matches!(tokio::time::timeout(POOL_WAIT, ask).await, Ok(Ok(())))
+        let mut conn = self.get().await?;
+        let asking = statement("SELECT 1").execute(&mut conn);
+        let answered = tokio::time::timeout(POOL_WAIT, asking).await;
+        answered.map_err(|_| PoolError::Timeout(deadpool::managed::TimeoutType::Recycle))??;
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! Permit → consume → claim → ack. A slot first reserves one of the process's permits and only then asks for a
-//! message, so no message ever waits for anything but one database call. Without a permit, or while the database
+//! message, so no message ever waits for anything but a database call or two. Without a permit, or while the database
 //! is down, the slot cancels its consumer *before* it lets go of the message in hand: otherwise the broker would
 //! push the next one to a process that cannot serve it.
 
@@ -129,6 +129,7 @@ impl<H: Handler> Slot<H> {
                 biased;
                 () = self.lifecycle.stopping().cancelled() => {
                     cancel(channel, &consumer).await?;
+                    put_back(&mut consumer).await?;
                     return Ok(Paused::Stopping);
                 }
                 // Before the next message: with a full queue there is always one, and what was abandoned came first.
@@ -151,7 +152,7 @@ impl<H: Handler> Slot<H> {
                 self.reject(&delivery).await?;
                 continue;
             };
-            match self.handle(nudge.id, permit).await? {
+            match self.handle(nudge.id, permit).await?.or_else(|error| self.unless_outage(error)) {
                 Ok(unused) => {
                     if let Some(next) = self.next_permit(unused) {
                         ack(&delivery).await?;
@@ -205,6 +206,17 @@ impl<H: Handler> Slot<H> {
 
     fn next_permit(&self, unused: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
         unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
+    }
+
+    /// A nudge that PostgreSQL refuses is done with: brought back, it would only keep the others waiting. The sweeper
+    /// tries again.
+    fn unless_outage(&self, error: DbError) -> Result<Option<OwnedSemaphorePermit>, DbError> {
+        if error.is_outage() {
+            return Err(error);
+        }
+        metrics::counter!("capi_nudges_refused_total").increment(1);
+        tracing::error!(queue = self.queue, %error, "a nudge could not be served");
+        Ok(None)
     }
 
     async fn reject(&self, delivery: &Delivery) -> Result<(), QueueError> {

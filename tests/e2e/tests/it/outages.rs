@@ -132,3 +132,26 @@ async fn a_delivery_whose_tries_left_no_trace_is_not_claimed_for_ever() {
     assert!(why.contains("could not be recorded"), "{why}");
     assert!(receiver.received().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_the_database_holds_up_loses_no_try() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let dispatcher = stack.start(Service::WebhookDispatcher).await;
+    let receiver = WebhookReceiver::start([]).await;
+    let lock = meanwhile(&stack, "LOCK TABLE webhook_secrets IN ACCESS EXCLUSIVE MODE").await;
+    stack.create_run(&gateway, "hello", Some(&receiver.url())).await;
+    eventually("a claim is given back", async || {
+        (dispatcher.counter("capi_webhook_attempts_abandoned_total").await > 0.0).then_some(())
+    })
+    .await;
+    drop(lock);
+    let tries = eventually("it is delivered", async || {
+        let tries =
+            text(&stack, "SELECT coalesce(string_agg(number::text, ' '), '') AS text FROM webhook_attempts");
+        Some(tries.await).filter(|tries| !tries.is_empty())
+    })
+    .await;
+    assert_eq!(tries, "1", "what was not sent is no try");
+}
