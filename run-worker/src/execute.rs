@@ -48,7 +48,13 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lost: &CancellationT
     tokio::select! {
         biased;
         // First: an end that is recorded makes the lease go too.
-        outcome = end_of(context, claimed) => note(outcome),
+        outcome = end_of(context, claimed) => {
+            if matches!(outcome, Outcome::Fenced) {
+                // It may be ours still, where an answer got lost: then another worker goes on, without a loss.
+                hand_over(context, claimed.fence()).await;
+            }
+            note(outcome);
+        }
         () = lost.cancelled() => {
             tracing::warn!("the run is no longer this worker's; nothing more is written");
             return;

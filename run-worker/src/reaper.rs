@@ -57,7 +57,7 @@ impl Reaper {
     /// Takes over at most as many runs as permits are given; gives back those that were not needed. Permits come
     /// before the claim: a run that is taken over must not wait for one under its lease.
     pub async fn look(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
-        if Instant::now() < *self.lock() {
+        if Instant::now() < *self.lock() || self.context.lifecycle.stopping().is_cancelled() {
             return permits;
         }
         match self.take_expired(permits).await {

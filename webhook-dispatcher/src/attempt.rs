@@ -101,15 +101,16 @@ WITH mine AS (
     UPDATE webhook_deliveries
     SET status = $3, next_attempt_at = CASE WHEN $3 = 'retrying' THEN capi_now() + $4 END,
         lease_owner = NULL, lease_expires_at = NULL
-    WHERE id = $1 AND attempt = $2 AND status IN ('pending', 'retrying')
+    WHERE id = $1 AND attempt = $2 AND lease_owner = $10 AND status IN ('pending', 'retrying')
     RETURNING id, attempt
 )
 INSERT INTO webhook_attempts (delivery_id, number, at, duration_ms, status_code, error, response_body)
 SELECT id, attempt, $5, $6, $7, $8, $9 FROM mine";
 
-/// Records the attempt and where the delivery stands now. False if it is no longer this attempt's.
+/// Records the attempt and where the delivery stands now. False if it is no longer this attempt's, or recorded already.
 pub async fn record(
     conn: &mut Connection,
+    dispatcher: &str,
     claimed: &Claimed,
     attempted: &Attempted,
     status: DeliveryStatus,
@@ -125,6 +126,7 @@ pub async fn record(
         .bind::<Nullable<Integer>, _>(attempted.status_code.map(i32::from))
         .bind::<Nullable<Text>, _>(attempted.error.as_deref())
         .bind::<Nullable<Text>, _>(attempted.response_body.as_deref())
+        .bind::<Text, _>(dispatcher)
         .execute(conn)
         .await?;
     Ok(written == 1)

@@ -119,15 +119,15 @@ async fn write_down(
 ) {
     let mut attempted = attempted.clone();
     for _ in 0..WRITE_TRIES {
-        let written = &attempted;
+        let (by, written) = (&context.dispatcher, &attempted);
         let writing = context
             .db
-            .write(|mut conn| async move { record(&mut conn, claimed, written, status, wait).await });
+            .write(|mut conn| async move { record(&mut conn, by, claimed, written, status, wait).await });
         match writing.await {
             Ok(true) => return,
             Ok(false) => {
                 metrics::counter!("capi_writes_fenced_total").increment(1);
-                tracing::warn!(delivery_id = %claimed.id, "a write was refused: the delivery is no longer this dispatcher's");
+                tracing::warn!(delivery_id = %claimed.id, "a write was refused: the delivery is no longer this dispatcher's, or recorded already");
                 return;
             }
             Err(error) => {

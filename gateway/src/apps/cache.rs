@@ -1,5 +1,6 @@
 //! Current app versions in memory. An entry may be stale: the accepting statement is guarded by the version being
-//! current, and a refusal there drops the entry. So a cached version saves a round trip and never decides anything.
+//! current, and a refusal there makes the gateway load it anew. So a cached version saves a round trip and never
+//! decides anything.
 
 use std::sync::Arc;
 

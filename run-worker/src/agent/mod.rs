@@ -138,6 +138,9 @@ fn judge(answer: Answer, token_limit: u32) -> Work {
             ErrorCode::ModelRefused,
             "step 1: the model's content filter cut the answer; change the inputs or the app's instructions",
         )),
+        "abort" | "cancelled" | "error" => {
+            Some((ErrorCode::ModelError, "step 1: the model's server broke the answer off"))
+        }
         _ if over_budget => Some((
             ErrorCode::TokenLimitExceeded,
             "step 1: the model used more tokens than limits.tokens allows",

@@ -10,6 +10,9 @@ pub enum DbError {
     /// No connection in time: the database is away, or all connections are busy.
     #[error("no database connection: {0}")]
     Pool(#[from] PoolError),
+    /// Nothing came back in time, not even PostgreSQL's own timeout.
+    #[error("no answer from the database in time")]
+    Timeout,
     /// A statement failed.
     #[error("statement failed: {0}")]
     Query(#[from] QueryError),
@@ -18,13 +21,13 @@ pub enum DbError {
 /// What PostgreSQL says when it rolled one of two transactions back so that the other can go on (40P01).
 const DEADLOCK: &str = "deadlock detected";
 
-/// What PostgreSQL says of states that pass: lock and statement timeouts (55P03, 57014), a server that goes down or
-/// comes up (57P01 to 57P03), a transaction ended for idling (25P03), no memory, disk or places left (53xxx).
-const PASSING: [&str; 8] = [
+/// What PostgreSQL says when the server goes down or comes up (57P01 to 57P03), or ended an idle transaction (25P03).
+const AWAY: [&str; 2] = ["terminating connection", "the database system is"];
+
+/// What it says of other states that pass: lock and statement timeouts (55P03, 57014), no memory or disk left (53xxx).
+const PASSING: [&str; 6] = [
     DEADLOCK,
     "canceling statement due to",
-    "terminating connection",
-    "the database system is",
     "out of memory",
     "out of shared memory",
     "No space left on device",
@@ -48,22 +51,33 @@ impl DbError {
         }
     }
 
-    /// Whether it has nothing to do with what was asked: the same call may well succeed later.
+    /// Whether no statement would get through now, whatever it asks.
     ///
     /// Diesel keeps the SQLSTATE to itself, so the words decide where its own kinds do not; they are English unless
     /// the server's `lc_messages` says otherwise (the runbook asks for `C`).
     #[must_use]
-    pub fn is_outage(&self) -> bool {
+    pub fn is_away(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Query(QueryError::BrokenTransactionManager) => true,
+            Self::Pool(_) | Self::Timeout | Self::Query(QueryError::BrokenTransactionManager) => true,
             Self::Query(QueryError::DatabaseError(kind, said)) => match kind {
                 DatabaseErrorKind::ClosedConnection
                 | DatabaseErrorKind::UnableToSendCommand
-                | DatabaseErrorKind::SerializationFailure
                 | DatabaseErrorKind::ReadOnlyTransaction => true,
-                _ => PASSING.iter().any(|words| said.message().contains(words)),
+                _ => AWAY.iter().any(|words| said.message().contains(words)),
             },
             Self::Query(_) => false,
         }
+    }
+
+    /// Whether it has nothing to do with what was asked: the same call may well succeed later.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        let passes = match self {
+            Self::Query(QueryError::DatabaseError(_, said)) => {
+                PASSING.iter().any(|words| said.message().contains(words))
+            }
+            _ => false,
+        };
+        passes || self.is_away() || self.is_conflict()
     }
 }

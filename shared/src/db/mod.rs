@@ -24,6 +24,9 @@ use crate::config::DatabaseConfig;
 /// request must be answered 503 when the database is away.
 const POOL_WAIT: Duration = Duration::from_millis(800);
 
+/// Longer than PostgreSQL's own limit for a statement.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Times that a call is done again which PostgreSQL rolled back in favour of another one.
 const CONFLICT_RETRIES: usize = 3;
 
@@ -86,14 +89,14 @@ impl Db {
         work: impl Fn(Connection) -> Work,
     ) -> Result<T, DbError> {
         for _ in 0..CONFLICT_RETRIES {
-            match work(self.get().await?).await {
+            match answered(work(self.get().await?)).await {
                 Err(error) if error.is_conflict() => {
                     metrics::counter!("capi_database_conflicts_total").increment(1);
                 }
                 answered => return answered,
             }
         }
-        work(self.get().await?).await
+        answered(work(self.get().await?)).await
     }
 
     /// Opens the pool's connections ahead of the first requests, as far as that works: a burst at a cold pool would
@@ -113,7 +116,12 @@ impl Db {
         let mut conn = self.get().await?;
         let asking = statement("SELECT 1").execute(&mut conn);
         let answered = tokio::time::timeout(POOL_WAIT, asking).await;
-        answered.map_err(|_| PoolError::Timeout(deadpool::managed::TimeoutType::Recycle))??;
+        answered.map_err(|_| DbError::Timeout)??;
         Ok(())
     }
+}
+
+/// Under a deadline of our own: PostgreSQL's limits do not help against one that is stopped.
+async fn answered<T>(work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    tokio::time::timeout(ANSWER_TIMEOUT, work).await.unwrap_or(Err(DbError::Timeout))
 }

@@ -19,36 +19,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Broker, BrokerHealth, Nudge, QueueError, Work};
+use super::{Broker, BrokerHealth, Handler, Nudge, QueueError, Work};
 use crate::db::{Db, DbError};
 use crate::lifecycle::Lifecycle;
 
 /// Slots side by side: claims per second, not work in parallel, is what they bound.
 const SLOTS: usize = 4;
 const DATABASE_POLL: Duration = Duration::from_millis(500);
-
-/// What a service does with a nudge.
-pub trait Handler: Send + Sync + 'static {
-    /// One database call. Gives the permit back where there was nothing to do; else work has begun that holds it.
-    fn handle(
-        &self,
-        id: Uuid,
-        permit: OwnedSemaphorePermit,
-    ) -> impl Future<Output = Result<Option<OwnedSemaphorePermit>, DbError>> + Send;
-
-    /// How often a slot calls [`Self::look`] before it takes the next message; never where absent.
-    fn look_interval(&self) -> Option<Duration> {
-        None
-    }
-
-    /// One database call for work that no message announces. Gives the permit back where there was none.
-    fn look(
-        &self,
-        permit: OwnedSemaphorePermit,
-    ) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send {
-        std::future::ready(Some(permit))
-    }
-}
 
 /// Starts consuming `work`, over a connection of its own, until the lifecycle stops.
 pub fn consume(
@@ -152,7 +129,7 @@ impl<H: Handler> Slot<H> {
                 self.reject(&delivery).await?;
                 continue;
             };
-            match self.handle(nudge.id, permit).await?.or_else(|error| self.unless_outage(error)) {
+            match self.handle(nudge.id, permit).await?.or_else(|error| self.unless_away(error)) {
                 Ok(unused) => {
                     if let Some(next) = self.next_permit(unused) {
                         ack(&delivery).await?;
@@ -208,10 +185,10 @@ impl<H: Handler> Slot<H> {
         unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
     }
 
-    /// A nudge that PostgreSQL refuses is done with: brought back, it would only keep the others waiting. The sweeper
-    /// tries again.
-    fn unless_outage(&self, error: DbError) -> Result<Option<OwnedSemaphorePermit>, DbError> {
-        if error.is_outage() {
+    /// A nudge that PostgreSQL refuses, or whose rows somebody keeps locked, is done with: brought back, it would only
+    /// keep the others waiting. The sweeper tries again.
+    fn unless_away(&self, error: DbError) -> Result<Option<OwnedSemaphorePermit>, DbError> {
+        if error.is_away() {
             return Err(error);
         }
         metrics::counter!("capi_nudges_refused_total").increment(1);

@@ -2,13 +2,15 @@
 //! do, so no failure of the broker loses or doubles anything.
 
 mod consumer;
+mod handler;
 mod message;
 mod publisher;
 mod supervisor;
 mod sweeper;
 mod topology;
 
-pub use consumer::{Handler, consume};
+pub use consumer::consume;
+pub use handler::Handler;
 pub use message::{Nudge, UndecodableMessage};
 pub use publisher::Publisher;
 pub use supervisor::{Broker, BrokerHealth};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{QueueError, Topology};
@@ -73,7 +74,7 @@ impl Broker {
                 Ok(connection) => {
                     tracing::info!(role, "broker connection is up");
                     health.0.store(true, Ordering::Relaxed);
-                    backoff = FIRST_BACKOFF;
+                    let begun = Instant::now();
                     let connection = Arc::new(connection);
                     let ended = tokio::select! {
                         ended = session(Arc::clone(&connection)) => ended,
@@ -81,6 +82,10 @@ impl Broker {
                         () = lost(&connection) => Err(QueueError::ConnectionLost),
                     };
                     health.0.store(false, Ordering::Relaxed);
+                    // A session that breaks at once is no success.
+                    if begun.elapsed() > LAST_BACKOFF {
+                        backoff = FIRST_BACKOFF;
+                    }
                     let closing = connection.close(200, "session over".into());
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
                     ended
