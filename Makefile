@@ -13,8 +13,8 @@ down: ## stop what `make up` started
 status: ## list it
 	@bash $(LOCAL)/status.sh
 
-clean: down ## remove its data
-	@rm -rf .local
+clean: ## stop it and remove its data
+	@bash $(LOCAL)/down.sh --clean
 
 test: check ## set up and test all
 	@bash $(LOCAL)/with-test-services.sh sh -c 'cargo build --workspace --bins && cargo test --workspace'

@@ -29,7 +29,7 @@ ensure_account() {
 # 429 too is an answer that only a working key gets.
 key_works() {
     local code
-    code=$(curl -s -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "$CAPI_URL/api/agentapps" || true)
+    code=$(CAPI_API_KEY=$1 as_client -m 10 -o /dev/null -w '%{http_code}' "$CAPI_URL/api/agentapps" 2> /dev/null || true)
     case $code in
         200 | 429) return 0 ;;
         *) return 1 ;;

@@ -10,15 +10,15 @@ main_job() {
         receiver=$!
         trap 'kill $receiver 2> /dev/null || true' EXIT
         wait_until 10 "the webhook receiver" "$log" test -s "$port_file"
-        id=$(curl -sS -m 30 --fail-with-body -X POST "$CAPI_URL/api/v1/apps/$CAPI_APP_ID/runs" \
-            -H "Authorization: Bearer $CAPI_API_KEY" -H 'Content-Type: application/json' \
+        id=$(as_client -m 30 --fail-with-body -X POST "$CAPI_URL/api/v1/apps/$CAPI_APP_ID/runs" \
+            -H 'Content-Type: application/json' \
             -d "{\"inputs\":{\"text\":\"Rust is a language for reliable and fast software. Its compiler finds many mistakes before the program runs.\"},
                  \"webhookUrl\":\"http://127.0.0.1:$(cat "$port_file")/hook\"}" | tee "$LOG/create.json" | json_field id) ||
             fail "the run was not accepted" "$LOG/create.json"
         say "run $id accepted"
         local deadline=$((SECONDS + 120)) run=$LOG/run.json
         while :; do
-            status=$(curl -sS -m 10 -o "$run" -w '%{http_code}' -H "Authorization: Bearer $CAPI_API_KEY" "$CAPI_URL/api/v1/runs/$id") || status=000
+            status=$(as_client -m 10 -o "$run" -w '%{http_code}' "$CAPI_URL/api/v1/runs/$id") || status=000
             # No answer, too many requests, or a database that hiccups: none of them says anything about the run.
             if [ "$status" = 200 ]; then status=$(json_field status < "$run"); fi
             case $status in

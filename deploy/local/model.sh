@@ -21,6 +21,7 @@ start_model() {
         launch model "$venv/bin/python" "$HERE/model.py" serve "$weights" "$port" 9>&-
     fi
     wait_until 60 "the local model" "$LOG/model.log" curl -fsS -m 5 "http://127.0.0.1:$port/health"
+    alive model || fail "the local model ended; was its port taken? Run it again" "$LOG/model.log"
     cat > "$MODELS_FILE" <<TOML
 [[models]]
 id = "smollm2"

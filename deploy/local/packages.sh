@@ -22,5 +22,5 @@ install_packages() {
             fail "root is needed once; run: sudo $ROOT/deploy/local/install-packages.sh ${MISSING[*]}"
         command=(sudo "${command[@]}")
     fi
-    (cd "$ROOT" && "${command[@]}") > "$log" 2>&1 || fail "apt-get" "$log"
+    (cd "$ROOT" && "${command[@]}") > "$log" 2>&1 8>&- 9>&- || fail "apt-get" "$log"
 }

@@ -5,8 +5,8 @@ PG_DATA=$LOCAL/postgres
 
 pg_bin() {
     local newest
-    newest=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -n | tail -n 1)
-    if [ -n "$newest" ]; then echo "$newest"; else dirname "$(command -v initdb)"; fi
+    newest=$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -t/ -k5 -n | tail -n 1 || true)
+    dirname "${newest:-$(command -v initdb)}"
 }
 
 as_postgres() {
@@ -22,6 +22,8 @@ start_postgres() {
     if ! alive postgres; then
         step "start PostgreSQL $version"
         make_cluster "$bin"
+        # Nobody runs on this data: a pid in there is a dead one's, and PostgreSQL would take whoever has it now for itself.
+        rm -f "$PG_DATA/postmaster.pid"
         PG_PORT=$(free_port_for postgres 54320)
         as_postgres "$bin/pg_ctl" --pgdata="$PG_DATA" --log="$LOG/postgres.log" --wait --timeout=60 start \
             --options="-p $PG_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300" \

@@ -39,6 +39,8 @@ start_rabbitmq() {
         wait_until 90 "RabbitMQ" "$node_log" rabbit rabbitmqctl -q await_startup --timeout 10
     fi
     adopt_rabbitmq
+    # What answers on the port may be somebody else's.
+    alive rabbitmq || fail "RabbitMQ ended; was its port taken? Run it again" "$node_log"
 }
 
 # The node and its epmd detach; epmd outlives the node. Both are known by what their environment names.

@@ -4,7 +4,7 @@ SERVICES=(gateway run-worker webhook-dispatcher)
 
 build_services() {
     step "build (release; the first time takes a few minutes)"
-    (cd "$ROOT" && cargo build --release -p gateway -p run-worker -p webhook-dispatcher) || fail "cargo build"
+    (cd "$ROOT" && cargo build --release -p gateway -p run-worker -p webhook-dispatcher 9>&-) || fail "cargo build"
 }
 
 write_services_env() {
