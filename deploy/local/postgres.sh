@@ -22,8 +22,7 @@ start_postgres() {
     if ! alive postgres; then
         step "start PostgreSQL $version"
         make_cluster "$bin"
-        # Nobody runs on this data: a pid in there is a dead one's, and PostgreSQL would take whoever has it now for itself.
-        rm -f "$PG_DATA/postmaster.pid"
+        forget_dead_postgres
         PG_PORT=$(free_port_for postgres 54320)
         as_postgres "$bin/pg_ctl" --pgdata="$PG_DATA" --log="$LOG/postgres.log" --wait --timeout=60 start \
             --options="-p $PG_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300" \
@@ -53,6 +52,14 @@ adopt_postgres() {
     if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] && holds "/proc/$pid/cmdline" "$PG_DATA"; then
         remember postgres "$pid"
     fi
+}
+
+# A pid left by a crash may belong to another program by now, and PostgreSQL would take that for itself. A postgres that
+# was not adopted may still run on this data: its pid stays, and PostgreSQL refuses to start beside it.
+forget_dead_postgres() {
+    local pid
+    pid=$(head -n 1 "$PG_DATA/postmaster.pid" 2> /dev/null || true)
+    if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2> /dev/null || true)" != postgres ]; then rm -f "$PG_DATA/postmaster.pid"; fi
 }
 
 # DATABASE ARGUMENT…
