@@ -2,7 +2,10 @@
 
 use std::process::Stdio;
 
+use diesel::QueryableByName;
+use diesel_async::RunQueryDsl;
 use serde_json::Value;
+use shared::db::statement;
 use shared::ids::AppId;
 use shared::testing::{ScriptedModel, TestDatabase, TestQueues, eventually};
 use tokio::io::AsyncWriteExt;
@@ -159,6 +162,23 @@ impl Stack {
     pub fn settings_with(&self, name: &str, value: &str) -> Vec<(String, String)> {
         let others = self.settings.iter().filter(|(other, _)| other != name).cloned();
         others.chain([(name.to_owned(), value.to_owned())]).collect()
+    }
+
+    /// What a statement of one row says in its column `text`.
+    pub async fn text(&self, sql: &'static str) -> String {
+        self.texts(sql).await.pop().expect("the statement has a row")
+    }
+
+    /// The same of a statement of many rows.
+    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            text: String,
+        }
+        let rows: Vec<Row> =
+            statement(sql).load(&mut self.database.conn().await).await.expect("the statement runs");
+        rows.into_iter().map(|row| row.text).collect()
     }
 
     /// GET with the account's key.

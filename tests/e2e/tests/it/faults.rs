@@ -2,17 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use diesel_async::RunQueryDsl;
 use e2e::{Service, Stack};
-use shared::db::statement;
 use shared::testing::{WebhookReceiver, eventually};
-
-use crate::path::TextRow;
-
-pub(crate) async fn text(stack: &Stack, sql: &'static str) -> String {
-    let row: TextRow = statement(sql).get_result(&mut stack.database.conn().await).await.unwrap();
-    row.text
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_costs_the_step_and_not_the_run() {
@@ -37,7 +28,7 @@ async fn a_killed_worker_costs_the_step_and_not_the_run() {
     );
     let log = "SELECT string_agg(type || ' ' || attempt, ', ' ORDER BY seq) AS text FROM run_events";
     assert_eq!(
-        text(&stack, log).await,
+        stack.text(log).await,
         "run.created 0, run.started 1, message 1, run.taken_over 2, message 2, run.completed 2"
     );
 }
@@ -76,7 +67,7 @@ async fn a_stopped_worker_hands_its_runs_over_without_a_loss() {
     assert!(leaving.terminate().await, "it ends well: {}", leaving.log());
     eventually("the other worker asks the model", async || (stack.model.asked().len() == 2).then_some(()))
         .await;
-    assert_eq!(text(&stack, "SELECT losses::text AS text FROM runs").await, "0");
+    assert_eq!(stack.text("SELECT losses::text AS text FROM runs").await, "0");
     stack.model.release();
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");

@@ -5,8 +5,6 @@ use e2e::{Process, Service, Stack};
 use shared::db::connect_once;
 use shared::testing::{TcpProxy, WebhookReceiver, eventually};
 
-use crate::faults::text;
-
 /// A stack whose services reach the broker through a proxy.
 async fn behind_a_proxy() -> (Stack, TcpProxy) {
     let mut stack = Stack::unlimited().await;
@@ -35,7 +33,7 @@ async fn meanwhile(stack: &Stack, sql: &str) -> AsyncPgConnection {
 async fn somebody_waits_for_a_lock(stack: &Stack) {
     let waiting = "SELECT count(*)::text AS text FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    eventually("a statement waits", async || (text(stack, waiting).await != "0").then_some(())).await;
+    eventually("a statement waits", async || (stack.text(waiting).await != "0").then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +60,7 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
     );
     proxy.mend();
     eventually("all runs are completed", async || {
-        let done = text(&stack, "SELECT count(*)::text AS text FROM runs WHERE status = 'completed'").await;
+        let done = stack.text("SELECT count(*)::text AS text FROM runs WHERE status = 'completed'").await;
         (done == RUNS.to_string()).then_some(())
     })
     .await;
@@ -125,10 +123,10 @@ async fn a_delivery_whose_tries_left_no_trace_is_not_claimed_for_ever() {
     stack.database.run_sql("UPDATE webhook_deliveries SET attempt = 10").await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
     eventually("the delivery is given up", async || {
-        (text(&stack, "SELECT status AS text FROM webhook_deliveries").await == "failed").then_some(())
+        (stack.text("SELECT status AS text FROM webhook_deliveries").await == "failed").then_some(())
     })
     .await;
-    let why = text(&stack, "SELECT error AS text FROM webhook_attempts").await;
+    let why = stack.text("SELECT error AS text FROM webhook_attempts").await;
     assert!(why.contains("could not be recorded"), "{why}");
     assert!(receiver.received().is_empty());
 }
@@ -149,7 +147,7 @@ async fn a_delivery_that_the_database_holds_up_loses_no_try() {
     drop(lock);
     let tries = eventually("it is delivered", async || {
         let tries =
-            text(&stack, "SELECT coalesce(string_agg(number::text, ' '), '') AS text FROM webhook_attempts");
+            stack.text("SELECT coalesce(string_agg(number::text, ' '), '') AS text FROM webhook_attempts");
         Some(tries.await).filter(|tries| !tries.is_empty())
     })
     .await;

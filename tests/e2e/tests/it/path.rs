@@ -2,20 +2,8 @@
 
 use std::collections::HashSet;
 
-use diesel::QueryableByName;
-use diesel::sql_types::Text;
-use diesel_async::RunQueryDsl;
 use e2e::{Service, Stack};
-use shared::db::statement;
 use shared::testing::{WebhookReceiver, eventually};
-
-use crate::faults::text;
-
-#[derive(QueryableByName)]
-pub(crate) struct TextRow {
-    #[diesel(sql_type = Text)]
-    pub(crate) text: String,
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_reaches_its_result_and_a_verified_webhook() {
@@ -63,11 +51,7 @@ async fn a_run_reaches_its_result_and_a_verified_webhook() {
     .await;
     assert_eq!(delivered["webhook"]["deliveryId"], tries[0].headers["webhook-id"]);
 
-    let events: Vec<TextRow> = statement("SELECT seq || ' ' || type AS text FROM run_events ORDER BY seq")
-        .load(&mut stack.database.conn().await)
-        .await
-        .unwrap();
-    let events: Vec<_> = events.into_iter().map(|row| row.text).collect();
+    let events = stack.texts("SELECT seq || ' ' || type AS text FROM run_events ORDER BY seq").await;
     assert_eq!(events, ["1 run.created", "2 run.started", "3 message", "4 message", "5 run.completed"]);
 }
 
@@ -99,7 +83,7 @@ async fn replicas_share_the_work() {
     assert_eq!(told.len(), RUNS, "each run is told");
     eventually("all deliveries are recorded", async || {
         let open = "SELECT count(*)::text AS text FROM webhook_deliveries WHERE status <> 'delivered'";
-        (text(&stack, open).await == "0").then_some(())
+        (stack.text(open).await == "0").then_some(())
     })
     .await;
     assert_eq!(receiver.received().len(), RUNS, "each run is told once");
