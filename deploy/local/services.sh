@@ -7,7 +7,7 @@ build_services() {
     (cd "$ROOT" && cargo build --release -p gateway -p run-worker -p webhook-dispatcher 9>&-) || fail "cargo build"
 }
 
-write_services_env() {
+write_services_env() { # GATEWAY-PORT
     if [ ! -s "$LOCAL/secret.key" ]; then (umask 077 && openssl rand -base64 32 > "$LOCAL/secret.key"); fi
     (
         umask 077
@@ -17,6 +17,8 @@ write_services_env() {
             echo "CAPI_QUEUE_PREFIX='${CAPI_QUEUE_PREFIX:-capi}'"
             echo "CAPI_MODELS='$MODELS_FILE'"
             echo "CAPI_PLANS='${CAPI_PLANS:-}'"
+            echo "CAPI_ARTIFACTS_URL='file://$LOCAL/artifacts'"
+            echo "CAPI_PUBLIC_URL='http://127.0.0.1:$1'"
             echo "CAPI_SECRET_KEY_FILE='$LOCAL/secret.key'"
             echo "CAPI_WEBHOOK_ALLOWED_NETWORKS='${CAPI_WEBHOOK_ALLOWED_NETWORKS:-127.0.0.0/8}'"
         } | grep -v "=''$" > "$LOCAL/services.env.new"
@@ -39,17 +41,17 @@ load_services_env() {
 capi_gateway() { (load_services_env && "$ROOT/target/release/gateway" "$@"); }
 
 start_services() {
-    step "migrate the database"
-    capi_gateway migrate > "$LOG/migrate.log" 2>&1 || fail "gateway migrate" "$LOG/migrate.log"
-    local service
+    local service http_port
     for service in "${SERVICES[@]}"; do
         # Restarted each time, so that it is the build of this tree that runs.
         end "$service"
         rm -f "$RUN/$service.http" "$RUN/$service.ops"
     done
-    step "start ${SERVICES[*]}"
-    local http_port
     http_port=$(free_port_for gateway 8080)
+    write_services_env "$http_port"
+    step "migrate the database"
+    capi_gateway migrate > "$LOG/migrate.log" 2>&1 || fail "gateway migrate" "$LOG/migrate.log"
+    step "start ${SERVICES[*]}"
     for service in "${SERVICES[@]}"; do
         launch_service "$service" "127.0.0.1:$http_port"
     done

@@ -11,7 +11,6 @@ build_services
 if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_postgres; fi
 if [ -z "${CAPI_AMQP_URL:-}" ]; then start_rabbitmq; fi
 if [ -n "${CAPI_MODELS:-}" ]; then MODELS_FILE=$(realpath "$CAPI_MODELS"); else start_model; fi
-write_services_env
 start_services
 ensure_account
 main_job

@@ -1,7 +1,7 @@
 //! The run's birth: one statement writes the row and its first event, guarded by the app version being current.
 //! The nudge goes out after it, and nobody waits for the broker: a sweeper finds what no nudge announced.
 
-use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::db::{Connection, DbError, statement};
@@ -11,14 +11,18 @@ use shared::net::webhook_url::WebhookUrl;
 
 use crate::apps::CurrentApp;
 
-const ACCEPT: &str = "
+/// The statement; the binds are in [`accept`].
+pub const ACCEPT: &str = "
 WITH run AS (
     INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs, chat_model_id,
-                      webhook_url, webhook_host, metadata, created_at, last_seq)
-    SELECT $1, a.user_id, a.id, v.id, $5, 'api', 'pending', $6, $7, $8, $9, $10, $11, capi_now(), 1
+                      webhook_url, webhook_host, metadata, queue_timeout_seconds, created_at, last_seq)
+    SELECT $1, a.user_id, a.id, v.id, $5, 'api', 'pending', $6, $7, $8, $9, $10, $11, $14, capi_now(), 1
     FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
     WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
-    RETURNING id, created_at
+    RETURNING id, user_id, metadata, created_at
+), pairs AS (
+    INSERT INTO run_metadata (user_id, key, value, created_at, run_id)
+    SELECT run.user_id, p.key, p.value, run.created_at, run.id FROM run, jsonb_each_text(run.metadata) p
 )
 INSERT INTO run_events (run_id, seq, type, at, attempt, data)
 SELECT id, 1, $12, created_at, 0, $13 FROM run";
@@ -43,6 +47,8 @@ pub struct NewRun<'a> {
     pub webhook: Option<&'a WebhookUrl>,
     /// As the caller gave it.
     pub metadata: &'a Value,
+    /// Seconds in which it must be started.
+    pub queue_timeout_seconds: i32,
 }
 
 /// Writes the run. False if the version is no longer the app's current one: nothing was written.
@@ -61,6 +67,7 @@ pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbE
         .bind::<Jsonb, _>(run.metadata)
         .bind::<Text, _>(EventType::RunCreated.as_str())
         .bind::<Jsonb, _>(NewEvent::created("api"))
+        .bind::<Integer, _>(run.queue_timeout_seconds)
         .execute(conn)
         .await?;
     Ok(written == 1)

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use ipnet::IpNet;
 use shared::config::{
-    BrokerConfig, CatalogConfig, DatabaseConfig, LogConfig, OpsConfig, WebhookNetworksConfig,
+    BrokerConfig, CatalogConfig, DatabaseConfig, LinksConfig, LogConfig, OpsConfig, SecretKeyConfig,
+    WebhookNetworksConfig,
 };
+use url::Url;
 
 /// All settings of the serving gateway.
 #[derive(Args, Clone, Debug)]
@@ -25,6 +28,21 @@ pub struct Config {
     /// See there.
     #[command(flatten)]
     pub webhook_networks: WebhookNetworksConfig,
+    /// The longest that a request is held that waits for a run's end, in seconds (0 to 3600): less than proxies hold it.
+    #[arg(long, env = "CAPI_MAX_WAIT_SECONDS", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub max_wait_seconds: u16,
+    /// Comma-separated CIDRs of proxies whose X-Forwarded-For is believed.
+    #[arg(long, env = "CAPI_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Store of artifacts: file:///ABSOLUTE/DIRECTORY, one that all gateways share.
+    #[arg(long, env = "CAPI_ARTIFACTS_URL", default_value = "file:///var/lib/capi/artifacts")]
+    pub artifacts_url: Url,
+    /// See there.
+    #[command(flatten)]
+    pub links: LinksConfig,
+    /// See there.
+    #[command(flatten)]
+    pub secret_key: SecretKeyConfig,
     /// See there.
     #[command(flatten)]
     pub ops: OpsConfig,

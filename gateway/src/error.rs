@@ -1,20 +1,37 @@
-//! Where errors meet HTTP: the one place that knows codes, statuses and headers (RFC 9457). Nothing internal (SQL,
+//! Where errors meet HTTP: the one place that knows which problem an error is, and its headers. Nothing internal (SQL,
 //! causes, paths) gets out; it is logged here instead.
 
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::json;
 use shared::db::DbError;
+use shared::runs::RunStatus;
+use shared::storage::StorageError;
+
+use crate::problems::Problem;
+
+/// Where in a request a mistake is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// JSON pointer (RFC 6901) into the body.
+    Pointer(String),
+    /// A query parameter.
+    Parameter(String),
+}
 
 /// One mistake in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// JSON pointer (RFC 6901) into the body.
-    pub pointer: String,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Place,
     /// For programs.
     pub code: &'static str,
     /// What is wrong and what to change.
@@ -24,27 +41,38 @@ pub struct FieldError {
 impl FieldError {
     /// A mistake at `pointer`.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, message: message.into() }
+        Self { place: Place::Pointer(pointer.into()), code, message: message.into() }
+    }
+
+    /// A mistake in a query parameter.
+    pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { place: Place::Parameter(name.into()), code, message: message.into() }
     }
 }
 
 /// Whatever a request can be answered with instead of what it asked for.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the names are the contract's codes, described in docs/API.md")]
+#[expect(missing_docs, reason = "the names are those of `Problem`")]
 pub enum ApiError {
     Unauthorized(&'static str),
     PlanRequired { plan: String },
+    LinkExpired,
     NotFound(&'static str),
-    MethodNotAllowed { allow: &'static str },
+    MethodNotAllowed { allow: String },
     InvalidRequest(String, Vec<FieldError>),
     InvalidInputs(Vec<FieldError>),
     UnknownModel { asked: String, known: Vec<String> },
     InvalidWebhookUrl(String),
     AppArchived,
+    RunAlreadyFinished(RunStatus),
+    RunNotFinished(RunStatus),
     PayloadTooLarge { limit: usize },
     RequestTimeout,
     UnsupportedMediaType,
+    RangeNotSatisfiable { size: u64 },
     RateLimited { retry_after: u64, limit: u32 },
+    Flood { retry_after: u64 },
+    TooManyStreams { limit: usize },
     Unavailable(&'static str),
     Internal,
 }
@@ -61,56 +89,84 @@ impl From<DbError> for ApiError {
     }
 }
 
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        metrics::counter!("capi_artifact_store_failures_total").increment(1);
+        tracing::error!(%error, "the artifact store does not answer");
+        Self::Unavailable("the artifact store does not answer; try again")
+    }
+}
+
 impl ApiError {
+    /// One mistake as the whole answer.
+    #[must_use]
+    pub fn invalid(mistake: FieldError) -> Self {
+        Self::InvalidRequest(mistake.message.clone(), vec![mistake])
+    }
+
+    /// All mistakes at once, or none.
+    pub fn unless_empty(mistakes: Vec<FieldError>) -> Result<(), Self> {
+        if mistakes.is_empty() {
+            return Ok(());
+        }
+        Err(Self::InvalidRequest(said(&mistakes), mistakes))
+    }
+
     /// The problem as the response to the request of this id.
     pub(crate) fn respond(&self, request_id: &str) -> HttpResponse {
-        let (status, code, title) = self.kind();
+        let problem = self.problem();
+        let code = problem.code();
         let mut body = json!({
-            "type": format!("/docs/problems/{code}"), "title": title, "status": status, "detail": self.detail(),
-            "code": code, "requestId": request_id,
+            "type": format!("/docs/problems/{code}"), "title": problem.title(), "status": problem.status(),
+            "detail": self.detail(), "code": code, "requestId": request_id,
         });
         if !self.field_errors().is_empty() {
             body["errors"] = json!(self.field_errors());
         }
-        let mut response = HttpResponse::build(self.status());
+        let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
-        match self {
-            Self::Unauthorized(_) => {
-                response.insert_header((WWW_AUTHENTICATE, r#"Bearer realm="capi""#));
-            }
-            Self::MethodNotAllowed { allow } => {
-                response.insert_header((ALLOW, *allow));
-            }
-            Self::RateLimited { retry_after, .. } => {
-                response.insert_header((RETRY_AFTER, retry_after.to_string()));
-            }
-            Self::Unavailable(_) => {
-                response.insert_header((RETRY_AFTER, "2"));
-            }
-            _ => {}
+        if let Some(header) = self.header() {
+            response.insert_header(header);
         }
         metrics::counter!("capi_problems_total", "code" => code).increment(1);
         response.body(body.to_string())
     }
 
-    /// Status, code, title.
-    const fn kind(&self) -> (u16, &'static str, &'static str) {
+    const fn problem(&self) -> Problem {
         match self {
-            Self::Unauthorized(_) => (401, "unauthorized", "No valid API key"),
-            Self::PlanRequired { .. } => (403, "plan_required", "The plan does not include the API"),
-            Self::NotFound(_) => (404, "not_found", "Not found"),
-            Self::MethodNotAllowed { .. } => (405, "method_not_allowed", "Method not allowed"),
-            Self::InvalidRequest(..) => (400, "invalid_request", "The request is not valid"),
-            Self::InvalidInputs(_) => (400, "invalid_inputs", "The inputs do not fit the app"),
-            Self::UnknownModel { .. } => (400, "unknown_model", "Unknown model"),
-            Self::InvalidWebhookUrl(_) => (400, "invalid_webhook_url", "The webhook URL cannot be used"),
-            Self::AppArchived => (409, "app_archived", "The app is archived"),
-            Self::PayloadTooLarge { .. } => (413, "payload_too_large", "The body is too large"),
-            Self::RequestTimeout => (408, "request_timeout", "The body came too slowly"),
-            Self::UnsupportedMediaType => (415, "unsupported_media_type", "Unsupported media type"),
-            Self::RateLimited { .. } => (429, "rate_limited", "Too many requests"),
-            Self::Unavailable(_) => (503, "unavailable", "Not available now"),
-            Self::Internal => (500, "internal", "Internal error"),
+            Self::Unauthorized(_) => Problem::Unauthorized,
+            Self::PlanRequired { .. } => Problem::PlanRequired,
+            Self::LinkExpired => Problem::LinkExpired,
+            Self::NotFound(_) => Problem::NotFound,
+            Self::MethodNotAllowed { .. } => Problem::MethodNotAllowed,
+            Self::InvalidRequest(..) => Problem::InvalidRequest,
+            Self::InvalidInputs(_) => Problem::InvalidInputs,
+            Self::UnknownModel { .. } => Problem::UnknownModel,
+            Self::InvalidWebhookUrl(_) => Problem::InvalidWebhookUrl,
+            Self::AppArchived => Problem::AppArchived,
+            Self::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,
+            Self::RunNotFinished(_) => Problem::RunNotFinished,
+            Self::PayloadTooLarge { .. } => Problem::PayloadTooLarge,
+            Self::RequestTimeout => Problem::RequestTimeout,
+            Self::UnsupportedMediaType => Problem::UnsupportedMediaType,
+            Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
+            Self::RateLimited { .. } | Self::Flood { .. } => Problem::RateLimited,
+            Self::TooManyStreams { .. } => Problem::TooManyStreams,
+            Self::Unavailable(_) => Problem::Unavailable,
+            Self::Internal => Problem::Internal,
+        }
+    }
+
+    fn header(&self) -> Option<(HeaderName, String)> {
+        match self {
+            Self::Unauthorized(_) => Some((WWW_AUTHENTICATE, r#"Bearer realm="capi""#.to_owned())),
+            Self::MethodNotAllowed { allow } => Some((ALLOW, allow.clone())),
+            Self::RangeNotSatisfiable { size } => Some((CONTENT_RANGE, format!("bytes */{size}"))),
+            Self::RateLimited { retry_after, .. } | Self::Flood { retry_after } => {
+                Some((RETRY_AFTER, retry_after.to_string()))
+            }
+            Self::TooManyStreams { .. } | Self::Unavailable(_) => Some((RETRY_AFTER, "2".to_owned())),
+            _ => None,
         }
     }
 
@@ -126,21 +182,37 @@ impl ApiError {
             }
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
             Self::InvalidRequest(detail, _) => detail.clone(),
-            Self::InvalidInputs(errors) => {
-                errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ")
-            }
+            Self::InvalidInputs(errors) => said(errors),
             Self::UnknownModel { asked, known } => {
                 format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
             }
             Self::InvalidWebhookUrl(why) => format!("webhookUrl {why}"),
-            Self::AppArchived => "restore the app, or run another one".to_owned(),
+            Self::RunAlreadyFinished(status) => {
+                format!("the run is {} and can no longer be cancelled", status.as_str())
+            }
+            Self::RunNotFinished(status) => {
+                format!("the run is {}; cancel it or wait for its end before deleting it", status.as_str())
+            }
             Self::PayloadTooLarge { limit } => format!("send at most {limit} bytes"),
-            Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
-            Self::UnsupportedMediaType => "send the body with content-type: application/json".to_owned(),
+            Self::RangeNotSatisfiable { size } => format!("the file has {size} bytes; ask for some of those"),
             Self::RateLimited { retry_after, limit } => format!(
-                "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer a \
+                "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer ?wait= or a \
                  webhook (webhookUrl) to polling"
             ),
+            Self::Flood { retry_after } => {
+                format!("far too many requests, or wrong keys from this address; wait {retry_after} s")
+            }
+            Self::TooManyStreams { limit } => {
+                format!(
+                    "the account has {limit} waits open, the most at once; let one end or poll without ?wait="
+                )
+            }
+            Self::LinkExpired => {
+                "the link has expired or was changed; GET the run for a fresh one".to_owned()
+            }
+            Self::AppArchived => "restore the app, or run another one".to_owned(),
+            Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
+            Self::UnsupportedMediaType => "send the body with content-type: application/json".to_owned(),
             Self::Internal => "the fault is ours; report the requestId".to_owned(),
         }
     }
@@ -151,21 +223,22 @@ impl ApiError {
             _ => &[],
         }
     }
+}
 
-    fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.kind().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
+/// All messages in one line; a client that shows only `detail` shows every mistake.
+fn said(mistakes: &[FieldError]) -> String {
+    mistakes.iter().map(|mistake| mistake.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind().1, self.detail())
+        write!(f, "{}: {}", self.problem().code(), self.detail())
     }
 }
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        self.status()
+        StatusCode::from_u16(self.problem().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {

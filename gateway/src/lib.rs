@@ -4,12 +4,20 @@
 
 pub mod accept;
 pub mod apps;
+pub mod artifacts;
 pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod docs;
 pub mod error;
 pub mod extract;
+pub mod live;
+pub mod me;
+mod middleware;
+pub mod models;
+pub mod openapi;
+pub mod problems;
 pub mod routes;
 pub mod runs;
 pub mod server;

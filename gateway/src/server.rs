@@ -1,36 +1,34 @@
-//! The HTTP server: limits, request ids, and the headers that every answer carries.
+//! The HTTP server of one gateway process: what it is made of, its limits, and how it stops.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpMessage, HttpServer, web};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{App, HttpServer, web};
 use shared::config::{ModelsFile, Plans};
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
-use shared::queue::{Broker, Publisher};
-use shared::runs::RunningCaps;
+use shared::queue::{self, Broker, Publisher};
+use shared::runs::{RunningCaps, Viewer};
+use shared::storage::Artifacts;
 use shared::telemetry::PrometheusHandle;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use crate::apps::AppCache;
-use crate::auth::Window;
+use crate::auth::{FloodGuard, Refusals, TIDY_EVERY};
 use crate::config::Config;
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::live::Live;
+use crate::middleware::{around_every_request, spare_small_bodies};
 use crate::routes::routes;
 
 const SERVICE: &str = "gateway";
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SHUTDOWN_SECONDS: u64 = 10;
-const MAX_REQUEST_ID: usize = 128;
 
 /// A gateway that serves.
 pub struct Running {
@@ -70,85 +68,87 @@ impl Running {
 
 /// Starts a gateway. Must be called on the main runtime: connections live where they are opened.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
-    let (models, plans) =
-        (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-gateway")?;
     require_schema(&db).await?;
     db.warm().await;
-    let publisher = Publisher::start(Broker::new(&config.broker, "capi-gateway")?, &lifecycle);
-    let readiness =
-        Readiness { db: db.clone(), broker: vec![publisher.health()], lifecycle: lifecycle.clone() };
+    let broker = Broker::new(&config.broker, "capi-gateway")?;
+    let publisher = Publisher::start(broker.clone(), &lifecycle);
+    let live = Live::default();
+    let hearing = live.clone();
+    let listening = queue::listen(broker, live.buckets(), move |heard| hearing.heard(heard), &lifecycle);
+    let broker = vec![publisher.health(), listening];
+    let context = web::Data::new(context(config, db.clone(), publisher, live.clone(), &lifecycle)?);
+    lifecycle.spawn(live.forget_idle(lifecycle.clone()));
+    lifecycle.spawn(tidy(context.clone()));
+    let (http, serving, server) = serve(config.http_addr, context)?;
+    ops::announce(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
+    let readiness = Readiness { db, broker, lifecycle: lifecycle.clone() };
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    Ok(Running { http, ops, lifecycle, server, serving })
+}
+
+fn context(
+    config: &Config,
+    db: Db,
+    publisher: Publisher,
+    live: Live,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Context> {
+    let (models, plans) =
+        (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let caps = RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() };
-    let context = web::Data::new(Context {
+    let links = config.secret_key.links(&config.links)?;
+    Ok(Context {
         db,
         publisher,
         models,
         rates: plans.rates(),
-        caps,
+        flood: FloodGuard::new(plans.largest_rate()),
+        plans,
+        viewer: Viewer { caps, links: links.clone() },
+        links,
+        artifacts: Artifacts::open(&config.artifacts_url)?,
+        live,
+        max_wait: Duration::from_secs(config.max_wait_seconds.into()),
+        refusals: Refusals::default(),
+        trusted_proxies: config.trusted_proxies.clone(),
         ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.clone()),
         apps: AppCache::default(),
-    });
+        lifecycle: lifecycle.clone(),
+    })
+}
+
+type Serving = (SocketAddr, JoinHandle<std::io::Result<()>>, ServerHandle);
+
+fn serve(address: SocketAddr, context: web::Data<Context>) -> anyhow::Result<Serving> {
     let server = HttpServer::new(move || {
-        App::new().app_data(context.clone()).wrap(from_fn(around_every_request)).configure(routes)
+        App::new()
+            .app_data(context.clone())
+            .wrap(from_fn(spare_small_bodies))
+            .wrap(Compress::default())
+            .wrap(from_fn(around_every_request))
+            .configure(routes)
     })
     .workers(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    .h1_allow_half_closed(false)
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
-    .bind(config.http_addr)
-    .map_err(|error| anyhow::anyhow!("CAPI_HTTP_ADDR: cannot listen on {}: {error}", config.http_addr))?;
+    .bind(address)
+    .map_err(|error| anyhow::anyhow!("CAPI_HTTP_ADDR: cannot listen on {address}: {error}"))?;
     let http = server.addrs()[0];
     let server = server.run();
     let handle = server.handle();
-    let serving = tokio::spawn(server);
-    ops::announce(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    Ok(Running { http, ops, lifecycle, server: handle, serving })
+    Ok((http, tokio::spawn(server), handle))
 }
 
-async fn around_every_request(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let id = request_id(&request);
-    let started = std::time::Instant::now();
-    let (http, answer) = next.call(request).await?.into_parts();
-    // Only here is the request's id known, so problems are written here.
-    let problem =
-        answer.error().and_then(|error| error.as_error::<ApiError>()).map(|error| error.respond(&id));
-    let mut response = problem.unwrap_or_else(|| answer.map_into_boxed_body());
-    let window = http.extensions().get::<Window>().copied();
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        headers.insert(HeaderName::from_static("x-request-id"), value);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    if let Some(Window { limit, remaining, free_in }) = window {
-        let policy = format!(r#""user";q={limit};w=60"#);
-        let state = format!(r#""user";r={remaining};t={free_in}"#);
-        for (name, text) in [("ratelimit-policy", policy), ("ratelimit", state)] {
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+async fn tidy(context: web::Data<Context>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TIDY_EVERY) => context.flood.tidy(),
+            () = context.lifecycle.stopping().cancelled() => return,
         }
     }
-    let status = response.status().as_u16();
-    let route = http.match_pattern().unwrap_or_else(|| "none".to_owned());
-    tracing::debug!(request_id = id, route, status, "answered");
-    metrics::histogram!("capi_http_request_seconds", "route" => route, "status" => status.to_string())
-        .record(started.elapsed().as_secs_f64());
-    Ok(ServiceResponse::new(http, response))
-}
-
-/// The request's own id where it is sane, else a new one.
-fn request_id(request: &ServiceRequest) -> String {
-    let own = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
-    let sane = own.filter(|id| {
-        !id.is_empty()
-            && id.len() <= MAX_REQUEST_ID
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    });
-    sane.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }

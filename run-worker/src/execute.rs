@@ -131,6 +131,7 @@ async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outco
                 context.publisher.nudge(Work::Deliveries, lane.uuid());
             }
             context.publisher.nudge(Work::Runs, user.uuid());
+            context.publisher.announce(claimed.id);
             announce(&work.ended);
             Outcome::Recorded
         }

@@ -94,6 +94,10 @@ id!(
     RunId
 );
 id!(
+    /// A file that a run published.
+    ArtifactId
+);
+id!(
     /// A webhook signing secret.
     WebhookSecretId
 );

@@ -14,6 +14,7 @@ pub mod prompt;
 pub mod queue;
 pub mod runs;
 pub mod sealed;
+pub mod storage;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

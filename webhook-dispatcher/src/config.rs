@@ -2,7 +2,8 @@
 
 use clap::Parser;
 use shared::config::{
-    BrokerConfig, DatabaseConfig, LogConfig, OpsConfig, SecretKeyConfig, WebhookNetworksConfig, concurrency,
+    BrokerConfig, DatabaseConfig, LinksConfig, LogConfig, OpsConfig, SecretKeyConfig, WebhookNetworksConfig,
+    concurrency,
 };
 
 /// capi's webhook-dispatcher.
@@ -24,6 +25,9 @@ pub struct Config {
     /// See there.
     #[command(flatten)]
     pub secret_key: SecretKeyConfig,
+    /// See there.
+    #[command(flatten)]
+    pub links: LinksConfig,
     /// See there.
     #[command(flatten)]
     pub ops: OpsConfig,

@@ -3,7 +3,7 @@
 use shared::db::Db;
 use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
-use shared::runs::RunningCaps;
+use shared::runs::Viewer;
 use shared::sealed::SealingKey;
 
 use crate::client::WebhookClient;
@@ -18,8 +18,8 @@ pub struct Context {
     pub client: WebhookClient,
     /// Opens the signing secrets.
     pub secret_key: SealingKey,
-    /// For the run's view.
-    pub caps: RunningCaps,
+    /// Shows the run.
+    pub viewer: Viewer,
     /// This process, in rows and logs.
     pub dispatcher: String,
     /// Whether the process is stopping, and the tasks it waits for.

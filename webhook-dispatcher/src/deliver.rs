@@ -8,7 +8,6 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use shared::deliveries::DeliveryStatus;
 use shared::ids::LaneId;
 use shared::queue::Work;
-use shared::runs;
 use shared::text::CleanText;
 use shared::webhook_secrets::{self, SecretsError};
 use tokio::time::Instant;
@@ -82,11 +81,14 @@ async fn attempt(context: &Context, claimed: &Claimed, sent: Instant) -> Option<
 }
 
 async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, SecretsError> {
-    let mut conn = context.db.get().await?;
-    let Some(run) = runs::load(&mut conn, claimed.user_id, claimed.run_id, &context.caps).await? else {
+    let loading = context.db.read(|mut conn| async move {
+        let run = context.viewer.load(&mut conn, claimed.user_id, claimed.run_id).await?;
+        Ok((run, webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await))
+    });
+    let (Some(run), secrets) = loading.await? else {
         return Ok(None);
     };
-    let secrets = webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await?;
+    let secrets = secrets?;
     let keys: Vec<_> = secrets.iter().filter_map(webhook_secrets::signing_bytes).collect();
     if keys.is_empty() {
         return Ok(None);

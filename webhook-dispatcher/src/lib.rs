@@ -22,7 +22,7 @@ use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher, Work, consume};
-use shared::runs::RunningCaps;
+use shared::runs::{RunningCaps, Viewer};
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
 
@@ -56,8 +56,14 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         publisher: publisher.clone(),
         client: WebhookClient::new(policy)?,
         secret_key,
-        // A finished run is never pending: the caps are not asked.
-        caps: RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() },
+        viewer: Viewer {
+            // A finished run is never pending: the caps are not asked.
+            caps: RunningCaps {
+                by_plan: plans.running_caps(),
+                otherwise: plans.smallest_running_cap().into(),
+            },
+            links: config.secret_key.links(&config.links)?,
+        },
         dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
         lifecycle: lifecycle.clone(),
     });

@@ -54,7 +54,7 @@ mod tests {
             app_version: 1,
             source: "api".to_owned(),
             api_key: None,
-            inputs,
+            inputs: Some(inputs),
             chat_model_id: "m".to_owned(),
             webhook_url: None,
             webhook: Some(json!({})),
@@ -69,6 +69,8 @@ mod tests {
             created_at: DateTime::UNIX_EPOCH,
             started_at: None,
             completed_at: None,
+            last_seq: 5,
+            read_at: DateTime::UNIX_EPOCH,
         }
     }
 

@@ -87,15 +87,18 @@ mod tests {
         assert_eq!(json!(check(json!({"t": "x"})).unwrap()), json!({"t": "x", "n": 3, "b": null, "s": null}));
         assert_eq!(json!(check(json!({"t": "x", "s": "red", "b": false})).unwrap()["s"]), json!("red"));
         let errors = check(json!({"n": "3", "b": 1, "s": "green", "a/b": 0})).unwrap_err();
-        let found: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();
+        let found: Vec<_> = errors
+            .iter()
+            .map(|error| (json!(error.place)["pointer"].as_str().unwrap().to_owned(), error.code))
+            .collect();
         assert_eq!(
             found,
             [
-                ("/inputs/a~1b", "unknown"),
-                ("/inputs/t", "required"),
-                ("/inputs/n", "type"),
-                ("/inputs/b", "type"),
-                ("/inputs/s", "type"),
+                ("/inputs/a~1b".to_owned(), "unknown"),
+                ("/inputs/t".to_owned(), "required"),
+                ("/inputs/n".to_owned(), "type"),
+                ("/inputs/b".to_owned(), "type"),
+                ("/inputs/s".to_owned(), "type"),
             ]
         );
     }

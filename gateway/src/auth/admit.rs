@@ -12,7 +12,8 @@ use serde_json::Value;
 use shared::db::{Connection, DbError, statement};
 use shared::ids::{ApiKeyId, AppId, UserId};
 
-const ADMIT: &str = "
+/// Finds the key of hash `$1`, and takes a place at the rates `$2`.
+pub const ADMIT: &str = "
 WITH key AS (
     SELECT k.id, k.user_id, k.app_id, k.last_used_at, u.plan, ($2 ->> u.plan)::integer AS places
     FROM api_keys k JOIN users u ON u.id = k.user_id
@@ -57,14 +58,36 @@ struct Row {
 }
 
 /// The user's rolling window after this request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     /// Requests per minute.
     pub limit: u32,
     /// Free places.
     pub remaining: u32,
-    /// Whole seconds until one more place is free.
-    pub free_in: u64,
+    /// Seconds until one more place is free, 0 to 60.
+    pub free_in: f64,
+}
+
+impl Window {
+    /// Whole seconds after which a refused caller gets in: never too few.
+    #[must_use]
+    pub fn retry_after(&self) -> u64 {
+        self.whole_seconds().max(1)
+    }
+
+    /// As the RateLimit header fields say it (draft-ietf-httpapi-ratelimit-headers).
+    #[must_use]
+    pub fn headers(&self) -> [(&'static str, String); 2] {
+        [
+            ("ratelimit-policy", format!(r#""user";q={};w=60"#, self.limit)),
+            ("ratelimit", format!(r#""user";r={};t={}"#, self.remaining, self.whole_seconds())),
+        ]
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 60 by the clamp")]
+    fn whole_seconds(&self) -> u64 {
+        self.free_in.ceil().clamp(0.0, 60.0) as u64
+    }
 }
 
 /// What came of a key.
@@ -99,16 +122,14 @@ pub async fn admit(conn: &mut Connection, sha256: &[u8], rates: &Value) -> Resul
     let (Some(places), Some(admitted)) = (row.places, row.admitted) else {
         return Ok(Admission::NoPlan(row.plan));
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 60 by the clamp")]
-    let free_in = row.free_in.unwrap_or_default().ceil().clamp(0.0, 60.0) as u64;
     let window = Window {
         limit: places.unsigned_abs(),
         remaining: u32::try_from(row.remaining.unwrap_or_default()).unwrap_or(0),
-        free_in,
+        free_in: row.free_in.unwrap_or_default().clamp(0.0, 60.0),
     };
     Ok(if admitted {
         Admission::Admitted { key: row.id, user: row.user_id, app: row.app_id, window }
     } else {
-        Admission::Refused(Window { free_in: free_in.max(1), ..window })
+        Admission::Refused(window)
     })
 }

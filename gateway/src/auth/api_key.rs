@@ -11,6 +11,9 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Characters of the key that lists show.
 const DISPLAY_CHARS: usize = 12;
 
+/// The SHA-256 of a key: what is stored, and what in-process tables hold.
+pub type KeyHash = [u8; 32];
+
 /// A well-formed key. Has no Debug or Display: it must not get into a log.
 pub struct ApiKey(String);
 
@@ -39,8 +42,10 @@ impl ApiKey {
 
     /// What is stored.
     #[must_use]
-    pub fn sha256(&self) -> Vec<u8> {
-        digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
+    pub fn sha256(&self) -> KeyHash {
+        let mut hash = KeyHash::default();
+        hash.copy_from_slice(digest(&SHA256, self.0.as_bytes()).as_ref());
+        hash
     }
 
     /// What lists show.

@@ -3,15 +3,21 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use shared::db::DbError;
 use shared::ids::{ApiKeyId, AppId, UserId};
 
-use super::{Admission, ApiKey, admit};
+use super::{Admission, ApiKey, Flood, admit};
 use crate::context::Context;
 use crate::error::ApiError;
+use crate::extract::client_address;
+
+/// A caller learns within a second that nobody can be let in: never is one let in unchecked.
+const ADMIT_DEADLINE: Duration = Duration::from_millis(900);
 
 /// Who is asking, admitted by the rate limit.
 #[derive(Debug, Clone, Copy)]
@@ -39,25 +45,45 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let key = bearer(&request)?;
             let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::Internal)?;
-            let (sha256, rates) = (&key.sha256(), &context.rates);
-            let admitting = context.db.write(|mut conn| async move { admit(&mut conn, sha256, rates).await });
-            match admitting.await? {
-                Admission::Unknown => Err(ApiError::Unauthorized(
-                    "the API key is unknown, revoked or expired; create a new one",
-                )),
-                Admission::NoPlan(plan) => Err(ApiError::PlanRequired { plan }),
-                Admission::Refused(window) => {
-                    request.extensions_mut().insert(window);
-                    Err(ApiError::RateLimited { retry_after: window.free_in, limit: window.limit })
-                }
-                Admission::Admitted { key, user, app, window } => {
-                    request.extensions_mut().insert(window);
-                    Ok(Self { user, key, app })
-                }
-            }
+            authenticate(&request, context).await
         })
+    }
+}
+
+async fn authenticate(request: &HttpRequest, context: &Context) -> Result<Caller, ApiError> {
+    let (from, now) = (client_address(request, &context.trusted_proxies), Instant::now());
+    let key = bearer(request).inspect_err(|_| context.flood.failed(from, now))?;
+    let hash = key.sha256();
+    if let Some(window) = context.refusals.standing(&hash, now) {
+        metrics::counter!("capi_requests_refused_total", "by" => "memory").increment(1);
+        request.extensions_mut().insert(window);
+        return Err(ApiError::RateLimited { retry_after: window.retry_after(), limit: window.limit });
+    }
+    if let Err(Flood(wait)) = context.flood.check(&hash, from, now) {
+        metrics::counter!("capi_requests_refused_total", "by" => "flood_guard").increment(1);
+        return Err(ApiError::Flood { retry_after: wait.as_secs() + 1 });
+    }
+    let (hash, rates) = (&hash, &context.rates);
+    let admitting = context.db.write(|mut conn| async move { admit(&mut conn, hash, rates).await });
+    let admitted = tokio::time::timeout(ADMIT_DEADLINE, admitting).await;
+    match admitted.unwrap_or(Err(DbError::Timeout))? {
+        Admission::Unknown => {
+            context.flood.failed(from, now);
+            Err(ApiError::Unauthorized("the API key is unknown, revoked or expired; create a new one"))
+        }
+        Admission::NoPlan(plan) => Err(ApiError::PlanRequired { plan }),
+        Admission::Refused(window) => {
+            metrics::counter!("capi_requests_refused_total", "by" => "window").increment(1);
+            context.refusals.note(hash, window, Instant::now());
+            request.extensions_mut().insert(window);
+            Err(ApiError::RateLimited { retry_after: window.retry_after(), limit: window.limit })
+        }
+        Admission::Admitted { key, user, app, window } => {
+            context.flood.succeeded(hash);
+            request.extensions_mut().insert(window);
+            Ok(Caller { user, key, app })
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::Payload;
 use bytes::BytesMut;
 use futures_util::StreamExt;
@@ -27,6 +27,10 @@ pub async fn json_object(request: &HttpRequest, payload: Payload) -> Result<Map<
         kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     if !is_json {
         return Err(ApiError::UnsupportedMediaType);
+    }
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > MAX_BODY as u64) {
+        return Err(ApiError::PayloadTooLarge { limit: MAX_BODY });
     }
     let reading = tokio::time::timeout(BODY_DEADLINE, read(payload));
     parse(&reading.await.unwrap_or(Err(ApiError::RequestTimeout))?)
@@ -56,10 +60,11 @@ fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     })?;
     match value {
         Value::Object(members) => Ok(members),
-        _ => Err(ApiError::InvalidRequest(
-            "the body must be a JSON object".to_owned(),
-            vec![FieldError::new("", "type", "must be an object like {\"inputs\": {}}")],
-        )),
+        _ => Err(ApiError::invalid(FieldError::new(
+            "",
+            "type",
+            "the body must be a JSON object like {\"inputs\": {}}",
+        ))),
     }
 }
 

@@ -1,28 +1,45 @@
 //! POST /api/v1/runs and POST /api/v1/apps/{appId}/runs: 202 with the run's id, once the row is written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderName, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
-use shared::apps::InputType;
+use serde_json::json;
 use shared::ids::{AppId, RunId};
 use shared::net::webhook_url::WebhookUrl;
 use shared::queue::Work;
 
 use super::request::CreateRequest;
+use super::validate::{Valid, title, validate};
+use super::wait::{Waiting, until_over};
 use crate::accept::{NewRun, accept};
-use crate::apps::{CurrentApp, check_inputs};
+use crate::apps::CurrentApp;
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::{ApiError, FieldError};
-use crate::extract::json_object;
+use crate::extract::{Query, json_object, preferred_wait};
+use crate::live::take_place;
 
-const MAX_TITLE_CHARS: usize = 80;
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// Times that the app may change between being read and the run being written.
 const STALE_RETRIES: usize = 3;
 
 /// The handler.
+#[utoipa::path(
+    post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun", summary = "Create a run",
+    description = "Accepts a run and answers at once with its id. With `Prefer: wait=SECONDS` the answer is held and is 200 with the \
+                   finished run if it ends in time. With `dryRun=true` everything is checked and nothing is created.",
+    request_body = crate::openapi::CreateRun,
+    params(
+        ("dryRun" = Option<bool>, Query, description = "Check only"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`"),
+    ),
+    responses(
+        (status = 202, description = "Accepted; `Location` is the run", body = crate::openapi::Accepted),
+        (status = 200, description = "The finished run, where a wait was preferred; or what a dry run found", body = crate::openapi::RunOrDryRun),
+    ),
+)]
 pub async fn handle(
     caller: Caller,
     request: HttpRequest,
@@ -31,30 +48,84 @@ pub async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     // A header that promises something and is ignored would be worse than an error.
     if request.headers().contains_key("idempotency-key") {
-        return Err(ApiError::InvalidRequest(
-            "Idempotency-Key is not supported yet; leave the header out".to_owned(),
-            vec![],
-        ));
+        let message = "Idempotency-Key is not supported yet; leave the header out";
+        return Err(ApiError::InvalidRequest(message.to_owned(), vec![]));
     }
+    let mut query = Query::of(&request)?;
+    let dry = query.value::<bool>("dryRun", "true or false").unwrap_or_default();
+    query.end()?;
     let body = CreateRequest::parse(json_object(&request, payload).await?)?;
     let app_id = app_id(request.match_info().get("appId"), body.app_id.as_deref())?;
     if !caller.may_see(app_id) {
         return Err(ApiError::NotFound("app"));
     }
-    let webhook = body
-        .webhook_url
-        .as_deref()
-        .map(|text| WebhookUrl::parse(text, &context.ip_policy))
-        .transpose()
-        .map_err(|refusal| ApiError::InvalidWebhookUrl(refusal.to_string()))?;
+    let webhook = body.webhook_url.as_deref().map(|text| WebhookUrl::parse(text, &context.ip_policy));
+    let webhook = webhook.transpose().map_err(|refusal| ApiError::InvalidWebhookUrl(refusal.to_string()))?;
+    if dry {
+        return dry_run(&caller, &context, &body, app_id).await;
+    }
+    let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait));
+    // Before the run is there: a caller who is refused has nothing to clean up.
+    let place = match wait.filter(|wait| !wait.is_zero()) {
+        Some(length) => Some(take_place(&context.db, caller.user, length).await?),
+        None => None,
+    };
     let id = RunId::generate();
     let app = write(&caller, &context, &body, app_id, id, webhook.as_ref()).await?;
     context.publisher.nudge(Work::Runs, caller.user.uuid());
     metrics::counter!("capi_runs_accepted_total").increment(1);
     tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
-    Ok(HttpResponse::Accepted()
+    let answer = match wait {
+        Some(length) if place.is_some() => waited(&context, &caller, id, length, &app).await,
+        _ => accepted(id, "pending", &app),
+    };
+    drop(place);
+    Ok(answer)
+}
+
+fn accepted(id: RunId, status: &str, app: &CurrentApp) -> HttpResponse {
+    HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/api/v1/runs/{id}")))
-        .json(json!({ "id": id, "status": "pending", "appId": app.id, "appName": app.definition.name })))
+        .json(json!({ "id": id, "status": status, "appId": app.id, "appName": app.definition.name }))
+}
+
+/// The run is accepted, whatever becomes of the wait.
+async fn waited(
+    context: &Context,
+    caller: &Caller,
+    id: RunId,
+    length: Duration,
+    app: &CurrentApp,
+) -> HttpResponse {
+    let mut answer = match until_over(context, caller.user, id, length).await {
+        Ok(Waiting::Over(run)) => HttpResponse::Ok().json(run),
+        Ok(Waiting::NotYet(run)) => accepted(id, &run.status, app),
+        Ok(Waiting::Gone) | Err(_) => accepted(id, "pending", app),
+    };
+    if let Ok(applied) = format!("wait={}", length.as_secs()).parse() {
+        answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    answer
+}
+
+/// Against the version that is current now: whoever asks wants to know, and nothing is written that would guard it.
+async fn dry_run(
+    caller: &Caller,
+    context: &Context,
+    body: &CreateRequest,
+    app_id: AppId,
+) -> Result<HttpResponse, ApiError> {
+    let app = load(caller, context, app_id).await?;
+    let Valid { model, .. } = validate(&app, body, &context.models)?;
+    Ok(HttpResponse::Ok().json(json!({
+        "valid": true, "appId": app.id, "appName": app.definition.name, "appVersion": app.version, "chatModelId": model,
+    })))
+}
+
+async fn load(caller: &Caller, context: &Context, app: AppId) -> Result<Arc<CurrentApp>, ApiError> {
+    let (apps, user) = (&context.apps, caller.user);
+    let loading = context.db.read(|mut conn| async move { apps.load(&mut conn, user, app).await });
+    loading.await?.ok_or(ApiError::NotFound("app"))
 }
 
 /// Validates against the cached version and writes the run; begins again with a fresh one where that was stale.
@@ -69,27 +140,26 @@ async fn write(
     let mut cached = context.apps.get(caller.user, app_id);
     for _ in 0..STALE_RETRIES {
         // Only a stored version may refuse a request: a stale one would refuse inputs that are right by now.
-        let valid = cached.as_deref().and_then(|app| check(app, body, context).ok());
-        let (app, (inputs, model)) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
+        let valid = cached.as_deref().and_then(|app| validate(app, body, &context.models).ok());
+        let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
             (app, valid)
         } else {
-            let mut conn = context.db.get().await?;
-            let loaded = context.apps.load(&mut conn, caller.user, app_id).await?;
-            let app = loaded.ok_or(ApiError::NotFound("app"))?;
-            let valid = check(&app, body, context)?;
+            let app = load(caller, context, app_id).await?;
+            let valid = validate(&app, body, &context.models)?;
             (app, valid)
         };
-        let title = title(&app, &inputs, id);
+        let title = title(&app, &valid.inputs, id);
         let run = &NewRun {
             id,
             user: caller.user,
             key: caller.key,
             app: &app,
             title: &title,
-            inputs: &inputs,
-            model: &model,
+            inputs: &valid.inputs,
+            model: &valid.model,
             webhook,
             metadata: &body.metadata,
+            queue_timeout_seconds: body.queue_timeout_seconds,
         };
         if context.db.write(|mut conn| async move { accept(&mut conn, run).await }).await? {
             return Ok(app);
@@ -98,40 +168,10 @@ async fn write(
     Err(ApiError::Unavailable("the app is being changed; try again"))
 }
 
-fn check(app: &CurrentApp, body: &CreateRequest, context: &Context) -> Result<(Value, String), ApiError> {
-    if app.archived {
-        return Err(ApiError::AppArchived);
-    }
-    let inputs = check_inputs(&app.definition.inputs, &body.inputs).map_err(ApiError::InvalidInputs)?;
-    let asked = body.chat_model_id.as_deref().or(app.definition.model.as_deref());
-    let model = match asked {
-        None => context.models.default_model(),
-        Some(id) => context.models.get(id).ok_or_else(|| ApiError::UnknownModel {
-            asked: id.chars().take(MAX_TITLE_CHARS).collect(),
-            known: context.models.all().iter().map(|model| model.id.clone()).collect(),
-        })?,
-    };
-    Ok((Value::Object(inputs), model.id.clone()))
-}
-
 fn app_id(from_path: Option<&str>, from_body: Option<&str>) -> Result<AppId, ApiError> {
     let Some(text) = from_path.or(from_body) else {
-        let missing =
-            FieldError::new("/appId", "required", "appId is missing; GET /api/agentapps lists the apps");
-        return Err(ApiError::InvalidRequest(missing.message.clone(), vec![missing]));
+        let message = "appId is missing; GET /api/agentapps lists the apps";
+        return Err(ApiError::invalid(FieldError::new("/appId", "required", message)));
     };
     text.parse().map_err(|_| ApiError::NotFound("app"))
-}
-
-/// The first text input, else the short id.
-fn title(app: &CurrentApp, inputs: &Value, id: RunId) -> String {
-    let first = app.definition.inputs.iter().filter(|field| field.r#type == InputType::Text);
-    let text =
-        first.filter_map(|field| inputs[&field.name].as_str()).map(str::trim).find(|text| !text.is_empty());
-    match text {
-        Some(text) => {
-            text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_TITLE_CHARS).collect()
-        }
-        None => id.to_string().chars().take(8).collect(),
-    }
 }

@@ -1,27 +1,79 @@
-//! GET /api/v1/runs/{id}: the run as it stands.
+//! GET /api/v1/runs/{id} and GET /api/v1/apps/{appId}/runs/{id}: the run as it stands, or as it ends within the wait.
 
-use actix_web::http::header::RETRY_AFTER;
-use actix_web::{HttpResponse, web};
-use shared::ids::RunId;
-use shared::runs::{RunStatus, load};
+use actix_web::http::header::{ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, web};
+use shared::ids::UserId;
+use shared::runs::{RunStatus, RunView};
 
+use super::Named;
+use super::wait::{Waiting, until_over, wait_parameter};
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
+use crate::extract::Query;
+use crate::live::take_place;
+
+/// Seconds after which it is worth asking again.
+const POLL_AGAIN: &str = "2";
 
 /// The handler.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{id}", tag = "Runs", operation_id = "getRun", summary = "Get a run",
+    description = "The run as it stands. With `wait` the answer is held until the run is over, at most for that many seconds \
+                   (an operator may shorten it; 50 by default). The ETag changes with the status and the last event.",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The run's id"),
+        ("wait" = Option<u32>, Query, description = "Seconds to wait for the run's end"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "The run; `Retry-After` while it is not over", body = crate::openapi::Run),
+        (status = 304, description = "Not changed since the answer with that ETag"),
+    ),
+)]
 pub async fn handle(
     caller: Caller,
-    id: web::Path<String>,
+    request: HttpRequest,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    let id: RunId = id.parse().map_err(|_| ApiError::NotFound("run"))?;
-    let mut conn = context.db.get().await?;
-    let found = load(&mut conn, caller.user, id, &context.caps).await?;
-    let run = found.filter(|run| caller.may_see(run.app_id)).ok_or(ApiError::NotFound("run"))?;
-    let mut response = HttpResponse::Ok();
-    if !run.status.parse().is_ok_and(RunStatus::is_over) {
-        response.insert_header((RETRY_AFTER, "2"));
+    let mut query = Query::of(&request)?;
+    let wait = wait_parameter(&mut query, context.max_wait);
+    query.end()?;
+    let named = Named::of(&request, &caller)?;
+    let mut run = load(&context, caller.user, named).await?;
+    if let Some(length) = wait.filter(|_| !is_over(&run)) {
+        let _place = take_place(&context.db, caller.user, length).await?;
+        run = match until_over(&context, caller.user, named.run, length).await? {
+            Waiting::Over(run) | Waiting::NotYet(run) => *run,
+            Waiting::Gone => return Err(ApiError::NotFound("run")),
+        };
     }
-    Ok(response.json(run))
+    Ok(answer(&request, &run))
+}
+
+async fn load(context: &Context, user: UserId, named: Named) -> Result<RunView, ApiError> {
+    let viewer = &context.viewer;
+    let loading = context.db.read(|mut conn| async move { viewer.load(&mut conn, user, named.run).await });
+    loading.await?.filter(|run| named.includes(run.app_id)).ok_or(ApiError::NotFound("run"))
+}
+
+pub(super) fn is_over(run: &RunView) -> bool {
+    run.status.parse().is_ok_and(RunStatus::is_over)
+}
+
+fn answer(request: &HttpRequest, run: &RunView) -> HttpResponse {
+    let tag = format!(r#"W/"{}-{}""#, run.status, run.last_seq);
+    let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    let unchanged = known.flat_map(|tags| tags.split(',')).any(|known| matches(known.trim(), &tag));
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((ETAG, tag));
+    if !is_over(run) {
+        response.insert_header((RETRY_AFTER, POLL_AGAIN));
+    }
+    if unchanged { response.finish() } else { response.json(run) }
+}
+
+/// The weak comparison (RFC 9110, 8.8.3.2).
+fn matches(known: &str, tag: &str) -> bool {
+    known == "*" || known.trim_start_matches("W/") == tag.trim_start_matches("W/")
 }

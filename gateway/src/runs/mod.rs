@@ -1,5 +1,43 @@
 //! The run endpoints, one a file.
 
+pub mod cancel;
 pub mod create;
+pub mod delete;
+mod erase;
+mod filters;
+mod find;
 pub mod get;
+pub mod list;
 mod request;
+mod validate;
+mod wait;
+
+use actix_web::HttpRequest;
+use shared::ids::{AppId, RunId};
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+
+/// The run that a path names, and the one app that it must be of: the path's, or that of the key.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    run: RunId,
+    app: Option<AppId>,
+}
+
+impl Named {
+    fn of(request: &HttpRequest, caller: &Caller) -> Result<Self, ApiError> {
+        let unknown = || ApiError::NotFound("run");
+        let part = |name| request.match_info().get(name);
+        let run = part("id").and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
+        let app: Option<AppId> = part("appId").map(str::parse).transpose().map_err(|_| unknown())?;
+        if app.is_some_and(|app| !caller.may_see(app)) {
+            return Err(unknown());
+        }
+        Ok(Self { run, app: app.or(caller.app) })
+    }
+
+    fn includes(&self, app: AppId) -> bool {
+        self.app.is_none_or(|only| only == app)
+    }
+}

@@ -1,22 +1,27 @@
 //! The body of a create, read by hand so that every mistake is named at once, with its place.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, FieldError};
 
-const FIELDS: [&str; 5] = ["appId", "inputs", "chatModelId", "webhookUrl", "metadata"];
+const FIELDS: [&str; 6] = ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
+const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
+const DEFAULT_QUEUE_TIMEOUT: i32 = 86_400;
 const MAX_METADATA_PAIRS: usize = 16;
 const MAX_METADATA_KEY_CHARS: usize = 64;
 const MAX_METADATA_VALUE_CHARS: usize = 512;
 
 /// The fields as they came; not yet judged against any app.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct CreateRequest {
     pub(super) app_id: Option<String>,
     pub(super) inputs: Map<String, Value>,
     pub(super) chat_model_id: Option<String>,
     pub(super) webhook_url: Option<String>,
     pub(super) metadata: Value,
+    pub(super) queue_timeout_seconds: i32,
 }
 
 impl CreateRequest {
@@ -34,6 +39,7 @@ impl CreateRequest {
         let app_id = text(&mut body, "appId", &mut errors);
         let chat_model_id = text(&mut body, "chatModelId", &mut errors);
         let webhook_url = text(&mut body, "webhookUrl", &mut errors);
+        let queue_timeout_seconds = queue_timeout(&mut body, &mut errors);
         let mut object = |name: &str| match body.remove(name) {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(members)) => members,
@@ -43,31 +49,50 @@ impl CreateRequest {
             }
         };
         let (inputs, metadata) = (object("inputs"), object("metadata"));
-        if metadata.len() > MAX_METADATA_PAIRS {
-            errors.push(FieldError::new(
-                "/metadata",
-                "too_many",
-                format!("metadata may have {MAX_METADATA_PAIRS} pairs at most"),
-            ));
-        }
-        for (key, value) in &metadata {
-            let fits = key.chars().count() <= MAX_METADATA_KEY_CHARS
-                && value.as_str().is_some_and(|value| value.chars().count() <= MAX_METADATA_VALUE_CHARS);
-            if !fits {
-                let message = format!(
-                    "metadata must be strings, keys of {MAX_METADATA_KEY_CHARS} and values of {MAX_METADATA_VALUE_CHARS} characters at most"
-                );
-                errors.push(FieldError::new("/metadata", "type", message));
-                break;
-            }
-        }
-        if errors.is_empty() {
-            Ok(Self { app_id, inputs, chat_model_id, webhook_url, metadata: Value::Object(metadata) })
-        } else {
-            let detail: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
-            Err(ApiError::InvalidRequest(detail.join("; "), errors))
-        }
+        errors.extend(wrong_metadata(&metadata));
+        ApiError::unless_empty(errors)?;
+        let metadata = Value::Object(metadata);
+        Ok(Self { app_id, inputs, chat_model_id, webhook_url, metadata, queue_timeout_seconds })
     }
+}
+
+fn wrong_metadata(metadata: &Map<String, Value>) -> Option<FieldError> {
+    if metadata.len() > MAX_METADATA_PAIRS {
+        let message = format!("metadata may have {MAX_METADATA_PAIRS} pairs at most");
+        return Some(FieldError::new("/metadata", "too_many", message));
+    }
+    let fits = |(key, value): &(&String, &Value)| {
+        key.chars().count() <= MAX_METADATA_KEY_CHARS
+            && value.as_str().is_some_and(|value| value.chars().count() <= MAX_METADATA_VALUE_CHARS)
+    };
+    metadata.iter().find(|pair| !fits(pair)).map(|_| {
+        let message = format!(
+            "metadata must be strings, keys of {MAX_METADATA_KEY_CHARS} and values of {MAX_METADATA_VALUE_CHARS} characters at most"
+        );
+        FieldError::new("/metadata", "type", message)
+    })
+}
+
+fn queue_timeout(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> i32 {
+    let Some(value) = body.remove("queueTimeoutSeconds").filter(|value| !value.is_null()) else {
+        return DEFAULT_QUEUE_TIMEOUT;
+    };
+    // JSON has one kind of number: 60.0 is the whole number 60.
+    let whole =
+        value.as_i64().or_else(|| value.as_f64().filter(|number| number.fract() == 0.0).and_then(as_i64));
+    let fits =
+        whole.and_then(|whole| i32::try_from(whole).ok()).filter(|whole| QUEUE_TIMEOUT.contains(whole));
+    fits.unwrap_or_else(|| {
+        let (least, most) = (QUEUE_TIMEOUT.start(), QUEUE_TIMEOUT.end());
+        let message = format!("queueTimeoutSeconds must be a whole number from {least} to {most}");
+        errors.push(FieldError::new("/queueTimeoutSeconds", "range", message));
+        DEFAULT_QUEUE_TIMEOUT
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "within i32 by the check")]
+fn as_i64(number: f64) -> Option<i64> {
+    (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number).then_some(number as i64)
 }
 
 fn text(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<String> {
@@ -91,12 +116,24 @@ mod tests {
         let parse = |body: Value| CreateRequest::parse(body.as_object().unwrap().clone());
         assert_eq!(parse(json!({"appId": "a", "inputs": null})).unwrap().app_id.as_deref(), Some("a"));
         let error =
-            parse(json!({"appId": 1, "inputs": [], "metadata": {"a": 1}, "colour": "red"})).unwrap_err();
+            parse(json!({"appId": 1, "inputs": [], "metadata": {"a": 1}, "colour": "red", "queueTimeoutSeconds": 1.5}))
+                .unwrap_err();
         let ApiError::InvalidRequest(_, errors) = error else { panic!("{error}") };
-        let found: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();
+        let found: Vec<_> =
+            errors.iter().map(|error| (json!(error.place)["pointer"].clone(), error.code)).collect();
         assert_eq!(
             found,
-            [("/colour", "unknown"), ("/appId", "type"), ("/inputs", "type"), ("/metadata", "type")]
+            [
+                ("/colour".into(), "unknown"),
+                ("/appId".into(), "type"),
+                ("/queueTimeoutSeconds".into(), "range"),
+                ("/inputs".into(), "type"),
+                ("/metadata".into(), "type"),
+            ]
         );
+        assert_eq!(parse(json!({"queueTimeoutSeconds": 60.0})).unwrap().queue_timeout_seconds, 60);
+        for wrong in [json!(0), json!(604_801), json!("60"), json!(1e300)] {
+            assert!(parse(json!({"queueTimeoutSeconds": wrong})).is_err());
+        }
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use secrecy::SecretString;
+use url::Url;
 
 /// Where the truth lives.
 #[derive(Args, Clone, Debug)]
@@ -116,6 +117,21 @@ pub struct CatalogConfig {
     /// TOML file that adds to or overrides the built-in plans free, pro and team.
     #[arg(long, env = "CAPI_PLANS")]
     pub plans: Option<PathBuf>,
+}
+
+/// Where artifacts are, and where clients find them.
+#[derive(Args, Clone, Debug)]
+pub struct LinksConfig {
+    /// Where clients reach the gateway; begins the links to artifacts, for example https://capi.example.com
+    #[arg(long, env = "CAPI_PUBLIC_URL", default_value = "http://localhost:8080", value_parser = http_url)]
+    pub public_url: Url,
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| "must be a URL that begins with https:// or http://".to_owned())
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -109,6 +109,12 @@ impl Plans {
             .into()
     }
 
+    /// The largest rate of all plans.
+    #[must_use]
+    pub fn largest_rate(&self) -> u32 {
+        self.0.values().map(|plan| plan.requests_per_minute).max().unwrap_or(1)
+    }
+
     /// `{plan: running runs}`, as the claim takes it.
     #[must_use]
     pub fn running_caps(&self) -> serde_json::Value {

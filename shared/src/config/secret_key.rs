@@ -1,4 +1,4 @@
-//! CAPI_SECRET_KEY: what seals secrets at rest.
+//! CAPI_SECRET_KEY: what seals secrets at rest and signs links.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,9 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::LinksConfig;
 use crate::sealed::SealingKey;
+use crate::storage::Links;
 
 /// The key, or the file that holds it.
 #[derive(Args, Clone, Debug)]
@@ -39,8 +41,17 @@ pub enum SecretKeyError {
 }
 
 impl SecretKeyConfig {
-    /// Reads and checks the key.
+    /// Reads and checks the key, for sealing.
     pub fn read(&self) -> Result<SealingKey, SecretKeyError> {
+        Ok(SealingKey::new(&self.bytes()?))
+    }
+
+    /// Reads and checks the key, for links.
+    pub fn links(&self, config: &LinksConfig) -> Result<Links, SecretKeyError> {
+        Ok(Links::new(&self.bytes()?, &config.public_url))
+    }
+
+    fn bytes(&self) -> Result<[u8; 32], SecretKeyError> {
         let text = match (&self.secret_key, &self.secret_key_file) {
             (Some(_), Some(_)) => return Err(SecretKeyError::Both),
             (None, None) => return Err(SecretKeyError::Missing),
@@ -51,7 +62,6 @@ impl SecretKeyConfig {
         };
         let bytes =
             BASE64_STANDARD.decode(text.expose_secret().trim()).map_err(|_| SecretKeyError::Malformed)?;
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| SecretKeyError::Malformed)?;
-        Ok(SealingKey::new(&bytes))
+        bytes.try_into().map_err(|_| SecretKeyError::Malformed)
     }
 }

@@ -13,6 +13,9 @@ pub enum DbError {
     /// Nothing came back in time, not even PostgreSQL's own timeout.
     #[error("no answer from the database in time")]
     Timeout,
+    /// The server follows another one and takes no writes.
+    #[error("the database takes no writes: it is a standby")]
+    ReadOnly,
     /// A statement failed.
     #[error("statement failed: {0}")]
     Query(#[from] QueryError),
@@ -58,7 +61,10 @@ impl DbError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Timeout | Self::Query(QueryError::BrokenTransactionManager) => true,
+            Self::Pool(_)
+            | Self::Timeout
+            | Self::ReadOnly
+            | Self::Query(QueryError::BrokenTransactionManager) => true,
             Self::Query(QueryError::DatabaseError(kind, said)) => match kind {
                 DatabaseErrorKind::ClosedConnection
                 | DatabaseErrorKind::UnableToSendCommand

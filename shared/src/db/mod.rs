@@ -1,20 +1,22 @@
 //! PostgreSQL: how connections are made, pooled, and spoken over. No query lives here.
 
 mod connect;
+mod connection;
 mod error;
 mod migrate;
 mod statement;
 
 pub use connect::{ConnectError, connect_once};
+pub use connection::Connection;
 pub use error::DbError;
 pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up, require_schema};
 pub use statement::{Prepared, interval, lock_user, statement};
 
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
+use diesel_async::pooled_connection::deadpool::{Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 
@@ -29,9 +31,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Times that a call is done again which PostgreSQL rolled back in favour of another one.
 const CONFLICT_RETRIES: usize = 3;
-
-/// A pooled connection.
-pub type Connection = Object<AsyncPgConnection>;
 
 /// The pool of one process.
 #[derive(Clone)]
@@ -72,14 +71,37 @@ impl Db {
         Ok(Self { pool })
     }
 
-    /// A connection from the pool, or an error after at most [`POOL_WAIT`].
+    /// A connection from the pool, or an error after at most [`POOL_WAIT`]. For whoever uses it to the end (commands,
+    /// tests); services go through [`Self::read`] and [`Self::write`].
     pub async fn get(&self) -> Result<Connection, DbError> {
         let wanted = tokio::time::timeout(POOL_WAIT, self.pool.get()).await;
-        let connection = wanted.unwrap_or(Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)));
-        if connection.is_err() {
+        let object = wanted.unwrap_or(Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)));
+        if object.is_err() {
             metrics::counter!("capi_database_connection_failures_total").increment(1);
         }
-        Ok(connection?)
+        Ok(Connection::new(object?))
+    }
+
+    /// Does `work` on a pooled connection. It may be dropped half way.
+    pub async fn read<T, Work: Future<Output = Result<T, DbError>>>(
+        &self,
+        work: impl FnOnce(Connection) -> Work,
+    ) -> Result<T, DbError> {
+        let connection = self.get().await?;
+        metrics::counter!("capi_database_calls_total").increment(1);
+        let call = connection.call();
+        let working = work(connection);
+        // Locals are dropped last to first: where this future is given up, the call marks the connection before the
+        // work lets it go.
+        tokio::pin!(working);
+        let call = call;
+        // A deadline of our own: PostgreSQL's limits do not help against one that is stopped.
+        let answered = tokio::time::timeout(ANSWER_TIMEOUT, &mut working).await;
+        let answered = answered.unwrap_or(Err(DbError::Timeout));
+        if !answered.as_ref().is_err_and(DbError::is_away) {
+            call.ended();
+        }
+        answered
     }
 
     /// Does `work`, one statement or one transaction, on a pooled connection; does it again where PostgreSQL rolled it
@@ -89,14 +111,14 @@ impl Db {
         work: impl Fn(Connection) -> Work,
     ) -> Result<T, DbError> {
         for _ in 0..CONFLICT_RETRIES {
-            match answered(work(self.get().await?)).await {
+            match self.read(&work).await {
                 Err(error) if error.is_conflict() => {
                     metrics::counter!("capi_database_conflicts_total").increment(1);
                 }
                 answered => return answered,
             }
         }
-        answered(work(self.get().await?)).await
+        self.read(&work).await
     }
 
     /// Opens the pool's connections ahead of the first requests, as far as that works: a burst at a cold pool would
@@ -110,18 +132,12 @@ impl Db {
         self.ping().await.is_ok()
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life. A server that only follows another one is none: it takes no writes.
     pub async fn ping(&self) -> Result<(), DbError> {
-        use diesel_async::RunQueryDsl;
-        let mut conn = self.get().await?;
-        let asking = statement("SELECT 1").execute(&mut conn);
-        let answered = tokio::time::timeout(POOL_WAIT, asking).await;
-        answered.map_err(|_| DbError::Timeout)??;
-        Ok(())
+        let asking = self.read(|mut conn| async move {
+            let writable = statement("SELECT 1 WHERE NOT pg_is_in_recovery()").execute(&mut conn).await?;
+            if writable == 1 { Ok(()) } else { Err(DbError::ReadOnly) }
+        });
+        tokio::time::timeout(POOL_WAIT * 2, asking).await.unwrap_or(Err(DbError::Timeout))
     }
-}
-
-/// Under a deadline of our own: PostgreSQL's limits do not help against one that is stopped.
-async fn answered<T>(work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
-    tokio::time::timeout(ANSWER_TIMEOUT, work).await.unwrap_or(Err(DbError::Timeout))
 }

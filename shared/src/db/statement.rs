@@ -1,6 +1,7 @@
 //! Statements in SQL with typed binds, prepared once per connection and found again by their text. Diesel's own
 //! `sql_query` is prepared anew each time, which costs a round trip on every call of a hot path.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -17,14 +18,14 @@ use crate::ids::UserId;
 /// The text of a statement, or one with binds.
 #[derive(Debug, Clone)]
 pub struct Prepared<Binds> {
-    sql: &'static str,
+    sql: Cow<'static, str>,
     binds: Binds,
 }
 
 /// Starts a statement; values go in through [`Prepared::bind`], in the order of `$1`, `$2`, ….
 #[must_use]
-pub const fn statement(sql: &'static str) -> Prepared<()> {
-    Prepared { sql, binds: () }
+pub fn statement(sql: impl Into<Cow<'static, str>>) -> Prepared<()> {
+    Prepared { sql: sql.into(), binds: () }
 }
 
 /// One more value behind those before it.
@@ -68,7 +69,7 @@ where
 
 impl<Binds: PushBinds> QueryFragment<Pg> for Prepared<Binds> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(self.sql);
+        out.push_sql(&self.sql);
         self.binds.push(out.reborrow())
     }
 }

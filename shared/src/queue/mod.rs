@@ -2,6 +2,7 @@
 //! do, so no failure of the broker loses or doubles anything.
 
 mod consumer;
+mod fanout;
 mod handler;
 mod message;
 mod publisher;
@@ -10,6 +11,7 @@ mod sweeper;
 mod topology;
 
 pub use consumer::consume;
+pub use fanout::{Bucket, Heard, listen};
 pub use handler::Handler;
 pub use message::{Nudge, UndecodableMessage};
 pub use publisher::Publisher;

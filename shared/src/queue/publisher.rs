@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::Either;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -10,7 +11,8 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{Broker, BrokerHealth, Nudge, QueueError, Topology, Work};
+use super::{Broker, BrokerHealth, Bucket, Nudge, QueueError, Topology, Work};
+use crate::ids::RunId;
 use crate::lifecycle::Lifecycle;
 
 /// Nudges that wait for the broker in this process.
@@ -25,6 +27,7 @@ const PERSISTENT: u8 = 2;
 
 enum Order {
     Publish(Work, Nudge),
+    Announce(RunId),
     CountReady(Work, oneshot::Sender<u32>),
 }
 
@@ -75,6 +78,13 @@ impl Publisher {
         }
     }
 
+    /// "Something happened to this run", for whoever watches it. Returns at once.
+    pub fn announce(&self, run: RunId) {
+        if self.orders.try_send(Order::Announce(run)).is_err() {
+            metrics::counter!("capi_announcements_dropped_total").increment(1);
+        }
+    }
+
     /// Messages ready in the queue, or `None` while the broker is away.
     pub async fn count_ready(&self, work: Work) -> Option<u32> {
         let (answer, answered) = oneshot::channel();
@@ -102,7 +112,10 @@ async fn publish_all(
             Some(confirmed) = confirms.next() => confirmed?,
             order = orders.recv(), if confirms.len() < IN_FLIGHT => match order {
                 Some(Order::Publish(work, nudge)) => {
-                    confirms.push(publish(channel, topology.queue(work), nudge));
+                    confirms.push(Either::Left(publish(channel, topology.queue(work), nudge)));
+                }
+                Some(Order::Announce(run)) => {
+                    confirms.push(Either::Right(announce(channel, topology.events_exchange(), run)));
                 }
                 Some(Order::CountReady(work, answer)) => {
                     let _ = answer.send(count_ready(channel, &topology.queue(work)).await?);
@@ -112,6 +125,22 @@ async fn publish_all(
             },
         }
     }
+}
+
+/// Nobody may be listening, and a process that restarts reads the database anyway: told once, not kept.
+async fn announce(channel: &Channel, exchange: String, run: RunId) -> Result<(), QueueError> {
+    let (nudge, key) = (Nudge { id: run.uuid() }.encode(), Bucket::of(run).routing_key());
+    let telling = async {
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        channel
+            .basic_publish(exchange.as_str().into(), key.as_str().into(), options, &nudge, properties)
+            .await?
+            .await
+    };
+    tokio::time::timeout(CONFIRM_TIMEOUT, telling)
+        .await
+        .map_err(|_| QueueError::Timeout(CONFIRM_TIMEOUT, "announcing"))??;
+    Ok(())
 }
 
 async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {

@@ -1,9 +1,9 @@
-//! Every queue there is. Works alike on RabbitMQ 3.10 and 4.x: durable quorum queues on the default exchange, with
+//! Every queue and exchange there is. Works alike on RabbitMQ 3.10 and 4.x: durable quorum queues on the default exchange, with
 //! an explicit delivery limit and a dead-letter queue each; no priorities, no plugins.
 
-use lapin::Channel;
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::{Channel, ExchangeKind};
 
 /// The two kinds of work that nudges speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,12 @@ impl Topology {
         format!("{}.dead", self.queue(work))
     }
 
+    /// Where is told what happened to runs, by bucket.
+    #[must_use]
+    pub fn events_exchange(&self) -> String {
+        format!("{}.run.events", self.prefix)
+    }
+
     /// Creates what is missing; a no-op on what is there.
     pub async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         for work in [Work::Runs, Work::Deliveries] {
@@ -67,6 +73,10 @@ impl Topology {
             ];
             declare(channel, &self.queue(work), &arguments).await?;
         }
+        let (options, arguments) =
+            (ExchangeDeclareOptions { durable: true, ..Default::default() }, FieldTable::default());
+        let name = self.events_exchange();
+        channel.exchange_declare(name.into(), ExchangeKind::Direct, options, arguments).await?;
         Ok(())
     }
 }
@@ -95,6 +105,6 @@ mod tests {
         let topology = Topology::new("capi");
         let names =
             [Work::Runs, Work::Deliveries].map(|work| (topology.queue(work), topology.dead_queue(work)));
-        insta::assert_snapshot!(format!("{names:?}"), @r#"[("capi.runs", "capi.runs.dead"), ("capi.deliveries", "capi.deliveries.dead")]"#);
+        insta::assert_snapshot!(format!("{names:?} {}", topology.events_exchange()), @r#"[("capi.runs", "capi.runs.dead"), ("capi.deliveries", "capi.deliveries.dead")] capi.run.events"#);
     }
 }

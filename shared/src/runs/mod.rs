@@ -1,9 +1,11 @@
 //! The run: its states, how it ends, and how it is shown.
 
+mod outcome;
 mod state;
 mod transition;
 mod view;
 
+pub use outcome::{Ended, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
-pub use transition::{Ended, Finished, RunError, RunResult, UsageDelta, finish};
-pub use view::{RunView, RunningCaps, format_time, load};
+pub use transition::{Cancelled, Finished, UsageDelta, cancel, finish};
+pub use view::{RunView, RunningCaps, Viewer, format_time};

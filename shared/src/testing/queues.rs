@@ -1,6 +1,6 @@
 //! A queue prefix of a test's own.
 
-use lapin::options::QueueDeleteOptions;
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Connection, ConnectionProperties};
 use uuid::Uuid;
 
@@ -33,6 +33,8 @@ impl Drop for TestQueues {
             let Ok(channel) = connection.create_channel().await else {
                 return;
             };
+            let events = topology.events_exchange();
+            let _ = channel.exchange_delete(events.into(), ExchangeDeleteOptions::default()).await;
             for work in [Work::Runs, Work::Deliveries] {
                 for queue in [topology.queue(work), topology.dead_queue(work)] {
                     let _ = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;

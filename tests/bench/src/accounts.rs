@@ -31,7 +31,7 @@ pub(crate) async fn make(stack: &Stack, count: usize) -> anyhow::Result<Vec<Acco
         apps.push(app.uuid());
         versions.push(AppVersionId::generate().uuid());
         keys.push(ApiKeyId::generate().uuid());
-        hashes.push(key.sha256());
+        hashes.push(key.sha256().to_vec());
         accounts.push(Account { key: key.reveal().to_owned(), app });
     }
     let mut conn = stack.database.conn().await;

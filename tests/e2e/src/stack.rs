@@ -75,6 +75,8 @@ impl Stack {
             ("CAPI_PLANS", file("plans.toml", &format!("[plans]\n{plans}"))),
             ("CAPI_SECRET_KEY", SECRET_KEY.to_owned()),
             ("CAPI_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
+            ("CAPI_ARTIFACTS_URL", format!("file://{}/artifacts", dir.path().display())),
+            ("CAPI_PUBLIC_URL", "http://capi.test".to_owned()),
             ("CAPI_LEASE_SECONDS", "3".to_owned()),
             ("CAPI_LOG", "info".to_owned()),
         ];

@@ -1,0 +1,4 @@
+//! Files that runs published, for download.
+
+pub mod download;
+mod range;

@@ -1,0 +1,143 @@
+//! An account's API keys: made, listed, revoked. At most as many are active (neither revoked nor expired) as the plan
+//! allows, however many creates run at once.
+
+use chrono::{DateTime, Utc};
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use shared::config::Plans;
+use shared::db::{Connection, DbError, lock_user, statement};
+use shared::ids::{ApiKeyId, AppId, UserId};
+
+use super::ApiKey;
+
+/// Characters of a name.
+pub const MAX_NAME_CHARS: usize = 100;
+/// Days after which a key may expire at most: ten years.
+pub const MAX_DAYS: i32 = 3650;
+
+/// What a key is made for.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// 1 to [`MAX_NAME_CHARS`] characters.
+    pub name: String,
+    /// The one app that it may see.
+    pub app: Option<AppId>,
+    /// Days until it expires, 1 to [`MAX_DAYS`]; for ever where absent.
+    pub days: Option<i32>,
+}
+
+/// Why a key was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRefusal {
+    /// The plan has no API.
+    #[error("the plan {0:?} does not include API keys; see `gateway user set-plan`")]
+    Plan(String),
+    /// As many as the plan allows are active.
+    #[error("the account has {0} active keys, the most its plan allows; revoke one first")]
+    Full(i64),
+    /// The app to which it should be scoped is not the account's.
+    #[error("the account has no such app")]
+    NoApp,
+    /// The database did not do it.
+    #[error("{0}")]
+    Db(#[from] DbError),
+}
+
+impl From<diesel::result::Error> for KeyRefusal {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+#[derive(QueryableByName)]
+struct Standing {
+    #[diesel(sql_type = Text)]
+    plan: String,
+    #[diesel(sql_type = BigInt)]
+    active: i64,
+}
+
+const STANDING: &str = "
+SELECT u.plan, (SELECT count(*) FROM api_keys k WHERE k.user_id = u.id AND k.revoked_at IS NULL
+                AND (k.expires_at IS NULL OR k.expires_at > capi_now())) AS active
+FROM users u WHERE u.id = $1";
+
+const CREATE: &str = "
+INSERT INTO api_keys (id, user_id, name, sha256, display_prefix, app_id, expires_at)
+SELECT $1, $2, $3, $4, $5, $6, capi_now() + $7 * interval '1 day'
+WHERE $6 IS NULL OR EXISTS (SELECT 1 FROM apps WHERE id = $6 AND user_id = $2)";
+
+/// Makes a key; this is the only time that it can be revealed.
+pub async fn create(
+    conn: &mut Connection,
+    user: UserId,
+    new: &NewKey,
+    plans: &Plans,
+) -> Result<ApiKey, KeyRefusal> {
+    let key = ApiKey::generate();
+    conn.build_transaction()
+        .run(async |conn| {
+            // Two creates at once would both find the last place free.
+            lock_user(conn, user).await?;
+            let standing: Standing =
+                statement(STANDING).bind::<SqlUuid, _>(user.uuid()).get_result(conn).await?;
+            let Some(plan) = plans.get(&standing.plan).filter(|plan| plan.api) else {
+                return Err(KeyRefusal::Plan(standing.plan));
+            };
+            if standing.active >= i64::from(plan.api_keys) {
+                return Err(KeyRefusal::Full(standing.active));
+            }
+            let made = statement(CREATE)
+                .bind::<SqlUuid, _>(ApiKeyId::generate().uuid())
+                .bind::<SqlUuid, _>(user.uuid())
+                .bind::<Text, _>(&new.name)
+                .bind::<Binary, _>(key.sha256().as_slice())
+                .bind::<Text, _>(key.display_prefix())
+                .bind::<Nullable<SqlUuid>, _>(new.app.map(AppId::uuid))
+                .bind::<Nullable<Integer>, _>(new.days)
+                .execute(conn)
+                .await?;
+            if made == 1 { Ok(()) } else { Err(KeyRefusal::NoApp) }
+        })
+        .await?;
+    Ok(key)
+}
+
+/// Revokes an active key, effective on the next request everywhere. False if the user has no such active key.
+pub async fn revoke(conn: &mut Connection, user: UserId, key: ApiKeyId) -> Result<bool, DbError> {
+    let sql =
+        "UPDATE api_keys SET revoked_at = capi_now() WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL";
+    let revoked =
+        statement(sql).bind::<SqlUuid, _>(key.uuid()).bind::<SqlUuid, _>(user.uuid()).execute(conn).await?;
+    Ok(revoked == 1)
+}
+
+/// A key as lists show it.
+#[derive(Debug, Clone, QueryableByName)]
+#[expect(missing_docs, reason = "columns of the key")]
+pub struct ListedKey {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: ApiKeyId,
+    #[diesel(sql_type = Text)]
+    pub display_prefix: String,
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub app_id: Option<AppId>,
+    /// active, revoked or expired.
+    #[diesel(sql_type = Text)]
+    pub state: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// All keys of the user, oldest first.
+pub async fn list(conn: &mut Connection, user: UserId) -> Result<Vec<ListedKey>, DbError> {
+    let sql = "SELECT id, display_prefix, name, app_id, expires_at, last_used_at,
+                   CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= capi_now() THEN 'expired' ELSE 'active' END AS state
+               FROM api_keys WHERE user_id = $1 ORDER BY created_at, id";
+    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?)
+}

@@ -1,0 +1,50 @@
+//! The API reference: the OpenAPI document, and Swagger UI over it.
+
+use std::sync::{Arc, LazyLock};
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpResponse, web};
+use utoipa_swagger_ui::{Config, serve};
+
+use crate::error::ApiError;
+use crate::openapi;
+
+/// Everything from here. Swagger UI sets styles and loads its icons as data.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The files belong to this build.
+const CACHED: &str = "public, max-age=3600";
+
+static SETTINGS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+    let settings = Config::new(["/api/v1/openapi.json"]);
+    Arc::new(
+        settings.use_base_layout().default_models_expand_depth(0).doc_expansion("list").deep_linking(true),
+    )
+});
+
+/// GET /api/v1/openapi.json
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .insert_header((CACHE_CONTROL, CACHED))
+        .body(openapi::document())
+}
+
+/// GET /docs. Its links are relative to a directory.
+pub async fn page() -> HttpResponse {
+    HttpResponse::Found().insert_header(("location", "/docs/index.html")).finish()
+}
+
+/// GET /docs/{file}
+pub async fn file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let Ok(Some(file)) = serve(&name, Arc::clone(&SETTINGS)) else {
+        return Err(ApiError::NotFound("page"));
+    };
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((CONTENT_TYPE, file.content_type))
+        .insert_header((CACHE_CONTROL, CACHED))
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    Ok(response.body(file.bytes.into_owned()))
+}

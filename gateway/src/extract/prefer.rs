@@ -1,0 +1,35 @@
+//! `Prefer: wait=N` (RFC 7240): the caller would rather wait for the end than get an id at once. Preferences that are not
+//! understood are passed over, as the RFC wants.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+
+/// The wait that the request prefers.
+#[must_use]
+pub fn preferred_wait(request: &HttpRequest) -> Option<Duration> {
+    let headers = request.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
+    headers.flat_map(|text| text.split(',')).find_map(wait)
+}
+
+fn wait(preference: &str) -> Option<Duration> {
+    let preference = preference.split(';').next()?;
+    let (name, value) = preference.split_once('=')?;
+    let seconds = value.trim().trim_matches('"').parse().ok()?;
+    name.trim().eq_ignore_ascii_case("wait").then_some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_found_among_other_preferences() {
+        for (text, seconds) in [("wait=10", Some(10)), (" Wait = \"5\" ; x=y", Some(5)), ("wait", None)] {
+            assert_eq!(wait(text), seconds.map(Duration::from_secs), "{text}");
+        }
+        for text in ["wait=-1", "wait=soon", "respond-async", "await=3"] {
+            assert_eq!(wait(text), None, "{text}");
+        }
+    }
+}

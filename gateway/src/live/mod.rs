@@ -1,0 +1,138 @@
+//! Wakes whoever watches a run when something happens to it. A nudge of `run.events` does it at once; should one be lost,
+//! or the broker be away, the watcher looks again by itself every [`SLOW_POLL`].
+
+mod places;
+
+pub use places::{MAX_OPEN_WAITS, Place, take_place};
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::ids::RunId;
+use shared::lifecycle::Lifecycle;
+use shared::queue::{Bucket, Heard};
+use tokio::sync::watch;
+
+/// Between two looks without a nudge.
+const SLOW_POLL: Duration = Duration::from_secs(2);
+/// How often buckets are let go that nobody watches any more: binding costs a round trip, so it is not done per watch.
+const FORGET_EVERY: Duration = Duration::from_secs(30);
+
+/// The runs that this process watches.
+#[derive(Clone)]
+pub struct Live {
+    watched: Arc<Mutex<HashMap<RunId, watch::Sender<()>>>>,
+    buckets: watch::Sender<BTreeSet<Bucket>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { watched: Arc::default(), buckets: watch::Sender::new(BTreeSet::new()) }
+    }
+}
+
+/// One watcher of one run.
+pub struct Watch {
+    live: Live,
+    run: RunId,
+    woken: watch::Receiver<()>,
+}
+
+impl Live {
+    /// The buckets to listen to, as they change.
+    #[must_use]
+    pub fn buckets(&self) -> watch::Receiver<BTreeSet<Bucket>> {
+        self.buckets.subscribe()
+    }
+
+    /// Begins to watch a run. Subscribe first, then read: what happens in between is not missed.
+    #[must_use]
+    pub fn watch(&self, run: RunId) -> Watch {
+        let woken = self.lock().entry(run).or_default().subscribe();
+        let bucket = Bucket::of(run);
+        self.buckets.send_if_modified(|buckets| buckets.insert(bucket));
+        Watch { live: self.clone(), run, woken }
+    }
+
+    /// Passes on what the broker said.
+    pub fn heard(&self, heard: Heard) {
+        let watched = self.lock();
+        match heard {
+            Heard::Run(run) => {
+                if let Some(watchers) = watched.get(&run) {
+                    watchers.send_replace(());
+                }
+            }
+            // What happened before the bucket was bound, or while the broker was away, was told to nobody.
+            Heard::Listening(bucket) => {
+                for (_, watchers) in watched.iter().filter(|(run, _)| Bucket::of(**run) == bucket) {
+                    watchers.send_replace(());
+                }
+            }
+        }
+    }
+
+    /// Until the process stops: lets buckets go that nobody watches.
+    pub async fn forget_idle(self, lifecycle: Lifecycle) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(FORGET_EVERY) => {}
+                () = lifecycle.stopping().cancelled() => return,
+            }
+            let watched = self.lock();
+            let wanted: BTreeSet<_> = watched.keys().copied().map(Bucket::of).collect();
+            self.buckets.send_if_modified(|buckets| {
+                let changed = *buckets != wanted;
+                *buckets = wanted;
+                changed
+            });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<()>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch {
+    /// Returns when something may have happened to the run.
+    pub async fn changed(&mut self) {
+        let _ = tokio::time::timeout(SLOW_POLL, self.woken.changed()).await;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.live.lock();
+        if watched.get(&self.run).is_some_and(|watchers| watchers.receiver_count() <= 1) {
+            watched.remove(&self.run);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watcher_is_woken_by_a_nudge_by_a_late_bind_and_by_time() {
+        let (live, run) = (Live::default(), RunId::generate());
+        let (mut first, mut second) = (live.watch(run), live.watch(run));
+        assert!(live.buckets().borrow().contains(&Bucket::of(run)));
+        let begun = tokio::time::Instant::now();
+        live.heard(Heard::Run(run));
+        first.changed().await;
+        second.changed().await;
+        live.heard(Heard::Listening(Bucket::of(run)));
+        first.changed().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        live.heard(Heard::Run(RunId::generate()));
+        first.changed().await;
+        assert_eq!(begun.elapsed(), SLOW_POLL, "another run's news wakes nobody");
+        drop(first);
+        assert_eq!(live.lock().len(), 1);
+        drop(second);
+        assert!(live.lock().is_empty());
+    }
+}

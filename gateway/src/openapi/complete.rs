@@ -1,0 +1,142 @@
+//! Adds to the document what holds for every endpoint, so that no handler repeats it: pure.
+
+use actix_web::http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::problems::Problem;
+use crate::routes::{Access, Endpoint, endpoints};
+
+/// Paths that are the same endpoint as another one, seen from within an app or under an older name.
+const ALIASES: [(&str, &str); 4] = [
+    ("/api/agentapps", "/api/v1/apps"),
+    ("/api/v1/apps/{appId}/runs", "/api/v1/runs"),
+    ("/api/v1/apps/{appId}/runs/{id}", "/api/v1/runs/{id}"),
+    ("/api/v1/apps/{appId}/runs/{id}/cancel", "/api/v1/runs/{id}/cancel"),
+];
+
+/// The document, whole.
+pub(super) fn complete(mut document: Value) -> Value {
+    let mut paths = Map::new();
+    for endpoint in endpoints().iter().filter(|endpoint| endpoint.access != Access::Open) {
+        let method = endpoint.method.as_str().to_ascii_lowercase();
+        let documented =
+            ALIASES.iter().find(|(alias, _)| *alias == endpoint.path).map_or(endpoint.path, |pair| pair.1);
+        let mut operation = document["paths"][documented][&method].clone();
+        if operation.is_null() {
+            continue;
+        }
+        if documented != endpoint.path {
+            make_alias(&mut operation, endpoint.path);
+        }
+        add_common(&mut operation, endpoint);
+        let item = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        item[method] = operation;
+    }
+    document["paths"] = paths.into();
+    document["security"] = json!([{ "apiKey": [] }]);
+    document["components"]["securitySchemes"] = json!({
+        "apiKey": { "type": "http", "scheme": "bearer", "description": "`Authorization: Bearer capi_…`" }
+    });
+    document["components"]["responses"] = responses();
+    document
+}
+
+fn make_alias(operation: &mut Value, path: &str) {
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let within = path.contains("{appId}");
+    operation["operationId"] = json!(format!("{id}{}", if within { "OfApp" } else { "Alias" }));
+    if !within {
+        return;
+    }
+    let summary = operation["summary"].as_str().unwrap_or_default();
+    operation["summary"] = json!(format!("{summary}, within an app"));
+    let in_path = json!({
+        "name": "appId", "in": "path", "required": true, "description": "The app's id",
+        "schema": { "type": "string", "format": "uuid" },
+    });
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.retain(|parameter| parameter["name"] != "appId");
+        parameters.push(in_path);
+    } else {
+        operation["parameters"] = json!([in_path]);
+    }
+}
+
+/// The problems that an endpoint can answer with, by what kind it is.
+fn add_common(operation: &mut Value, endpoint: &Endpoint) {
+    let creates = endpoint.method == Method::POST && endpoint.path.ends_with("/runs");
+    let named = endpoint.path.contains('{') || creates;
+    for problem in Problem::ALL {
+        let applies = match problem {
+            Problem::InvalidRequest
+            | Problem::Unauthorized
+            | Problem::PlanRequired
+            | Problem::RateLimited
+            | Problem::Internal
+            | Problem::Unavailable => true,
+            Problem::NotFound => named,
+            Problem::RequestTimeout
+            | Problem::AppArchived
+            | Problem::PayloadTooLarge
+            | Problem::UnsupportedMediaType => creates,
+            Problem::RunAlreadyFinished => endpoint.path.ends_with("/cancel"),
+            Problem::RunNotFinished => endpoint.method == Method::DELETE,
+            Problem::RangeNotSatisfiable => endpoint.path.contains("artifacts"),
+            _ => false,
+        };
+        if applies {
+            let reference = format!("#/components/responses/{}", problem.status());
+            operation["responses"][problem.status().to_string()] = json!({ "$ref": reference });
+        }
+    }
+    if let Some(answers) = operation["responses"].as_object_mut() {
+        for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.get("$ref").is_none()) {
+            answer["headers"] = common_headers();
+        }
+    }
+}
+
+fn common_headers() -> Value {
+    let text = |description: &str, required: bool| json!({ "description": description, "required": required, "schema": { "type": "string" } });
+    json!({
+        "x-request-id": text("The request's id: its own where it brought a sane one", true),
+        "RateLimit-Policy": text("The account's requests per minute", false),
+        "RateLimit": text("Places left, and seconds until one more is free", false),
+    })
+}
+
+/// One response a status; each lists its codes.
+fn responses() -> Value {
+    let mut responses = Map::new();
+    for problem in Problem::ALL {
+        let same: Vec<_> = Problem::ALL.iter().filter(|other| other.status() == problem.status()).collect();
+        let lines: Vec<_> =
+            same.iter().map(|problem| format!("`{}`: {}", problem.code(), problem.title())).collect();
+        let response = json!({
+            "description": lines.join(". "),
+            "headers": { "x-request-id": { "required": true, "schema": { "type": "string" } } },
+            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+        });
+        responses.insert(problem.status().to_string(), response);
+    }
+    responses.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_api_is_documented() {
+        let document: Value = serde_json::from_str(crate::openapi::document()).unwrap();
+        for endpoint in endpoints().iter().filter(|endpoint| endpoint.access != Access::Open) {
+            let method = endpoint.method.as_str().to_ascii_lowercase();
+            let operation = &document["paths"][endpoint.path][&method];
+            assert!(
+                operation["responses"]["401"].is_object(),
+                "{method} {} is not documented",
+                endpoint.path
+            );
+        }
+    }
+}

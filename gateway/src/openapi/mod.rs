@@ -1,0 +1,45 @@
+//! The OpenAPI 3.1 document. Paths come from the handlers' attributes, shapes from `schemas`; what holds for every
+//! endpoint (the key, the headers, the problems) is added here, by the route table.
+
+mod complete;
+mod schemas;
+
+pub use schemas::*;
+
+use std::sync::LazyLock;
+
+use utoipa::OpenApi;
+
+use crate::{apps, artifacts, me, models, runs};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "capi",
+        description = "Runs agent apps from outside: create an API key, post inputs, get a structured result back by polling, waiting or \
+                       webhook. Within v1, endpoints, optional fields, error codes and enum values may be added.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    paths(
+        apps::list::handle, apps::get::handle, models::handle, me::handle,
+        runs::create::handle, runs::list::handle, runs::get::handle, runs::delete::handle, runs::cancel::handle,
+        artifacts::download::handle,
+    ),
+    components(schemas(Problem, FieldProblem, Webhook)),
+    tags(
+        (name = "Runs", description = "Create runs, follow them, get what they produced"),
+        (name = "Apps", description = "What can be run"),
+        (name = "Account", description = "The key's account and the installation"),
+    ),
+)]
+struct Document;
+
+/// The document as JSON.
+#[must_use]
+pub fn document() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let written = serde_json::to_value(Document::openapi()).unwrap_or_default();
+        complete::complete(written).to_string()
+    });
+    &TEXT
+}

@@ -1,0 +1,48 @@
+//! POST /api/v1/runs/{id}/cancel: final at once, whatever a worker still does.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+use shared::queue::Work;
+use shared::runs::{Cancelled, RunStatus, cancel};
+
+use super::Named;
+use crate::auth::Caller;
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::extract::Query;
+
+/// The handler.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/cancel", tag = "Runs", operation_id = "cancelRun", summary = "Cancel a run",
+    description = "Ends a pending or running run. The status is final at once. Cancelling a cancelled run again is the same.",
+    params(("id" = uuid::Uuid, Path, description = "The run's id")),
+    responses((status = 200, description = "The run is cancelled", body = crate::openapi::Success)),
+)]
+pub async fn handle(
+    caller: Caller,
+    request: HttpRequest,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    Query::none(&request)?;
+    let named = Named::of(&request, &caller)?;
+    let cancelling = context
+        .db
+        .write(|mut conn| async move { cancel(&mut conn, caller.user, named.app, named.run).await });
+    match cancelling.await? {
+        Cancelled::Done { lane } => {
+            if let Some(lane) = lane {
+                context.publisher.nudge(Work::Deliveries, lane.uuid());
+            }
+            // His place may be free.
+            context.publisher.nudge(Work::Runs, caller.user.uuid());
+            context.publisher.announce(named.run);
+            metrics::counter!("capi_runs_ended_total", "status" => "cancelled", "code" => "").increment(1);
+            tracing::info!(run_id = %named.run, "run cancelled");
+        }
+        Cancelled::Over(RunStatus::Cancelled) => {}
+        Cancelled::Over(status) if status.is_over() => return Err(ApiError::RunAlreadyFinished(status)),
+        Cancelled::Over(_) => return Err(ApiError::Unavailable("the run is being changed; try again")),
+        Cancelled::Unknown => return Err(ApiError::NotFound("run")),
+    }
+    Ok(HttpResponse::Ok().json(json!({ "success": true })))
+}

@@ -1,0 +1,72 @@
+//! The filters of a run list, as the query says them and as its cursors carry them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::ids::AppId;
+use shared::runs::RunStatus;
+
+use crate::extract::{Query, can_be_stored};
+
+const SOURCES: [&str; 2] = ["api", "console"];
+
+/// Which runs; all filters hold at once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Filters {
+    /// One of these; any where empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) status: Vec<RunStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) app: Option<AppId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<DateTime<Utc>>,
+    /// All of these pairs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) metadata: Vec<(String, String)>,
+}
+
+impl Filters {
+    pub(super) fn read(query: &mut Query) -> Self {
+        let mut status = Vec::new();
+        for text in query.all("status") {
+            match text.parse() {
+                Ok(known) if status.contains(&known) => {}
+                Ok(known) => status.push(known),
+                Err(_) => {
+                    let all: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
+                    query.wrong("status", &format!("status must be one of: {}", all.join(", ")));
+                }
+            }
+        }
+        let source = query.text("source").filter(|source| {
+            let known = SOURCES.contains(&source.as_str());
+            if !known {
+                query.wrong("source", &format!("source must be one of: {}", SOURCES.join(", ")));
+            }
+            known
+        });
+        Self {
+            status,
+            app: query.value("appId", "an app's id"),
+            source,
+            after: time(query, "createdAfter"),
+            before: time(query, "createdBefore"),
+            metadata: query.prefixed("metadata"),
+        }
+    }
+}
+
+fn time(query: &mut Query, name: &str) -> Option<DateTime<Utc>> {
+    let text = query.text(name)?;
+    let time = DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc());
+    let time = time.filter(|time| can_be_stored(*time));
+    if time.is_none() {
+        // A + that is not percent-encoded arrives as a space.
+        query.wrong(name, &format!("{name} must be a time like 2026-11-24T12:00:00Z (RFC 3339)"));
+    }
+    time
+}

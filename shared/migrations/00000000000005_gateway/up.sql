@@ -1,0 +1,39 @@
+ALTER TABLE runs ADD COLUMN queue_timeout_seconds integer NOT NULL DEFAULT 86400
+    CHECK (queue_timeout_seconds BETWEEN 1 AND 604800);
+
+-- Lists are ordered by the database's own time. Each has an index whose order is the list's, so that a page costs the
+-- same whatever lies behind it. None holds a column that a heartbeat or an append changes.
+DROP INDEX runs_by_user;
+CREATE INDEX runs_by_user ON runs (user_id, created_at, id);
+CREATE INDEX runs_by_status ON runs (user_id, status, created_at, id);
+CREATE INDEX runs_by_app ON runs (user_id, app_id, created_at, id);
+
+-- The pairs of runs.metadata once more, as lists look for them.
+CREATE TABLE run_metadata (
+    user_id    uuid NOT NULL,
+    key        text NOT NULL,
+    value      text NOT NULL,
+    created_at timestamptz NOT NULL,
+    run_id     uuid NOT NULL REFERENCES runs ON DELETE CASCADE,
+    PRIMARY KEY (run_id, key)
+);
+CREATE INDEX run_metadata_by_pair ON run_metadata (user_id, key, value, created_at, run_id);
+
+-- Files that a run published; the bytes are in the artifact store under runs/{run_id}/artifacts/{id}.
+CREATE TABLE artifacts (
+    id         uuid PRIMARY KEY,
+    run_id     uuid NOT NULL REFERENCES runs,
+    type       text NOT NULL CHECK (length(type) BETWEEN 3 AND 255),
+    title      text NOT NULL CHECK (length(title) BETWEEN 1 AND 255),
+    size       bigint NOT NULL CHECK (size >= 0),
+    sha256     bytea NOT NULL CHECK (octet_length(sha256) = 32),
+    created_at timestamptz NOT NULL DEFAULT capi_now()
+);
+CREATE INDEX artifacts_by_run ON artifacts (run_id, created_at, id);
+
+-- Ends of the waits that each user has open, over all gateways. A gateway that dies leaves its own until then.
+CREATE UNLOGGED TABLE open_waits (
+    user_id  uuid PRIMARY KEY,
+    ends     timestamptz[] NOT NULL,
+    admitted boolean NOT NULL
+) WITH (fillfactor = 50);

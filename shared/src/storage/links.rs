@@ -1,0 +1,104 @@
+//! Signed links to artifacts: whoever has one may download that file until it expires, without a key. The gateway
+//! checks what gateway and dispatcher sign, so both derive the same key from CAPI_SECRET_KEY.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::ids::{ArtifactId, RunId};
+use crate::runs::format_time;
+
+/// Separates this use of the secret from all others.
+const PURPOSE: &[u8] = b"capi artifact links 1";
+/// How long a link is good for: as long as a webhook may be on its way, and then some days.
+const LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// Makes and checks links.
+#[derive(Clone)]
+pub struct Links {
+    key: Key,
+    base: String,
+}
+
+/// Why a link opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expired or changed")]
+pub struct LinkRefusal;
+
+impl Links {
+    /// Links that begin with the gateway's public URL.
+    #[must_use]
+    pub fn new(secret: &[u8; 32], public_url: &Url) -> Self {
+        let derived = sign(&Key::new(HMAC_SHA256, secret), PURPOSE);
+        Self {
+            key: Key::new(HMAC_SHA256, derived.as_ref()),
+            base: public_url.as_str().trim_end_matches('/').to_owned(),
+        }
+    }
+
+    /// Adds `url`, `downloadUrl` and `downloadUrlExpiresAt` to an artifact's `{id, …}`.
+    pub(crate) fn add_to(&self, artifact: &mut Value, run: RunId, now: DateTime<Utc>) {
+        let Some(id) = artifact["id"].as_str().and_then(|id| id.parse::<ArtifactId>().ok()) else { return };
+        let url = format!("{}/api/v1/runs/{run}/artifacts/{id}", self.base);
+        let expires = now + LIFETIME;
+        artifact["downloadUrl"] = json!(format!("{url}?{}", self.query(run, id, expires)));
+        artifact["downloadUrlExpiresAt"] = json!(format_time(expires));
+        artifact["url"] = json!(url);
+    }
+
+    /// The query of a link that is good until `expires` (whole seconds).
+    #[must_use]
+    pub fn query(&self, run: RunId, artifact: ArtifactId, expires: DateTime<Utc>) -> String {
+        let (mut query, expires) = (String::new(), expires.timestamp());
+        let signature = sign(&self.key, signed(run, artifact, expires).as_bytes());
+        let encoded = BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref());
+        let _ = write!(query, "expires={expires}&signature={encoded}");
+        query
+    }
+
+    /// Whether the signature is of this artifact and time. The caller compares the time with the database's.
+    pub fn check(
+        &self,
+        run: RunId,
+        artifact: ArtifactId,
+        expires: i64,
+        signature: &str,
+    ) -> Result<(), LinkRefusal> {
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| LinkRefusal)?;
+        verify(&self.key, signed(run, artifact, expires).as_bytes(), &signature).map_err(|_| LinkRefusal)
+    }
+}
+
+fn signed(run: RunId, artifact: ArtifactId, expires: i64) -> String {
+    format!("{run}/{artifact}/{expires}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_opens_its_own_artifact_until_its_own_time() {
+        let base = Url::parse("https://capi.example.com/").unwrap();
+        let (links, other) = (Links::new(&[7; 32], &base), Links::new(&[8; 32], &base));
+        let (run, artifact) = (RunId::generate(), ArtifactId::generate());
+        let mut shown = json!({"id": artifact});
+        links.add_to(&mut shown, run, DateTime::UNIX_EPOCH);
+        assert_eq!(shown["downloadUrlExpiresAt"], "1970-01-08T00:00:00.000Z");
+        let url = Url::parse(shown["downloadUrl"].as_str().unwrap()).unwrap();
+        assert_eq!(url.path(), format!("/api/v1/runs/{run}/artifacts/{artifact}"));
+        let pairs: Vec<_> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
+        let (expires, signature) = (pairs[0].parse().unwrap(), &pairs[1]);
+        assert_eq!(links.check(run, artifact, expires, signature), Ok(()));
+        assert_eq!(links.check(run, artifact, expires + 1, signature), Err(LinkRefusal));
+        assert_eq!(links.check(run, ArtifactId::generate(), expires, signature), Err(LinkRefusal));
+        assert_eq!(links.check(RunId::generate(), artifact, expires, signature), Err(LinkRefusal));
+        assert_eq!(links.check(run, artifact, expires, "AAAA"), Err(LinkRefusal));
+        assert_eq!(other.check(run, artifact, expires, signature), Err(LinkRefusal));
+    }
+}
