@@ -1,8 +1,8 @@
-//! A TCP proxy that a test can cut and mend: an outage of whatever is behind it, for this test alone.
+//! A TCP proxy that a test can cut, freeze and mend: an outage of whatever is behind it, for this test alone.
 
 use std::net::SocketAddr;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -10,7 +10,14 @@ use tokio::sync::watch;
 pub struct TcpProxy {
     /// Where it listens.
     pub address: SocketAddr,
-    cut: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Frozen,
+    Cut,
 }
 
 impl TcpProxy {
@@ -18,35 +25,58 @@ impl TcpProxy {
     pub async fn start(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let cut = watch::Sender::new(false);
-        let watched = cut.subscribe();
+        let state = watch::Sender::new(State::Open);
+        let watched = state.subscribe();
         tokio::spawn(async move {
             while let Ok((mut inward, _)) = listener.accept().await {
                 let (mut watched, target) = (watched.clone(), target.clone());
-                if *watched.borrow() {
+                if *watched.borrow() == State::Cut {
                     continue;
                 }
                 tokio::spawn(async move {
                     let Ok(mut outward) = TcpStream::connect(target).await else {
                         return;
                     };
+                    let ((from_client, to_client), (from_server, to_server)) =
+                        (inward.split(), outward.split());
                     tokio::select! {
-                        _ = copy_bidirectional(&mut inward, &mut outward) => {}
-                        _ = watched.wait_for(|cut| *cut) => {}
+                        () = forward(from_client, to_server, watched.clone()) => {}
+                        () = forward(from_server, to_client, watched.clone()) => {}
+                        _ = watched.wait_for(|state| *state == State::Cut) => {}
                     }
                 });
             }
         });
-        Self { address, cut }
+        Self { address, state }
     }
 
     /// Ends all connections and closes every new one at once.
     pub fn cut(&self) {
-        self.cut.send_replace(true);
+        self.state.send_replace(State::Cut);
     }
 
-    /// Lets connections through again.
+    /// Keeps connections and lets nothing through: what is behind it seems to hang.
+    pub fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
+    }
+
+    /// Lets everything through again.
     pub fn mend(&self) {
-        self.cut.send_replace(false);
+        self.state.send_replace(State::Open);
+    }
+}
+
+async fn forward(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut state: watch::Receiver<State>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if state.wait_for(|state| *state != State::Frozen).await.is_err()
+            || to.write_all(&buffer[..read]).await.is_err()
+        {
+            return;
+        }
     }
 }

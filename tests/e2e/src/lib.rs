@@ -10,4 +10,4 @@ mod process;
 mod stack;
 
 pub use process::{Process, Service, bin_dir};
-pub use stack::{Answer, Stack};
+pub use stack::{Account, Answer, Stack};

@@ -7,9 +7,11 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::db::statement;
 use shared::ids::AppId;
+use shared::storage::Artifacts;
 use shared::testing::{ScriptedModel, TestDatabase, TestQueues, eventually};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use url::Url;
 
 use crate::process::{Process, Service, bin_dir};
 
@@ -36,6 +38,17 @@ pub struct Answer {
     pub headers: reqwest::header::HeaderMap,
     /// The body as JSON, null where it is none.
     pub body: Value,
+}
+
+/// What an account calls the API with.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Of `gateway … --email`.
+    pub email: String,
+    /// An API key.
+    pub key: String,
+    /// Its app: it sends its input `text` to the model.
+    pub app: AppId,
 }
 
 /// See the module.
@@ -93,17 +106,33 @@ impl Stack {
             client,
             dir,
         };
+        Account { key: stack.key, app: stack.app, .. } = stack.account(EMAIL, plan).await;
         stack
-            .cli(&["user", "create", "--email", EMAIL, "--plan", plan, "--password-stdin"], "correct horse\n")
+    }
+
+    /// Creates an account with an app and a key.
+    pub async fn account(&self, email: &str, plan: &str) -> Account {
+        self.cli(&["user", "create", "--email", email, "--plan", plan, "--password-stdin"], "correct horse\n")
             .await;
-        let app_file = stack.dir.path().join("app.toml").display().to_string();
-        stack.app = stack
-            .on_account(&["app", "import", &app_file])
-            .await
-            .parse()
-            .expect("the import prints the app's id");
-        stack.key = stack.on_account(&["key", "create", "--name", "test"]).await;
-        stack
+        let app_file = self.dir.path().join("app.toml").display().to_string();
+        let app = self.cli(&["app", "import", &app_file, "--email", email], "").await;
+        let app = app.parse().expect("the import prints the app's id");
+        let key = self.cli(&["key", "create", "--name", "test", "--email", email], "").await;
+        Account { email: email.to_owned(), key, app }
+    }
+
+    /// Imports an app of the account's; its id.
+    pub async fn import(&self, app_file: &str) -> String {
+        let path = self.dir.path().join("imported.toml");
+        std::fs::write(&path, app_file).expect("a file can be written");
+        self.on_account(&["app", "import", &path.display().to_string()]).await
+    }
+
+    /// Where artifacts are.
+    #[must_use]
+    pub fn artifacts(&self) -> Artifacts {
+        let url = Url::from_directory_path(self.dir.path().join("artifacts")).expect("an absolute path");
+        Artifacts::open(&url).expect("the store opens")
     }
 
     /// A stack of the plan `pro`.

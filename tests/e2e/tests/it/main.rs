@@ -5,6 +5,8 @@ mod contract;
 mod database;
 mod dependencies;
 mod faults;
+mod keys;
+mod limits;
 mod outages;
 mod path;
 mod schema;
