@@ -68,6 +68,7 @@ impl Running {
 
 /// Starts a gateway. Must be called on the main runtime: connections live where they are opened.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    ops::raise_open_files();
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-gateway")?;
     require_schema(&db).await?;

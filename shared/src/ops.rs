@@ -11,6 +11,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -63,6 +64,16 @@ pub async fn serve(
         }
     });
     Ok(address)
+}
+
+/// Lets the process open as many files as its hard limit allows: each client is one, and the usual soft limit of 1024
+/// would make the rest wait.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays as it is");
+    }
 }
 
 /// Logs an address and writes it to RUN_DIR/SERVICE.KIND.

@@ -2,11 +2,13 @@
 
 use std::process::Stdio;
 
+use bytes::Bytes;
 use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::db::statement;
-use shared::ids::AppId;
+use shared::ids::{AppId, ArtifactId, RunId};
 use shared::storage::Artifacts;
 use shared::testing::{ScriptedModel, TestDatabase, TestQueues, eventually};
 use tokio::io::AsyncWriteExt;
@@ -112,8 +114,11 @@ impl Stack {
 
     /// Creates an account with an app and a key.
     pub async fn account(&self, email: &str, plan: &str) -> Account {
-        self.cli(&["user", "create", "--email", email, "--plan", plan, "--password-stdin"], "correct horse\n")
-            .await;
+        self.cli(
+            &["user", "create", "--email", email, "--plan", plan, "--password-stdin"],
+            "correct horse\n",
+        )
+        .await;
         let app_file = self.dir.path().join("app.toml").display().to_string();
         let app = self.cli(&["app", "import", &app_file, "--email", email], "").await;
         let app = app.parse().expect("the import prints the app's id");
@@ -126,6 +131,22 @@ impl Stack {
         let path = self.dir.path().join("imported.toml");
         std::fs::write(&path, app_file).expect("a file can be written");
         self.on_account(&["app", "import", &path.display().to_string()]).await
+    }
+
+    /// Gives a run an artifact, as a worker does.
+    pub async fn add_artifact(&self, run: RunId, id: ArtifactId, kind: &str, title: &str, bytes: Bytes) {
+        let sql = "INSERT INTO artifacts (id, run_id, type, title, size, sha256) VALUES ($1, $2, $3, $4, $5, sha256($6))";
+        statement(sql)
+            .bind::<SqlUuid, _>(id.uuid())
+            .bind::<SqlUuid, _>(run.uuid())
+            .bind::<Text, _>(kind)
+            .bind::<Text, _>(title)
+            .bind::<BigInt, _>(i64::try_from(bytes.len()).expect("a length"))
+            .bind::<Binary, _>(bytes.as_ref())
+            .execute(&mut self.database.conn().await)
+            .await
+            .expect("the artifact is written");
+        self.artifacts().put(run, id, bytes).await.expect("the bytes are stored");
     }
 
     /// Where artifacts are.
@@ -204,7 +225,7 @@ impl Stack {
     pub async fn texts(&self, sql: &'static str) -> Vec<String> {
         #[derive(QueryableByName)]
         struct Row {
-            #[diesel(sql_type = diesel::sql_types::Text)]
+            #[diesel(sql_type = Text)]
             text: String,
         }
         let rows: Vec<Row> =

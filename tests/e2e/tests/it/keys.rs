@@ -94,10 +94,7 @@ async fn a_scoped_key_sees_its_app_alone() {
         assert_eq!(stack.send(post(path.clone())).await.status, 404, "{path}");
     }
     assert_eq!(stack.send(post(format!("/api/v1/apps/{other}/runs"))).await.status, 202);
-    assert_eq!(
-        get_with(&stack, &gateway, "/api/v1/runs", &scoped).await.body["data"][0]["appName"],
-        "Other"
-    );
+    assert_eq!(get_with(&stack, &gateway, "/api/v1/runs", &scoped).await.body["data"][0]["appName"], "Other");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,8 +45,7 @@ async fn the_rate_limit_is_exact_over_gateways_and_keys() {
         stack.on_account(&["key", "create", "--name", "second"]).await,
         stack.on_account(&["key", "create", "--name", "third"]).await,
     ];
-    let burst =
-        join_all((0..200).map(|n| try_once(&stack, &gateways[n % 3], &keys[(n / 3) % 3]))).await;
+    let burst = join_all((0..200).map(|n| try_once(&stack, &gateways[n % 3], &keys[(n / 3) % 3]))).await;
     assert_eq!(burst.iter().filter(|one| one.admitted).count(), LIMIT, "of 200 at once");
 
     // Keep asking until the window has rolled on: at no time are there more than 30 within 60 s.
@@ -62,7 +61,11 @@ async fn the_rate_limit_is_exact_over_gateways_and_keys() {
     assert!(admitted.len() > LIMIT, "places become free again");
     admitted.sort_by_key(|one| one.sent);
     for (first, one_too_many) in admitted.iter().zip(admitted.iter().skip(LIMIT)) {
-        assert!(one_too_many.answered - first.sent >= WINDOW, "31 within {:?}", one_too_many.answered - first.sent);
+        assert!(
+            one_too_many.answered - first.sent >= WINDOW,
+            "31 within {:?}",
+            one_too_many.answered - first.sent
+        );
     }
 }
 
@@ -111,8 +114,7 @@ async fn a_refused_caller_who_does_not_wait_costs_no_statement() {
 async fn without_the_database_nobody_is_let_in() {
     let mut stack = Stack::unlimited().await;
     let mut url = url::Url::parse(&stack.database.url).unwrap();
-    let proxy =
-        TcpProxy::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
+    let proxy = TcpProxy::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
     url.set_ip_host(proxy.address.ip()).unwrap();
     url.set_port(Some(proxy.address.port())).unwrap();
     stack.settings = stack.settings_with("CAPI_DATABASE_URL", url.as_str());

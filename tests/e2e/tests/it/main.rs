@@ -1,6 +1,7 @@
 //! All services as processes, on the real PostgreSQL and RabbitMQ.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod access;
 mod contract;
 mod database;
 mod dependencies;
@@ -11,3 +12,4 @@ mod outages;
 mod path;
 mod schema;
 mod settings;
+mod slow;

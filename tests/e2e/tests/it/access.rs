@@ -1,0 +1,89 @@
+//! No key opens what belongs to another account (K8): every line of the route table is tried, so that a new route without
+//! an owner check fails here, and one whose parameter is unknown here does too.
+
+use bytes::Bytes;
+use e2e::{Account, Answer, Process, Service, Stack};
+use gateway::routes::{Access, Endpoint, endpoints};
+use serde_json::{Value, json};
+use shared::ids::{ArtifactId, RunId};
+
+const NOBODYS: &str = "0197f7a0-0000-7000-8000-000000000000";
+
+/// What the other account has, by the table's parameter names.
+struct Belongings {
+    app: String,
+    run: String,
+    artifact: String,
+}
+
+impl Belongings {
+    fn fill(&self, path: &str) -> String {
+        let filled = path
+            .replace("{appId}", &self.app)
+            .replace("{id}", &self.run)
+            .replace("{artifactId}", &self.artifact);
+        assert!(!filled.contains('{'), "{path}: give this test something of the other account's to ask for");
+        filled
+    }
+
+    fn nobodys() -> Self {
+        Self { app: NOBODYS.to_owned(), run: NOBODYS.to_owned(), artifact: NOBODYS.to_owned() }
+    }
+}
+
+async fn call(stack: &Stack, gateway: &Process, endpoint: &Endpoint, path: &str, key: &str) -> Answer {
+    let method = endpoint.method.as_str().parse().unwrap();
+    let request = stack.client().request(method, format!("{}{path}", gateway.url())).bearer_auth(key);
+    let has_body = endpoint.method.as_str() == "POST";
+    stack.send(if has_body { request.json(&json!({"inputs": {"text": "x"}})) } else { request }).await
+}
+
+fn without_request_id(answer: &Answer) -> (u16, Value) {
+    let mut body = answer.body.clone();
+    if let Some(members) = body.as_object_mut() {
+        members.remove("requestId");
+    }
+    (answer.status, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_keeps_to_its_owner() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let bob: Account = stack.account("bob@example.com", "big").await;
+    let run = stack.create_run(&gateway, "secret of ada", None).await;
+    stack.post(&gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+    let artifact = ArtifactId::generate();
+    stack.add_artifact(run.parse().unwrap(), artifact, "text/plain", "a.txt", Bytes::from("secret")).await;
+    let adas = Belongings { app: stack.app.to_string(), run: run.clone(), artifact: artifact.to_string() };
+    let mut tried = 0;
+    for endpoint in endpoints().iter().filter(|endpoint| endpoint.access != Access::Open) {
+        let what = format!("{} {}", endpoint.method, endpoint.path);
+        let asked = call(&stack, &gateway, endpoint, &adas.fill(endpoint.path), &bob.key).await;
+        if endpoint.path.contains('{') {
+            tried += 1;
+            assert_eq!(asked.status, 404, "{what}: {asked:?}");
+            let unknown = Belongings::nobodys().fill(endpoint.path);
+            let unknown = call(&stack, &gateway, endpoint, &unknown, &bob.key).await;
+            assert_eq!(without_request_id(&asked), without_request_id(&unknown), "{what}");
+        }
+        let shown = asked.body.to_string();
+        for id in [&adas.app, &adas.run, &adas.artifact] {
+            assert!(!shown.contains(id.as_str()), "{what} shows {id}");
+        }
+        let keyless = stack
+            .send(stack.client().request(
+                endpoint.method.as_str().parse().unwrap(),
+                format!("{}{}", gateway.url(), adas.fill(endpoint.path)),
+            ))
+            .await;
+        assert_eq!(keyless.status, 401, "{what} without a key");
+    }
+    assert!(tried > 8, "the table is read");
+    let body = json!({"appId": adas.app, "inputs": {"text": "x"}});
+    let request = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&bob.key);
+    assert_eq!(stack.send(request.json(&body)).await.status, 404, "another's app in the body");
+    let still = stack.get(&gateway, &format!("/api/v1/runs/{run}")).await;
+    assert_eq!(still.status, 200, "nothing of all that changed anything");
+    assert!(run.parse::<RunId>().is_ok());
+}
