@@ -58,14 +58,19 @@ pub fn listen(
 ) -> BrokerHealth {
     let health = BrokerHealth::default();
     let (supervised, stopping) = (health.clone(), lifecycle.stopping().clone());
+    let until = stopping.clone();
     let heard = Arc::new(heard);
     lifecycle.spawn(async move {
         let exchange = broker.topology.events_exchange();
         let session = |connection: Arc<Connection>| {
             let (exchange, wanted, heard) = (exchange.clone(), wanted.clone(), Arc::clone(&heard));
+            let stopping = until.clone();
             async move {
                 let listener = Listener::start(&connection, exchange).await?;
-                listener.run(wanted, &*heard).await
+                tokio::select! {
+                    ended = listener.run(wanted, &*heard) => ended,
+                    () = stopping.cancelled() => Ok(()),
+                }
             }
         };
         broker.supervise("listener", supervised, stopping, session).await;
