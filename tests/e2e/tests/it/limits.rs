@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack};
 use futures_util::future::join_all;
+use gateway::auth::ApiKey;
 use shared::testing::{TcpProxy, eventually};
 
 const LIMIT: usize = 30;
@@ -135,4 +136,36 @@ async fn without_the_database_nobody_is_let_in() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_wrong_keys_is_stopped_in_front_of_the_database() {
+    let stack = Stack::create(
+        "pro",
+        "[plans.team]\napi = true\nrequests_per_minute = 30\napi_keys = 10\nrunning_runs = 1\n",
+    )
+    .await;
+    let trusted = stack.settings_with("CAPI_TRUSTED_PROXIES", "127.0.0.0/8");
+    let gateway = Process::start(Service::Gateway, &trusted).await;
+    let from = |address: &str, key: &str| {
+        let request = stack.client().get(format!("{}/api/v1/me", gateway.url())).bearer_auth(key);
+        stack.send(request.header("x-forwarded-for", address).timeout(Duration::from_secs(10)))
+    };
+    let good = from("198.51.100.7", &stack.key).await;
+    assert_eq!(good.status, 200);
+    // Some places are filled again while these are asked for.
+    let mut tried = 0;
+    while from("198.51.100.7", ApiKey::generate().reveal()).await.status == 401 {
+        tried += 1;
+        assert!(tried < 1000, "it goes on for ever");
+    }
+    assert!(tried >= 300, "ten times the largest plan's rate: {tried}");
+    let before = gateway.counter("capi_database_calls_total").await;
+    let stopped = from("198.51.100.7", ApiKey::generate().reveal()).await;
+    assert_eq!((stopped.status, &stopped.body["code"]), (429, &"rate_limited".into()), "{stopped:?}");
+    assert!(stopped.body["detail"].as_str().unwrap().contains("wrong keys from this address"));
+    assert!(stopped.headers.contains_key("retry-after"));
+    assert!((gateway.counter("capi_database_calls_total").await - before).abs() < 0.5);
+    assert_eq!(from("198.51.100.7", &stack.key).await.status, 200, "a good key is not to blame");
+    assert_eq!(from("203.0.113.9", ApiKey::generate().reveal()).await.status, 401, "nor is another address");
 }

@@ -3,16 +3,19 @@
 
 mod access;
 mod artifacts;
-mod contract;
+mod bad_requests;
 mod database;
 mod dependencies;
 mod documents;
 mod faults;
+mod http;
 mod keys;
 mod limits;
+mod model;
 mod outages;
 mod path;
 mod runs;
 mod schema;
 mod settings;
 mod slow;
+mod waits;

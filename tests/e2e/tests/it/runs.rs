@@ -1,14 +1,10 @@
-//! What can be done with runs over HTTP: list, cancel, delete, wait, dry run, and the rules of HTTP itself.
-
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+//! What can be done with runs over HTTP: list, cancel, delete, try out.
 
 use bytes::Bytes;
 use e2e::{Answer, Process, Service, Stack};
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::ids::ArtifactId;
-use shared::testing::{TcpProxy, WebhookReceiver, eventually};
+use shared::testing::{WebhookReceiver, eventually};
 
 async fn create(stack: &Stack, gateway: &Process, more: Value) -> String {
     let mut body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
@@ -183,106 +179,6 @@ async fn a_deleted_run_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waits_end_with_the_run_whatever_the_broker_does() {
-    let mut stack = Stack::unlimited().await;
-    let (scheme, rest) = stack.queues.url.split_once('@').unwrap();
-    let (target, path) = rest.split_once('/').unwrap();
-    let proxy = TcpProxy::start(target.to_owned()).await;
-    let direct = stack.settings.clone();
-    stack.settings = stack.settings_with("CAPI_AMQP_URL", &format!("{scheme}@{}/{path}", proxy.address));
-    let gateway = stack.start(Service::Gateway).await;
-    stack.settings = direct;
-    let _worker = stack.start(Service::RunWorker).await;
-
-    let id = stack.create_run(&gateway, "HOLD", None).await;
-    let url = format!("/api/v1/runs/{id}");
-    let short = stack.get(&gateway, &format!("{url}?wait=1")).await;
-    assert_eq!((short.status, &short.body["status"]), (200, &"running".into()), "the wait ends first");
-    assert_eq!(short.headers["retry-after"], "2");
-    let for_ever = format!("{url}?wait=4000000000");
-    let long = stack.get(&gateway, &for_ever);
-    let released = async {
-        eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
-        eventually("it waits", async || {
-            (stack.text("SELECT cardinality(ends)::text AS text FROM open_waits").await == "1").then_some(())
-        })
-        .await;
-        stack.model.release();
-        Instant::now()
-    };
-    let (ended, released) = tokio::join!(long, released);
-    assert_eq!((&ended.body["status"], ended.headers.get("retry-after")), (&"completed".into(), None));
-    assert!(released.elapsed() < Duration::from_millis(1500), "woken, not polled: {:?}", released.elapsed());
-    eventually("its place is free", async || {
-        (stack.text("SELECT cardinality(ends)::text AS text FROM open_waits").await == "0").then_some(())
-    })
-    .await;
-
-    // Without nudges the slow poll is the net.
-    proxy.cut();
-    let id = stack.create_run(&gateway, "hello", None).await;
-    let ended = stack.get(&gateway, &format!("/api/v1/runs/{id}?wait=30")).await;
-    assert_eq!(ended.body["status"], "completed", "{ended:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_create_may_wait_for_its_end() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start_with(Service::Gateway, "CAPI_MAX_WAIT_SECONDS", "2").await;
-    let body = json!({"inputs": {"text": "hello"}});
-    let preferring = async |wait: &str| {
-        let url = format!("{}/api/v1/apps/{}/runs", gateway.url(), stack.app);
-        stack.send(stack.client().post(url).bearer_auth(&stack.key).header("prefer", wait).json(&body)).await
-    };
-    let late = preferring("respond-async, wait=600").await;
-    assert_eq!((late.status, &late.body["status"]), (202, &"pending".into()), "{late:?}");
-    assert_eq!(late.headers["preference-applied"], "wait=2", "shortened, not refused");
-    assert!(late.headers.contains_key("location"));
-    let _worker = stack.start(Service::RunWorker).await;
-    let done = preferring("wait=2").await;
-    assert_eq!((done.status, &done.body["result"]["text"]), (200, &"You said: hello".into()), "{done:?}");
-    let at_once = preferring("wait=soon").await;
-    assert_eq!((at_once.status, at_once.headers.get("preference-applied")), (202, None));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn at_most_twenty_waits_are_open_over_all_gateways_and_a_draining_one_ends_its_own() {
-    let stack = Stack::unlimited().await;
-    let mut gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
-    let id = stack.create_run(&gateways[0], "hello", None).await;
-    let urls = gateways.each_ref().map(|gateway| format!("{}/api/v1/runs/{id}?wait=40", gateway.url()));
-    let wait = |number: usize| {
-        let request = stack.client().get(&urls[number % 2]).bearer_auth(&stack.key);
-        tokio::spawn(async move {
-            let answer = request.send().await.unwrap();
-            (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
-        })
-    };
-    let waits: Vec<_> = (0..20).map(wait).collect();
-    eventually("twenty wait", async || {
-        (stack.text("SELECT cardinality(ends)::text AS text FROM open_waits").await == "20").then_some(())
-    })
-    .await;
-    for url in &urls {
-        let refused = stack.send(stack.client().get(url).bearer_auth(&stack.key)).await;
-        assert_eq!((refused.status, &refused.body["code"]), (429, &"too_many_streams".into()));
-    }
-    let count = "SELECT count(*)::text AS text FROM runs";
-    let body = json!({"appId": stack.app, "inputs": {"text": "x"}});
-    let create = stack.client().post(format!("{}/api/v1/runs", gateways[0].url())).bearer_auth(&stack.key);
-    let refused = stack.send(create.header("prefer", "wait=5").json(&body)).await;
-    assert_eq!((refused.status, stack.text(count).await.as_str()), (429, "1"), "nothing is created");
-    let drained = Instant::now();
-    for gateway in &mut gateways {
-        assert!(gateway.terminate().await, "it ends well");
-    }
-    for (status, body) in join_all(waits).await.into_iter().map(Result::unwrap) {
-        assert_eq!((status, &body["status"]), (200, &"pending".into()), "the state of that moment");
-    }
-    assert!(drained.elapsed() < Duration::from_secs(10), "not held: {:?}", drained.elapsed());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_checks_everything_and_creates_nothing() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
@@ -296,60 +192,4 @@ async fn a_dry_run_checks_everything_and_creates_nothing() {
     assert_eq!(stack.text("SELECT count(*)::text AS text FROM runs").await, "0");
     assert_eq!(stack.post(&gateway, "/api/v1/runs?dryRun=false", &good).await.status, 202);
     assert_eq!(stack.text("SELECT queue_timeout_seconds::text AS text FROM runs").await, "60");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn http_is_spoken_as_it_should_be() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
-    let id = stack.create_run(&gateway, "hello", None).await;
-    let url = format!("{}/api/v1/runs/{id}", gateway.url());
-    let request = |method: &str| stack.client().request(method.parse().unwrap(), &url);
-    let got = stack.send(request("GET").bearer_auth(&stack.key)).await;
-    let head = stack.send(request("HEAD").bearer_auth(&stack.key)).await;
-    assert_eq!((head.status, &head.body), (200, &Value::Null));
-    for name in ["etag", "retry-after", "content-type", "cache-control", "content-length"] {
-        assert_eq!(head.headers.get(name), got.headers.get(name), "{name}");
-    }
-    assert_eq!(got.headers["cache-control"], "private, no-store");
-    let options = stack.send(request("OPTIONS")).await;
-    assert_eq!(
-        (options.status, &options.headers["allow"]),
-        (204, &"GET, HEAD, DELETE, OPTIONS".parse().unwrap())
-    );
-    assert!(options.headers.get("access-control-allow-origin").is_none(), "keys do not belong in browsers");
-    let wrong = stack.send(request("PUT").bearer_auth(&stack.key)).await;
-    assert_eq!(
-        (wrong.status, &wrong.headers["allow"]),
-        (405, &"GET, HEAD, DELETE, OPTIONS".parse().unwrap())
-    );
-
-    let tag = got.headers["etag"].to_str().unwrap().to_owned();
-    assert!(tag.starts_with("W/\""), "{tag}");
-    let known = |tag: &str| stack.send(request("GET").bearer_auth(&stack.key).header("if-none-match", tag));
-    let unchanged = known(&format!("\"other\", {tag}")).await;
-    assert_eq!((unchanged.status, &unchanged.headers["etag"]), (304, &tag.parse().unwrap()));
-    stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
-    let changed = known(&tag).await;
-    assert_eq!((changed.status, changed.headers.get("retry-after")), (200, None));
-
-    let own = stack.send(request("GET").bearer_auth(&stack.key).header("x-request-id", "my-id_1.2")).await;
-    assert_eq!(own.headers["x-request-id"], "my-id_1.2");
-    let mut given = BTreeSet::new();
-    for insane in ["a b", "x".repeat(200).as_str(), "<script>"] {
-        let answer = stack.send(request("GET").bearer_auth(&stack.key).header("x-request-id", insane)).await;
-        given.insert(answer.headers["x-request-id"].to_str().unwrap().to_owned());
-    }
-    assert!(given.len() == 3 && given.iter().all(|id| id.len() == 36), "{given:?}");
-
-    for number in 0..20 {
-        stack.create_run(&gateway, &format!("run {number}"), None).await;
-    }
-    let list = stack.client().get(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&stack.key);
-    let packed = list.header("accept-encoding", "gzip").send().await.unwrap();
-    assert_eq!(packed.headers()["content-encoding"], "gzip");
-    assert!(packed.bytes().await.unwrap().starts_with(&[0x1f, 0x8b]));
-    let small =
-        request("GET").bearer_auth(&stack.key).header("accept-encoding", "gzip").send().await.unwrap();
-    assert!(small.headers().get("content-encoding").is_none(), "not worth it");
 }
