@@ -2,7 +2,7 @@
 
 LOCAL := deploy/local
 
-.PHONY: up down status clean test check bench
+.PHONY: up down status clean test fuzz check bench
 
 up: ## set up all, start all, run the main job
 	@bash $(LOCAL)/up.sh
@@ -17,7 +17,12 @@ clean: ## stop it and remove its data
 	@bash $(LOCAL)/down.sh --clean
 
 test: check ## set up and test all
-	@bash $(LOCAL)/with-test-services.sh sh -c 'cargo build --workspace --bins && cargo test --workspace'
+	@bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-schemathesis.sh \
+		sh -c 'cargo build --workspace --bins && cargo test --workspace'
+
+fuzz: ## the API's contract, long: CAPI_FUZZ_EXAMPLES examples for each operation
+	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-schemathesis.sh \
+		sh -c 'cargo build --workspace --bins && cargo test -p e2e --test it fuzz'
 
 check: ## format, lints, docs
 	cargo fmt --all --check

@@ -83,8 +83,8 @@ async fn load(
         ("Range" = Option<String>, Header, description = "`bytes=FROM-TO`"),
     ),
     responses(
-        (status = 200, description = "The file", content_type = "application/octet-stream"),
-        (status = 206, description = "The asked part of it", content_type = "application/octet-stream"),
+        (status = 200, description = "The file", content_type = "*/*"),
+        (status = 206, description = "The asked part of it", content_type = "*/*"),
         (status = 304, description = "Not changed since the answer with that ETag"),
     ),
 )]

@@ -8,6 +8,7 @@ mod database;
 mod dependencies;
 mod documents;
 mod faults;
+mod fuzz;
 mod http;
 mod keys;
 mod limits;
