@@ -25,7 +25,7 @@ WITH key AS (
         SELECT CASE WHEN cardinality(kept) < EXCLUDED.places THEN kept || at ELSE kept END,
                cardinality(kept) < EXCLUDED.places
         FROM (SELECT capi_now() AS at OFFSET 0) clock,
-             LATERAL (SELECT ARRAY(SELECT s FROM unnest(w.stamps) s WHERE s > clock.at - interval '60 s' ORDER BY s) AS kept) pruned)
+             LATERAL (SELECT ARRAY(SELECT s FROM unnest(w.stamps) s WHERE s > clock.at - interval '60 s' ORDER BY s) AS kept OFFSET 0) pruned)
     RETURNING places, stamps, admitted
 ), touched AS (
     UPDATE api_keys k SET last_used_at = capi_now()

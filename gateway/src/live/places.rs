@@ -21,7 +21,7 @@ INSERT INTO open_waits AS w (user_id, ends, admitted) VALUES ($1, ARRAY[capi_now
 ON CONFLICT (user_id) DO UPDATE SET (ends, admitted) = (
     SELECT CASE WHEN cardinality(kept) < $3 THEN kept || (clock.at + $2) ELSE kept END, cardinality(kept) < $3
     FROM (SELECT capi_now() AS at OFFSET 0) clock,
-         LATERAL (SELECT ARRAY(SELECT e FROM unnest(w.ends) e WHERE e > clock.at) AS kept) pruned)
+         LATERAL (SELECT ARRAY(SELECT e FROM unnest(w.ends) e WHERE e > clock.at) AS kept OFFSET 0) pruned)
 RETURNING admitted, ends[cardinality(ends)] AS until";
 
 /// One of them, should two waits end at the same microsecond.

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::Either;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -17,8 +16,8 @@ use crate::lifecycle::Lifecycle;
 
 /// Nudges that wait for the broker in this process.
 const BUFFER: usize = 10_000;
-/// Nudges on the way whose confirm is awaited.
-const IN_FLIGHT: usize = 512;
+/// Messages that are on the way at once and whose confirms are awaited.
+const BATCH: usize = 512;
 /// A broker under a memory alarm takes nothing and says nothing: it is given up after this.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a stopping process may still spend on its buffer.
@@ -99,30 +98,27 @@ impl Publisher {
     }
 }
 
-/// Until the buffer is closed and empty, or something fails.
+/// Until the buffer is closed and empty, or something fails. What was ordered while a batch was on its way is the next
+/// batch: at rest nothing waits, and under load the broker writes its log once for many messages.
 async fn publish_all(
     channel: &Channel,
     topology: &Topology,
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<(), QueueError> {
-    let mut confirms = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            biased;
-            Some(confirmed) = confirms.next() => confirmed?,
-            order = orders.recv(), if confirms.len() < IN_FLIGHT => match order {
-                Some(Order::Publish(work, nudge)) => {
-                    confirms.push(Either::Left(publish(channel, topology.queue(work), nudge)));
-                }
-                Some(Order::Announce(run)) => {
-                    confirms.push(Either::Right(announce(channel, topology.events_exchange(), run)));
-                }
-                Some(Order::CountReady(work, answer)) => {
-                    let _ = answer.send(count_ready(channel, &topology.queue(work)).await?);
-                }
-                None if confirms.is_empty() => return Ok(()),
-                None => while let Some(confirmed) = confirms.next().await { confirmed? },
-            },
+    let mut batch = Vec::with_capacity(BATCH);
+    while orders.recv_many(&mut batch, BATCH).await > 0 {
+        try_join_all(batch.drain(..).map(|order| carry_out(channel, topology, order))).await?;
+    }
+    Ok(())
+}
+
+async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Result<(), QueueError> {
+    match order {
+        Order::Publish(work, nudge) => publish(channel, topology.queue(work), nudge).await,
+        Order::Announce(run) => announce(channel, topology.events_exchange(), run).await,
+        Order::CountReady(work, answer) => {
+            let _ = answer.send(count_ready(channel, &topology.queue(work)).await?);
+            Ok(())
         }
     }
 }

@@ -2,14 +2,19 @@
 
 use std::time::Instant;
 
-use e2e::{Service, Stack};
+use e2e::{Process, Service, Stack};
 use shared::testing::eventually;
 
 use crate::line;
 
+const CALLS: &str = "capi_database_calls_total";
+
+/// Creates whose database calls are counted.
+const COUNTED: u32 = 20;
+
 pub(crate) async fn measure(stack: &Stack, runs: u32) -> anyhow::Result<()> {
     let gateway = stack.start(Service::Gateway).await;
-    let _worker = stack.start(Service::RunWorker).await;
+    let worker = stack.start(Service::RunWorker).await;
     let mut samples = Vec::new();
     for number in 1..=runs as usize {
         let sent = Instant::now();
@@ -23,5 +28,20 @@ pub(crate) async fn measure(stack: &Stack, runs: u32) -> anyhow::Result<()> {
     // The first ones open connections and prepare statements.
     let warm = samples.split_off(samples.len() / 10);
     line("request to model asked, idle", &format!("{} runs", warm.len()), warm);
+    count_calls(stack, &gateway, &worker).await;
     Ok(())
+}
+
+/// On the way to the model: the gateway's calls, the nudge, and of the worker's calls those before the last one.
+async fn count_calls(stack: &Stack, gateway: &Process, worker: &Process) {
+    let before = (gateway.counter(CALLS).await, worker.counter(CALLS).await);
+    let already = stack.model.asked().len();
+    for _ in 0..COUNTED {
+        stack.create_run(gateway, "hello", None).await;
+    }
+    let all = already + COUNTED as usize;
+    eventually("all are asked", async || (stack.model.asked().len() == all).then_some(())).await;
+    let per_run = |calls: f64| format!("{:.2}", calls / f64::from(COUNTED));
+    line("database calls per create, gateway", &per_run(gateway.counter(CALLS).await - before.0), vec![]);
+    line("database calls per run, worker", &per_run(worker.counter(CALLS).await - before.1), vec![]);
 }

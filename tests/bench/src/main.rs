@@ -1,11 +1,13 @@
-//! First figures: creates accepted per second, and the time from a request to the model being asked. Everything
-//! (load generator, services, database, broker) shares the machine.
+//! The load harness: creates accepted per second beside the database alone, and the time from a request to the model being
+//! asked. Everything (load generator, services, database, broker) shares the machine.
 #![expect(clippy::print_stdout, reason = "the figures are the answer")]
 
 mod accounts;
 mod creates;
+mod http;
 mod latency;
 mod processes;
+mod raw;
 
 use clap::Parser;
 use e2e::Stack;
@@ -19,6 +21,9 @@ struct Arguments {
     /// Connections side by side.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: u32,
+    /// CAPI_DATABASE_POOL_SIZE of the gateway.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pool_size: u32,
     /// Runs whose way to the model is measured, one after the other.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
@@ -27,19 +32,22 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    println!("{:<34} {:>12} {:>12} {:>12}", "what", "rate or n", "p50", "p99");
+    println!("{:<44} {:>12} {:>12} {:>12}", "what", "rate or n", "p50", "p99");
     let stack = Stack::unlimited().await;
     processes::measure(&stack).await;
     latency::measure(&stack, arguments.runs).await?;
-    let stack = Stack::unlimited().await;
-    creates::measure(&stack, arguments.seconds, arguments.connections).await?;
+    creates::measure(arguments.seconds, arguments.connections, arguments.pool_size).await?;
     Ok(())
 }
 
 /// One line of the table; durations in seconds.
 fn line(what: &str, rate: &str, mut samples: Vec<f64>) {
+    if samples.is_empty() {
+        println!("{what:<44} {rate:>12}");
+        return;
+    }
     samples.sort_by(f64::total_cmp);
     let at =
         |percent: usize| samples.get(samples.len() * percent / 100).copied().unwrap_or_default() * 1000.0;
-    println!("{what:<34} {rate:>12} {:>9.2} ms {:>9.2} ms", at(50), at(99));
+    println!("{what:<44} {rate:>12} {:>9.2} ms {:>9.2} ms", at(50), at(99));
 }

@@ -17,7 +17,7 @@ pub(crate) async fn measure(stack: &Stack) {
             resident.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default();
         let size = std::fs::metadata(bin_dir().join(service.program())).map_or(0, |file| file.len());
         println!(
-            "{:<34} ready in {ready:.0} ms, {} MB resident when idle, binary {} MB",
+            "{:<44} ready in {ready:.0} ms, {} MB resident when idle, binary {} MB",
             service.program(),
             kib / 1024,
             size / 1_000_000

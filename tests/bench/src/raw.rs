@@ -1,0 +1,98 @@
+//! The database alone: pgbench running the very statements of the accept path, with accounts of its own, in the same
+//! number of connections. What the gateway adds is the difference.
+
+use anyhow::{Context as _, ensure};
+use diesel_async::RunQueryDsl;
+use e2e::Stack;
+use gateway::accept::ACCEPT;
+use gateway::auth::ADMIT;
+use shared::db::statement;
+use tokio::process::Command;
+
+use crate::creates::ACCOUNTS;
+
+/// Everything about account `n` can be computed from `n`, as a pgbench script has to.
+const MAKE: &str = "
+WITH n AS (SELECT n, md5('user-' || n)::uuid AS u, md5('app-' || n)::uuid AS a, md5('version-' || n)::uuid AS v FROM generate_series(1, $1) n),
+users AS (INSERT INTO users (id, email, password_hash, plan) SELECT u, n || '@raw', '', 'big' FROM n),
+slots AS (INSERT INTO user_slots SELECT u FROM n),
+apps AS (INSERT INTO apps (id, user_id, name) SELECT a, u, 'raw' FROM n),
+versions AS (INSERT INTO app_versions (id, app_id, version, definition) SELECT v, a, 1, '{}' FROM n)
+INSERT INTO api_keys (id, user_id, name, sha256, display_prefix)
+SELECT md5('key-' || n)::uuid, u, 'raw', sha256(('raw-' || n)::bytea), 'capi_raw' FROM n";
+
+const RUN_ID: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || substr(md5(random()::text), 1, 20))::uuid";
+
+fn id(what: &str) -> String {
+    format!("md5('{what}-' || :n::text)::uuid")
+}
+
+/// `$1`, `$2`, … replaced by what the script knows.
+fn fill(sql: &str, values: &[String]) -> String {
+    let numbered = values.iter().enumerate().rev();
+    let filled =
+        numbered.fold(sql.to_owned(), |sql, (at, value)| sql.replace(&format!("${}", at + 1), value));
+    format!("{};\n", filled.replace('\n', " "))
+}
+
+fn script() -> String {
+    let text = |literal: &str| literal.to_owned();
+    let admit =
+        fill(ADMIT, &["sha256(('raw-' || :n::text)::bytea)".to_owned(), text("'{\"big\": 10000}'::jsonb")]);
+    let accept = fill(
+        ACCEPT,
+        &[
+            text(RUN_ID),
+            id("user"),
+            id("app"),
+            id("version"),
+            id("key"),
+            text("'hello'::text"),
+            text("'{\"text\": \"hello\"}'::jsonb"),
+            text("'scripted'::text"),
+            text("NULL::text"),
+            text("NULL::text"),
+            text("'{}'::jsonb"),
+            text("'run.created'::text"),
+            text("'{\"source\": \"api\"}'::jsonb"),
+            text("86400"),
+        ],
+    );
+    format!("\\set n random(1, {ACCOUNTS})\n{admit}{accept}")
+}
+
+/// Creates per second of the database alone.
+pub(crate) async fn measure(stack: &Stack, seconds: u64, connections: u32) -> anyhow::Result<f64> {
+    let accounts = i32::try_from(ACCOUNTS)?;
+    statement(MAKE)
+        .bind::<diesel::sql_types::Integer, _>(accounts)
+        .execute(&mut stack.database.conn().await)
+        .await
+        .context("accounts cannot be made")?;
+    let file = std::env::temp_dir().join(format!("capi-bench-{}.sql", std::process::id()));
+    std::fs::write(&file, script())?;
+    let (seconds, connections) = (seconds.to_string(), connections.to_string());
+    let ran = Command::new("pgbench")
+        .args([
+            "--no-vacuum",
+            "--protocol=prepared",
+            "--jobs=2",
+            "--client",
+            &connections,
+            "--time",
+            &seconds,
+        ])
+        .arg("--file")
+        .arg(&file)
+        .arg(&stack.database.url)
+        .output()
+        .await
+        .context("pgbench cannot be run")?;
+    std::fs::remove_file(&file)?;
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    ensure!(ran.status.success(), "pgbench: {}", String::from_utf8_lossy(&ran.stderr));
+    let written: usize = stack.text("SELECT count(*)::text AS text FROM runs").await.parse()?;
+    ensure!(written > 0, "pgbench wrote no run: {said}");
+    let rate = said.lines().find_map(|line| line.strip_prefix("tps = "));
+    rate.and_then(|rest| rest.split(' ').next()?.parse().ok()).context("pgbench told no rate")
+}
