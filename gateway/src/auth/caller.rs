@@ -2,6 +2,7 @@
 //! (A middleware's error would skip the middlewares around it.)
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use shared::db::DbError;
 use shared::ids::{ApiKeyId, AppId, UserId};
 
-use super::{Admission, ApiKey, Flood, admit};
+use super::{Admission, ApiKey, Flood, KeyHash, Window, admit};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::extract::client_address;
@@ -51,40 +52,55 @@ impl FromRequest for Caller {
     }
 }
 
-async fn authenticate(request: &HttpRequest, context: &Context) -> Result<Caller, ApiError> {
+async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Result<Caller, ApiError> {
     let (from, now) = (client_address(request, &context.trusted_proxies), Instant::now());
-    let key = bearer(request).inspect_err(|_| context.flood.failed(from, now))?;
-    let hash = key.sha256();
-    if let Some(window) = context.refusals.standing(&hash, now) {
+    let key = bearer(request)?.sha256();
+    if let Some(window) = context.refusals.standing(&key, now) {
         metrics::counter!("capi_requests_refused_total", "by" => "memory").increment(1);
-        request.extensions_mut().insert(window);
-        return Err(ApiError::RateLimited { retry_after: window.retry_after(), limit: window.limit });
+        return Err(refused(request, window));
     }
-    if let Err(Flood(wait)) = context.flood.check(&hash, from, now) {
+    if let Err(Flood(wait)) = context.flood.check(&key, from, now) {
         metrics::counter!("capi_requests_refused_total", "by" => "flood_guard").increment(1);
         return Err(ApiError::Flood { retry_after: wait.as_secs() + 1 });
     }
-    let (hash, rates) = (&hash, &context.rates);
-    let admitting = context.db.write(|mut conn| async move { admit(&mut conn, hash, rates).await });
-    let admitted = tokio::time::timeout(ADMIT_DEADLINE, admitting).await;
-    match admitted.unwrap_or(Err(DbError::Timeout))? {
+    // In a task of its own: who hangs up early still costs what he costs, and is counted for it.
+    let asking = actix_web::rt::spawn(ask(context.clone(), key, from));
+    match asking.await.map_err(|_| ApiError::Internal)?? {
         Admission::Unknown => {
-            context.flood.failed(from, now);
             Err(ApiError::Unauthorized("the API key is unknown, revoked or expired; create a new one"))
         }
         Admission::NoPlan(plan) => Err(ApiError::PlanRequired { plan }),
         Admission::Refused(window) => {
             metrics::counter!("capi_requests_refused_total", "by" => "window").increment(1);
-            context.refusals.note(hash, window, Instant::now());
-            request.extensions_mut().insert(window);
-            Err(ApiError::RateLimited { retry_after: window.retry_after(), limit: window.limit })
+            Err(refused(request, window))
         }
         Admission::Admitted { key, user, app, window } => {
-            context.flood.succeeded(hash);
             request.extensions_mut().insert(window);
             Ok(Caller { user, key, app })
         }
     }
+}
+
+/// Asks the database, and tells the guards what it said.
+async fn ask(context: web::Data<Context>, key: KeyHash, from: IpAddr) -> Result<Admission, ApiError> {
+    let (hash, rates) = (&key, &context.rates);
+    let admitting = context.db.write(|mut conn| async move { admit(&mut conn, hash, rates).await });
+    let admitted = tokio::time::timeout(ADMIT_DEADLINE, admitting).await;
+    let admission = admitted.unwrap_or(Err(DbError::Timeout))?;
+    match &admission {
+        Admission::Unknown => context.flood.failed(from, Instant::now()),
+        Admission::Refused(window) => {
+            context.flood.succeeded(&key);
+            context.refusals.note(&key, *window, Instant::now());
+        }
+        Admission::NoPlan(_) | Admission::Admitted { .. } => context.flood.succeeded(&key),
+    }
+    Ok(admission)
+}
+
+fn refused(request: &HttpRequest, window: Window) -> ApiError {
+    request.extensions_mut().insert(window);
+    ApiError::RateLimited { retry_after: window.retry_after(), limit: window.limit }
 }
 
 fn bearer(request: &HttpRequest) -> Result<ApiKey, ApiError> {

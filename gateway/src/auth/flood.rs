@@ -58,14 +58,14 @@ impl FloodGuard {
         self.keys.check_key(key).map_err(|until| Flood(until.wait_time_from(self.clock.now())))
     }
 
-    /// The key was found.
+    /// The key exists.
     pub fn succeeded(&self, key: &KeyHash) {
         if self.good.get(key).is_none() {
             self.good.insert(*key, ());
         }
     }
 
-    /// A key of any form was refused.
+    /// A key that looked right was not found: that cost a statement.
     pub fn failed(&self, from: IpAddr, now: Instant) {
         let network = network(from);
         if let Err(until) = self.failures.check_key(&network) {

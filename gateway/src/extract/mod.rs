@@ -8,6 +8,6 @@ mod query;
 
 pub use address::client_address;
 pub use json::json_object;
-pub use page::{Page, Position, can_be_stored};
+pub use page::{CursorFilters, Page, Position, can_be_stored};
 pub use prefer::preferred_wait;
 pub use query::Query;

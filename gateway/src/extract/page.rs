@@ -30,6 +30,18 @@ struct Cursor<Filters> {
     filters: Filters,
 }
 
+/// What a cursor carries beside its position.
+pub trait CursorFilters: Serialize + DeserializeOwned + Default + PartialEq + Clone {
+    /// Whether a cursor of ours can hold these.
+    fn can_be_ours(&self) -> bool;
+}
+
+impl CursorFilters for () {
+    fn can_be_ours(&self) -> bool {
+        true
+    }
+}
+
 /// What a page is asked for with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<Filters> {
@@ -41,7 +53,7 @@ pub struct Page<Filters> {
     pub filters: Filters,
 }
 
-impl<Filters: Serialize + DeserializeOwned + Default + PartialEq + Clone> Page<Filters> {
+impl<Filters: CursorFilters> Page<Filters> {
     /// Reads `limit` and `cursor`. `filters` are those of the request; a cursor brings its own along, and a request that
     /// repeats them must not change them.
     pub fn read(query: &mut Query, default_limit: u32, filters: Filters) -> Self {
@@ -95,9 +107,10 @@ pub fn can_be_stored(at: DateTime<Utc>) -> bool {
     (1970..10_000).contains(&at.year())
 }
 
-fn decode<Filters: DeserializeOwned>(text: &str) -> Option<Cursor<Filters>> {
+fn decode<Filters: CursorFilters>(text: &str) -> Option<Cursor<Filters>> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     serde_json::from_slice(&bytes)
         .ok()
         .filter(|cursor: &Cursor<Filters>| cursor.v == VERSION && can_be_stored(cursor.position.at))
+        .filter(|cursor| cursor.filters.can_be_ours())
 }

@@ -42,7 +42,14 @@ pub(super) async fn erasable(
     })
 }
 
-/// In the order of their references. A delivery that is under way finds its row gone, and records nothing.
+/// In the order in which whoever else writes takes them. A dispatcher that records an attempt meanwhile is waited for, and
+/// one that comes later finds its delivery gone: it records nothing.
+const LOCK: [&str; 2] = [
+    "SELECT 1 FROM runs WHERE id = $1 FOR UPDATE",
+    "SELECT 1 FROM webhook_deliveries WHERE run_id = $1 FOR UPDATE",
+];
+
+/// In the order of their references.
 const ERASE: [&str; 5] = [
     "DELETE FROM webhook_attempts a USING webhook_deliveries d WHERE a.delivery_id = d.id AND d.run_id = $1",
     "DELETE FROM webhook_deliveries WHERE run_id = $1",
@@ -55,12 +62,7 @@ const ERASE: [&str; 5] = [
 pub(super) async fn erase(conn: &mut Connection, run: RunId) -> Result<(), DbError> {
     conn.build_transaction()
         .run(async |conn| {
-            // Like whoever else ends or sends something of a run: the run's row first.
-            statement("SELECT 1 FROM runs WHERE id = $1 FOR UPDATE")
-                .bind::<SqlUuid, _>(run.uuid())
-                .execute(conn)
-                .await?;
-            for sql in ERASE {
+            for sql in LOCK.into_iter().chain(ERASE) {
                 statement(sql).bind::<SqlUuid, _>(run.uuid()).execute(conn).await?;
             }
             Ok::<_, DbError>(())

@@ -1,13 +1,33 @@
 //! The filters of a run list, as the query says them and as its cursors carry them.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::ids::AppId;
 use shared::runs::RunStatus;
 
-use crate::extract::{Query, can_be_stored};
+use crate::extract::{CursorFilters, Query, can_be_stored};
 
-const SOURCES: [&str; 2] = ["api", "console"];
+/// Where a run was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Source {
+    Api,
+    Console,
+}
+
+impl FromStr for Source {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "api" => Ok(Self::Api),
+            "console" => Ok(Self::Console),
+            _ => Err(()),
+        }
+    }
+}
 
 /// Which runs; all filters hold at once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -19,7 +39,7 @@ pub(super) struct Filters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) app: Option<AppId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<String>,
+    pub(super) source: Option<Source>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) after: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,21 +62,26 @@ impl Filters {
                 }
             }
         }
-        let source = query.text("source").filter(|source| {
-            let known = SOURCES.contains(&source.as_str());
-            if !known {
-                query.wrong("source", &format!("source must be one of: {}", SOURCES.join(", ")));
-            }
-            known
-        });
         Self {
             status,
             app: query.value("appId", "an app's id"),
-            source,
+            source: query.value("source", "one of: api, console"),
             after: time(query, "createdAfter"),
             before: time(query, "createdBefore"),
             metadata: query.prefixed("metadata"),
         }
+    }
+}
+
+/// A cursor is only encoded: whoever makes one up gets no further than with the query itself.
+impl CursorFilters for Filters {
+    fn can_be_ours(&self) -> bool {
+        let times = [self.after, self.before];
+        let each_once =
+            self.status.iter().enumerate().all(|(at, status)| !self.status[..at].contains(status));
+        each_once
+            && times.into_iter().flatten().all(can_be_stored)
+            && self.metadata.iter().all(|(key, value)| !key.contains('\0') && !value.contains('\0'))
     }
 }
 

@@ -6,10 +6,10 @@ use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use shared::db::{Connection, DbError, statement};
+use shared::db::{Connection, DbError, Prepared, PushBinds, statement};
 use shared::ids::{AppId, RunId, UserId};
 
-use super::filters::Filters;
+use super::filters::{Filters, Source};
 use crate::extract::{Page, Position};
 
 /// A run's place in the list.
@@ -37,19 +37,25 @@ fn sql(filters: &Filters, continued: bool) -> String {
         }
     };
     and(filters.app.is_some(), "r.app_id = $3");
-    and(filters.source.is_some(), "r.source = $4");
-    and(filters.after.is_some(), "r.created_at > $5");
-    and(filters.before.is_some(), "r.created_at < $6");
-    and(continued, "(r.created_at, r.id) < ($7, $8)");
-    let order = "ORDER BY r.created_at DESC, r.id DESC LIMIT $12";
+    match filters.source {
+        // Written out: a partial index is only found by a literal.
+        Some(Source::Api) => and(true, "r.source = 'api'"),
+        Some(Source::Console) => and(true, "r.source = 'console'"),
+        None => {}
+    }
+    let (at, id) =
+        if filters.metadata.is_empty() { ("r.created_at", "r.id") } else { ("m.created_at", "m.run_id") };
+    and(filters.after.is_some(), &format!("{at} > $4"));
+    and(filters.before.is_some(), &format!("{at} < $5"));
+    and(continued, &format!("({at}, {id}) < ($6, $7)"));
+    let order = "ORDER BY r.created_at DESC, r.id DESC LIMIT $11";
     if !filters.metadata.is_empty() {
         // The first pair's own index gives the order.
         let status = if filters.status.is_empty() { "" } else { " AND r.status = ANY ($2)" };
-        let pair = if continued { " AND (m.created_at, m.run_id) < ($7, $8)" } else { "" };
         return format!(
             "SELECT r.id, r.created_at FROM run_metadata m JOIN runs r ON r.id = m.run_id
-             WHERE m.user_id = $1 AND m.key = $9 AND m.value = $10 AND r.metadata @> $11{pair}{status}{wanted}
-             ORDER BY m.created_at DESC, m.run_id DESC LIMIT $12"
+             WHERE m.user_id = $1 AND m.key = $8 AND m.value = $9 AND r.metadata @> $10{status}{wanted}
+             ORDER BY m.created_at DESC, m.run_id DESC LIMIT $11"
         );
     }
     if filters.status.is_empty() {
@@ -59,7 +65,7 @@ fn sql(filters: &Filters, continued: bool) -> String {
     format!(
         "SELECT p.id, p.created_at FROM unnest($2) s (status), LATERAL (
              SELECT r.id, r.created_at FROM runs r WHERE r.user_id = $1 AND r.status = s.status{wanted} {order}) p
-         ORDER BY p.created_at DESC, p.id DESC LIMIT $12"
+         ORDER BY p.created_at DESC, p.id DESC LIMIT $11"
     )
 }
 
@@ -69,15 +75,19 @@ pub(super) async fn find(
     user: UserId,
     page: &Page<Filters>,
 ) -> Result<Vec<Found>, DbError> {
+    Ok(bound(sql(&page.filters, page.after.is_some()), user, page).load(conn).await?)
+}
+
+/// The text with its values.
+fn bound(sql: String, user: UserId, page: &Page<Filters>) -> Prepared<impl PushBinds + Send> {
     let filters = &page.filters;
     let pairs: Value =
         filters.metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
     let (key, value) = filters.metadata.as_slice().first().cloned().unwrap_or_default();
-    let found = statement(sql(filters, page.after.is_some()))
+    statement(sql)
         .bind::<SqlUuid, _>(user.uuid())
         .bind::<Array<Text>, _>(filters.status.iter().map(|status| status.as_str()).collect::<Vec<_>>())
         .bind::<Nullable<SqlUuid>, _>(filters.app.map(AppId::uuid))
-        .bind::<Nullable<Text>, _>(filters.source.as_deref())
         .bind::<Nullable<Timestamptz>, _>(filters.after)
         .bind::<Nullable<Timestamptz>, _>(filters.before)
         .bind::<Nullable<Timestamptz>, _>(page.after.map(|position| position.at))
@@ -86,7 +96,53 @@ pub(super) async fn find(
         .bind::<Text, _>(value)
         .bind::<Jsonb, _>(pairs)
         .bind::<BigInt, _>(page.rows())
-        .load(conn)
-        .await?;
-    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::testing::TestDatabase;
+
+    #[derive(QueryableByName)]
+    struct PlanRow {
+        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+        line: String,
+    }
+
+    const MANY: &str = "
+        WITH u AS (INSERT INTO users (id, email, password_hash, plan) SELECT gen_random_uuid(), n || '@x', '', 'pro' FROM generate_series(1, 3) n RETURNING id),
+        a AS (INSERT INTO apps (id, user_id, name) SELECT gen_random_uuid(), id, 'a' FROM u RETURNING id, user_id),
+        v AS (INSERT INTO app_versions (id, app_id, version, definition) SELECT gen_random_uuid(), id, 1, '{}' FROM a RETURNING id, app_id),
+        r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq)
+            SELECT gen_random_uuid(), a.user_id, a.id, v.id, 'api', 'pending', '', '{}', 'm', '{\"k\": \"v\"}', capi_now() + n * interval '1 s', 1
+            FROM a JOIN v ON v.app_id = a.id, generate_series(1, 5000) n RETURNING id, user_id, created_at)
+        INSERT INTO run_metadata (user_id, key, value, created_at, run_id) SELECT user_id, 'k', 'v', created_at, id FROM r";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_filter_walks_an_index_in_the_lists_order() {
+        let database = TestDatabase::create().await;
+        database.run_sql(MANY).await;
+        database.run_sql("ANALYZE").await;
+        let filters = |text: &str| serde_json::from_str::<Filters>(text).unwrap();
+        for wanted in [
+            "{}",
+            r#"{"status": ["failed"]}"#,
+            r#"{"status": ["pending", "failed"]}"#,
+            r#"{"source": "console"}"#,
+            r#"{"metadata": [["k", "v"]]}"#,
+            r#"{"metadata": [["k", "v"]], "before": "2026-01-01T00:00:00Z"}"#,
+        ] {
+            let page = Page { limit: 20, after: None, filters: filters(wanted) };
+            let explained = format!("EXPLAIN {}", sql(&page.filters, false));
+            let mut conn = database.conn().await;
+            let lines: Vec<PlanRow> =
+                bound(explained, UserId::generate(), &page).load(&mut conn).await.unwrap();
+            let plan: Vec<_> = lines.iter().map(|row| row.line.as_str()).collect();
+            let plan = plan.join("\n");
+            assert!(plan.contains("Backward using run"), "{wanted}: {plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{wanted}: {plan}");
+            // Only the pages of several states have to be merged.
+            assert!(wanted.contains("status") || !plan.contains("Sort"), "{wanted}: {plan}");
+        }
+    }
 }

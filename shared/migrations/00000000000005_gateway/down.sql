@@ -1,6 +1,7 @@
 DROP TABLE open_waits;
 DROP TABLE artifacts;
 DROP TABLE run_metadata;
+DROP INDEX runs_from_console;
 DROP INDEX runs_by_app;
 DROP INDEX runs_by_status;
 DROP INDEX runs_by_user;

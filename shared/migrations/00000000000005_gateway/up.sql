@@ -6,6 +6,7 @@ ALTER TABLE runs ADD COLUMN queue_timeout_seconds integer NOT NULL DEFAULT 86400
 DROP INDEX runs_by_user;
 CREATE INDEX runs_by_user ON runs (user_id, created_at, id);
 CREATE INDEX runs_by_status ON runs (user_id, status, created_at, id);
+CREATE INDEX runs_from_console ON runs (user_id, created_at, id) WHERE source = 'console';
 CREATE INDEX runs_by_app ON runs (user_id, app_id, created_at, id);
 
 -- The pairs of runs.metadata once more, as lists look for them.
@@ -17,6 +18,8 @@ CREATE TABLE run_metadata (
     run_id     uuid NOT NULL REFERENCES runs ON DELETE CASCADE,
     PRIMARY KEY (run_id, key)
 );
+INSERT INTO run_metadata (user_id, key, value, created_at, run_id)
+SELECT r.user_id, p.key, p.value, r.created_at, r.id FROM runs r, jsonb_each_text(r.metadata) p;
 CREATE INDEX run_metadata_by_pair ON run_metadata (user_id, key, value, created_at, run_id);
 
 -- Files that a run published; the bytes are in the artifact store under runs/{run_id}/artifacts/{id}.

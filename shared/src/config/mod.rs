@@ -131,7 +131,11 @@ fn http_url(text: &str) -> Result<Url, String> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| "must be a URL that begins with https:// or http://".to_owned())
+        .filter(|url| url.username().is_empty() && url.password().is_none())
+        .filter(|url| url.query().is_none() && url.fragment().is_none())
+        .ok_or_else(|| {
+            "must be like https://capi.example.com, without user name, query or fragment".to_owned()
+        })
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -1,37 +1,40 @@
-//! A pooled connection that knows whether it may go back to the pool. A call that is given up half way (a deadline, a
-//! client that hung up) leaves its statement unfinished on the connection: whoever got it next would wait behind that.
+//! A pooled connection that only goes back to the pool when its call came to a good end. A call that is given up half way
+//! (a deadline, a client that hung up) leaves its statement unfinished, and whoever got the connection next would wait
+//! behind that; one whose server went away, or became a standby, would fail for ever.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 
-/// A pooled connection; closed instead of reused where its [`Call`] did not come to its end.
+type Slot = Arc<Mutex<Option<Object<AsyncPgConnection>>>>;
+
+/// A pooled connection.
 pub struct Connection {
     object: Option<Object<AsyncPgConnection>>,
-    unusable: Arc<AtomicBool>,
+    /// Where the call that it is used in finds it again.
+    returned: Option<Slot>,
 }
 
 impl Connection {
-    pub(super) fn new(object: Object<AsyncPgConnection>) -> Self {
-        Self { object: Some(object), unusable: Arc::default() }
+    /// For whoever uses it to the end.
+    pub(super) const fn new(object: Object<AsyncPgConnection>) -> Self {
+        Self { object: Some(object), returned: None }
     }
 
-    /// The watch over one call on this connection. Must be dropped before the connection is.
-    pub(super) fn call(&self) -> Call {
-        Call { unusable: Arc::clone(&self.unusable), ended: false }
+    /// The same connection, and the call that decides what becomes of it. The call must be dropped after it.
+    pub(super) fn for_call(mut self) -> (Call, Self) {
+        let slot = Slot::default();
+        self.returned = Some(Arc::clone(&slot));
+        (Call { returned: slot, well: false }, self)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.unusable.load(Ordering::Relaxed)
-            && let Some(object) = self.object.take()
-        {
-            metrics::counter!("capi_database_connections_discarded_total").increment(1);
-            drop(Object::take(object));
+        if let Some(slot) = &self.returned {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = self.object.take();
         }
     }
 }
@@ -52,23 +55,25 @@ impl DerefMut for Connection {
     }
 }
 
-/// See [`Connection::call`].
+/// See [`Connection::for_call`].
 pub(super) struct Call {
-    unusable: Arc<AtomicBool>,
-    ended: bool,
+    returned: Slot,
+    well: bool,
 }
 
 impl Call {
-    /// The answer came: the connection may be used again.
-    pub(super) fn ended(mut self) {
-        self.ended = true;
+    /// An answer came that says nothing against the connection: it goes back to the pool.
+    pub(super) fn ended_well(mut self) {
+        self.well = true;
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if !self.ended {
-            self.unusable.store(true, Ordering::Relaxed);
+        let object = self.returned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(object) = object.filter(|_| !self.well) {
+            metrics::counter!("capi_database_connections_discarded_total").increment(1);
+            drop(Object::take(object));
         }
     }
 }

@@ -10,7 +10,7 @@ pub use connect::{ConnectError, connect_once};
 pub use connection::Connection;
 pub use error::DbError;
 pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up, require_schema};
-pub use statement::{Prepared, interval, lock_user, statement};
+pub use statement::{Prepared, PushBinds, interval, lock_user, statement};
 
 use std::time::Duration;
 
@@ -87,19 +87,13 @@ impl Db {
         &self,
         work: impl FnOnce(Connection) -> Work,
     ) -> Result<T, DbError> {
-        let connection = self.get().await?;
+        let (call, connection) = self.get().await?.for_call();
         metrics::counter!("capi_database_calls_total").increment(1);
-        let call = connection.call();
-        let working = work(connection);
-        // Locals are dropped last to first: where this future is given up, the call marks the connection before the
-        // work lets it go.
-        tokio::pin!(working);
-        let call = call;
         // A deadline of our own: PostgreSQL's limits do not help against one that is stopped.
-        let answered = tokio::time::timeout(ANSWER_TIMEOUT, &mut working).await;
+        let answered = tokio::time::timeout(ANSWER_TIMEOUT, work(connection)).await;
         let answered = answered.unwrap_or(Err(DbError::Timeout));
         if !answered.as_ref().is_err_and(DbError::is_away) {
-            call.ended();
+            call.ended_well();
         }
         answered
     }

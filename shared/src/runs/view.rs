@@ -83,11 +83,13 @@ pub struct RunView {
 const AHEAD_COUNTED: i64 = 10_000;
 
 /// `pending` says why a run waits: the user's places are taken, or no worker has come to it yet. `$3` holds the
-/// plans' caps, `$4` the cap of an unknown plan; `$6` says whether inputs and results are wanted.
+/// plans' caps, `$4` the cap of an unknown plan. The line of those before it is only counted for pending runs; `$6` says whether inputs and results are wanted.
 const LOAD: &str = r#"
-WITH line AS (
+WITH line AS MATERIALIZED (
     SELECT id, row_number() OVER (ORDER BY created_at, id) - 1 AS ahead
-    FROM (SELECT id, created_at FROM runs WHERE user_id = $2 AND status = 'pending' ORDER BY created_at, id LIMIT $5) waiting
+    FROM (SELECT id, created_at FROM runs WHERE user_id = $2 AND status = 'pending'
+          AND EXISTS (SELECT 1 FROM runs p WHERE p.id = ANY ($1) AND p.status = 'pending')
+          ORDER BY created_at, id LIMIT $5) waiting
 )
 SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_version, r.source,
     CASE WHEN k.id IS NOT NULL THEN jsonb_build_object('id', k.id, 'name', k.name) END AS api_key,

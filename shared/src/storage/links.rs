@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike, Utc};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -45,7 +45,8 @@ impl Links {
     pub(crate) fn add_to(&self, artifact: &mut Value, run: RunId, now: DateTime<Utc>) {
         let Some(id) = artifact["id"].as_str().and_then(|id| id.parse::<ArtifactId>().ok()) else { return };
         let url = format!("{}/api/v1/runs/{run}/artifacts/{id}", self.base);
-        let expires = now + LIFETIME;
+        // A link holds whole seconds; it must not end before the time that is shown.
+        let expires = (now + LIFETIME).with_nanosecond(0).unwrap_or(now + LIFETIME);
         artifact["downloadUrl"] = json!(format!("{url}?{}", self.query(run, id, expires)));
         artifact["downloadUrlExpiresAt"] = json!(format_time(expires));
         artifact["url"] = json!(url);

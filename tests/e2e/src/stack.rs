@@ -233,20 +233,6 @@ impl Stack {
         rows.into_iter().map(|row| row.text).collect()
     }
 
-    /// How PostgreSQL would execute a query.
-    pub async fn explain(&self, query: &str) -> String {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
-            line: String,
-        }
-        let rows: Vec<Row> = statement(format!("EXPLAIN {query}"))
-            .load(&mut self.database.conn().await)
-            .await
-            .expect("the query is valid");
-        rows.into_iter().map(|row| row.line + "\n").collect()
-    }
-
     /// GET with the account's key.
     pub async fn get(&self, gateway: &Process, path: &str) -> Answer {
         self.send(self.client.get(format!("{}{path}", gateway.url())).bearer_auth(&self.key)).await

@@ -1,5 +1,6 @@
 //! Every wrong request has its documented problem, with a detail that says what to change. One table.
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use e2e::{Answer, Process, Service, Stack};
 use gateway::auth::ApiKey;
 use reqwest::{Method, RequestBuilder};
@@ -200,6 +201,14 @@ fn queries(table: &mut Table<'_>) {
     );
     table.get("/api/v1/runs?cursor=bogus", 400, "invalid_request", "nextCursor");
     table.get("/api/v1/apps?cursor=AAAA", 400, "invalid_request", "nextCursor");
+    for filters in
+        [r#""metadata":[["a\u0000","b"]]"#, r#""after":"+262000-01-01T00:00:00Z""#, r#""colour":"red""#]
+    {
+        let made_up =
+            format!(r#"{{"v":1,"at":"2026-11-24T12:00:00Z","id":"{NOBODYS}","filters":{{{filters}}}}}"#);
+        let cursor = BASE64_URL_SAFE_NO_PAD.encode(made_up);
+        table.get(&format!("/api/v1/runs?cursor={cursor}"), 400, "invalid_request", "nextCursor");
+    }
     table.get("/api/v1/runs?createdAfter=yesterday", 400, "invalid_request", "RFC 3339");
     table.get("/api/v1/runs?createdBefore=0001-01-01T00:00:00Z", 400, "invalid_request", "RFC 3339");
     table.get("/api/v1/runs?appId=x", 400, "invalid_request", "app's id");

@@ -1,10 +1,14 @@
 //! What PostgreSQL says when it is not to blame for, or not up to, a statement.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use diesel::QueryableByName;
+use diesel::sql_types::Integer;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use shared::db::{Connection, DbError, statement};
-use shared::testing::TestDatabase;
+use shared::config::DatabaseConfig;
+use shared::db::{Connection, Db, DbError, statement};
+use shared::testing::{TestDatabase, eventually};
 
 async fn failure(conn: &mut Connection, sql: &str) -> DbError {
     conn.batch_execute(sql).await.unwrap_err().into()
@@ -70,4 +74,40 @@ async fn a_deadlock_costs_a_retry() {
     other.unwrap();
     assert_eq!(calls.into_inner(), 3, "one of the two was done again");
     assert_eq!(database.run_sql("SELECT FROM t WHERE hits = 2").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_call_came_to_no_good_end_is_not_used_again() {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        pid: i32,
+    }
+    let database = TestDatabase::create_empty().await;
+    let config = DatabaseConfig { url: database.url.clone().into(), pool_size: 1 };
+    let db = Db::new(&config, "capi-test").unwrap();
+    let pid = async || {
+        let asking = db.read(|mut conn| async move {
+            Ok(statement("SELECT pg_backend_pid() AS pid").get_result::<Row>(&mut conn).await?.pid)
+        });
+        tokio::time::timeout(Duration::from_secs(2), asking).await.expect("it waits behind nothing").unwrap()
+    };
+    let first = pid().await;
+    assert_eq!(pid().await, first, "it is reused");
+    let given_up =
+        db.read(|mut conn| async move { Ok(statement("SELECT pg_sleep(9)").execute(&mut conn).await?) });
+    assert!(tokio::time::timeout(Duration::from_millis(200), given_up).await.is_err());
+    let second = pid().await;
+    assert_ne!(second, first, "its statement is not through");
+    let failed = db.read(|mut conn| async move { Ok(statement("SELECT 1/0").execute(&mut conn).await?) });
+    assert!(failed.await.is_err());
+    assert_eq!(pid().await, second, "a refused statement says nothing against it");
+    let standby: Result<(), _> = db.read(|_conn| async { Err(DbError::ReadOnly) }).await;
+    assert!(standby.is_err());
+    assert_ne!(pid().await, second, "what takes no writes is not kept");
+    eventually("the abandoned statement is ended", async || {
+        let running = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%'";
+        (database.run_sql(running).await == 0).then_some(())
+    })
+    .await;
 }
