@@ -31,6 +31,8 @@ enum Command {
     Serve(Box<Config>),
     /// Bring the database's schema up to date.
     Migrate(OnDatabase),
+    /// Print the API's OpenAPI document.
+    Openapi,
     /// Accounts.
     #[command(subcommand)]
     User(account::Command),
@@ -103,6 +105,10 @@ impl Cli {
                 for name in migrate_up(on.database.url.expose_secret()).await? {
                     say(&format!("applied {name}"));
                 }
+                Ok(())
+            }
+            Command::Openapi => {
+                say(crate::openapi::document().trim_end());
                 Ok(())
             }
             Command::User(command) => command.run().await,

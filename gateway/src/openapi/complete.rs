@@ -50,6 +50,7 @@ fn make_alias(operation: &mut Value, path: &str) {
     }
     let summary = operation["summary"].as_str().unwrap_or_default();
     operation["summary"] = json!(format!("{summary}, within an app"));
+    operation["tags"] = json!(["Runs of one app"]);
     let in_path = json!({
         "name": "appId", "in": "path", "required": true, "description": "The app's id",
         "schema": { "type": "string", "format": "uuid" },

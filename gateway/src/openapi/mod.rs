@@ -28,18 +28,31 @@ use crate::{apps, artifacts, me, models, runs};
     components(schemas(Problem, FieldProblem, Webhook)),
     tags(
         (name = "Runs", description = "Create runs, follow them, get what they produced"),
+        (name = "Runs of one app", description = "The same within one app, as a key of that app sees them"),
         (name = "Apps", description = "What can be run"),
         (name = "Account", description = "The key's account and the installation"),
     ),
 )]
 struct Document;
 
-/// The document as JSON.
+/// The document as JSON, indented.
 #[must_use]
 pub fn document() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let written = serde_json::to_value(Document::openapi()).unwrap_or_default();
-        complete::complete(written).to_string()
+        format!("{:#}\n", complete::complete(written))
     });
     &TEXT
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_is_the_one_that_was_agreed_on() {
+        let agreed = include_str!("../../../docs/openapi.json");
+        assert!(
+            super::document() == agreed,
+            "the API's document changed: look at the difference after `cargo run -p gateway -- openapi > docs/openapi.json`"
+        );
+    }
 }
