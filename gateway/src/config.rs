@@ -12,6 +12,8 @@ use url::Url;
 
 /// All settings of the serving gateway.
 #[derive(Args, Clone, Debug)]
+// More connections than the others have: each create is a commit, and commits at the same time share a flush.
+#[command(mut_arg("database_pool_size", |arg| arg.default_value("20")))]
 pub struct Config {
     /// Address of the public API. Port 0 takes a free one; it is logged.
     #[arg(long, env = "CAPI_HTTP_ADDR", default_value = "127.0.0.1:0")]

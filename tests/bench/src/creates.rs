@@ -15,12 +15,12 @@ pub(crate) const ACCOUNTS: usize = 1000;
 /// Rounds of both, one after the other: the machine's disk is not equally fast at all times.
 const ROUNDS: usize = 3;
 
-pub(crate) async fn measure(seconds: u64, connections: u32, pool_size: u32) -> anyhow::Result<()> {
+pub(crate) async fn measure(seconds: u64, connections: u32) -> anyhow::Result<()> {
     let mut shares = Vec::new();
     for _ in 0..ROUNDS {
         let alone = raw::measure(&Stack::unlimited().await, seconds, connections).await?;
         line(&format!("pgbench, {connections} connections"), &format!("{alone:.0}/s"), vec![]);
-        let samples = creates(seconds, connections, pool_size).await?;
+        let samples = creates(seconds, connections).await?;
         #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
         let rate = samples.len() as f64 / Duration::from_secs(seconds).as_secs_f64();
         line(&format!("202, {connections} connections"), &format!("{rate:.0}/s"), samples);
@@ -32,10 +32,10 @@ pub(crate) async fn measure(seconds: u64, connections: u32, pool_size: u32) -> a
 }
 
 /// Seconds of each accepted create.
-async fn creates(seconds: u64, connections: u32, pool_size: u32) -> anyhow::Result<Vec<f64>> {
+async fn creates(seconds: u64, connections: u32) -> anyhow::Result<Vec<f64>> {
     let stack = Stack::unlimited().await;
     let requests = Arc::new(requests(&stack).await?);
-    let gateway = stack.start_with(Service::Gateway, "CAPI_DATABASE_POOL_SIZE", &pool_size.to_string()).await;
+    let gateway = stack.start(Service::Gateway).await;
     let address = gateway.url().trim_start_matches("http://").to_owned();
     let until = Instant::now() + Duration::from_secs(seconds);
     let tasks: Vec<_> = (0..connections as usize)

@@ -21,9 +21,6 @@ struct Arguments {
     /// Connections side by side.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: u32,
-    /// CAPI_DATABASE_POOL_SIZE of the gateway.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pool_size: u32,
     /// Runs whose way to the model is measured, one after the other.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
@@ -36,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let stack = Stack::unlimited().await;
     processes::measure(&stack).await;
     latency::measure(&stack, arguments.runs).await?;
-    creates::measure(arguments.seconds, arguments.connections, arguments.pool_size).await?;
+    creates::measure(arguments.seconds, arguments.connections).await?;
     Ok(())
 }
 
