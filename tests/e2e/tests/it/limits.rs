@@ -109,6 +109,8 @@ async fn a_refused_caller_who_does_not_wait_costs_no_statement() {
         assert!(!try_once(&stack, &gateway, &stack.key).await.admitted);
     }
     assert!((gateway.counter("capi_database_calls_total").await - before).abs() < 0.5);
+    let places = "SELECT cardinality(stamps)::text AS text FROM rate_windows";
+    assert_eq!(stack.text(places).await, LIMIT.to_string(), "a refused request takes no place");
 }
 
 #[tokio::test(flavor = "multi_thread")]

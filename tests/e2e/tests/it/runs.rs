@@ -169,3 +169,27 @@ async fn a_dry_run_checks_everything_and_creates_nothing() {
     assert_eq!(stack.post(&gateway, "/api/v1/runs?dryRun=false", &good).await.status, 202);
     assert_eq!(stack.text("SELECT queue_timeout_seconds::text AS text FROM runs").await, "60");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_counts_on_every_gateway_at_once() {
+    let stack = Stack::unlimited().await;
+    let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
+    let app = stack.import("name = 'Changing'\nprompt = 'x'").await;
+    let create = async |gateway: &Process, inputs: Value| {
+        stack.post(gateway, &format!("/api/v1/apps/{app}/runs"), &json!({"inputs": inputs})).await
+    };
+    for gateway in &gateways {
+        assert_eq!(create(gateway, json!({})).await.status, 202, "the version is in its cache now");
+    }
+    let second = "name = 'Changing'\nprompt = 'x'\n[[inputs]]\nname = 'text'\ntype = 'text'\nrequired = true";
+    assert_eq!(stack.import(second).await, app);
+    for gateway in &gateways {
+        let old = create(gateway, json!({})).await;
+        assert_eq!((old.status, &old.body["code"]), (400, &"invalid_inputs".into()), "{old:?}");
+        let new = create(gateway, json!({"text": "y"})).await;
+        assert_eq!(new.status, 202, "{new:?}");
+        let run = stack.get(gateway, &format!("/api/v1/runs/{}", new.body["id"].as_str().unwrap())).await;
+        assert_eq!(run.body["appVersion"], 2);
+    }
+    assert_eq!(stack.get(&gateways[0], &format!("/api/v1/apps/{app}")).await.body["version"], 2);
+}
