@@ -26,6 +26,17 @@ pub enum Place {
     Parameter(String),
 }
 
+/// Mistakes that are told at once: more help nobody, and a small request must not make a large answer.
+pub const MAX_MISTAKES: usize = 20;
+/// Characters of a caller's own words that are repeated.
+const MAX_QUOTED_CHARS: usize = 80;
+
+/// A caller's own words, cut for being repeated.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    text.chars().take(MAX_QUOTED_CHARS).collect()
+}
+
 /// One mistake in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
@@ -70,6 +81,7 @@ pub enum ApiError {
     RequestTimeout,
     UnsupportedMediaType,
     RangeNotSatisfiable { size: u64 },
+    NotAcceptable,
     RateLimited { retry_after: u64, limit: u32 },
     Flood { retry_after: u64 },
     TooManyStreams { limit: usize },
@@ -104,7 +116,7 @@ impl ApiError {
         Self::InvalidRequest(mistake.message.clone(), vec![mistake])
     }
 
-    /// All mistakes at once, or none.
+    /// All mistakes at once (at most [`MAX_MISTAKES`] are looked for), or none.
     pub fn unless_empty(mistakes: Vec<FieldError>) -> Result<(), Self> {
         if mistakes.is_empty() {
             return Ok(());
@@ -144,6 +156,7 @@ impl ApiError {
             Self::UnknownModel { .. } => Problem::UnknownModel,
             Self::InvalidWebhookUrl(_) => Problem::InvalidWebhookUrl,
             Self::AppArchived => Problem::AppArchived,
+            Self::NotAcceptable => Problem::NotAcceptable,
             Self::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,
             Self::RunNotFinished(_) => Problem::RunNotFinished,
             Self::PayloadTooLarge { .. } => Problem::PayloadTooLarge,
@@ -210,6 +223,10 @@ impl ApiError {
             Self::LinkExpired => {
                 "the link has expired or was changed; GET the run for a fresh one".to_owned()
             }
+            Self::NotAcceptable => {
+                "Accept-Encoding refuses every form of an answer; allow gzip or identity, or leave it out"
+                    .to_owned()
+            }
             Self::AppArchived => "restore the app, or run another one".to_owned(),
             Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
             Self::UnsupportedMediaType => "send the body with content-type: application/json".to_owned(),
@@ -241,7 +258,8 @@ impl ResponseError for ApiError {
         StatusCode::from_u16(self.problem().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// Only a mark: the problem is written where the request's id is known.
     fn error_response(&self) -> HttpResponse {
-        self.respond("")
+        HttpResponse::new(self.status_code())
     }
 }

@@ -3,6 +3,7 @@
 use actix_web::HttpMessage;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use uuid::Uuid;
@@ -24,8 +25,11 @@ pub(crate) async fn around_every_request(
     let started = std::time::Instant::now();
     let (http, answer) = next.call(request).await?.into_parts();
     // Only here is the request's id known, so problems are written here.
-    let problem =
-        answer.error().and_then(|error| error.as_error::<ApiError>()).map(|error| error.respond(&id));
+    let problem = match answer.error().and_then(|error| error.as_error::<ApiError>()) {
+        // The compressing layer answers this by itself.
+        None if answer.status() == StatusCode::NOT_ACCEPTABLE => Some(ApiError::NotAcceptable.respond(&id)),
+        error => error.map(|error| error.respond(&id)),
+    };
     let mut response = problem.unwrap_or_else(|| answer.map_into_boxed_body());
     let window = http.extensions().get::<Window>().copied();
     let headers = response.headers_mut();

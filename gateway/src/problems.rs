@@ -58,6 +58,8 @@ problems! {
         "There is nothing under this id or path that the key may see. Ids of other accounts, and of apps outside the key's scope, are answered in the same way.";
     MethodNotAllowed = 405 "method_not_allowed", "Method not allowed",
         "The path exists, and takes other methods: the header Allow lists them.";
+    NotAcceptable = 406 "not_acceptable", "Not acceptable",
+        "The header Accept-Encoding refuses every form in which the answer could be sent. Allow gzip or identity, or leave the header out.";
     RequestTimeout = 408 "request_timeout", "The body came too slowly",
         "The whole body must arrive within 15 seconds. Nothing was done; send the request again.";
     AppArchived = 409 "app_archived", "The app is archived",
@@ -90,6 +92,6 @@ mod tests {
     fn codes_are_part_of_the_contract() {
         let listed: Vec<_> =
             Problem::ALL.iter().map(|problem| format!("{} {}", problem.code(), problem.status())).collect();
-        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, link_expired 403, not_found 404, method_not_allowed 405, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
+        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, link_expired 403, not_found 404, method_not_allowed 405, not_acceptable 406, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
     }
 }

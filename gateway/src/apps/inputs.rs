@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use shared::apps::{InputField, InputType};
 
-use crate::error::FieldError;
+use crate::error::{FieldError, MAX_MISTAKES, quoted};
 
 /// The inputs with defaults filled in, or all mistakes.
 pub fn check_inputs(
@@ -14,7 +14,9 @@ pub fn check_inputs(
     let mut errors: Vec<_> = given
         .keys()
         .filter(|name| !known.contains(&name.as_str()))
+        .take(MAX_MISTAKES)
         .map(|name| {
+            let name = &quoted(name);
             let message = format!("the app has no input {name:?}; it has: {}", known.join(", "));
             FieldError::new(pointer(name), "unknown", message)
         })

@@ -1,15 +1,18 @@
 //! GET /api/v1/runs/{id}/artifacts/{artifactId}: the bytes, by key or by signed link. What a run produced is hostile: a
 //! browser must neither guess its type nor run it here.
 
+use actix_web::body::SizedStream;
+use actix_web::http::Method;
 use actix_web::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, Charset,
-    ContentDisposition, DispositionParam, DispositionType, ETAG, ExtendedValue, HeaderValue, IF_NONE_MATCH,
-    IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+    ContentDisposition, DispositionParam, DispositionType, ETAG, ExtendedValue, HeaderValue, IF_RANGE, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use futures_util::stream::{self, StreamExt};
 use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, ArtifactId, RunId, UserId};
 
@@ -17,7 +20,7 @@ use super::range::{Wanted, wanted};
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::extract::Query;
+use crate::extract::{Query, is_known};
 use crate::middleware::leave_uncompressed;
 
 const UNKNOWN: ApiError = ApiError::NotFound("artifact");
@@ -72,7 +75,7 @@ async fn load(
 /// The handler.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/artifacts/{artifactId}", tag = "Runs", operation_id = "downloadArtifact",
-    summary = "Download an artifact",
+    summary = "Download an artifact", security(("apiKey" = []), ()),
     description = "The bytes of a file that the run published. A `downloadUrl` opens it without a key for seven days. One byte range is \
                    served (RFC 9110).",
     params(
@@ -83,8 +86,13 @@ async fn load(
         ("Range" = Option<String>, Header, description = "`bytes=FROM-TO`"),
     ),
     responses(
-        (status = 200, description = "The file", content_type = "*/*"),
-        (status = 206, description = "The asked part of it", content_type = "*/*"),
+        (status = 200, description = "The file", content_type = "*/*", headers(
+            ("ETag" = String, description = "For `If-None-Match` and `If-Range`"),
+            ("Content-Disposition" = String, description = "Always an attachment, under its title"),
+        )),
+        (status = 206, description = "The asked part of it", content_type = "*/*", headers(
+            ("Content-Range" = String, description = "Which part, and of how much"),
+        )),
         (status = 304, description = "Not changed since the answer with that ETag"),
     ),
 )]
@@ -97,9 +105,9 @@ pub async fn handle(
     let (expires, signature) = (query.value::<i64>("expires", "seconds since 1970"), query.text("signature"));
     let ids = path.0.parse::<RunId>().ok().zip(path.1.parse::<ArtifactId>().ok());
     let (asker, (run, artifact)) = if let (Some(expires), Some(signature)) = (expires, signature) {
-        query.end()?;
         let (run, artifact) = ids.ok_or(UNKNOWN)?;
         context.links.check(run, artifact, expires, &signature).map_err(|_| ApiError::LinkExpired)?;
+        query.end()?;
         (Asker::Link(expires), (run, artifact))
     } else {
         let caller = Caller::extract(&request).await?;
@@ -124,7 +132,7 @@ async fn send(
 ) -> Result<HttpResponse, ApiError> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (size, tag) = (u64::try_from(row.size).unwrap_or_default(), format!("\"{}\"", row.sha256));
-    if header(IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|known| known.trim() == tag)) {
+    if is_known(request, &tag) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, tag)).finish());
     }
     // A part of what the file was then is no part of what it is now.
@@ -141,12 +149,18 @@ async fn send(
     };
     describe(&mut response, row, tag);
     let length = range.end - range.start;
-    let bytes = match context.artifacts.get(run, artifact, range).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_missing() => return Err(UNKNOWN),
-        Err(error) => return Err(error.into()),
+    // For HEAD the bytes would be read and thrown away.
+    let bytes = if request.method() == Method::HEAD {
+        stream::empty().boxed()
+    } else {
+        match context.artifacts.get(run, artifact, range).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_missing() => return Err(UNKNOWN),
+            Err(error) => return Err(error.into()),
+        }
     };
-    let mut response = response.no_chunking(length).streaming(bytes);
+    // Of this length, or the connection is closed: a client must not take the next answer for the rest of this one.
+    let mut response = response.body(SizedStream::new(length, bytes));
     leave_uncompressed(response.headers_mut());
     Ok(response)
 }

@@ -79,9 +79,9 @@ mod tests {
     fn a_million_keys_are_all_different_and_have_the_right_form() {
         const THREADS: usize = 4;
         const EACH: usize = 250_000;
-        let make = || (0..EACH).map(|_| ApiKey::generate()).collect::<Vec<_>>();
+        let generate = || (0..EACH).map(|_| ApiKey::generate()).collect::<Vec<_>>();
         let made: Vec<ApiKey> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(make)).collect();
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(generate)).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         assert!(made.iter().all(|key| ApiKey::parse(key.reveal()).is_some()));

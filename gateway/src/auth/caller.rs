@@ -63,9 +63,10 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
         metrics::counter!("capi_requests_refused_total", "by" => "flood_guard").increment(1);
         return Err(ApiError::Flood { retry_after: wait.as_secs() + 1 });
     }
-    // In a task of its own: who hangs up early still costs what he costs, and is counted for it.
+    // In a task of its own: who hangs up, or is told that it takes too long, still costs what he costs, and is counted.
     let asking = actix_web::rt::spawn(ask(context.clone(), key, from));
-    match asking.await.map_err(|_| ApiError::Internal)?? {
+    let asked = tokio::time::timeout(ADMIT_DEADLINE, asking).await.map_err(|_| DbError::Timeout)?;
+    match asked.map_err(|_| ApiError::Internal)?? {
         Admission::Unknown => {
             Err(ApiError::Unauthorized("the API key is unknown, revoked or expired; create a new one"))
         }
@@ -84,9 +85,7 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
 /// Asks the database, and tells the guards what it said.
 async fn ask(context: web::Data<Context>, key: KeyHash, from: IpAddr) -> Result<Admission, ApiError> {
     let (hash, rates) = (&key, &context.rates);
-    let admitting = context.db.write(|mut conn| async move { admit(&mut conn, hash, rates).await });
-    let admitted = tokio::time::timeout(ADMIT_DEADLINE, admitting).await;
-    let admission = admitted.unwrap_or(Err(DbError::Timeout))?;
+    let admission = context.db.write(|mut conn| async move { admit(&mut conn, hash, rates).await }).await?;
     match &admission {
         Admission::Unknown => context.flood.failed(from, Instant::now()),
         Admission::Refused(window) => {

@@ -1,13 +1,15 @@
 //! How requests are read.
 
 mod address;
+mod etag;
 mod json;
 mod page;
 mod prefer;
 mod query;
 
 pub use address::client_address;
+pub use etag::is_known;
 pub use json::json_object;
 pub use page::{CursorFilters, Page, Position, can_be_stored};
-pub use prefer::preferred_wait;
+pub use prefer::{preferred_wait, seconds};
 pub use query::Query;

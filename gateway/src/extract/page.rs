@@ -31,13 +31,20 @@ struct Cursor<Filters> {
 }
 
 /// What a cursor carries beside its position.
-pub trait CursorFilters: Serialize + DeserializeOwned + Default + PartialEq + Clone {
+pub trait CursorFilters: Serialize + DeserializeOwned + Clone {
     /// Whether a cursor of ours can hold these.
     fn can_be_ours(&self) -> bool;
+
+    /// Whether those that are given here are the same in a cursor.
+    fn agree_with(&self, cursor: &Self) -> bool;
 }
 
 impl CursorFilters for () {
     fn can_be_ours(&self) -> bool {
+        true
+    }
+
+    fn agree_with(&self, (): &Self) -> bool {
         true
     }
 }
@@ -75,7 +82,7 @@ impl<Filters: CursorFilters> Page<Filters> {
             );
             return Self { limit, after: None, filters };
         };
-        if filters != Filters::default() && filters != cursor.filters {
+        if !filters.agree_with(&cursor.filters) {
             query.wrong(
                 "cursor",
                 "the cursor was made with other filters; repeat those or leave the filters out",

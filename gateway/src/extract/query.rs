@@ -8,7 +8,7 @@ use std::str::FromStr;
 use actix_web::HttpRequest;
 use url::form_urlencoded;
 
-use crate::error::{ApiError, FieldError};
+use crate::error::{ApiError, FieldError, MAX_MISTAKES, quoted};
 
 /// Bytes of a query.
 const MAX_BYTES: usize = 16 * 1024;
@@ -89,12 +89,15 @@ impl Query {
 
     /// Notes a mistake.
     pub fn wrong(&mut self, name: &str, message: &str) {
-        self.mistakes.push(FieldError::parameter(name, "invalid", message));
+        if self.mistakes.len() < MAX_MISTAKES {
+            self.mistakes.push(FieldError::parameter(quoted(name), "invalid", message));
+        }
     }
 
     /// Names what is left over and every mistake.
     pub fn end(mut self) -> Result<(), ApiError> {
-        for name in self.values.keys() {
+        for name in self.values.keys().take(MAX_MISTAKES) {
+            let name = quoted(name);
             let message = if self.known.is_empty() {
                 format!("unknown parameter {name:?}; this path takes none")
             } else {

@@ -80,7 +80,9 @@ impl Live {
                 () = tokio::time::sleep(FORGET_EVERY) => {}
                 () = lifecycle.stopping().cancelled() => return,
             }
-            let watched = self.lock();
+            let mut watched = self.lock();
+            // Two watchers that end at the same moment may each take the other one for still there.
+            watched.retain(|_, watchers| watchers.receiver_count() > 0);
             let wanted: BTreeSet<_> = watched.keys().copied().map(Bucket::of).collect();
             self.buckets.send_if_modified(|buckets| {
                 let changed = *buckets != wanted;

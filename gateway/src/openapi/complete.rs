@@ -33,6 +33,7 @@ pub(super) fn complete(mut document: Value) -> Value {
         item[method] = operation;
     }
     document["paths"] = paths.into();
+    finish_schemas(&mut document["components"]["schemas"]);
     document["security"] = json!([{ "apiKey": [] }]);
     document["components"]["securitySchemes"] = json!({
         "apiKey": { "type": "http", "scheme": "bearer", "description": "`Authorization: Bearer capi_…`" }
@@ -51,6 +52,10 @@ fn make_alias(operation: &mut Value, path: &str) {
     let summary = operation["summary"].as_str().unwrap_or_default();
     operation["summary"] = json!(format!("{summary}, within an app"));
     operation["tags"] = json!(["Runs of one app"]);
+    if operation["requestBody"].is_object() {
+        let reference = json!({ "$ref": "#/components/schemas/CreateRunOfApp" });
+        operation["requestBody"]["content"]["application/json"]["schema"] = reference;
+    }
     let in_path = json!({
         "name": "appId", "in": "path", "required": true, "description": "The app's id",
         "schema": { "type": "string", "format": "uuid" },
@@ -70,6 +75,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
     for problem in Problem::ALL {
         let applies = match problem {
             Problem::InvalidRequest
+            | Problem::NotAcceptable
             | Problem::Unauthorized
             | Problem::PlanRequired
             | Problem::RateLimited
@@ -92,7 +98,13 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
     }
     if let Some(answers) = operation["responses"].as_object_mut() {
         for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.get("$ref").is_none()) {
-            answer["headers"] = common_headers();
+            if let (Some(headers), Value::Object(common)) =
+                (answer["headers"].as_object_mut(), common_headers())
+            {
+                headers.extend(common);
+            } else {
+                answer["headers"] = common_headers();
+            }
         }
     }
 }
@@ -106,6 +118,31 @@ fn common_headers() -> Value {
     })
 }
 
+/// The header that problems of this status have beside the common ones.
+const fn own_header(status: u16) -> Option<&'static str> {
+    match status {
+        401 => Some("WWW-Authenticate"),
+        416 => Some("Content-Range"),
+        429 | 503 => Some("Retry-After"),
+        _ => None,
+    }
+}
+
+/// What the macro has no words for.
+fn finish_schemas(schemas: &mut Value) {
+    let metadata = &mut schemas["CreateRun"]["properties"]["metadata"];
+    metadata["maxProperties"] = json!(16);
+    metadata["propertyNames"] = json!({ "maxLength": 64 });
+    metadata["additionalProperties"]["maxLength"] = json!(512);
+    let mut within = schemas["CreateRun"].clone();
+    within["description"] = json!("A run to create of the app that the path names.");
+    within["properties"]["appId"]["description"] = json!("Not looked at: the path names the app.");
+    if let Some(members) = within.as_object_mut() {
+        members.remove("required");
+    }
+    schemas["CreateRunOfApp"] = within;
+}
+
 /// One response a status; each lists its codes.
 fn responses() -> Value {
     let mut responses = Map::new();
@@ -113,9 +150,13 @@ fn responses() -> Value {
         let same: Vec<_> = Problem::ALL.iter().filter(|other| other.status() == problem.status()).collect();
         let lines: Vec<_> =
             same.iter().map(|problem| format!("`{}`: {}", problem.code(), problem.title())).collect();
+        let mut headers = json!({ "x-request-id": { "required": true, "schema": { "type": "string" } } });
+        if let Some(name) = own_header(problem.status()) {
+            headers[name] = json!({ "required": true, "schema": { "type": "string" } });
+        }
         let response = json!({
             "description": lines.join(". "),
-            "headers": { "x-request-id": { "required": true, "schema": { "type": "string" } } },
+            "headers": headers,
             "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
         });
         responses.insert(problem.status().to_string(), response);

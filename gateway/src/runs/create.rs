@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderName, LOCATION};
+use actix_web::http::header::{HeaderName, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use shared::ids::{AppId, RunId};
 use shared::net::webhook_url::WebhookUrl;
 use shared::queue::Work;
 
+use super::Named;
+use super::get::{POLL_AGAIN, is_over, load};
 use super::request::CreateRequest;
 use super::validate::{Valid, title, validate};
-use super::wait::{Waiting, until_over};
+use super::wait::until_over;
 use crate::accept::{NewRun, accept};
 use crate::apps::CurrentApp;
 use crate::auth::Caller;
@@ -36,7 +38,11 @@ const STALE_RETRIES: usize = 3;
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`"),
     ),
     responses(
-        (status = 202, description = "Accepted; `Location` is the run", body = crate::openapi::Accepted),
+        (status = 202, description = "Accepted", body = crate::openapi::Accepted, headers(
+            ("Location" = String, description = "The run"),
+            ("Retry-After" = String, description = "Seconds after which it is worth asking"),
+            ("Preference-Applied" = String, description = "The wait that was applied, where one was preferred"),
+        )),
         (status = 200, description = "The finished run, where a wait was preferred; or what a dry run found", body = crate::openapi::RunOrDryRun),
     ),
 )]
@@ -64,9 +70,9 @@ pub async fn handle(
     if dry {
         return dry_run(&caller, &context, &body, app_id).await;
     }
-    let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait));
+    let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait)).filter(|wait| !wait.is_zero());
     // Before the run is there: a caller who is refused has nothing to clean up.
-    let place = match wait.filter(|wait| !wait.is_zero()) {
+    let _place = match wait {
         Some(length) => Some(take_place(&context.db, caller.user, length).await?),
         None => None,
     };
@@ -75,17 +81,16 @@ pub async fn handle(
     context.publisher.nudge(Work::Runs, caller.user.uuid());
     metrics::counter!("capi_runs_accepted_total").increment(1);
     tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
-    let answer = match wait {
-        Some(length) if place.is_some() => waited(&context, &caller, id, length, &app).await,
-        _ => accepted(id, "pending", &app),
-    };
-    drop(place);
-    Ok(answer)
+    Ok(match wait {
+        Some(length) => waited(&context, &caller, id, length, &app).await,
+        None => accepted(id, "pending", &app),
+    })
 }
 
 fn accepted(id: RunId, status: &str, app: &CurrentApp) -> HttpResponse {
     HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/api/v1/runs/{id}")))
+        .insert_header((RETRY_AFTER, POLL_AGAIN))
         .json(json!({ "id": id, "status": status, "appId": app.id, "appName": app.definition.name }))
 }
 
@@ -97,10 +102,14 @@ async fn waited(
     length: Duration,
     app: &CurrentApp,
 ) -> HttpResponse {
-    let mut answer = match until_over(context, caller.user, id, length).await {
-        Ok(Waiting::Over(run)) => HttpResponse::Ok().json(run),
-        Ok(Waiting::NotYet(run)) => accepted(id, &run.status, app),
-        Ok(Waiting::Gone) | Err(_) => accepted(id, "pending", app),
+    let ended = async {
+        until_over(context, caller.user, id, length).await?;
+        load(context, caller.user, Named { run: id, app: None }).await
+    };
+    let mut answer = match ended.await {
+        Ok(run) if is_over(&run) => HttpResponse::Ok().json(run),
+        Ok(run) => accepted(id, &run.status, app),
+        Err(_) => accepted(id, "pending", app),
     };
     if let Ok(applied) = format!("wait={}", length.as_secs()).parse() {
         answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -115,14 +124,14 @@ async fn dry_run(
     body: &CreateRequest,
     app_id: AppId,
 ) -> Result<HttpResponse, ApiError> {
-    let app = load(caller, context, app_id).await?;
+    let app = load_app(caller, context, app_id).await?;
     let Valid { model, .. } = validate(&app, body, &context.models)?;
     Ok(HttpResponse::Ok().json(json!({
         "valid": true, "appId": app.id, "appName": app.definition.name, "appVersion": app.version, "chatModelId": model,
     })))
 }
 
-async fn load(caller: &Caller, context: &Context, app: AppId) -> Result<Arc<CurrentApp>, ApiError> {
+async fn load_app(caller: &Caller, context: &Context, app: AppId) -> Result<Arc<CurrentApp>, ApiError> {
     let (apps, user) = (&context.apps, caller.user);
     let loading = context.db.read(|mut conn| async move { apps.load(&mut conn, user, app).await });
     loading.await?.ok_or(ApiError::NotFound("app"))
@@ -144,7 +153,7 @@ async fn write(
         let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
             (app, valid)
         } else {
-            let app = load(caller, context, app_id).await?;
+            let app = load_app(caller, context, app_id).await?;
             let valid = validate(&app, body, &context.models)?;
             (app, valid)
         };

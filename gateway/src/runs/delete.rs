@@ -1,9 +1,10 @@
 //! DELETE /api/v1/runs/{id}: everything that a finished run left is gone at once.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use shared::runs::status;
 
 use super::Named;
-use super::erase::{Erasable, erasable, erase};
+use super::erase::erase;
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
@@ -23,13 +24,12 @@ pub async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     Query::none(&request)?;
     let named = Named::of(&request, &caller)?;
-    let asking = context
-        .db
-        .read(|mut conn| async move { erasable(&mut conn, caller.user, named.app, named.run).await });
-    match asking.await? {
-        Erasable::Yes => {}
-        Erasable::NotYet(status) => return Err(ApiError::RunNotFinished(status)),
-        Erasable::Unknown => return Err(ApiError::NotFound("run")),
+    let asking =
+        context.db.read(|mut conn| async move { status(&mut conn, caller.user, named.app, named.run).await });
+    let status = asking.await?.ok_or(ApiError::NotFound("run"))?;
+    // A run that is over stays so: nothing can come in between but another delete.
+    if !status.is_over() {
+        return Err(ApiError::RunNotFinished(status));
     }
     context.artifacts.delete_all(named.run).await?;
     context.db.write(|mut conn| async move { erase(&mut conn, named.run).await }).await?;

@@ -62,6 +62,7 @@ impl Filters {
                 }
             }
         }
+        status.sort_unstable();
         Self {
             status,
             app: query.value("appId", "an app's id"),
@@ -82,6 +83,16 @@ impl CursorFilters for Filters {
         each_once
             && times.into_iter().flatten().all(can_be_stored)
             && self.metadata.iter().all(|(key, value)| !key.contains('\0') && !value.contains('\0'))
+    }
+
+    fn agree_with(&self, cursor: &Self) -> bool {
+        let same = |here: bool, equal: bool| !here || equal;
+        same(!self.status.is_empty(), self.status == cursor.status)
+            && same(self.app.is_some(), self.app == cursor.app)
+            && same(self.source.is_some(), self.source == cursor.source)
+            && same(self.after.is_some(), self.after == cursor.after)
+            && same(self.before.is_some(), self.before == cursor.before)
+            && same(!self.metadata.is_empty(), self.metadata == cursor.metadata)
     }
 }
 

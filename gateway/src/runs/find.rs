@@ -28,7 +28,7 @@ impl Found {
 }
 
 /// The text depends on which filters there are; the values are always the same.
-fn sql(filters: &Filters, continued: bool) -> String {
+fn sql(filters: &Filters, of_app: bool, continued: bool) -> String {
     let mut wanted = String::new();
     let mut and = |there: bool, condition: &str| {
         if there {
@@ -36,7 +36,7 @@ fn sql(filters: &Filters, continued: bool) -> String {
             wanted.push_str(condition);
         }
     };
-    and(filters.app.is_some(), "r.app_id = $3");
+    and(of_app, "r.app_id = $3");
     match filters.source {
         // Written out: a partial index is only found by a literal.
         Some(Source::Api) => and(true, "r.source = 'api'"),
@@ -69,17 +69,24 @@ fn sql(filters: &Filters, continued: bool) -> String {
     )
 }
 
-/// The ids of the page's runs and of one more where there is one, newest first.
+/// The ids of the page's runs and of one more where there is one, newest first; of one app where `app` is given (the
+/// filters' own is not looked at).
 pub(super) async fn find(
     conn: &mut Connection,
     user: UserId,
+    app: Option<AppId>,
     page: &Page<Filters>,
 ) -> Result<Vec<Found>, DbError> {
-    Ok(bound(sql(&page.filters, page.after.is_some()), user, page).load(conn).await?)
+    Ok(bound(sql(&page.filters, app.is_some(), page.after.is_some()), user, app, page).load(conn).await?)
 }
 
 /// The text with its values.
-fn bound(sql: String, user: UserId, page: &Page<Filters>) -> Prepared<impl PushBinds + Send> {
+fn bound(
+    sql: String,
+    user: UserId,
+    app: Option<AppId>,
+    page: &Page<Filters>,
+) -> Prepared<impl PushBinds + Send> {
     let filters = &page.filters;
     let pairs: Value =
         filters.metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
@@ -87,7 +94,7 @@ fn bound(sql: String, user: UserId, page: &Page<Filters>) -> Prepared<impl PushB
     statement(sql)
         .bind::<SqlUuid, _>(user.uuid())
         .bind::<Array<Text>, _>(filters.status.iter().map(|status| status.as_str()).collect::<Vec<_>>())
-        .bind::<Nullable<SqlUuid>, _>(filters.app.map(AppId::uuid))
+        .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
         .bind::<Nullable<Timestamptz>, _>(filters.after)
         .bind::<Nullable<Timestamptz>, _>(filters.before)
         .bind::<Nullable<Timestamptz>, _>(page.after.map(|position| position.at))
@@ -133,10 +140,10 @@ mod tests {
             r#"{"metadata": [["k", "v"]], "before": "2026-01-01T00:00:00Z"}"#,
         ] {
             let page = Page { limit: 20, after: None, filters: filters(wanted) };
-            let explained = format!("EXPLAIN {}", sql(&page.filters, false));
+            let explained = format!("EXPLAIN {}", sql(&page.filters, false, false));
             let mut conn = database.conn().await;
             let lines: Vec<PlanRow> =
-                bound(explained, UserId::generate(), &page).load(&mut conn).await.unwrap();
+                bound(explained, UserId::generate(), None, &page).load(&mut conn).await.unwrap();
             let plan: Vec<_> = lines.iter().map(|row| row.line.as_str()).collect();
             let plan = plan.join("\n");
             assert!(plan.contains("Backward using run"), "{wanted}: {plan}");

@@ -1,20 +1,20 @@
 //! GET /api/v1/runs/{id} and GET /api/v1/apps/{appId}/runs/{id}: the run as it stands, or as it ends within the wait.
 
-use actix_web::http::header::{ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use actix_web::http::header::{ETAG, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use shared::ids::UserId;
 use shared::runs::{RunStatus, RunView};
 
 use super::Named;
-use super::wait::{Waiting, until_over, wait_parameter};
+use super::wait::{until_over, wait_parameter};
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::extract::Query;
+use crate::extract::{Query, is_known};
 use crate::live::take_place;
 
 /// Seconds after which it is worth asking again.
-const POLL_AGAIN: &str = "2";
+pub(super) const POLL_AGAIN: &str = "2";
 
 /// The handler.
 #[utoipa::path(
@@ -27,7 +27,10 @@ const POLL_AGAIN: &str = "2";
         ("If-None-Match" = Option<String>, Header, description = "ETag of an earlier answer"),
     ),
     responses(
-        (status = 200, description = "The run; `Retry-After` while it is not over", body = crate::openapi::Run),
+        (status = 200, description = "The run", body = crate::openapi::Run, headers(
+            ("ETag" = String, description = "For `If-None-Match`"),
+            ("Retry-After" = String, description = "Seconds after which it is worth asking again, while the run is not over"),
+        )),
         (status = 304, description = "Not changed since the answer with that ETag"),
     ),
 )]
@@ -43,15 +46,13 @@ pub async fn handle(
     let mut run = load(&context, caller.user, named).await?;
     if let Some(length) = wait.filter(|_| !is_over(&run)) {
         let _place = take_place(&context.db, caller.user, length).await?;
-        run = match until_over(&context, caller.user, named.run, length).await? {
-            Waiting::Over(run) | Waiting::NotYet(run) => *run,
-            Waiting::Gone => return Err(ApiError::NotFound("run")),
-        };
+        until_over(&context, caller.user, named.run, length).await?;
+        run = load(&context, caller.user, named).await?;
     }
     Ok(answer(&request, &run))
 }
 
-async fn load(context: &Context, user: UserId, named: Named) -> Result<RunView, ApiError> {
+pub(super) async fn load(context: &Context, user: UserId, named: Named) -> Result<RunView, ApiError> {
     let viewer = &context.viewer;
     let loading = context.db.read(|mut conn| async move { viewer.load(&mut conn, user, named.run).await });
     loading.await?.filter(|run| named.includes(run.app_id)).ok_or(ApiError::NotFound("run"))
@@ -63,17 +64,11 @@ pub(super) fn is_over(run: &RunView) -> bool {
 
 fn answer(request: &HttpRequest, run: &RunView) -> HttpResponse {
     let tag = format!(r#"W/"{}-{}""#, run.status, run.last_seq);
-    let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    let unchanged = known.flat_map(|tags| tags.split(',')).any(|known| matches(known.trim(), &tag));
+    let unchanged = is_known(request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((ETAG, tag));
     if !is_over(run) {
         response.insert_header((RETRY_AFTER, POLL_AGAIN));
     }
     if unchanged { response.finish() } else { response.json(run) }
-}
-
-/// The weak comparison (RFC 9110, 8.8.3.2).
-fn matches(known: &str, tag: &str) -> bool {
-    known == "*" || known.trim_start_matches("W/") == tag.trim_start_matches("W/")
 }

@@ -29,7 +29,7 @@ const WHOLE: &str = "inputs,result";
         ("source" = Option<crate::openapi::Source>, Query, description = "Created through the API or in the console"),
         ("createdAfter" = Option<String>, Query, description = "RFC 3339", format = DateTime),
         ("createdBefore" = Option<String>, Query, description = "RFC 3339", format = DateTime),
-        ("include" = Option<String>, Query, description = "`inputs,result`; then `limit` is 20 at most", pattern = "^inputs,result$"),
+        ("include" = Option<String>, Query, description = "`inputs,result`; then `limit` is 20 at most", pattern = "^(inputs,result|result,inputs)$"),
         ("limit" = Option<u32>, Query, description = "Items at most, 20 by default", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
     ),
@@ -41,13 +41,12 @@ pub async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let mut query = Query::of(&request)?;
-    let mut filters = Filters::read(&mut query);
+    let filters = Filters::read(&mut query);
     let whole = included(&mut query);
     let in_path = request.match_info().get("appId");
     let in_path: Option<AppId> =
         in_path.map(str::parse).transpose().map_err(|_| ApiError::NotFound("app"))?;
-    filters.app = in_path.or(filters.app);
-    let mut page = Page::read(&mut query, DEFAULT_LIMIT, filters);
+    let page = Page::read(&mut query, DEFAULT_LIMIT, filters);
     if whole && page.limit > MAX_WHOLE {
         query.wrong("limit", &format!("limit must be {MAX_WHOLE} at most with include={WHOLE}"));
     }
@@ -55,14 +54,14 @@ pub async fn handle(
     if let Some(app) = in_path {
         owns(&context, &caller, app).await?;
     }
-    // Whatever the cursor says.
-    page.filters.app = page.filters.app.or(caller.app);
-    if page.filters.app.is_some_and(|app| !caller.may_see(app)) {
+    let asked = in_path.or(page.filters.app);
+    if asked.is_some_and(|app| !caller.may_see(app)) {
         return Ok(HttpResponse::Ok().json(json!({ "data": [], "nextCursor": null })));
     }
+    let app = asked.or(caller.app);
     let (viewer, page) = (&context.viewer, &page);
     let loading = context.db.read(|mut conn| async move {
-        let mut found = find(&mut conn, caller.user, page).await?;
+        let mut found = find(&mut conn, caller.user, app, page).await?;
         let next = page.cut(&mut found, Found::position);
         let ids: Vec<RunId> = found.iter().map(|run| run.id).collect();
         Ok::<_, DbError>((viewer.load_all(&mut conn, caller.user, &ids, whole).await?, next))

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::error::{ApiError, FieldError};
+use crate::error::{ApiError, FieldError, MAX_MISTAKES, quoted};
 
 const FIELDS: [&str; 6] = ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
 const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
@@ -27,8 +27,8 @@ pub(super) struct CreateRequest {
 impl CreateRequest {
     pub(super) fn parse(mut body: Map<String, Value>) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
-        let unknown: Vec<_> = body.keys().filter(|key| !FIELDS.contains(&key.as_str())).cloned().collect();
-        for key in unknown {
+        for key in body.keys().filter(|key| !FIELDS.contains(&key.as_str())).take(MAX_MISTAKES) {
+            let key = quoted(key);
             let message = format!("unknown field {key:?}; known are: {}", FIELDS.join(", "));
             errors.push(FieldError::new(
                 format!("/{}", key.replace('~', "~0").replace('/', "~1")),

@@ -7,11 +7,9 @@ use shared::ids::RunId;
 
 use super::request::CreateRequest;
 use crate::apps::{CurrentApp, check_inputs};
-use crate::error::ApiError;
+use crate::error::{ApiError, quoted};
 
 const MAX_TITLE_CHARS: usize = 80;
-/// Characters of a wrong model id that are repeated to its author.
-const MAX_QUOTED_CHARS: usize = 80;
 
 /// What the run will be executed with.
 pub(super) struct Valid {
@@ -34,7 +32,7 @@ pub(super) fn validate(
     let model = match asked {
         None => models.default_model(),
         Some(id) => models.get(id).ok_or_else(|| ApiError::UnknownModel {
-            asked: id.chars().take(MAX_QUOTED_CHARS).collect(),
+            asked: quoted(id),
             known: models.all().iter().map(|model| model.id.clone()).collect(),
         })?,
     };

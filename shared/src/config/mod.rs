@@ -122,7 +122,7 @@ pub struct CatalogConfig {
 /// Where artifacts are, and where clients find them.
 #[derive(Args, Clone, Debug)]
 pub struct LinksConfig {
-    /// Where clients reach the gateway; begins the links to artifacts, for example https://capi.example.com
+    /// Where clients reach the gateway; begins the links to artifacts, for example `https://capi.example.com`.
     #[arg(long, env = "CAPI_PUBLIC_URL", default_value = "http://localhost:8080", value_parser = http_url)]
     pub public_url: Url,
 }

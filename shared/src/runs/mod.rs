@@ -8,4 +8,4 @@ mod view;
 pub use outcome::{Ended, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
 pub use transition::{Cancelled, Finished, UsageDelta, cancel, finish};
-pub use view::{RunView, RunningCaps, Viewer, format_time};
+pub use view::{RunView, RunningCaps, Viewer, format_time, status};

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::outcome::{Ended, RunError};
 use super::state::RunStatus;
+use super::view::status;
 use crate::db::{Connection, DbError, statement};
 use crate::events::{EventType, NewEvent};
 use crate::ids::{AppId, DeliveryId, LaneId, RunId, UserId};
@@ -150,12 +151,6 @@ pub enum Cancelled {
     Unknown,
 }
 
-#[derive(QueryableByName)]
-struct StatusRow {
-    #[diesel(sql_type = Text)]
-    status: String,
-}
-
 /// Ends a pending or running run of the user's, within one app where `app` is given. Final at once: a worker that still
 /// holds the run finds no row with its attempt and `running`.
 pub async fn cancel(
@@ -179,14 +174,5 @@ pub async fn cancel(
     if let Some(done) = done {
         return Ok(Cancelled::Done { lane: done.lane_id });
     }
-    let sql = "SELECT status FROM runs WHERE id = $1 AND user_id = $2 AND ($3 IS NULL OR app_id = $3)";
-    let found: Option<StatusRow> = statement(sql)
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<SqlUuid, _>(user.uuid())
-        .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
-        .load(conn)
-        .await?
-        .pop();
-    let status = found.and_then(|row| row.status.parse().ok());
-    Ok(status.map_or(Cancelled::Unknown, Cancelled::Over))
+    Ok(status(conn, user, app, run).await?.map_or(Cancelled::Unknown, Cancelled::Over))
 }

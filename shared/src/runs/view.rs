@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::state::RunStatus;
 use crate::db::{Connection, DbError, statement};
 use crate::ids::{AppId, RunId, UserId};
 use crate::storage::Links;
@@ -180,6 +181,28 @@ impl Viewer {
             result["artifacts"] = run.artifacts.clone().into();
         }
     }
+}
+
+/// Where a run of the user's stands, within one app where `app` is given.
+pub async fn status(
+    conn: &mut Connection,
+    user: UserId,
+    app: Option<AppId>,
+    run: RunId,
+) -> Result<Option<RunStatus>, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        status: String,
+    }
+    let sql = "SELECT status FROM runs WHERE id = $1 AND user_id = $2 AND ($3 IS NULL OR app_id = $3)";
+    let mut found: Vec<Row> = statement(sql)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<SqlUuid, _>(user.uuid())
+        .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
+        .load(conn)
+        .await?;
+    Ok(found.pop().and_then(|row| row.status.parse().ok()))
 }
 
 /// RFC 3339, UTC, milliseconds: how every time in the contract is written.

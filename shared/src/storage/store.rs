@@ -70,8 +70,14 @@ impl Artifacts {
     /// Deletes everything that is stored for the run.
     pub async fn delete_all(&self, run: RunId) -> Result<(), StorageError> {
         let stored = self.0.list(Some(&Path::from(format!("runs/{run}")))).map_ok(|object| object.location);
-        let deleted = self.0.delete_stream(stored.boxed());
-        deleted.try_for_each(|_| std::future::ready(Ok(()))).await?;
+        let mut deleted = self.0.delete_stream(stored.boxed());
+        while let Some(one) = deleted.next().await {
+            match one {
+                // Somebody else was faster.
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 }

@@ -44,6 +44,11 @@ async fn artifacts_are_downloaded_by_key_and_by_link() {
         assert_eq!(headers.contains_key("ratelimit"), path != &link, "links do not count");
     }
     assert_eq!(get(&path, &[]).await.0, 401);
+    let head = stack.client().head(format!("{}{link}", gateway.url())).send().await.unwrap();
+    assert_eq!(
+        (head.status().as_u16(), &head.headers()["content-length"]),
+        (200, &bytes.len().to_string().parse().unwrap())
+    );
 
     let (status, headers, body) = get(&link, &[("range", "bytes=10-19")]).await;
     assert_eq!((status, body), (206, bytes.slice(10..20)));
@@ -55,12 +60,14 @@ async fn artifacts_are_downloaded_by_key_and_by_link() {
     assert_eq!((status, &problem["code"]), (416, &"range_not_satisfiable".into()));
     assert_eq!(headers["content-range"], format!("bytes */{}", bytes.len()));
     let etag = headers_of(&get(&link, &[]).await.1);
-    assert_eq!(get(&link, &[("if-none-match", &etag)]).await.0, 304);
+    for known in [etag.clone(), format!("W/{etag}"), "*".to_owned()] {
+        assert_eq!(get(&link, &[("if-none-match", &known)]).await.0, 304, "{known}");
+    }
     assert_eq!(get(&link, &[("range", "bytes=0-0"), ("if-range", &etag)]).await.0, 206);
     assert_eq!(get(&link, &[("range", "bytes=0-0"), ("if-range", "\"other\"")]).await.0, 200);
 
     let mut longer = link.clone();
-    longer.insert_str(longer.find("expires=").unwrap() + "expires=".len(), "9");
+    longer.insert(longer.find("expires=").unwrap() + "expires=".len(), '9');
     for (changed, status) in
         [(longer, 403), (format!("{link}x"), 403), (link.replace("signature", "sig"), 401)]
     {

@@ -95,7 +95,6 @@ fn keys(table: &mut Table<'_>, plan_less: &str) {
 }
 
 fn bodies(table: &mut Table<'_>) {
-    let app = table.stack.app;
     let nested = |levels| format!("{{\"inputs\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
     let typed = table.request(Method::POST, "/api/v1/runs").bearer_auth(&table.stack.key);
     table.case("no content type", typed.body("{}"), 415, "unsupported_media_type", "application/json");
@@ -122,6 +121,10 @@ fn bodies(table: &mut Table<'_>) {
     table.raw("lone surrogate", r#"{"inputs":{"text":"\ud800"}}"#, INVALID, "not valid JSON");
     table.raw("not UTF-8", b"{\"inputs\":{\"text\":\"\xff\"}}".as_slice(), INVALID, "not valid JSON");
     table.raw("number out of range", r#"{"inputs":{"count":1e999}}"#, INVALID, "number out of range");
+}
+
+fn fields(table: &mut Table<'_>) {
+    let app = table.stack.app;
     table.json("unknown fields", &json!({"input": {}, "app": 1}), INVALID, "unknown field \"app\"");
     table.json(
         "wrong types",
@@ -173,7 +176,7 @@ fn bodies(table: &mut Table<'_>) {
     let many: serde_json::Map<_, _> = (0..17).map(|n| (n.to_string(), json!("x"))).collect();
     table.json("17 pairs", &with(json!({"metadata": many})), INVALID, "16 pairs");
     let mut url = |url: &str, says| {
-        table.json(&format!("webhook {url:.60}"), &with(json!({"webhookUrl": url})), URL, says)
+        table.json(&format!("webhook {url:.60}"), &with(json!({"webhookUrl": url})), URL, says);
     };
     url("hook", "absolute");
     url("ftp://example.com/", "https:// or http://");
@@ -249,6 +252,7 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
     let mut table = Table { stack: &stack, gateway: &gateway, cases: Vec::new() };
     keys(&mut table, &poor.key);
     bodies(&mut table);
+    fields(&mut table);
     queries(&mut table);
     assert!(table.cases.len() > 70, "the table has {} lines", table.cases.len());
     for Case { name, request, expected, says } in table.cases {
@@ -276,4 +280,21 @@ async fn every_mistake_is_named_with_its_place() {
     assert_eq!(places(&query, "parameter"), ["status", "limit", "colour"]);
     let detail = query.body["detail"].as_str().unwrap();
     assert!(detail.contains("status must be") && detail.contains("limit must be"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_request_makes_no_large_answer() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let many: Vec<_> = (0..60_000).map(|n| format!("\"{n}\":0")).collect();
+    let url = format!("{}/api/v1/apps/{}/runs", gateway.url(), stack.app);
+    for body in [format!("{{{}}}", many.join(",")), format!("{{\"inputs\":{{{}}}}}", many.join(","))] {
+        let request = stack.client().post(&url).bearer_auth(&stack.key).body(body);
+        let answer = request.header("content-type", "application/json").send().await.unwrap();
+        assert_eq!(answer.status(), 400);
+        assert!(answer.bytes().await.unwrap().len() < 16 * 1024);
+    }
+    let names: Vec<_> = (0..2000).map(|n| format!("a{n}=%00")).collect();
+    let query = stack.get(&gateway, &format!("/api/v1/runs?{}", names.join("&"))).await;
+    assert_eq!((query.status, query.body["errors"].as_array().unwrap().len() <= 40), (400, true));
 }

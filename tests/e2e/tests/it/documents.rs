@@ -21,7 +21,8 @@ async fn the_contract_is_readable_without_a_key_and_without_the_network() {
     let (url, policy) = (page.url().clone(), page.headers()["content-security-policy"].clone());
     assert!(policy.to_str().unwrap().starts_with("default-src 'none'"));
     let html = page.text().await.unwrap();
-    let assets = html.split(['"', '\'']).filter(|part| part.ends_with(".js") || part.ends_with(".css"));
+    let is_asset = |part: &&str| part.rsplit_once('.').is_some_and(|(_, kind)| ["js", "css"].contains(&kind));
+    let assets = html.split(['"', '\'']).filter(is_asset);
     let mut loaded = 0;
     for asset in assets {
         let asset = url.join(asset).unwrap();

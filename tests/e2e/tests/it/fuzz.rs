@@ -58,10 +58,11 @@ async fn nothing_is_answered_that_is_not_in_the_document() {
     stack.add_artifact(id.parse().unwrap(), artifact, "text/plain", "a", Bytes::from("abc")).await;
     run(&gateway, &stack.key, "").await;
     let ids = json!({"path.id": id, "path.appId": stack.app, "path.artifactId": artifact});
-    let known: String =
-        ids.as_object().unwrap().iter().map(|(name, value)| format!("\"{name}\" = {value}\n")).collect();
+    let known: Vec<_> =
+        ids.as_object().unwrap().iter().map(|(name, value)| format!("\"{name}\" = {value}")).collect();
+    let known = known.join("\n");
     // The run must stay.
     let keep = "[[operations]]\ninclude-operation-id = \"deleteRun\"\nenabled = false\n";
-    run(&gateway, &stack.key, &format!("[parameters]\n{known}{keep}")).await;
+    run(&gateway, &stack.key, &format!("[parameters]\n{known}\n{keep}")).await;
     assert!(gateway.is_ready().await);
 }

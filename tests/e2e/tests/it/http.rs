@@ -49,6 +49,9 @@ async fn http_is_spoken_as_it_should_be() {
     }
     assert!(given.len() == 3 && given.iter().all(|id| id.len() == 36), "{given:?}");
 
+    let refused = stack.send(request("GET").bearer_auth(&stack.key).header("accept-encoding", "*;q=0")).await;
+    assert_eq!((refused.status, &refused.body["code"]), (406, &"not_acceptable".into()));
+
     for number in 0..20 {
         stack.create_run(&gateway, &format!("run {number}"), None).await;
     }

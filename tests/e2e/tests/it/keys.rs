@@ -121,7 +121,9 @@ async fn ten_keys_are_active_however_many_are_created_at_once() {
     let create = || async { keys::create(&mut stack.database.conn().await, user, new, plans).await };
     let made = join_all((0..20).map(|_| create())).await;
     assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 9, "the stack has one already");
-    assert!(made.iter().flat_map(|made| made.as_ref().err()).all(|why| matches!(why, KeyRefusal::Full(10))));
+    assert!(
+        made.iter().filter_map(|made| made.as_ref().err()).all(|why| matches!(why, KeyRefusal::Full(10)))
+    );
     let (_, said, good) =
         stack.try_cli(&["key", "create", "--email", "ada@example.com", "--name", "11th"], "").await;
     assert!(!good && said.contains("revoke one first"), "{said}");

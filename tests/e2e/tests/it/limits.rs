@@ -8,7 +8,7 @@ use gateway::auth::ApiKey;
 use shared::testing::{TcpProxy, eventually};
 
 const LIMIT: usize = 30;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// Whether it was admitted, and between which moments that was decided.
 struct Try {
