@@ -132,8 +132,9 @@ impl ApiError {
             "type": format!("/docs/problems/{code}"), "title": problem.title(), "status": problem.status(),
             "detail": self.detail(), "code": code, "requestId": request_id,
         });
-        if !self.field_errors().is_empty() {
-            body["errors"] = json!(self.field_errors());
+        let mistakes = self.field_errors();
+        if !mistakes.is_empty() {
+            body["errors"] = json!(mistakes);
         }
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
@@ -234,10 +235,12 @@ impl ApiError {
         }
     }
 
-    fn field_errors(&self) -> &[FieldError] {
+    fn field_errors(&self) -> Vec<FieldError> {
         match self {
-            Self::InvalidRequest(_, errors) | Self::InvalidInputs(errors) => errors,
-            _ => &[],
+            Self::InvalidRequest(_, errors) | Self::InvalidInputs(errors) => errors.clone(),
+            Self::UnknownModel { .. } => vec![FieldError::new("/chatModelId", "unknown", self.detail())],
+            Self::InvalidWebhookUrl(_) => vec![FieldError::new("/webhookUrl", "invalid", self.detail())],
+            _ => vec![],
         }
     }
 }

@@ -81,7 +81,7 @@ problems! {
     Internal = 500 "internal", "Internal error",
         "The fault is ours. Report the requestId to whoever operates this installation.";
     Unavailable = 503 "unavailable", "Not available now",
-        "A part of the installation does not answer at the moment. Nothing was done; send the request again after Retry-After.";
+        "A part of the installation does not answer at the moment. Send the request again after Retry-After. A create that was under way may have been accepted all the same: look with GET /api/v1/runs before creating the run again.";
 }
 
 #[cfg(test)]

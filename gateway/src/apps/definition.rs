@@ -11,6 +11,8 @@ use super::inputs::wrong;
 const MAX_FILE_BYTES: usize = 256 * 1024;
 const MAX_NAME_CHARS: usize = 100;
 const MAX_INPUTS: usize = 50;
+/// Every wrong input's message lists all names.
+const MAX_INPUT_NAME_BYTES: usize = 64;
 /// Names of tools that this build's workers have: none yet.
 const KNOWN_TOOLS: [&str; 0] = [];
 
@@ -61,6 +63,9 @@ fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
     }
     for (index, field) in app.inputs.iter().enumerate() {
         let name = &field.name;
+        if name.len() > MAX_INPUT_NAME_BYTES {
+            found.push(format!("inputs[{index}]: name must have at most {MAX_INPUT_NAME_BYTES} characters"));
+        }
         let is_identifier = name.starts_with(|c: char| c.is_ascii_alphabetic())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_identifier {

@@ -6,7 +6,6 @@ use actix_web::http::Method;
 use actix_web::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, Charset,
     ContentDisposition, DispositionParam, DispositionType, ETAG, ExtendedValue, HeaderValue, IF_RANGE, RANGE,
-    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use diesel::QueryableByName;
@@ -84,6 +83,8 @@ async fn load(
         ("expires" = Option<i64>, Query, description = "Of a signed link"),
         ("signature" = Option<String>, Query, description = "Of a signed link"),
         ("Range" = Option<String>, Header, description = "`bytes=FROM-TO`"),
+        ("If-Range" = Option<String>, Header, description = "ETag of the file that the part must be of"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of an earlier answer"),
     ),
     responses(
         (status = 200, description = "The file", content_type = "*/*", headers(
@@ -136,7 +137,7 @@ async fn send(
         return Ok(HttpResponse::NotModified().insert_header((ETAG, tag)).finish());
     }
     // A part of what the file was then is no part of what it is now.
-    let same = header(IF_RANGE).is_none_or(|known| known.trim() == tag);
+    let same = header(IF_RANGE).is_none_or(|known| known.trim() == tag) && request.method() == Method::GET;
     let (mut response, range) = match wanted(header(RANGE).filter(|_| same), size) {
         Wanted::Whole => (HttpResponse::Ok(), 0..size),
         Wanted::Part(range) => {
@@ -172,7 +173,6 @@ fn describe(response: &mut HttpResponseBuilder, row: &Row, tag: String) {
         .insert_header((ACCEPT_RANGES, "bytes"))
         .insert_header((CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream"))))
         .insert_header((CONTENT_DISPOSITION, disposition(&row.title)))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"));
 }
 

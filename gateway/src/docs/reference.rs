@@ -3,23 +3,19 @@
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, X_CONTENT_TYPE_OPTIONS,
-};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use utoipa_swagger_ui::{Config, serve};
 
 use crate::error::ApiError;
-use crate::extract::is_known;
 use crate::middleware::leave_uncompressed;
 use crate::openapi;
 
 /// Everything from here. Swagger UI sets styles and loads its icons as data.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The files belong to this build.
-const BUILD: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
 const CACHED: &str = "public, max-age=3600";
 
 static SETTINGS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
@@ -45,13 +41,10 @@ pub async fn page() -> HttpResponse {
 }
 
 /// GET /docs/{file}
-pub async fn file(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let Ok(Some(file)) = serve(&name, Arc::clone(&SETTINGS)) else {
         return Err(ApiError::NotFound("page"));
     };
-    if is_known(&request, BUILD) {
-        return Ok(HttpResponse::NotModified().insert_header((ETAG, BUILD)).finish());
-    }
     let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
@@ -59,9 +52,7 @@ pub async fn file(request: HttpRequest, name: web::Path<String>) -> Result<HttpR
     let mut response = HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, file.content_type))
         .insert_header((CACHE_CONTROL, CACHED))
-        .insert_header((ETAG, BUILD))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(bytes);
     // Anybody may ask for them, as often as he likes.
     leave_uncompressed(response.headers_mut());

@@ -46,12 +46,14 @@ pub struct Place {
 
 /// Takes a place for a wait of at most `length`.
 pub async fn take_place(db: &Db, user: UserId, length: Duration) -> Result<Place, ApiError> {
-    let taken = db.write(|mut conn| async move { take(&mut conn, user, length).await }).await?;
-    if taken.admitted {
-        Ok(Place { db: db.clone(), user, until: taken.until })
-    } else {
-        Err(ApiError::TooManyStreams { limit: MAX_OPEN_WAITS })
-    }
+    let db = db.clone();
+    // In a task of its own: a client that hangs up while it is taken leaves it to nobody but the task, which lets it go.
+    let taking = actix_web::rt::spawn(async move {
+        let taken = db.write(|mut conn| async move { take(&mut conn, user, length).await }).await?;
+        Ok::<_, DbError>(taken.admitted.then_some(Place { db, user, until: taken.until }))
+    });
+    let place = taking.await.map_err(|_| ApiError::Internal)??;
+    place.ok_or(ApiError::TooManyStreams { limit: MAX_OPEN_WAITS })
 }
 
 async fn take(conn: &mut Connection, user: UserId, length: Duration) -> Result<TakenRow, DbError> {

@@ -34,6 +34,11 @@ pub(super) fn complete(mut document: Value) -> Value {
     }
     document["paths"] = paths.into();
     finish_schemas(&mut document["components"]["schemas"]);
+    for path in ["/api/v1/runs", "/api/v1/apps/{appId}/runs"] {
+        if let Some(parameters) = document["paths"][path]["get"]["parameters"].as_array_mut() {
+            parameters.push(metadata_parameter());
+        }
+    }
     document["security"] = json!([{ "apiKey": [] }]);
     document["components"]["securitySchemes"] = json!({
         "apiKey": { "type": "http", "scheme": "bearer", "description": "`Authorization: Bearer capi_…`" }
@@ -126,6 +131,18 @@ const fn own_header(status: u16) -> Option<&'static str> {
         429 | 503 => Some("Retry-After"),
         _ => None,
     }
+}
+
+/// Any number of parameters `metadata.KEY=VALUE`: an object in form style is sent as its members.
+fn metadata_parameter() -> Value {
+    json!({
+        "name": "metadata", "in": "query", "style": "form", "explode": true,
+        "description": "Sent as `metadata.KEY=VALUE`, once for each pair that the run must have",
+        "schema": {
+            "type": "object", "propertyNames": { "pattern": "^metadata\\.[A-Za-z0-9_-]+$" },
+            "additionalProperties": { "type": "string", "maxLength": 512 },
+        },
+    })
 }
 
 /// What the macro has no words for.

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
+use shared::ids::UserId;
 use shared::queue::Work;
 use shared::runs::{Cancelled, RunStatus, cancel};
 
@@ -25,24 +26,34 @@ pub async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     Query::none(&request)?;
     let named = Named::of(&request, &caller)?;
-    let cancelling = context
-        .db
-        .write(|mut conn| async move { cancel(&mut conn, caller.user, named.app, named.run).await });
-    match cancelling.await? {
-        Cancelled::Done { lane } => {
-            if let Some(lane) = lane {
-                context.publisher.nudge(Work::Deliveries, lane.uuid());
-            }
-            // His place may be free.
-            context.publisher.nudge(Work::Runs, caller.user.uuid());
-            context.publisher.announce(named.run);
-            metrics::counter!("capi_runs_ended_total", "status" => "cancelled", "code" => "").increment(1);
-            tracing::info!(run_id = %named.run, "run cancelled");
-        }
-        Cancelled::Over(RunStatus::Cancelled) => {}
+    // In a task of its own: a client that hangs up in between must not keep the end from being told.
+    let cancelling = actix_web::rt::spawn(cancel_and_tell(context, caller.user, named));
+    match cancelling.await.map_err(|_| ApiError::Internal)?? {
+        Cancelled::Done { .. } | Cancelled::Over(RunStatus::Cancelled) => {}
         Cancelled::Over(status) if status.is_over() => return Err(ApiError::RunAlreadyFinished(status)),
         Cancelled::Over(_) => return Err(ApiError::Unavailable("the run is being changed; try again")),
         Cancelled::Unknown => return Err(ApiError::NotFound("run")),
     }
     Ok(HttpResponse::Ok().json(json!({ "success": true })))
+}
+
+async fn cancel_and_tell(
+    context: web::Data<Context>,
+    user: UserId,
+    named: Named,
+) -> Result<Cancelled, ApiError> {
+    let cancelling =
+        context.db.write(|mut conn| async move { cancel(&mut conn, user, named.app, named.run).await });
+    let cancelled = cancelling.await?;
+    if let Cancelled::Done { lane } = cancelled {
+        if let Some(lane) = lane {
+            context.publisher.nudge(Work::Deliveries, lane.uuid());
+        }
+        // His place may be free.
+        context.publisher.nudge(Work::Runs, user.uuid());
+        context.publisher.announce(named.run);
+        metrics::counter!("capi_runs_ended_total", "status" => "cancelled", "code" => "").increment(1);
+        tracing::info!(run_id = %named.run, "run cancelled");
+    }
+    Ok(cancelled)
 }

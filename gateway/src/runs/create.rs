@@ -77,14 +77,28 @@ pub async fn handle(
         None => None,
     };
     let id = RunId::generate();
-    let app = write(&caller, &context, &body, app_id, id, webhook.as_ref()).await?;
-    context.publisher.nudge(Work::Runs, caller.user.uuid());
-    metrics::counter!("capi_runs_accepted_total").increment(1);
-    tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
+    let accepting = accept_and_nudge(caller, context.clone(), body, app_id, id, webhook);
+    // In a task of its own: a client that hangs up in between must not leave a run that nobody heard of.
+    let app = actix_web::rt::spawn(accepting).await.map_err(|_| ApiError::Internal)??;
     Ok(match wait {
         Some(length) => waited(&context, &caller, id, length, &app).await,
         None => accepted(id, "pending", &app),
     })
+}
+
+async fn accept_and_nudge(
+    caller: Caller,
+    context: web::Data<Context>,
+    body: CreateRequest,
+    app_id: AppId,
+    id: RunId,
+    webhook: Option<WebhookUrl>,
+) -> Result<Arc<CurrentApp>, ApiError> {
+    let app = write(&caller, &context, &body, app_id, id, webhook.as_ref()).await?;
+    context.publisher.nudge(Work::Runs, caller.user.uuid());
+    metrics::counter!("capi_runs_accepted_total").increment(1);
+    tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
+    Ok(app)
 }
 
 fn accepted(id: RunId, status: &str, app: &CurrentApp) -> HttpResponse {
@@ -102,11 +116,8 @@ async fn waited(
     length: Duration,
     app: &CurrentApp,
 ) -> HttpResponse {
-    let ended = async {
-        until_over(context, caller.user, id, length).await?;
-        load(context, caller.user, Named { run: id, app: None }).await
-    };
-    let mut answer = match ended.await {
+    until_over(context, caller.user, id, length).await;
+    let mut answer = match load(context, caller.user, Named { run: id, app: None }).await {
         Ok(run) if is_over(&run) => HttpResponse::Ok().json(run),
         Ok(run) => accepted(id, &run.status, app),
         Err(_) => accepted(id, "pending", app),

@@ -1,7 +1,10 @@
 //! GET /api/v1/runs/{id} and GET /api/v1/apps/{appId}/runs/{id}: the run as it stands, or as it ends within the wait.
 
+use std::time::Duration;
+
 use actix_web::http::header::{ETAG, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
+use shared::db::DbError;
 use shared::ids::UserId;
 use shared::runs::{RunStatus, RunView};
 
@@ -13,6 +16,8 @@ use crate::error::ApiError;
 use crate::extract::{Query, is_known};
 use crate::live::take_place;
 
+/// After the longest wait there must be time to answer before a proxy hangs up.
+const LOAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Seconds after which it is worth asking again.
 pub(super) const POLL_AGAIN: &str = "2";
 
@@ -46,7 +51,7 @@ pub async fn handle(
     let mut run = load(&context, caller.user, named).await?;
     if let Some(length) = wait.filter(|_| !is_over(&run)) {
         let _place = take_place(&context.db, caller.user, length).await?;
-        until_over(&context, caller.user, named.run, length).await?;
+        until_over(&context, caller.user, named.run, length).await;
         run = load(&context, caller.user, named).await?;
     }
     Ok(answer(&request, &run))
@@ -55,7 +60,8 @@ pub async fn handle(
 pub(super) async fn load(context: &Context, user: UserId, named: Named) -> Result<RunView, ApiError> {
     let viewer = &context.viewer;
     let loading = context.db.read(|mut conn| async move { viewer.load(&mut conn, user, named.run).await });
-    loading.await?.filter(|run| named.includes(run.app_id)).ok_or(ApiError::NotFound("run"))
+    let loaded = tokio::time::timeout(LOAD_DEADLINE, loading).await.unwrap_or(Err(DbError::Timeout));
+    loaded?.filter(|run| named.includes(run.app_id)).ok_or(ApiError::NotFound("run"))
 }
 
 pub(super) fn is_over(run: &RunView) -> bool {

@@ -65,11 +65,12 @@ fn wrong_metadata(metadata: &Map<String, Value>) -> Option<FieldError> {
         key.chars().count() <= MAX_METADATA_KEY_CHARS
             && value.as_str().is_some_and(|value| value.chars().count() <= MAX_METADATA_VALUE_CHARS)
     };
-    metadata.iter().find(|pair| !fits(pair)).map(|_| {
+    metadata.iter().find(|pair| !fits(pair)).map(|(key, _)| {
+        let key = quoted(key);
         let message = format!(
-            "metadata must be strings, keys of {MAX_METADATA_KEY_CHARS} and values of {MAX_METADATA_VALUE_CHARS} characters at most"
+            "metadata {key:?} does not fit: values must be strings, keys of {MAX_METADATA_KEY_CHARS} and values of {MAX_METADATA_VALUE_CHARS} characters at most"
         );
-        FieldError::new("/metadata", "type", message)
+        FieldError::new(format!("/metadata/{}", key.replace('~', "~0").replace('/', "~1")), "type", message)
     })
 }
 
@@ -128,7 +129,7 @@ mod tests {
                 ("/appId".into(), "type"),
                 ("/queueTimeoutSeconds".into(), "range"),
                 ("/inputs".into(), "type"),
-                ("/metadata".into(), "type"),
+                ("/metadata/a".into(), "type"),
             ]
         );
         assert_eq!(parse(json!({"queueTimeoutSeconds": 60.0})).unwrap().queue_timeout_seconds, 60);

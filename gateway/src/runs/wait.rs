@@ -7,7 +7,6 @@ use shared::runs::{RunStatus, status};
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::error::ApiError;
 use crate::extract::{Query, seconds};
 
 /// `?wait=SECONDS`: shortened to what the operator allows, never refused for being long. None where nothing is to be
@@ -21,24 +20,25 @@ pub(super) fn wait_parameter(query: &mut Query, most: Duration) -> Option<Durati
     seconds.map(|wait| wait.min(most)).filter(|wait| !wait.is_zero())
 }
 
-/// Waits until the user's run is over, the time is up, or this process is to stop.
-pub(super) async fn until_over(
-    context: &Context,
-    user: UserId,
-    run: RunId,
-    length: Duration,
-) -> Result<(), ApiError> {
+/// Waits until the user's run is over, the time is up, or this process is to stop. A database that is away for a moment
+/// ends no wait.
+pub(super) async fn until_over(context: &Context, user: UserId, run: RunId, length: Duration) {
     let deadline = Instant::now() + length;
     let mut watch = context.live.watch(run);
-    loop {
-        let asking = context.db.read(|mut conn| async move { status(&mut conn, user, None, run).await });
-        if asking.await?.is_none_or(RunStatus::is_over) {
-            return Ok(());
+    let looking = async {
+        loop {
+            let asking = context.db.read(|mut conn| async move { status(&mut conn, user, None, run).await });
+            match asking.await {
+                Ok(status) if status.is_none_or(RunStatus::is_over) => return,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, run_id = %run, "a waiting request cannot look"),
+            }
+            watch.changed().await;
         }
-        tokio::select! {
-            () = watch.changed() => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(()),
-            () = context.lifecycle.stopping().cancelled() => return Ok(()),
-        }
+    };
+    tokio::select! {
+        () = looking => {}
+        () = tokio::time::sleep_until(deadline) => {}
+        () = context.lifecycle.stopping().cancelled() => {}
     }
 }
