@@ -50,7 +50,8 @@ pub async fn take_place(db: &Db, user: UserId, length: Duration) -> Result<Place
     // In a task of its own: a client that hangs up while it is taken leaves it to nobody but the task, which lets it go.
     let taking = actix_web::rt::spawn(async move {
         let taken = db.write(|mut conn| async move { take(&mut conn, user, length).await }).await?;
-        Ok::<_, DbError>(taken.admitted.then_some(Place { db, user, until: taken.until }))
+        // Made only where it was taken: dropping it lets one go.
+        Ok::<_, DbError>(taken.admitted.then(|| Place { db, user, until: taken.until }))
     });
     let place = taking.await.map_err(|_| ApiError::Internal)??;
     place.ok_or(ApiError::TooManyStreams { limit: MAX_OPEN_WAITS })
