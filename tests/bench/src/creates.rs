@@ -18,8 +18,8 @@ const ROUNDS: usize = 3;
 pub(crate) async fn measure(seconds: u64, connections: u32) -> anyhow::Result<()> {
     let mut shares = Vec::new();
     for _ in 0..ROUNDS {
-        let alone = raw::measure(&Stack::unlimited().await, seconds, connections).await?;
-        line(&format!("pgbench, {connections} connections"), &format!("{alone:.0}/s"), vec![]);
+        let (alone, samples) = raw::measure(&Stack::unlimited().await, seconds, connections).await?;
+        line(&format!("pgbench, {connections} connections"), &format!("{alone:.0}/s"), samples);
         let samples = creates(seconds, connections).await?;
         #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
         let rate = samples.len() as f64 / Duration::from_secs(seconds).as_secs_f64();

@@ -61,15 +61,20 @@ fn script() -> String {
     format!("\\set n random(1, {ACCOUNTS})\n{admit}{accept}")
 }
 
-/// Creates per second of the database alone.
-pub(crate) async fn measure(stack: &Stack, seconds: u64, connections: u32) -> anyhow::Result<f64> {
+/// Creates of the database alone: how many per second, and the seconds of each.
+pub(crate) async fn measure(
+    stack: &Stack,
+    seconds: u64,
+    connections: u32,
+) -> anyhow::Result<(f64, Vec<f64>)> {
     let accounts = i32::try_from(ACCOUNTS)?;
     statement(MAKE)
         .bind::<diesel::sql_types::Integer, _>(accounts)
         .execute(&mut stack.database.conn().await)
         .await
         .context("accounts cannot be made")?;
-    let file = std::env::temp_dir().join(format!("capi-bench-{}.sql", std::process::id()));
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("creates.sql");
     std::fs::write(&file, script())?;
     let (seconds, connections) = (seconds.to_string(), connections.to_string());
     let ran = Command::new("pgbench")
@@ -82,17 +87,32 @@ pub(crate) async fn measure(stack: &Stack, seconds: u64, connections: u32) -> an
             "--time",
             &seconds,
         ])
-        .arg("--file")
+        .args(["--log", "--file"])
         .arg(&file)
+        .current_dir(dir.path())
         .arg(&stack.database.url)
         .output()
         .await
         .context("pgbench cannot be run")?;
-    std::fs::remove_file(&file)?;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     ensure!(ran.status.success(), "pgbench: {}", String::from_utf8_lossy(&ran.stderr));
     let written: usize = stack.text("SELECT count(*)::text AS text FROM runs").await.parse()?;
     ensure!(written > 0, "pgbench wrote no run: {said}");
     let rate = said.lines().find_map(|line| line.strip_prefix("tps = "));
-    rate.and_then(|rest| rest.split(' ').next()?.parse().ok()).context("pgbench told no rate")
+    let rate = rate.and_then(|rest| rest.split(' ').next()?.parse().ok()).context("pgbench told no rate")?;
+    Ok((rate, samples(dir.path())?))
+}
+
+/// The third column of pgbench's logs is a transaction's microseconds.
+fn samples(dir: &std::path::Path) -> anyhow::Result<Vec<f64>> {
+    let mut samples = Vec::new();
+    for file in std::fs::read_dir(dir)? {
+        let file = file?;
+        if file.file_name().to_string_lossy().starts_with("pgbench_log") {
+            let text = std::fs::read_to_string(file.path())?;
+            let times = text.lines().filter_map(|line| line.split(' ').nth(2)?.parse::<f64>().ok());
+            samples.extend(times.map(|micros| micros / 1_000_000.0));
+        }
+    }
+    Ok(samples)
 }
