@@ -151,14 +151,15 @@ async fn send(
     describe(&mut response, row, tag);
     let length = range.end - range.start;
     // For HEAD the bytes would be read and thrown away.
-    let bytes = if request.method() == Method::HEAD {
-        stream::empty().boxed()
+    let opened = if request.method() == Method::HEAD {
+        context.artifacts.exists(run, artifact).await.map(|()| stream::empty().boxed())
     } else {
-        match context.artifacts.get(run, artifact, range).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_missing() => return Err(UNKNOWN),
-            Err(error) => return Err(error.into()),
-        }
+        context.artifacts.get(run, artifact, range).await
+    };
+    let bytes = match opened {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_missing() => return Err(UNKNOWN),
+        Err(error) => return Err(error.into()),
     };
     // Of this length, or the connection is closed: a client must not take the next answer for the rest of this one.
     let mut response = response.body(SizedStream::new(length, bytes));

@@ -20,6 +20,10 @@ use crate::extract::client_address;
 /// A caller learns within a second that nobody can be let in: never is one let in unchecked.
 const ADMIT_DEADLINE: Duration = Duration::from_millis(900);
 
+/// What was asked goes on a little longer, to be counted; not for long, or a database that hangs would keep every
+/// connection of the pool.
+const GIVE_UP: Duration = Duration::from_secs(2);
+
 /// Who is asking, admitted by the rate limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
@@ -85,7 +89,8 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
 /// Asks the database, and tells the guards what it said.
 async fn ask(context: web::Data<Context>, key: KeyHash, from: IpAddr) -> Result<Admission, ApiError> {
     let (hash, rates) = (&key, &context.rates);
-    let admission = context.db.write(|mut conn| async move { admit(&mut conn, hash, rates).await }).await?;
+    let admitting = context.db.write(|mut conn| async move { admit(&mut conn, hash, rates).await });
+    let admission = tokio::time::timeout(GIVE_UP, admitting).await.unwrap_or(Err(DbError::Timeout))?;
     match &admission {
         Admission::Unknown => context.flood.failed(from, Instant::now()),
         Admission::Refused(window) => {

@@ -15,6 +15,9 @@ use crate::error::ApiError;
 /// Open waits of one user.
 pub const MAX_OPEN_WAITS: usize = 20;
 
+/// A wait that cannot begin soon does not begin at all.
+const TAKE_DEADLINE: Duration = Duration::from_secs(2);
+
 /// The stamp is taken behind the row's lock, as in auth/admit.rs.
 const TAKE: &str = "
 INSERT INTO open_waits AS w (user_id, ends, admitted) VALUES ($1, ARRAY[capi_now() + $2], true)
@@ -53,7 +56,8 @@ pub async fn take_place(db: &Db, user: UserId, length: Duration) -> Result<Place
         // Made only where it was taken: dropping it lets one go.
         Ok::<_, DbError>(taken.admitted.then(|| Place { db, user, until: taken.until }))
     });
-    let place = taking.await.map_err(|_| ApiError::Internal)??;
+    let taken = tokio::time::timeout(TAKE_DEADLINE, taking).await.map_err(|_| DbError::Timeout)?;
+    let place = taken.map_err(|_| ApiError::Internal)??;
     place.ok_or(ApiError::TooManyStreams { limit: MAX_OPEN_WAITS })
 }
 

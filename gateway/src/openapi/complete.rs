@@ -139,7 +139,7 @@ fn metadata_parameter() -> Value {
         "name": "metadata", "in": "query", "style": "form", "explode": true,
         "description": "Sent as `metadata.KEY=VALUE`, once for each pair that the run must have",
         "schema": {
-            "type": "object", "propertyNames": { "pattern": "^metadata\\.[A-Za-z0-9_-]+$" },
+            "type": "object", "propertyNames": { "pattern": "^metadata\\.[^\\u0000]+$", "maxLength": 73 },
             "additionalProperties": { "type": "string", "maxLength": 512 },
         },
     })

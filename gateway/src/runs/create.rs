@@ -6,9 +6,11 @@ use std::time::Duration;
 use actix_web::http::header::{HeaderName, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
+use shared::db::DbError;
 use shared::ids::{AppId, RunId};
 use shared::net::webhook_url::WebhookUrl;
 use shared::queue::Work;
+use tokio::time::Instant;
 
 use super::Named;
 use super::get::{POLL_AGAIN, is_over, load};
@@ -52,6 +54,7 @@ pub async fn handle(
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
+    let begun = Instant::now();
     // A header that promises something and is ignored would be worse than an error.
     if request.headers().contains_key("idempotency-key") {
         let message = "Idempotency-Key is not supported yet; leave the header out";
@@ -81,7 +84,7 @@ pub async fn handle(
     // In a task of its own: a client that hangs up in between must not leave a run that nobody heard of.
     let app = actix_web::rt::spawn(accepting).await.map_err(|_| ApiError::Internal)??;
     Ok(match wait {
-        Some(length) => waited(&context, &caller, id, length, &app).await,
+        Some(length) => waited(&context, &caller, id, (begun, length), &app).await,
         None => accepted(id, "pending", &app),
     })
 }
@@ -113,10 +116,10 @@ async fn waited(
     context: &Context,
     caller: &Caller,
     id: RunId,
-    length: Duration,
+    (begun, length): (Instant, Duration),
     app: &CurrentApp,
 ) -> HttpResponse {
-    until_over(context, caller.user, id, length).await;
+    until_over(context, caller.user, id, begun + length).await;
     let mut answer = match load(context, caller.user, Named { run: id, app: None }).await {
         Ok(run) if is_over(&run) => HttpResponse::Ok().json(run),
         Ok(run) => accepted(id, &run.status, app),
@@ -181,8 +184,17 @@ async fn write(
             metadata: &body.metadata,
             queue_timeout_seconds: body.queue_timeout_seconds,
         };
-        if context.db.write(|mut conn| async move { accept(&mut conn, run).await }).await? {
-            return Ok(app);
+        match context.db.write(|mut conn| async move { accept(&mut conn, run).await }).await {
+            Ok(true) => return Ok(app),
+            Ok(false) => {}
+            // The statement was sent, and nobody knows what became of it.
+            Err(error) if error.is_away() && !matches!(error, DbError::Pool(_)) => {
+                tracing::warn!(%error, run_id = %id, "an accept is left in doubt");
+                return Err(ApiError::Unavailable(
+                    "the run may have been accepted all the same; look with GET /api/v1/runs before creating it again",
+                ));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     Err(ApiError::Unavailable("the app is being changed; try again"))

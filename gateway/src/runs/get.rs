@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use shared::db::DbError;
 use shared::ids::UserId;
 use shared::runs::{RunStatus, RunView};
+use tokio::time::Instant;
 
 use super::Named;
 use super::wait::{until_over, wait_parameter};
@@ -45,13 +46,13 @@ pub async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let mut query = Query::of(&request)?;
-    let wait = wait_parameter(&mut query, context.max_wait);
+    let (begun, wait) = (Instant::now(), wait_parameter(&mut query, context.max_wait));
     query.end()?;
     let named = Named::of(&request, &caller)?;
     let mut run = load(&context, caller.user, named).await?;
     if let Some(length) = wait.filter(|_| !is_over(&run)) {
         let _place = take_place(&context.db, caller.user, length).await?;
-        until_over(&context, caller.user, named.run, length).await;
+        until_over(&context, caller.user, named.run, begun + length).await;
         run = load(&context, caller.user, named).await?;
     }
     Ok(answer(&request, &run))

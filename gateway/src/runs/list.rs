@@ -41,11 +41,12 @@ pub async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let mut query = Query::of(&request)?;
-    let filters = Filters::read(&mut query);
+    let mut filters = Filters::read(&mut query);
     let whole = included(&mut query);
     let in_path = request.match_info().get("appId");
     let in_path: Option<AppId> =
         in_path.map(str::parse).transpose().map_err(|_| ApiError::NotFound("app"))?;
+    filters.app = in_path.or(filters.app);
     let page = Page::read(&mut query, DEFAULT_LIMIT, filters);
     if whole && page.limit > MAX_WHOLE {
         query.wrong("limit", &format!("limit must be {MAX_WHOLE} at most with include={WHOLE}"));

@@ -22,8 +22,7 @@ pub(super) fn wait_parameter(query: &mut Query, most: Duration) -> Option<Durati
 
 /// Waits until the user's run is over, the time is up, or this process is to stop. A database that is away for a moment
 /// ends no wait.
-pub(super) async fn until_over(context: &Context, user: UserId, run: RunId, length: Duration) {
-    let deadline = Instant::now() + length;
+pub(super) async fn until_over(context: &Context, user: UserId, run: RunId, deadline: Instant) {
     let mut watch = context.live.watch(run);
     let looking = async {
         loop {
@@ -31,7 +30,7 @@ pub(super) async fn until_over(context: &Context, user: UserId, run: RunId, leng
             match asking.await {
                 Ok(status) if status.is_none_or(RunStatus::is_over) => return,
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, run_id = %run, "a waiting request cannot look"),
+                Err(error) => tracing::debug!(%error, run_id = %run, "a waiting request cannot look"),
             }
             watch.changed().await;
         }

@@ -67,6 +67,12 @@ impl Artifacts {
         Ok(found.into_stream().map_err(StorageError::from).boxed())
     }
 
+    /// Succeeds where the artifact's bytes are there.
+    pub async fn exists(&self, run: RunId, artifact: ArtifactId) -> Result<(), StorageError> {
+        self.0.head(&path(run, artifact)).await?;
+        Ok(())
+    }
+
     /// Deletes everything that is stored for the run.
     pub async fn delete_all(&self, run: RunId) -> Result<(), StorageError> {
         let stored = self.0.list(Some(&Path::from(format!("runs/{run}")))).map_ok(|object| object.location);

@@ -66,6 +66,10 @@ async fn artifacts_are_downloaded_by_key_and_by_link() {
     assert_eq!(get(&link, &[("range", "bytes=0-0"), ("if-range", &etag)]).await.0, 206);
     assert_eq!(get(&link, &[("range", "bytes=0-0"), ("if-range", "\"other\"")]).await.0, 200);
 
+    stack.artifacts().delete_all(run.parse().unwrap()).await.unwrap();
+    let gone = stack.client().head(format!("{}{link}", gateway.url())).send().await.unwrap();
+    assert_eq!((gone.status().as_u16(), get(&link, &[]).await.0), (404, 404), "the bytes are gone");
+
     let mut longer = link.clone();
     longer.insert(longer.find("expires=").unwrap() + "expires=".len(), '9');
     for (changed, status) in

@@ -84,10 +84,16 @@ async fn lists_are_filtered_and_their_pages_hold_together() {
     assert_eq!((contradicts.status, &contradicts.body["errors"][0]["parameter"]), (400, &"cursor".into()));
     assert_eq!(list(&format!("?cursor={cursor}&status=pending")).await.status, 200);
 
-    // Within an app, and with a key of that app: the path and the key are no part of the cursor.
+    cursors_within_an_app(&stack, &gateway, &other).await;
+}
+
+/// With the account's key, and with one of that app: the key is no part of the cursor, the app is.
+async fn cursors_within_an_app(stack: &Stack, gateway: &Process, other: &str) {
     let within = format!("/api/v1/apps/{}/runs", stack.app);
-    let first = stack.get(&gateway, &format!("{within}?status=pending&status=cancelled&limit=2")).await;
+    let first = stack.get(gateway, &format!("{within}?status=pending&status=cancelled&limit=2")).await;
     let cursor = first.body["nextCursor"].as_str().unwrap();
+    let elsewhere = format!("/api/v1/apps/{other}/runs?cursor={cursor}");
+    assert_eq!(stack.get(gateway, &elsewhere).await.status, 400, "it carries the app too");
     let scoped = stack.on_account(&["key", "create", "--name", "s", "--app", &stack.app.to_string()]).await;
     for path in ["/api/v1/runs", &within] {
         for filters in ["", "&status=cancelled&status=pending"] {
