@@ -8,58 +8,13 @@ use actix_web::http::header::{
     ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpResponse, ResponseError};
-use serde::Serialize;
 use serde_json::json;
 use shared::db::DbError;
 use shared::runs::RunStatus;
 use shared::storage::StorageError;
 
+use crate::mistake::{FieldError, said};
 use crate::problems::Problem;
-
-/// Where in a request a mistake is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Place {
-    /// JSON pointer (RFC 6901) into the body.
-    Pointer(String),
-    /// A query parameter.
-    Parameter(String),
-}
-
-/// Mistakes that are told at once: more help nobody, and a small request must not make a large answer.
-pub const MAX_MISTAKES: usize = 20;
-/// Characters of a caller's own words that are repeated.
-const MAX_QUOTED_CHARS: usize = 80;
-
-/// A caller's own words, cut for being repeated.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    text.chars().take(MAX_QUOTED_CHARS).collect()
-}
-
-/// One mistake in a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// Where it is.
-    #[serde(flatten)]
-    pub place: Place,
-    /// For programs.
-    pub code: &'static str,
-    /// What is wrong and what to change.
-    pub message: String,
-}
-
-impl FieldError {
-    /// A mistake at `pointer`.
-    pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { place: Place::Pointer(pointer.into()), code, message: message.into() }
-    }
-
-    /// A mistake in a query parameter.
-    pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { place: Place::Parameter(name.into()), code, message: message.into() }
-    }
-}
 
 /// Whatever a request can be answered with instead of what it asked for.
 #[derive(Debug)]
@@ -116,7 +71,7 @@ impl ApiError {
         Self::InvalidRequest(mistake.message.clone(), vec![mistake])
     }
 
-    /// All mistakes at once (at most [`MAX_MISTAKES`] are looked for), or none.
+    /// All mistakes at once (at most [`crate::mistake::MAX_MISTAKES`] are looked for), or none.
     pub fn unless_empty(mistakes: Vec<FieldError>) -> Result<(), Self> {
         if mistakes.is_empty() {
             return Ok(());
@@ -243,11 +198,6 @@ impl ApiError {
             _ => vec![],
         }
     }
-}
-
-/// All messages in one line; a client that shows only `detail` shows every mistake.
-fn said(mistakes: &[FieldError]) -> String {
-    mistakes.iter().map(|mistake| mistake.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 impl fmt::Display for ApiError {

@@ -15,6 +15,7 @@ pub mod extract;
 pub mod live;
 pub mod me;
 mod middleware;
+pub mod mistake;
 pub mod models;
 pub mod openapi;
 pub mod problems;

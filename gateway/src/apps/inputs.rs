@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use shared::apps::{InputField, InputType};
 
-use crate::error::{FieldError, MAX_MISTAKES, quoted};
+use crate::mistake::{FieldError, MAX_MISTAKES, quoted};
 
 /// The inputs with defaults filled in, or all mistakes.
 pub fn check_inputs(
@@ -18,7 +18,7 @@ pub fn check_inputs(
         .map(|name| {
             let name = &quoted(name);
             let message = format!("the app has no input {name:?}; it has: {}", known.join(", "));
-            FieldError::new(pointer(name), "unknown", message)
+            FieldError::member("/inputs", name, "unknown", message)
         })
         .collect();
     let mut inputs = Map::new();
@@ -28,11 +28,12 @@ pub fn check_inputs(
                 None => {
                     inputs.insert(field.name.clone(), value.clone());
                 }
-                Some(message) => errors.push(FieldError::new(pointer(&field.name), "type", message)),
+                Some(message) => errors.push(FieldError::member("/inputs", &field.name, "type", message)),
             },
             None if field.required => {
-                errors.push(FieldError::new(
-                    pointer(&field.name),
+                errors.push(FieldError::member(
+                    "/inputs",
+                    &field.name,
                     "required",
                     format!("the input {:?} is missing", field.name),
                 ));
@@ -61,10 +62,6 @@ pub(super) fn wrong(field: &InputField, value: &Value) -> Option<String> {
         (InputType::Number, _) => Some(format!("the input {name:?} must be a number")),
         (InputType::Boolean, _) => Some(format!("the input {name:?} must be true or false")),
     }
-}
-
-fn pointer(name: &str) -> String {
-    format!("/inputs/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]

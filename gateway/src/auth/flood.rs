@@ -75,20 +75,10 @@ impl FloodGuard {
 
     /// Forgets what is no longer limited; without it the tables would grow with every key that is tried.
     pub fn tidy(&self) {
-        for limiter in [&self.keys as &dyn Tidy, &self.failures] {
-            limiter.tidy();
-        }
-    }
-}
-
-trait Tidy {
-    fn tidy(&self);
-}
-
-impl<K: std::hash::Hash + Eq + Clone> Tidy for DefaultKeyedRateLimiter<K> {
-    fn tidy(&self) {
-        self.retain_recent();
-        self.shrink_to_fit();
+        self.keys.retain_recent();
+        self.keys.shrink_to_fit();
+        self.failures.retain_recent();
+        self.failures.shrink_to_fit();
     }
 }
 

@@ -13,7 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use shared::text::check_json;
 
-use crate::error::{ApiError, FieldError};
+use crate::error::ApiError;
+use crate::mistake::FieldError;
 
 /// Bytes of a body.
 const MAX_BODY: usize = 1 << 20;

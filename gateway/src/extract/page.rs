@@ -64,12 +64,8 @@ impl<Filters: CursorFilters> Page<Filters> {
     /// Reads `limit` and `cursor`. `filters` are those of the request; a cursor brings its own along, and a request that
     /// repeats them must not change them.
     pub fn read(query: &mut Query, default_limit: u32, filters: Filters) -> Self {
-        let limit = query.value("limit", format!("a whole number from 1 to {MAX_LIMIT}")).filter(|limit| {
-            let fits = (1..=MAX_LIMIT).contains(limit);
-            if !fits {
-                query.wrong("limit", &format!("limit must be a whole number from 1 to {MAX_LIMIT}"));
-            }
-            fits
+        let limit = query.parsed("limit", format!("a whole number from 1 to {MAX_LIMIT}"), |text| {
+            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
         });
         let limit = limit.unwrap_or(default_limit);
         let Some(text) = query.text("cursor") else {

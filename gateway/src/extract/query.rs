@@ -8,7 +8,8 @@ use std::str::FromStr;
 use actix_web::HttpRequest;
 use url::form_urlencoded;
 
-use crate::error::{ApiError, FieldError, MAX_MISTAKES, quoted};
+use crate::error::ApiError;
+use crate::mistake::{FieldError, MAX_MISTAKES, quoted};
 
 /// Bytes of a query.
 const MAX_BYTES: usize = 16 * 1024;
@@ -65,8 +66,18 @@ impl Query {
 
     /// The value, parsed; `what` says in words what it must be.
     pub fn value<T: FromStr>(&mut self, name: &str, what: impl Display) -> Option<T> {
+        self.parsed(name, what, |text| text.parse().ok())
+    }
+
+    /// The same for a value that has a parser of its own.
+    pub fn parsed<T>(
+        &mut self,
+        name: &str,
+        what: impl Display,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = self.text(name)?;
-        let parsed = text.parse().ok();
+        let parsed = parse(&text);
         if parsed.is_none() {
             self.wrong(name, &format!("{name} must be {what}"));
         }

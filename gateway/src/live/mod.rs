@@ -3,7 +3,7 @@
 
 mod places;
 
-pub use places::{MAX_OPEN_WAITS, Place, take_place};
+pub use places::{Place, take_place};
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

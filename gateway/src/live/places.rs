@@ -13,7 +13,7 @@ use shared::ids::UserId;
 use crate::error::ApiError;
 
 /// Open waits of one user.
-pub const MAX_OPEN_WAITS: usize = 20;
+const MAX_OPEN_WAITS: usize = 20;
 
 /// A wait that cannot begin soon does not begin at all.
 const TAKE_DEADLINE: Duration = Duration::from_secs(2);

@@ -103,24 +103,20 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
     }
     if let Some(answers) = operation["responses"].as_object_mut() {
         for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.get("$ref").is_none()) {
-            if let (Some(headers), Value::Object(common)) =
-                (answer["headers"].as_object_mut(), common_headers())
-            {
-                headers.extend(common);
-            } else {
-                answer["headers"] = common_headers();
+            for (name, header) in common_headers() {
+                answer["headers"][name] = header;
             }
         }
     }
 }
 
-fn common_headers() -> Value {
+fn common_headers() -> [(&'static str, Value); 3] {
     let text = |description: &str, required: bool| json!({ "description": description, "required": required, "schema": { "type": "string" } });
-    json!({
-        "x-request-id": text("The request's id: its own where it brought a sane one", true),
-        "RateLimit-Policy": text("The account's requests per minute", false),
-        "RateLimit": text("Places left, and seconds until one more is free", false),
-    })
+    [
+        ("x-request-id", text("The request's id: its own where it brought a sane one", true)),
+        ("RateLimit-Policy", text("The account's requests per minute", false)),
+        ("RateLimit", text("Places left, and seconds until one more is free", false)),
+    ]
 }
 
 /// The header that problems of this status have beside the common ones.

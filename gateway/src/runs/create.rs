@@ -12,18 +12,19 @@ use shared::net::webhook_url::WebhookUrl;
 use shared::queue::Work;
 use tokio::time::Instant;
 
-use super::Named;
 use super::get::{POLL_AGAIN, is_over, load};
 use super::request::CreateRequest;
 use super::validate::{Valid, title, validate};
 use super::wait::until_over;
+use super::{Named, load_app};
 use crate::accept::{NewRun, accept};
 use crate::apps::CurrentApp;
 use crate::auth::Caller;
 use crate::context::Context;
-use crate::error::{ApiError, FieldError};
+use crate::error::ApiError;
 use crate::extract::{Query, json_object, preferred_wait};
 use crate::live::take_place;
+use crate::mistake::FieldError;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// Times that the app may change between being read and the run being written.
@@ -138,17 +139,11 @@ async fn dry_run(
     body: &CreateRequest,
     app_id: AppId,
 ) -> Result<HttpResponse, ApiError> {
-    let app = load_app(caller, context, app_id).await?;
+    let app = load_app(context, caller.user, app_id).await?;
     let Valid { model, .. } = validate(&app, body, &context.models)?;
     Ok(HttpResponse::Ok().json(json!({
         "valid": true, "appId": app.id, "appName": app.definition.name, "appVersion": app.version, "chatModelId": model,
     })))
-}
-
-async fn load_app(caller: &Caller, context: &Context, app: AppId) -> Result<Arc<CurrentApp>, ApiError> {
-    let (apps, user) = (&context.apps, caller.user);
-    let loading = context.db.read(|mut conn| async move { apps.load(&mut conn, user, app).await });
-    loading.await?.ok_or(ApiError::NotFound("app"))
 }
 
 /// Validates against the cached version and writes the run; begins again with a fresh one where that was stale.
@@ -167,7 +162,7 @@ async fn write(
         let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
             (app, valid)
         } else {
-            let app = load_app(caller, context, app_id).await?;
+            let app = load_app(context, caller.user, app_id).await?;
             let valid = validate(&app, body, &context.models)?;
             (app, valid)
         };

@@ -97,12 +97,9 @@ impl CursorFilters for Filters {
 }
 
 fn time(query: &mut Query, name: &str) -> Option<DateTime<Utc>> {
-    let text = query.text(name)?;
-    let time = DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc());
-    let time = time.filter(|time| can_be_stored(*time));
-    if time.is_none() {
-        // A + that is not percent-encoded arrives as a space.
-        query.wrong(name, &format!("{name} must be a time like 2026-11-24T12:00:00Z (RFC 3339)"));
-    }
-    time
+    // A + that is not percent-encoded arrives as a space.
+    query.parsed(name, "a time like 2026-11-24T12:00:00Z (RFC 3339)", |text| {
+        let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+        can_be_stored(time).then_some(time)
+    })
 }

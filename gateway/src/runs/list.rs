@@ -8,6 +8,7 @@ use shared::runs::RunView;
 
 use super::filters::Filters;
 use super::find::{Found, find};
+use super::load_app;
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
@@ -96,10 +97,8 @@ async fn owns(context: &Context, caller: &Caller, app: AppId) -> Result<(), ApiE
     if !caller.may_see(app) {
         return Err(ApiError::NotFound("app"));
     }
-    if context.apps.get(caller.user, app).is_some() {
-        return Ok(());
+    if context.apps.get(caller.user, app).is_none() {
+        load_app(context, caller.user, app).await?;
     }
-    let apps = &context.apps;
-    let loading = context.db.read(|mut conn| async move { apps.load(&mut conn, caller.user, app).await });
-    loading.await?.map(|_| ()).ok_or(ApiError::NotFound("app"))
+    Ok(())
 }

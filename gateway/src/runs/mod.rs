@@ -12,11 +12,22 @@ mod request;
 mod validate;
 mod wait;
 
-use actix_web::HttpRequest;
-use shared::ids::{AppId, RunId};
+use std::sync::Arc;
 
+use actix_web::HttpRequest;
+use shared::ids::{AppId, RunId, UserId};
+
+use crate::apps::CurrentApp;
 use crate::auth::Caller;
+use crate::context::Context;
 use crate::error::ApiError;
+
+/// The user's app as it is now; kept for the next request.
+async fn load_app(context: &Context, user: UserId, app: AppId) -> Result<Arc<CurrentApp>, ApiError> {
+    let apps = &context.apps;
+    let loading = context.db.read(|mut conn| async move { apps.load(&mut conn, user, app).await });
+    loading.await?.ok_or(ApiError::NotFound("app"))
+}
 
 /// The run that a path names, and the one app that it must be of: the path's, or that of the key.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::error::{ApiError, FieldError, MAX_MISTAKES, quoted};
+use crate::error::ApiError;
+use crate::mistake::{FieldError, MAX_MISTAKES, quoted};
 
 const FIELDS: [&str; 6] = ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
 const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
@@ -30,11 +31,7 @@ impl CreateRequest {
         for key in body.keys().filter(|key| !FIELDS.contains(&key.as_str())).take(MAX_MISTAKES) {
             let key = quoted(key);
             let message = format!("unknown field {key:?}; known are: {}", FIELDS.join(", "));
-            errors.push(FieldError::new(
-                format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-                "unknown",
-                message,
-            ));
+            errors.push(FieldError::member("", &key, "unknown", message));
         }
         let app_id = text(&mut body, "appId", &mut errors);
         let chat_model_id = text(&mut body, "chatModelId", &mut errors);
@@ -70,7 +67,7 @@ fn wrong_metadata(metadata: &Map<String, Value>) -> Option<FieldError> {
         let message = format!(
             "metadata {key:?} does not fit: values must be strings, keys of {MAX_METADATA_KEY_CHARS} and values of {MAX_METADATA_VALUE_CHARS} characters at most"
         );
-        FieldError::new(format!("/metadata/{}", key.replace('~', "~0").replace('/', "~1")), "type", message)
+        FieldError::member("/metadata", &key, "type", message)
     })
 }
 

@@ -7,7 +7,8 @@ use shared::ids::RunId;
 
 use super::request::CreateRequest;
 use crate::apps::{CurrentApp, check_inputs};
-use crate::error::{ApiError, quoted};
+use crate::error::ApiError;
+use crate::mistake::quoted;
 
 const MAX_TITLE_CHARS: usize = 80;
 

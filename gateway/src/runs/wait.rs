@@ -12,12 +12,8 @@ use crate::extract::{Query, seconds};
 /// `?wait=SECONDS`: shortened to what the operator allows, never refused for being long. None where nothing is to be
 /// waited for.
 pub(super) fn wait_parameter(query: &mut Query, most: Duration) -> Option<Duration> {
-    let text = query.text("wait")?;
-    let seconds = seconds(&text);
-    if seconds.is_none() {
-        query.wrong("wait", "wait must be a whole number of seconds");
-    }
-    seconds.map(|wait| wait.min(most)).filter(|wait| !wait.is_zero())
+    let wait = query.parsed("wait", "a whole number of seconds", seconds)?;
+    Some(wait.min(most)).filter(|wait| !wait.is_zero())
 }
 
 /// Waits until the user's run is over, the time is up, or this process is to stop. A database that is away for a moment

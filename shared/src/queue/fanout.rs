@@ -58,13 +58,12 @@ pub fn listen(
 ) -> BrokerHealth {
     let health = BrokerHealth::default();
     let (supervised, stopping) = (health.clone(), lifecycle.stopping().clone());
-    let until = stopping.clone();
     let heard = Arc::new(heard);
     lifecycle.spawn(async move {
         let exchange = broker.topology.events_exchange();
         let session = |connection: Arc<Connection>| {
             let (exchange, wanted, heard) = (exchange.clone(), wanted.clone(), Arc::clone(&heard));
-            let stopping = until.clone();
+            let stopping = stopping.clone();
             async move {
                 let listener = Listener::start(&connection, exchange).await?;
                 tokio::select! {
@@ -73,7 +72,7 @@ pub fn listen(
                 }
             }
         };
-        broker.supervise("listener", supervised, stopping, session).await;
+        broker.supervise("listener", supervised, stopping.clone(), session).await;
     });
     health
 }

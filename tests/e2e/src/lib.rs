@@ -6,8 +6,11 @@
     reason = "a stack that cannot be built fails its test"
 )]
 
+mod answer;
 mod process;
+mod proxies;
 mod stack;
 
+pub use answer::Answer;
 pub use process::{Process, Service, bin_dir};
-pub use stack::{Account, Answer, Stack};
+pub use stack::{Account, Stack};

@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use url::Url;
 
+use crate::answer::Answer;
 use crate::process::{Process, Service, bin_dir};
 
 const EMAIL: &str = "ada@example.com";
@@ -30,17 +31,6 @@ required = true
 name = "count"
 type = "number"
 "#;
-
-/// An answer of the API.
-#[derive(Debug)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Names in lower case.
-    pub headers: reqwest::header::HeaderMap,
-    /// The body as JSON, null where it is none.
-    pub body: Value,
-}
 
 /// What an account calls the API with.
 #[derive(Debug, Clone)]
@@ -147,6 +137,13 @@ impl Stack {
             .await
             .expect("the artifact is written");
         self.artifacts().put(run, id, bytes).await.expect("the bytes are stored");
+    }
+
+    /// The account's key with its last character changed.
+    #[must_use]
+    pub fn mistyped_key(&self) -> String {
+        let (rest, last) = self.key.split_at(self.key.len() - 1);
+        format!("{rest}{}", if last == "x" { 'y' } else { 'x' })
     }
 
     /// Where artifacts are.

@@ -69,8 +69,7 @@ const INPUTS: (u16, &str) = (400, "invalid_inputs");
 
 fn keys(table: &mut Table<'_>, plan_less: &str) {
     let stack = table.stack;
-    let typo =
-        format!("{}{}", &stack.key[..stack.key.len() - 1], if stack.key.ends_with('x') { 'y' } else { 'x' });
+    let typo = stack.mistyped_key();
     let unknown = ApiKey::generate().reveal().to_owned();
     let me = |table: &Table<'_>| table.request(Method::GET, "/api/v1/me");
     table.case("no key", me(table), 401, "unauthorized", "Authorization: Bearer");

@@ -115,13 +115,9 @@ async fn a_refused_caller_who_does_not_wait_costs_no_statement() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_nobody_is_let_in() {
-    let mut stack = Stack::unlimited().await;
-    let mut url = url::Url::parse(&stack.database.url).unwrap();
-    let proxy = TcpProxy::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
-    url.set_ip_host(proxy.address.ip()).unwrap();
-    url.set_port(Some(proxy.address.port())).unwrap();
-    stack.settings = stack.settings_with("CAPI_DATABASE_URL", url.as_str());
-    let gateway = stack.start(Service::Gateway).await;
+    let stack = Stack::unlimited().await;
+    let (proxy, settings) = stack.database_proxy().await;
+    let gateway = Process::start(Service::Gateway, &settings).await;
     for outage in [TcpProxy::freeze, TcpProxy::cut] {
         stack.create_run(&gateway, "hello", None).await;
         outage(&proxy);

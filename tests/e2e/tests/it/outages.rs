@@ -8,10 +8,8 @@ use shared::testing::{TcpProxy, WebhookReceiver, eventually};
 /// A stack whose services reach the broker through a proxy.
 async fn behind_a_proxy() -> (Stack, TcpProxy) {
     let mut stack = Stack::unlimited().await;
-    let (scheme, rest) = stack.queues.url.split_once('@').unwrap();
-    let (target, path) = rest.split_once('/').unwrap();
-    let proxy = TcpProxy::start(target.to_owned()).await;
-    stack.settings = stack.settings_with("CAPI_AMQP_URL", &format!("{scheme}@{}/{path}", proxy.address));
+    let (proxy, settings) = stack.broker_proxy().await;
+    stack.settings = settings;
     (stack, proxy)
 }
 

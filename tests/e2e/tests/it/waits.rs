@@ -2,21 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Service, Stack};
+use e2e::{Process, Service, Stack};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::testing::{TcpProxy, eventually};
+use shared::testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn waits_end_with_the_run_whatever_the_broker_does() {
-    let mut stack = Stack::unlimited().await;
-    let (scheme, rest) = stack.queues.url.split_once('@').unwrap();
-    let (target, path) = rest.split_once('/').unwrap();
-    let proxy = TcpProxy::start(target.to_owned()).await;
-    let direct = stack.settings.clone();
-    stack.settings = stack.settings_with("CAPI_AMQP_URL", &format!("{scheme}@{}/{path}", proxy.address));
-    let gateway = stack.start(Service::Gateway).await;
-    stack.settings = direct;
+    let stack = Stack::unlimited().await;
+    let (proxy, settings) = stack.broker_proxy().await;
+    let gateway = Process::start(Service::Gateway, &settings).await;
     let _worker = stack.start(Service::RunWorker).await;
 
     let id = stack.create_run(&gateway, "HOLD", None).await;
