@@ -6,9 +6,8 @@ use clap::Args;
 use ipnet::IpNet;
 use shared::config::{
     BrokerConfig, CatalogConfig, DatabaseConfig, LinksConfig, LogConfig, OpsConfig, SecretKeyConfig,
-    WebhookNetworksConfig,
+    StorageConfig, WebhookNetworksConfig,
 };
-use url::Url;
 
 /// All settings of the serving gateway.
 #[derive(Args, Clone, Debug)]
@@ -36,9 +35,9 @@ pub struct Config {
     /// Comma-separated CIDRs of proxies whose X-Forwarded-For is believed.
     #[arg(long, env = "CAPI_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<IpNet>,
-    /// Store of artifacts: file:///ABSOLUTE/DIRECTORY, one that all gateways share.
-    #[arg(long, env = "CAPI_ARTIFACTS_URL", default_value = "file:///var/lib/capi/artifacts")]
-    pub artifacts_url: Url,
+    /// See there.
+    #[command(flatten)]
+    pub storage: StorageConfig,
     /// See there.
     #[command(flatten)]
     pub links: LinksConfig,

@@ -28,6 +28,7 @@ pub enum ApiError {
     InvalidRequest(String, Vec<FieldError>),
     InvalidInputs(Vec<FieldError>),
     UnknownModel { asked: String, known: Vec<String> },
+    ModelLacksTools { asked: String, able: Vec<String> },
     InvalidWebhookUrl(String),
     AppArchived,
     RunAlreadyFinished(RunStatus),
@@ -110,6 +111,7 @@ impl ApiError {
             Self::InvalidRequest(..) => Problem::InvalidRequest,
             Self::InvalidInputs(_) => Problem::InvalidInputs,
             Self::UnknownModel { .. } => Problem::UnknownModel,
+            Self::ModelLacksTools { .. } => Problem::ModelLacksTools,
             Self::InvalidWebhookUrl(_) => Problem::InvalidWebhookUrl,
             Self::AppArchived => Problem::AppArchived,
             Self::NotAcceptable => Problem::NotAcceptable,
@@ -155,6 +157,15 @@ impl ApiError {
             Self::UnknownModel { asked, known } => {
                 format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
             }
+            Self::ModelLacksTools { asked, able } if able.is_empty() => {
+                format!(
+                    "the app uses tools, and the model {asked:?} cannot call any, nor can another one here"
+                )
+            }
+            Self::ModelLacksTools { asked, able } => format!(
+                "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
+                able.join(", ")
+            ),
             Self::InvalidWebhookUrl(why) => format!("webhookUrl {why}"),
             Self::RunAlreadyFinished(status) => {
                 format!("the run is {} and can no longer be cancelled", status.as_str())
@@ -194,6 +205,9 @@ impl ApiError {
         match self {
             Self::InvalidRequest(_, errors) | Self::InvalidInputs(errors) => errors.clone(),
             Self::UnknownModel { .. } => vec![FieldError::new("/chatModelId", "unknown", self.detail())],
+            Self::ModelLacksTools { .. } => {
+                vec![FieldError::new("/chatModelId", "lacks_tools", self.detail())]
+            }
             Self::InvalidWebhookUrl(_) => vec![FieldError::new("/webhookUrl", "invalid", self.detail())],
             _ => vec![],
         }

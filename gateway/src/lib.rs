@@ -18,6 +18,7 @@ mod middleware;
 pub mod mistake;
 pub mod models;
 pub mod openapi;
+mod overdue;
 pub mod problems;
 pub mod routes;
 pub mod runs;

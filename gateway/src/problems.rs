@@ -46,6 +46,8 @@ problems! {
         "An input is missing, unknown to the app, or of the wrong type. GET /api/v1/apps/{appId} lists the app's input fields.";
     UnknownModel = 400 "unknown_model", "Unknown model",
         "chatModelId names no model of this installation. GET /api/v1/models lists them; without chatModelId the app's own model is used.";
+    ModelLacksTools = 400 "model_lacks_tools", "The model cannot call tools",
+        "The app lists tools, and the chosen model cannot call any. GET /api/v1/models says which can; choose one of those as chatModelId.";
     InvalidWebhookUrl = 400 "invalid_webhook_url", "The webhook URL cannot be used",
         "webhookUrl must be an http or https URL of at most 2048 bytes without user name or password, on port 80, 443 or one from 1024 up, and its host must not be a non-public address.";
     Unauthorized = 401 "unauthorized", "No valid API key",
@@ -92,6 +94,6 @@ mod tests {
     fn codes_are_part_of_the_contract() {
         let listed: Vec<_> =
             Problem::ALL.iter().map(|problem| format!("{} {}", problem.code(), problem.status())).collect();
-        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, link_expired 403, not_found 404, method_not_allowed 405, not_acceptable 406, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
+        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, model_lacks_tools 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, link_expired 403, not_found 404, method_not_allowed 405, not_acceptable 406, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
     }
 }

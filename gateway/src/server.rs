@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::live::Live;
 use crate::middleware::{around_every_request, spare_small_bodies};
+use crate::overdue;
 use crate::routes::routes;
 
 const SERVICE: &str = "gateway";
@@ -79,6 +80,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let hearing = live.clone();
     let listening = queue::listen(broker, live.buckets(), move |heard| hearing.heard(heard), &lifecycle);
     let broker = vec![publisher.health(), listening];
+    lifecycle.spawn(overdue::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
     let context = web::Data::new(context(config, db.clone(), publisher, live.clone(), &lifecycle)?);
     lifecycle.spawn(live.forget_idle(lifecycle.clone()));
     lifecycle.spawn(tidy(context.clone()));
@@ -109,7 +111,7 @@ fn context(
         plans,
         viewer: Viewer { caps, links: links.clone() },
         links,
-        artifacts: Artifacts::open(&config.artifacts_url)?,
+        artifacts: Artifacts::open(&config.storage.artifacts_url)?,
         live,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),

@@ -14,6 +14,7 @@ use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, interval, statement};
 use shared::events::{EventType, NewEvent};
 use shared::ids::{RunId, UserId};
+use shared::runs::UsageDelta;
 
 /// Who claims, and under which terms.
 #[derive(Debug, Clone)]
@@ -116,12 +117,19 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, most: i64) -> Resul
     Ok(taken)
 }
 
-/// The numbers come from `last_seq` in the very statement that inserts: no gaps, and commit order is number order.
+/// The numbers come from `last_seq` in the very statement that inserts: no gaps, and commit order is number order. Usage
+/// and artifacts are the same events once more, as columns.
 const APPEND: &str = "
 WITH fenced AS (
-    UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0
+    UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
+        input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9, tool_calls = tool_calls + $10
     WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
     RETURNING id, attempt, last_seq
+), published AS (
+    INSERT INTO artifacts (id, run_id, type, title, size, sha256)
+    SELECT (e.data ->> 'id')::uuid, f.id, e.data ->> 'type', e.data ->> 'title', (e.data ->> 'size')::bigint,
+        decode(e.data ->> 'sha256', 'hex')
+    FROM fenced f, unnest($3, $4) AS e (type, data) WHERE e.type = 'artifact'
 )
 INSERT INTO run_events (run_id, seq, type, at, attempt, data)
 SELECT f.id, f.last_seq - cardinality($3) + e.number, e.type, capi_now(), f.attempt, e.data
@@ -136,6 +144,7 @@ pub async fn append(
     events: &[NewEvent],
     lease: Duration,
 ) -> Result<bool, DbError> {
+    let usage = UsageDelta::of(events);
     let (kinds, data): (Vec<_>, Vec<_>) =
         events.iter().map(|event| (event.kind.as_str(), &event.data)).unzip();
     let written = statement(APPEND)
@@ -145,6 +154,10 @@ pub async fn append(
         .bind::<Array<Jsonb>, _>(data)
         .bind::<Interval, _>(interval(lease))
         .bind::<BigInt, _>(after)
+        .bind::<BigInt, _>(usage.input_tokens)
+        .bind::<BigInt, _>(usage.output_tokens)
+        .bind::<Integer, _>(usage.steps)
+        .bind::<Integer, _>(usage.tool_calls)
         .execute(conn)
         .await?;
     Ok(written == events.len())

@@ -1,8 +1,10 @@
 //! What a worker needs.
 
 use clap::Parser;
+use ipnet::IpNet;
 use shared::config::{
-    BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, OpsConfig, concurrency,
+    BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, OpsConfig, StorageConfig,
+    concurrency,
 };
 
 /// capi's run-worker.
@@ -12,6 +14,12 @@ pub struct Config {
     /// Runs that this process executes at once.
     #[arg(long = "worker-concurrency", env = "CAPI_WORKER_CONCURRENCY", default_value_t = 16, value_parser = concurrency)]
     pub concurrency: usize,
+    /// Comma-separated CIDRs that the tool fetch_url may reach though they are not public.
+    #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", value_delimiter = ',')]
+    pub fetch_allowed_networks: Vec<IpNet>,
+    /// See there.
+    #[command(flatten)]
+    pub storage: StorageConfig,
     /// See there.
     #[command(flatten)]
     pub lease: LeaseConfig,

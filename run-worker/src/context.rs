@@ -8,6 +8,7 @@ use shared::queue::Publisher;
 use crate::claim::Claimant;
 use crate::heartbeat::Leases;
 use crate::model::ModelClients;
+use crate::tools::Tools;
 
 /// The context of one worker process.
 pub struct Context {
@@ -17,6 +18,8 @@ pub struct Context {
     pub publisher: Publisher,
     /// The language models.
     pub models: ModelClients,
+    /// What the models may call.
+    pub tools: Tools,
     /// Ceilings over the apps' limits.
     pub plans: Plans,
     /// This process, and its terms.

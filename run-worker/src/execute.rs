@@ -91,7 +91,11 @@ fn note(outcome: Outcome) {
 async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
     let work = if claimed.losses >= MAX_LOSSES {
         let message = format!("{} workers in a row went silent over this run", claimed.losses);
-        AgentWork::failed(RunError::new(ErrorCode::WorkerLost, &message, None))
+        let error = RunError::new(ErrorCode::WorkerLost, &message, None);
+        AgentWork {
+            last_events: Vec::new(),
+            ended: Ended::Failed(error, agent::left_behind(context, claimed).await),
+        }
     } else {
         // A panic is a fault of ours: it must not take the run's end with it.
         match AssertUnwindSafe(agent::work(context, claimed)).catch_unwind().await {
@@ -122,7 +126,7 @@ fn fault(cause: &str, message: &str) -> AgentWork {
 
 async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outcome {
     let finishing = patiently(context, "to record the end", |mut conn| async move {
-        finish(&mut conn, claimed.fence(), &work.last_events, &work.ended, work.usage).await
+        finish(&mut conn, claimed.fence(), &work.last_events, &work.ended).await
     });
     match finishing.await {
         Ok(Finished::Fenced) => Outcome::Fenced,

@@ -13,6 +13,7 @@ pub mod model;
 pub mod patience;
 pub mod reaper;
 pub mod sweeper;
+pub mod tools;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use std::sync::Arc;
 use shared::config::{ModelsFile, Plans};
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
+use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher, Work, consume};
+use shared::storage::Artifacts;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
 
@@ -32,6 +35,7 @@ use crate::context::Context;
 use crate::heartbeat::Leases;
 use crate::model::ModelClients;
 use crate::reaper::Reaper;
+use crate::tools::Tools;
 
 const SERVICE: &str = "run-worker";
 
@@ -57,6 +61,10 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         db: db.clone(),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
+        tools: Tools::new(
+            Artifacts::open(&config.storage.artifacts_url)?,
+            IpPolicy::new(config.fetch_allowed_networks.clone()),
+        ),
         claimant: Claimant {
             worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
             lease: config.lease.lease(),

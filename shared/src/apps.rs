@@ -27,9 +27,19 @@ pub struct AppDefinition {
     /// Names of tools.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// The shape of the result, where the app guarantees one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
     /// Budgets.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// What an app promises of its result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// A JSON Schema; see [`crate::output_schema`].
+    pub schema: Value,
 }
 
 /// One field of the form.
@@ -77,13 +87,17 @@ pub struct Limits {
     pub seconds: u32,
     /// Input and output tokens together.
     pub tokens: u32,
+    /// Calls of tools.
+    pub tool_calls: u32,
+    /// Bytes that the run brings forth: the model's words and arguments, tools' results, artifacts.
+    pub output_bytes: u32,
 }
 
 impl Default for Limits {
-    /// Twenty steps, ten minutes, 200,000 tokens: enough for an afternoon's task of a person, too little to burn a
-    /// month's bill.
+    /// Twenty steps, ten minutes, 200,000 tokens, a hundred calls, 8 MiB: enough for an afternoon's task of a person,
+    /// too little to burn a month's bill.
     fn default() -> Self {
-        Self { steps: 20, seconds: 600, tokens: 200_000 }
+        Self { steps: 20, seconds: 600, tokens: 200_000, tool_calls: 100, output_bytes: 8 << 20 }
     }
 }
 
@@ -96,6 +110,7 @@ impl Limits {
             steps: lower(self.steps, plan.max_steps),
             seconds: lower(self.seconds, plan.max_seconds),
             tokens: lower(self.tokens, plan.max_tokens),
+            ..self
         })
     }
 }

@@ -23,6 +23,14 @@ pub enum EventType {
     RunTakenOver,
     /// Something said to the model, or by it.
     Message,
+    /// A tool is about to be called.
+    ToolCall,
+    /// What it returned.
+    ToolResult,
+    /// A file was published.
+    Artifact,
+    /// capi itself said something to the model: to wrap up, to repair its answer.
+    Note,
     /// Final: a result.
     RunCompleted,
     /// Final: an error.
@@ -33,11 +41,15 @@ pub enum EventType {
 
 impl EventType {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::RunCreated,
         Self::RunStarted,
         Self::RunTakenOver,
         Self::Message,
+        Self::ToolCall,
+        Self::ToolResult,
+        Self::Artifact,
+        Self::Note,
         Self::RunCompleted,
         Self::RunFailed,
         Self::RunCancelled,
@@ -51,6 +63,10 @@ impl EventType {
             Self::RunStarted => "run.started",
             Self::RunTakenOver => "run.taken_over",
             Self::Message => "message",
+            Self::ToolCall => "tool.call",
+            Self::ToolResult => "tool.result",
+            Self::Artifact => "artifact",
+            Self::Note => "note",
             Self::RunCompleted => "run.completed",
             Self::RunFailed => "run.failed",
             Self::RunCancelled => "run.cancelled",
@@ -114,6 +130,6 @@ mod tests {
     #[test]
     fn kinds_are_part_of_the_contract() {
         let listed: Vec<_> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
-        insta::assert_snapshot!(listed.join(" "), @"run.created run.started run.taken_over message run.completed run.failed run.cancelled");
+        insta::assert_snapshot!(listed.join(" "), @"run.created run.started run.taken_over message tool.call tool.result artifact note run.completed run.failed run.cancelled");
     }
 }

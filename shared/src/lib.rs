@@ -10,6 +10,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod net;
 pub mod ops;
+pub mod output_schema;
 pub mod prompt;
 pub mod queue;
 pub mod runs;
@@ -19,4 +20,5 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod tools;
 pub mod webhook_secrets;

@@ -25,6 +25,13 @@ pub fn body(kind: &str, at: DateTime<Utc>, run: &RunView) -> Vec<u8> {
         omitted.push("inputs");
         rendered = render(&data, &omitted);
     }
+    if rendered.len() > MAX_BODY_BYTES
+        && let Some(result) = data["result"].as_object_mut()
+        && result.remove("data").is_some()
+    {
+        omitted.push("result.data");
+        rendered = render(&data, &omitted);
+    }
     if rendered.len() > MAX_BODY_BYTES {
         omitted.push("result.text");
         let text = data["result"]["text"].as_str().unwrap_or_default().to_owned();
@@ -93,6 +100,11 @@ mod tests {
         let big = "x".repeat(300 * 1024);
         let body = parsed(&run(json!({ "a": big }), "done"));
         assert_eq!((&body["omitted"], &body["data"]["result"]["text"]), (&json!(["inputs"]), &json!("done")));
+        let mut with_data = run(json!({ "a": big }), "done");
+        with_data.result = Some(json!({"text": "done", "data": big, "artifacts": []}));
+        let body = parsed(&with_data);
+        assert_eq!(body["omitted"], json!(["inputs", "result.data"]));
+        assert_eq!(body["data"]["result"], json!({"text": "done", "artifacts": []}));
         let body = parsed(&run(json!({ "a": big }), &"\"".repeat(300 * 1024)));
         assert_eq!(body["omitted"], json!(["inputs", "result.text"]));
         assert!(body["data"]["result"]["text"].as_str().unwrap().len() > 50_000);

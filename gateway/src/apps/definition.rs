@@ -1,9 +1,11 @@
 //! An agent app as a TOML file: read and checked whole, every mistake named. Pure.
 
 use serde_json::json;
-use shared::apps::{AppDefinition, InputType};
+use shared::apps::{AppDefinition, InputType, Limits, Output};
 use shared::config::ModelsFile;
+use shared::output_schema::OutputSchema;
 use shared::text::check_json;
+use shared::tools::TOOLS;
 
 use super::inputs::wrong;
 
@@ -13,8 +15,6 @@ const MAX_NAME_CHARS: usize = 100;
 const MAX_INPUTS: usize = 50;
 /// Every wrong input's message lists all names.
 const MAX_INPUT_NAME_BYTES: usize = 64;
-/// Names of tools that this build's workers have: none yet.
-const KNOWN_TOOLS: [&str; 0] = [];
 
 /// Why a file is no app.
 #[derive(Debug, thiserror::Error)]
@@ -35,15 +35,30 @@ pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition
         )]));
     }
     let mut unknown = Vec::new();
-    let definition: AppDefinition =
+    let mut definition: AppDefinition =
         serde_ignored::deserialize(toml::Deserializer::parse(text)?, |path| unknown.push(path.to_string()))?;
     let mut mistakes: Vec<_> =
         unknown.iter().map(|path| format!("{path} is unknown; leave it out")).collect();
+    if let Some(output) = &mut definition.output {
+        mistakes.extend(read_schema(output));
+    }
     if let Err(refusal) = check_json(&json!(definition)) {
         mistakes.push(refusal.to_string());
     }
     mistakes.extend(self::mistakes(&definition, models));
     if mistakes.is_empty() { Ok(definition) } else { Err(DefinitionError::Mistakes(mistakes)) }
+}
+
+/// A schema may be written as JSON in a string, as most are found.
+fn read_schema(output: &mut Output) -> Option<String> {
+    let text = output.schema.as_str()?;
+    match serde_json::from_str(text) {
+        Ok(schema) => {
+            output.schema = schema;
+            None
+        }
+        Err(error) => Some(format!("output.schema is not JSON: {error}")),
+    }
 }
 
 fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
@@ -91,20 +106,44 @@ fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
         let known: Vec<_> = models.all().iter().map(|model| model.id.as_str()).collect();
         found.push(format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", ")));
     }
-    for tool in app.tools.iter().filter(|tool| !KNOWN_TOOLS.contains(&tool.as_str())) {
-        found.push(format!("tools: {tool:?} is unknown; this version has no tools yet"));
+    found.extend(mistakes_of_tools(app, models));
+    if let Some(Err(refusal)) = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)) {
+        found.push(format!("output.schema: {refusal}"));
     }
-    let limits = [
-        ("steps", app.limits.steps, 1000),
-        ("seconds", app.limits.seconds, 86_400),
-        ("tokens", app.limits.tokens, 100_000_000),
-    ];
-    for (name, limit, most) in limits {
-        if limit == 0 || limit > most {
-            found.push(format!("limits.{name} must be 1 to {most}"));
+    found.extend(mistakes_of_limits(&app.limits));
+    found
+}
+
+fn mistakes_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
+    let mut found = Vec::new();
+    for (index, tool) in app.tools.iter().enumerate() {
+        if !TOOLS.contains(&tool.as_str()) {
+            found.push(format!("tools: {tool:?} is unknown; known are: {}", TOOLS.join(", ")));
+        } else if app.tools[..index].contains(tool) {
+            found.push(format!("tools: {tool:?} stands twice"));
         }
     }
+    // Another model can be named in each run; the app's own must do.
+    if let Some(model) = app.model.as_deref().and_then(|id| models.get(id))
+        && !app.tools.is_empty()
+        && !model.tools
+    {
+        found.push(format!("tools: the model {:?} cannot call tools; choose another one", model.id));
+    }
     found
+}
+
+/// The ceilings keep a log short enough to be read as a whole: see `events::read`.
+fn mistakes_of_limits(limits: &Limits) -> Vec<String> {
+    let limits = [
+        ("steps", limits.steps, 1000),
+        ("seconds", limits.seconds, 86_400),
+        ("tokens", limits.tokens, 100_000_000),
+        ("tool_calls", limits.tool_calls, 2000),
+        ("output_bytes", limits.output_bytes, 64 << 20),
+    ];
+    let wrong = limits.into_iter().filter(|(_, limit, most)| !(1..=*most).contains(limit));
+    wrong.map(|(name, _, most)| format!("limits.{name} must be 1 to {most}")).collect()
 }
 
 #[cfg(test)]
@@ -112,8 +151,14 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> String {
-        let models = "[[models]]\nid='m'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'";
-        match parse_definition(text, &toml::from_str(models).expect("a models file")) {
+        let model = |id: &str| {
+            format!(
+                "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\ntools={}\n",
+                id == "m"
+            )
+        };
+        let models = model("m") + &model("plain");
+        match parse_definition(text, &toml::from_str(&models).expect("a models file")) {
             Ok(app) => format!("{} is fine", app.name),
             Err(error) => error.to_string(),
         }
@@ -127,8 +172,9 @@ mod tests {
             prompt = "{{ text }} {{ nobody }}"
             colour = "red"
             model = "gpt"
-            tools = ["shell"]
-            limits = { steps = 0, minutes = 5 }
+            tools = ["shell", "fetch_url", "fetch_url"]
+            limits = { steps = 0, minutes = 5, tool_calls = 2001 }
+            output = { schema = { type = "objekt" } }
             [[inputs]]
             name = "text"
             type = "select"
@@ -138,7 +184,7 @@ mod tests {
             default = "one"
             "#
         ), @r#"
-        the app has 10 mistake(s):
+        the app has 13 mistake(s):
           - colour is unknown; leave it out
           - limits.minutes is unknown; leave it out
           - name must have 1 to 100 characters
@@ -146,11 +192,26 @@ mod tests {
           - inputs[0]: options are needed by type "select", and only there
           - inputs[1]: name "text" stands twice
           - inputs[1]: default: the input "text" must be a number
-          - model "gpt" is not in CAPI_MODELS; known are: m
-          - tools: "shell" is unknown; this version has no tools yet
+          - model "gpt" is not in CAPI_MODELS; known are: m, plain
+          - tools: "shell" is unknown; known are: current_time, fetch_url, save_artifact
+          - tools: "fetch_url" stands twice
+          - output.schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (at /type)
           - limits.steps must be 1 to 1000
+          - limits.tool_calls must be 1 to 2000
         "#);
         assert!(said("name = 'a'\nprompt = 3").starts_with("not an app file: "));
+    }
+
+    #[test]
+    fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
+        let with = |more: &str| said(&format!("name = 'a'\nprompt = 'p'\n{more}"));
+        assert_eq!(with("output.schema = { type = 'object' }"), "a is fine");
+        assert_eq!(with(r#"output.schema = '{"type": "object"}'"#), "a is fine");
+        assert!(with("output.schema = '{'").contains("output.schema is not JSON"));
+        assert!(with("output.schema = 3").contains("must be a JSON Schema"));
+        assert!(with("output = { scheme = {} }").contains("schema"));
+        assert_eq!(with("tools = ['fetch_url']\nmodel = 'm'"), "a is fine");
+        assert!(with("tools = ['fetch_url']\nmodel = 'plain'").contains("cannot call tools"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
-use shared::apps::AppDefinition;
+use shared::apps::{AppDefinition, Limits};
 use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, UserId};
 use shared::runs::format_time;
@@ -80,8 +80,15 @@ impl AppRow {
         Some(json!({
             "id": self.id, "name": app.name, "description": app.description, "version": self.version, "inputs": inputs,
             "tools": app.tools, "chatModelId": app.model.as_deref().unwrap_or(default_model),
-            "limits": app.limits, "outputSchema": null, "archived": self.archived,
+            "limits": limits(&app.limits), "outputSchema": app.output.map(|output| output.schema), "archived": self.archived,
             "createdAt": format_time(self.created_at), "updatedAt": format_time(self.updated_at),
         }))
     }
+}
+
+fn limits(limits: &Limits) -> Value {
+    json!({
+        "steps": limits.steps, "seconds": limits.seconds, "tokens": limits.tokens, "toolCalls": limits.tool_calls,
+        "outputBytes": limits.output_bytes,
+    })
 }

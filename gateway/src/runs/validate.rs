@@ -37,6 +37,12 @@ pub(super) fn validate(
             known: models.all().iter().map(|model| model.id.clone()).collect(),
         })?,
     };
+    if !app.definition.tools.is_empty() && !model.tools {
+        return Err(ApiError::ModelLacksTools {
+            asked: model.id.clone(),
+            able: models.all().iter().filter(|model| model.tools).map(|model| model.id.clone()).collect(),
+        });
+    }
     Ok(Valid { inputs: Value::Object(inputs), model: model.id.clone() })
 }
 

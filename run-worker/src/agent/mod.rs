@@ -1,20 +1,37 @@
-//! What an agent does with a run: so far one question to the model, whose answer is the result.
+//! The agent: ask the model, call the tools that it wants, until it answers or a budget ends it. What comes next is decided by the
+//! log alone (`transcript`), so an attempt that takes a run over needs no code of its own.
 
+mod ask;
+mod begin;
+mod budget;
+mod call;
+mod judge;
+mod log;
+mod message;
 mod transcript;
+mod window;
 
-use serde_json::json;
+use std::sync::Arc;
+
 use shared::apps::AppDefinition;
 use shared::db::DbError;
-use shared::events::{self, NewEvent};
-use shared::prompt;
-use shared::runs::{Ended, ErrorCode, RunError, RunResult, UsageDelta};
-use std::time::Duration;
+use shared::events::NewEvent;
+use shared::output_schema::OutputSchema;
+use shared::runs::{Ended, ErrorCode, RunError, RunResult};
+use tokio::time::Instant;
 
-use crate::claim::{Claimed, append};
+use crate::claim::Claimed;
 use crate::context::Context;
-use crate::model::{Answer, CONTENT_FILTER, LENGTH, ModelError};
-use crate::patience::patiently;
-pub use transcript::Message;
+use crate::model::OpenAiModel;
+use budget::Budget;
+use judge::{Verdict, broken_off, judge};
+use log::Log;
+pub use message::{Call, Message};
+pub use transcript::{Next, Transcript};
+
+/// The kinds of notes: what capi says to the model of its own accord, once each.
+const WRAP_UP: &str = "wrap_up";
+const REPAIR: &str = "repair";
 
 /// How a run's work came out, not recorded yet.
 pub struct Work {
@@ -22,15 +39,13 @@ pub struct Work {
     pub last_events: Vec<NewEvent>,
     /// The end.
     pub ended: Ended,
-    /// What it took.
-    pub usage: UsageDelta,
 }
 
 impl Work {
-    /// Ended with an error before anything was produced.
+    /// Ended with an error, and nothing more to tell.
     #[must_use]
     pub fn failed(error: RunError) -> Self {
-        Self { last_events: Vec::new(), ended: Ended::Failed(error, None), usage: UsageDelta::default() }
+        Self { last_events: Vec::new(), ended: Ended::Failed(error, None) }
     }
 }
 
@@ -49,114 +64,101 @@ impl From<DbError> for Stopped {
     }
 }
 
+/// One run under this attempt's hands.
+struct Agent<'a> {
+    context: &'a Context,
+    claimed: &'a Claimed,
+    app: AppDefinition,
+    model: &'a OpenAiModel,
+    schema: Option<Arc<OutputSchema>>,
+    budget: Budget,
+    log: Log<'a>,
+}
+
 /// Executes the run up to its end.
 pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped> {
-    let app = match claimed.app() {
-        Ok(app) => app,
-        Err(error) => {
-            tracing::error!(%error, "a stored definition cannot be read");
-            return Ok(Work::failed(RunError::new(
-                ErrorCode::InternalError,
-                "the app's definition cannot be read",
-                None,
-            )));
+    let mut log = Log::open(context, claimed).await?;
+    let ended = match begin::prepare(context, claimed) {
+        Ok((app, model, schema)) => {
+            let limits = app.limits.under(context.plans.get(&claimed.plan));
+            let budget = Budget::new(limits, claimed.seconds_used, Instant::now());
+            let mut agent = Agent { context, claimed, app, model, schema, budget, log };
+            let ended = agent.run().await?;
+            log = agent.log;
+            ended
         }
+        Err(error) => Ended::Failed(error, partial(log.transcript())),
     };
-    let messages = match opening(context, claimed, &app).await? {
-        Ok(messages) => messages,
-        Err(error) => return Ok(Work::failed(error)),
-    };
-    let limits = app.limits.under(context.plans.get(&claimed.plan));
-    let Some(model) = context.models.get(&claimed.chat_model_id) else {
-        let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
-        return Ok(Work::failed(RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))));
-    };
-    let left = f64::from(limits.seconds) - claimed.seconds_used;
-    let asking = model.ask(&messages, limits.tokens);
-    let answered = tokio::time::timeout(Duration::from_secs_f64(left.max(0.0)), asking).await;
-    Ok(match answered {
-        Err(_) => {
-            let message = format!("step 1: the run used up its {} seconds", limits.seconds);
-            Work::failed(RunError::new(ErrorCode::TimeLimitExceeded, &message, Some(1)))
-        }
-        Ok(Err(error)) => Work::failed(model_failure(&error)),
-        Ok(Ok(answer)) => judge(answer, limits.tokens),
-    })
+    Ok(Work { last_events: log.take_unrecorded(), ended })
 }
 
-/// The messages that open the conversation: from the log where an attempt before this one recorded them.
-async fn opening(
-    context: &Context,
-    claimed: &Claimed,
-    app: &AppDefinition,
-) -> Result<Result<Vec<Message>, RunError>, Stopped> {
-    let recorded =
-        if claimed.attempt == 1 {
-            Vec::new()
-        } else {
-            patiently(context, "to read the log", |mut conn| async move {
-                events::read(&mut conn, claimed.id).await
-            })
-            .await?
-        };
-    let messages = transcript::rebuild(&recorded);
-    if !messages.is_empty() {
-        return Ok(Ok(messages));
+/// What a run that cannot go on had brought forth, as far as its log can be read.
+pub async fn left_behind(context: &Context, claimed: &Claimed) -> Option<RunResult> {
+    Log::open(context, claimed).await.ok().and_then(|log| partial(log.transcript()))
+}
+
+fn partial(transcript: &Transcript) -> Option<RunResult> {
+    let text = transcript.last_text().to_owned();
+    let any = !text.is_empty() || transcript.artifacts() > 0;
+    any.then_some(RunResult { text, data: None, partial: true })
+}
+
+impl Agent<'_> {
+    async fn run(&mut self) -> Result<Ended, Stopped> {
+        loop {
+            let spent = *self.log.transcript().spent();
+            let failed = match (self.log.transcript().next(), self.budget.exceeded(&spent)) {
+                (Next::Begin, _) => begin::begin(self).err(),
+                // What was cut off says so itself, and has most often used up something too.
+                (Next::Answered, exceeded) if exceeded.is_none() || self.log.transcript().is_broken_off() => {
+                    match self.answered().await {
+                        Some(ended) => return Ok(ended),
+                        None => continue,
+                    }
+                }
+                (_, Some(error)) => Some(error),
+                (Next::Call, None) => call::call_tools(self).await?.err(),
+                (Next::Ask | Next::Answered, None) => match self.budget.exhausted(&spent) {
+                    Some(error) => Some(error),
+                    None => ask::ask(self).await?.err(),
+                },
+            };
+            if let Some(error) = failed {
+                return Ok(self.fails(error));
+            }
+        }
     }
-    let prompt = match prompt::render(&app.prompt, &claimed.inputs) {
-        Ok(prompt) => prompt,
-        Err(error) => {
-            return Ok(Err(RunError::new(ErrorCode::PromptError, &format!("the prompt {error}"), None)));
-        }
-    };
-    let messages = Message::opening(&app.instructions, &prompt);
-    let events: Vec<_> = messages.iter().map(Message::event).collect();
-    let recorded = &events;
-    let written = patiently(context, "to record a step", |mut conn| async move {
-        append(&mut conn, claimed.fence(), claimed.last_seq, recorded, context.lease.lease()).await
-    })
-    .await?;
-    if written { Ok(Ok(messages)) } else { Err(Stopped::Fenced) }
-}
 
-/// The answer is the result, if it is whole and within the budget; else an error that keeps it.
-fn judge(answer: Answer, token_limit: u32) -> Work {
-    let usage =
-        UsageDelta { input_tokens: answer.input_tokens, output_tokens: answer.output_tokens, steps: 1 };
-    let message = NewEvent::message(json!({
-        "role": "assistant", "content": &*answer.text, "finishReason": answer.finish_reason,
-        "usage": {"inputTokens": answer.input_tokens, "outputTokens": answer.output_tokens},
-    }));
-    let text = answer.text.into_string();
-    let over_budget = answer.input_tokens.saturating_add(answer.output_tokens) > i64::from(token_limit);
-    let error = match answer.finish_reason.as_str() {
-        LENGTH => Some((
-            ErrorCode::TokenLimitExceeded,
-            "step 1: the model's answer was cut at its length limit; raise max_output_tokens or limits.tokens",
-        )),
-        CONTENT_FILTER => Some((
-            ErrorCode::ModelRefused,
-            "step 1: the model's content filter cut the answer; change the inputs or the app's instructions",
-        )),
-        "abort" | "cancelled" | "error" => {
-            Some((ErrorCode::ModelError, "step 1: the model's server broke the answer off"))
-        }
-        _ if over_budget => Some((
-            ErrorCode::TokenLimitExceeded,
-            "step 1: the model used more tokens than limits.tokens allows",
-        )),
-        _ => None,
-    };
-    let ended = match error {
-        None => Ended::Completed(RunResult { text, partial: false }),
-        Some((code, what)) => {
-            let partial = (!text.is_empty()).then_some(RunResult { text, partial: true });
-            Ended::Failed(RunError::new(code, what, Some(1)), partial)
-        }
-    };
-    Work { last_events: vec![message], ended, usage }
-}
+    fn fails(&self, error: RunError) -> Ended {
+        Ended::Failed(error, partial(self.log.transcript()))
+    }
 
-fn model_failure(error: &ModelError) -> RunError {
-    RunError::new(error.code(), &format!("step 1: {error}"), Some(1))
+    /// The end, unless the model gets one more turn to mend its answer.
+    async fn answered(&mut self) -> Option<Ended> {
+        let transcript = self.log.transcript();
+        let (step, spent) = (transcript.spent().steps(), *transcript.spent());
+        if transcript.is_broken_off() {
+            return Some(self.fails(broken_off(transcript.finish_reason(), step)));
+        }
+        let why = match self.judge().await {
+            Verdict::Done(result) => return Some(Ended::Completed(result)),
+            Verdict::Mismatch(why) => why,
+        };
+        if transcript.has_note(REPAIR) || self.budget.exhausted(&spent).is_some() {
+            let message = format!("step {step}: the answer does not match the app's output schema: {why}");
+            return Some(self.fails(RunError::new(ErrorCode::InvalidResult, &message, Some(step))));
+        }
+        self.log.say(message::note(REPAIR, &format!(
+            "Your answer does not match the JSON Schema that it must match: {why}. Answer again, with the corrected JSON alone."
+        )));
+        None
+    }
+
+    /// A large answer may take its time to be judged: not on a thread that others need.
+    async fn judge(&self) -> Verdict {
+        let text = self.log.transcript().last_text().to_owned();
+        let Some(schema) = self.schema.clone() else { return judge(&text, None) };
+        let judging = tokio::task::spawn_blocking(move || judge(&text, Some(&schema)));
+        judging.await.unwrap_or_else(|_| Verdict::Mismatch("it could not be judged".to_owned()))
+    }
 }

@@ -1,62 +1,110 @@
 //! Chunks become an answer: pure.
 
-use shared::text::CleanText;
+use serde_json::{Map, Value, json};
+use shared::text::{CleanText, check_json};
 
-use super::wire::{Chunk, Usage};
-use super::{Answer, CONTENT_FILTER, LENGTH, MAX_ANSWER_BYTES, ModelError};
+use super::calls::Calls;
+use super::wire::{Chunk, Delta, Usage, text_of};
+use super::{Answer, CONTENT_FILTER, Counted, LENGTH, MAX_ANSWER_BYTES, ModelError, OVERSIZED};
 
 /// What has come of an answer so far.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
     text: String,
     refusal: String,
+    reasoning_content: String,
+    reasoning: String,
+    reasoning_details: Vec<Value>,
+    calls: Calls,
     finish_reason: String,
     usage: Usage,
+    /// Bytes of everything above.
+    bytes: usize,
 }
 
 impl Assembly {
-    /// Takes one chunk that is no error.
-    pub(super) fn add(&mut self, chunk: Chunk) -> Result<(), ModelError> {
+    /// Takes one chunk that is no error. False if the answer has grown too long: more of it is not wanted.
+    pub(super) fn add(&mut self, chunk: Chunk) -> Result<bool, ModelError> {
         if let Some(reported) = chunk.usage {
             self.usage.prompt_tokens = reported.prompt_tokens.or(self.usage.prompt_tokens);
             self.usage.completion_tokens = reported.completion_tokens.or(self.usage.completion_tokens);
         }
-        if let Some(choice) = chunk.choices.into_iter().next() {
-            let delta = choice.delta.unwrap_or_default();
-            self.text.push_str(&delta.content.unwrap_or_default());
-            self.refusal.push_str(&delta.refusal.unwrap_or_default());
+        if let Some(choice) = chunk.choices.into_iter().flatten().next() {
+            self.add_delta(choice.delta.unwrap_or_default())?;
             if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
                 self.finish_reason = CleanText::new(&reason, 64).into_string();
             }
         }
-        if self.text.len() + self.refusal.len() > MAX_ANSWER_BYTES {
-            return Err(ModelError::TooLong);
+        if self.bytes <= MAX_ANSWER_BYTES {
+            return Ok(true);
+        }
+        OVERSIZED.clone_into(&mut self.finish_reason);
+        Ok(false)
+    }
+
+    fn add_delta(&mut self, delta: Delta) -> Result<(), ModelError> {
+        let texts = [
+            (&mut self.text, delta.content.map(text_of)),
+            (&mut self.refusal, delta.refusal),
+            (&mut self.reasoning_content, delta.reasoning_content),
+            (&mut self.reasoning, delta.reasoning.map(text_of)),
+        ];
+        for (sum, more) in texts {
+            let more = more.unwrap_or_default();
+            self.bytes += more.len();
+            sum.push_str(&more);
+        }
+        for block in delta.reasoning_details.into_iter().flatten().filter(|block| check_json(block).is_ok()) {
+            self.bytes += block.to_string().len();
+            self.reasoning_details.push(block);
+        }
+        for piece in delta.tool_calls.into_iter().flatten() {
+            let added = self.calls.add(piece);
+            self.bytes +=
+                added.map_err(|_| ModelError::Unusable("it calls too many tools at once".to_owned()))?;
         }
         Ok(())
     }
 
     /// The answer, once the stream is over; `done` says that the server called it whole.
-    pub(super) fn answer(self, done: bool) -> Result<Answer, ModelError> {
+    pub(super) fn answer(mut self, done: bool) -> Result<Answer, ModelError> {
         if !done && self.finish_reason.is_empty() {
-            return Err(ModelError::Unavailable("its stream was cut in the middle".to_owned()));
+            return Err(ModelError::unavailable("its stream was cut in the middle"));
         }
         if !self.refusal.trim().is_empty() {
             return Err(ModelError::Refused(self.refusal));
         }
         // An answer that was cut before its first word is still one: whoever judges it says what was used up.
-        if self.text.trim().is_empty() && self.finish_reason != LENGTH {
+        let cut = [LENGTH, OVERSIZED].contains(&self.finish_reason.as_str());
+        if self.text.trim().is_empty() && self.calls.is_empty() && !cut {
             return Err(if self.finish_reason == CONTENT_FILTER {
                 ModelError::Refused("a content filter stopped it".to_owned())
             } else {
                 ModelError::Unusable(format!("it is empty (finish reason {:?})", self.finish_reason))
             });
         }
+        let counted = self.usage.prompt_tokens.zip(self.usage.completion_tokens);
         Ok(Answer {
             text: CleanText::new(&self.text, MAX_ANSWER_BYTES),
+            reasoning: self.take_reasoning(),
+            calls: self.calls.finish(),
             finish_reason: self.finish_reason,
-            input_tokens: self.usage.prompt_tokens.unwrap_or(0).max(0),
-            output_tokens: self.usage.completion_tokens.unwrap_or(0).max(0),
+            usage: counted.map(|(input, output)| Counted { input: input.max(0), output: output.max(0) }),
         })
+    }
+
+    /// Under the names that the server used.
+    fn take_reasoning(&mut self) -> Option<Value> {
+        let mut fields = Map::new();
+        for (name, text) in [("reasoning_content", &self.reasoning_content), ("reasoning", &self.reasoning)] {
+            if !text.is_empty() {
+                fields.insert(name.to_owned(), json!(CleanText::new(text, MAX_ANSWER_BYTES)));
+            }
+        }
+        if !self.reasoning_details.is_empty() {
+            fields.insert("reasoning_details".to_owned(), std::mem::take(&mut self.reasoning_details).into());
+        }
+        (!fields.is_empty()).then_some(Value::Object(fields))
     }
 }
 
@@ -67,7 +115,9 @@ mod tests {
     fn assembled(chunks: &[&str], done: bool) -> Result<Answer, ModelError> {
         let mut assembly = Assembly::default();
         for chunk in chunks {
-            assembly.add(serde_json::from_str(chunk).expect("a chunk"))?;
+            if !assembly.add(serde_json::from_str(chunk).expect("a chunk"))? {
+                break;
+            }
         }
         assembly.answer(done)
     }
@@ -76,20 +126,23 @@ mod tests {
     fn odd_chunks_of_compatible_servers_are_taken() {
         let answer = assembled(
             &[
-                r#"{"choices":[{"delta":{"content":"He"},"finish_reason":""}],"usage":{}}"#,
-                r#"{"choices":[{"delta":{"content":"y"}}]}"#,
-                r#"{"choices":[{"finish_reason":"stop"}]}"#,
-                r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+                r#"{"choices":[{"delta":{"content":"He","reasoning_content":"Hm"},"finish_reason":""}],"usage":{}}"#,
+                r#"{"choices":[{"delta":{"content":[{"type":"text","text":"y"}],"tool_calls":null}}]}"#,
+                r#"{"choices":[{"delta":{"reasoning_details":[{"signature":"s"},{"bad":"\u0000"}]},"finish_reason":"stop"}]}"#,
+                r#"{"choices":null,"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
             ],
             true,
         );
         let expected = Answer {
             text: CleanText::new("Hey", 9),
+            reasoning: Some(json!({"reasoning_content": "Hm", "reasoning_details": [{"signature": "s"}]})),
+            calls: vec![],
             finish_reason: "stop".to_owned(),
-            input_tokens: 3,
-            output_tokens: 2,
+            usage: Some(Counted { input: 3, output: 2 }),
         };
         assert_eq!(answer.expect("an answer"), expected);
+        let uncounted = assembled(&[r#"{"choices":[{"delta":{"content":"x"}}],"usage":{}}"#], true);
+        assert_eq!(uncounted.expect("an answer").usage, None);
     }
 
     #[test]
@@ -107,5 +160,12 @@ mod tests {
         let cut = assembled(&[r#"{"choices":[{"finish_reason":"length"}]}"#], true).expect("a cut answer");
         assert_eq!((&*cut.text, cut.finish_reason.as_str()), ("", LENGTH));
         assert_eq!(assembled(&[said, filtered], true).expect("a cut answer").finish_reason, CONTENT_FILTER);
+    }
+
+    #[test]
+    fn an_endless_answer_ends_and_is_kept() {
+        let part = json!({"choices": [{"delta": {"content": "x".repeat(1 << 19)}}]}).to_string();
+        let answer = assembled(&[&part, &part, &part, &part], false).expect("what there was");
+        assert_eq!((answer.text.len(), answer.finish_reason.as_str()), (MAX_ANSWER_BYTES, OVERSIZED));
     }
 }

@@ -4,17 +4,21 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use reqwest::header::HeaderMap;
+#[cfg(test)]
+use reqwest::header::HeaderName;
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::config::Model;
 use shared::text::CleanText;
 
 use super::assemble::Assembly;
+use super::request::body;
 use super::sse::Decoder;
-use super::wire::{Chunk, error_words};
-use super::{Answer, CONTENT_FILTER, ModelError};
-use crate::agent::Message;
+use super::wire::{decode, error_words};
+use super::{Answer, CONTENT_FILTER, ModelError, Request};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an error body that are read, and of its words that are kept.
@@ -27,7 +31,21 @@ pub struct OpenAiModel {
     url: String,
     model: String,
     key: Option<SecretString>,
-    max_output_tokens: Option<u32>,
+    returns_reasoning: bool,
+    traits: ModelTraits,
+}
+
+/// What a run should know of its model.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelTraits {
+    /// Whether it can call tools.
+    pub tools: bool,
+    /// Whether it can be held to a JSON Schema.
+    pub json_schema: bool,
+    /// Tokens that it takes, if the operator says.
+    pub context_window: Option<u32>,
+    /// Tokens that it answers with at most, if the operator says.
+    pub max_output_tokens: Option<u32>,
 }
 
 impl OpenAiModel {
@@ -54,22 +72,31 @@ impl OpenAiModel {
             url: format!("{}/chat/completions", model.base_url.as_str().trim_end_matches('/')),
             model: model.model.clone(),
             key: key.map(|key| SecretString::from(key.trim().to_owned())),
-            max_output_tokens: model.max_output_tokens,
+            returns_reasoning: model.returns_reasoning,
+            traits: ModelTraits {
+                tools: model.tools,
+                json_schema: model.json_schema,
+                context_window: model.context_window,
+                max_output_tokens: model.max_output_tokens,
+            },
         })
     }
 
-    /// One question, one whole answer of at most `token_limit` tokens. Dropping the future closes the stream.
-    pub async fn ask(&self, messages: &[Message], token_limit: u32) -> Result<Answer, ModelError> {
-        let most = self.max_output_tokens.map_or(token_limit, |most| most.min(token_limit));
-        let body = json!({
-            "model": self.model, "messages": messages, "stream": true, "stream_options": {"include_usage": true},
-            "max_tokens": most,
-        });
-        let mut request = self.client.post(&self.url).json(&body);
+    /// What the run should know of it.
+    #[must_use]
+    pub const fn traits(&self) -> ModelTraits {
+        self.traits
+    }
+
+    /// One question, one whole answer. Dropping the future closes the stream.
+    pub async fn ask(&self, request: Request<'_>) -> Result<Answer, ModelError> {
+        let body = body(&self.model, self.returns_reasoning, request);
+        let mut post = self.client.post(&self.url).json(&body);
+        drop(body);
         if let Some(key) = &self.key {
-            request = request.bearer_auth(key.expose_secret());
+            post = post.bearer_auth(key.expose_secret());
         }
-        let response = request.send().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
+        let response = post.send().await.map_err(|error| ModelError::unavailable(words(&error)))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
@@ -79,26 +106,40 @@ impl OpenAiModel {
     async fn read_stream(&self, mut response: Response) -> Result<Answer, ModelError> {
         let (mut decoder, mut assembly) = (Decoder::default(), Assembly::default());
         loop {
-            let bytes = response.chunk().await.map_err(|error| ModelError::Unavailable(words(&error)))?;
+            let bytes = response.chunk().await.map_err(|error| ModelError::unavailable(words(&error)))?;
             let Some(bytes) = bytes else { return assembly.answer(false) };
             for event in decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))? {
                 if event == b"[DONE]" {
                     return assembly.answer(true);
                 }
-                // Bytes that are no UTF-8 become U+FFFD and not the end of the run.
-                let chunk: Chunk = serde_json::from_str(&String::from_utf8_lossy(&event)).map_err(|_| {
+                let chunk = decode(&event).map_err(|_| {
                     ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
                 })?;
                 if let Some(error) = chunk.error.as_ref().filter(|error| !error.is_null()) {
-                    return Err(ModelError::Unusable(self.said(&error_words(error))));
+                    return Err(self.error_in_mid_stream(error));
                 }
-                assembly.add(chunk)?;
+                if !assembly.add(chunk)? {
+                    return assembly.answer(true);
+                }
             }
         }
     }
 
+    fn error_in_mid_stream(&self, error: &Value) -> ModelError {
+        let said = self.said(&error_words(error));
+        let code = ["code", "status"].iter().find_map(|name| {
+            let code = &error[*name];
+            code.as_u64().or_else(|| code.as_str()?.parse().ok())
+        });
+        match code {
+            Some(429) => ModelError::RateLimited(said, None),
+            Some(500..=599) => ModelError::Unavailable(said, None),
+            _ => ModelError::Unusable(said),
+        }
+    }
+
     async fn refusal(&self, mut response: Response) -> ModelError {
-        let status = response.status();
+        let (status, retry_after) = (response.status(), retry_after(response.headers(), Utc::now()));
         let mut body = Vec::new();
         while let Ok(Some(bytes)) = response.chunk().await {
             body.extend_from_slice(&bytes[..bytes.len().min(MAX_ERROR_BYTES - body.len())]);
@@ -115,8 +156,9 @@ impl OpenAiModel {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 ModelError::Auth(format!("HTTP {}", status.as_u16()))
             }
-            StatusCode::TOO_MANY_REQUESTS => ModelError::RateLimited(what),
-            status if status.is_server_error() => ModelError::Unavailable(what),
+            StatusCode::TOO_MANY_REQUESTS => ModelError::RateLimited(what, retry_after),
+            StatusCode::REQUEST_TIMEOUT => ModelError::Unavailable(what, retry_after),
+            status if status.is_server_error() => ModelError::Unavailable(what, retry_after),
             StatusCode::BAD_REQUEST if String::from_utf8_lossy(&body).contains(CONTENT_FILTER) => {
                 ModelError::Refused(what)
             }
@@ -125,7 +167,7 @@ impl OpenAiModel {
             {
                 ModelError::ContextLength(what)
             }
-            _ => ModelError::Unusable(what),
+            _ => ModelError::Rejected(what),
         }
     }
 
@@ -138,12 +180,42 @@ impl OpenAiModel {
 }
 
 /// What happened, without the URL: it may hold a key.
-fn words(error: &reqwest::Error) -> String {
+fn words(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "no byte came in time".to_owned()
+        "no byte came in time"
     } else if error.is_connect() {
-        "no connection".to_owned()
+        "no connection"
     } else {
-        "the connection broke".to_owned()
+        "the connection broke"
+    }
+}
+
+/// `Retry-After` (RFC 9110: seconds, or a date), or OpenAI's `retry-after-ms`.
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(milliseconds));
+    }
+    let text = text("retry-after")?;
+    let until = || (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - now).to_std().ok();
+    text.parse().ok().map(Duration::from_secs).or_else(until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_milliseconds_or_a_date() {
+        let of = |name: &'static str, value: &str| {
+            retry_after(
+                &HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())]),
+                DateTime::UNIX_EPOCH,
+            )
+        };
+        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("retry-after-ms", "70"), Some(Duration::from_millis(70)));
+        assert_eq!(of("retry-after", "Thu, 01 Jan 1970 00:01:00 GMT"), Some(Duration::from_mins(1)));
+        assert_eq!(of("retry-after", "soon"), None);
     }
 }

@@ -9,7 +9,7 @@ use run_worker::claim::{append, claim, give_back, renew, take_over};
 use serde_json::json;
 use shared::db::statement;
 use shared::events::NewEvent;
-use shared::runs::{Ended, Finished, RunResult, UsageDelta, finish};
+use shared::runs::{Ended, Finished, RunResult, finish};
 use shared::testing::TestDatabase;
 
 use crate::{claimant, pending_runs};
@@ -34,7 +34,7 @@ async fn state(database: &TestDatabase) -> String {
 }
 
 fn completed(text: &str) -> Ended {
-    Ended::Completed(RunResult { text: text.to_owned(), partial: false })
+    Ended::Completed(RunResult { text: text.to_owned(), ..RunResult::default() })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,8 +49,7 @@ async fn stale_writes_are_refused() {
 
     let said = [NewEvent::message(json!({"role": "user", "content": "late"}))];
     assert!(!append(&mut conn, sleeper.fence(), successor.last_seq, &said, LEASE).await.unwrap());
-    let late =
-        finish(&mut conn, sleeper.fence(), &said, &completed("late"), UsageDelta::default()).await.unwrap();
+    let late = finish(&mut conn, sleeper.fence(), &said, &completed("late")).await.unwrap();
     assert_eq!(late, Finished::Fenced);
     assert!(!give_back(&mut conn, sleeper.fence()).await.unwrap());
     assert!(renew(&mut conn, &[sleeper.fence()], LEASE).await.unwrap().is_empty());
@@ -63,13 +62,11 @@ async fn stale_writes_are_refused() {
         !append(&mut conn, successor.fence(), after, &said, LEASE).await.unwrap(),
         "once, if tried twice"
     );
-    let done =
-        finish(&mut conn, successor.fence(), &said, &completed("good"), UsageDelta::default()).await.unwrap();
+    let done = finish(&mut conn, successor.fence(), &said, &completed("good")).await.unwrap();
     assert!(matches!(done, Finished::Done { lane: Some(_), .. }), "{done:?}");
     let ended = state(&database).await;
     assert_eq!(ended, r#"completed 2 6 {"text": "good"} 1"#);
-    let again =
-        finish(&mut conn, successor.fence(), &[], &completed("again"), UsageDelta::default()).await.unwrap();
+    let again = finish(&mut conn, successor.fence(), &[], &completed("again")).await.unwrap();
     assert_eq!(again, Finished::Fenced);
     assert_eq!(state(&database).await, ended, "what is over stays over");
 }
@@ -83,8 +80,7 @@ async fn a_cancelled_run_is_not_completed_later() {
     database
         .run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL")
         .await;
-    let late =
-        finish(&mut conn, running.fence(), &[], &completed("late"), UsageDelta::default()).await.unwrap();
+    let late = finish(&mut conn, running.fence(), &[], &completed("late")).await.unwrap();
     assert_eq!(late, Finished::Fenced);
     assert_eq!(state(&database).await, "cancelled 1 2 - 0");
 }

@@ -119,7 +119,15 @@ pub struct CatalogConfig {
     pub plans: Option<PathBuf>,
 }
 
-/// Where artifacts are, and where clients find them.
+/// Where artifacts are.
+#[derive(Args, Clone, Debug)]
+pub struct StorageConfig {
+    /// Store of artifacts: file:///ABSOLUTE/DIRECTORY, one that all gateways and run-workers share.
+    #[arg(long, env = "CAPI_ARTIFACTS_URL", default_value = "file:///var/lib/capi/artifacts")]
+    pub artifacts_url: Url,
+}
+
+/// Where clients find artifacts.
 #[derive(Args, Clone, Debug)]
 pub struct LinksConfig {
     /// Where clients reach the gateway; begins the links to artifacts, for example `https://capi.example.com`.

@@ -39,6 +39,9 @@ pub struct Model {
     /// Whether it honours `response_format: json_schema`.
     #[serde(default = "yes")]
     pub json_schema: bool,
+    /// Whether it wants the reasoning fields of its own answers back in the next request (some servers refuse them).
+    #[serde(default)]
+    pub returns_reasoning: bool,
     /// Tokens.
     pub context_window: Option<u32>,
     /// Tokens of one answer, sent as `max_tokens`.

@@ -3,9 +3,11 @@
 mod outcome;
 mod state;
 mod transition;
+mod usage;
 mod view;
 
 pub use outcome::{Ended, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
-pub use transition::{Cancelled, Finished, UsageDelta, cancel, finish};
+pub use transition::{Cancelled, Finished, cancel, expire, finish};
+pub use usage::UsageDelta;
 pub use view::{RunView, RunningCaps, Viewer, format_time, status};

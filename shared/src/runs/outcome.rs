@@ -11,10 +11,13 @@ use crate::text::CleanText;
 const MAX_MESSAGE_BYTES: usize = 500;
 
 /// What a run produced, as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct RunResult {
     /// The model's answer.
     pub text: String,
+    /// The same, parsed, where the app declares a schema that it matches.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub data: Option<Value>,
     /// Set where the run did not complete: what there was.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub partial: bool,

@@ -102,12 +102,22 @@ error_codes! {
     ContextLengthExceeded = "context_length_exceeded", retryable: false;
     /// The app's prompt could not be rendered over these inputs.
     PromptError = "prompt_error", retryable: false;
+    /// A tool failed in a way that the model cannot work around.
+    ToolError = "tool_error", retryable: true;
+    /// The answer does not match the app's schema, not even after a repair.
+    InvalidResult = "invalid_result", retryable: true;
+    /// The model answered as often as the app allows, and was not done.
+    StepLimitExceeded = "step_limit_exceeded", retryable: false;
+    /// The model wanted to call tools more often than the app allows.
+    ToolCallLimitExceeded = "tool_call_limit_exceeded", retryable: false;
     /// The model used up the app's tokens.
     TokenLimitExceeded = "token_limit_exceeded", retryable: false;
     /// The run used up its seconds.
     TimeLimitExceeded = "time_limit_exceeded", retryable: true;
-    /// The answer is longer than a result may be.
+    /// An answer is longer than a result may be, or the run brought forth more bytes than the app allows.
     OutputLimitExceeded = "output_limit_exceeded", retryable: false;
+    /// No worker started the run within its `queueTimeoutSeconds`.
+    QueueTimeout = "queue_timeout", retryable: true;
     /// Three workers in a row went silent over this run.
     WorkerLost = "worker_lost", retryable: true;
     /// A fault of capi itself.
@@ -131,6 +141,6 @@ mod tests {
     #[test]
     fn error_codes_are_part_of_the_contract() {
         let listed: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable model_refused context_length_exceeded prompt_error token_limit_exceeded time_limit_exceeded output_limit_exceeded worker_lost internal_error");
+        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable model_refused context_length_exceeded prompt_error tool_error invalid_result step_limit_exceeded tool_call_limit_exceeded token_limit_exceeded time_limit_exceeded output_limit_exceeded queue_timeout worker_lost internal_error");
     }
 }

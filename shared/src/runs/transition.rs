@@ -1,4 +1,4 @@
-//! How a run ends, under a worker's hands or by its owner's wish: one guarded statement that writes the terminal state,
+//! How a run ends, under a worker's hands, by its owner's wish, or because nobody began it in time: one guarded statement that writes the terminal state,
 //! the last events and the webhook delivery together. Either all of it is true afterwards or none.
 
 use diesel::QueryableByName;
@@ -7,7 +7,8 @@ use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
 use super::outcome::{Ended, RunError};
-use super::state::RunStatus;
+use super::state::{ErrorCode, RunStatus};
+use super::usage::UsageDelta;
 use super::view::status;
 use crate::db::{Connection, DbError, statement};
 use crate::events::{EventType, NewEvent};
@@ -63,6 +64,7 @@ WITH done AS (
     SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), result = $8, error_code = $9,
         error = $10 || CASE WHEN $10 IS NULL THEN NULL ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
         input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
+        tool_calls = tool_calls + $14,
         lease_owner = NULL, lease_expires_at = NULL, losses = 0
     WHERE id = $1 AND attempt = $2 AND status = 'running'
     RETURNING id, user_id, attempt, last_seq, completed_at, webhook_url, webhook_host
@@ -70,29 +72,38 @@ WITH done AS (
     and_its_consequences!()
 );
 
-/// Attempt 0 in the log is the gateway.
+/// Attempt 0 in the log is the gateway. What the run had brought forth stays, as far as it is recorded.
 const CANCEL: &str = concat!(
     "
 WITH done AS (
     UPDATE runs
     SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4),
-        lease_owner = NULL, lease_expires_at = NULL, losses = 0
+        lease_owner = NULL, lease_expires_at = NULL, losses = 0,
+        result = (
+            SELECT jsonb_build_object('text', coalesce(said.text, ''), 'partial', true)
+            FROM (SELECT (
+                SELECT e.data ->> 'content' FROM run_events e
+                WHERE e.run_id = $1 AND e.type = 'message' AND e.data ->> 'role' = 'assistant' AND e.data ->> 'content' <> ''
+                ORDER BY e.seq DESC LIMIT 1) AS text) said
+            WHERE said.text IS NOT NULL OR EXISTS (SELECT 1 FROM artifacts f WHERE f.run_id = $1))
     WHERE id = $1 AND user_id = $2 AND ($8 IS NULL OR app_id = $8) AND status IN ('pending', 'running')
     RETURNING id, user_id, 0 AS attempt, last_seq, completed_at, webhook_url, webhook_host
 ",
     and_its_consequences!()
 );
 
-/// Tokens and steps that a write adds to the run's usage.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UsageDelta {
-    /// Tokens sent.
-    pub input_tokens: i64,
-    /// Tokens received.
-    pub output_tokens: i64,
-    /// Model answers.
-    pub steps: i32,
-}
+/// Only while it is pending, and past its time: a worker that claims it in the same moment wins or finds nothing.
+const EXPIRE: &str = concat!(
+    "
+WITH done AS (
+    UPDATE runs
+    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), error_code = $2,
+        error = $8 || jsonb_build_object('eventSeq', last_seq + cardinality($4))
+    WHERE id = $1 AND status = 'pending' AND created_at + queue_timeout_seconds * interval '1 s' <= capi_now()
+    RETURNING id, user_id, 0 AS attempt, last_seq, completed_at, webhook_url, webhook_host
+",
+    and_its_consequences!()
+);
 
 #[derive(QueryableByName)]
 struct DoneRow {
@@ -108,8 +119,8 @@ pub async fn finish(
     (run, attempt): (RunId, i32),
     last_events: &[NewEvent],
     ended: &Ended,
-    usage: UsageDelta,
 ) -> Result<Finished, DbError> {
+    let usage = UsageDelta::of(last_events);
     let terminal = ended.event();
     let (kinds, data): (Vec<&str>, Vec<&Value>) =
         last_events.iter().chain([&terminal]).map(|event| (event.kind.as_str(), &event.data)).unzip();
@@ -131,10 +142,36 @@ pub async fn finish(
         .bind::<BigInt, _>(usage.input_tokens)
         .bind::<BigInt, _>(usage.output_tokens)
         .bind::<Integer, _>(usage.steps)
+        .bind::<Integer, _>(usage.tool_calls)
         .load(conn)
         .await?
         .pop();
-    Ok(row.map_or(Finished::Fenced, |row| Finished::Done { user: row.user_id, lane: row.lane_id }))
+    Ok(finished(row))
+}
+
+fn finished(row: Option<DoneRow>) -> Finished {
+    row.map_or(Finished::Fenced, |row| Finished::Done { user: row.user_id, lane: row.lane_id })
+}
+
+/// Fails a run that nobody started within its `queueTimeoutSeconds`; [`Finished::Fenced`] where somebody did, or where
+/// the time is not over.
+pub async fn expire(conn: &mut Connection, run: RunId) -> Result<Finished, DbError> {
+    let message = "no worker started the run within its queueTimeoutSeconds";
+    let ended = Ended::Failed(RunError::new(ErrorCode::QueueTimeout, message, None), None);
+    let (Ended::Failed(error, _), terminal) = (&ended, ended.event()) else { return Ok(Finished::Fenced) };
+    let row = statement(EXPIRE)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<Text, _>(error.code.as_str())
+        .bind::<Text, _>(ended.status().as_str())
+        .bind::<Array<Text>, _>(vec![terminal.kind.as_str()])
+        .bind::<Array<Jsonb>, _>(vec![&terminal.data])
+        .bind::<SqlUuid, _>(LaneId::generate().uuid())
+        .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
+        .bind::<Jsonb, _>(error.stored())
+        .load(conn)
+        .await?
+        .pop();
+    Ok(finished(row))
 }
 
 /// What a cancel did.

@@ -39,8 +39,21 @@ where
 
 /// A response whose body comes from a stream of texts.
 pub(super) fn respond(status: u16, kind: &str, parts: BoxStream<'static, String>) -> Response<Body> {
+    respond_with(status, kind, None, parts)
+}
+
+/// The same with one more header.
+pub(super) fn respond_with(
+    status: u16,
+    kind: &str,
+    header: Option<(&str, String)>,
+    parts: BoxStream<'static, String>,
+) -> Response<Body> {
     use futures_util::StreamExt;
     let frames = parts.map(|part| Ok(Frame::data(Bytes::from(part)))).boxed();
-    let response = Response::builder().status(status).header("content-type", kind);
+    let mut response = Response::builder().status(status).header("content-type", kind);
+    if let Some((name, value)) = header {
+        response = response.header(name, value);
+    }
     response.body(StreamBody::new(frames)).expect("status and header are valid")
 }

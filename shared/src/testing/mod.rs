@@ -12,6 +12,7 @@ mod model;
 mod proxy;
 mod queues;
 mod receiver;
+mod script;
 
 pub use database::TestDatabase;
 pub use model::ScriptedModel;

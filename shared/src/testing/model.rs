@@ -1,21 +1,23 @@
-//! A scripted model behind an OpenAI-compatible API. What it does is written in the prompt, so that runs side by
-//! side need no set-up: `HOLD` streams half an answer and waits for [`ScriptedModel::release`], `STATUS-401` (or
-//! another code) answers with that status, `CUT` ends the stream half way, `EMPTY` says nothing. Everything else is
-//! answered with `You said: ` and the prompt's first 60 characters.
+//! A scripted model behind an OpenAI-compatible API. What it does is written in the prompt (the first user message), so that
+//! runs side by side need no set-up: `HOLD` streams half an answer and waits for [`ScriptedModel::release`], `STATUS-401` (or
+//! another code) answers with that status, `CUT` ends the stream half way, `EMPTY` says nothing, `SCRIPT [...]` is followed step by step (see
+//! `script`). Everything else is answered with `You said: ` and the prompt's first 60 characters.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::http::{Body, respond, serve};
+use super::http::{Body, respond, respond_with};
+use super::script::{Step, step};
 
 /// See the module.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub struct ScriptedModel {
 
 struct State {
     asked: Mutex<Vec<(Instant, Value)>>,
+    /// How often a step of a script was failed on purpose.
+    failed: Mutex<HashMap<String, u64>>,
     released: watch::Sender<bool>,
     holding: AtomicUsize,
 }
@@ -35,24 +39,34 @@ impl ScriptedModel {
     pub async fn start() -> Self {
         let state = Arc::new(State {
             asked: Mutex::default(),
+            failed: Mutex::default(),
             released: watch::Sender::new(false),
             holding: AtomicUsize::new(0),
         });
         let served = Arc::clone(&state);
-        let address = serve(move |request| answer(request, Arc::clone(&served))).await;
+        let address = super::http::serve(move |request| answer(request, Arc::clone(&served))).await;
         Self { address, state }
     }
 
-    /// A models file with this model as `scripted`, and a second one that nobody serves as `away`.
+    /// A models file with this model as `scripted`; without tools and schemas as `plain`; with a small memory as `forgetful`; given up
+    /// after a second of silence as `impatient`; and one that nobody serves as `away`.
     #[must_use]
     pub fn models_file(&self) -> String {
-        let entry = |id: &str, address: &str, more: &str| {
+        let here = self.address.to_string();
+        let entry = |id: &str, address: &str, timeout: u32, more: &str| {
             format!(
                 "[[models]]\nid = \"{id}\"\nname = \"{id}\"\nprovider = \"openai\"\nbase_url = \"http://{address}/v1\"\n\
-                 model = \"{id}\"\ntimeout_seconds = 30\n{more}\n"
+                 model = \"{id}\"\ntimeout_seconds = {timeout}\n{more}\n"
             )
         };
-        entry("scripted", &self.address.to_string(), "default = true") + &entry("away", "127.0.0.1:9", "")
+        [
+            entry("scripted", &here, 30, "default = true"),
+            entry("plain", &here, 30, "tools = false\njson_schema = false"),
+            entry("forgetful", &here, 30, "context_window = 2000\nmax_output_tokens = 200"),
+            entry("impatient", &here, 1, ""),
+            entry("away", "127.0.0.1:9", 30, ""),
+        ]
+        .concat()
     }
 
     /// The requests so far: when, and the body.
@@ -75,16 +89,22 @@ impl ScriptedModel {
 
 async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body> {
     let arrived = Instant::now();
-    let body =
-        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let key = request.headers().get("authorization").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    let key = key.trim_start_matches("Bearer ").to_owned();
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let last = body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
-    let prompt = last["content"].as_str().unwrap_or_default().to_owned();
+    let messages = body["messages"].as_array().cloned().unwrap_or_default();
+    let first = messages.iter().find(|message| message["role"] == "user").cloned().unwrap_or_default();
+    let prompt = first["content"].as_str().unwrap_or_default().to_owned();
     state.asked.lock().unwrap_or_else(PoisonError::into_inner).push((arrived, body));
     if let Some((_, status)) = prompt.split_once("STATUS-") {
         let status = status.get(..3).and_then(|status| status.parse().ok()).unwrap_or(500);
-        let words = json!({"error": {"message": "scripted refusal"}}).to_string();
+        let words = json!({"error": {"message": format!("scripted refusal of {key}")}}).to_string();
         return respond(status, "application/json", stream::iter([words]).boxed());
+    }
+    if let Some((_, script)) = prompt.split_once("SCRIPT ") {
+        let answers = messages.iter().filter(|message| message["role"] == "assistant").count();
+        return follow(&state, script, answers);
     }
     let said: String = prompt.chars().take(60).collect();
     let text = if prompt.contains("EMPTY") { String::new() } else { format!("You said: {said}") };
@@ -93,16 +113,45 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}});
     let after = [chunk(second, "stop"), format!("data: {usage}\n\n"), "data: [DONE]\n\n".to_owned()];
     let after = if prompt.contains("CUT") { stream::empty().boxed() } else { stream::iter(after).boxed() };
-    let held = prompt.contains("HOLD");
-    let waiting = stream::once(async move {
-        if held {
-            let holding = Holding::begin(state);
-            let mut released = holding.0.released.subscribe();
-            let _ = released.wait_for(|released| *released).await;
-        }
-        String::from(": go\n\n")
-    });
+    let waiting = stream::once(hold(state, prompt.contains("HOLD")));
     respond(200, "text/event-stream", stream::iter(before).chain(waiting).chain(after).boxed())
+}
+
+/// Waits for [`ScriptedModel::release`] if it is to.
+async fn hold(state: Arc<State>, held: bool) -> String {
+    if held {
+        let holding = Holding::begin(state);
+        let mut released = holding.0.released.subscribe();
+        let _ = released.wait_for(|released| *released).await;
+    }
+    String::from(": go\n\n")
+}
+
+fn follow(state: &Arc<State>, script: &str, answers: usize) -> Response<Body> {
+    let mut failed = state.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    let already = failed.entry(format!("{answers} {script}")).or_default();
+    let (parts, stalls): (BoxStream<'static, String>, bool) = match step(script, answers, *already) {
+        Step::Refuse { status, retry_after } => {
+            *already += 1;
+            let words = json!({"error": {"message": "scripted refusal"}}).to_string();
+            let retry_after = retry_after.map(|seconds| ("retry-after", seconds.to_string()));
+            return respond_with(status, "application/json", retry_after, stream::iter([words]).boxed());
+        }
+        Step::Broken(parts) => {
+            *already += 1;
+            (stream::iter(parts).boxed(), false)
+        }
+        Step::Stalled(parts) => {
+            *already += 1;
+            (stream::iter(parts).boxed(), true)
+        }
+        Step::Held(parts) => {
+            (stream::once(hold(Arc::clone(state), true)).chain(stream::iter(parts)).boxed(), false)
+        }
+        Step::Whole(parts) => (stream::iter(parts).boxed(), false),
+    };
+    let end = if stalls { stream::pending().boxed() } else { stream::empty().boxed() };
+    respond(200, "text/event-stream", parts.chain(end).boxed())
 }
 
 /// Counts a held stream; dropped with the connection.

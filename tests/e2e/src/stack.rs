@@ -32,6 +32,16 @@ name = "count"
 type = "number"
 "#;
 
+/// Sends its input `text` to the model, which may call every tool.
+const TOOLS_APP: &str = r#"
+name = "Tools"
+prompt = "{{ text }}"
+tools = ["current_time", "fetch_url", "save_artifact"]
+[[inputs]]
+name = "text"
+type = "text"
+"#;
+
 /// What an account calls the API with.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -80,6 +90,7 @@ impl Stack {
             ("CAPI_PLANS", file("plans.toml", &format!("[plans]\n{plans}"))),
             ("CAPI_SECRET_KEY", SECRET_KEY.to_owned()),
             ("CAPI_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
+            ("CAPI_FETCH_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
             ("CAPI_ARTIFACTS_URL", format!("file://{}/artifacts", dir.path().display())),
             ("CAPI_PUBLIC_URL", "http://capi.test".to_owned()),
             ("CAPI_LEASE_SECONDS", "3".to_owned()),
@@ -121,6 +132,22 @@ impl Stack {
         let path = self.dir.path().join("imported.toml");
         std::fs::write(&path, app_file).expect("a file can be written");
         self.on_account(&["app", "import", &path.display().to_string()]).await
+    }
+
+    /// An app whose model may call every tool, with more lines for its file; its id.
+    pub async fn import_with_tools(&self, more: &str) -> String {
+        self.import(&format!("{TOOLS_APP}{more}")).await
+    }
+
+    /// Runs an app with the input `text`, the other fields of the body as in `more`, to its end.
+    pub async fn run_app(&self, gateway: &Process, app: &str, text: &str, more: &Value) -> Value {
+        let mut body = serde_json::json!({"appId": app, "inputs": {"text": text}});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let answer = self.post(gateway, "/api/v1/runs", &body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        self.ended(gateway, answer.body["id"].as_str().expect("an id")).await
     }
 
     /// Gives a run an artifact, as a worker does.

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response};
 use shared::net::ip_policy::IpPolicy;
+use shared::net::resolver::{NotPublic, PublicResolver};
 use shared::net::webhook_url::WebhookUrl;
 use shared::text::CleanText;
 
 use crate::attempt::Attempted;
-use resolver::PublicResolver;
+use resolver::Resolver;
 
 /// From connecting to the last byte.
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -40,7 +41,7 @@ impl WebhookClient {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
             .user_agent(concat!("capi-webhooks/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(PublicResolver::new(policy.clone())?))
+            .dns_resolver(Arc::new(Resolver(PublicResolver::new(policy.clone())?)))
             .build()?;
         Ok(Self { http, policy })
     }
@@ -103,9 +104,7 @@ async fn read(mut response: Response) -> Attempted {
 }
 
 fn words(error: &reqwest::Error) -> &'static str {
-    let not_public = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
-        .any(<dyn std::error::Error + 'static>::is::<resolver::NotPublic>);
-    if not_public {
+    if NotPublic::caused(error) {
         "the host has no public address"
     } else if error.is_timeout() {
         "no whole answer within 15 s"

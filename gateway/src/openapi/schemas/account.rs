@@ -42,10 +42,17 @@ pub struct InputField {
 
 /// Budgets of one run.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub struct Limits {
+    /// Model answers.
     steps: u32,
+    /// From the first start, over all attempts.
     seconds: u32,
+    /// Input and output together.
     tokens: u32,
+    tool_calls: u32,
+    /// The model's words and arguments, tools' results, artifacts.
+    output_bytes: u32,
 }
 
 /// A page of apps.

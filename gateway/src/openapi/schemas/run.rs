@@ -96,6 +96,9 @@ pub struct WebhookState {
 #[derive(ToSchema)]
 pub struct RunResult {
     text: String,
+    /// The text as JSON, where the app declares an output schema: it matches that.
+    #[schema(value_type = Option<Value>, nullable = false)]
+    data: Option<Value>,
     /// True where the run did not complete: what there was.
     #[schema(value_type = Option<bool>, nullable = false)]
     partial: Option<bool>,

@@ -1,0 +1,76 @@
+//! One step: warn the model where its budget ends, ask it, and take its answer. A server that does not answer is asked again as
+//! long as the run's time allows; nothing is recorded of what it had begun to say.
+
+use rand::random;
+use shared::runs::RunError;
+use tokio::time::Instant;
+
+use super::message::{answered, note};
+use super::{Agent, Stopped, WRAP_UP, window};
+use crate::model::{Answer, ModelError, Offered, Request, wait_before_next};
+use crate::tools::Tool;
+
+/// What is left for the answer where the estimate says that nothing is.
+const FEWEST_TOKENS: u32 = 16;
+
+/// Asks and takes the answer; an error ends the run.
+pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, Stopped> {
+    let transcript = agent.log.transcript();
+    if transcript.spent().steps() > 0
+        && !transcript.has_note(WRAP_UP)
+        && let Some(warning) = agent.budget.warning(transcript.spent(), Instant::now())
+    {
+        agent.log.say(note(WRAP_UP, &warning));
+    }
+    agent.log.record().await?;
+    let answer = match patient_answer(agent).await {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Err(error)),
+    };
+    let asked_tokens = window::tokens(agent.log.transcript().messages());
+    agent.log.say(answered(&answer, asked_tokens));
+    Ok(Ok(()))
+}
+
+async fn patient_answer(agent: &Agent<'_>) -> Result<Answer, RunError> {
+    let (deadline, spent) = (agent.budget.deadline(), agent.log.transcript().spent());
+    let step = spent.steps() + 1;
+    let mut tries = 0;
+    loop {
+        let asking = tokio::time::timeout_at(deadline, ask_once(agent));
+        let error = match asking.await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(agent.budget.out_of_time(spent)),
+        };
+        tries += 1;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(wait) = wait_before_next(&error, tries, left, random()) else {
+            let tried = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
+            return Err(RunError::new(error.code(), &format!("step {step}: {error}{tried}"), Some(step)));
+        };
+        let code = error.code().as_str();
+        metrics::counter!("capi_model_retries_total", "model" => agent.claimed.chat_model_id.clone(), "code" => code)
+            .increment(1);
+        tracing::warn!(code, step, tries, wait_ms = wait.as_millis(), "the model is asked again");
+        tokio::time::sleep(wait).await;
+    }
+}
+
+async fn ask_once(agent: &Agent<'_>) -> Result<Answer, ModelError> {
+    let (transcript, traits) = (agent.log.transcript(), agent.model.traits());
+    let messages = window::fit(transcript.messages(), traits.context_window, traits.max_output_tokens);
+    let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);
+    let tools: Vec<_> = specs
+        .map(|spec| Offered { name: spec.name, description: spec.description, parameters: &spec.parameters })
+        .collect();
+    let asked = u32::try_from(window::tokens(&messages)).unwrap_or(u32::MAX);
+    let left = agent.budget.tokens_left(transcript.spent()).saturating_sub(asked).max(FEWEST_TOKENS);
+    let request = Request {
+        messages: &messages,
+        tools: &tools,
+        schema: agent.app.output.as_ref().filter(|_| traits.json_schema).map(|output| &output.schema),
+        max_tokens: traits.max_output_tokens.map_or(left, |most| most.min(left)),
+    };
+    agent.model.ask(request).await
+}

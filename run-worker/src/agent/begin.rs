@@ -1,0 +1,63 @@
+//! What a run begins with: its app, its model, and the first messages.
+
+use std::sync::Arc;
+
+use shared::apps::AppDefinition;
+use shared::output_schema::OutputSchema;
+use shared::prompt;
+use shared::runs::{ErrorCode, RunError};
+
+use super::Agent;
+use super::message::opening;
+use crate::claim::Claimed;
+use crate::context::Context;
+use crate::model::OpenAiModel;
+
+type Prepared<'a> = (AppDefinition, &'a OpenAiModel, Option<Arc<OutputSchema>>);
+
+/// What the run needs, or why it cannot be had.
+pub(super) fn prepare<'a>(context: &'a Context, claimed: &Claimed) -> Result<Prepared<'a>, RunError> {
+    let app = claimed.app().map_err(|error| unreadable(&error.to_string()))?;
+    let schema = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)).transpose();
+    let schema = schema.map_err(|refusal| unreadable(&refusal.to_string()))?.map(Arc::new);
+    let model = context.models.get(&claimed.chat_model_id).ok_or_else(|| {
+        let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
+        RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))
+    })?;
+    let missing = context.tools.of(&app.tools).missing().map(str::to_owned);
+    match missing {
+        None => Ok((app, model, schema)),
+        Some(name) => {
+            let message = format!("the worker has no tool {name:?}; is it older than the gateway?");
+            Err(RunError::new(ErrorCode::ToolError, &message, None))
+        }
+    }
+}
+
+fn unreadable(cause: &str) -> RunError {
+    tracing::error!(cause, "a stored definition cannot be read");
+    RunError::new(ErrorCode::InternalError, "the app's definition cannot be read", None)
+}
+
+/// Says the app's instructions and the rendered prompt.
+pub(super) fn begin(agent: &mut Agent<'_>) -> Result<(), RunError> {
+    let prompt = prompt::render(&agent.app.prompt, &agent.claimed.inputs)
+        .map_err(|error| RunError::new(ErrorCode::PromptError, &format!("the prompt {error}"), None))?;
+    let instructions = instructions(&agent.app, agent.model.traits().json_schema);
+    if !instructions.trim().is_empty() {
+        agent.log.say(opening("system", &instructions));
+    }
+    agent.log.say(opening("user", &prompt));
+    Ok(())
+}
+
+/// A model that cannot be held to a schema is asked for it in words.
+fn instructions(app: &AppDefinition, model_takes_schema: bool) -> String {
+    match app.output.as_ref().filter(|_| !model_takes_schema) {
+        None => app.instructions.clone(),
+        Some(output) => {
+            let asked = format!("Answer with JSON alone, that matches this JSON Schema:\n{}", output.schema);
+            format!("{}\n\n{asked}", app.instructions).trim_start().to_owned()
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a model with a small memory is sent of a long conversation: older tools' results are shortened, oldest first, until the
+//! rest fits. The log keeps them whole, and the same conversation is always shortened in the same way. Pure.
+
+use std::borrow::Cow;
+
+use super::message::{Message, estimated_tokens};
+
+/// Bytes of a shortened result that stay.
+const KEPT: usize = 400;
+/// Tokens are estimated, and tokenizers differ: this share of the window stays free.
+const MARGIN: f64 = 0.1;
+/// Share of the window that is kept for the answer where the operator does not say how long one can be.
+const FOR_THE_ANSWER: u32 = 4;
+
+/// Tokens of a conversation, estimated.
+pub(super) fn tokens(messages: &[Message]) -> i64 {
+    messages.iter().map(|message| estimated_tokens(bytes(message))).sum()
+}
+
+/// The conversation as it fits into `window` tokens with an answer of `answer` tokens; as much of it as can be where it cannot.
+pub(super) fn fit(messages: &[Message], window: Option<u32>, answer: Option<u32>) -> Cow<'_, [Message]> {
+    let Some(window) = window else { return Cow::Borrowed(messages) };
+    let answer = answer.unwrap_or(window / FOR_THE_ANSWER).min(window / 2);
+    #[expect(clippy::cast_possible_truncation, reason = "less than the window")]
+    let room = (f64::from(window - answer) * (1.0 - MARGIN)) as i64;
+    let mut sum = tokens(messages);
+    if sum <= room {
+        return Cow::Borrowed(messages);
+    }
+    let mut fitted = messages.to_vec();
+    // The results of the last step are what the model is to look at: they come last.
+    let last_step = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
+    let (older, newest) = fitted.split_at_mut(last_step.unwrap_or(0));
+    for message in older.iter_mut().chain(newest) {
+        if sum <= room {
+            break;
+        }
+        let before = estimated_tokens(bytes(message));
+        if let Message::Tool { content, .. } = message {
+            shorten(content);
+        }
+        sum += estimated_tokens(bytes(message)) - before;
+    }
+    Cow::Owned(fitted)
+}
+
+fn shorten(content: &mut String) {
+    let whole = content.len();
+    let kept = content.floor_char_boundary(KEPT);
+    if whole > KEPT * 2 {
+        content.truncate(kept);
+        content.push_str(&format!(
+            "\n[shortened from {whole} bytes to make room; call the tool again if the rest is needed]"
+        ));
+    }
+}
+
+fn bytes(message: &Message) -> usize {
+    match message {
+        Message::System(text) | Message::User(text) | Message::Tool { content: text, .. } => text.len(),
+        Message::Assistant { text, calls, .. } => {
+            calls.iter().fold(text.len(), |sum, call| sum + call.name.len() + call.arguments.len())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn conversation() -> Vec<Message> {
+        let answer = || Message::Assistant { text: String::new(), reasoning: Value::Null, calls: vec![] };
+        let result = |fill: &str| Message::Tool { call: "c".to_owned(), content: fill.repeat(4000) };
+        vec![
+            Message::User("go".to_owned()),
+            answer(),
+            result("a"),
+            answer(),
+            result("é"),
+            answer(),
+            result("c"),
+        ]
+    }
+
+    fn lengths(window: u32) -> Vec<usize> {
+        fit(&conversation(), Some(window), Some(100)).iter().map(bytes).collect()
+    }
+
+    #[test]
+    fn the_oldest_results_give_way_first_and_only_as_far_as_needed() {
+        let short = |length: usize| length > KEPT && length < KEPT + 100;
+        assert_eq!(lengths(10_000), [2, 0, 4000, 0, 8000, 0, 4000]);
+        assert!(matches!(fit(&conversation(), None, None), Cow::Borrowed(_)));
+        let [_, _, first, _, second, _, last] = lengths(4_000)[..] else { panic!("all messages stay") };
+        assert!(short(first) && second == 8000 && last == 4000);
+        let [_, _, first, _, second, _, last] = lengths(2_000)[..] else { panic!("all messages stay") };
+        assert!(short(first) && short(second) && last == 4000);
+        let [_, _, first, _, second, _, last] = lengths(300)[..] else { panic!("all messages stay") };
+        assert!(short(first) && short(second) && short(last));
+    }
+}

@@ -1,0 +1,143 @@
+//! Pieces of tool calls become calls: pure. Which call a piece belongs to is told by its index, or by its id where there
+//! is none or where a server numbers all its calls 0, or by its place.
+
+use shared::text::CleanText;
+
+use super::wire::CallDelta;
+use super::{MAX_ANSWER_BYTES, WantedCall};
+
+/// Calls of one answer.
+const MAX_CALLS: usize = 128;
+/// Bytes of an id or a name; longer ones are nobody's.
+const MAX_NAME_BYTES: usize = 256;
+
+/// What has come of an answer's calls so far.
+#[derive(Debug, Default)]
+pub(super) struct Calls(Vec<Piece>);
+
+#[derive(Debug, Default)]
+struct Piece {
+    index: Option<i64>,
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+/// More than [`MAX_CALLS`].
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Calls {
+    /// Takes one piece; how many bytes it added.
+    pub(super) fn add(&mut self, delta: CallDelta) -> Result<usize, TooMany> {
+        let id = delta.id.unwrap_or_default();
+        let function = delta.function.unwrap_or_default();
+        let name = function.name.unwrap_or_default();
+        let arguments = match function.arguments {
+            None | Some(serde_json::Value::Null) => String::new(),
+            Some(serde_json::Value::String(text)) => text,
+            Some(other) => other.to_string(),
+        };
+        let at = self.place(delta.index, &id, &name);
+        if at == self.0.len() {
+            if at == MAX_CALLS {
+                return Err(TooMany);
+            }
+            self.0.push(Piece { index: delta.index, ..Piece::default() });
+        }
+        let piece = &mut self.0[at];
+        if piece.id.is_empty() {
+            piece.id = id;
+        }
+        if piece.name.is_empty() {
+            piece.name = name;
+        }
+        piece.arguments.push_str(&arguments);
+        Ok(arguments.len())
+    }
+
+    /// Where the piece goes; behind all others if it begins a call.
+    fn place(&self, index: Option<i64>, id: &str, name: &str) -> usize {
+        let new = self.0.len();
+        let same_call = |piece: &Piece| id.is_empty() || piece.id.is_empty() || piece.id == id;
+        match index {
+            Some(_) => {
+                self.0.iter().rposition(|piece| piece.index == index && same_call(piece)).unwrap_or(new)
+            }
+            None if !id.is_empty() => self.0.iter().position(|piece| piece.id == id).unwrap_or(new),
+            None if !name.is_empty() => new,
+            None => new.saturating_sub(1),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The calls in their order.
+    pub(super) fn finish(self) -> Vec<WantedCall> {
+        let clean = |text: &str, most| CleanText::new(text, most).into_string();
+        self.0
+            .into_iter()
+            .map(|piece| WantedCall {
+                id: clean(&piece.id, MAX_NAME_BYTES),
+                name: clean(piece.name.trim(), MAX_NAME_BYTES),
+                arguments: clean(&piece.arguments, MAX_ANSWER_BYTES),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn calls(deltas: Value) -> String {
+        let mut calls = Calls::default();
+        for delta in serde_json::from_value::<Vec<CallDelta>>(deltas).unwrap() {
+            calls.add(delta).unwrap();
+        }
+        let told =
+            calls.finish().into_iter().map(|call| format!("{} {}{}", call.id, call.name, call.arguments));
+        told.collect::<Vec<_>>().join(" | ")
+    }
+
+    #[test]
+    fn pieces_find_their_calls_however_a_server_numbers_them() {
+        let f = |name: Option<&str>, arguments: &str| json!({"name": name, "arguments": arguments});
+        let by_index = json!([
+            {"index": 0, "id": "a", "function": f(Some("x"), "")}, {"index": 1, "id": "b", "function": f(Some("y"), "{")},
+            {"index": 0, "function": f(None, "{}")}, {"index": 1, "function": f(None, "}")},
+        ]);
+        let all_zero = json!([
+            {"index": 0, "id": "a", "function": f(Some("x"), "{")}, {"index": 0, "function": f(None, "}")},
+            {"index": 0, "id": "b", "function": f(Some("y"), "{}")},
+        ]);
+        let by_id = json!([
+            {"id": "a", "function": f(Some("x"), "{")}, {"id": "b", "function": f(Some("y"), "{}")}, {"id": "a", "function": f(None, "}")},
+        ]);
+        let by_place = json!([{"id": "a", "function": f(Some("x"), "{")}, {"function": f(None, "}")}, {"id": "b", "function": f(Some("y"), "{}")}]);
+        for deltas in [by_index, all_zero, by_id, by_place] {
+            assert_eq!(calls(deltas.clone()), "a x{} | b y{}", "{deltas}");
+        }
+        let repeated = json!([{"index": 0, "id": "a", "function": f(Some("x"), "{")}, {"index": 0, "id": "a", "function": f(Some("x"), "}")}]);
+        assert_eq!(calls(repeated), "a x{}");
+        assert_eq!(
+            calls(json!([{"function": f(Some("x"), "1")}, {"function": f(Some("x"), "2")}])),
+            " x1 |  x2"
+        );
+        assert_eq!(
+            calls(json!([{"function": {"name": "x", "arguments": {"a": 1}}}, {"function": null}])),
+            " x{\"a\":1}"
+        );
+    }
+
+    #[test]
+    fn calls_are_bounded() {
+        let mut calls = Calls::default();
+        let delta = |index| CallDelta { index: Some(index), ..CallDelta::default() };
+        let added = (0..1000).take_while(|index| calls.add(delta(*index)).is_ok()).count();
+        assert_eq!(added, MAX_CALLS);
+    }
+}

@@ -1,0 +1,77 @@
+//! The body of a chat completion: pure.
+
+use serde_json::{Map, Value, json};
+
+use crate::agent::Message;
+
+/// One question.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r> {
+    /// The conversation.
+    pub messages: &'r [Message],
+    /// What the model may call.
+    pub tools: &'r [Offered<'r>],
+    /// JSON Schema that the answer should match, for models that can be held to one.
+    pub schema: Option<&'r Value>,
+    /// Tokens of the answer.
+    pub max_tokens: u32,
+}
+
+/// A tool as a model is told of it.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "as it says")]
+pub struct Offered<'r> {
+    pub name: &'r str,
+    pub description: &'r str,
+    /// JSON Schema.
+    pub parameters: &'r Value,
+}
+
+/// The body; `returns_reasoning` where the server wants its own reasoning back.
+pub(super) fn body(model: &str, returns_reasoning: bool, request: Request<'_>) -> Value {
+    let messages: Vec<_> = request.messages.iter().map(|message| shown(message, returns_reasoning)).collect();
+    let mut body = json!({
+        "model": model, "messages": messages, "stream": true, "stream_options": {"include_usage": true},
+        "max_tokens": request.max_tokens,
+    });
+    if !request.tools.is_empty() {
+        body["tools"] = request.tools.iter().map(offer).collect();
+    }
+    if let Some(schema) = request.schema {
+        body["response_format"] =
+            json!({"type": "json_schema", "json_schema": {"name": "result", "schema": schema}});
+    }
+    body
+}
+
+fn offer(tool: &Offered<'_>) -> Value {
+    json!({
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+    })
+}
+
+fn shown(message: &Message, returns_reasoning: bool) -> Value {
+    match message {
+        Message::System(text) => json!({"role": "system", "content": text}),
+        Message::User(text) => json!({"role": "user", "content": text}),
+        Message::Tool { call, content } => json!({"role": "tool", "tool_call_id": call, "content": content}),
+        Message::Assistant { text, reasoning, calls } => {
+            let mut shown = Map::new();
+            if let Some(fields) = reasoning.as_object().filter(|_| returns_reasoning) {
+                shown.extend(fields.clone());
+            }
+            shown.insert("role".to_owned(), json!("assistant"));
+            // An empty text beside calls is refused by some servers, and a missing one by others.
+            let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { json!(text) };
+            shown.insert("content".to_owned(), content);
+            if !calls.is_empty() {
+                let calls = calls.iter().map(|call| {
+                    json!({"id": call.provider_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
+                });
+                shown.insert("tool_calls".to_owned(), calls.collect());
+            }
+            Value::Object(shown)
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! When a model is asked again after an answer that was none: pure. Whoever asks too often too soon makes an overload
+//! worse, so waits grow, are spread, and are never shorter than what the server asked for.
+
+use std::time::Duration;
+
+use super::ModelError;
+
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Of a server that limits the rate or is away: about three minutes of waiting in all.
+const TRIES_WHILE_AWAY: u32 = 10;
+/// Of answers that make no sense: the next may, a fourth will not.
+const TRIES_AT_NONSENSE: u32 = 3;
+
+/// How long to wait before the next try, after `tries` of them, with `left` of the run's time; `None` where there is no next
+/// one. `chance` is 0 to 1.
+#[must_use]
+pub fn wait_before_next(error: &ModelError, tries: u32, left: Duration, chance: f64) -> Option<Duration> {
+    let (most, asked) = match error {
+        ModelError::RateLimited(_, asked) | ModelError::Unavailable(_, asked) => (TRIES_WHILE_AWAY, *asked),
+        ModelError::Unusable(_) => (TRIES_AT_NONSENSE, None),
+        _ => return None,
+    };
+    let grown = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(LONGEST_WAIT);
+    let spread = grown.mul_f64(0.5 + chance / 2.0);
+    let wait = asked.map_or(spread, |asked| asked + FIRST_WAIT.mul_f64(chance)).max(spread);
+    (tries < most && wait < left).then_some(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEFT: Duration = Duration::from_secs(600);
+
+    fn away(asked: Option<u64>) -> ModelError {
+        ModelError::Unavailable(String::new(), asked.map(Duration::from_secs))
+    }
+
+    #[test]
+    fn waits_grow_are_spread_and_end() {
+        let seconds = |chance| {
+            let waits = (1..).map_while(|tries| wait_before_next(&away(None), tries, LEFT, chance));
+            waits.map(|wait| wait.as_secs_f64()).collect::<Vec<_>>()
+        };
+        assert_eq!(seconds(1.0), [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
+        assert_eq!(seconds(0.0)[..3], [0.25, 0.5, 1.0]);
+        let nonsense = ModelError::Unusable(String::new());
+        assert!(wait_before_next(&nonsense, 2, LEFT, 0.5).is_some());
+        assert!(wait_before_next(&nonsense, 3, LEFT, 0.5).is_none());
+    }
+
+    #[test]
+    fn the_server_and_the_runs_time_have_the_say() {
+        let limited = ModelError::RateLimited(String::new(), Some(Duration::from_secs(20)));
+        let wait = wait_before_next(&limited, 1, LEFT, 0.5).unwrap();
+        assert!(wait >= Duration::from_secs(20) && wait < Duration::from_secs(21), "{wait:?}");
+        assert!(
+            wait_before_next(&limited, 1, Duration::from_secs(19), 0.5).is_none(),
+            "it would be too late"
+        );
+        for final_one in [ModelError::Auth(String::new()), ModelError::Refused(String::new())] {
+            assert!(wait_before_next(&final_one, 1, LEFT, 0.5).is_none());
+        }
+    }
+}

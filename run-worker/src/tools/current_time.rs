@@ -1,0 +1,44 @@
+//! `current_time`: what time it is. Models do not know.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Invocation, Output, Spec, Tool, ToolError, arguments};
+
+pub(super) struct CurrentTime(Spec);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {}
+
+impl CurrentTime {
+    pub(super) fn new() -> Self {
+        Self(Spec {
+            name: "current_time",
+            description: "Tells the current date and time in UTC, with the day of the week.",
+            parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
+            repeatable: true,
+            timeout: Duration::from_secs(1),
+            max_result_bytes: 200,
+        })
+    }
+}
+
+impl Tool for CurrentTime {
+    fn spec(&self) -> &Spec {
+        &self.0
+    }
+
+    fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>> {
+        let told = arguments::read::<Arguments>(invocation.arguments).map(|Arguments {}| Output {
+            text: Utc::now().format("%A, %Y-%m-%dT%H:%M:%SZ (UTC)").to_string(),
+            artifact: None,
+        });
+        ready(told).boxed()
+    }
+}

@@ -1,0 +1,85 @@
+//! The JSON Schema (2020-12, or what `$schema` says) of an app's result. The gateway refuses on import what the run-worker could not judge
+//! by. No `$ref` leaves the schema, and patterns are matched in linear time: both come from an app's author.
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+/// Bytes of a schema as JSON.
+const MAX_SCHEMA_BYTES: usize = 64 * 1024;
+/// Mistakes that are told; the first few are what a model can repair.
+const MAX_MISTAKES: usize = 10;
+const MAX_MISTAKE_BYTES: usize = 300;
+
+/// A schema that can be judged by.
+pub struct OutputSchema(Validator);
+
+/// Why a schema cannot be used, in words for its author.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SchemaRefusal(String);
+
+impl OutputSchema {
+    /// Checks and compiles it.
+    pub fn compile(schema: &Value) -> Result<Self, SchemaRefusal> {
+        let refused = |why: &str| Err(SchemaRefusal(why.to_owned()));
+        if !schema.is_object() {
+            return refused("must be a JSON Schema, an object like { \"type\": \"object\", … }");
+        }
+        if schema.to_string().len() > MAX_SCHEMA_BYTES {
+            return refused(&format!("is longer than {MAX_SCHEMA_BYTES} bytes"));
+        }
+        let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+        let compiled = options.build(schema).map_err(|error| {
+            let place = error.instance_path().to_string();
+            SchemaRefusal(format!(
+                "{error}{}",
+                if place.is_empty() { place } else { format!(" (at {place})") }
+            ))
+        })?;
+        Ok(Self(compiled))
+    }
+
+    /// What is wrong with `value`, each mistake with its place; nothing where it matches.
+    #[must_use]
+    pub fn mistakes(&self, value: &Value) -> Vec<String> {
+        self.0
+            .iter_errors(value)
+            .take(MAX_MISTAKES)
+            .map(|error| {
+                let (place, what) = (error.instance_path().to_string(), error.to_string());
+                let place = if place.is_empty() { "the value" } else { place.as_str() };
+                // It repeats what is wrong, which may be long.
+                format!("{place}: {}", &what[..what.floor_char_boundary(MAX_MISTAKE_BYTES)])
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn mistakes_are_told_with_their_places() {
+        let schema = OutputSchema::compile(&json!({
+            "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n", "s"],
+        }));
+        let schema = schema.unwrap();
+        assert!(schema.mistakes(&json!({"n": 1, "s": 2})).is_empty());
+        let mistakes = schema.mistakes(&json!({"n": "x"})).join("; ");
+        assert_eq!(mistakes, r#"the value: "s" is a required property; /n: "x" is not of type "integer""#);
+    }
+
+    #[test]
+    fn what_cannot_be_judged_by_is_refused() {
+        let refusal = |schema: Value| OutputSchema::compile(&schema).err().map(|refusal| refusal.to_string());
+        assert!(refusal(json!("object")).unwrap().contains("must be a JSON Schema"));
+        assert!(refusal(json!({"type": "objekt"})).unwrap().contains("/type"));
+        assert!(refusal(json!({"$ref": "http://127.0.0.1:1/x.json"})).is_some(), "nothing is fetched");
+        assert!(refusal(json!({"$ref": "file:///etc/passwd"})).is_some());
+        assert!(refusal(json!({"pattern": r"(a)\1"})).is_some(), "no pattern that needs backtracking");
+        assert!(refusal(json!({"description": "x".repeat(MAX_SCHEMA_BYTES)})).unwrap().contains("longer"));
+        assert!(OutputSchema::compile(&json!({"$ref": "#"})).unwrap().mistakes(&json!(1)).is_empty());
+    }
+}
