@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use ipnet::IpNet;
 use shared::config::{
-    BrokerConfig, CatalogConfig, DatabaseConfig, LinksConfig, LogConfig, OpsConfig, SecretKeyConfig,
-    StorageConfig, WebhookNetworksConfig,
+    BrokerConfig, CatalogConfig, DatabaseConfig, LinksConfig, LogConfig, Networks, OpsConfig,
+    SecretKeyConfig, StorageConfig, WebhookNetworksConfig,
 };
 
 /// All settings of the serving gateway.
@@ -33,8 +32,8 @@ pub struct Config {
     #[arg(long, env = "CAPI_MAX_WAIT_SECONDS", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=3600))]
     pub max_wait_seconds: u16,
     /// Comma-separated CIDRs of proxies whose X-Forwarded-For is believed.
-    #[arg(long, env = "CAPI_TRUSTED_PROXIES", value_delimiter = ',')]
-    pub trusted_proxies: Vec<IpNet>,
+    #[arg(long, env = "CAPI_TRUSTED_PROXIES", default_value = "")]
+    pub trusted_proxies: Networks,
     /// See there.
     #[command(flatten)]
     pub storage: StorageConfig,

@@ -115,8 +115,8 @@ fn context(
         live,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),
-        trusted_proxies: config.trusted_proxies.clone(),
-        ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.clone()),
+        trusted_proxies: config.trusted_proxies.0.clone(),
+        ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone()),
         apps: AppCache::default(),
         lifecycle: lifecycle.clone(),
     })

@@ -1,9 +1,8 @@
 //! What a worker needs.
 
 use clap::Parser;
-use ipnet::IpNet;
 use shared::config::{
-    BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, OpsConfig, StorageConfig,
+    BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, Networks, OpsConfig, StorageConfig,
     concurrency,
 };
 
@@ -15,8 +14,8 @@ pub struct Config {
     #[arg(long = "worker-concurrency", env = "CAPI_WORKER_CONCURRENCY", default_value_t = 16, value_parser = concurrency)]
     pub concurrency: usize,
     /// Comma-separated CIDRs that the tool fetch_url may reach though they are not public.
-    #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", value_delimiter = ',')]
-    pub fetch_allowed_networks: Vec<IpNet>,
+    #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", default_value = "")]
+    pub fetch_allowed_networks: Networks,
     /// See there.
     #[command(flatten)]
     pub storage: StorageConfig,

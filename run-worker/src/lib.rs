@@ -63,7 +63,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         models: ModelClients::new(&models)?,
         tools: Tools::new(
             Artifacts::open(&config.storage.artifacts_url)?,
-            IpPolicy::new(config.fetch_allowed_networks.clone()),
+            IpPolicy::new(config.fetch_allowed_networks.0.clone()),
         ),
         claimant: Claimant {
             worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),

@@ -49,7 +49,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-webhook-dispatcher")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
-    let policy = IpPolicy::new(config.webhook_networks.webhook_allowed_networks.clone());
+    let policy = IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone());
     let plans = Plans::built_in();
     let context = Arc::new(Context {
         db: db.clone(),

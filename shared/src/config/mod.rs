@@ -100,12 +100,25 @@ impl LeaseConfig {
     }
 }
 
+/// Comma-separated CIDRs; none where it is empty, as an unset variable of a container is.
+#[derive(Clone, Debug, Default)]
+pub struct Networks(pub Vec<IpNet>);
+
+impl std::str::FromStr for Networks {
+    type Err = ipnet::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// Which non-public networks webhooks may reach.
 #[derive(Args, Clone, Debug, Default)]
 pub struct WebhookNetworksConfig {
     /// Comma-separated CIDRs that webhooks may reach though they are not public, for example 10.1.0.0/16.
-    #[arg(long, env = "CAPI_WEBHOOK_ALLOWED_NETWORKS", value_delimiter = ',')]
-    pub webhook_allowed_networks: Vec<IpNet>,
+    #[arg(long, env = "CAPI_WEBHOOK_ALLOWED_NETWORKS", default_value = "")]
+    pub webhook_allowed_networks: Networks,
 }
 
 /// Where the models and plans files are.

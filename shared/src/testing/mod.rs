@@ -9,6 +9,7 @@
 mod database;
 mod http;
 mod model;
+mod pages;
 mod proxy;
 mod queues;
 mod receiver;
@@ -16,6 +17,7 @@ mod script;
 
 pub use database::TestDatabase;
 pub use model::ScriptedModel;
+pub use pages::PageServer;
 pub use proxy::TcpProxy;
 pub use queues::TestQueues;
 pub use receiver::{ReceivedWebhook, WebhookReceiver};

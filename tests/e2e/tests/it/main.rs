@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod access;
+mod agent;
 mod artifacts;
 mod bad_requests;
+mod budgets;
 mod database;
 mod dependencies;
 mod documents;
@@ -15,6 +17,8 @@ mod limits;
 mod model;
 mod outages;
 mod path;
+mod queue_timeout;
+mod results;
 mod runs;
 mod schema;
 mod settings;

@@ -1,28 +1,99 @@
-//! A model that fails ends the run with a code of its own.
+//! A model that fails, is slow, or talks nonsense: each ends the run with a code of its own, or is asked again (R17).
 
 use e2e::{Service, Stack};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// How the run of a script ended: its error code, or its result.
+fn end(run: &Value) -> String {
+    run["errorCode"].as_str().or(run["result"]["text"].as_str()).unwrap_or_default().to_owned()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_model_ends_the_run_with_its_own_code() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
+    let app = stack.import_with_tools("[limits]\nseconds = 2\n").await;
     let cases = [
-        ("STATUS-401", "model_auth_failed"),
-        ("STATUS-429", "model_rate_limited"),
-        ("STATUS-503", "model_unavailable"),
-        ("CUT", "model_unavailable"),
-        ("EMPTY", "model_error"),
+        ("STATUS-401", "scripted", "model_auth_failed"),
+        ("STATUS-400", "scripted", "model_error"),
+        ("STATUS-429", "scripted", "model_rate_limited"),
+        ("STATUS-503", "scripted", "model_unavailable"),
+        ("CUT", "scripted", "model_unavailable"),
+        ("EMPTY", "scripted", "model_error"),
+        ("hello", "away", "model_unavailable"),
     ];
-    for (text, code) in cases {
-        let id = stack.create_run(&gateway, text, None).await;
-        let run = stack.ended(&gateway, &id).await;
+    for (text, model, code) in cases {
+        let run = stack.run_app(&gateway, &app, text, &json!({"chatModelId": model})).await;
         assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &code.into()), "{text}: {run}");
         assert_eq!((&run["error"]["code"], &run["error"]["step"]), (&code.into(), &1.into()));
         assert_eq!(run["error"]["eventSeq"], 4, "the terminal event");
+        let message = run["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with("step 1: the model"), "{message}");
+        let once = ["STATUS-401", "STATUS-400"].contains(&text);
+        assert_eq!(message.contains("tries)"), !once, "what may pass is asked again: {message}");
     }
-    let body = json!({"appId": stack.app, "inputs": {"text": "x"}, "chatModelId": "away"});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
-    assert_eq!(stack.ended(&gateway, &id).await["errorCode"], "model_unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_is_waited_out_and_recorded_once() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let app = stack.import_with_tools("").await;
+    let failures = [json!([2, 503]), json!([2, "cut"]), json!([1, [429, 1]]), json!([1, "stall"])];
+    for fail in &failures {
+        let script = json!([{"call": [["current_time", ""]]}, {"fail": fail, "say": "At last."}]);
+        let run = stack
+            .run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({"chatModelId": "impatient"}))
+            .await;
+        assert_eq!(end(&run), "At last.", "{fail}: {run}");
+        assert_eq!((&run["usage"]["steps"], &run["attempt"]), (&2.into(), &1.into()), "{fail}: {run}");
+    }
+    let answers = "SELECT count(*)::text AS text FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant'";
+    assert_eq!(stack.text(answers).await, (failures.len() * 2).to_string(), "no answer is recorded twice");
+    assert_eq!(worker.counter("capi_model_retries_total").await, 6.0);
+    let asked: Vec<_> = stack.model.asked().into_iter().map(|(at, _)| at).collect();
+    assert_eq!(asked.len(), failures.len() * 2 + 6);
+    // Four questions each of the first two runs; of the third the first step, the refusal, the second try.
+    let waited = asked[10].duration_since(asked[9]);
+    assert!(waited.as_millis() >= 1000, "Retry-After is kept: {waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_has_a_named_end_or_is_taken() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let app = stack.import_with_tools("").await;
+    let raw = |delta: &str| {
+        let raw = format!(
+            "data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":\"stop\"}}]}}\n\ndata: [DONE]\n\n"
+        );
+        json!([{"raw": raw}, {"say": "fine"}])
+    };
+    let cases = [
+        (raw(r#"{"content":"a\u0000b\ud83d"}"#), "a\u{fffd}b\u{fffd}"),
+        (raw(r#"{"refusal":"I will not."}"#), "model_refused"),
+        (json!([{"raw": "data: {]\n\n"}]), "model_error"),
+        (json!([{"raw": "data: {\"error\":{\"message\":\"overloaded\",\"code\":400}}\n\n"}]), "model_error"),
+        (json!([{"say": "x".repeat(1024), "repeat": 2000}]), "output_limit_exceeded"),
+        (json!([{"say": "half", "finish": "length"}]), "token_limit_exceeded"),
+        (json!([{"call": [["current_time", "{"]], "finish": "length"}]), "token_limit_exceeded"),
+        (json!([{"say": "half", "finish": "content_filter"}]), "model_refused"),
+        (raw(r#"{"tool_calls":[{"function":{"name":"current_time","arguments":"\u0000\ud800"}}]}"#), "fine"),
+        (
+            raw(
+                r#"{"tool_calls":[{"id":"\u0000","function":{"name":"no such\u0000tool","arguments":{}}},{}]}"#,
+            ),
+            "fine",
+        ),
+    ];
+    for (script, expected) in cases {
+        let run = stack.run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({})).await;
+        assert_eq!(end(&run), expected, "{run:.2000}");
+        if expected == "output_limit_exceeded" {
+            assert_eq!(run["result"]["text"].as_str().unwrap().len(), 1 << 20, "what there was is kept");
+        }
+    }
 }

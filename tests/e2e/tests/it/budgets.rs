@@ -1,0 +1,84 @@
+//! A run that uses up what it may ends with a code of its own, and keeps what it had.
+
+use e2e::{Service, Stack};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_budget_ends_the_run_with_its_own_code_and_keeps_what_there_was() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let report = json!({"title": "a.txt", "media_type": "text/plain", "content": "kept"}).to_string();
+    let endless = json!([{"say": "Once more.", "call": [["save_artifact", report]]}]);
+    let slow = json!([{"say": "Now.", "call": [["save_artifact", report]]}, {"hold": true, "say": "late"}]);
+    let uncounted = json!([{"say": "x".repeat(4000), "usage": null, "call": [["current_time", ""]]}]);
+    let cases: [(&str, &Value, &str, i64); 7] = [
+        ("steps = 3", &endless, "step_limit_exceeded", 3),
+        ("tool_calls = 2", &endless, "tool_call_limit_exceeded", 3),
+        ("tokens = 50", &endless, "token_limit_exceeded", 3),
+        ("output_bytes = 300", &endless, "output_limit_exceeded", 3),
+        ("seconds = 2", &slow, "time_limit_exceeded", 1),
+        ("tokens = 1500", &uncounted, "token_limit_exceeded", 1),
+        ("output_bytes = 3000", &json!([{"say": "x".repeat(4000)}]), "output_limit_exceeded", 1),
+    ];
+    for (limits, script, code, steps) in cases {
+        let app = stack.import_with_tools(&format!("[limits]\n{limits}\n")).await;
+        let run = stack.run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({})).await;
+        assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &code.into()), "{limits}: {run}");
+        assert_eq!(run["usage"]["steps"], steps, "{limits}: {run}");
+        assert_eq!(
+            (&run["result"]["partial"], &run["error"]["retryable"]),
+            (&true.into(), &(limits == "seconds = 2").into())
+        );
+        assert!(!run["result"]["text"].as_str().unwrap().is_empty(), "{limits}: {run}");
+        let message = run["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with("step "), "{message}");
+        let kept = run["result"]["artifacts"].as_array().unwrap().len();
+        assert_eq!(
+            kept > 0,
+            std::ptr::eq(script, &endless) || std::ptr::eq(script, &slow),
+            "{limits}: {run}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_told_once_to_come_to_an_end() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let app = stack.import_with_tools("[limits]\nsteps = 5\n").await;
+    let script = json!([{"call": [["current_time", ""]]}]);
+    let run = stack.run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({})).await;
+    assert_eq!(run["errorCode"], "step_limit_exceeded", "{run}");
+    let told = "SELECT coalesce(string_agg(seq || ' ' || (data ->> 'text'), '; '), '') AS text FROM run_events WHERE type = 'note'";
+    let told = stack.text(told).await;
+    assert_eq!(
+        told,
+        "16 1 of 5 steps are left. Come to an end now: give your final answer with what you have."
+    );
+    let last = stack.model.asked().pop().unwrap().1["messages"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["role"], &told[3..]), (&"user".into(), last["content"].as_str().unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_keeps_what_there_was() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let app = stack.import_with_tools("").await;
+    let script = json!([{"say": "First.", "call": [["current_time", ""]]}, {"hold": true}]);
+    let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    shared::testing::eventually("the model holds its second answer", async || {
+        (stack.model.holding() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await.status, 200);
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!(run["result"], json!({"text": "First.", "partial": true, "artifacts": []}), "{run}");
+    shared::testing::eventually("the model's stream is closed", async || {
+        (stack.model.holding() == 0).then_some(())
+    })
+    .await;
+}
