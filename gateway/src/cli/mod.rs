@@ -3,6 +3,7 @@
 mod account;
 mod app;
 mod key;
+mod queue;
 mod webhook_secret;
 
 use anyhow::Context as _;
@@ -45,6 +46,9 @@ enum Command {
     /// Webhook signing secrets.
     #[command(subcommand)]
     WebhookSecret(webhook_secret::Command),
+    /// The broker's queues.
+    #[command(subcommand)]
+    Queue(queue::Command),
 }
 
 /// What every command on the database needs.
@@ -115,6 +119,7 @@ impl Cli {
             Command::Key(command) => command.run().await,
             Command::App(command) => command.run().await,
             Command::WebhookSecret(command) => command.run().await,
+            Command::Queue(command) => command.run().await,
         }
     }
 }

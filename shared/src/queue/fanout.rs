@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
@@ -19,6 +20,9 @@ use crate::lifecycle::Lifecycle;
 const BUCKETS: u8 = 64;
 /// Messages that a slow process leaves in its queue; the oldest go first.
 const MAX_WAITING: i32 = 10_000;
+/// How often what is bound is bound again: a binding that somebody deleted says nothing, and a missing exchange ends the session,
+/// so that it is declared anew.
+const BIND_AGAIN: Duration = Duration::from_secs(10);
 /// Milliseconds after which what is told is old.
 const TTL: i32 = 30_000;
 
@@ -105,6 +109,8 @@ impl Listener {
         mut wanted: watch::Receiver<BTreeSet<Bucket>>,
         heard: &impl Fn(Heard),
     ) -> Result<(), QueueError> {
+        let mut bind_again = tokio::time::interval(BIND_AGAIN);
+        bind_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = wanted.borrow_and_update().clone();
             for bucket in now.difference(&self.bound) {
@@ -121,6 +127,7 @@ impl Listener {
                         Ok(()) => break,
                         Err(_) => return Ok(()),
                     },
+                    _ = bind_again.tick() => self.bind_all_again().await?,
                     told = self.consumer.next() => {
                         let told = told.ok_or_else(|| QueueError::ConsumerEnded(self.queue.clone()))??;
                         if let Ok(nudge) = Nudge::decode(&told.data) {
@@ -130,6 +137,13 @@ impl Listener {
                 }
             }
         }
+    }
+
+    async fn bind_all_again(&self) -> Result<(), QueueError> {
+        for bucket in &self.bound {
+            self.bind(*bucket).await?;
+        }
+        Ok(())
     }
 
     async fn bind(&self, bucket: Bucket) -> Result<(), QueueError> {

@@ -2,6 +2,7 @@
 //! do, so no failure of the broker loses or doubles anything.
 
 mod consumer;
+mod dead;
 mod fanout;
 mod handler;
 mod message;
@@ -11,6 +12,7 @@ mod sweeper;
 mod topology;
 
 pub use consumer::consume;
+pub use dead::{DeadLetter, DeadLetters, Requeued};
 pub use fanout::{Bucket, Heard, listen};
 pub use handler::Handler;
 pub use message::{Nudge, UndecodableMessage};

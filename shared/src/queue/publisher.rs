@@ -24,10 +24,17 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
 
+/// Which messages are counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counted {
+    Ready(Work),
+    Dead(Work),
+}
+
 enum Order {
     Publish(Work, Nudge),
     Announce(RunId),
-    CountReady(Work, oneshot::Sender<u32>),
+    Count(Counted, oneshot::Sender<u32>),
 }
 
 /// A handle to the process's one publishing connection.
@@ -84,10 +91,10 @@ impl Publisher {
         }
     }
 
-    /// Messages ready in the queue, or `None` while the broker is away.
-    pub async fn count_ready(&self, work: Work) -> Option<u32> {
+    /// Messages in a queue that nobody has taken, or `None` while the broker is away.
+    pub(super) async fn count(&self, counted: Counted) -> Option<u32> {
         let (answer, answered) = oneshot::channel();
-        self.orders.try_send(Order::CountReady(work, answer)).ok()?;
+        self.orders.try_send(Order::Count(counted, answer)).ok()?;
         tokio::time::timeout(CONFIRM_TIMEOUT, answered).await.ok()?.ok()
     }
 
@@ -116,8 +123,12 @@ async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Resu
     match order {
         Order::Publish(work, nudge) => publish(channel, topology.queue(work), nudge).await,
         Order::Announce(run) => announce(channel, topology.events_exchange(), run).await,
-        Order::CountReady(work, answer) => {
-            let _ = answer.send(count_ready(channel, &topology.queue(work)).await?);
+        Order::Count(counted, answer) => {
+            let queue = match counted {
+                Counted::Ready(work) => topology.queue(work),
+                Counted::Dead(work) => topology.dead_queue(work),
+            };
+            let _ = answer.send(count_ready(channel, &queue).await?);
             Ok(())
         }
     }
@@ -139,7 +150,7 @@ async fn announce(channel: &Channel, exchange: String, run: RunId) -> Result<(),
     Ok(())
 }
 
-async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
+pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
     let sending = async {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);

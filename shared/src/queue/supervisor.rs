@@ -106,7 +106,7 @@ impl Broker {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, QueueError> {
+    pub(super) async fn connect(&self) -> Result<Connection, QueueError> {
         let connecting = async {
             let properties = ConnectionProperties::default().with_connection_name(self.name.into());
             let connection = Connection::connect_uri(self.uri.clone(), properties).await?;

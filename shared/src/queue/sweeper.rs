@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::publisher::Counted;
 use super::{Publisher, Work};
 use crate::db::{Connection, Db, DbError};
 use crate::lifecycle::Lifecycle;
@@ -27,7 +28,10 @@ pub async fn sweep<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
             () = tokio::time::sleep(interval) => {}
             () = lifecycle.stopping().cancelled() => return,
         }
-        let Some(ready) = publisher.count_ready(work).await else { continue };
+        if let Some(dead) = publisher.count(Counted::Dead(work)).await {
+            metrics::gauge!("capi_dead_letters", "work" => work.as_str()).set(dead);
+        }
+        let Some(ready) = publisher.count(Counted::Ready(work)).await else { continue };
         let room = TOP_UP_TO.saturating_sub(ready);
         if room == 0 {
             continue;

@@ -1,10 +1,14 @@
 //! A queue prefix of a test's own.
 
-use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
-use lapin::{Connection, ConnectionProperties};
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use uuid::Uuid;
 
-use super::{block_on_elsewhere, required};
+use super::{block_on_elsewhere, eventually, required};
 use crate::queue::{Topology, Work};
 
 /// Dropped with its queues.
@@ -20,6 +24,73 @@ impl TestQueues {
     #[must_use]
     pub fn create() -> Self {
         Self { url: required("CAPI_TEST_AMQP_URL"), prefix: format!("test-{}", Uuid::now_v7().simple()) }
+    }
+}
+
+/// Times that RabbitMQ delivers a message before it is a dead letter, and one more.
+const DELIVERIES: usize = 21;
+
+impl TestQueues {
+    /// What somebody else does to the queues.
+    async fn by_hand(&self) -> (Topology, Channel) {
+        let connection = Connection::connect(&self.url, ConnectionProperties::default()).await;
+        let channel = connection.expect("the broker answers").create_channel().await;
+        (Topology::new(&self.prefix), channel.expect("a channel can be opened"))
+    }
+
+    /// Deletes the queue of this kind of work.
+    pub async fn delete(&self, work: Work) {
+        let (topology, channel) = self.by_hand().await;
+        let options = QueueDeleteOptions::default();
+        channel.queue_delete(topology.queue(work).into(), options).await.expect("the queue can be deleted");
+    }
+
+    /// Empties it.
+    pub async fn purge(&self, work: Work) {
+        let (topology, channel) = self.by_hand().await;
+        let options = QueuePurgeOptions::default();
+        channel.queue_purge(topology.queue(work).into(), options).await.expect("the queue can be purged");
+    }
+
+    /// Sends it a message.
+    pub async fn publish(&self, work: Work, message: &[u8]) {
+        let (topology, channel) = self.by_hand().await;
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let queue = topology.queue(work);
+        let sent = channel.basic_publish("".into(), queue.into(), options, message, properties).await;
+        sent.expect("the message is taken").await.expect("the message is stored");
+    }
+
+    /// Takes its only message again and again without an end, as a process does that it kills.
+    pub async fn reject_until_dead(&self, work: Work) {
+        let (topology, channel) = self.by_hand().await;
+        for _ in 0..DELIVERIES {
+            let taken = eventually("the message is there", async || {
+                channel.basic_get(topology.queue(work).into(), BasicGetOptions::default()).await.ok()?
+            })
+            .await;
+            let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+            taken.delivery.nack(options).await.expect("it goes back");
+        }
+    }
+
+    /// Deletes the exchange of fan-outs.
+    pub async fn delete_events_exchange(&self) {
+        let (topology, channel) = self.by_hand().await;
+        let deleted =
+            channel.exchange_delete(topology.events_exchange().into(), ExchangeDeleteOptions::default());
+        deleted.await.expect("the exchange can be deleted");
+    }
+
+    /// Whether it is there.
+    pub async fn has_events_exchange(&self) -> bool {
+        let (topology, channel) = self.by_hand().await;
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let name = topology.events_exchange();
+        channel
+            .exchange_declare(name.into(), ExchangeKind::Direct, options, FieldTable::default())
+            .await
+            .is_ok()
     }
 }
 

@@ -7,10 +7,12 @@
 )]
 
 mod answer;
+mod broker;
 mod process;
 mod proxies;
 mod stack;
 
 pub use answer::Answer;
+pub use broker::PrivateBroker;
 pub use process::{Process, Service, bin_dir};
 pub use stack::{Account, Stack};

@@ -74,22 +74,55 @@ async fn a_stopped_worker_hands_its_runs_over_without_a_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_loses_every_worker_fails_in_the_end() {
+async fn r12_a_run_that_loses_every_worker_fails_in_the_end() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let receiver = WebhookReceiver::start([]).await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
     let id = stack.create_run(&gateway, "HOLD this", Some(&receiver.url())).await;
-    for attempt in 1..=3 {
+    let (mut asked, mut beside) = (0, Vec::new());
+    for _ in 0..3 {
         let worker = stack.start(Service::RunWorker).await;
-        eventually("the model is asked", async || (stack.model.asked().len() == attempt).then_some(())).await;
+        asked += 1;
+        eventually("the model is asked", async || (stack.model.asked().len() == asked).then_some(())).await;
+        for _ in 0..2 {
+            let neighbour = stack.create_run(&gateway, "hello", None).await;
+            assert_eq!(stack.ended(&gateway, &neighbour).await["status"], "completed");
+            beside.push(neighbour);
+            asked += 1;
+        }
         worker.kill().await;
     }
     let _last = stack.start(Service::RunWorker).await;
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &"worker_lost".into()), "{run}");
     assert_eq!(run["error"]["retryable"], true);
-    assert_eq!(stack.model.asked().len(), 3);
+    assert_eq!(stack.model.asked().len(), 3 + beside.len());
     let told = eventually("its webhook", async || receiver.received().pop()).await;
     assert_eq!(told.json()["type"], "run.failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r12_ten_hand_overs_in_a_row_fail_nothing() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let app = stack.import_with_tools("").await;
+    // Nothing new is recorded by any of them.
+    let script = serde_json::json!([{"say": "First.", "call": [["current_time", ""]]}, {"hold": true, "say": "Last."}]);
+    let body = serde_json::json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    for attempt in 1..=10 {
+        let mut worker = stack.start(Service::RunWorker).await;
+        eventually("the model holds its answer", async || {
+            (stack.model.asked().len() == attempt + 1).then_some(())
+        })
+        .await;
+        assert!(worker.terminate().await, "it ends well: {}", worker.log());
+    }
+    stack.model.release();
+    let _last = stack.start(Service::RunWorker).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!((&run["result"]["text"], &run["attempt"]), (&"Last.".into(), &11.into()), "{run}");
+    assert_eq!(stack.text("SELECT losses::text AS text FROM runs").await, "0");
+    assert_eq!(stack.model.asked().len(), 12, "the first answer was asked for once");
 }

@@ -1,0 +1,111 @@
+//! A RabbitMQ of a test's own, for what would disturb others on a shared one: alarms, timeouts, stops. All its processes are one group
+//! that ends with it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use shared::testing::eventually;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+
+/// See the module.
+pub struct PrivateBroker {
+    /// amqp://…
+    pub url: String,
+    environment: Vec<(String, String)>,
+    dir: tempfile::TempDir,
+    node: Child,
+    _epmd: Child,
+}
+
+impl PrivateBroker {
+    /// Starts it; `config` is more of its rabbitmq.conf.
+    pub async fn start(config: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let [amqp, distribution, epmd] = free_ports();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(path("rabbitmq.conf"), format!("disk_free_limit.absolute = 50MB\n{config}"))
+            .expect("a file can be written");
+        std::fs::write(path("plugins"), "[].").expect("a file can be written");
+        let environment = [
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("HOME", path("")),
+            ("LANG", "C.UTF-8".to_owned()),
+            ("RABBITMQ_NODENAME", format!("capi-test-{amqp}@localhost")),
+            ("RABBITMQ_NODE_PORT", amqp.to_string()),
+            ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
+            ("RABBITMQ_DIST_PORT", distribution.to_string()),
+            ("ERL_EPMD_PORT", epmd.to_string()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+            // Consumers' timeouts are looked at every second and not every minute.
+            (
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "-kernel inet_dist_use_interface {127,0,0,1} -rabbit channel_tick_interval 1000".to_owned(),
+            ),
+            ("RABBITMQ_MNESIA_BASE", path("mnesia")),
+            ("RABBITMQ_LOG_BASE", path("log")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
+            ("RABBITMQ_CONFIG_FILE", path("rabbitmq")),
+            ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+        ];
+        let environment: Vec<_> = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        let quiet = |command: &mut Command| {
+            command.env_clear().envs(environment.clone()).stdin(Stdio::null()).stdout(Stdio::null());
+            command
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+                .expect("RabbitMQ and Erlang are installed")
+        };
+        let epmd = quiet(Command::new("epmd").args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]));
+        let node = quiet(Command::new(PathBuf::from(PROGRAMS).join("rabbitmq-server")).process_group(0));
+        let broker = Self {
+            url: format!("amqp://guest:guest@127.0.0.1:{amqp}/%2f"),
+            environment,
+            dir,
+            node,
+            _epmd: epmd,
+        };
+        eventually("the private broker listens", async || TcpStream::connect(("127.0.0.1", amqp)).await.ok())
+            .await;
+        broker
+    }
+
+    /// `rabbitmqctl` with these arguments.
+    pub async fn ctl(&self, arguments: &[&str]) {
+        let mut command = Command::new(PathBuf::from(PROGRAMS).join("rabbitmqctl"));
+        command.args(arguments).env_clear().envs(self.environment.clone()).kill_on_drop(true);
+        let done = command.output().await.expect("rabbitmqctl can be run");
+        assert!(
+            done.status.success(),
+            "rabbitmqctl {arguments:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
+    /// Where its log is.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+}
+
+impl Drop for PrivateBroker {
+    fn drop(&mut self) {
+        let group = self.node.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [std::net::TcpListener; N] = std::array::from_fn(|_| {
+        std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port")
+    });
+    listeners.map(|listener| listener.local_addr().expect("a listener has an address").port())
+}

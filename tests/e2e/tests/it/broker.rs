@@ -1,0 +1,201 @@
+//! A broker that does anything: away for a minute, without a queue, out of memory, purged, doubling, impatient (R5, R8 to R11, R13).
+
+use std::time::{Duration, Instant};
+
+use e2e::{PrivateBroker, Process, Service, Stack};
+use futures_util::future::join_all;
+use serde_json::json;
+use shared::queue::Work;
+use shared::testing::eventually;
+
+const CONFIRMED: &str = "capi_nudges_published_total{outcome=\"confirmed\"}";
+const LOST: &str = "capi_nudges_published_total{outcome=\"lost\"}";
+
+async fn completed(stack: &Stack, runs: usize) {
+    eventually(&format!("{runs} runs are completed"), async || {
+        let done = stack.text("SELECT count(*)::text AS text FROM runs WHERE status = 'completed'").await;
+        (done == runs.to_string()).then_some(())
+    })
+    .await;
+}
+
+async fn each_was_executed_once(stack: &Stack, runs: usize) {
+    assert_eq!(stack.model.asked().len(), runs, "each run is executed once");
+    let again = "SELECT count(*)::text AS text FROM runs WHERE attempt <> 1";
+    assert_eq!(stack.text(again).await, "0");
+}
+
+/// A series of a metric.
+async fn series(process: &Process, name: &str) -> f64 {
+    let (_, metrics) = process.ops("/metrics").await.unwrap_or_default();
+    let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    found.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_creates_are_accepted_for_a_minute_without_a_broker() {
+    const SECONDS: u64 = 60;
+    const PER_SECOND: u64 = 20;
+    let mut stack = Stack::unlimited().await;
+    let (proxy, settings) = stack.broker_proxy().await;
+    stack.settings = settings;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "64").await;
+    proxy.cut();
+    let (begun, mut took) = (Instant::now(), Vec::new());
+    for number in 0..SECONDS * PER_SECOND {
+        tokio::time::sleep_until((begun + Duration::from_millis(number * 1000 / PER_SECOND)).into()).await;
+        let sent = Instant::now();
+        stack.create_run(&gateway, "hello", None).await;
+        took.push(sent.elapsed());
+    }
+    took.sort();
+    assert!(took[took.len() * 99 / 100] < Duration::from_secs(1), "p99 {:?}", took[took.len() * 99 / 100]);
+    let started = "SELECT count(*)::text AS text FROM runs WHERE status <> 'pending'";
+    assert_eq!(stack.text(started).await, "0", "nothing reached a worker");
+    proxy.mend();
+    let mended = Instant::now();
+    completed(&stack, took.len()).await;
+    assert!(mended.elapsed() < Duration::from_secs(30), "{:?}", mended.elapsed());
+    each_was_executed_once(&stack, took.len()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    stack.create_run(&gateway, "hello", None).await;
+    eventually("a nudge is confirmed", async || (series(&gateway, CONFIRMED).await > 0.0).then_some(()))
+        .await;
+    let confirmed = series(&gateway, CONFIRMED).await;
+    stack.queues.delete(Work::Runs).await;
+    stack.create_run(&gateway, "hello", None).await;
+    eventually("the loss is noticed", async || (series(&gateway, LOST).await > 0.0).then_some(())).await;
+    assert_eq!(series(&gateway, CONFIRMED).await, confirmed, "what was not routed does not count as sent");
+    let begun = Instant::now();
+    let worker = stack.start(Service::RunWorker).await;
+    completed(&stack, 2).await;
+
+    stack.queues.delete(Work::Runs).await;
+    stack.create_run(&gateway, "hello", None).await;
+    completed(&stack, 3).await;
+    // Nobody else can tell that a consumer's queue is gone.
+    eventually("the worker noticed", async || {
+        (worker.counter("capi_broker_connection_failures_total").await > 0.0).then_some(())
+    })
+    .await;
+
+    stack.queues.delete_events_exchange().await;
+    stack.create_run(&gateway, "hello", None).await;
+    completed(&stack, 4).await;
+    eventually("the exchange is there again", async || {
+        stack.queues.has_events_exchange().await.then_some(())
+    })
+    .await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    each_was_executed_once(&stack, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
+    let broker = PrivateBroker::start("").await;
+    let mut stack = Stack::unlimited().await;
+    stack.settings = stack.settings_with("CAPI_AMQP_URL", &broker.url);
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let before = stack.create_run(&gateway, "HOLD before", None).await;
+    eventually("it runs", async || (stack.model.holding() == 1).then_some(())).await;
+    broker.ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
+    let begun = Instant::now();
+    for _ in 0..20 {
+        let sent = Instant::now();
+        stack.create_run(&gateway, "hello", None).await;
+        assert!(sent.elapsed() < Duration::from_secs(1), "nobody waits for the broker");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    eventually("publishing is given up", async || (series(&gateway, LOST).await > 0.0).then_some(())).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "5 s, and what the creates took: {:?}",
+        begun.elapsed()
+    );
+    stack.model.release();
+    assert_eq!(stack.ended(&gateway, &before).await["status"], "completed", "what runs goes on");
+    broker.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    completed(&stack, 21).await;
+    assert!(worker.is_ready().await, "{}", worker.log());
+    each_was_executed_once(&stack, 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r10_purged_nudges_are_made_up_for() {
+    const RUNS: usize = 200;
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    for _ in 0..RUNS {
+        stack.create_run(&gateway, "hello", None).await;
+    }
+    eventually("all nudges are sent", async || (series(&gateway, CONFIRMED).await >= 200.0).then_some(()))
+        .await;
+    stack.queues.purge(Work::Runs).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    completed(&stack, RUNS).await;
+    each_was_executed_once(&stack, RUNS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r11_nudges_that_come_five_times_start_a_run_once() {
+    const RUNS: usize = 40;
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let user = stack.text("SELECT id::text AS text FROM users").await;
+    let nudge = json!({"v": 1, "id": user}).to_string();
+    let workers = join_all((0..2).map(|_| stack.start(Service::RunWorker))).await;
+    for _ in 0..RUNS {
+        stack.create_run(&gateway, "hello", None).await;
+        for _ in 0..4 {
+            stack.queues.publish(Work::Runs, nudge.as_bytes()).await;
+        }
+    }
+    completed(&stack, RUNS).await;
+    eventually("all nudges are served", async || {
+        let served = join_all(workers.iter().map(|worker| worker.counter("capi_run_nudges_total"))).await;
+        (served.iter().sum::<f64>() >= 200.0).then_some(())
+    })
+    .await;
+    each_was_executed_once(&stack, RUNS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r13_long_runs_keep_no_message_and_no_channel() {
+    let broker = PrivateBroker::start("consumer_timeout = 3000\n").await;
+    let mut stack = Stack::unlimited().await;
+    stack.settings = stack.settings_with("CAPI_AMQP_URL", &broker.url);
+    let gateway = stack.start(Service::Gateway).await;
+    let full = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "2").await;
+    let long =
+        [stack.create_run(&gateway, "HOLD", None).await, stack.create_run(&gateway, "HOLD", None).await];
+    eventually("both permits are taken", async || (stack.model.holding() == 2).then_some(())).await;
+    for _ in 0..10 {
+        stack.create_run(&gateway, "hello", None).await;
+    }
+    // Longer than the broker waits for a consumer to acknowledge.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(full.counter("capi_broker_connection_failures_total").await, 0.0, "{}", full.log());
+    let other = stack.start(Service::RunWorker).await;
+    let begun = Instant::now();
+    completed(&stack, 10).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "at once: {:?}", begun.elapsed());
+    stack.model.release();
+    for id in &long {
+        assert_eq!(stack.ended(&gateway, id).await["attempt"], 1);
+    }
+    each_was_executed_once(&stack, 12).await;
+    for worker in [&full, &other] {
+        eventually("dead letters are counted", async || {
+            let (_, metrics) = worker.ops("/metrics").await?;
+            metrics.contains("capi_dead_letters{work=\"runs\"} 0").then_some(())
+        })
+        .await;
+    }
+}
