@@ -24,10 +24,11 @@ fuzz: ## the API's contract, long: CAPI_FUZZ_EXAMPLES examples for each operatio
 	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-schemathesis.sh \
 		sh -c 'cargo build --workspace --bins && cargo test -p e2e --test it fuzz'
 
-check: ## format, lints, docs
+check: ## format, lints, docs, container files
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	@bash $(LOCAL)/lint-containers.sh
 
 bench: ## first figures
 	@cargo build --release --workspace --bins

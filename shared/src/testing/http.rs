@@ -37,20 +37,24 @@ where
     address
 }
 
-/// A response whose body comes from a stream of texts.
-pub(super) fn respond(status: u16, kind: &str, parts: BoxStream<'static, String>) -> Response<Body> {
+/// A response whose body comes from a stream.
+pub(super) fn respond<Part: Into<Bytes> + 'static>(
+    status: u16,
+    kind: &str,
+    parts: BoxStream<'static, Part>,
+) -> Response<Body> {
     respond_with(status, kind, None, parts)
 }
 
 /// The same with one more header.
-pub(super) fn respond_with(
+pub(super) fn respond_with<Part: Into<Bytes> + 'static>(
     status: u16,
     kind: &str,
     header: Option<(&str, String)>,
-    parts: BoxStream<'static, String>,
+    parts: BoxStream<'static, Part>,
 ) -> Response<Body> {
     use futures_util::StreamExt;
-    let frames = parts.map(|part| Ok(Frame::data(Bytes::from(part)))).boxed();
+    let frames = parts.map(|part| Ok(Frame::data(part.into()))).boxed();
     let mut response = Response::builder().status(status).header("content-type", kind);
     if let Some((name, value)) = header {
         response = response.header(name, value);

@@ -35,6 +35,9 @@ struct State {
 }
 
 impl ScriptedModel {
+    /// The variable that its key is taken from.
+    pub const KEY_VARIABLE: &str = "CAPI_TEST_MODEL_KEY";
+
     /// Starts it.
     pub async fn start() -> Self {
         let state = Arc::new(State {
@@ -60,7 +63,12 @@ impl ScriptedModel {
             )
         };
         [
-            entry("scripted", &here, 30, "default = true"),
+            entry(
+                "scripted",
+                &here,
+                30,
+                &format!("default = true\napi_key_env = \"{}\"", Self::KEY_VARIABLE),
+            ),
             entry("plain", &here, 30, "tools = false\njson_schema = false"),
             entry("forgetful", &here, 30, "context_window = 2000\nmax_output_tokens = 200"),
             entry("impatient", &here, 1, ""),

@@ -33,7 +33,7 @@ impl PageServer {
                         302,
                         "text/html",
                         Some(("location", target.to_owned())),
-                        stream::empty().boxed(),
+                        stream::empty::<String>().boxed(),
                     )
                 };
                 match request.uri().path() {

@@ -37,6 +37,11 @@ pub struct WebhookReceiver {
 impl WebhookReceiver {
     /// Answers the first requests with `statuses`, all later ones with 204.
     pub async fn start(statuses: impl IntoIterator<Item = u16>) -> Self {
+        Self::saying(statuses, b"").await
+    }
+
+    /// The same with a body.
+    pub async fn saying(statuses: impl IntoIterator<Item = u16>, says: &'static [u8]) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let statuses = Arc::new(Mutex::new(statuses.into_iter().collect::<VecDeque<_>>()));
         let noted = Arc::clone(&received);
@@ -55,7 +60,7 @@ impl WebhookReceiver {
                 noted.lock().unwrap_or_else(PoisonError::into_inner).push(ReceivedWebhook { headers, body });
                 let status =
                     statuses.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(204);
-                respond(status, "text/plain", stream::empty().boxed())
+                respond(status, "text/plain", stream::iter([says]).boxed())
             }
         })
         .await;

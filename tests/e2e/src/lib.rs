@@ -15,4 +15,4 @@ mod stack;
 pub use answer::Answer;
 pub use broker::PrivateBroker;
 pub use process::{Process, Service, bin_dir};
-pub use stack::{Account, Stack};
+pub use stack::{Account, MODEL_KEY, PASSWORD, Stack};

@@ -19,6 +19,10 @@ use crate::answer::Answer;
 use crate::process::{Process, Service, bin_dir};
 
 const EMAIL: &str = "ada@example.com";
+/// Of every account.
+pub const PASSWORD: &str = "correct horse";
+/// What the scripted model is asked with.
+pub const MODEL_KEY: &str = "sk-model-7f3a9c51";
 const SECRET_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const APP: &str = r#"
 name = "Echo"
@@ -93,6 +97,7 @@ impl Stack {
             ("CAPI_FETCH_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
             ("CAPI_ARTIFACTS_URL", format!("file://{}/artifacts", dir.path().display())),
             ("CAPI_PUBLIC_URL", "http://capi.test".to_owned()),
+            (ScriptedModel::KEY_VARIABLE, MODEL_KEY.to_owned()),
             ("CAPI_LEASE_SECONDS", "3".to_owned()),
             ("CAPI_LOG", "info".to_owned()),
         ];
@@ -117,7 +122,7 @@ impl Stack {
     pub async fn account(&self, email: &str, plan: &str) -> Account {
         self.cli(
             &["user", "create", "--email", email, "--plan", plan, "--password-stdin"],
-            "correct horse\n",
+            &format!("{PASSWORD}\n"),
         )
         .await;
         let app_file = self.dir.path().join("app.toml").display().to_string();

@@ -23,6 +23,7 @@ mod queue_timeout;
 mod results;
 mod runs;
 mod schema;
+mod secrets;
 mod settings;
 mod slow;
 mod waits;
