@@ -49,6 +49,7 @@ pub struct Running {
 
 /// Starts a worker.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    ops::raise_open_files();
     let (models, plans) =
         (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let lifecycle = Lifecycle::default();

@@ -2,7 +2,11 @@
 
 pub use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -10,19 +14,28 @@ use crate::config::{LogConfig, LogFormat};
 const DURATION_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
 
+/// capi's own crates. All others are heard from `info` up, whatever CAPI_LOG says: below, some log what they send, and what they
+/// send holds keys and inputs.
+const OWN: [&str; 4] = ["gateway", "run_worker", "webhook_dispatcher", "shared"];
+
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let of = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || OWN.contains(&of)
+}
+
 /// Installs the log subscriber (to standard error) and the metrics recorder.
 pub fn install(config: &LogConfig) -> anyhow::Result<PrometheusHandle> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| {
         anyhow::anyhow!("CAPI_LOG must be a filter like `info` or `run_worker=debug,info`: {error}")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let installed = match config.log_format {
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log_format {
         LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
-        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Text => lines.with_ansi(false).boxed(),
     };
-    installed.map_err(|error| anyhow::anyhow!("{error}"))?;
+    registry().with(lines.with_filter(filter.and(filter_fn(may_be_logged)))).try_init()?;
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
         .install_recorder()?;

@@ -12,6 +12,8 @@ use crate::tools::Tool;
 
 /// What is left for the answer where the estimate says that nothing is.
 const FEWEST_TOKENS: u32 = 16;
+/// Of one question, whatever the answers were.
+const MOST_TRIES: u32 = 20;
 
 /// Asks and takes the answer; an error ends the run.
 pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, Stopped> {
@@ -35,7 +37,7 @@ pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, S
 async fn patient_answer(agent: &Agent<'_>) -> Result<Answer, RunError> {
     let (deadline, spent) = (agent.budget.deadline(), agent.log.transcript().spent());
     let step = spent.steps() + 1;
-    let mut tries = 0;
+    let (mut tries, mut alike, mut last) = (0, 0, None);
     loop {
         let asking = tokio::time::timeout_at(deadline, ask_once(agent));
         let error = match asking.await {
@@ -44,10 +46,13 @@ async fn patient_answer(agent: &Agent<'_>) -> Result<Answer, RunError> {
             Err(_) => return Err(agent.budget.out_of_time(spent)),
         };
         tries += 1;
+        alike = if last == Some(error.code()) { alike + 1 } else { 1 };
+        last = Some(error.code());
         let left = deadline.saturating_duration_since(Instant::now());
-        let Some(wait) = wait_before_next(&error, tries, left, random()) else {
-            let tried = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
-            return Err(RunError::new(error.code(), &format!("step {step}: {error}{tried}"), Some(step)));
+        let next = wait_before_next(&error, alike, left, random()).filter(|_| tries < MOST_TRIES);
+        let Some(wait) = next else {
+            let how_often = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
+            return Err(RunError::new(error.code(), &format!("step {step}: {error}{how_often}"), Some(step)));
         };
         let code = error.code().as_str();
         metrics::counter!("capi_model_retries_total", "model" => agent.claimed.chat_model_id.clone(), "code" => code)

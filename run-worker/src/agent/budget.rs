@@ -56,7 +56,7 @@ impl Budget {
         let whole = Duration::from_secs(limits.seconds.into());
         let used = Duration::try_from_secs_f64(seconds_used.max(0.0)).unwrap_or(whole).min(whole);
         let begun = now.checked_sub(used).unwrap_or(now);
-        Self { limits, begun, deadline: now + (whole - used) }
+        Self { limits, begun, deadline: now + whole.saturating_sub(used) }
     }
 
     /// When the run's time is over.

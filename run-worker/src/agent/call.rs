@@ -5,6 +5,7 @@ use futures_util::stream::{self, StreamExt};
 use shared::events::NewEvent;
 use shared::ids::RunId;
 use shared::runs::{ErrorCode, RunError};
+use shared::text::CleanText;
 use tokio::time::{Instant, timeout_at};
 
 use super::message::Call;
@@ -14,6 +15,8 @@ use crate::tools::{self, Invocation, ToolError, Toolbox};
 
 /// Calls under way at once in one run.
 const SIDE_BY_SIDE: usize = 8;
+/// Bytes of what the model is told went wrong: it may repeat what the model or a server said.
+const MAX_WORDS: usize = 2000;
 
 const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped while it was under way. It may have had \
                                its effect. Find out before you call it again.";
@@ -101,7 +104,7 @@ async fn call_one(
             let result = call.result(&output.text, false);
             Ok(output.artifact.into_iter().map(|artifact| artifact.event(call.id)).chain([result]).collect())
         }
-        Err(ToolError::RespondToModel(why)) => Ok(vec![call.result(&why, true)]),
+        Err(ToolError::RespondToModel(why)) => Ok(vec![call.result(&CleanText::new(&why, MAX_WORDS), true)]),
         Err(ToolError::Fatal(why)) => Err(format!("the tool {name} failed: {why}")),
     }
 }

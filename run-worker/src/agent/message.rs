@@ -103,12 +103,11 @@ pub(super) fn answered(answer: &Answer, asked_tokens: i64) -> NewEvent {
             Call { id, provider_id, name: wanted.name.clone(), arguments: wanted.arguments.clone() }.stored()
         })
         .collect();
-    let usage = match answer.usage {
-        Some(counted) => json!({"inputTokens": counted.input, "outputTokens": counted.output}),
-        None => {
-            let bytes = answer.calls.iter().fold(answer.text.len(), |sum, call| sum + call.arguments.len());
-            json!({"inputTokens": asked_tokens, "outputTokens": estimated_tokens(bytes), "estimated": true})
-        }
+    let usage = if let Some(counted) = answer.usage {
+        json!({"inputTokens": counted.input, "outputTokens": counted.output})
+    } else {
+        let bytes = answer.calls.iter().fold(answer.text.len(), |sum, call| sum + call.arguments.len());
+        json!({"inputTokens": asked_tokens, "outputTokens": estimated_tokens(bytes), "estimated": true})
     };
     let mut data = json!({
         "role": "assistant", "content": &*answer.text, "finishReason": answer.finish_reason, "usage": usage,

@@ -2,6 +2,7 @@
 //! rest fits. The log keeps them whole, and the same conversation is always shortened in the same way. Pure.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::message::{Message, estimated_tokens};
 
@@ -49,9 +50,10 @@ fn shorten(content: &mut String) {
     let kept = content.floor_char_boundary(KEPT);
     if whole > KEPT * 2 {
         content.truncate(kept);
-        content.push_str(&format!(
+        let _ = write!(
+            content,
             "\n[shortened from {whole} bytes to make room; call the tool again if the rest is needed]"
-        ));
+        );
     }
 }
 

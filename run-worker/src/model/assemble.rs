@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use shared::text::{CleanText, check_json};
 
 use super::calls::Calls;
-use super::wire::{Chunk, Delta, Usage, text_of};
+use super::wire::{Chunk, Delta, text_of};
 use super::{Answer, CONTENT_FILTER, Counted, LENGTH, MAX_ANSWER_BYTES, ModelError, OVERSIZED};
 
 /// What has come of an answer so far.
@@ -17,7 +17,8 @@ pub(super) struct Assembly {
     reasoning_details: Vec<Value>,
     calls: Calls,
     finish_reason: String,
-    usage: Usage,
+    input_tokens: Option<i64>,
+    output_tokens: Option<i64>,
     /// Bytes of everything above.
     bytes: usize,
 }
@@ -25,11 +26,9 @@ pub(super) struct Assembly {
 impl Assembly {
     /// Takes one chunk that is no error. False if the answer has grown too long: more of it is not wanted.
     pub(super) fn add(&mut self, chunk: Chunk) -> Result<bool, ModelError> {
-        if let Some(reported) = chunk.usage {
-            self.usage.prompt_tokens = reported.prompt_tokens.or(self.usage.prompt_tokens);
-            self.usage.completion_tokens = reported.completion_tokens.or(self.usage.completion_tokens);
-        }
-        if let Some(choice) = chunk.choices.into_iter().flatten().next() {
+        self.input_tokens = chunk.tokens("prompt_tokens").or(self.input_tokens);
+        self.output_tokens = chunk.tokens("completion_tokens").or(self.output_tokens);
+        if let Some(choice) = chunk.choices.into_iter().flatten().flatten().next() {
             self.add_delta(choice.delta.unwrap_or_default())?;
             if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
                 self.finish_reason = CleanText::new(&reason, 64).into_string();
@@ -58,7 +57,7 @@ impl Assembly {
             self.bytes += block.to_string().len();
             self.reasoning_details.push(block);
         }
-        for piece in delta.tool_calls.into_iter().flatten() {
+        for piece in delta.tool_calls.into_iter().flatten().flatten() {
             let added = self.calls.add(piece);
             self.bytes +=
                 added.map_err(|_| ModelError::Unusable("it calls too many tools at once".to_owned()))?;
@@ -83,7 +82,7 @@ impl Assembly {
                 ModelError::Unusable(format!("it is empty (finish reason {:?})", self.finish_reason))
             });
         }
-        let counted = self.usage.prompt_tokens.zip(self.usage.completion_tokens);
+        let counted = self.input_tokens.zip(self.output_tokens);
         Ok(Answer {
             text: CleanText::new(&self.text, MAX_ANSWER_BYTES),
             reasoning: self.take_reasoning(),

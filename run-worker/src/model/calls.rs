@@ -30,9 +30,13 @@ pub(super) struct TooMany;
 impl Calls {
     /// Takes one piece; how many bytes it added.
     pub(super) fn add(&mut self, delta: CallDelta) -> Result<usize, TooMany> {
-        let id = delta.id.unwrap_or_default();
         let function = delta.function.unwrap_or_default();
-        let name = function.name.unwrap_or_default();
+        let bounded = |text: Option<String>| {
+            let mut text = text.unwrap_or_default();
+            text.truncate(text.floor_char_boundary(MAX_NAME_BYTES));
+            text
+        };
+        let (id, name) = (bounded(delta.id), bounded(function.name));
         let arguments = match function.arguments {
             None | Some(serde_json::Value::Null) => String::new(),
             Some(serde_json::Value::String(text)) => text,
@@ -59,7 +63,11 @@ impl Calls {
     /// Where the piece goes; behind all others if it begins a call.
     fn place(&self, index: Option<i64>, id: &str, name: &str) -> usize {
         let new = self.0.len();
-        let same_call = |piece: &Piece| id.is_empty() || piece.id.is_empty() || piece.id == id;
+        // Some servers give each piece an id of its own: only a piece with a name can begin another call.
+        let same_call = |piece: &Piece| {
+            let other_id = !id.is_empty() && !piece.id.is_empty() && piece.id != id;
+            name.is_empty() || piece.name.is_empty() || (piece.name == name && !other_id)
+        };
         match index {
             Some(_) => {
                 self.0.iter().rposition(|piece| piece.index == index && same_call(piece)).unwrap_or(new)
@@ -117,8 +125,12 @@ mod tests {
         let by_id = json!([
             {"id": "a", "function": f(Some("x"), "{")}, {"id": "b", "function": f(Some("y"), "{}")}, {"id": "a", "function": f(None, "}")},
         ]);
+        let changing = json!([
+            {"index": 0, "id": "a", "function": f(Some("x"), "{")}, {"index": 0, "id": "z", "function": f(None, "}")},
+            {"index": 1, "id": "b", "function": f(Some("y"), "{}")},
+        ]);
         let by_place = json!([{"id": "a", "function": f(Some("x"), "{")}, {"function": f(None, "}")}, {"id": "b", "function": f(Some("y"), "{}")}]);
-        for deltas in [by_index, all_zero, by_id, by_place] {
+        for deltas in [by_index, all_zero, by_id, changing, by_place] {
             assert_eq!(calls(deltas.clone()), "a x{} | b y{}", "{deltas}");
         }
         let repeated = json!([{"index": 0, "id": "a", "function": f(Some("x"), "{")}, {"index": 0, "id": "a", "function": f(Some("x"), "}")}]);

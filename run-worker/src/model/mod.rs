@@ -3,6 +3,7 @@
 mod assemble;
 mod calls;
 mod openai;
+mod refusal;
 mod request;
 mod retry;
 mod sse;

@@ -4,26 +4,34 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
-use reqwest::header::HeaderMap;
-#[cfg(test)]
-use reqwest::header::HeaderName;
-use reqwest::{Response, StatusCode};
+use chrono::Utc;
+use reqwest::Response;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use shared::config::Model;
 use shared::text::CleanText;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::assemble::Assembly;
+use super::refusal::classify;
 use super::request::body;
+use super::retry::retry_after;
 use super::sse::Decoder;
 use super::wire::{decode, error_words};
-use super::{Answer, CONTENT_FILTER, ModelError, Request};
+use super::{Answer, ModelError, Request};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an error body that are read, and of its words that are kept.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
 const MAX_ERROR_WORDS: usize = 300;
+/// For an error body.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer that does not come as a stream.
+const MAX_WHOLE_BYTES: usize = 4 << 20;
+/// Comments count as signs of life for so many of the model's `timeout_seconds`.
+const TIMEOUTS_OF_SILENCE: u32 = 5;
 
 /// One model behind one server.
 pub struct OpenAiModel {
@@ -31,6 +39,8 @@ pub struct OpenAiModel {
     url: String,
     model: String,
     key: Option<SecretString>,
+    authorization: Option<HeaderValue>,
+    silence: Duration,
     returns_reasoning: bool,
     traits: ModelTraits,
 }
@@ -62,16 +72,20 @@ impl OpenAiModel {
             ),
             (None, None) => None,
         };
+        let key = key.map(|key| key.trim().to_owned());
+        let timeout = Duration::from_secs(model.timeout_seconds.into());
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(Duration::from_secs(model.timeout_seconds.into()))
+            .read_timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self {
             client,
             url: format!("{}/chat/completions", model.base_url.as_str().trim_end_matches('/')),
             model: model.model.clone(),
-            key: key.map(|key| SecretString::from(key.trim().to_owned())),
+            authorization: key.as_deref().map(|key| authorization(&model.id, key)).transpose()?,
+            key: key.map(SecretString::from),
+            silence: timeout * TIMEOUTS_OF_SILENCE,
             returns_reasoning: model.returns_reasoning,
             traits: ModelTraits {
                 tools: model.tools,
@@ -93,82 +107,84 @@ impl OpenAiModel {
         let body = body(&self.model, self.returns_reasoning, request);
         let mut post = self.client.post(&self.url).json(&body);
         drop(body);
-        if let Some(key) = &self.key {
-            post = post.bearer_auth(key.expose_secret());
+        if let Some(authorization) = &self.authorization {
+            post = post.header(AUTHORIZATION, authorization);
         }
         let response = post.send().await.map_err(|error| ModelError::unavailable(words(&error)))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
-        self.read_stream(response).await
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if kind.is_none_or(|kind| kind.contains("event-stream")) {
+            self.read_stream(response).await
+        } else {
+            self.read_whole(response).await
+        }
     }
 
     async fn read_stream(&self, mut response: Response) -> Result<Answer, ModelError> {
         let (mut decoder, mut assembly) = (Decoder::default(), Assembly::default());
+        let mut heard = Instant::now();
         loop {
-            let bytes = response.chunk().await.map_err(|error| ModelError::unavailable(words(&error)))?;
-            let Some(bytes) = bytes else { return assembly.answer(false) };
+            // Comments keep a connection alive and say nothing: an upstream may hang behind them for ever.
+            let next = timeout_at(heard + self.silence, response.chunk()).await;
+            let next = next.map_err(|_| ModelError::unavailable("its stream said nothing for too long"))?;
+            let Some(bytes) = next.map_err(|error| ModelError::unavailable(words(&error)))? else {
+                return assembly.answer(false);
+            };
             for event in decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))? {
-                if event == b"[DONE]" {
+                heard = Instant::now();
+                if event.trim_ascii() == b"[DONE]" {
                     return assembly.answer(true);
                 }
-                let chunk = decode(&event).map_err(|_| {
-                    ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
-                })?;
-                if let Some(error) = chunk.error.as_ref().filter(|error| !error.is_null()) {
-                    return Err(self.error_in_mid_stream(error));
-                }
-                if !assembly.add(chunk)? {
+                if !self.take(&event, &mut assembly)? {
                     return assembly.answer(true);
                 }
             }
         }
     }
 
-    fn error_in_mid_stream(&self, error: &Value) -> ModelError {
-        let said = self.said(&error_words(error));
-        let code = ["code", "status"].iter().find_map(|name| {
-            let code = &error[*name];
-            code.as_u64().or_else(|| code.as_str()?.parse().ok())
-        });
-        match code {
-            Some(429) => ModelError::RateLimited(said, None),
-            Some(500..=599) => ModelError::Unavailable(said, None),
-            _ => ModelError::Unusable(said),
+    /// Takes one event; false if no more is wanted.
+    fn take(&self, event: &[u8], assembly: &mut Assembly) -> Result<bool, ModelError> {
+        let chunk = decode(event).map_err(|_| {
+            ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
+        })?;
+        match chunk.failure() {
+            None => assembly.add(chunk),
+            Some(error) => {
+                let code = ["code", "status"].iter().find_map(|name| {
+                    let code = &error[*name];
+                    code.as_u64().or_else(|| code.as_str()?.parse().ok())
+                });
+                let status =
+                    code.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
+                Err(classify(status, &error.to_string(), self.said(&error_words(&error)), None))
+            }
+        }
+    }
+
+    /// A server that does not stream says all at once; and what is no model's server says something else.
+    async fn read_whole(&self, mut response: Response) -> Result<Answer, ModelError> {
+        let body = read_up_to(&mut response, MAX_WHOLE_BYTES, self.silence).await;
+        let mut assembly = Assembly::default();
+        match self.take(&body, &mut assembly) {
+            Err(ModelError::Unusable(_)) => Err(ModelError::Rejected(
+                "it answered 200 without a stream of events; is base_url right?".to_owned(),
+            )),
+            Err(error) => Err(error),
+            Ok(_) => assembly.answer(true),
         }
     }
 
     async fn refusal(&self, mut response: Response) -> ModelError {
-        let (status, retry_after) = (response.status(), retry_after(response.headers(), Utc::now()));
-        let mut body = Vec::new();
-        while let Ok(Some(bytes)) = response.chunk().await {
-            body.extend_from_slice(&bytes[..bytes.len().min(MAX_ERROR_BYTES - body.len())]);
-            if body.len() >= MAX_ERROR_BYTES {
-                break;
-            }
-        }
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers(), Utc::now()));
+        let body = read_up_to(&mut response, MAX_ERROR_BYTES, ERROR_TIMEOUT).await;
         let said = match serde_json::from_slice::<Value>(&body) {
             Ok(value) => error_words(&value),
             Err(_) => String::from_utf8_lossy(&body).into_owned(),
         };
-        let what = format!("HTTP {}: {}", status.as_u16(), self.said(&said));
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ModelError::Auth(format!("HTTP {}", status.as_u16()))
-            }
-            StatusCode::TOO_MANY_REQUESTS => ModelError::RateLimited(what, retry_after),
-            StatusCode::REQUEST_TIMEOUT => ModelError::Unavailable(what, retry_after),
-            status if status.is_server_error() => ModelError::Unavailable(what, retry_after),
-            StatusCode::BAD_REQUEST if String::from_utf8_lossy(&body).contains(CONTENT_FILTER) => {
-                ModelError::Refused(what)
-            }
-            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
-                if said.to_lowercase().contains("context") =>
-            {
-                ModelError::ContextLength(what)
-            }
-            _ => ModelError::Rejected(what),
-        }
+        let what = format!("HTTP {status}: {}", self.said(&said));
+        classify(Some(status), &String::from_utf8_lossy(&body), what, retry_after)
     }
 
     /// The server's words for whoever reads the run's error: short, and without the key, which some servers echo.
@@ -179,6 +195,27 @@ impl OpenAiModel {
     }
 }
 
+fn authorization(model: &str, key: &str) -> anyhow::Result<HeaderValue> {
+    let value = HeaderValue::from_str(&format!("Bearer {key}")).ok().filter(|_| !key.is_empty());
+    let mut value =
+        value.with_context(|| format!("CAPI_MODELS: {model}: its key is empty or not one line of ASCII"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// As much of a body as comes in time.
+async fn read_up_to(response: &mut Response, most: usize, time: Duration) -> Vec<u8> {
+    let mut body = Vec::new();
+    let deadline = Instant::now() + time;
+    while let Ok(Ok(Some(bytes))) = timeout_at(deadline, response.chunk()).await {
+        body.extend_from_slice(&bytes[..bytes.len().min(most - body.len())]);
+        if body.len() >= most {
+            break;
+        }
+    }
+    body
+}
+
 /// What happened, without the URL: it may hold a key.
 fn words(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
@@ -187,35 +224,5 @@ fn words(error: &reqwest::Error) -> &'static str {
         "no connection"
     } else {
         "the connection broke"
-    }
-}
-
-/// `Retry-After` (RFC 9110: seconds, or a date), or OpenAI's `retry-after-ms`.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
-        return Some(Duration::from_millis(milliseconds));
-    }
-    let text = text("retry-after")?;
-    let until = || (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - now).to_std().ok();
-    text.parse().ok().map(Duration::from_secs).or_else(until)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_milliseconds_or_a_date() {
-        let of = |name: &'static str, value: &str| {
-            retry_after(
-                &HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())]),
-                DateTime::UNIX_EPOCH,
-            )
-        };
-        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("retry-after-ms", "70"), Some(Duration::from_millis(70)));
-        assert_eq!(of("retry-after", "Thu, 01 Jan 1970 00:01:00 GMT"), Some(Duration::from_mins(1)));
-        assert_eq!(of("retry-after", "soon"), None);
     }
 }

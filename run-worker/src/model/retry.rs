@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use reqwest::header::HeaderMap;
+
 use super::ModelError;
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -12,7 +15,7 @@ const TRIES_WHILE_AWAY: u32 = 10;
 /// Of answers that make no sense: the next may, a fourth will not.
 const TRIES_AT_NONSENSE: u32 = 3;
 
-/// How long to wait before the next try, after `tries` of them, with `left` of the run's time; `None` where there is no next
+/// How long to wait before the next try, after `tries` that ended in this way, with `left` of the run's time; `None` where there is no next
 /// one. `chance` is 0 to 1.
 #[must_use]
 pub fn wait_before_next(error: &ModelError, tries: u32, left: Duration, chance: f64) -> Option<Duration> {
@@ -23,15 +26,26 @@ pub fn wait_before_next(error: &ModelError, tries: u32, left: Duration, chance: 
     };
     let grown = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(LONGEST_WAIT);
     let spread = grown.mul_f64(0.5 + chance / 2.0);
-    let wait = asked.map_or(spread, |asked| asked + FIRST_WAIT.mul_f64(chance)).max(spread);
+    let wait = asked.unwrap_or_default().saturating_add(spread);
     (tries < most && wait < left).then_some(wait)
+}
+
+/// `Retry-After` (RFC 9110: seconds, or a date), or OpenAI's `retry-after-ms`.
+pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(milliseconds));
+    }
+    let text = text("retry-after")?;
+    let until = || (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - now).to_std().ok();
+    text.parse().ok().map(Duration::from_secs).or_else(until)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LEFT: Duration = Duration::from_secs(600);
+    const LEFT: Duration = Duration::from_mins(10);
 
     fn away(asked: Option<u64>) -> ModelError {
         ModelError::Unavailable(String::new(), asked.map(Duration::from_secs))
@@ -54,13 +68,28 @@ mod tests {
     fn the_server_and_the_runs_time_have_the_say() {
         let limited = ModelError::RateLimited(String::new(), Some(Duration::from_secs(20)));
         let wait = wait_before_next(&limited, 1, LEFT, 0.5).unwrap();
-        assert!(wait >= Duration::from_secs(20) && wait < Duration::from_secs(21), "{wait:?}");
+        assert!(wait > Duration::from_secs(20) && wait < Duration::from_secs(21), "{wait:?}");
         assert!(
             wait_before_next(&limited, 1, Duration::from_secs(19), 0.5).is_none(),
             "it would be too late"
         );
+        let absurd = ModelError::RateLimited(String::new(), Some(Duration::MAX));
+        assert!(wait_before_next(&absurd, 1, LEFT, 0.5).is_none());
         for final_one in [ModelError::Auth(String::new()), ModelError::Refused(String::new())] {
             assert!(wait_before_next(&final_one, 1, LEFT, 0.5).is_none());
         }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_milliseconds_or_a_date() {
+        let of = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            retry_after(&headers, DateTime::UNIX_EPOCH)
+        };
+        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("retry-after-ms", "70"), Some(Duration::from_millis(70)));
+        assert_eq!(of("retry-after", "Thu, 01 Jan 1970 00:01:00 GMT"), Some(Duration::from_mins(1)));
+        assert_eq!(of("retry-after", "soon"), None);
     }
 }

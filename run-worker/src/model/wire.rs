@@ -2,22 +2,54 @@
 //! `choices`, content in parts, tool calls without index, and text cut in the middle of a surrogate pair; all of that is taken.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Chunk {
     #[serde(default)]
-    pub(super) choices: Option<Vec<Choice>>,
+    pub(super) choices: Option<Vec<Option<Choice>>>,
+    /// An object of numbers, or nothing.
     #[serde(default)]
-    pub(super) usage: Option<Usage>,
-    /// An error in mid-stream, in whatever shape.
+    pub(super) usage: Value,
+    /// An error in mid-stream, in whatever shape …
     #[serde(default)]
-    pub(super) error: Option<Value>,
+    error: Value,
+    /// … or the whole event, where this is `error`.
+    #[serde(default)]
+    object: Option<String>,
+    #[serde(default)]
+    message: Value,
+    #[serde(default)]
+    code: Value,
+}
+
+impl Chunk {
+    /// What the server says went wrong.
+    pub(super) fn failure(&self) -> Option<Value> {
+        if self.object.as_deref() == Some("error") {
+            return Some(json!({"message": self.message, "code": self.code}));
+        }
+        let nothing = match &self.error {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            _ => false,
+        };
+        (!nothing).then(|| self.error.clone())
+    }
+
+    /// A count of `usage`.
+    pub(super) fn tokens(&self, name: &str) -> Option<i64> {
+        let count = &self.usage[name];
+        #[expect(clippy::cast_possible_truncation, reason = "a count; `as` saturates")]
+        count.as_i64().or_else(|| count.as_f64().map(|count| count as i64))
+    }
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice {
-    #[serde(default)]
+    /// `message` where the server does not stream.
+    #[serde(default, alias = "message")]
     pub(super) delta: Option<Delta>,
     #[serde(default)]
     pub(super) finish_reason: Option<String>,
@@ -41,7 +73,7 @@ pub(super) struct Delta {
     #[serde(default)]
     pub(super) reasoning_details: Option<Vec<Value>>,
     #[serde(default)]
-    pub(super) tool_calls: Option<Vec<CallDelta>>,
+    pub(super) tool_calls: Option<Vec<Option<CallDelta>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,14 +93,6 @@ pub(super) struct FunctionDelta {
     /// JSON in a string; some servers send the object itself.
     #[serde(default)]
     pub(super) arguments: Option<Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Usage {
-    #[serde(default)]
-    pub(super) prompt_tokens: Option<i64>,
-    #[serde(default)]
-    pub(super) completion_tokens: Option<i64>,
 }
 
 /// One event of a stream. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
@@ -146,7 +170,7 @@ mod tests {
             assert_eq!(without_lone_surrogates(json).as_deref(), expected, "{json}");
         }
         let chunk = decode(br#"{"choices":[{"delta":{"content":"x\ud83d"}}]}"#).unwrap();
-        let delta = chunk.choices.unwrap().remove(0).delta.unwrap();
+        let delta = chunk.choices.unwrap().remove(0).unwrap().delta.unwrap();
         assert_eq!(delta.content.unwrap(), "x\u{fffd}");
     }
 }

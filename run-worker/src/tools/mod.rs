@@ -6,6 +6,7 @@ mod current_time;
 mod fetch_url;
 mod save_artifact;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -98,7 +99,7 @@ impl Output {
         let whole = self.text.len();
         if whole > most {
             self.text.truncate(self.text.floor_char_boundary(most));
-            self.text.push_str(&format!("\n[cut: this is the beginning of {whole} bytes]"));
+            let _ = write!(self.text, "\n[cut: this is the beginning of {whole} bytes]");
         }
     }
 }

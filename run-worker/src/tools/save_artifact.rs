@@ -1,6 +1,7 @@
 //! `save_artifact`: publishes a text as a file of the run. The bytes go to the store under the call's id first; the row comes with the
 //! result, so that nothing is listed that cannot be downloaded. Made again, a call writes the same object.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -67,7 +68,7 @@ impl SaveArtifact {
             return Err(ToolError::RespondToModel(why));
         }
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content.as_bytes());
-        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(digest.as_ref());
         let size = content.len();
         self.store.put(invocation.run, invocation.id.into(), Bytes::from(content)).await.map_err(
             |error| {
@@ -89,6 +90,13 @@ impl Tool for SaveArtifact {
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>> {
         self.save(invocation).boxed()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// `type/subtype`, perhaps with parameters (RFC 9110, 8.3.1), in printable ASCII: it becomes a header.

@@ -13,6 +13,7 @@ pub struct ModelsFile {
 }
 
 /// One `[[models]]` entry.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing that a server can do")]
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -108,6 +109,9 @@ impl ModelsFile {
             }
             if !matches!(model.base_url.scheme(), "http" | "https") {
                 return Err(format!("{}: base_url must begin with http:// or https://", model.id));
+            }
+            if model.base_url.query().is_some() || model.base_url.fragment().is_some() {
+                return Err(format!("{}: base_url must have no query and no fragment", model.id));
             }
         }
         Ok(())

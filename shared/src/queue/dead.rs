@@ -14,7 +14,7 @@ use super::{Broker, Nudge, QueueError, Work};
 use crate::text::CleanText;
 
 /// For the whole of one command.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// Bytes of a message that are shown.
 const SHOWN: usize = 80;
 

@@ -99,7 +99,8 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
     let arrived = Instant::now();
     let key = request.headers().get("authorization").and_then(|key| key.to_str().ok()).unwrap_or_default();
     let key = key.trim_start_matches("Bearer ").to_owned();
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body =
+        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let messages = body["messages"].as_array().cloned().unwrap_or_default();
     let first = messages.iter().find(|message| message["role"] == "user").cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use e2e::{Service, Stack};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::Connection;
 use crate::{accounts, line, raw};
@@ -34,7 +34,7 @@ pub(crate) async fn measure(seconds: u64, connections: u32) -> anyhow::Result<()
 /// Seconds of each accepted create.
 async fn creates(seconds: u64, connections: u32) -> anyhow::Result<Vec<f64>> {
     let stack = Stack::unlimited().await;
-    let requests = Arc::new(requests(&stack).await?);
+    let requests = Arc::new(requests(&stack, &json!({"inputs": {"text": "hello"}})).await?);
     let gateway = stack.start(Service::Gateway).await;
     let address = gateway.url().trim_start_matches("http://").to_owned();
     let until = Instant::now() + Duration::from_secs(seconds);
@@ -62,11 +62,13 @@ async fn creates(seconds: u64, connections: u32) -> anyhow::Result<Vec<f64>> {
     Ok(samples)
 }
 
-/// One create for each account, as bytes.
-async fn requests(stack: &Stack) -> anyhow::Result<Vec<Vec<u8>>> {
+/// One create for each account, as bytes, with these fields.
+pub(crate) async fn requests(stack: &Stack, fields: &Value) -> anyhow::Result<Vec<Vec<u8>>> {
     let accounts = accounts::make(stack, ACCOUNTS).await?;
     let request = |account: &accounts::Account| {
-        let body = json!({"appId": account.app, "inputs": {"text": "hello"}}).to_string();
+        let mut body = fields.clone();
+        body["appId"] = json!(account.app);
+        let body = body.to_string();
         let mut request =
             String::from("POST /api/v1/runs HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n");
         let _ = write!(

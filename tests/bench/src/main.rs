@@ -1,5 +1,5 @@
-//! The load harness: creates accepted per second beside the database alone, and the time from a request to the model being
-//! asked. Everything (load generator, services, database, broker) shares the machine.
+//! The load harness: creates accepted per second beside the database alone, the time from a request to the model being asked, whole
+//! runs per second and what they cost, and thousands of them in flight. Everything (load generator, services, database, broker) shares the machine.
 #![expect(clippy::print_stdout, reason = "the figures are the answer")]
 
 mod accounts;
@@ -8,6 +8,7 @@ mod http;
 mod latency;
 mod processes;
 mod raw;
+mod runs;
 
 use clap::Parser;
 use e2e::Stack;
@@ -24,16 +25,26 @@ struct Arguments {
     /// Runs whose way to the model is measured, one after the other.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
+    /// Whole runs with an instant model.
+    #[arg(long, default_value_t = 5000)]
+    whole_runs: usize,
+    /// Runs in flight at once in one worker (at most 10,000).
+    #[arg(long, default_value_t = 5000)]
+    in_flight: usize,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    // Each run in flight is a connection of the scripted model's.
+    shared::ops::raise_open_files();
     println!("{:<44} {:>12} {:>12} {:>12}", "what", "rate or n", "p50", "p99");
     let stack = Stack::unlimited().await;
     processes::measure(&stack).await;
     latency::measure(&stack, arguments.runs).await?;
     creates::measure(arguments.seconds, arguments.connections).await?;
+    runs::whole(arguments.whole_runs).await?;
+    runs::in_flight(arguments.in_flight).await?;
     Ok(())
 }
 

@@ -2,25 +2,40 @@
 
 use std::time::Instant;
 
-use e2e::{Service, Stack, bin_dir};
+use e2e::{Process, Service, Stack, bin_dir};
 
 pub(crate) async fn measure(stack: &Stack) {
     for service in [Service::Gateway, Service::RunWorker, Service::WebhookDispatcher] {
         let started = Instant::now();
         let process = stack.start(service).await;
         let ready = started.elapsed().as_secs_f64() * 1000.0;
-        let status =
-            process.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
-        let resident =
-            status.as_deref().and_then(|text| text.lines().find(|line| line.starts_with("VmRSS:")));
-        let kib: u64 =
-            resident.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default();
+        let resident = resident_mb(&process);
         let size = std::fs::metadata(bin_dir().join(service.program())).map_or(0, |file| file.len());
         println!(
-            "{:<44} ready in {ready:.0} ms, {} MB resident when idle, binary {} MB",
+            "{:<44} ready in {ready:.0} ms, {resident} MB resident when idle, binary {} MB",
             service.program(),
-            kib / 1024,
             size / 1_000_000
         );
     }
+}
+
+fn proc_file(process: &Process, name: &str) -> String {
+    let file = process.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok());
+    file.unwrap_or_default()
+}
+
+/// Memory of a process that is really in use.
+pub(crate) fn resident_mb(process: &Process) -> u64 {
+    let status = proc_file(process, "status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or_default() / 1024
+}
+
+/// Processor time of a process so far, in its own code and in the kernel on its behalf, in milliseconds.
+pub(crate) fn cpu_ms(process: &Process) -> f64 {
+    const MS_PER_TICK: f64 = 10.0;
+    let stat = proc_file(process, "stat");
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    (ticks(11) + ticks(12)) * MS_PER_TICK
 }

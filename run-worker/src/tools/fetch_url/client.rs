@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use encoding_rs::{Encoding, UTF_8};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response};
@@ -18,6 +19,8 @@ const HOP_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_REDIRECTS: usize = 5;
 /// Bytes of a page that are read.
 const MAX_PAGE_BYTES: usize = 2 << 20;
+/// Bytes in which a page names its encoding, if it does.
+const SNIFFED: usize = 1024;
 const TEXT_TYPES: [&str; 6] = [
     "application/json",
     "application/xml",
@@ -108,7 +111,6 @@ async fn read(url: Url, mut response: Response) -> Result<Page, String> {
     if !essence.starts_with("text/") && !TEXT_TYPES.iter().any(|known| essence.ends_with(known)) {
         return Err(format!("The page is {essence}, which is not text."));
     }
-    let charset = kind.split_once("charset=").map(|(_, name)| name.trim_matches(['"', ' ', '\'']).to_owned());
     let (mut bytes, mut is_cut) = (Vec::new(), false);
     while let Some(more) = response.chunk().await.map_err(|error| words(&error))? {
         let room = MAX_PAGE_BYTES - bytes.len();
@@ -118,10 +120,18 @@ async fn read(url: Url, mut response: Response) -> Result<Page, String> {
             break;
         }
     }
-    let encoding = charset.and_then(|name| encoding_rs::Encoding::for_label(name.as_bytes()));
-    let (text, ..) = encoding.unwrap_or(encoding_rs::UTF_8).decode(&bytes);
+    let encoding =
+        charset(&kind).or_else(|| charset(&String::from_utf8_lossy(&bytes[..bytes.len().min(SNIFFED)])));
+    let (text, ..) = encoding.unwrap_or(UTF_8).decode(&bytes);
     let is_html = essence == "text/html" || essence == "application/xhtml+xml";
     Ok(Page { url, status: response.status().as_u16(), text: text.into_owned(), is_html, is_cut })
+}
+
+/// The encoding that a header or the beginning of a page names.
+fn charset(text: &str) -> Option<&'static Encoding> {
+    let (_, named) = text.split_once("charset=")?;
+    let name = named.trim_start_matches(['"', '\'']).split(['"', '\'', ';', '>', '/', ' ']).next()?;
+    Encoding::for_label(name.as_bytes())
 }
 
 fn words(error: &reqwest::Error) -> String {
@@ -135,4 +145,18 @@ fn words(error: &reqwest::Error) -> String {
         "The connection broke."
     };
     why.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_named_in_many_ways() {
+        let named = |text: &str| charset(text).map(Encoding::name);
+        assert_eq!(named("text/html; charset=\"shift_jis\"; x=y"), Some("Shift_JIS"));
+        assert_eq!(named("<meta charset=windows-1251>"), Some("windows-1251"));
+        assert_eq!(named("<meta content='text/html; charset=iso-8859-1'/>"), Some("windows-1252"));
+        assert_eq!(named("text/html"), None);
+    }
 }

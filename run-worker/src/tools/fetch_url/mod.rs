@@ -3,6 +3,7 @@
 
 mod client;
 mod readable;
+mod text;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,10 +13,14 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 use shared::net::ip_policy::IpPolicy;
+use shared::text::CleanText;
 
 use super::{Invocation, Output, Spec, Tool, ToolError, arguments};
 use client::{FetchClient, Page};
 use readable::readable;
+
+/// Bytes of a page's text that are kept in memory; the model is sent fewer.
+const MAX_TEXT_BYTES: usize = 256 * 1024;
 
 pub(super) struct FetchUrl {
     spec: Spec,
@@ -49,30 +54,33 @@ impl FetchUrl {
         Self { spec, policy, client: OnceLock::new() }
     }
 
+    fn client(&self) -> Result<&FetchClient, ToolError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let built = FetchClient::new(self.policy.clone()).map_err(|error| {
+            tracing::error!(%error, "fetch_url has no client");
+            ToolError::Fatal("no web client can be made".to_owned())
+        })?;
+        Ok(self.client.get_or_init(|| built))
+    }
+
     async fn fetch(&self, invocation: Invocation) -> Result<Output, ToolError> {
         let Arguments { url } = arguments::read(invocation.arguments)?;
-        let client = match self.client.get() {
-            Some(client) => client,
-            None => {
-                let built = FetchClient::new(self.policy.clone()).map_err(|error| {
-                    tracing::error!(%error, "fetch_url has no client");
-                    ToolError::Fatal("no web client can be made".to_owned())
-                })?;
-                self.client.get_or_init(|| built)
-            }
-        };
+        let client = self.client()?;
         let page = client.get(&url).await.map_err(ToolError::RespondToModel)?;
         // A large page takes a while: not on a thread that others need.
-        let text = tokio::task::spawn_blocking(move || shown(&page)).await;
+        let text = tokio::task::spawn_blocking(move || shown(page)).await;
         let text = text.map_err(|_| ToolError::RespondToModel("The page cannot be read.".to_owned()))?;
         Ok(Output { text, artifact: None })
     }
 }
 
-fn shown(page: &Page) -> String {
-    let text = if page.is_html { readable(&page.text) } else { page.text.clone() };
+fn shown(page: Page) -> String {
+    let text = if page.is_html { readable(&page.text, &page.url) } else { page.text };
+    let text = CleanText::new(text.trim(), MAX_TEXT_BYTES);
     let cut = if page.is_cut { "\n[the page is longer than was read]" } else { "" };
-    format!("URL: {}\nStatus: {}\n\n{}{cut}", page.url, page.status, text.trim()).replace('\0', "\u{fffd}")
+    format!("URL: {}\nStatus: {}\n\n{text}{cut}", page.url, page.status)
 }
 
 impl Tool for FetchUrl {

@@ -33,12 +33,8 @@ async fn each_budget_ends_the_run_with_its_own_code_and_keeps_what_there_was() {
         assert!(!run["result"]["text"].as_str().unwrap().is_empty(), "{limits}: {run}");
         let message = run["error"]["message"].as_str().unwrap();
         assert!(message.starts_with("step "), "{message}");
-        let kept = run["result"]["artifacts"].as_array().unwrap().len();
-        assert_eq!(
-            kept > 0,
-            std::ptr::eq(script, &endless) || std::ptr::eq(script, &slow),
-            "{limits}: {run}"
-        );
+        let kept = !run["result"]["artifacts"].as_array().unwrap().is_empty();
+        assert_eq!(kept, script.to_string().contains("save_artifact"), "{limits}: {run}");
     }
 }
 

@@ -1,0 +1,83 @@
+//! Text as it is written: words with the right gaps between them, and links with where they lead.
+
+use std::fmt::Write as _;
+
+use shared::net::webhook_url::MAX_URL_BYTES;
+use url::Url;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Text {
+    base: Option<Url>,
+    written: String,
+    /// Where the open link's text begins, and where it leads.
+    link: Option<(usize, String)>,
+    gap: Gap,
+}
+
+/// What stands before the next word.
+#[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Gap {
+    #[default]
+    Nothing,
+    Space,
+    Line,
+    Paragraph,
+}
+
+impl Text {
+    /// Links are relative to `base`.
+    pub(super) fn new(base: &Url) -> Self {
+        Self { base: Some(base.clone()), ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.written.len()
+    }
+
+    pub(super) fn is_within_line(&self) -> bool {
+        self.gap < Gap::Line
+    }
+
+    pub(super) fn gap(&mut self, gap: Gap) {
+        self.gap = self.gap.max(gap);
+    }
+
+    pub(super) fn word(&mut self, word: &str) {
+        let gap = match std::mem::take(&mut self.gap) {
+            _ if self.written.is_empty() => "",
+            Gap::Nothing => "",
+            Gap::Space if self.written.ends_with(' ') => "",
+            Gap::Space => " ",
+            Gap::Line => "\n",
+            Gap::Paragraph => "\n\n",
+        };
+        self.written.push_str(gap);
+        self.written.push_str(word);
+    }
+
+    /// A link is worth telling where it has a text and leads to another page.
+    pub(super) fn end_link(&mut self) {
+        let Some((begun, target)) = self.link.take() else { return };
+        let to = self.base.as_ref().filter(|_| !target.is_empty() && !target.starts_with('#'));
+        let to = to
+            .and_then(|base| base.join(&target).ok())
+            .filter(|url| matches!(url.scheme(), "http" | "https"));
+        if let Some(url) = to.filter(|url| self.written.len() > begun && url.as_str().len() <= MAX_URL_BYTES)
+        {
+            let _ = write!(self.written, " ({url})");
+        }
+    }
+
+    /// The last one ends here, if it did not.
+    pub(super) fn begin_link(&mut self, target: String) {
+        self.end_link();
+        self.link = Some((self.written.len(), target));
+    }
+
+    /// All of it, under its title.
+    pub(super) fn finish(self, title: &str) -> String {
+        let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+        if title.is_empty() { self.written } else { format!("{title}\n\n{}", self.written) }
+    }
+}
