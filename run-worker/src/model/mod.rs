@@ -18,7 +18,7 @@ use shared::runs::ErrorCode;
 use shared::text::CleanText;
 
 pub use openai::{ModelTraits, OpenAiModel};
-pub use request::{Offered, Request};
+pub use request::{Offered, Request, messages};
 pub use retry::wait_before_next;
 
 /// Bytes of an answer: what `result.text` may hold.

@@ -29,9 +29,8 @@ pub struct Offered<'r> {
 
 /// The body; `returns_reasoning` where the server wants its own reasoning back.
 pub(super) fn body(model: &str, returns_reasoning: bool, request: Request<'_>) -> Value {
-    let messages: Vec<_> = request.messages.iter().map(|message| shown(message, returns_reasoning)).collect();
     let mut body = json!({
-        "model": model, "messages": messages, "stream": true, "stream_options": {"include_usage": true},
+        "model": model, "messages": messages(request.messages, returns_reasoning), "stream": true, "stream_options": {"include_usage": true},
         "max_tokens": request.max_tokens,
     });
     if !request.tools.is_empty() {
@@ -42,6 +41,12 @@ pub(super) fn body(model: &str, returns_reasoning: bool, request: Request<'_>) -
             json!({"type": "json_schema", "json_schema": {"name": "result", "schema": schema}});
     }
     body
+}
+
+/// The conversation as it is sent.
+#[must_use]
+pub fn messages(messages: &[Message], returns_reasoning: bool) -> Value {
+    messages.iter().map(|message| shown(message, returns_reasoning)).collect()
 }
 
 fn offer(tool: &Offered<'_>) -> Value {

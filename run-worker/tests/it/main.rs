@@ -3,6 +3,7 @@
 
 mod claiming;
 mod fencing;
+mod resume;
 
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;

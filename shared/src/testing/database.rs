@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use url::Url;
 use uuid::Uuid;
 
-use super::{block_on_elsewhere, required};
+use super::{block_on_elsewhere, eventually, required};
 use crate::config::DatabaseConfig;
 use crate::db::{Connection, Db, connect_once, migrate_up, statement};
 
@@ -42,7 +42,7 @@ impl TestDatabase {
 
     /// A connection to it.
     pub async fn conn(&self) -> Connection {
-        self.db.get().await.expect("the test's database answers")
+        eventually("the test's database answers", async || self.db.get().await.ok()).await
     }
 
     /// Runs a statement without values.

@@ -23,6 +23,7 @@ mod path;
 mod queue_timeout;
 mod results;
 mod runs;
+mod samples;
 mod schema;
 mod secrets;
 mod settings;

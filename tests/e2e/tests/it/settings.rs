@@ -13,7 +13,7 @@ fn help(program: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn env_example_is_complete() {
-    let commands: [(&str, &[&str]); 9] = [
+    let commands: [(&str, &[&str]); 10] = [
         ("gateway", &["serve"]),
         ("gateway", &["migrate"]),
         ("gateway", &["user", "create"]),
@@ -21,6 +21,7 @@ fn env_example_is_complete() {
         ("gateway", &["key", "create"]),
         ("gateway", &["app", "import"]),
         ("gateway", &["webhook-secret", "show"]),
+        ("gateway", &["queue", "dead", "list"]),
         ("run-worker", &[]),
         ("webhook-dispatcher", &[]),
     ];
@@ -38,6 +39,23 @@ fn env_example_is_complete() {
         lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name.to_owned()).collect();
     assert!(taken.contains("CAPI_DATABASE_URL"), "the help texts are read: {taken:?}");
     assert_eq!(listed, taken);
+}
+
+/// Its shape is checked by `make check`.
+#[test]
+fn the_compose_file_names_settings_that_exist() {
+    let file =
+        |name: &str| std::fs::read_to_string(format!("{}/../../{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (example, compose) = (file("deploy/env.example"), file("docker-compose.yml"));
+    let keys: BTreeSet<_> = compose
+        .lines()
+        .filter_map(|line| line.trim().split_once(": ").map(|(key, _)| key))
+        .filter(|key| key.starts_with("CAPI_"))
+        .collect();
+    assert!(keys.len() > 12, "the file is read: {keys:?}");
+    for key in keys {
+        assert!(example.lines().any(|line| line.starts_with(&format!("{key}="))), "{key}");
+    }
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! The transcript is a pure function of the log: cut after every event, it is rebuilt into exactly the request that was sent.
+
+use std::collections::VecDeque;
+
+use clap::Parser;
+use run_worker::agent::{Next, Transcript};
+use run_worker::config::Config;
+use serde_json::{Value, json};
+use shared::db::statement;
+use shared::events;
+use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually};
+
+use crate::pending_runs;
+
+#[derive(diesel::QueryableByName)]
+struct Row {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    status: String,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
+    use diesel_async::RunQueryDsl;
+    let (database, queues) = (TestDatabase::create().await, TestQueues::create());
+    let (model, pages) = (ScriptedModel::start().await, PageServer::start().await);
+    let (_, ids) = pending_runs(&database, 1).await;
+    let fetch = json!({"url": pages.url("/slow")}).to_string();
+    let report = json!({"title": "a.md", "media_type": "text/markdown", "content": "é\u{1f600}"}).to_string();
+    let script = json!([
+        {"say": "One.", "call": [["fetch_url", fetch], ["current_time", ""], ["save_artifact", report], ["none", "{"]]},
+        {"say": "Two.", "usage": null, "call": [["current_time", "{}"]]},
+        {"say": "not JSON"},
+        {"say": "{\"n\": 1}"},
+    ]);
+    let definition = json!({
+        "name": "a", "prompt": format!("SCRIPT {script}"), "instructions": "Be good.", "limits": {"steps": 4},
+        "tools": shared::tools::TOOLS, "output": {"schema": {"type": "object"}},
+    });
+    statement("UPDATE app_versions SET definition = $1")
+        .bind::<diesel::sql_types::Jsonb, _>(&definition)
+        .execute(&mut database.conn().await)
+        .await
+        .unwrap();
+    database.run_sql("UPDATE runs SET chat_model_id = 'scripted'").await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("models.toml");
+    let file = model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
+    std::fs::write(&models, file).unwrap();
+    let store = format!("file://{}/artifacts", dir.path().display());
+    let config = Config::parse_from([
+        "run-worker",
+        "--database-url",
+        &database.url,
+        "--amqp-url",
+        &queues.url,
+        "--queue-prefix",
+        &queues.prefix,
+        "--models",
+        &models.display().to_string(),
+        "--artifacts-url",
+        &store,
+        "--fetch-allowed-networks",
+        "127.0.0.0/8",
+    ]);
+    let running = run_worker::start(&config, None).await.unwrap();
+    eventually("the run is completed", async || {
+        let row: Row =
+            statement("SELECT status FROM runs").get_result(&mut database.conn().await).await.unwrap();
+        (row.status == "completed").then_some(())
+    })
+    .await;
+    running.lifecycle.stop().await;
+
+    let log = events::read(&mut database.conn().await, ids[0]).await.unwrap();
+    let mut sent: VecDeque<Value> = model.asked().into_iter().map(|(_, body)| body).collect();
+    assert_eq!(sent.len(), 4);
+    for cut in 1..=log.len() {
+        let before = log[..cut].iter().map(|event| (event.r#type.as_str(), &event.data));
+        let transcript = Transcript::rebuild(before);
+        // Whoever takes the run over here asks, unless capi had more to say first: a note comes before its question.
+        let more_to_say = log.get(cut).is_some_and(|next| {
+            next.r#type == "note" || next.r#type == "message" && next.data["role"] == "user"
+        });
+        if transcript.next() == Next::Ask && !more_to_say {
+            let body = sent.pop_front().expect("no more questions than were asked");
+            assert_eq!(
+                run_worker::model::messages(transcript.messages(), false),
+                body["messages"],
+                "cut after event {cut}"
+            );
+        }
+    }
+    assert!(sent.is_empty(), "each question is found in the log");
+}
