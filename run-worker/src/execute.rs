@@ -92,10 +92,7 @@ async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
     let work = if claimed.losses >= MAX_LOSSES {
         let message = format!("{} workers in a row went silent over this run", claimed.losses);
         let error = RunError::new(ErrorCode::WorkerLost, &message, None);
-        AgentWork {
-            last_events: Vec::new(),
-            ended: Ended::Failed(error, agent::left_behind(context, claimed).await),
-        }
+        AgentWork { last_events: Vec::new(), ended: Ended::Lost(error) }
     } else {
         // A panic is a fault of ours: it must not take the run's end with it.
         match AssertUnwindSafe(agent::work(context, claimed)).catch_unwind().await {
@@ -112,7 +109,9 @@ async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
     match record(context, claimed, &work).await {
         // What the database refuses is most likely in what the run produced: end it without.
         Outcome::Unrecorded(error) if !error.is_outage() => {
-            let plain = fault(&error.to_string(), "the run's end could not be recorded as it was");
+            tracing::error!(%error, "the run's end is recorded without what it brought forth");
+            let message = "the run's end could not be recorded as it was";
+            let plain = AgentWork::failed(RunError::new(ErrorCode::InternalError, message, None));
             record(context, claimed, &plain).await
         }
         outcome => outcome,
@@ -121,7 +120,10 @@ async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
 
 fn fault(cause: &str, message: &str) -> AgentWork {
     tracing::error!(cause, "the run fails by a fault of capi");
-    AgentWork::failed(RunError::new(ErrorCode::InternalError, message, None))
+    AgentWork {
+        last_events: Vec::new(),
+        ended: Ended::Lost(RunError::new(ErrorCode::InternalError, message, None)),
+    }
 }
 
 async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outcome {
@@ -146,7 +148,7 @@ async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outco
 fn announce(ended: &Ended) {
     let (status, code) = match ended {
         Ended::Completed(_) => ("completed", ""),
-        Ended::Failed(error, _) => ("failed", error.code.as_str()),
+        Ended::Failed(error, _) | Ended::Lost(error) => ("failed", error.code.as_str()),
     };
     metrics::counter!("capi_runs_ended_total", "status" => status, "code" => code).increment(1);
     tracing::info!(status, code, "run ended");

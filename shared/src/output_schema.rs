@@ -6,6 +6,10 @@ use serde_json::Value;
 
 /// Bytes of a schema as JSON.
 const MAX_SCHEMA_BYTES: usize = 64 * 1024;
+/// Bytes of one compiled pattern.
+const MAX_PATTERN_BYTES: usize = 128 * 1024;
+/// Patterns and references of one schema: each costs memory, and references nest.
+const MAX_COSTLY: usize = 100;
 /// Mistakes that are told; the first few are what a model can repair.
 const MAX_MISTAKES: usize = 10;
 const MAX_MISTAKE_BYTES: usize = 300;
@@ -28,7 +32,11 @@ impl OutputSchema {
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return refused(&format!("is longer than {MAX_SCHEMA_BYTES} bytes"));
         }
-        let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+        if costly(schema) > MAX_COSTLY {
+            return refused(&format!("has more than {MAX_COSTLY} patterns and references together"));
+        }
+        let options =
+            jsonschema::options().with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_BYTES));
         let compiled = options.build(schema).map_err(|error| {
             let place = error.instance_path().to_string();
             SchemaRefusal(format!(
@@ -42,16 +50,41 @@ impl OutputSchema {
     /// What is wrong with `value`, each mistake with its place; nothing where it matches.
     #[must_use]
     pub fn mistakes(&self, value: &Value) -> Vec<String> {
+        if self.0.is_valid(value) {
+            return Vec::new();
+        }
         self.0
             .iter_errors(value)
             .take(MAX_MISTAKES)
             .map(|error| {
-                let (place, what) = (error.instance_path().to_string(), error.to_string());
+                let cut = |mut text: String| {
+                    text.truncate(text.floor_char_boundary(MAX_MISTAKE_BYTES));
+                    text
+                };
+                // They repeat what is wrong, which may be long.
+                let (place, what) = (cut(error.instance_path().to_string()), cut(error.to_string()));
                 let place = if place.is_empty() { "the value" } else { place.as_str() };
-                // It repeats what is wrong, which may be long.
-                format!("{place}: {}", &what[..what.floor_char_boundary(MAX_MISTAKE_BYTES)])
+                format!("{place}: {what}")
             })
             .collect()
+    }
+}
+
+fn costly(schema: &Value) -> usize {
+    match schema {
+        Value::Array(items) => items.iter().map(costly).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, member)| {
+                let own = match key.as_str() {
+                    "pattern" | "$ref" | "$dynamicRef" | "$recursiveRef" => 1,
+                    "patternProperties" => member.as_object().map_or(0, serde_json::Map::len),
+                    _ => 0,
+                };
+                own + costly(member)
+            })
+            .sum(),
+        _ => 0,
     }
 }
 
@@ -79,6 +112,9 @@ mod tests {
         assert!(refusal(json!({"$ref": "http://127.0.0.1:1/x.json"})).is_some(), "nothing is fetched");
         assert!(refusal(json!({"$ref": "file:///etc/passwd"})).is_some());
         assert!(refusal(json!({"pattern": r"(a)\1"})).is_some(), "no pattern that needs backtracking");
+        let patterns = json!({"allOf": vec![json!({"pattern": "a"}); MAX_COSTLY + 1]});
+        assert!(refusal(patterns).unwrap().contains("patterns and references"));
+        assert!(refusal(json!({"pattern": r"\w{1000}"})).is_some(), "no pattern that costs megabytes");
         assert!(refusal(json!({"description": "x".repeat(MAX_SCHEMA_BYTES)})).unwrap().contains("longer"));
         assert!(OutputSchema::compile(&json!({"$ref": "#"})).unwrap().mistakes(&json!(1)).is_empty());
     }

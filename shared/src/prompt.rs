@@ -68,6 +68,16 @@ mod tests {
     }
 
     #[test]
+    fn templates_that_grow_without_end_are_refused() {
+        let doubling =
+            "{% set ns = namespace(s='x') %}{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}";
+        assert!(render(doubling, &json!({})).is_err());
+        assert!(render("{{ 'x' * 4000000000 }}", &json!({})).is_err());
+        let by_hand = format!("{{% set s = 'xxxxxxxx' %}}{}", "{% set s = s ~ s %}".repeat(33));
+        assert!(render(&by_hand, &json!({})).is_err());
+    }
+
+    #[test]
     fn endless_templates_end() {
         let endless = "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}";
         assert!(render(endless, &json!({})).is_err());

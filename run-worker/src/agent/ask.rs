@@ -6,7 +6,8 @@ use shared::runs::RunError;
 use tokio::time::Instant;
 
 use super::message::{answered, note};
-use super::{Agent, Stopped, WRAP_UP, window};
+use super::window::{self, Fitted};
+use super::{Agent, Stopped, WRAP_UP};
 use crate::model::{Answer, ModelError, Offered, Request, wait_before_next};
 use crate::tools::Tool;
 
@@ -25,21 +26,24 @@ pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, S
         agent.log.say(note(WRAP_UP, &warning));
     }
     agent.log.record().await?;
-    let answer = match patient_answer(agent).await {
+    let traits = agent.model.traits();
+    let fitted =
+        window::fit(agent.log.transcript().messages(), traits.context_window, traits.max_output_tokens);
+    let answer = match patient_answer(agent, &fitted).await {
         Ok(answer) => answer,
         Err(error) => return Ok(Err(error)),
     };
-    let asked_tokens = window::tokens(agent.log.transcript().messages());
+    let asked_tokens = fitted.tokens;
     agent.log.say(answered(&answer, asked_tokens));
     Ok(Ok(()))
 }
 
-async fn patient_answer(agent: &Agent<'_>) -> Result<Answer, RunError> {
+async fn patient_answer(agent: &Agent<'_>, fitted: &Fitted<'_>) -> Result<Answer, RunError> {
     let (deadline, spent) = (agent.budget.deadline(), agent.log.transcript().spent());
     let step = spent.steps() + 1;
     let (mut tries, mut alike, mut last) = (0, 0, None);
     loop {
-        let asking = tokio::time::timeout_at(deadline, ask_once(agent));
+        let asking = tokio::time::timeout_at(deadline, ask_once(agent, fitted));
         let error = match asking.await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
@@ -62,20 +66,19 @@ async fn patient_answer(agent: &Agent<'_>) -> Result<Answer, RunError> {
     }
 }
 
-async fn ask_once(agent: &Agent<'_>) -> Result<Answer, ModelError> {
-    let (transcript, traits) = (agent.log.transcript(), agent.model.traits());
-    let messages = window::fit(transcript.messages(), traits.context_window, traits.max_output_tokens);
+async fn ask_once(agent: &Agent<'_>, fitted: &Fitted<'_>) -> Result<Answer, ModelError> {
     let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);
     let tools: Vec<_> = specs
         .map(|spec| Offered { name: spec.name, description: spec.description, parameters: &spec.parameters })
         .collect();
-    let asked = u32::try_from(window::tokens(&messages)).unwrap_or(u32::MAX);
-    let left = agent.budget.tokens_left(transcript.spent()).saturating_sub(asked).max(FEWEST_TOKENS);
+    let held = agent.model.traits().json_schema;
+    let asked = u32::try_from(fitted.tokens).unwrap_or(u32::MAX);
+    let left = agent.budget.tokens_left(agent.log.transcript().spent()).saturating_sub(asked);
     let request = Request {
-        messages: &messages,
+        messages: &fitted.messages,
         tools: &tools,
-        schema: agent.app.output.as_ref().filter(|_| traits.json_schema).map(|output| &output.schema),
-        max_tokens: traits.max_output_tokens.map_or(left, |most| most.min(left)),
+        schema: agent.app.output.as_ref().filter(|_| held).map(|output| &output.schema),
+        max_tokens: fitted.answer.map_or(left, |most| most.min(left)).max(FEWEST_TOKENS),
     };
     agent.model.ask(request).await
 }

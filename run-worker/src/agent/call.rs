@@ -42,6 +42,9 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
     let calls = batch.into_iter().map(|OpenCall { call, .. }| call_one(tools, run, call, deadline));
     let mut results = stream::iter(calls).buffered(SIDE_BY_SIDE);
     loop {
+        if Instant::now() >= deadline {
+            return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent())));
+        }
         match timeout_at(deadline, results.next()).await {
             Err(_) => return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent()))),
             Ok(None) => return Ok(Ok(())),

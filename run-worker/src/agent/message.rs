@@ -31,6 +31,21 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// Bytes that a model reads, or said.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::System(text) | Self::User(text) | Self::Tool { content: text, .. } => text.len(),
+            Self::Assistant { text, reasoning, calls } => {
+                let thought = if reasoning.is_null() { 0 } else { reasoning.to_string().len() };
+                calls
+                    .iter()
+                    .fold(text.len() + thought, |sum, call| sum + call.name.len() + call.arguments.len())
+            }
+        }
+    }
+}
+
 /// A call of a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -106,7 +121,9 @@ pub(super) fn answered(answer: &Answer, asked_tokens: i64) -> NewEvent {
     let usage = if let Some(counted) = answer.usage {
         json!({"inputTokens": counted.input, "outputTokens": counted.output})
     } else {
-        let bytes = answer.calls.iter().fold(answer.text.len(), |sum, call| sum + call.arguments.len());
+        let thought = answer.reasoning.as_ref().map_or(0, |reasoning| reasoning.to_string().len());
+        let bytes =
+            answer.calls.iter().fold(answer.text.len() + thought, |sum, call| sum + call.arguments.len());
         json!({"inputTokens": asked_tokens, "outputTokens": estimated_tokens(bytes), "estimated": true})
     };
     let mut data = json!({

@@ -33,6 +33,9 @@ pub use transcript::{Next, Transcript};
 const WRAP_UP: &str = "wrap_up";
 const REPAIR: &str = "repair";
 
+/// For comparing an answer with the app's schema.
+const TIME_TO_JUDGE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// How a run's work came out, not recorded yet.
 pub struct Work {
     /// Events before the terminal one.
@@ -77,11 +80,12 @@ struct Agent<'a> {
 
 /// Executes the run up to its end.
 pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped> {
+    let now = Instant::now();
     let mut log = Log::open(context, claimed).await?;
     let ended = match begin::prepare(context, claimed) {
         Ok((app, model, schema)) => {
             let limits = app.limits.under(context.plans.get(&claimed.plan));
-            let budget = Budget::new(limits, claimed.seconds_used, Instant::now());
+            let budget = Budget::new(limits, claimed.seconds_used, now);
             let mut agent = Agent { context, claimed, app, model, schema, budget, log };
             let ended = agent.run().await?;
             log = agent.log;
@@ -90,11 +94,6 @@ pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped>
         Err(error) => Ended::Failed(error, partial(log.transcript())),
     };
     Ok(Work { last_events: log.take_unrecorded(), ended })
-}
-
-/// What a run that cannot go on had brought forth, as far as its log can be read.
-pub async fn left_behind(context: &Context, claimed: &Claimed) -> Option<RunResult> {
-    Log::open(context, claimed).await.ok().and_then(|log| partial(log.transcript()))
 }
 
 fn partial(transcript: &Transcript) -> Option<RunResult> {
@@ -154,11 +153,14 @@ impl Agent<'_> {
         None
     }
 
-    /// A large answer may take its time to be judged: not on a thread that others need.
+    /// A large answer may take its time to be judged: not on a thread that others need, and not for ever.
     async fn judge(&self) -> Verdict {
         let text = self.log.transcript().last_text().to_owned();
         let Some(schema) = self.schema.clone() else { return judge(&text, None) };
         let judging = tokio::task::spawn_blocking(move || judge(&text, Some(&schema)));
-        judging.await.unwrap_or_else(|_| Verdict::Mismatch("it could not be judged".to_owned()))
+        match tokio::time::timeout(TIME_TO_JUDGE, judging).await {
+            Ok(Ok(verdict)) => verdict,
+            _ => Verdict::Mismatch("it cannot be judged in time; simplify the schema".to_owned()),
+        }
     }
 }

@@ -97,9 +97,9 @@ impl Transcript {
 
     fn take_message(&mut self, data: &Value) {
         let Some(message) = message::read(data) else { return };
-        if let Message::Assistant { text, calls, .. } = &message {
+        if let Message::Assistant { calls, .. } = &message {
             self.spent.step(&data["usage"], calls.len());
-            self.spent.output(calls.iter().fold(text.len(), |sum, call| sum + call.arguments.len()));
+            self.spent.output(message.bytes());
             self.open = calls.iter().map(|call| OpenCall { call: call.clone(), intended: false }).collect();
             data["finishReason"].as_str().unwrap_or_default().clone_into(&mut self.finish_reason);
         }

@@ -13,20 +13,27 @@ const MARGIN: f64 = 0.1;
 /// Share of the window that is kept for the answer where the operator does not say how long one can be.
 const FOR_THE_ANSWER: u32 = 4;
 
-/// Tokens of a conversation, estimated.
-pub(super) fn tokens(messages: &[Message]) -> i64 {
-    messages.iter().map(|message| estimated_tokens(bytes(message))).sum()
+/// A conversation as it is sent.
+pub(super) struct Fitted<'m> {
+    /// All messages.
+    pub(super) messages: Cow<'m, [Message]>,
+    /// Their tokens, estimated.
+    pub(super) tokens: i64,
+    /// Tokens that the answer may have, if anybody says.
+    pub(super) answer: Option<u32>,
 }
 
-/// The conversation as it fits into `window` tokens with an answer of `answer` tokens; as much of it as can be where it cannot.
-pub(super) fn fit(messages: &[Message], window: Option<u32>, answer: Option<u32>) -> Cow<'_, [Message]> {
-    let Some(window) = window else { return Cow::Borrowed(messages) };
-    let answer = answer.unwrap_or(window / FOR_THE_ANSWER).min(window / 2);
+/// The conversation as it fits into `window` tokens with an answer of `most` tokens; as much of it as can be where it cannot.
+pub(super) fn fit(messages: &[Message], window: Option<u32>, most: Option<u32>) -> Fitted<'_> {
+    let mut sum = messages.iter().map(tokens).sum();
+    let Some(window) = window else {
+        return Fitted { messages: Cow::Borrowed(messages), tokens: sum, answer: most };
+    };
+    let answer = most.unwrap_or(window / FOR_THE_ANSWER).min(window / 2);
     #[expect(clippy::cast_possible_truncation, reason = "less than the window")]
     let room = (f64::from(window - answer) * (1.0 - MARGIN)) as i64;
-    let mut sum = tokens(messages);
     if sum <= room {
-        return Cow::Borrowed(messages);
+        return Fitted { messages: Cow::Borrowed(messages), tokens: sum, answer: Some(answer) };
     }
     let mut fitted = messages.to_vec();
     // The results of the last step are what the model is to look at: they come last.
@@ -36,13 +43,17 @@ pub(super) fn fit(messages: &[Message], window: Option<u32>, answer: Option<u32>
         if sum <= room {
             break;
         }
-        let before = estimated_tokens(bytes(message));
+        let before = tokens(message);
         if let Message::Tool { content, .. } = message {
             shorten(content);
         }
-        sum += estimated_tokens(bytes(message)) - before;
+        sum += tokens(message) - before;
     }
-    Cow::Owned(fitted)
+    Fitted { messages: Cow::Owned(fitted), tokens: sum, answer: Some(answer) }
+}
+
+fn tokens(message: &Message) -> i64 {
+    estimated_tokens(message.bytes())
 }
 
 fn shorten(content: &mut String) {
@@ -54,15 +65,6 @@ fn shorten(content: &mut String) {
             content,
             "\n[shortened from {whole} bytes to make room; call the tool again if the rest is needed]"
         );
-    }
-}
-
-fn bytes(message: &Message) -> usize {
-    match message {
-        Message::System(text) | Message::User(text) | Message::Tool { content: text, .. } => text.len(),
-        Message::Assistant { text, calls, .. } => {
-            calls.iter().fold(text.len(), |sum, call| sum + call.name.len() + call.arguments.len())
-        }
     }
 }
 
@@ -86,14 +88,15 @@ mod tests {
     }
 
     fn lengths(window: u32) -> Vec<usize> {
-        fit(&conversation(), Some(window), Some(100)).iter().map(bytes).collect()
+        fit(&conversation(), Some(window), Some(100)).messages.iter().map(Message::bytes).collect()
     }
 
     #[test]
     fn the_oldest_results_give_way_first_and_only_as_far_as_needed() {
         let short = |length: usize| length > KEPT && length < KEPT + 100;
         assert_eq!(lengths(10_000), [2, 0, 4000, 0, 8000, 0, 4000]);
-        assert!(matches!(fit(&conversation(), None, None), Cow::Borrowed(_)));
+        assert!(matches!(fit(&conversation(), None, None).messages, Cow::Borrowed(_)));
+        assert_eq!(fit(&conversation(), Some(8000), None).answer, Some(2000));
         let [_, _, first, _, second, _, last] = lengths(4_000)[..] else { panic!("all messages stay") };
         assert!(short(first) && second == 8000 && last == 4000);
         let [_, _, first, _, second, _, last] = lengths(2_000)[..] else { panic!("all messages stay") };

@@ -7,6 +7,9 @@ use super::calls::Calls;
 use super::wire::{Chunk, Delta, text_of};
 use super::{Answer, CONTENT_FILTER, Counted, LENGTH, MAX_ANSWER_BYTES, ModelError, OVERSIZED};
 
+/// Tokens of one answer that are believed: sums must stay within a bigint.
+const MOST_TOKENS: i64 = 1_000_000_000;
+
 /// What has come of an answer so far.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
@@ -88,7 +91,10 @@ impl Assembly {
             reasoning: self.take_reasoning(),
             calls: self.calls.finish(),
             finish_reason: self.finish_reason,
-            usage: counted.map(|(input, output)| Counted { input: input.max(0), output: output.max(0) }),
+            usage: counted.map(|(input, output)| Counted {
+                input: input.clamp(0, MOST_TOKENS),
+                output: output.clamp(0, MOST_TOKENS),
+            }),
         })
     }
 

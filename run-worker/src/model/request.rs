@@ -43,10 +43,21 @@ pub(super) fn body(model: &str, returns_reasoning: bool, request: Request<'_>) -
     body
 }
 
-/// The conversation as it is sent.
+/// The conversation as it is sent. What capi says in between is joined to what it stands behind: some servers refuse two messages of
+/// the user in a row, or one behind a tool's.
 #[must_use]
 pub fn messages(messages: &[Message], returns_reasoning: bool) -> Value {
-    messages.iter().map(|message| shown(message, returns_reasoning)).collect()
+    let mut sent: Vec<Value> = Vec::new();
+    for message in messages {
+        match (message, sent.last_mut()) {
+            (Message::User(text), Some(before)) if before["role"] == "tool" || before["role"] == "user" => {
+                let joined = format!("{}\n\n{text}", before["content"].as_str().unwrap_or_default());
+                before["content"] = json!(joined);
+            }
+            _ => sent.push(shown(message, returns_reasoning)),
+        }
+    }
+    sent.into()
 }
 
 fn offer(tool: &Offered<'_>) -> Value {

@@ -55,20 +55,22 @@ pub enum Ended {
     Completed(RunResult),
     /// With an error, and what there was until then.
     Failed(RunError, Option<RunResult>),
+    /// With an error, by somebody who knows nothing of the run: what there was is found in its log.
+    Lost(RunError),
 }
 
 impl Ended {
     pub(super) fn status(&self) -> RunStatus {
         match self {
             Self::Completed(_) => RunStatus::Completed,
-            Self::Failed(..) => RunStatus::Failed,
+            Self::Failed(..) | Self::Lost(_) => RunStatus::Failed,
         }
     }
 
     pub(super) fn event(&self) -> NewEvent {
         match self {
             Self::Completed(_) => NewEvent { kind: EventType::RunCompleted, data: json!({}) },
-            Self::Failed(error, _) => {
+            Self::Failed(error, _) | Self::Lost(error) => {
                 NewEvent { kind: EventType::RunFailed, data: json!({ "error": error.stored() }) }
             }
         }

@@ -2,7 +2,7 @@
 //! the last events and the webhook delivery together. Either all of it is true afterwards or none.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
@@ -57,11 +57,26 @@ SELECT d.user_id, (SELECT lane_id FROM delivery) AS lane_id FROM done d"
     };
 }
 
+/// What the log of run `$1` says that it brought forth, as a partial result; null where that is nothing.
+macro_rules! what_there_was {
+    () => {
+        "(
+            SELECT jsonb_build_object('text', coalesce(said.text, ''), 'partial', true)
+            FROM (SELECT (
+                SELECT e.data ->> 'content' FROM run_events e
+                WHERE e.run_id = $1 AND e.type = 'message' AND e.data ->> 'role' = 'assistant' AND e.data ->> 'content' ~ '\\S'
+                ORDER BY e.seq DESC LIMIT 1) AS text) said
+            WHERE said.text IS NOT NULL OR EXISTS (SELECT 1 FROM artifacts f WHERE f.run_id = $1))"
+    };
+}
+
 const FINISH: &str = concat!(
     "
 WITH done AS (
     UPDATE runs
-    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), result = $8, error_code = $9,
+    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), result = CASE WHEN $15 THEN ",
+    what_there_was!(),
+    " ELSE $8 END, error_code = $9,
         error = $10 || CASE WHEN $10 IS NULL THEN NULL ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
         input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
         tool_calls = tool_calls + $14,
@@ -79,13 +94,9 @@ WITH done AS (
     UPDATE runs
     SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4),
         lease_owner = NULL, lease_expires_at = NULL, losses = 0,
-        result = (
-            SELECT jsonb_build_object('text', coalesce(said.text, ''), 'partial', true)
-            FROM (SELECT (
-                SELECT e.data ->> 'content' FROM run_events e
-                WHERE e.run_id = $1 AND e.type = 'message' AND e.data ->> 'role' = 'assistant' AND e.data ->> 'content' <> ''
-                ORDER BY e.seq DESC LIMIT 1) AS text) said
-            WHERE said.text IS NOT NULL OR EXISTS (SELECT 1 FROM artifacts f WHERE f.run_id = $1))
+        result = ",
+    what_there_was!(),
+    "
     WHERE id = $1 AND user_id = $2 AND ($8 IS NULL OR app_id = $8) AND status IN ('pending', 'running')
     RETURNING id, user_id, 0 AS attempt, last_seq, completed_at, webhook_url, webhook_host
 ",
@@ -127,6 +138,7 @@ pub async fn finish(
     let (result, error) = match ended {
         Ended::Completed(result) => (Some(result), None),
         Ended::Failed(error, result) => (result.as_ref(), Some(error)),
+        Ended::Lost(error) => (None, Some(error)),
     };
     let row: Option<DoneRow> = statement(FINISH)
         .bind::<SqlUuid, _>(run.uuid())
@@ -143,6 +155,7 @@ pub async fn finish(
         .bind::<BigInt, _>(usage.output_tokens)
         .bind::<Integer, _>(usage.steps)
         .bind::<Integer, _>(usage.tool_calls)
+        .bind::<Bool, _>(matches!(ended, Ended::Lost(_)))
         .load(conn)
         .await?
         .pop();
@@ -196,18 +209,29 @@ pub async fn cancel(
     app: Option<AppId>,
     run: RunId,
 ) -> Result<Cancelled, DbError> {
-    let done: Option<DoneRow> = statement(CANCEL)
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<SqlUuid, _>(user.uuid())
-        .bind::<Text, _>(RunStatus::Cancelled.as_str())
-        .bind::<Array<Text>, _>(vec![EventType::RunCancelled.as_str()])
-        .bind::<Array<Jsonb>, _>(vec![json!({})])
-        .bind::<SqlUuid, _>(LaneId::generate().uuid())
-        .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
-        .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
-        .load(conn)
-        .await?
-        .pop();
+    let done = conn
+        .build_transaction()
+        .run(async |conn| {
+            // In a statement of its own: what a worker records while this waits would not be in the snapshot of the next.
+            statement("SELECT 1 FROM runs WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE")
+                .bind::<SqlUuid, _>(run.uuid())
+                .bind::<SqlUuid, _>(user.uuid())
+                .execute(conn)
+                .await?;
+            let mut done: Vec<DoneRow> = statement(CANCEL)
+                .bind::<SqlUuid, _>(run.uuid())
+                .bind::<SqlUuid, _>(user.uuid())
+                .bind::<Text, _>(RunStatus::Cancelled.as_str())
+                .bind::<Array<Text>, _>(vec![EventType::RunCancelled.as_str()])
+                .bind::<Array<Jsonb>, _>(vec![json!({})])
+                .bind::<SqlUuid, _>(LaneId::generate().uuid())
+                .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
+                .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
+                .load(conn)
+                .await?;
+            Ok::<_, DbError>(done.pop())
+        })
+        .await?;
     if let Some(done) = done {
         return Ok(Cancelled::Done { lane: done.lane_id });
     }

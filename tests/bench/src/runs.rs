@@ -1,7 +1,7 @@
 //! P3 and P4: whole runs with an instant model, from the create to the delivered webhook; and many runs in flight in one worker.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack};
 use serde_json::{Value, json};
@@ -40,8 +40,16 @@ async fn create(stack: &Stack, gateway: &Process, count: usize, fields: &Value) 
     Ok(())
 }
 
-async fn none(stack: &Stack, what: &str, sql: &'static str) {
-    eventually(what, async || (stack.text(sql).await == "0").then_some(())).await;
+/// Longest wait of one measurement.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+async fn none(stack: &Stack, what: &str, sql: &'static str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while stack.text(sql).await != "0" {
+        anyhow::ensure!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 /// P3.
@@ -61,9 +69,9 @@ pub(crate) async fn whole(count: usize) -> anyhow::Result<()> {
     let begun = Instant::now();
     create(&stack, &gateway, count, &json!({"inputs": {"text": "hello"}, "webhookUrl": receiver.url()}))
         .await?;
-    none(&stack, "all runs are over", PENDING).await;
+    none(&stack, "all runs are over", PENDING).await?;
     let over = begun.elapsed().as_secs_f64();
-    none(&stack, "all webhooks are delivered", UNDELIVERED).await;
+    none(&stack, "all webhooks are delivered", UNDELIVERED).await?;
     let delivered = begun.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
     let runs = count as f64;
@@ -94,7 +102,7 @@ pub(crate) async fn in_flight(count: usize) -> anyhow::Result<()> {
     let resident = resident_mb(&worker);
     let begun = Instant::now();
     stack.model.release();
-    none(&stack, "all runs are over", PENDING).await;
+    none(&stack, "all runs are over", PENDING).await?;
     let took = begun.elapsed().as_secs_f64();
     let most = resident_mb(&worker).max(resident);
     line(&format!("{count} in flight in one worker"), &format!("{resident} MB"), vec![]);

@@ -54,7 +54,11 @@ async fn a_model_is_told_once_to_come_to_an_end() {
         "16 1 of 5 steps are left. Come to an end now: give your final answer with what you have."
     );
     let last = stack.model.asked().pop().unwrap().1["messages"].as_array().unwrap().last().unwrap().clone();
-    assert_eq!((&last["role"], &told[3..]), (&"user".into(), last["content"].as_str().unwrap()));
+    assert_eq!(last["role"], "tool");
+    assert!(
+        last["content"].as_str().unwrap().ends_with(&told[3..]),
+        "joined to what it stands behind: {last}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
