@@ -13,8 +13,8 @@ use super::publisher::publish;
 use super::{Broker, Nudge, QueueError, Work};
 use crate::text::CleanText;
 
-/// For the whole of one command.
-const DEADLINE: Duration = Duration::from_mins(1);
+/// For the whole of one command: ten thousand messages, one after the other.
+const DEADLINE: Duration = Duration::from_mins(10);
 /// Bytes of a message that are shown.
 const SHOWN: usize = 80;
 

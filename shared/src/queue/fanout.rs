@@ -11,6 +11,7 @@ use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions}
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{Broker, BrokerHealth, Nudge, QueueError};
 use crate::ids::RunId;
@@ -109,7 +110,7 @@ impl Listener {
         mut wanted: watch::Receiver<BTreeSet<Bucket>>,
         heard: &impl Fn(Heard),
     ) -> Result<(), QueueError> {
-        let mut bind_again = tokio::time::interval(BIND_AGAIN);
+        let mut bind_again = tokio::time::interval_at(Instant::now() + BIND_AGAIN, BIND_AGAIN);
         bind_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = wanted.borrow_and_update().clone();

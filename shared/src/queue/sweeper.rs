@@ -28,23 +28,33 @@ pub async fn sweep<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
             () = tokio::time::sleep(interval) => {}
             () = lifecycle.stopping().cancelled() => return,
         }
+        if let Some(ready) = publisher.count(Counted::Ready(work)).await {
+            top_up(work, TOP_UP_TO.saturating_sub(ready), &db, &publisher, &find).await;
+        }
         if let Some(dead) = publisher.count(Counted::Dead(work)).await {
             metrics::gauge!("capi_dead_letters", "work" => work.as_str()).set(dead);
         }
-        let Some(ready) = publisher.count(Counted::Ready(work)).await else { continue };
-        let room = TOP_UP_TO.saturating_sub(ready);
-        if room == 0 {
-            continue;
-        }
-        match db.write(|conn| find(conn, room)).await {
-            Ok(found) => {
-                for id in &found {
-                    publisher.nudge(work, *id);
-                }
-                metrics::counter!("capi_nudges_swept_total", "work" => work.as_str())
-                    .increment(u64::try_from(found.len()).unwrap_or(u64::MAX));
+    }
+}
+
+async fn top_up<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
+    work: Work,
+    room: u32,
+    db: &Db,
+    publisher: &Publisher,
+    find: &impl Fn(Connection, u32) -> Found,
+) {
+    if room == 0 {
+        return;
+    }
+    match db.write(|conn| find(conn, room)).await {
+        Ok(found) => {
+            for id in &found {
+                publisher.nudge(work, *id);
             }
-            Err(error) => tracing::warn!(%error, work = work.as_str(), "waiting work is not looked for"),
+            metrics::counter!("capi_nudges_swept_total", "work" => work.as_str())
+                .increment(u64::try_from(found.len()).unwrap_or(u64::MAX));
         }
+        Err(error) => tracing::warn!(%error, work = work.as_str(), "waiting work is not looked for"),
     }
 }

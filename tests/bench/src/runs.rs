@@ -41,7 +41,7 @@ async fn create(stack: &Stack, gateway: &Process, count: usize, fields: &Value) 
 }
 
 /// Longest wait of one measurement.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 async fn none(stack: &Stack, what: &str, sql: &'static str) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
