@@ -4,7 +4,7 @@
 for part in packages venv; do . "$HERE/$part.sh"; done
 
 lock
-install_packages
+python3 -m venv --help > /dev/null 2>&1 && python3 -m ensurepip --version > /dev/null 2>&1 || install_packages
 ensure_venv container-linters "$HERE/container-linters.txt"
 exec 9>&-
 step "lint docker-compose.yml and deploy/Dockerfile"

@@ -1,13 +1,16 @@
-//! A RabbitMQ of a test's own, for what would disturb others on a shared one: alarms, timeouts, stops. All its processes are one group
-//! that ends with it.
+//! A RabbitMQ of a test's own, for what would disturb others on a shared one: alarms, timeouts, stops. The node and what it
+//! starts are one group of processes, which ends with it.
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use shared::testing::eventually;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+/// On a busy machine.
+const STARTS_WITHIN: Duration = Duration::from_secs(90);
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
@@ -16,9 +19,9 @@ pub struct PrivateBroker {
     /// amqp://…
     pub url: String,
     environment: Vec<(String, String)>,
-    dir: tempfile::TempDir,
     node: Child,
     _epmd: Child,
+    _dir: tempfile::TempDir,
 }
 
 impl PrivateBroker {
@@ -65,12 +68,15 @@ impl PrivateBroker {
         let broker = Self {
             url: format!("amqp://guest:guest@127.0.0.1:{amqp}/%2f"),
             environment,
-            dir,
             node,
             _epmd: epmd,
+            _dir: dir,
         };
-        eventually("the private broker listens", async || TcpStream::connect(("127.0.0.1", amqp)).await.ok())
-            .await;
+        let deadline = Instant::now() + STARTS_WITHIN;
+        while TcpStream::connect(("127.0.0.1", amqp)).await.is_err() {
+            assert!(Instant::now() < deadline, "the private broker does not listen");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         broker
     }
 
@@ -84,12 +90,6 @@ impl PrivateBroker {
             "rabbitmqctl {arguments:?}: {}",
             String::from_utf8_lossy(&done.stderr)
         );
-    }
-
-    /// Where its log is.
-    #[must_use]
-    pub fn log(&self) -> PathBuf {
-        self.dir.path().join("log")
     }
 }
 

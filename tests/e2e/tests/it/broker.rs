@@ -96,6 +96,40 @@ async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
     each_was_executed_once(&stack, 4).await;
 }
 
+/// Without its bindings a waiting request still looks every 2 s; requests that began at different moments tell the two apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_bindings_that_somebody_deletes_are_made_anew() {
+    const WAITS: usize = 5;
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let mut ids = Vec::new();
+    for _ in 0..WAITS {
+        ids.push(stack.create_run(&gateway, "HOLD", None).await);
+    }
+    let waits = ids.iter().zip(0..).map(async |(id, number)| {
+        tokio::time::sleep(Duration::from_millis(400 * number)).await;
+        let run = stack.get(&gateway, &format!("/api/v1/runs/{id}?wait=40")).await.body;
+        assert_eq!(run["status"], "completed");
+        Instant::now()
+    });
+    let deleting = async {
+        eventually("all run", async || (stack.model.holding() == WAITS).then_some(())).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        stack.queues.delete_events_exchange().await;
+        eventually("the exchange is there again", async || {
+            stack.queues.has_events_exchange().await.then_some(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        stack.model.release();
+        Instant::now()
+    };
+    let (answered, released) = futures_util::future::join(join_all(waits), deleting).await;
+    let slowest = answered.iter().max().unwrap().duration_since(released);
+    assert!(slowest < Duration::from_millis(1500), "woken, not found: {slowest:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
     let broker = PrivateBroker::start("").await;
@@ -115,7 +149,7 @@ async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
     }
     eventually("publishing is given up", async || (series(&gateway, LOST).await > 0.0).then_some(())).await;
     assert!(
-        begun.elapsed() < Duration::from_secs(9),
+        begun.elapsed() < Duration::from_secs(12),
         "5 s, and what the creates took: {:?}",
         begun.elapsed()
     );
@@ -123,7 +157,7 @@ async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
     assert_eq!(stack.ended(&gateway, &before).await["status"], "completed", "what runs goes on");
     broker.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
     completed(&stack, 21).await;
-    assert!(worker.is_ready().await, "{}", worker.log());
+    eventually("it is ready again", async || worker.is_ready().await.then_some(())).await;
     each_was_executed_once(&stack, 21).await;
 }
 
@@ -185,7 +219,7 @@ async fn r13_long_runs_keep_no_message_and_no_channel() {
     let other = stack.start(Service::RunWorker).await;
     let begun = Instant::now();
     completed(&stack, 10).await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "at once: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "before any sweeper: {:?}", begun.elapsed());
     stack.model.release();
     for id in &long {
         assert_eq!(stack.ended(&gateway, id).await["attempt"], 1);
