@@ -5,8 +5,11 @@ use diesel::sql_types::{Array, Binary, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use e2e::Stack;
 use gateway::auth::ApiKey;
+use secrecy::SecretString;
+use shared::config::SecretKeyConfig;
 use shared::db::statement;
 use shared::ids::{ApiKeyId, AppId, AppVersionId, UserId};
+use shared::webhook_secrets;
 
 pub(crate) struct Account {
     pub(crate) key: String,
@@ -36,7 +39,7 @@ pub(crate) async fn make(stack: &Stack, count: usize) -> anyhow::Result<Vec<Acco
     }
     let mut conn = stack.database.conn().await;
     statement(MAKE)
-        .bind::<Array<SqlUuid>, _>(users)
+        .bind::<Array<SqlUuid>, _>(&users)
         .bind::<Array<SqlUuid>, _>(apps)
         .bind::<Array<SqlUuid>, _>(versions)
         .bind::<Array<SqlUuid>, _>(keys)
@@ -44,5 +47,12 @@ pub(crate) async fn make(stack: &Stack, count: usize) -> anyhow::Result<Vec<Acco
         .execute(&mut conn)
         .await
         .context("accounts cannot be made")?;
+    let secret_key =
+        stack.settings.iter().find(|(name, _)| name == "CAPI_SECRET_KEY").map(|(_, key)| key.as_str());
+    let secret_key =
+        SecretKeyConfig { secret_key: secret_key.map(SecretString::from), secret_key_file: None }.read()?;
+    for user in users {
+        webhook_secrets::rotate(&mut conn, &secret_key, user.into()).await?;
+    }
     Ok(accounts)
 }
