@@ -10,6 +10,7 @@ mod answer;
 mod broker;
 mod process;
 mod proxies;
+mod requests;
 mod stack;
 
 pub use answer::Answer;
