@@ -43,22 +43,17 @@ async fn a_model_is_told_once_to_come_to_an_end() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
-    let app = stack.import_with_tools("[limits]\nsteps = 5\n").await;
+    let app = stack.import_with_tools("[limits]\ntool_calls = 10\n").await;
     let script = json!([{"call": [["current_time", ""]]}]);
     let run = stack.run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({})).await;
-    assert_eq!(run["errorCode"], "step_limit_exceeded", "{run}");
+    assert_eq!(run["errorCode"], "tool_call_limit_exceeded", "{run}");
     let told = "SELECT coalesce(string_agg(seq || ' ' || (data ->> 'text'), '; '), '') AS text FROM run_events WHERE type = 'note'";
     let told = stack.text(told).await;
-    assert_eq!(
-        told,
-        "16 1 of 5 steps are left. Come to an end now: give your final answer with what you have."
-    );
-    let last = stack.model.asked().pop().unwrap().1["messages"].as_array().unwrap().last().unwrap().clone();
-    assert_eq!(last["role"], "tool");
-    assert!(
-        last["content"].as_str().unwrap().ends_with(&told[3..]),
-        "joined to what it stands behind: {last}"
-    );
+    let words = "2 of 10 tool calls are left. Come to an end now: give your final answer with what you have.";
+    assert_eq!(told, format!("28 {words}"), "behind the eighth call, and only there");
+    let ninth = stack.model.asked()[8].1["messages"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(ninth["role"], "tool");
+    assert!(ninth["content"].as_str().unwrap().ends_with(words), "joined to what it stands behind: {ninth}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
