@@ -82,7 +82,7 @@ mod tests {
     use diesel::sql_types::Text;
     use shared::testing::TestDatabase;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_backlog_that_is_in_time_is_not_read() {
         #[derive(QueryableByName)]
         struct Line {
