@@ -24,14 +24,11 @@ pub(super) fn prepare<'a>(context: &'a Context, claimed: &Claimed) -> Result<Pre
         let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
         RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))
     })?;
-    let missing = context.tools.of(&app.tools).missing().map(str::to_owned);
-    match missing {
-        None => Ok((app, model, schema)),
-        Some(name) => {
-            let message = format!("the worker has no tool {name:?}; is it older than the gateway?");
-            Err(RunError::new(ErrorCode::ToolError, &message, None))
-        }
+    if let Some(name) = context.tools.of(&app.tools).missing() {
+        let message = format!("the worker has no tool {name:?}; is it older than the gateway?");
+        return Err(RunError::new(ErrorCode::ToolError, &message, None));
     }
+    Ok((app, model, schema))
 }
 
 fn unreadable(cause: &str) -> RunError {

@@ -104,9 +104,7 @@ impl OpenAiModel {
 
     /// One question, one whole answer. Dropping the future closes the stream.
     pub async fn ask(&self, request: Request<'_>) -> Result<Answer, ModelError> {
-        let body = body(&self.model, self.returns_reasoning, request);
-        let mut post = self.client.post(&self.url).json(&body);
-        drop(body);
+        let mut post = self.client.post(&self.url).json(&body(&self.model, self.returns_reasoning, request));
         if let Some(authorization) = &self.authorization {
             post = post.header(AUTHORIZATION, authorization);
         }

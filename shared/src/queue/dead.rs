@@ -50,10 +50,13 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Connects, and declares what is missing.
     pub async fn open(broker: Broker) -> Result<Self, QueueError> {
-        let connection = broker.connect().await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { broker, channel, _connection: connection })
+        within(async {
+            let connection = broker.connect().await?;
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok(Self { broker, channel, _connection: connection })
+        })
+        .await
     }
 
     /// The first `most` of a kind of work, and how many there are. (To the broker each look is a delivery.)

@@ -170,8 +170,9 @@ fn finished(row: Option<DoneRow>) -> Finished {
 /// the time is not over.
 pub async fn expire(conn: &mut Connection, run: RunId) -> Result<Finished, DbError> {
     let message = "no worker started the run within its queueTimeoutSeconds";
-    let ended = Ended::Failed(RunError::new(ErrorCode::QueueTimeout, message, None), None);
-    let (Ended::Failed(error, _), terminal) = (&ended, ended.event()) else { return Ok(Finished::Fenced) };
+    let error = RunError::new(ErrorCode::QueueTimeout, message, None);
+    let ended = Ended::Lost(error.clone());
+    let terminal = ended.event();
     let row = statement(EXPIRE)
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<Text, _>(error.code.as_str())

@@ -25,6 +25,13 @@ async fn each_was_executed_once(stack: &Stack, runs: usize) {
     assert_eq!(stack.text(again).await, "0");
 }
 
+/// A stack with a broker of its own, with more lines for its configuration.
+async fn on_a_private_broker(config: &str) -> (PrivateBroker, Stack) {
+    let (broker, mut stack) = (PrivateBroker::start(config).await, Stack::unlimited().await);
+    stack.settings = stack.settings_with("CAPI_AMQP_URL", &broker.url);
+    (broker, stack)
+}
+
 /// A series of a metric.
 async fn series(process: &Process, name: &str) -> f64 {
     let (_, metrics) = process.ops("/metrics").await.unwrap_or_default();
@@ -132,9 +139,7 @@ async fn r8_bindings_that_somebody_deletes_are_made_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
-    let broker = PrivateBroker::start("").await;
-    let mut stack = Stack::unlimited().await;
-    stack.settings = stack.settings_with("CAPI_AMQP_URL", &broker.url);
+    let (broker, stack) = on_a_private_broker("").await;
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let before = stack.create_run(&gateway, "HOLD before", None).await;
@@ -202,9 +207,7 @@ async fn r11_nudges_that_come_five_times_start_a_run_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r13_long_runs_keep_no_message_and_no_channel() {
-    let broker = PrivateBroker::start("consumer_timeout = 3000\n").await;
-    let mut stack = Stack::unlimited().await;
-    stack.settings = stack.settings_with("CAPI_AMQP_URL", &broker.url);
+    let (_broker, stack) = on_a_private_broker("consumer_timeout = 3000\n").await;
     let gateway = stack.start(Service::Gateway).await;
     let full = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "2").await;
     let long =
