@@ -1,23 +1,26 @@
 //! The run's birth: one statement writes the row and its first event, guarded by the app version being current.
 //! The nudge goes out after it, and nobody waits for the broker: a sweeper finds what no nudge announced.
 
-use diesel::sql_types::{Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Binary, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use shared::db::{Connection, DbError, statement};
+use shared::db::{Connection, DbError, interval, statement};
 use shared::events::{EventType, NewEvent};
 use shared::ids::{ApiKeyId, RunId, UserId};
 use shared::net::webhook_url::WebhookUrl;
 
 use crate::apps::CurrentApp;
+use crate::idempotency::{KEPT, Once};
 
-/// The statement; the binds are in [`accept`].
-pub const ACCEPT: &str = "
-WITH run AS (
+/// The statement, with what an idempotency key adds to it.
+macro_rules! accepting {
+    ($with:literal, $join:literal) => {
+        concat!("
+WITH ", $with, "run AS (
     INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs, chat_model_id,
                       webhook_url, webhook_host, metadata, queue_timeout_seconds, created_at, last_seq)
     SELECT $1, a.user_id, a.id, v.id, $5, 'api', 'pending', $6, $7, $8, $9, $10, $11, $14, capi_now(), 1
-    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
+    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version ", $join, "
     WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
     RETURNING id, user_id, metadata, created_at
 ), pairs AS (
@@ -25,7 +28,28 @@ WITH run AS (
     SELECT run.user_id, p.key, p.value, run.created_at, run.id FROM run, jsonb_each_text(run.metadata) p
 )
 INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-SELECT id, 1, $12, created_at, 0, $13 FROM run";
+SELECT id, 1, $12, created_at, 0, $13 FROM run")
+    };
+}
+
+/// Without an idempotency key; the binds are in [`accept`].
+pub const ACCEPT: &str = accepting!("", "");
+
+/// The key's row comes first, and only where the app is as it was: whoever has it writes the run, anybody else waits for
+/// his commit and finds no row to go on from.
+const ACCEPT_ONCE: &str = accepting!(
+    "taken AS (
+    INSERT INTO idempotency_keys AS k (user_id, path, key, request_hash, run_id, expires_at)
+    SELECT a.user_id, $15, $16, $17, $1, capi_now() + $18
+    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
+    WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
+    ON CONFLICT (user_id, path, key) DO UPDATE
+        SET request_hash = EXCLUDED.request_hash, run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
+        WHERE k.expires_at <= capi_now()
+    RETURNING 1
+), ",
+    "CROSS JOIN taken"
+);
 
 /// A validated run.
 pub struct NewRun<'a> {
@@ -49,11 +73,15 @@ pub struct NewRun<'a> {
     pub metadata: &'a Value,
     /// Seconds in which it must be started.
     pub queue_timeout_seconds: i32,
+    /// Where the create may be repeated.
+    pub once: Option<&'a Once>,
 }
 
-/// Writes the run. False if the version is no longer the app's current one: nothing was written.
+/// Writes the run. False if the version is no longer the app's current one, or the idempotency key is taken: nothing was
+/// written.
 pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbError> {
-    let written = statement(ACCEPT)
+    let sql = if run.once.is_some() { ACCEPT_ONCE } else { ACCEPT };
+    let accepting = statement(sql)
         .bind::<SqlUuid, _>(run.id.uuid())
         .bind::<SqlUuid, _>(run.user.uuid())
         .bind::<SqlUuid, _>(run.app.id.uuid())
@@ -67,8 +95,18 @@ pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbE
         .bind::<Jsonb, _>(run.metadata)
         .bind::<Text, _>(EventType::RunCreated.as_str())
         .bind::<Jsonb, _>(NewEvent::created("api"))
-        .bind::<Integer, _>(run.queue_timeout_seconds)
-        .execute(conn)
-        .await?;
+        .bind::<Integer, _>(run.queue_timeout_seconds);
+    let written = match run.once {
+        None => accepting.execute(conn).await?,
+        Some(once) => {
+            accepting
+                .bind::<Text, _>(&once.path)
+                .bind::<Text, _>(&once.key)
+                .bind::<Binary, _>(&once.request_hash)
+                .bind::<Interval, _>(interval(KEPT))
+                .execute(conn)
+                .await?
+        }
+    };
     Ok(written == 1)
 }

@@ -33,6 +33,7 @@ pub enum ApiError {
     AppArchived,
     RunAlreadyFinished(RunStatus),
     RunNotFinished(RunStatus),
+    IdempotencyConflict,
     PayloadTooLarge { limit: usize },
     RequestTimeout,
     UnsupportedMediaType,
@@ -117,6 +118,7 @@ impl ApiError {
             Self::NotAcceptable => Problem::NotAcceptable,
             Self::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,
             Self::RunNotFinished(_) => Problem::RunNotFinished,
+            Self::IdempotencyConflict => Problem::IdempotencyConflict,
             Self::PayloadTooLarge { .. } => Problem::PayloadTooLarge,
             Self::RequestTimeout => Problem::RequestTimeout,
             Self::UnsupportedMediaType => Problem::UnsupportedMediaType,
@@ -172,6 +174,11 @@ impl ApiError {
             }
             Self::RunNotFinished(status) => {
                 format!("the run is {}; cancel it or wait for its end before deleting it", status.as_str())
+            }
+            Self::IdempotencyConflict => {
+                "this Idempotency-Key was used with other fields within the last 24 hours; take a fresh key, or send the \
+                 fields as they were"
+                    .to_owned()
             }
             Self::PayloadTooLarge { limit } => format!("send at most {limit} bytes"),
             Self::RangeNotSatisfiable { size } => format!("the file has {size} bytes; ask for some of those"),

@@ -12,6 +12,7 @@ pub mod context;
 pub mod docs;
 pub mod error;
 pub mod extract;
+pub mod idempotency;
 pub mod live;
 pub mod me;
 mod middleware;

@@ -10,6 +10,8 @@ pub enum Place {
     Pointer(String),
     /// A query parameter.
     Parameter(String),
+    /// A header.
+    Header(String),
 }
 
 /// Mistakes that are told at once: more help nobody, and a small request must not make a large answer.
@@ -49,6 +51,11 @@ impl FieldError {
     /// A mistake in a query parameter.
     pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { place: Place::Parameter(name.into()), code, message: message.into() }
+    }
+
+    /// A mistake in a header.
+    pub fn header(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { place: Place::Header(name.into()), code, message: message.into() }
     }
 }
 

@@ -70,6 +70,8 @@ problems! {
         "The run completed or failed before it could be cancelled; what it produced is kept.";
     RunNotFinished = 409 "run_not_finished", "The run is not over yet",
         "Only a run that is over can be deleted. Cancel it first, or wait for its end.";
+    IdempotencyConflict = 409 "idempotency_conflict", "The Idempotency-Key belongs to another request",
+        "Within the last 24 hours the account created a run with this Idempotency-Key on this path and with other fields. Take a fresh key for a new run; for a retry send the fields as they were.";
     PayloadTooLarge = 413 "payload_too_large", "The body is too large",
         "A body may have 1 MiB.";
     UnsupportedMediaType = 415 "unsupported_media_type", "Unsupported media type",
@@ -94,6 +96,6 @@ mod tests {
     fn codes_are_part_of_the_contract() {
         let listed: Vec<_> =
             Problem::ALL.iter().map(|problem| format!("{} {}", problem.code(), problem.status())).collect();
-        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, model_lacks_tools 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, link_expired 403, not_found 404, method_not_allowed 405, not_acceptable 406, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
+        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, model_lacks_tools 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, link_expired 403, not_found 404, method_not_allowed 405, not_acceptable 406, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, idempotency_conflict 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
     }
 }

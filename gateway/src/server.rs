@@ -23,8 +23,8 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::live::Live;
 use crate::middleware::{around_every_request, spare_small_bodies};
-use crate::overdue;
 use crate::routes::routes;
+use crate::{idempotency, overdue};
 
 const SERVICE: &str = "gateway";
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,6 +81,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let listening = queue::listen(broker, live.buckets(), move |heard| hearing.heard(heard), &lifecycle);
     let broker = vec![publisher.health(), listening];
     lifecycle.spawn(overdue::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
+    lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));
     let context = web::Data::new(context(config, db.clone(), publisher, live.clone(), &lifecycle)?);
     lifecycle.spawn(live.forget_idle(lifecycle.clone()));
     lifecycle.spawn(tidy(context.clone()));

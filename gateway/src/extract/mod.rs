@@ -2,6 +2,7 @@
 
 mod address;
 mod etag;
+mod idempotency;
 mod json;
 mod page;
 mod prefer;
@@ -9,6 +10,7 @@ mod query;
 
 pub use address::client_address;
 pub use etag::is_known;
+pub use idempotency::idempotency_key;
 pub use json::json_object;
 pub use page::{CursorFilters, Page, Position, can_be_stored};
 pub use prefer::{preferred_wait, seconds};

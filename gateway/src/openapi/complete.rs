@@ -89,6 +89,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             Problem::NotFound => named,
             Problem::RequestTimeout
             | Problem::AppArchived
+            | Problem::IdempotencyConflict
             | Problem::PayloadTooLarge
             | Problem::UnsupportedMediaType => creates,
             Problem::RunAlreadyFinished => endpoint.path.ends_with("/cancel"),

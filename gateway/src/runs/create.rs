@@ -1,50 +1,50 @@
 //! POST /api/v1/runs and POST /api/v1/apps/{appId}/runs: 202 with the run's id, once the row is written.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderName, LOCATION, RETRY_AFTER};
+use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
-use shared::db::DbError;
 use shared::ids::{AppId, RunId};
 use shared::net::webhook_url::WebhookUrl;
-use shared::queue::Work;
 use tokio::time::Instant;
 
+use super::accepting::{Create, Created};
 use super::get::{POLL_AGAIN, is_over, load};
 use super::request::CreateRequest;
-use super::validate::{Valid, title, validate};
+use super::validate::{Valid, validate};
 use super::wait::until_over;
 use super::{Named, load_app};
-use crate::accept::{NewRun, accept};
-use crate::apps::CurrentApp;
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::extract::{Query, json_object, preferred_wait};
+use crate::extract::{Query, idempotency_key, json_object, preferred_wait};
+use crate::idempotency::Once;
 use crate::live::take_place;
 use crate::mistake::FieldError;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-/// Times that the app may change between being read and the run being written.
-const STALE_RETRIES: usize = 3;
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const RUNS: &str = "/api/v1/runs";
 
 /// The handler.
 #[utoipa::path(
     post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun", summary = "Create a run",
     description = "Accepts a run and answers at once with its id. With `Prefer: wait=SECONDS` the answer is held and is 200 with the \
-                   finished run if it ends in time. With `dryRun=true` everything is checked and nothing is created.",
+                   finished run if it ends in time. With `dryRun=true` everything is checked and nothing is created. With an \
+                   `Idempotency-Key` the request may be sent again for 24 hours: the same key with the same fields is the same run.",
     request_body = crate::openapi::CreateRun,
     params(
         ("dryRun" = Option<bool>, Query, description = "Check only"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters of the caller's choice, bare or in quotes"),
     ),
     responses(
         (status = 202, description = "Accepted", body = crate::openapi::Accepted, headers(
             ("Location" = String, description = "The run"),
             ("Retry-After" = String, description = "Seconds after which it is worth asking"),
             ("Preference-Applied" = String, description = "The wait that was applied, where one was preferred"),
+            ("Idempotency-Replayed" = String, description = "`true` where the Idempotency-Key had created the run before"),
         )),
         (status = 200, description = "The finished run, where a wait was preferred; or what a dry run found", body = crate::openapi::RunOrDryRun),
     ),
@@ -56,16 +56,13 @@ pub async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let begun = Instant::now();
-    // A header that promises something and is ignored would be worse than an error.
-    if request.headers().contains_key("idempotency-key") {
-        let message = "Idempotency-Key is not supported yet; leave the header out";
-        return Err(ApiError::InvalidRequest(message.to_owned(), vec![]));
-    }
     let mut query = Query::of(&request)?;
     let dry = query.value::<bool>("dryRun", "true or false").unwrap_or_default();
     query.end()?;
+    let key = idempotency_key(&request)?;
     let body = CreateRequest::parse(json_object(&request, payload).await?)?;
-    let app_id = app_id(request.match_info().get("appId"), body.app_id.as_deref())?;
+    let in_path = request.match_info().get("appId");
+    let app_id = app_id(in_path, body.app_id.as_deref())?;
     if !caller.may_see(app_id) {
         return Err(ApiError::NotFound("app"));
     }
@@ -74,62 +71,60 @@ pub async fn handle(
     if dry {
         return dry_run(&caller, &context, &body, app_id).await;
     }
+    let path = in_path.map_or(RUNS.to_owned(), |_| format!("/api/v1/apps/{app_id}/runs"));
+    let once = key.map(|key| Once::new(path, key, &body.fields(app_id)));
     let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait)).filter(|wait| !wait.is_zero());
     // Before the run is there: a caller who is refused has nothing to clean up.
     let _place = match wait {
         Some(length) => Some(take_place(&context.db, caller.user, length).await?),
         None => None,
     };
-    let id = RunId::generate();
-    let accepting = accept_and_nudge(caller, context.clone(), body, app_id, id, webhook);
+    let create = Create { user: caller.user, key: caller.key, app_id, body, webhook, once };
+    let accepting = create.accept_and_nudge(context.clone());
     // In a task of its own: a client that hangs up in between must not leave a run that nobody heard of.
-    let app = actix_web::rt::spawn(accepting).await.map_err(|_| ApiError::Internal)??;
-    Ok(match wait {
-        Some(length) => waited(&context, &caller, id, (begun, length), &app).await,
-        None => accepted(id, "pending", &app),
-    })
-}
-
-async fn accept_and_nudge(
-    caller: Caller,
-    context: web::Data<Context>,
-    body: CreateRequest,
-    app_id: AppId,
-    id: RunId,
-    webhook: Option<WebhookUrl>,
-) -> Result<Arc<CurrentApp>, ApiError> {
-    let app = write(&caller, &context, &body, app_id, id, webhook.as_ref()).await?;
-    context.publisher.nudge(Work::Runs, caller.user.uuid());
-    metrics::counter!("capi_runs_accepted_total").increment(1);
-    tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
-    Ok(app)
-}
-
-fn accepted(id: RunId, status: &str, app: &CurrentApp) -> HttpResponse {
-    HttpResponse::Accepted()
-        .insert_header((LOCATION, format!("/api/v1/runs/{id}")))
-        .insert_header((RETRY_AFTER, POLL_AGAIN))
-        .json(json!({ "id": id, "status": status, "appId": app.id, "appName": app.definition.name }))
+    let created = actix_web::rt::spawn(accepting).await.map_err(|_| ApiError::Internal)??;
+    let mut answer = answer(&context, &caller, &created, wait.map(|length| (begun, length))).await?;
+    if matches!(created, Created::Before(_)) {
+        answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(answer)
 }
 
 /// The run is accepted, whatever becomes of the wait.
-async fn waited(
+async fn answer(
     context: &Context,
     caller: &Caller,
-    id: RunId,
-    (begun, length): (Instant, Duration),
-    app: &CurrentApp,
-) -> HttpResponse {
-    until_over(context, caller.user, id, begun + length).await;
-    let mut answer = match load(context, caller.user, Named { run: id, app: None }).await {
-        Ok(run) if is_over(&run) => HttpResponse::Ok().json(run),
-        Ok(run) => accepted(id, &run.status, app),
-        Err(_) => accepted(id, "pending", app),
+    created: &Created,
+    wait: Option<(Instant, Duration)>,
+) -> Result<HttpResponse, ApiError> {
+    let id = created.run();
+    if let Some((begun, length)) = wait {
+        until_over(context, caller.user, id, begun + length).await;
+    }
+    let stands = match (created, wait) {
+        (Created::Now(..), None) => None,
+        (Created::Now(..), Some(_)) => load(context, caller.user, Named { run: id, app: None }).await.ok(),
+        (Created::Before(_), _) => Some(load(context, caller.user, Named { run: id, app: None }).await?),
     };
-    if let Ok(applied) = format!("wait={}", length.as_secs()).parse() {
+    let mut answer = match (stands, created) {
+        (Some(run), _) if wait.is_some() && is_over(&run) => HttpResponse::Ok().json(run),
+        (Some(run), _) => accepted(id, &run.status, run.app_id, &run.app_name),
+        (None, Created::Now(_, app)) => accepted(id, "pending", app.id, &app.definition.name),
+        (None, Created::Before(_)) => return Err(ApiError::NotFound("run")),
+    };
+    if let Some((_, length)) = wait
+        && let Ok(applied) = format!("wait={}", length.as_secs()).parse()
+    {
         answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
-    answer
+    Ok(answer)
+}
+
+fn accepted(id: RunId, status: &str, app: AppId, app_name: &str) -> HttpResponse {
+    HttpResponse::Accepted()
+        .insert_header((LOCATION, format!("{RUNS}/{id}")))
+        .insert_header((RETRY_AFTER, POLL_AGAIN))
+        .json(json!({ "id": id, "status": status, "appId": app, "appName": app_name }))
 }
 
 /// Against the version that is current now: whoever asks wants to know, and nothing is written that would guard it.
@@ -144,55 +139,6 @@ async fn dry_run(
     Ok(HttpResponse::Ok().json(json!({
         "valid": true, "appId": app.id, "appName": app.definition.name, "appVersion": app.version, "chatModelId": model,
     })))
-}
-
-/// Validates against the cached version and writes the run; begins again with a fresh one where that was stale.
-async fn write(
-    caller: &Caller,
-    context: &Context,
-    body: &CreateRequest,
-    app_id: AppId,
-    id: RunId,
-    webhook: Option<&WebhookUrl>,
-) -> Result<Arc<CurrentApp>, ApiError> {
-    let mut cached = context.apps.get(caller.user, app_id);
-    for _ in 0..STALE_RETRIES {
-        // Only a stored version may refuse a request: a stale one would refuse inputs that are right by now.
-        let valid = cached.as_deref().and_then(|app| validate(app, body, &context.models).ok());
-        let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
-            (app, valid)
-        } else {
-            let app = load_app(context, caller.user, app_id).await?;
-            let valid = validate(&app, body, &context.models)?;
-            (app, valid)
-        };
-        let title = title(&app, &valid.inputs, id);
-        let run = &NewRun {
-            id,
-            user: caller.user,
-            key: caller.key,
-            app: &app,
-            title: &title,
-            inputs: &valid.inputs,
-            model: &valid.model,
-            webhook,
-            metadata: &body.metadata,
-            queue_timeout_seconds: body.queue_timeout_seconds,
-        };
-        match context.db.write(|mut conn| async move { accept(&mut conn, run).await }).await {
-            Ok(true) => return Ok(app),
-            Ok(false) => {}
-            // The statement was sent, and nobody knows what became of it.
-            Err(error) if error.is_away() && !matches!(error, DbError::Pool(_)) => {
-                tracing::warn!(%error, run_id = %id, "an accept is left in doubt");
-                return Err(ApiError::Unavailable(
-                    "the run may have been accepted all the same; look with GET /api/v1/runs before creating it again",
-                ));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(ApiError::Unavailable("the app is being changed; try again"))
 }
 
 fn app_id(from_path: Option<&str>, from_body: Option<&str>) -> Result<AppId, ApiError> {

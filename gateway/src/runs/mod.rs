@@ -1,5 +1,6 @@
 //! The run endpoints, one a file.
 
+mod accepting;
 pub mod cancel;
 pub mod create;
 pub mod delete;

@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use shared::ids::AppId;
 
 use crate::error::ApiError;
 use crate::mistake::{FieldError, MAX_MISTAKES, quoted};
@@ -50,6 +51,14 @@ impl CreateRequest {
         ApiError::unless_empty(errors)?;
         let metadata = Value::Object(metadata);
         Ok(Self { app_id, inputs, chat_model_id, webhook_url, metadata, queue_timeout_seconds })
+    }
+
+    /// The fields as they were understood, of a create of this app.
+    pub(super) fn fields(&self, app: AppId) -> Value {
+        json!({
+            "appId": app, "inputs": self.inputs, "chatModelId": self.chat_model_id, "webhookUrl": self.webhook_url,
+            "metadata": self.metadata, "queueTimeoutSeconds": self.queue_timeout_seconds,
+        })
     }
 }
 
@@ -107,7 +116,6 @@ fn text(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn all_mistakes_are_named_at_once() {

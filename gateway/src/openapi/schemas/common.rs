@@ -23,7 +23,7 @@ pub struct Problem {
     errors: Option<Vec<FieldProblem>>,
 }
 
-/// One mistake in a request; one of `pointer` and `parameter` says where.
+/// One mistake in a request; one of `pointer`, `parameter` and `header` says where.
 #[derive(ToSchema)]
 pub struct FieldProblem {
     /// JSON pointer (RFC 6901) into the body.
@@ -32,6 +32,9 @@ pub struct FieldProblem {
     /// Query parameter.
     #[schema(value_type = Option<String>, nullable = false)]
     parameter: Option<String>,
+    /// Header.
+    #[schema(value_type = Option<String>, nullable = false)]
+    header: Option<String>,
     code: String,
     message: String,
 }

@@ -15,6 +15,7 @@ mod documents;
 mod faults;
 mod fuzz;
 mod http;
+mod idempotency;
 mod keys;
 mod limits;
 mod model;

@@ -1,0 +1,135 @@
+//! A create that was read, up to the run being written: by this request, or by an earlier one with the same idempotency key.
+
+use std::sync::Arc;
+
+use actix_web::web;
+use shared::db::DbError;
+use shared::ids::{ApiKeyId, AppId, RunId, UserId};
+use shared::net::webhook_url::WebhookUrl;
+use shared::queue::Work;
+
+use super::load_app;
+use super::request::CreateRequest;
+use super::validate::{title, validate};
+use crate::accept::{NewRun, accept};
+use crate::apps::CurrentApp;
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::idempotency::{self, Once};
+
+/// Times that the app may change between being read and the run being written.
+const STALE_RETRIES: usize = 3;
+
+/// What is asked for, not judged against the app yet.
+pub(super) struct Create {
+    pub(super) user: UserId,
+    pub(super) key: ApiKeyId,
+    pub(super) app_id: AppId,
+    pub(super) body: CreateRequest,
+    pub(super) webhook: Option<WebhookUrl>,
+    pub(super) once: Option<Once>,
+}
+
+/// The run of a create.
+pub(super) enum Created {
+    /// Written by this request.
+    Now(RunId, Arc<CurrentApp>),
+    /// Written by an earlier one with the same key and fields.
+    Before(RunId),
+}
+
+impl Created {
+    pub(super) const fn run(&self) -> RunId {
+        match self {
+            Self::Now(run, _) | Self::Before(run) => *run,
+        }
+    }
+}
+
+impl Create {
+    pub(super) async fn accept_and_nudge(self, context: web::Data<Context>) -> Result<Created, ApiError> {
+        // First: what an app has become since does not change what was accepted.
+        if let Some(run) = self.accepted_before(&context).await? {
+            return Ok(Created::Before(run));
+        }
+        let created = self.write(&context).await?;
+        if let Created::Now(id, app) = &created {
+            context.publisher.nudge(Work::Runs, self.user.uuid());
+            metrics::counter!("capi_runs_accepted_total").increment(1);
+            tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
+        }
+        Ok(created)
+    }
+
+    /// The run that the same create led to already.
+    async fn accepted_before(&self, context: &Context) -> Result<Option<RunId>, ApiError> {
+        let Some(once) = &self.once else { return Ok(None) };
+        let user = self.user;
+        let finding =
+            context.db.read(|mut conn| async move { idempotency::find(&mut conn, user, once).await });
+        match finding.await? {
+            None => Ok(None),
+            Some(known) if known.same => {
+                metrics::counter!("capi_creates_replayed_total").increment(1);
+                Ok(Some(known.run))
+            }
+            Some(_) => Err(ApiError::IdempotencyConflict),
+        }
+    }
+
+    /// Validates against the cached version and writes the run; begins again with a fresh one where that was stale.
+    async fn write(&self, context: &Context) -> Result<Created, ApiError> {
+        let (user, id, body) = (self.user, RunId::generate(), &self.body);
+        let mut cached = context.apps.get(user, self.app_id);
+        for _ in 0..STALE_RETRIES {
+            // Only a stored version may refuse a request: a stale one would refuse inputs that are right by now.
+            let valid = cached.as_deref().and_then(|app| validate(app, body, &context.models).ok());
+            let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
+                (app, valid)
+            } else {
+                let app = load_app(context, user, self.app_id).await?;
+                let valid = validate(&app, body, &context.models)?;
+                (app, valid)
+            };
+            let title = title(&app, &valid.inputs, id);
+            let run = &NewRun {
+                id,
+                user,
+                key: self.key,
+                app: &app,
+                title: &title,
+                inputs: &valid.inputs,
+                model: &valid.model,
+                webhook: self.webhook.as_ref(),
+                metadata: &body.metadata,
+                queue_timeout_seconds: body.queue_timeout_seconds,
+                once: self.once.as_ref(),
+            };
+            match context.db.write(|mut conn| async move { accept(&mut conn, run).await }).await {
+                Ok(true) => return Ok(Created::Now(id, app)),
+                // Most likely a request beside this one, which is committed by now.
+                Ok(false) => {
+                    if let Some(run) = self.accepted_before(context).await? {
+                        return Ok(Created::Before(run));
+                    }
+                }
+                Err(error) => return Err(self.in_doubt(id, error)),
+            }
+        }
+        Err(ApiError::Unavailable("the app is being changed; try again"))
+    }
+
+    /// A statement that was sent and not answered may be committed all the same.
+    fn in_doubt(&self, id: RunId, error: DbError) -> ApiError {
+        if !error.is_away() || matches!(error, DbError::Pool(_)) {
+            return error.into();
+        }
+        tracing::warn!(%error, run_id = %id, "an accept is left in doubt");
+        ApiError::Unavailable(if self.once.is_some() {
+            "the run may have been accepted all the same; send the request again with the same Idempotency-Key"
+        } else {
+            "the run may have been accepted all the same; look with GET /api/v1/runs before creating it again (with an \
+             Idempotency-Key it can be sent again as it is)"
+        })
+    }
+}

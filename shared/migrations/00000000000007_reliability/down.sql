@@ -1,0 +1,3 @@
+DROP TABLE workers;
+DROP TABLE idempotency_keys;
+ALTER TABLE runs DROP COLUMN released_at;
