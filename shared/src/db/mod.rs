@@ -4,6 +4,7 @@ mod connect;
 mod connection;
 mod error;
 mod migrate;
+mod opening;
 mod statement;
 
 pub use connect::{ConnectError, connect_once};
@@ -21,6 +22,7 @@ use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 
 use crate::config::DatabaseConfig;
+use opening::Opener;
 
 /// How long a caller waits for a free connection before it gets an error: less than the second within which a
 /// request must be answered 503 when the database is away.
@@ -39,26 +41,13 @@ pub struct Db {
 }
 
 impl Db {
-    /// Prepares a pool; connections are opened when they are needed, on the runtime this is called on. (A
-    /// connection's driver lives where the connection was opened, and the gateway's HTTP threads are
-    /// current-thread runtimes that also serve requests.)
+    /// Prepares a pool; connections are opened when they are needed, on the runtime this is called on. (The gateway's
+    /// HTTP threads are current-thread runtimes that also serve requests: no place for a connection's driver.)
     pub fn new(config: &DatabaseConfig, application_name: &'static str) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Handle::current();
+        let opener = Opener::new(config.url.expose_secret(), application_name);
         let mut manager_config = ManagerConfig::default();
         manager_config.recycling_method = RecyclingMethod::Fast;
-        manager_config.custom_setup = Box::new(move |url| {
-            let (runtime, url) = (runtime.clone(), url.to_owned());
-            async move {
-                let opening = runtime.spawn(async move { connect_once(&url, application_name).await });
-                match opening.await {
-                    Ok(opened) => {
-                        opened.map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))
-                    }
-                    Err(stopped) => Err(diesel::ConnectionError::BadConnection(stopped.to_string())),
-                }
-            }
-            .boxed()
-        });
+        manager_config.custom_setup = Box::new(move |_| opener.clone().open().boxed());
         let manager =
             AsyncDieselConnectionManager::new_with_config(config.url.expose_secret(), manager_config);
         let pool = Pool::builder(manager)
