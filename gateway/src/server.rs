@@ -78,7 +78,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let live = Live::default();
     let hearing = live.clone();
-    let listening = queue::listen(broker, live.buckets(), move |heard| hearing.heard(heard), &lifecycle);
+    let listening = queue::listen(broker, live.topics(), move |heard| hearing.heard(heard), &lifecycle);
     let broker = vec![publisher.health(), listening];
     lifecycle.spawn(overdue::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
     lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use shared::db::DbError;
 use shared::ids::RunId;
-use shared::queue::Work;
+use shared::queue::{News, Work};
 use shared::runs::{Ended, ErrorCode, Finished, RunError, finish};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -137,7 +137,7 @@ async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outco
                 context.publisher.nudge(Work::Deliveries, lane.uuid());
             }
             context.publisher.nudge(Work::Runs, user.uuid());
-            context.publisher.announce(claimed.id);
+            context.publisher.announce(News::Happened(claimed.id));
             announce(&work.ended);
             Outcome::Recorded
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use shared::ids::RunId;
 use shared::lifecycle::Lifecycle;
-use shared::queue::{Bucket, Heard};
+use shared::queue::{Bucket, Heard, News, Topic};
 use tokio::sync::watch;
 
 /// Between two looks without a nudge.
@@ -23,12 +23,12 @@ const FORGET_EVERY: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Live {
     watched: Arc<Mutex<HashMap<RunId, watch::Sender<()>>>>,
-    buckets: watch::Sender<BTreeSet<Bucket>>,
+    topics: watch::Sender<BTreeSet<Topic>>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { watched: Arc::default(), buckets: watch::Sender::new(BTreeSet::new()) }
+        Self { watched: Arc::default(), topics: watch::Sender::new(BTreeSet::new()) }
     }
 }
 
@@ -40,18 +40,18 @@ pub struct Watch {
 }
 
 impl Live {
-    /// The buckets to listen to, as they change.
+    /// What to listen to, as it changes.
     #[must_use]
-    pub fn buckets(&self) -> watch::Receiver<BTreeSet<Bucket>> {
-        self.buckets.subscribe()
+    pub fn topics(&self) -> watch::Receiver<BTreeSet<Topic>> {
+        self.topics.subscribe()
     }
 
     /// Begins to watch a run. Subscribe first, then read: what happens in between is not missed.
     #[must_use]
     pub fn watch(&self, run: RunId) -> Watch {
         let woken = self.lock().entry(run).or_default().subscribe();
-        let bucket = Bucket::of(run);
-        self.buckets.send_if_modified(|buckets| buckets.insert(bucket));
+        let topic = Topic::Runs(Bucket::of(run));
+        self.topics.send_if_modified(|topics| topics.insert(topic));
         Watch { live: self.clone(), run, woken }
     }
 
@@ -59,17 +59,18 @@ impl Live {
     pub fn heard(&self, heard: Heard) {
         let watched = self.lock();
         match heard {
-            Heard::Run(run) => {
+            Heard::News(News::Happened(run)) => {
                 if let Some(watchers) = watched.get(&run) {
                     watchers.send_replace(());
                 }
             }
             // What happened before the bucket was bound, or while the broker was away, was told to nobody.
-            Heard::Listening(bucket) => {
+            Heard::Listening(Topic::Runs(bucket)) => {
                 for (_, watchers) in watched.iter().filter(|(run, _)| Bucket::of(**run) == bucket) {
                     watchers.send_replace(());
                 }
             }
+            _ => {}
         }
     }
 
@@ -83,10 +84,10 @@ impl Live {
             let mut watched = self.lock();
             // Two watchers that end at the same moment may each take the other one for still there.
             watched.retain(|_, watchers| watchers.receiver_count() > 0);
-            let wanted: BTreeSet<_> = watched.keys().copied().map(Bucket::of).collect();
-            self.buckets.send_if_modified(|buckets| {
-                let changed = *buckets != wanted;
-                *buckets = wanted;
+            let wanted: BTreeSet<_> = watched.keys().map(|run| Topic::Runs(Bucket::of(*run))).collect();
+            self.topics.send_if_modified(|topics| {
+                let changed = *topics != wanted;
+                *topics = wanted;
                 changed
             });
         }
@@ -121,15 +122,15 @@ mod tests {
     async fn a_watcher_is_woken_by_a_nudge_by_a_late_bind_and_by_time() {
         let (live, run) = (Live::default(), RunId::generate());
         let (mut first, mut second) = (live.watch(run), live.watch(run));
-        assert!(live.buckets().borrow().contains(&Bucket::of(run)));
+        assert!(live.topics().borrow().contains(&Topic::Runs(Bucket::of(run))));
         let begun = tokio::time::Instant::now();
-        live.heard(Heard::Run(run));
+        live.heard(Heard::News(News::Happened(run)));
         first.changed().await;
         second.changed().await;
-        live.heard(Heard::Listening(Bucket::of(run)));
+        live.heard(Heard::Listening(Topic::Runs(Bucket::of(run))));
         first.changed().await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        live.heard(Heard::Run(RunId::generate()));
+        live.heard(Heard::News(News::Happened(RunId::generate())));
         first.changed().await;
         assert_eq!(begun.elapsed(), SLOW_POLL, "another run's news wakes nobody");
         drop(first);

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use shared::ids::UserId;
-use shared::queue::Work;
+use shared::queue::{News, Work};
 use shared::runs::{Cancelled, RunStatus, cancel};
 
 use super::Named;
@@ -43,15 +43,22 @@ async fn cancel_and_tell(
     named: Named,
 ) -> Result<Cancelled, ApiError> {
     let cancelling =
-        context.db.write(|mut conn| async move { cancel(&mut conn, user, named.app, named.run).await });
-    let cancelled = cancelling.await?;
-    if let Cancelled::Done { lane } = cancelled {
+        || context.db.write(|mut conn| async move { cancel(&mut conn, user, named.app, named.run).await });
+    let cancelled = match cancelling().await {
+        // Whoever stopped in the middle of a change is put out by PostgreSQL a little later than a lock is waited for.
+        Err(error) if error.is_lock_timeout() => cancelling().await?,
+        answered => answered?,
+    };
+    if let Cancelled::Done { lane, held } = cancelled {
+        if held {
+            context.publisher.announce(News::Cancelled(named.run));
+        }
         if let Some(lane) = lane {
             context.publisher.nudge(Work::Deliveries, lane.uuid());
         }
         // His place may be free.
         context.publisher.nudge(Work::Runs, user.uuid());
-        context.publisher.announce(named.run);
+        context.publisher.announce(News::Happened(named.run));
         metrics::counter!("capi_runs_ended_total", "status" => "cancelled", "code" => "").increment(1);
         tracing::info!(run_id = %named.run, "run cancelled");
     }

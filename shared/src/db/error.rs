@@ -27,6 +27,8 @@ const DEADLOCK: &str = "deadlock detected";
 /// What PostgreSQL says when the server goes down or comes up (57P01 to 57P03), or ended an idle transaction (25P03).
 const AWAY: [&str; 2] = ["terminating connection", "the database system is"];
 
+const LOCK_TIMEOUT: &str = "canceling statement due to lock timeout";
+
 /// What it says of other states that pass: lock and statement timeouts (55P03, 57014), no memory or disk left (53xxx).
 const PASSING: [&str; 6] = [
     DEADLOCK,
@@ -52,6 +54,12 @@ impl DbError {
             Self::Query(QueryError::DatabaseError(_, said)) => said.message().contains(DEADLOCK),
             _ => false,
         }
+    }
+
+    /// Whether somebody else held a lock for too long.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Query(QueryError::DatabaseError(_, said)) if said.message().contains(LOCK_TIMEOUT))
     }
 
     /// Whether no statement would get through now, whatever it asks.

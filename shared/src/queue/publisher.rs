@@ -10,8 +10,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{Broker, BrokerHealth, Bucket, Nudge, QueueError, Topology, Work};
-use crate::ids::RunId;
+use super::{Broker, BrokerHealth, News, Nudge, QueueError, Topology, Work};
 use crate::lifecycle::Lifecycle;
 
 /// Nudges that wait for the broker in this process.
@@ -33,7 +32,7 @@ pub(super) enum Counted {
 
 enum Order {
     Publish(Work, Nudge),
-    Announce(RunId),
+    Announce(News),
     Count(Counted, oneshot::Sender<u32>),
 }
 
@@ -84,9 +83,9 @@ impl Publisher {
         }
     }
 
-    /// "Something happened to this run", for whoever watches it. Returns at once.
-    pub fn announce(&self, run: RunId) {
-        if self.orders.try_send(Order::Announce(run)).is_err() {
+    /// Tells whoever listens. Returns at once.
+    pub fn announce(&self, news: News) {
+        if self.orders.try_send(Order::Announce(news)).is_err() {
             metrics::counter!("capi_announcements_dropped_total").increment(1);
         }
     }
@@ -122,7 +121,7 @@ async fn publish_all(
 async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Result<(), QueueError> {
     match order {
         Order::Publish(work, nudge) => publish(channel, topology.queue(work), nudge).await,
-        Order::Announce(run) => announce(channel, topology.events_exchange(), run).await,
+        Order::Announce(news) => announce(channel, topology, news).await,
         Order::Count(counted, answer) => {
             let queue = match counted {
                 Counted::Ready(work) => topology.queue(work),
@@ -135,14 +134,12 @@ async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Resu
 }
 
 /// Nobody may be listening, and a process that restarts reads the database anyway: told once, not kept.
-async fn announce(channel: &Channel, exchange: String, run: RunId) -> Result<(), QueueError> {
-    let (nudge, key) = (Nudge { id: run.uuid() }.encode(), Bucket::of(run).routing_key());
+async fn announce(channel: &Channel, topology: &Topology, news: News) -> Result<(), QueueError> {
+    let (nudge, topic) = (Nudge { id: news.id() }.encode(), news.topic());
+    let (exchange, key) = (topology.exchange(topic.exchange()), topic.routing_key());
     let telling = async {
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-        channel
-            .basic_publish(exchange.as_str().into(), key.as_str().into(), options, &nudge, properties)
-            .await?
-            .await
+        channel.basic_publish(exchange.into(), key.into(), options, &nudge, properties).await?.await
     };
     tokio::time::timeout(CONFIRM_TIMEOUT, telling)
         .await

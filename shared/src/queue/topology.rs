@@ -5,6 +5,8 @@ use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ExchangeKind};
 
+use super::Exchange;
+
 /// The two kinds of work that nudges speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
@@ -55,10 +57,10 @@ impl Topology {
         format!("{}.dead", self.queue(work))
     }
 
-    /// Where is told what happened to runs, by bucket.
+    /// Where news is told.
     #[must_use]
-    pub fn events_exchange(&self) -> String {
-        format!("{}.run.events", self.prefix)
+    pub fn exchange(&self, exchange: Exchange) -> String {
+        format!("{}.{}", self.prefix, exchange.as_str())
     }
 
     /// Creates what is missing; a no-op on what is there.
@@ -73,10 +75,13 @@ impl Topology {
             ];
             declare(channel, &self.queue(work), &arguments).await?;
         }
-        let (options, arguments) =
-            (ExchangeDeclareOptions { durable: true, ..Default::default() }, FieldTable::default());
-        let name = self.events_exchange();
-        channel.exchange_declare(name.into(), ExchangeKind::Direct, options, arguments).await?;
+        for exchange in Exchange::ALL {
+            let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+            let name = self.exchange(exchange);
+            channel
+                .exchange_declare(name.into(), ExchangeKind::Direct, options, FieldTable::default())
+                .await?;
+        }
         Ok(())
     }
 }
@@ -105,6 +110,7 @@ mod tests {
         let topology = Topology::new("capi");
         let names =
             [Work::Runs, Work::Deliveries].map(|work| (topology.queue(work), topology.dead_queue(work)));
-        insta::assert_snapshot!(format!("{names:?} {}", topology.events_exchange()), @r#"[("capi.runs", "capi.runs.dead"), ("capi.deliveries", "capi.deliveries.dead")] capi.run.events"#);
+        let exchanges = Exchange::ALL.map(|exchange| topology.exchange(exchange)).join(" ");
+        insta::assert_snapshot!(format!("{names:?} {exchanges}"), @r#"[("capi.runs", "capi.runs.dead"), ("capi.deliveries", "capi.deliveries.dead")] capi.run.events capi.run.cancel capi.lease.free"#);
     }
 }

@@ -87,6 +87,10 @@ WITH done AS (
     and_its_consequences!()
 );
 
+/// In a statement of its own: what a worker records while this waits would not be in the snapshot of the next.
+const LOCK: &str = "
+SELECT lease_owner IS NOT NULL AS held FROM runs WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE";
+
 /// Attempt 0 in the log is the gateway. What the run had brought forth stays, as far as it is recorded.
 const CANCEL: &str = concat!(
     "
@@ -115,6 +119,12 @@ WITH done AS (
 ",
     and_its_consequences!()
 );
+
+#[derive(QueryableByName)]
+struct HeldRow {
+    #[diesel(sql_type = Bool)]
+    held: bool,
+}
 
 #[derive(QueryableByName)]
 struct DoneRow {
@@ -195,6 +205,8 @@ pub enum Cancelled {
     Done {
         /// Where a webhook waits.
         lane: Option<LaneId>,
+        /// Whether a worker held it, and is to let it go.
+        held: bool,
     },
     /// It was over already, in this way.
     Over(RunStatus),
@@ -213,12 +225,12 @@ pub async fn cancel(
     let done = conn
         .build_transaction()
         .run(async |conn| {
-            // In a statement of its own: what a worker records while this waits would not be in the snapshot of the next.
-            statement("SELECT 1 FROM runs WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE")
+            let mut found: Vec<HeldRow> = statement(LOCK)
                 .bind::<SqlUuid, _>(run.uuid())
                 .bind::<SqlUuid, _>(user.uuid())
-                .execute(conn)
+                .load(conn)
                 .await?;
+            let held = found.pop().is_some_and(|row| row.held);
             let mut done: Vec<DoneRow> = statement(CANCEL)
                 .bind::<SqlUuid, _>(run.uuid())
                 .bind::<SqlUuid, _>(user.uuid())
@@ -230,11 +242,11 @@ pub async fn cancel(
                 .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
                 .load(conn)
                 .await?;
-            Ok::<_, DbError>(done.pop())
+            Ok::<_, DbError>(done.pop().map(|done| Cancelled::Done { lane: done.lane_id, held }))
         })
         .await?;
     if let Some(done) = done {
-        return Ok(Cancelled::Done { lane: done.lane_id });
+        return Ok(done);
     }
     Ok(status(conn, user, app, run).await?.map_or(Cancelled::Unknown, Cancelled::Over))
 }

@@ -9,7 +9,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Exchange
 use uuid::Uuid;
 
 use super::{block_on_elsewhere, eventually, required};
-use crate::queue::{Topology, Work};
+use crate::queue::{Exchange, Topology, Work};
 
 /// Dropped with its queues.
 pub struct TestQueues {
@@ -74,19 +74,19 @@ impl TestQueues {
         }
     }
 
-    /// Deletes the exchange of fan-outs.
-    pub async fn delete_events_exchange(&self) {
+    /// Deletes an exchange of news.
+    pub async fn delete_exchange(&self, exchange: Exchange) {
         let (topology, channel) = self.by_hand().await;
         let deleted =
-            channel.exchange_delete(topology.events_exchange().into(), ExchangeDeleteOptions::default());
+            channel.exchange_delete(topology.exchange(exchange).into(), ExchangeDeleteOptions::default());
         deleted.await.expect("the exchange can be deleted");
     }
 
     /// Whether it is there.
-    pub async fn has_events_exchange(&self) -> bool {
+    pub async fn has_exchange(&self, exchange: Exchange) -> bool {
         let (topology, channel) = self.by_hand().await;
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-        let name = topology.events_exchange();
+        let name = topology.exchange(exchange);
         channel
             .exchange_declare(name.into(), ExchangeKind::Direct, options, FieldTable::default())
             .await
@@ -104,8 +104,10 @@ impl Drop for TestQueues {
             let Ok(channel) = connection.create_channel().await else {
                 return;
             };
-            let events = topology.events_exchange();
-            let _ = channel.exchange_delete(events.into(), ExchangeDeleteOptions::default()).await;
+            for exchange in Exchange::ALL {
+                let name = topology.exchange(exchange);
+                let _ = channel.exchange_delete(name.into(), ExchangeDeleteOptions::default()).await;
+            }
             for work in [Work::Runs, Work::Deliveries] {
                 for queue in [topology.queue(work), topology.dead_queue(work)] {
                     let _ = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;

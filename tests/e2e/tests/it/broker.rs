@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::{PrivateBroker, Process, Service, Stack};
 use futures_util::future::join_all;
 use serde_json::json;
-use shared::queue::Work;
+use shared::queue::{Exchange, Work};
 use shared::testing::eventually;
 
 const CONFIRMED: &str = "capi_nudges_published_total{outcome=\"confirmed\"}";
@@ -92,11 +92,11 @@ async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
     })
     .await;
 
-    stack.queues.delete_events_exchange().await;
+    stack.queues.delete_exchange(Exchange::RunEvents).await;
     stack.create_run(&gateway, "hello", None).await;
     completed(&stack, 4).await;
     eventually("the exchange is there again", async || {
-        stack.queues.has_events_exchange().await.then_some(())
+        stack.queues.has_exchange(Exchange::RunEvents).await.then_some(())
     })
     .await;
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
@@ -123,9 +123,9 @@ async fn r8_bindings_that_somebody_deletes_are_made_anew() {
     let deleting = async {
         eventually("all run", async || (stack.model.holding() == WAITS).then_some(())).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        stack.queues.delete_events_exchange().await;
+        stack.queues.delete_exchange(Exchange::RunEvents).await;
         eventually("the exchange is there again", async || {
-            stack.queues.has_events_exchange().await.then_some(())
+            stack.queues.has_exchange(Exchange::RunEvents).await.then_some(())
         })
         .await;
         tokio::time::sleep(Duration::from_secs(2)).await;
