@@ -51,6 +51,10 @@ impl Handler for RunHandler {
         Some(self.reaper.interval())
     }
 
+    async fn news(&self) {
+        self.reaper.news().await;
+    }
+
     async fn look(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
         Some(self.reaper.look(permit).await).filter(|unused| unused.num_permits() > 0)
     }

@@ -6,7 +6,7 @@ use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
 
 use crate::claim::Claimant;
-use crate::heartbeat::Leases;
+use crate::leases::Leases;
 use crate::model::ModelClients;
 use crate::tools::Tools;
 

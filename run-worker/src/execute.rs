@@ -12,13 +12,14 @@ use shared::queue::{News, Work};
 use shared::runs::{Ended, ErrorCode, Finished, RunError, finish};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::agent::{self, Stopped, Work as AgentWork};
 use crate::claim::{Claimed, give_back};
 use crate::context::Context;
+use crate::leases::{Lease, Lost};
 use crate::patience::patiently;
+use crate::release::note_release;
 
 /// Leases that may expire in a row, without a step recorded between, before a run is taken for poison.
 const MAX_LOSSES: i32 = 3;
@@ -32,36 +33,71 @@ pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: Ow
     let span = tracing::info_span!("run", run_id = %claimed.id, attempt = claimed.attempt);
     let context_of_task = Arc::clone(context);
     let task = async move {
-        execute(&context_of_task, &claimed, lease.lost()).await;
+        let let_go = execute(&context_of_task, &claimed, &lease).await;
         drop(lease);
         drop(permit);
+        if let Some(why) = let_go {
+            tell_why(&context_of_task, claimed.fence(), why).await;
+        }
     };
     context.lifecycle.spawn(task.instrument(span));
 }
 
-async fn execute(context: &Arc<Context>, claimed: &Claimed, lost: &CancellationToken) {
+/// Why a run is let go that is not over by this worker's hand, nor handed over.
+#[derive(Clone, Copy)]
+enum LetGo {
+    Lost(Lost),
+    /// A write found the row changed.
+    WriteRefused,
+}
+
+/// The work itself is dropped when this returns, with the model's stream and the tools.
+async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Option<LetGo> {
     let started = Instant::now();
     let stop_soon = async {
         context.lifecycle.stopping().cancelled().await;
         tokio::time::sleep(LET_FINISH).await;
     };
-    tokio::select! {
+    let let_go = tokio::select! {
         biased;
         // First: an end that is recorded makes the lease go too.
-        outcome = end_of(context, claimed) => {
-            if matches!(outcome, Outcome::Fenced) {
+        outcome = end_of(context, claimed) => match outcome {
+            Outcome::Recorded => None,
+            Outcome::Fenced => {
                 // It may be ours still, where an answer got lost: then another worker goes on, without a loss.
-                hand_over(context, claimed.fence()).await;
+                let ours = hand_over(context, claimed.fence()).await;
+                (!ours).then_some(LetGo::WriteRefused)
             }
-            note(outcome);
+            Outcome::Unrecorded(error) => {
+                metrics::counter!("capi_run_ends_unrecorded_total").increment(1);
+                tracing::error!(%error, "the run's end cannot be recorded; its lease will expire");
+                None
+            }
+        },
+        why = lease.lost() => Some(LetGo::Lost(why)),
+        () = stop_soon => {
+            hand_over(context, claimed.fence()).await;
+            None
         }
-        () = lost.cancelled() => {
-            tracing::warn!("the run is no longer this worker's; nothing more is written");
-            return;
-        }
-        () = stop_soon => hand_over(context, claimed.fence()).await,
-    }
+    };
     metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
+    let_go
+}
+
+/// A worker that held a run too long, or whose run was ended behind its back, has changed nothing: it says so.
+async fn tell_why(context: &Context, fence: (RunId, i32), let_go: LetGo) {
+    let why = match let_go {
+        // The database is away, or was: nothing is asked of it.
+        LetGo::Lost(Lost::RanOut) => "lease_ran_out",
+        LetGo::Lost(Lost::Refused) | LetGo::WriteRefused if note_release(context, fence).await => "cancelled",
+        LetGo::Lost(Lost::Refused) => "taken_over",
+        LetGo::WriteRefused => "write_refused",
+    };
+    if matches!(let_go, LetGo::WriteRefused) {
+        metrics::counter!("capi_writes_fenced_total").increment(1);
+    }
+    metrics::counter!("capi_runs_let_go_total", "why" => why).increment(1);
+    tracing::warn!(why, "the run is no longer this worker's; nothing more is written");
 }
 
 /// What became of the end.
@@ -71,20 +107,6 @@ enum Outcome {
     /// PostgreSQL was away or stuck for a lease time, or takes not even the plainest end: the lease expires, and
     /// another worker tries.
     Unrecorded(DbError),
-}
-
-fn note(outcome: Outcome) {
-    match outcome {
-        Outcome::Recorded => {}
-        Outcome::Fenced => {
-            metrics::counter!("capi_writes_fenced_total").increment(1);
-            tracing::warn!("a write was refused: the run is no longer this worker's");
-        }
-        Outcome::Unrecorded(error) => {
-            metrics::counter!("capi_run_ends_unrecorded_total").increment(1);
-            tracing::error!(%error, "the run's end cannot be recorded; its lease will expire");
-        }
-    }
 }
 
 /// Works the run to its end and records that.
@@ -154,9 +176,19 @@ fn announce(ended: &Ended) {
     tracing::info!(status, code, "run ended");
 }
 
-async fn hand_over(context: &Context, fence: (RunId, i32)) {
+/// Whether the run was still this attempt's.
+async fn hand_over(context: &Context, fence: (RunId, i32)) -> bool {
     match context.db.write(|mut conn| async move { give_back(&mut conn, fence).await }).await {
-        Ok(given) => tracing::info!(given, "run given back"),
-        Err(error) => tracing::warn!(%error, "run not given back; its lease will expire"),
+        Ok(given) => {
+            if given {
+                context.publisher.announce(News::LeaseFree(fence.0));
+            }
+            tracing::info!(given, "run given back");
+            given
+        }
+        Err(error) => {
+            tracing::warn!(%error, "run not given back; its lease will expire");
+            false
+        }
     }
 }

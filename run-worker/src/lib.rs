@@ -8,10 +8,14 @@ pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod execute;
+mod hearing;
 pub mod heartbeat;
+pub mod leases;
 pub mod model;
 pub mod patience;
 pub mod reaper;
+mod release;
+mod report;
 pub mod sweeper;
 pub mod tools;
 
@@ -32,7 +36,7 @@ use crate::claim::Claimant;
 use crate::config::Config;
 use crate::consumer::RunHandler;
 use crate::context::Context;
-use crate::heartbeat::Leases;
+use crate::leases::Leases;
 use crate::model::ModelClients;
 use crate::reaper::Reaper;
 use crate::tools::Tools;
@@ -79,12 +83,14 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     });
     let reaper = Arc::new(Reaper::new(Arc::clone(&context)));
     let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
+    let hearing = hearing::hear(broker.clone(), context.leases.clone(), Arc::clone(&reaper), &lifecycle);
     let consuming = consume(broker, Work::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn_last(heartbeat::beat(Arc::clone(&context)));
+    lifecycle.spawn(report::report(Arc::clone(&context), consuming.clone()));
     lifecycle.spawn(async move { reaper.reap(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     let readiness =
-        Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };
+        Readiness { db, broker: vec![publisher.health(), consuming, hearing], lifecycle: lifecycle.clone() };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
     tracing::info!(worker = context.claimant.worker, concurrency = config.concurrency, "taking runs");
     Ok(Running { ops, lifecycle })

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::db::DbError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::claim::take_over;
@@ -18,15 +18,19 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// One process's look-out for runs that nobody works on.
 pub struct Reaper {
     context: Arc<Context>,
-    /// Nothing is looked for before: the database was away, or a look found nothing more just now.
+    /// The database was away: nothing is looked for before.
     not_before: Mutex<Instant>,
+    /// A look found nothing more just now: the next one comes then, unless there is news.
+    next: Mutex<Instant>,
+    news: Notify,
 }
 
 impl Reaper {
     /// Over the process's context.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, not_before: Mutex::new(Instant::now()) }
+        let now = Instant::now();
+        Self { context, not_before: Mutex::new(now), next: Mutex::new(now), news: Notify::new() }
     }
 
     /// How often there is a look.
@@ -35,11 +39,23 @@ impl Reaper {
         INTERVAL.min(self.context.lease.heartbeat())
     }
 
+    /// A lease may be free: whoever waits for a look has one now.
+    pub fn look_soon(&self) {
+        *lock(&self.next) = Instant::now();
+        self.news.notify_waiters();
+    }
+
+    /// Returns once there is news.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
     /// Until the process stops: watches the database, and looks with the permits that nobody holds.
     pub async fn reap(&self, permits: &Arc<Semaphore>) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.interval()) => {}
+                () = self.news() => {}
                 () = self.context.lifecycle.stopping().cancelled() => return,
             }
             if let Err(error) = self.context.db.ping().await {
@@ -57,7 +73,11 @@ impl Reaper {
     /// Takes over at most as many runs as permits are given; gives back those that were not needed. Permits come
     /// before the claim: a run that is taken over must not wait for one under its lease.
     pub async fn look(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
-        if Instant::now() < *self.lock() || self.context.lifecycle.stopping().is_cancelled() {
+        let now = Instant::now();
+        if now < *lock(&self.not_before)
+            || now < *lock(&self.next)
+            || self.context.lifecycle.stopping().is_cancelled()
+        {
             return permits;
         }
         match self.take_expired(permits).await {
@@ -84,7 +104,7 @@ impl Reaper {
         };
         if i64::try_from(taken.len()).is_ok_and(|found| found < most) {
             // The slots and the reaper's own task need not all ask the same within one interval.
-            self.wait(self.interval() / 2);
+            *lock(&self.next) = Instant::now() + self.interval() / 2;
         }
         for claimed in taken {
             let Some(permit) = permits.split(1) else { break };
@@ -98,16 +118,11 @@ impl Reaper {
     /// Of a busy process the others know nothing: they go on renewing.
     fn note(&self, error: &DbError) {
         if error.is_outage() && !error.is_busy() {
-            self.wait(self.context.lease.lease());
+            *lock(&self.not_before) = Instant::now() + self.context.lease.lease();
         }
     }
+}
 
-    fn wait(&self, at_least: Duration) {
-        let mut not_before = self.lock();
-        *not_before = (*not_before).max(Instant::now() + at_least);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Instant> {
-        self.not_before.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(at: &Mutex<Instant>) -> std::sync::MutexGuard<'_, Instant> {
+    at.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -176,7 +176,10 @@ impl<H: Handler> Slot<H> {
 
     async fn time_to_look(&self) {
         match self.handler.look_interval() {
-            Some(_) => tokio::time::sleep_until(self.next_look).await,
+            Some(_) => tokio::select! {
+                () = tokio::time::sleep_until(self.next_look) => {}
+                () = self.handler.news() => {}
+            },
             None => std::future::pending().await,
         }
     }

@@ -21,6 +21,11 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
+    /// Returns when there is reason to look sooner.
+    fn news(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// One database call for work that no message announces. Gives the permit back where there was none.
     fn look(
         &self,

@@ -10,4 +10,4 @@ pub use outcome::{Ended, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
 pub use transition::{Cancelled, Finished, cancel, expire, finish};
 pub use usage::UsageDelta;
-pub use view::{RunView, RunningCaps, Viewer, format_time, status};
+pub use view::{RunView, RunningCaps, Viewer, WORKERS_REPORT_WITHIN, format_time, status};

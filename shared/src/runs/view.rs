@@ -1,14 +1,18 @@
 //! The public view of a run, one query: what GET answers and what a webhook carries, so that they agree.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Integer, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::RunQueryDsl;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::state::RunStatus;
-use crate::db::{Connection, DbError, statement};
+use crate::db::{Connection, DbError, interval, statement};
 use crate::ids::{AppId, RunId, UserId};
 use crate::storage::Links;
 
@@ -83,7 +87,10 @@ pub struct RunView {
 /// Runs ahead are counted up to this many: the answer must not grow slow with the backlog.
 const AHEAD_COUNTED: i64 = 10_000;
 
-/// `pending` says why a run waits: the user's places are taken, or no worker has come to it yet. `$3` holds the
+/// Workers that have not reported for so long are not ready; they report three times as often.
+pub const WORKERS_REPORT_WITHIN: Duration = Duration::from_secs(30);
+
+/// `pending` says why a run waits: the user's places are taken, there is no worker, or none has come to it yet. `$3` holds the
 /// plans' caps, `$4` the cap of an unknown plan. The line of those before it is only counted for pending runs; `$6` says whether inputs and results are wanted.
 const LOAD: &str = r#"
 WITH line AS MATERIALIZED (
@@ -102,7 +109,9 @@ SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_v
     CASE WHEN r.status = 'pending' THEN jsonb_build_object(
         'reason', CASE WHEN (SELECT count(*) FROM runs x WHERE x.user_id = $2 AND x.status = 'running')
                             >= coalesce(($3 ->> u.plan)::bigint, $4)
-                       THEN 'user_concurrency_limit' ELSE 'waiting_for_worker' END,
+                       THEN 'user_concurrency_limit'
+                       WHEN NOT EXISTS (SELECT 1 FROM workers w WHERE w.reported_at > capi_now() - $7) THEN 'no_worker_ready'
+                       ELSE 'waiting_for_worker' END,
         'since', to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'ahead', coalesce(line.ahead, $5)) END AS pending,
     jsonb_build_object('inputTokens', r.input_tokens, 'outputTokens', r.output_tokens, 'steps', r.steps,
@@ -165,6 +174,7 @@ impl Viewer {
             .bind::<BigInt, _>(self.caps.otherwise)
             .bind::<BigInt, _>(AHEAD_COUNTED)
             .bind::<Bool, _>(wanted)
+            .bind::<Interval, _>(interval(WORKERS_REPORT_WITHIN))
             .load(conn)
             .await?;
         for run in &mut found {

@@ -31,6 +31,8 @@ struct State {
     /// How often a step of a script was failed on purpose.
     failed: Mutex<HashMap<String, u64>>,
     released: watch::Sender<bool>,
+    /// Counts [`ScriptedModel::release_held`].
+    generation: watch::Sender<usize>,
     holding: AtomicUsize,
 }
 
@@ -44,6 +46,7 @@ impl ScriptedModel {
             asked: Mutex::default(),
             failed: Mutex::default(),
             released: watch::Sender::new(false),
+            generation: watch::Sender::new(0),
             holding: AtomicUsize::new(0),
         });
         let served = Arc::clone(&state);
@@ -89,6 +92,11 @@ impl ScriptedModel {
         self.state.holding.load(Ordering::SeqCst)
     }
 
+    /// Lets the streams that are held now go on.
+    pub fn release_held(&self) {
+        self.state.generation.send_modify(|generation| *generation += 1);
+    }
+
     /// Lets all held streams, and all to come, go on.
     pub fn release(&self) {
         self.state.released.send_replace(true);
@@ -129,9 +137,12 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
 /// Waits for [`ScriptedModel::release`] if it is to.
 async fn hold(state: Arc<State>, held: bool) -> String {
     if held {
-        let holding = Holding::begin(state);
-        let mut released = holding.0.released.subscribe();
-        let _ = released.wait_for(|released| *released).await;
+        let (mut released, mut generation) = (state.released.subscribe(), state.generation.subscribe());
+        let _holding = Holding::begin(state);
+        tokio::select! {
+            _ = released.wait_for(|released| *released) => {}
+            _ = generation.changed() => {}
+        }
     }
     String::from(": go\n\n")
 }

@@ -13,19 +13,31 @@ use super::http::{respond, respond_with, serve};
 pub struct PageServer {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
+    holding: Arc<AtomicUsize>,
+}
+
+/// Counts an answer that never comes; dropped with the connection.
+struct Holding(Arc<AtomicUsize>);
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 const PAGE: &str =
     "<html><head><title>Slow page</title><script>alert(1)</script></head><body><p>Hello.</p></body></html>";
 
 impl PageServer {
-    /// `/slow` comes after a moment, `/hop` leads there, `/inward` to an address that is never public, `/loop` to itself; `/huge` is
-    /// 5 MB, `/long` 4 kB, `/image` no text, every other one 404.
+    /// `/slow` comes after a moment, `/hop` leads there, `/inward` to an address that is never public, `/loop` to itself; `/never` begins and goes no
+    /// further, `/never-at-first` only if nothing was asked for before, `/huge` is 5 MB, `/long` 4 kB, `/image` no text, every other one 404.
     pub async fn start() -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
+        let holding = Arc::new(AtomicUsize::new(0));
+        let (counted, held) = (Arc::clone(&asked), Arc::clone(&holding));
         let address = serve(move |request| {
-            counted.fetch_add(1, Ordering::SeqCst);
+            let before = counted.fetch_add(1, Ordering::SeqCst);
+            let held = Arc::clone(&held);
             async move {
                 let text = |kind: &str, text: String| respond(200, kind, stream::iter([text]).boxed());
                 let to = |target: &str| {
@@ -41,6 +53,17 @@ impl PageServer {
                         tokio::time::sleep(Duration::from_millis(300)).await;
                         text("text/html", PAGE.to_owned())
                     }
+                    "/never-at-first" if before > 0 => text("text/html", PAGE.to_owned()),
+                    "/never" | "/never-at-first" => {
+                        held.fetch_add(1, Ordering::SeqCst);
+                        let holding = Holding(held);
+                        let never = stream::once(async move {
+                            let _holding = holding;
+                            std::future::pending::<String>().await
+                        });
+                        let begun = stream::iter(["<p>Begun".to_owned()]);
+                        respond(200, "text/html", begun.chain(never).boxed())
+                    }
                     "/hop" => to("/slow"),
                     "/inward" => to("http://169.254.169.254/latest"),
                     "/loop" => to("/loop"),
@@ -52,13 +75,19 @@ impl PageServer {
             }
         })
         .await;
-        Self { address, asked }
+        Self { address, asked, holding }
     }
 
     /// http://…
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Requests for `/never` whose client is still there.
+    #[must_use]
+    pub fn holding(&self) -> usize {
+        self.holding.load(Ordering::SeqCst)
     }
 
     /// Requests so far.

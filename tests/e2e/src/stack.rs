@@ -172,6 +172,13 @@ impl Stack {
         Artifacts::open(&url).expect("the store opens")
     }
 
+    /// Files that are stored for a run.
+    #[must_use]
+    pub fn stored(&self, run: RunId) -> usize {
+        let dir = self.dir.path().join(format!("artifacts/runs/{run}/artifacts"));
+        std::fs::read_dir(dir).map_or(0, Iterator::count)
+    }
+
     /// A stack of the plan `pro`.
     pub async fn pro() -> Self {
         Self::create("pro", "").await

@@ -1,0 +1,50 @@
+//! Tells that this worker takes runs, so that whoever asks why a run waits can be told if nobody does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::sql_types::Text;
+use diesel_async::RunQueryDsl;
+use shared::db::{Connection, DbError, statement};
+use shared::queue::BrokerHealth;
+use shared::runs::WORKERS_REPORT_WITHIN;
+
+use crate::context::Context;
+
+/// Before the first report, and after one that went wrong, there is a look this often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Reports of workers that died long ago are no use to anybody; there are few of them.
+const REPORT: &str = "
+WITH forgotten AS (DELETE FROM workers WHERE reported_at < capi_now() - interval '1 hour' AND id <> $1)
+INSERT INTO workers (id, reported_at) VALUES ($1, capi_now())
+ON CONFLICT (id) DO UPDATE SET reported_at = EXCLUDED.reported_at";
+
+async fn execute(conn: &mut Connection, sql: &'static str, worker: &str) -> Result<(), DbError> {
+    statement(sql).bind::<Text, _>(worker).execute(conn).await?;
+    Ok(())
+}
+
+/// Reports three times as often as it must, while nudges can arrive; a worker that stops takes its report back.
+pub(crate) async fn report(context: Arc<Context>, consuming: BrokerHealth) {
+    let (db, worker) = (&context.db, context.claimant.worker.as_str());
+    let reporting = async {
+        loop {
+            let reported = consuming.is_up()
+                && db
+                    .write(|mut conn| async move { execute(&mut conn, REPORT, worker).await })
+                    .await
+                    .inspect_err(|error| tracing::warn!(%error, "the worker cannot report"))
+                    .is_ok();
+            tokio::time::sleep(if reported { WORKERS_REPORT_WITHIN / 3 } else { LOOK }).await;
+        }
+    };
+    tokio::select! {
+        () = reporting => {}
+        () = context.lifecycle.stopping().cancelled() => {}
+    }
+    let gone = "DELETE FROM workers WHERE id = $1";
+    if let Err(error) = db.write(|mut conn| async move { execute(&mut conn, gone, worker).await }).await {
+        tracing::warn!(%error, "the worker's report stays until it is old");
+    }
+}

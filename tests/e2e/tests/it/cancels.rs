@@ -1,0 +1,131 @@
+//! A cancel is final at once, reaches the worker, and nothing that comes later changes the run (R15).
+
+use std::time::{Duration, Instant};
+
+use e2e::{Process, Service, Stack};
+use serde_json::{Value, json};
+use shared::testing::{PageServer, eventually};
+
+/// With leases so long that no heartbeat plays a part.
+async fn with_long_leases() -> Stack {
+    let mut stack = Stack::unlimited().await;
+    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "120");
+    stack
+}
+
+async fn cancel(stack: &Stack, gateway: &Process, id: &str) -> Instant {
+    let answer = stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    assert_eq!((answer.status, answer.body), (200, json!({"success": true})));
+    let run = stack.get(gateway, &format!("/api/v1/runs/{id}")).await.body;
+    assert_eq!(run["status"], "cancelled", "at once");
+    Instant::now()
+}
+
+async fn released(stack: &Stack) {
+    eventually("the row says when the worker let go", async || {
+        let sql = "SELECT coalesce(released_at >= completed_at, false)::text AS text FROM runs";
+        (stack.text(sql).await == "true").then_some(())
+    })
+    .await;
+}
+
+async fn log(stack: &Stack) -> String {
+    stack.text("SELECT string_agg(type, ' ' ORDER BY seq) AS text FROM run_events").await
+}
+
+async fn let_go(worker: &Process) -> f64 {
+    worker.counter("capi_runs_let_go_total").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r15_a_cancel_in_a_model_call_closes_the_stream_and_a_late_answer_changes_nothing() {
+    let stack = with_long_leases().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let id = stack.create_run(&gateway, "HOLD", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
+    let cancelled = cancel(&stack, &gateway, &id).await;
+    eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
+    assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
+    released(&stack).await;
+    eventually("a metric says so", async || (let_go(&worker).await == 1.0).then_some(())).await;
+    let took = worker.counter("capi_cancel_release_seconds_sum").await;
+    assert!(took < 0.2, "the worker heard of it after {took} s");
+
+    stack.model.release();
+    let other = stack.create_run(&gateway, "hello", None).await;
+    assert_eq!(stack.ended(&gateway, &other).await["status"], "completed", "its place is free");
+    let run = stack.get(&gateway, &format!("/api/v1/runs/{id}")).await.body;
+    assert_eq!((&run["status"], &run["result"]), (&"cancelled".into(), &Value::Null), "{run}");
+    let of_the_cancelled = "SELECT string_agg(e.type, ' ' ORDER BY seq) AS text FROM run_events e JOIN runs r ON r.id = e.run_id WHERE r.status = 'cancelled'";
+    assert_eq!(stack.text(of_the_cancelled).await, "run.created run.started message run.cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r15_a_cancel_in_a_tool_ends_the_tool() {
+    let stack = with_long_leases().await;
+    let pages = PageServer::start().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let app = stack.import_with_tools("").await;
+    let fetch = json!({"url": pages.url("/never")}).to_string();
+    let script = json!([{"say": "I look.", "call": [["fetch_url", fetch]]}, {"say": "Done."}]);
+    let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    eventually("the page is asked for", async || (pages.holding() == 1).then_some(())).await;
+    let cancelled = cancel(&stack, &gateway, &id).await;
+    eventually("nobody reads it any more", async || (pages.holding() == 0).then_some(())).await;
+    assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
+    released(&stack).await;
+    assert_eq!(log(&stack).await, "run.created run.started message message tool.call run.cancelled");
+    assert_eq!(stack.model.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r15_a_cancelled_pending_run_never_starts() {
+    let stack = with_long_leases().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let id = stack.create_run(&gateway, "hello", None).await;
+    cancel(&stack, &gateway, &id).await;
+    let worker = stack.start(Service::RunWorker).await;
+    eventually("its nudge is served", async || {
+        (worker.counter("capi_run_nudges_total").await >= 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(log(&stack).await, "run.created run.cancelled");
+    assert!(stack.model.asked().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r15_without_the_broker_the_heartbeat_tells() {
+    let stack = Stack::unlimited().await;
+    let (proxy, behind) = stack.broker_proxy().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = Process::start(Service::RunWorker, &behind).await;
+    let id = stack.create_run(&gateway, "HOLD", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
+    proxy.cut();
+    let cancelled = cancel(&stack, &gateway, &id).await;
+    eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
+    // A third of the lease of 3 s, and some.
+    assert!(cancelled.elapsed() < Duration::from_secs(4), "{:?}", cancelled.elapsed());
+    released(&stack).await;
+    eventually("a metric says so", async || (let_go(&worker).await == 1.0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_missed_the_news_looks_when_it_hears_again() {
+    let stack = with_long_leases().await;
+    let (proxy, behind) = stack.broker_proxy().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = Process::start(Service::RunWorker, &behind).await;
+    let id = stack.create_run(&gateway, "HOLD", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
+    proxy.cut();
+    eventually("the worker noticed", async || (!worker.is_ready().await).then_some(())).await;
+    cancel(&stack, &gateway, &id).await;
+    proxy.mend();
+    let mended = Instant::now();
+    eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
+    assert!(mended.elapsed() < Duration::from_secs(10), "long before the heartbeat: {:?}", mended.elapsed());
+}

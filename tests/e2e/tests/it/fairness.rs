@@ -1,0 +1,100 @@
+//! Who runs when: exact caps, oldest first, nobody in anybody's way (R18), and why a run waits.
+
+use std::time::{Duration, Instant};
+
+use e2e::{Process, Service, Stack};
+use serde_json::{Value, json};
+use shared::testing::eventually;
+
+const CAP: usize = 20;
+const PLANS: &str =
+    "[plans.fair]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = 20\n";
+
+/// Pending runs, written as the gateway writes them, but for the nudges.
+async fn backlog(stack: &Stack, runs: usize) {
+    let sql = format!(
+        "WITH made AS (
+            INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq)
+            SELECT (capi_uuid_floor(capi_now())::text::varchar(13) || '-7' || right(md5(n::text), 3) || '-8' || right(md5('b' || n), 3) || '-' || left(md5('c' || n), 12))::uuid,
+                   a.user_id, a.id, v.id, 'api', 'pending', 't', '{{\"text\": \"HOLD\"}}', 'scripted', '{{}}', capi_now() + n * interval '1 us', 1
+            FROM apps a JOIN app_versions v ON v.app_id = a.id JOIN users u ON u.id = a.user_id, generate_series(1, {runs}) n
+            WHERE u.email = 'ada@example.com' RETURNING id, created_at)
+         INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{{}}' FROM made"
+    );
+    stack.database.run_sql(Box::leak(sql.into_boxed_str())).await;
+}
+
+async fn running(stack: &Stack) -> usize {
+    stack.text("SELECT count(*)::text AS text FROM runs WHERE status = 'running'").await.parse().unwrap()
+}
+
+async fn pending(stack: &Stack, gateway: &Process, id: &str) -> Value {
+    stack.get(gateway, &format!("/api/v1/runs/{id}")).await.body["pending"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r18_a_users_thousand_runs_keep_their_places_full_and_delay_nobody() {
+    let stack = Stack::create("fair", PLANS).await;
+    backlog(&stack, 1000).await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _workers = [
+        stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "16").await,
+        stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "16").await,
+    ];
+    eventually("his places are taken", async || (stack.model.holding() == CAP).then_some(())).await;
+    let last = stack.create_run(&gateway, "hello", None).await;
+    let waits = pending(&stack, &gateway, &last).await;
+    assert_eq!(
+        (&waits["reason"], &waits["ahead"]),
+        (&"user_concurrency_limit".into(), &980.into()),
+        "{waits}"
+    );
+
+    let hers = stack.account("eve@example.com", "fair").await;
+    let sent = Instant::now();
+    let body = json!({"appId": hers.app, "inputs": {"text": "hello"}});
+    let request =
+        stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&hers.key).json(&body);
+    assert_eq!(stack.send(request).await.status, 202);
+    let started = "SELECT count(*)::text AS text FROM runs r JOIN users u ON u.id = r.user_id
+                   WHERE u.email = 'eve@example.com' AND r.started_at IS NOT NULL";
+    eventually("her run is begun", async || (stack.text(started).await == "1").then_some(())).await;
+    assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+
+    // The streams end all at once, again and again: the next ones must not wait for a sweeper.
+    for round in 1..=3 {
+        let ended = Instant::now();
+        stack.model.release_held();
+        eventually("the next runs are begun", async || {
+            let asked = stack.model.asked().len() - 1;
+            assert!(running(&stack).await <= CAP, "never more than the cap");
+            (stack.model.holding() == CAP && asked == CAP * (round + 1)).then_some(())
+        })
+        .await;
+        assert!(ended.elapsed() < Duration::from_secs(3), "round {round}: {:?}", ended.elapsed());
+    }
+    let overtaken = "SELECT count(*)::text AS text FROM runs p JOIN runs r ON r.user_id = p.user_id
+                     WHERE p.status = 'pending' AND r.status <> 'pending' AND r.created_at > p.created_at";
+    assert_eq!(stack.text(overtaken).await, "0", "oldest first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_says_why_it_waits() {
+    let stack = Stack::create("fair", PLANS).await;
+    let gateway = stack.start(Service::Gateway).await;
+    let id = stack.create_run(&gateway, "hello", None).await;
+    let reason =
+        async || pending(&stack, &gateway, &id).await["reason"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(reason().await, "no_worker_ready", "there is none");
+    stack.database.run_sql("INSERT INTO workers VALUES ('another', capi_now() - interval '29 s')").await;
+    assert_eq!(reason().await, "waiting_for_worker", "one that reported lately");
+    stack.database.run_sql("UPDATE workers SET reported_at = capi_now() - interval '31 s'").await;
+    assert_eq!(reason().await, "no_worker_ready", "one that has gone silent");
+    stack.database.run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now()").await;
+
+    let mut worker = stack.start(Service::RunWorker).await;
+    let reports = "SELECT count(*)::text AS text FROM workers WHERE id <> 'another'";
+    eventually("the worker reports", async || (stack.text(reports).await == "1").then_some(())).await;
+    assert!(worker.terminate().await);
+    assert_eq!(stack.text(reports).await, "0", "and takes it back when it stops");
+}
