@@ -11,8 +11,10 @@ use shared::runs::WORKERS_REPORT_WITHIN;
 
 use crate::context::Context;
 
-/// Before the first report, and after one that went wrong, there is a look this often.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often there is a look whether nudges can arrive.
+const LOOK: Duration = Duration::from_millis(100);
+/// After a report that went wrong.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Reports of workers that died long ago are no use to anybody; there are few of them.
 const REPORT: &str = "
@@ -30,13 +32,17 @@ pub(crate) async fn report(context: Arc<Context>, consuming: BrokerHealth) {
     let (db, worker) = (&context.db, context.claimant.worker.as_str());
     let reporting = async {
         loop {
-            let reported = consuming.is_up()
-                && db
-                    .write(|mut conn| async move { execute(&mut conn, REPORT, worker).await })
-                    .await
-                    .inspect_err(|error| tracing::warn!(%error, "the worker cannot report"))
-                    .is_ok();
-            tokio::time::sleep(if reported { WORKERS_REPORT_WITHIN / 3 } else { LOOK }).await;
+            let pause = if !consuming.is_up() {
+                LOOK
+            } else if let Err(error) =
+                db.write(|mut conn| async move { execute(&mut conn, REPORT, worker).await }).await
+            {
+                tracing::warn!(%error, "the worker cannot report");
+                RETRY
+            } else {
+                WORKERS_REPORT_WITHIN / 3
+            };
+            tokio::time::sleep(pause).await;
         }
     };
     tokio::select! {

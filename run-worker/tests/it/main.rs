@@ -3,6 +3,8 @@
 
 mod claiming;
 mod fencing;
+mod interleavings;
+mod moves;
 mod resume;
 
 use diesel::sql_types::Uuid as SqlUuid;

@@ -48,10 +48,9 @@ impl Opener {
             return Ok(late);
         }
         let (answer, answered) = oneshot::channel();
-        let (opener, late) = (self.clone(), Arc::clone(&self.late));
+        let (url, name, late) = (Arc::clone(&self.url), self.application_name, Arc::clone(&self.late));
         self.runtime.spawn(async move {
-            let opened = connect_once(&opener.url, opener.application_name).await;
-            if let Err(Ok(unclaimed)) = answer.send(opened) {
+            if let Err(Ok(unclaimed)) = answer.send(connect_once(&url, name).await) {
                 late.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), unclaimed));
             }
             drop(permit);

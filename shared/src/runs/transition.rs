@@ -6,6 +6,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Uui
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
+use super::moves::Cause;
 use super::outcome::{Ended, RunError};
 use super::state::{ErrorCode, RunStatus};
 use super::usage::UsageDelta;
@@ -81,7 +82,7 @@ WITH done AS (
         input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
         tool_calls = tool_calls + $14,
         lease_owner = NULL, lease_expires_at = NULL, losses = 0
-    WHERE id = $1 AND attempt = $2 AND status = 'running'
+    WHERE id = $1 AND attempt = $2 AND status = ANY ($16)
     RETURNING id, user_id, attempt, last_seq, completed_at, webhook_url, webhook_host
 ",
     and_its_consequences!()
@@ -101,7 +102,7 @@ WITH done AS (
         result = ",
     what_there_was!(),
     "
-    WHERE id = $1 AND user_id = $2 AND ($8 IS NULL OR app_id = $8) AND status IN ('pending', 'running')
+    WHERE id = $1 AND user_id = $2 AND ($8 IS NULL OR app_id = $8) AND status = ANY ($9)
     RETURNING id, user_id, 0 AS attempt, last_seq, completed_at, webhook_url, webhook_host
 ",
     and_its_consequences!()
@@ -114,7 +115,7 @@ WITH done AS (
     UPDATE runs
     SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), error_code = $2,
         error = $8 || jsonb_build_object('eventSeq', last_seq + cardinality($4))
-    WHERE id = $1 AND status = 'pending' AND created_at + queue_timeout_seconds * interval '1 s' <= capi_now()
+    WHERE id = $1 AND status = ANY ($9) AND created_at + queue_timeout_seconds * interval '1 s' <= capi_now()
     RETURNING id, user_id, 0 AS attempt, last_seq, completed_at, webhook_url, webhook_host
 ",
     and_its_consequences!()
@@ -166,6 +167,7 @@ pub async fn finish(
         .bind::<Integer, _>(usage.steps)
         .bind::<Integer, _>(usage.tool_calls)
         .bind::<Bool, _>(matches!(ended, Ended::Lost(_)))
+        .bind::<Array<Text>, _>(Cause::Finish.moves_from())
         .load(conn)
         .await?
         .pop();
@@ -192,6 +194,7 @@ pub async fn expire(conn: &mut Connection, run: RunId) -> Result<Finished, DbErr
         .bind::<SqlUuid, _>(LaneId::generate().uuid())
         .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
         .bind::<Jsonb, _>(error.stored())
+        .bind::<Array<Text>, _>(Cause::Expire.moves_from())
         .load(conn)
         .await?
         .pop();
@@ -240,6 +243,7 @@ pub async fn cancel(
                 .bind::<SqlUuid, _>(LaneId::generate().uuid())
                 .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
                 .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
+                .bind::<Array<Text>, _>(Cause::Cancel.moves_from())
                 .load(conn)
                 .await?;
             Ok::<_, DbError>(done.pop().map(|done| Cancelled::Done { lane: done.lane_id, held }))

@@ -22,14 +22,22 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Creates and migrates it.
     pub async fn create() -> Self {
-        let made = Self::create_empty().await;
+        Self::create_at(required("CAPI_TEST_DATABASE_URL")).await
+    }
+
+    /// Creates and migrates it on the server of this URL.
+    pub async fn create_at(admin: String) -> Self {
+        let made = Self::create_empty_at(admin).await;
         migrate_up(&made.url).await.expect("the migrations run");
         made
     }
 
     /// Creates it without a schema.
     pub async fn create_empty() -> Self {
-        let admin = required("CAPI_TEST_DATABASE_URL");
+        Self::create_empty_at(required("CAPI_TEST_DATABASE_URL")).await
+    }
+
+    async fn create_empty_at(admin: String) -> Self {
         let name = format!("capi_test_{}", Uuid::now_v7().simple());
         let mut conn = connect_once(&admin, "capi-test").await.expect("PostgreSQL answers");
         conn.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database can be created");

@@ -23,7 +23,13 @@ impl TestQueues {
     /// Makes up a prefix; the services declare the queues.
     #[must_use]
     pub fn create() -> Self {
-        Self { url: required("CAPI_TEST_AMQP_URL"), prefix: format!("test-{}", Uuid::now_v7().simple()) }
+        Self::create_at(required("CAPI_TEST_AMQP_URL"))
+    }
+
+    /// The same on the broker of this URL.
+    #[must_use]
+    pub fn create_at(url: String) -> Self {
+        Self { url, prefix: format!("test-{}", Uuid::now_v7().simple()) }
     }
 }
 

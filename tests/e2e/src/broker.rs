@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use crate::ports::free_ports;
 
 /// On a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
@@ -18,8 +20,11 @@ const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 pub struct PrivateBroker {
     /// amqp://…
     pub url: String,
+    port: u16,
     environment: Vec<(String, String)>,
     node: Child,
+    /// Whose group the node and all it starts are.
+    leader: Option<u32>,
     _epmd: Child,
     _dir: tempfile::TempDir,
 }
@@ -55,29 +60,55 @@ impl PrivateBroker {
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
         ];
         let environment: Vec<_> = environment.map(|(name, value)| (name.to_owned(), value)).into();
-        let quiet = |command: &mut Command| {
-            command.env_clear().envs(environment.clone()).stdin(Stdio::null()).stdout(Stdio::null());
-            command
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()
-                .expect("RabbitMQ and Erlang are installed")
-        };
-        let epmd = quiet(Command::new("epmd").args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]));
-        let node = quiet(Command::new(PathBuf::from(PROGRAMS).join("rabbitmq-server")).process_group(0));
+        let epmd = quietly(
+            Command::new("epmd").args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]),
+            &environment,
+        );
+        let node = start_node(&environment);
         let broker = Self {
             url: format!("amqp://guest:guest@127.0.0.1:{amqp}/%2f"),
-            environment,
+            port: amqp,
+            leader: node.id(),
             node,
+            environment,
             _epmd: epmd,
             _dir: dir,
         };
+        broker.listens().await;
+        broker
+    }
+
+    /// Ends the node, with or without a word, and starts it again on the same data. Returns when it listens.
+    pub async fn restart(&mut self, signal: Signal) {
+        self.signal(signal);
         let deadline = Instant::now() + STARTS_WITHIN;
-        while TcpStream::connect(("127.0.0.1", amqp)).await.is_err() {
+        // The script that started the node may end before it.
+        while self.group().is_some_and(|group| test_kill_process_group(group).is_ok()) {
+            assert!(Instant::now() < deadline, "the private broker does not end");
+            let _ = tokio::time::timeout(Duration::from_millis(100), self.node.wait()).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.node = start_node(&self.environment);
+        self.leader = self.node.id();
+        self.listens().await;
+    }
+
+    async fn listens(&self) {
+        let deadline = Instant::now() + STARTS_WITHIN;
+        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
             assert!(Instant::now() < deadline, "the private broker does not listen");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        broker
+    }
+
+    fn group(&self) -> Option<Pid> {
+        self.leader.and_then(|id| Pid::from_raw(id.try_into().ok()?))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group() {
+            let _ = kill_process_group(group, signal);
+        }
     }
 
     /// `rabbitmqctl` with these arguments.
@@ -95,17 +126,15 @@ impl PrivateBroker {
 
 impl Drop for PrivateBroker {
     fn drop(&mut self) {
-        let group = self.node.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        if let Some(group) = group {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.signal(Signal::KILL);
     }
 }
 
-/// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [std::net::TcpListener; N] = std::array::from_fn(|_| {
-        std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port")
-    });
-    listeners.map(|listener| listener.local_addr().expect("a listener has an address").port())
+fn start_node(environment: &[(String, String)]) -> Child {
+    quietly(Command::new(PathBuf::from(PROGRAMS).join("rabbitmq-server")).process_group(0), environment)
+}
+
+fn quietly(command: &mut Command, environment: &[(String, String)]) -> Child {
+    command.env_clear().envs(environment.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null()).kill_on_drop(true).spawn().expect("RabbitMQ and Erlang are installed")
 }

@@ -8,12 +8,16 @@
 
 mod answer;
 mod broker;
+mod ports;
+mod postgres;
 mod process;
 mod proxies;
 mod requests;
+mod sql;
 mod stack;
 
 pub use answer::Answer;
 pub use broker::PrivateBroker;
+pub use postgres::PrivatePostgres;
 pub use process::{Process, Service, bin_dir};
 pub use stack::{Account, MODEL_KEY, PASSWORD, Stack};

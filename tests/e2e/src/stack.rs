@@ -3,7 +3,6 @@
 use std::process::Stdio;
 
 use bytes::Bytes;
-use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::statement;
@@ -44,6 +43,10 @@ name = "text"
 type = "text"
 "#;
 
+/// A plan that limits nothing that a test could reach, and the file that has it.
+const UNLIMITED: (&str, &str) =
+    ("big", "[plans.big]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = 1000\n");
+
 /// What an account calls the API with.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -76,8 +79,12 @@ pub struct Stack {
 impl Stack {
     /// Everything but the services; `plans` is the content of CAPI_PLANS.
     pub async fn create(plan: &str, plans: &str) -> Self {
-        let (database, queues, model) =
-            (TestDatabase::create().await, TestQueues::create(), ScriptedModel::start().await);
+        Self::create_over(TestDatabase::create().await, TestQueues::create(), plan, plans).await
+    }
+
+    /// The same over a database and queues that were made elsewhere.
+    pub async fn create_over(database: TestDatabase, queues: TestQueues, plan: &str, plans: &str) -> Self {
+        let model = ScriptedModel::start().await;
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -186,9 +193,12 @@ impl Stack {
 
     /// A stack whose plan limits nothing that a test could reach.
     pub async fn unlimited() -> Self {
-        let plan =
-            "[plans.big]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = 1000\n";
-        Self::create("big", plan).await
+        Self::create(UNLIMITED.0, UNLIMITED.1).await
+    }
+
+    /// The same over a database and queues that were made elsewhere.
+    pub async fn unlimited_over(database: TestDatabase, queues: TestQueues) -> Self {
+        Self::create_over(database, queues, UNLIMITED.0, UNLIMITED.1).await
     }
 
     /// `gateway … --email` of the account; what it prints.
@@ -237,22 +247,5 @@ impl Stack {
     pub fn settings_with(&self, name: &str, value: &str) -> Vec<(String, String)> {
         let others = self.settings.iter().filter(|(other, _)| other != name).cloned();
         others.chain([(name.to_owned(), value.to_owned())]).collect()
-    }
-
-    /// What a statement of one row says in its column `text`.
-    pub async fn text(&self, sql: &'static str) -> String {
-        self.texts(sql).await.pop().expect("the statement has a row")
-    }
-
-    /// The same of a statement of many rows.
-    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = Text)]
-            text: String,
-        }
-        let rows: Vec<Row> =
-            statement(sql).load(&mut self.database.conn().await).await.expect("the statement runs");
-        rows.into_iter().map(|row| row.text).collect()
     }
 }

@@ -40,6 +40,8 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
     let (stack, proxy) = behind_a_proxy().await;
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
+    let reports = "SELECT count(*)::text AS text FROM workers";
+    eventually("the worker reports", async || (stack.text(reports).await == "1").then_some(())).await;
     proxy.cut();
     says_that_the_broker_is_down(&gateway).await;
     says_that_the_broker_is_down(&worker).await;

@@ -1,0 +1,209 @@
+//! Random interleavings of everything that may change a run, by several workers, its owner and the passing of time, on the real
+//! database: one after the other against a model of what must come of it (`predicted`), and side by side against what must
+//! hold whatever the order (`concurrent`). Workers never forget a run they held, so most of what they write is stale.
+
+mod concurrent;
+mod model;
+mod predicted;
+
+use std::time::Duration;
+
+use diesel::sql_types::Uuid as SqlUuid;
+use diesel_async::RunQueryDsl;
+use proptest::prelude::*;
+use run_worker::claim::{Claimed, append, claim, give_back, renew, take_over};
+use serde_json::json;
+use shared::db::{Connection, statement};
+use shared::events::NewEvent;
+use shared::ids::{RunId, UserId};
+use shared::runs::{Cancelled, Ended, ErrorCode, Finished, RunError, RunResult, cancel, expire, finish};
+use shared::testing::TestDatabase;
+
+use crate::{claimant, pending_runs};
+
+const WORKERS: usize = 3;
+const RUNS: usize = 4;
+/// The plan's running runs: fewer than there are.
+const CAP: i32 = 2;
+const LEASE: Duration = Duration::from_secs(30);
+
+/// What somebody does. A worker names one of the runs that it ever held by its place among them, whatever became of it.
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Claim {
+        worker: usize,
+    },
+    TakeOver {
+        worker: usize,
+    },
+    Append {
+        worker: usize,
+        held: usize,
+    },
+    Beat {
+        worker: usize,
+    },
+    Finish {
+        worker: usize,
+        held: usize,
+        well: bool,
+    },
+    GiveBack {
+        worker: usize,
+        held: usize,
+    },
+    Cancel {
+        run: usize,
+    },
+    /// The lease of a run passes.
+    LeasePasses {
+        run: usize,
+    },
+    /// The time in which a run must be begun passes.
+    QueueTimePasses {
+        run: usize,
+    },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let (worker, held, run) = (0..WORKERS, 0..3usize, 0..RUNS);
+    prop_oneof![
+        4 => worker.clone().prop_map(|worker| Op::Claim { worker }),
+        3 => worker.clone().prop_map(|worker| Op::TakeOver { worker }),
+        5 => (worker.clone(), held.clone()).prop_map(|(worker, held)| Op::Append { worker, held }),
+        2 => worker.clone().prop_map(|worker| Op::Beat { worker }),
+        3 => (worker.clone(), held.clone(), any::<bool>()).prop_map(|(worker, held, well)| Op::Finish { worker, held, well }),
+        2 => (worker, held).prop_map(|(worker, held)| Op::GiveBack { worker, held }),
+        1 => run.clone().prop_map(|run| Op::Cancel { run }),
+        4 => run.clone().prop_map(|run| Op::LeasePasses { run }),
+        1 => run.prop_map(|run| Op::QueueTimePasses { run }),
+    ]
+}
+
+/// A run that a worker held once, as it remembers it.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    run: RunId,
+    attempt: i32,
+    last_seq: i64,
+}
+
+impl Held {
+    fn of(claimed: &Claimed) -> Self {
+        Self { run: claimed.id, attempt: claimed.attempt, last_seq: claimed.last_seq }
+    }
+
+    fn fence(&self) -> (RunId, i32) {
+        (self.run, self.attempt)
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Did {
+    Claimed(Option<(RunId, i32, i64)>),
+    TookOver(Vec<(RunId, i32, i32)>),
+    Wrote(bool),
+    Kept(Vec<RunId>),
+    Cancelled(Cancelled),
+    Nothing,
+}
+
+/// A worker's memory: the latest first.
+type Memory = Vec<Held>;
+
+/// A user with pending runs that nobody will find overdue by himself.
+async fn stage(database: &TestDatabase) -> (UserId, Vec<RunId>) {
+    database.run_sql("TRUNCATE run_events").await;
+    database.run_sql("TRUNCATE runs CASCADE").await;
+    let made = pending_runs(database, RUNS).await;
+    database
+        .run_sql("UPDATE runs SET created_at = created_at - interval '2 d', queue_timeout_seconds = 604800")
+        .await;
+    made
+}
+
+async fn run_sql(conn: &mut Connection, sql: &'static str, run: RunId) {
+    statement(sql).bind::<SqlUuid, _>(run.uuid()).execute(conn).await.unwrap();
+}
+
+/// Does it on the database with what the worker remembers.
+async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &mut Memory, op: Op) -> Did {
+    let by = |worker: usize| claimant(&format!("w{worker}"), CAP);
+    match op {
+        Op::Claim { worker } => {
+            let claimed = claim(conn, &by(worker), user).await.unwrap();
+            memory.splice(0..0, claimed.iter().map(Held::of));
+            Did::Claimed(claimed.map(|run| (run.id, run.attempt, run.last_seq)))
+        }
+        Op::TakeOver { worker } => {
+            let mut taken = take_over(conn, &by(worker), 10).await.unwrap();
+            taken.sort_by_key(|run| run.id);
+            memory.splice(0..0, taken.iter().map(Held::of));
+            Did::TookOver(taken.iter().map(|run| (run.id, run.attempt, run.losses)).collect())
+        }
+        Op::Append { held, .. } => {
+            let Some(held) = memory.get_mut(held) else { return Did::Nothing };
+            let said = [NewEvent::message(json!({"attempt": held.attempt}))];
+            let wrote = append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
+            held.last_seq += i64::from(wrote);
+            Did::Wrote(wrote)
+        }
+        Op::Beat { .. } => {
+            let fences: Vec<_> = memory.iter().map(Held::fence).collect();
+            let mut kept = renew(conn, &fences, LEASE).await.unwrap();
+            kept.sort();
+            Did::Kept(kept)
+        }
+        Op::Finish { held, well, .. } => {
+            let Some(held) = memory.get(held) else { return Did::Nothing };
+            let error = RunError::new(ErrorCode::InternalError, "why", None);
+            let ended =
+                if well { Ended::Completed(RunResult::default()) } else { Ended::Failed(error, None) };
+            Did::Wrote(finish(conn, held.fence(), &[], &ended).await.unwrap() != Finished::Fenced)
+        }
+        Op::GiveBack { held, .. } => {
+            let Some(held) = memory.get(held) else { return Did::Nothing };
+            Did::Wrote(give_back(conn, held.fence()).await.unwrap())
+        }
+        Op::Cancel { run } => match cancel(conn, user, None, ids[run]).await.unwrap() {
+            Cancelled::Done { held, .. } => Did::Cancelled(Cancelled::Done { lane: None, held }),
+            other => Did::Cancelled(other),
+        },
+        Op::LeasePasses { run } => {
+            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE id = $1 AND status = 'running'";
+            run_sql(conn, sql, ids[run]).await;
+            Did::Nothing
+        }
+        Op::QueueTimePasses { run } => {
+            run_sql(conn, "UPDATE runs SET queue_timeout_seconds = 1 WHERE id = $1", ids[run]).await;
+            Did::Wrote(expire(conn, ids[run]).await.unwrap() != Finished::Fenced)
+        }
+    }
+}
+
+/// Who does it; the last one is everybody who is no worker.
+fn actor(op: Op) -> usize {
+    match op {
+        Op::Claim { worker }
+        | Op::TakeOver { worker }
+        | Op::Append { worker, .. }
+        | Op::Beat { worker }
+        | Op::Finish { worker, .. }
+        | Op::GiveBack { worker, .. } => worker,
+        Op::Cancel { .. } | Op::LeasePasses { .. } | Op::QueueTimePasses { .. } => WORKERS,
+    }
+}
+
+/// Runs `check` over made-up sequences of at most `most` operations.
+fn over_sequences(
+    cases: u32,
+    most: usize,
+    check: impl Fn(&TestDatabase, Vec<Op>, &tokio::runtime::Runtime) -> Result<(), TestCaseError>,
+) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(TestDatabase::create());
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    runner.run(&proptest::collection::vec(op(), 1..most), |ops| check(&database, ops, &runtime)).unwrap();
+}

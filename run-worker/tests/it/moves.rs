@@ -1,0 +1,117 @@
+//! Every cause tries every state: what the table of moves has happens, and nothing else does.
+
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
+use diesel_async::RunQueryDsl;
+use run_worker::claim::{claim, take_over};
+use shared::db::{Connection, statement};
+use shared::ids::{RunId, UserId};
+use shared::runs::{Cause, Ended, ErrorCode, MOVES, RunError, RunResult, RunStatus, cancel, expire, finish};
+use shared::testing::TestDatabase;
+
+use crate::{claimant, pending_runs};
+
+/// The attempt of a run that was claimed once; a pending one has none.
+const ATTEMPT: i32 = 1;
+
+fn ends() -> [Ended; 2] {
+    let error = RunError::new(ErrorCode::InternalError, "why", None);
+    [Ended::Completed(RunResult::default()), Ended::Failed(error, None)]
+}
+
+async fn bring_to(conn: &mut Connection, user: UserId, run: RunId, state: RunStatus) {
+    if !matches!(state, RunStatus::Pending) {
+        claim(conn, &claimant("w", 5), user).await.unwrap().unwrap();
+    }
+    let [completed, failed] = ends();
+    match state {
+        RunStatus::Pending | RunStatus::Running => {}
+        RunStatus::Completed => {
+            let _ = finish(conn, (run, ATTEMPT), &[], &completed).await.unwrap();
+        }
+        RunStatus::Failed => {
+            let _ = finish(conn, (run, ATTEMPT), &[], &failed).await.unwrap();
+        }
+        RunStatus::Cancelled => {
+            let _ = cancel(conn, user, None, run).await.unwrap();
+        }
+    }
+}
+
+/// Each move that the cause could make, as one try.
+async fn try_to(conn: &mut Connection, user: UserId, run: RunId, cause: Cause, end: &Ended) {
+    match cause {
+        Cause::Claim => {
+            let _ = claim(conn, &claimant("other", 5), user).await.unwrap();
+        }
+        Cause::TakeOver => {
+            let sql =
+                "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE status = 'running'";
+            statement(sql).execute(conn).await.unwrap();
+            let _ = take_over(conn, &claimant("other", 5), 5).await.unwrap();
+        }
+        // The attempt that a run of this state has or would have had.
+        Cause::Finish => {
+            for attempt in [0, ATTEMPT] {
+                let _ = finish(conn, (run, attempt), &[], end).await.unwrap();
+            }
+        }
+        Cause::Cancel => {
+            let _ = cancel(conn, user, None, run).await.unwrap();
+        }
+        Cause::Expire => {
+            let sql = "UPDATE runs SET queue_timeout_seconds = 1, created_at = capi_now() - interval '1 h'";
+            statement(sql).execute(conn).await.unwrap();
+            let _ = expire(conn, run).await.unwrap();
+        }
+    }
+}
+
+/// Status, attempt and log.
+async fn state(conn: &mut Connection) -> (RunStatus, String) {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        status: String,
+        #[diesel(sql_type = Text)]
+        log: String,
+    }
+    let sql = "SELECT r.status, r.attempt || ' ' || string_agg(e.type, ' ' ORDER BY e.seq) AS log
+               FROM runs r JOIN run_events e ON e.run_id = r.id GROUP BY r.id";
+    let row: Row = statement(sql).get_result(conn).await.unwrap();
+    (row.status.parse().unwrap(), row.log)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_cause_makes_its_moves_and_no_others() {
+    let database = TestDatabase::create().await;
+    let mut conn = database.conn().await;
+    let mut made = Vec::new();
+    for from in RunStatus::ALL {
+        for cause in Cause::ALL {
+            for end in ends() {
+                let (user, ids) = pending_runs(&database, 1).await;
+                bring_to(&mut conn, user, ids[0], from).await;
+                let before = state(&mut conn).await;
+                assert_eq!(before.0, from);
+                try_to(&mut conn, user, ids[0], cause, &end).await;
+                let after = state(&mut conn).await;
+                if after == before {
+                    let listed = MOVES.iter().find(|(start, by, _)| *start == from && *by == cause);
+                    assert!(listed.is_none(), "{from:?} by {cause:?} did not come about");
+                } else {
+                    made.push((from, cause, after.0));
+                }
+                database.run_sql("TRUNCATE run_events").await;
+                database.run_sql("TRUNCATE runs CASCADE").await;
+            }
+        }
+    }
+    let all = |moves: &[(RunStatus, Cause, RunStatus)]| {
+        let mut named: Vec<_> = moves.iter().map(|made| format!("{made:?}")).collect();
+        named.sort();
+        named.dedup();
+        named
+    };
+    assert_eq!(all(&made), all(&MOVES));
+}
