@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http_body_util::BodyExt;
@@ -167,6 +167,13 @@ fn follow(state: &Arc<State>, script: &str, answers: usize) -> Response<Body> {
         }
         Step::Held(parts) => {
             (stream::once(hold(Arc::clone(state), true)).chain(stream::iter(parts)).boxed(), false)
+        }
+        Step::Late(milliseconds, parts) => {
+            let wait = async move {
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                String::from(": at last\n\n")
+            };
+            (stream::once(wait).chain(stream::iter(parts)).boxed(), false)
         }
         Step::Whole(parts) => (stream::iter(parts).boxed(), false),
     };

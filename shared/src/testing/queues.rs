@@ -2,7 +2,7 @@
 
 use lapin::options::{
     BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -56,6 +56,15 @@ impl TestQueues {
         let (topology, channel) = self.by_hand().await;
         let options = QueuePurgeOptions::default();
         channel.queue_purge(topology.queue(work).into(), options).await.expect("the queue can be purged");
+    }
+
+    /// Messages in it that nobody has taken.
+    pub async fn ready(&self, work: Work) -> u32 {
+        let (topology, channel) = self.by_hand().await;
+        let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
+        let declared =
+            channel.queue_declare(topology.queue(work).into(), options, FieldTable::default()).await;
+        declared.expect("the queue is there").message_count()
     }
 
     /// Sends it a message.

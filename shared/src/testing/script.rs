@@ -1,7 +1,8 @@
 //! What `SCRIPT [step, …]` in a prompt makes the scripted model do: pure. The number of answers that the conversation holds says which
 //! step it is; behind the last one, the last one is repeated. A step is an object:
 //! `say` (text) and `call` (`[[tool, raw arguments], …]`) are the answer, `finish` its finish reason (`stop` or `tool_calls`), `usage` its
-//! `[input, output]` tokens (none where null), `raw` is sent as it is instead of all that, `repeat` says the text so many times. `hold` waits for the release first.
+//! `[input, output]` tokens (none where null), `raw` is sent as it is instead of all that, `repeat` says the text so many times. `hold` waits for the release first, `wait` so many
+//! milliseconds.
 //! `fail: [times, how]` comes before: how is a status, `"cut"`, `"stall"`, or `[status, Retry-After]`.
 
 use serde_json::{Value, json};
@@ -16,8 +17,10 @@ pub(super) enum Step {
     Broken(Vec<String>),
     /// Says nothing more, half way.
     Stalled(Vec<String>),
-    /// Waits first.
+    /// Waits for the release first.
     Held(Vec<String>),
+    /// Waits so many milliseconds first.
+    Late(u64, Vec<String>),
     Whole(Vec<String>),
 }
 
@@ -43,7 +46,11 @@ pub(super) fn step(script: &str, answers: usize, failed: u64) -> Step {
             }
         };
     }
-    if step["hold"] == true { Step::Held(parts) } else { Step::Whole(parts) }
+    match step["wait"].as_u64() {
+        _ if step["hold"] == true => Step::Held(parts),
+        Some(milliseconds) => Step::Late(milliseconds, parts),
+        None => Step::Whole(parts),
+    }
 }
 
 fn parts(step: &Value) -> Vec<String> {

@@ -20,4 +20,5 @@ pub use answer::Answer;
 pub use broker::PrivateBroker;
 pub use postgres::PrivatePostgres;
 pub use process::{Process, Service, bin_dir};
+pub use rustix::process::Signal;
 pub use stack::{Account, MODEL_KEY, PASSWORD, Stack};

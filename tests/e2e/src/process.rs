@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use shared::testing::eventually;
 use tokio::process::{Child, Command};
 
@@ -96,6 +97,14 @@ impl Process {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// What a worker calls itself in rows, once it has said so.
+    #[must_use]
+    pub fn worker_id(&self) -> Option<String> {
+        let log = self.log();
+        let (_, rest) = log.split_once(r#""worker":""#)?;
+        Some(rest.split_once('"')?.0.to_owned())
+    }
+
     /// The body of an operators' page.
     pub async fn ops(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.address("ops")?);
@@ -120,11 +129,15 @@ impl Process {
         self.child.kill().await.expect("a process that we started can be killed");
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        kill_process(pid.expect("it runs"), signal).expect("a process that we started can be signalled");
+    }
+
     /// SIGTERM; returns when it has ended, with whether it ended well.
     pub async fn terminate(&mut self) -> bool {
-        let pid = self.pid().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill can be run");
-        assert!(sent.success());
+        self.signal(Signal::TERM);
         let ended = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
         ended.expect("it ends within its grace period").expect("it can be waited for").success()
     }

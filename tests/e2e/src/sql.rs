@@ -1,7 +1,7 @@
 //! What a test asks of the database.
 
 use diesel::QueryableByName;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Integer, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::statement;
 
@@ -9,19 +9,41 @@ use crate::stack::Stack;
 
 impl Stack {
     /// What a statement of one row says in its column `text`.
-    pub async fn text(&self, sql: &'static str) -> String {
+    pub async fn text(&self, sql: &str) -> String {
         self.texts(sql).await.pop().expect("the statement has a row")
     }
 
     /// The same of a statement of many rows.
-    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
         #[derive(QueryableByName)]
         struct Row {
             #[diesel(sql_type = Text)]
             text: String,
         }
-        let rows: Vec<Row> =
-            statement(sql).load(&mut self.database.conn().await).await.expect("the statement runs");
+        let rows: Vec<Row> = statement(sql.to_owned())
+            .load(&mut self.database.conn().await)
+            .await
+            .expect("the statement runs");
         rows.into_iter().map(|row| row.text).collect()
+    }
+
+    /// Pending runs of the account's, written as the gateway writes them, but for the nudges.
+    pub async fn backlog(&self, runs: usize, text: &str) {
+        let sql = "
+            WITH made AS (
+                INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq)
+                SELECT (substr(capi_uuid_floor(capi_now())::text, 1, 14) || '7' || substr(md5(n::text), 1, 3) || '-8' || substr(md5(n::text), 4, 3)
+                            || '-' || substr(md5(n::text), 7, 12))::uuid,
+                       a.user_id, a.id, v.id, 'api', 'pending', 't', jsonb_build_object('text', $2), 'scripted', '{}', capi_now(), 1
+                FROM apps a JOIN app_versions v ON v.app_id = a.id, generate_series(1, $1) n WHERE a.id = $3
+                RETURNING id, created_at)
+            INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{}' FROM made";
+        statement(sql)
+            .bind::<Integer, _>(i32::try_from(runs).expect("a count of runs"))
+            .bind::<Text, _>(text)
+            .bind::<SqlUuid, _>(self.app.uuid())
+            .execute(&mut self.database.conn().await)
+            .await
+            .expect("the runs are written");
     }
 }

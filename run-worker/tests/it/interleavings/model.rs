@@ -3,7 +3,7 @@
 use shared::ids::RunId;
 use shared::runs::{Cancelled, RunStatus};
 
-use super::{CAP, Did, Memory, Op};
+use super::{CAP, Did, Held, Memory, Op};
 
 /// A run as the model has it.
 #[derive(Debug, Clone)]
@@ -85,22 +85,7 @@ pub(super) fn predict(runs: &mut [Run], memory: &Memory, op: Op) -> Did {
         Op::Append { held, .. } | Op::Finish { held, .. } | Op::GiveBack { held, .. } => {
             let Some(held) = memory.get(held) else { return Did::Nothing };
             let at = find(runs, held.run);
-            let run = &mut runs[at];
-            let mut ours = run.is_of(held.attempt);
-            match op {
-                Op::Append { .. } => {
-                    ours &= run.owned && run.last_seq() == held.last_seq;
-                    if ours {
-                        (run.losses, run.expired) = (0, false);
-                        run.log.push("message");
-                    }
-                }
-                Op::Finish { well: true, .. } if ours => run.end(RunStatus::Completed, "run.completed"),
-                Op::Finish { .. } if ours => run.end(RunStatus::Failed, "run.failed"),
-                Op::GiveBack { .. } if ours => (run.owned, run.expired) = (false, true),
-                _ => {}
-            }
-            Did::Wrote(ours)
+            Did::Wrote(write(&mut runs[at], held, op))
         }
         Op::Cancel { run } => Did::Cancelled(if runs[run].status.is_over() {
             Cancelled::Over(runs[run].status)
@@ -121,4 +106,23 @@ pub(super) fn predict(runs: &mut [Run], memory: &Memory, op: Op) -> Did {
             Did::Wrote(waits)
         }
     }
+}
+
+/// Whether a worker's write of what it remembers as its own goes through.
+fn write(run: &mut Run, held: &Held, op: Op) -> bool {
+    let mut ours = run.is_of(held.attempt);
+    match op {
+        Op::Append { .. } => {
+            ours &= run.owned && run.last_seq() == held.last_seq;
+            if ours {
+                (run.losses, run.expired) = (0, false);
+                run.log.push("message");
+            }
+        }
+        Op::Finish { well: true, .. } if ours => run.end(RunStatus::Completed, "run.completed"),
+        Op::Finish { .. } if ours => run.end(RunStatus::Failed, "run.failed"),
+        Op::GiveBack { .. } if ours => (run.owned, run.expired) = (false, true),
+        _ => {}
+    }
+    ours
 }

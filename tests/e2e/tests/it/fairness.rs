@@ -10,20 +10,6 @@ const CAP: usize = 20;
 const PLANS: &str =
     "[plans.fair]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = 20\n";
 
-/// Pending runs, written as the gateway writes them, but for the nudges.
-async fn backlog(stack: &Stack, runs: usize) {
-    let sql = format!(
-        "WITH made AS (
-            INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq)
-            SELECT (capi_uuid_floor(capi_now())::text::varchar(13) || '-7' || right(md5(n::text), 3) || '-8' || right(md5('b' || n), 3) || '-' || left(md5('c' || n), 12))::uuid,
-                   a.user_id, a.id, v.id, 'api', 'pending', 't', '{{\"text\": \"HOLD\"}}', 'scripted', '{{}}', capi_now() + n * interval '1 us', 1
-            FROM apps a JOIN app_versions v ON v.app_id = a.id JOIN users u ON u.id = a.user_id, generate_series(1, {runs}) n
-            WHERE u.email = 'ada@example.com' RETURNING id, created_at)
-         INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{{}}' FROM made"
-    );
-    stack.database.run_sql(Box::leak(sql.into_boxed_str())).await;
-}
-
 async fn running(stack: &Stack) -> usize {
     stack.text("SELECT count(*)::text AS text FROM runs WHERE status = 'running'").await.parse().unwrap()
 }
@@ -35,7 +21,7 @@ async fn pending(stack: &Stack, gateway: &Process, id: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn r18_a_users_thousand_runs_keep_their_places_full_and_delay_nobody() {
     let stack = Stack::create("fair", PLANS).await;
-    backlog(&stack, 1000).await;
+    stack.backlog(1000, "HOLD").await;
     let gateway = stack.start(Service::Gateway).await;
     let _workers = [
         stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "16").await,

@@ -1,0 +1,91 @@
+//! A hundred thousand pending runs cost nothing while nobody can start them: the same workers, busy in the same way, are
+//! watched with and without the backlog.
+
+use std::time::Duration;
+
+use e2e::{Process, Service, Stack};
+use shared::queue::Work;
+use shared::testing::eventually;
+
+use crate::report::Report;
+use crate::stage::Stage;
+
+const RUNS: usize = 100_000;
+const WORKERS: usize = 3;
+/// Permits of each.
+const PERMITS: usize = 4;
+/// Six looks of the sweeper.
+const WATCHED: Duration = Duration::from_secs(30);
+/// What a sweeper tops the queue up to.
+const TOP_UP_TO: u32 = 500;
+
+/// What happens in a while.
+struct Use {
+    transactions: f64,
+    wal_kb: f64,
+    published: f64,
+}
+
+async fn now(stack: &Stack, workers: &[Process]) -> Use {
+    let sql = "SELECT (xact_commit + xact_rollback)::text AS text FROM pg_stat_database WHERE datname = current_database()";
+    let transactions = stack.text(sql).await.parse().unwrap_or_default();
+    let wal = stack.text("SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::text AS text").await;
+    let mut published = 0.0;
+    for worker in workers {
+        published += worker.counter("capi_nudges_published_total").await;
+    }
+    Use { transactions, wal_kb: wal.parse::<f64>().unwrap_or_default() / 1024.0, published }
+}
+
+async fn watch(stack: &Stack, workers: &[Process]) -> Use {
+    let before = now(stack, workers).await;
+    tokio::time::sleep(WATCHED).await;
+    let after = now(stack, workers).await;
+    Use {
+        transactions: after.transactions - before.transactions,
+        wal_kb: after.wal_kb - before.wal_kb,
+        published: after.published - before.published,
+    }
+}
+
+pub(crate) async fn drill(stage: &Stage) -> Report {
+    let mut report = Report::new("backlog of 100,000 pending runs", Duration::from_secs(1));
+    let stack = stage.stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let mut workers = Vec::new();
+    for _ in 0..WORKERS {
+        workers.push(
+            stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &PERMITS.to_string()).await,
+        );
+    }
+    for _ in 0..WORKERS * PERMITS {
+        stack.create_run(&gateway, "HOLD", None).await;
+    }
+    eventually("all permits are taken", async || (stack.model.holding() == WORKERS * PERMITS).then_some(()))
+        .await;
+    let without = watch(&stack, &workers).await;
+    stack.backlog(RUNS, "hello").await;
+    stack.database.run_sql("VACUUM ANALYZE runs").await;
+    // The first looks after it fill the queue.
+    eventually("the queue is topped up", async || {
+        (stack.queues.ready(Work::Runs).await >= TOP_UP_TO).then_some(())
+    })
+    .await;
+    let with = watch(&stack, &workers).await;
+    let ready = stack.queues.ready(Work::Runs).await;
+    for (what, used) in [("without", &without), ("with", &with)] {
+        report.notes.push(format!(
+            "{what} the backlog, {WORKERS} workers, {WATCHED:?}: {:.0} transactions, {:.0} kB of WAL, {:.0} messages",
+            used.transactions, used.wal_kb, used.published
+        ));
+    }
+    report.notes.push(format!("messages ready in the queue: {ready}"));
+    // Workers that look at the same moment may each fill it once; that happened before, and does not go on.
+    let most = TOP_UP_TO * u32::try_from(WORKERS).unwrap_or(u32::MAX);
+    report.must(ready <= most, || format!("{ready} messages are ready"));
+    report.must(with.published <= 0.0, || format!("{} more were sent", with.published));
+    report
+        .must(with.transactions < without.transactions * 1.25 + 10.0, || "too many transactions".to_owned());
+    report.must(with.wal_kb < without.wal_kb * 1.25 + 64.0, || "too much WAL".to_owned());
+    report
+}

@@ -1,0 +1,111 @@
+//! R8, R9, R10: the queue is deleted, the broker runs out of memory, all nudges are purged, under load. No create is refused,
+//! and runs begin again soon.
+
+use std::time::Duration;
+
+use e2e::{Process, Service, Stack};
+use serde_json::json;
+use shared::queue::Work;
+use shared::testing::eventually;
+
+use crate::load::Load;
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::judge_load;
+use crate::whole::{a_run_begins, all_ready};
+
+const PER_SECOND: u32 = 10;
+const BETWEEN: Duration = Duration::from_secs(2);
+const WITHIN: Duration = Duration::from_secs(30);
+
+async fn services(stack: &Stack) -> [Process; 3] {
+    [
+        stack.start(Service::Gateway).await,
+        stack.start(Service::RunWorker).await,
+        stack.start(Service::RunWorker).await,
+    ]
+}
+
+fn steady(stack: &Stack, gateway: &Process) -> Load {
+    Load::start(stack, &[gateway], PER_SECOND, json!({}), |number| format!("run {number}"))
+}
+
+/// What the waiting for a run to begin has created beside the load.
+async fn judge(report: &mut Report, stack: &Stack, load: Load) {
+    let mut answers = load.stop().await;
+    let all = stack.texts("SELECT id::text AS text FROM runs WHERE title = 'hello'").await;
+    answers.accepted.extend(all);
+    judge_load(report, stack, answers, false).await;
+}
+
+/// R8.
+pub(crate) async fn deletions(stage: &Stage) -> Report {
+    const DELETIONS: usize = 8;
+    let mut report = Report::new("R8 the queue is deleted", WITHIN);
+    let stack = stage.stack().await;
+    let [gateway, first, second] = services(&stack).await;
+    let load = steady(&stack, &gateway);
+    for _ in 0..DELETIONS {
+        tokio::time::sleep(BETWEEN).await;
+        stack.queues.delete(Work::Runs).await;
+        report.faults += 1;
+        let begins = a_run_begins(&stack, &gateway).await;
+        report.recoveries.push(begins + all_ready(&[&gateway, &first, &second]).await);
+    }
+    judge(&mut report, &stack, load).await;
+    report
+}
+
+/// R9.
+pub(crate) async fn alarms(stage: &Stage) -> Report {
+    const ALARMS: usize = 3;
+    /// Longer than a confirm is waited for.
+    const LASTS: Duration = Duration::from_secs(8);
+    let mut report = Report::new("R9 the broker has no memory", WITHIN);
+    let stack = stage.stack().await;
+    let [gateway, first, second] = services(&stack).await;
+    let load = steady(&stack, &gateway);
+    for _ in 0..ALARMS {
+        tokio::time::sleep(BETWEEN).await;
+        stage.broker.ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
+        report.faults += 1;
+        tokio::time::sleep(LASTS).await;
+        let lost = gateway.counter("capi_broker_connection_failures_total").await;
+        report.must(lost > 0.0, || "publishing into an alarm was not given up".to_owned());
+        stage.broker.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+        let begins = a_run_begins(&stack, &gateway).await;
+        report.recoveries.push(begins + all_ready(&[&gateway, &first, &second]).await);
+    }
+    judge(&mut report, &stack, load).await;
+    report
+}
+
+/// R10.
+pub(crate) async fn purges(stage: &Stage) -> Report {
+    const PURGES: usize = 5;
+    const RUNS: usize = 200;
+    let mut report = Report::new("R10 nudges are purged under 200 pending runs", WITHIN);
+    let stack = stage.stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let mut accepted = std::collections::HashSet::new();
+    for round in 1..=PURGES {
+        for number in 0..RUNS {
+            accepted.insert(stack.create_run(&gateway, &format!("run {number}"), None).await);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
+        let all = (round * RUNS) as f64;
+        eventually("all nudges are sent", async || {
+            (gateway.counter("capi_nudges_published_total").await >= all).then_some(())
+        })
+        .await;
+        stack.queues.purge(Work::Runs).await;
+        report.faults += 1;
+        let mut worker = stack.start(Service::RunWorker).await;
+        let begun = std::time::Instant::now();
+        crate::verdict::settled(&stack).await;
+        report.recoveries.push(begun.elapsed());
+        report.must(worker.terminate().await, || "the worker did not end well".to_owned());
+    }
+    crate::verdict::judge(&mut report, &stack, &accepted, "completed").await;
+    report
+}

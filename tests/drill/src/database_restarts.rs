@@ -1,0 +1,52 @@
+//! R7: PostgreSQL is restarted again and again under load, in order and by crashes: nothing is lost, no create is answered 202
+//! without a row, every process recovers by itself.
+
+use std::time::{Duration, Instant};
+
+use e2e::{Service, Signal};
+use serde_json::json;
+
+use crate::load::Load;
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::{judge_load, takeovers};
+use crate::whole::all_ready;
+
+/// For so long.
+const DRILL: Duration = Duration::from_secs(150);
+const DRILL_IN_FULL: Duration = Duration::from_mins(5);
+/// From PostgreSQL's answering until every process is ready.
+const WITHIN: Duration = Duration::from_secs(15);
+/// A create during the outage is answered 503.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+const PER_SECOND: u32 = 10;
+const BETWEEN: Duration = Duration::from_secs(6);
+
+pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
+    let mut report = Report::new("R7 database restarts", WITHIN);
+    let stack = stage.stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let workers = [stack.start(Service::RunWorker).await, stack.start(Service::RunWorker).await];
+    let dispatcher = stack.start(Service::WebhookDispatcher).await;
+    let processes = [&gateway, &workers[0], &workers[1], &dispatcher];
+    // Some are short, some are in the model's hands when it happens.
+    let slow = json!([{"wait": 2000, "say": "Done."}]);
+    let text = move |number: usize| match number % 4 {
+        0 => format!("SCRIPT {slow} run {number}"),
+        _ => format!("run {number}"),
+    };
+    let load = Load::start(&stack, &[&gateway], PER_SECOND, json!({}), text);
+    let begun = Instant::now();
+    while begun.elapsed() < if full { DRILL_IN_FULL } else { DRILL } {
+        tokio::time::sleep(BETWEEN).await;
+        stage.postgres.restart(if report.faults % 2 == 0 { Signal::INT } else { Signal::QUIT }).await;
+        report.faults += 1;
+        report.recoveries.push(all_ready(&processes).await);
+    }
+    let answers = load.stop().await;
+    let slowest = answers.slowest;
+    report.must(slowest < REFUSED_WITHIN, || format!("a create was answered after {slowest:?}"));
+    judge_load(&mut report, &stack, answers, true).await;
+    report.notes.push(format!("runs taken over: {}", takeovers(&stack).await.len()));
+    report
+}

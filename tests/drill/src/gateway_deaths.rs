@@ -1,0 +1,124 @@
+//! R4: a gateway is killed before the commit of a create, after it, and after the nudge. Its client knows nothing and sends the
+//! create again, to another gateway and with the same idempotency key: there is one run, and it runs.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use e2e::{Process, Service, Stack};
+use serde_json::json;
+use shared::testing::{TcpProxy, eventually};
+
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::judge;
+
+const EACH: usize = 20;
+/// From the death until the run is over: a sweeper may have to find it.
+const WITHIN: Duration = Duration::from_secs(15);
+
+#[derive(Clone, Copy)]
+enum Moment {
+    BeforeCommit,
+    AfterCommit,
+    AfterNudge,
+}
+
+pub(crate) async fn drill(stage: &Stage) -> Report {
+    let mut report = Report::new("R4 gateways die in a create", WITHIN);
+    let stack = stage.stack().await;
+    let survivor = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let (proxy, behind) = stack.database_proxy().await;
+    let mut accepted = HashSet::new();
+    for moment in [Moment::BeforeCommit, Moment::AfterCommit, Moment::AfterNudge] {
+        for _ in 0..EACH {
+            let doomed = Process::start(Service::Gateway, &behind).await;
+            let key = uuid::Uuid::now_v7().to_string();
+            let first = create(&stack, &doomed, &key);
+            let died = match moment {
+                Moment::AfterNudge => after_nudge(first, doomed).await,
+                _ => around_commit(&mut report, &stack, &proxy, first, (doomed, moment)).await,
+            };
+            proxy.mend();
+            report.faults += 1;
+            let answer = create(&stack, &survivor, &key).await.expect("the survivor answers");
+            report.must(answer.status() == 202, || format!("the survivor answered {}", answer.status()));
+            let replayed = answer.headers().contains_key("idempotency-replayed");
+            let expected = !matches!(moment, Moment::BeforeCommit);
+            report.must(replayed == expected, || format!("replayed: {replayed}"));
+            let body: serde_json::Value = answer.json().await.unwrap_or_default();
+            let id = body["id"].as_str().unwrap_or_default().to_owned();
+            stack.ended(&survivor, &id).await;
+            report.recoveries.push(died.elapsed());
+            report.must(accepted.insert(id), || "two keys have one run".to_owned());
+        }
+    }
+    judge(&mut report, &stack, &accepted, "completed").await;
+    report
+}
+
+fn create(
+    stack: &Stack,
+    gateway: &Process,
+    key: &str,
+) -> impl Future<Output = reqwest::Result<reqwest::Response>> + Send + 'static {
+    let request = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&stack.key);
+    let request = request.header("idempotency-key", key).timeout(Duration::from_secs(20));
+    request.json(&json!({"appId": stack.app, "inputs": {"text": "hello"}})).send()
+}
+
+async fn after_nudge(
+    first: impl Future<Output = reqwest::Result<reqwest::Response>> + Send + 'static,
+    doomed: Process,
+) -> Instant {
+    let answered = tokio::spawn(first);
+    eventually("the nudge is out", async || {
+        (doomed.counter("capi_nudges_published_total").await > 0.0).then_some(())
+    })
+    .await;
+    doomed.kill().await;
+    let died = Instant::now();
+    let _ = answered.await;
+    died
+}
+
+async fn count(stack: &Stack, sql: &str) -> String {
+    stack.text(&format!("SELECT count(*)::text AS text FROM {sql}")).await
+}
+
+/// The statement waits for a lock while the gateway can be killed: either before it gets it, or while its answer is on the way.
+async fn around_commit(
+    report: &mut Report,
+    stack: &Stack,
+    proxy: &TcpProxy,
+    first: impl Future<Output = reqwest::Result<reqwest::Response>> + Send + 'static,
+    (doomed, moment): (Process, Moment),
+) -> Instant {
+    let runs = count(stack, "runs").await;
+    let mut lock: AsyncPgConnection =
+        shared::db::connect_once(&stack.database.url, "capi-drill").await.expect("PostgreSQL answers");
+    lock.batch_execute("BEGIN; LOCK TABLE runs IN SHARE MODE").await.expect("a table can be locked");
+    let answered = tokio::spawn(first);
+    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO idempotency_keys%'";
+    eventually("the create waits", async || (count(stack, waiting).await == "1").then_some(())).await;
+    let after = matches!(moment, Moment::AfterCommit);
+    if after {
+        proxy.freeze();
+        lock.batch_execute("COMMIT").await.expect("the lock is let go");
+        eventually("it is committed", async || (count(stack, "runs").await != runs).then_some(())).await;
+    }
+    doomed.kill().await;
+    let died = Instant::now();
+    if !after {
+        // PostgreSQL looks every second whether its client is still there.
+        eventually("the statement is given up", async || (count(stack, waiting).await == "0").then_some(()))
+            .await;
+        lock.batch_execute("COMMIT").await.expect("the lock is let go");
+        let now = count(stack, "runs").await;
+        report.must(now == runs, || "a create was committed that was to die before".to_owned());
+    }
+    let broken = answered.await.is_ok_and(|answer| answer.is_err());
+    report.must(broken, || "a killed gateway answered".to_owned());
+    died
+}

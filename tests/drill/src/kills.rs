@@ -1,0 +1,57 @@
+//! R1: `kill -9` of a worker, fifty times under five hundred queued runs of several steps.
+
+use std::time::Duration;
+
+use e2e::{Process, Service, Stack};
+use serde_json::json;
+use shared::testing::eventually;
+
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::{judge, no_recorded_answer_was_asked_for_again, takeovers};
+
+const RUNS: usize = 500;
+const KILLS: usize = 50;
+/// R1's 45 s are for leases of 30 s; those of the drill are of 3 s, and the looks for expired ones as much closer.
+const WITHIN: Duration = Duration::from_millis(4500);
+
+/// Waits until no run is in the hands of the dead, and each that was has recorded a step since.
+async fn recovered(stack: &Stack, dead: &str) {
+    let waiting = format!(
+        "SELECT count(*)::text AS text FROM runs WHERE status = 'running' AND (lease_owner = '{dead}' OR losses > 0)"
+    );
+    eventually("its runs are taken over", async || (stack.text(&waiting).await == "0").then_some(())).await;
+}
+
+pub(crate) async fn drill(stage: &Stage) -> Report {
+    let mut report = Report::new("R1 kill -9 of workers", WITHIN);
+    let stack = stage.stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let app = stack.import_with_tools("").await;
+    let step = json!({"wait": 900, "say": "Thinking.", "call": [["current_time", ""]]});
+    let script = json!([step, step, {"wait": 900, "say": "Done."}]);
+    let mut accepted = std::collections::HashSet::new();
+    for number in 0..RUNS {
+        let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script} run {number}")}});
+        let answer = stack.post(&gateway, "/api/v1/runs", &body).await;
+        accepted.insert(answer.body["id"].as_str().unwrap_or_default().to_owned());
+    }
+    let start = async || stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "4").await;
+    let mut workers: Vec<Process> = vec![start().await, start().await];
+    for _ in 0..KILLS {
+        let victim = workers.remove(0);
+        let id = eventually("the worker said who it is", async || victim.worker_id()).await;
+        let held = format!("SELECT count(*)::text AS text FROM runs WHERE lease_owner = '{id}'");
+        eventually("it holds runs", async || (stack.text(&held).await != "0").then_some(())).await;
+        victim.kill().await;
+        report.faults += 1;
+        workers.push(start().await);
+        recovered(&stack, &id).await;
+    }
+    judge(&mut report, &stack, &accepted, "completed").await;
+    report.recoveries = takeovers(&stack).await;
+    let attempts = stack.text("SELECT max(attempt) || ', of ' || count(*) FILTER (WHERE attempt > 1) || ' runs more than one' AS text FROM runs").await;
+    report.notes.push(format!("attempts: at most {attempts}"));
+    no_recorded_answer_was_asked_for_again(&mut report, &stack).await;
+    report
+}

@@ -1,0 +1,165 @@
+//! Creates at a steady rate, as a careful client sends them: with an idempotency key, and again where there is no answer or 503.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use e2e::{Process, Stack};
+use serde_json::{Value, json};
+use shared::ids::AppId;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// One request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// One create, with all its requests.
+const GIVE_UP: Duration = Duration::from_secs(90);
+const RETRY: Duration = Duration::from_millis(200);
+/// Creates under way at once.
+const UNDER_WAY: usize = 500;
+
+/// What the creates were answered.
+#[derive(Default)]
+pub(crate) struct Answers {
+    /// Runs that were answered 202, once each.
+    pub(crate) accepted: HashSet<String>,
+    /// Answers 503.
+    pub(crate) refused: usize,
+    /// Connections that were refused or broke.
+    pub(crate) broken: usize,
+    /// The slowest answer of any kind.
+    pub(crate) slowest: Duration,
+    /// Answers that no fault excuses.
+    pub(crate) wrong: Vec<String>,
+}
+
+struct Shared {
+    client: reqwest::Client,
+    key: String,
+    app: AppId,
+    more: Value,
+    gateways: Mutex<Vec<String>>,
+    answers: Mutex<Answers>,
+}
+
+/// See the module.
+pub(crate) struct Load {
+    shared: Arc<Shared>,
+    stopping: CancellationToken,
+    creating: tokio::task::JoinHandle<()>,
+}
+
+impl Load {
+    /// Begins; `text` makes the input of the run of each number, `more` are further fields.
+    pub(crate) fn start(
+        stack: &Stack,
+        gateways: &[&Process],
+        per_second: u32,
+        more: Value,
+        text: impl Fn(usize) -> String + Send + 'static,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            client: reqwest::Client::builder()
+                .timeout(REQUEST_TIMEOUT)
+                .pool_max_idle_per_host(4)
+                .build()
+                .unwrap_or_default(),
+            key: stack.key.clone(),
+            app: stack.app,
+            more,
+            gateways: Mutex::new(gateways.iter().map(|gateway| gateway.url()).collect()),
+            answers: Mutex::default(),
+        });
+        let (stopping, creating) = (CancellationToken::new(), Arc::clone(&shared));
+        let stopped = stopping.clone();
+        let creating = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
+            let (mut creates, places) = (JoinSet::new(), Arc::new(Semaphore::new(UNDER_WAY)));
+            for number in 0.. {
+                tokio::select! { _ = ticks.tick() => {}, () = stopped.cancelled() => break }
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+                let (shared, text) = (Arc::clone(&creating), text(number));
+                creates.spawn(async move {
+                    shared.create(number, &text).await;
+                    drop(place);
+                });
+            }
+            creates.join_all().await;
+        });
+        Self { shared, stopping, creating }
+    }
+
+    /// From now on these are asked.
+    pub(crate) fn turn_to(&self, gateways: &[&Process]) {
+        *lock(&self.shared.gateways) = gateways.iter().map(|gateway| gateway.url()).collect();
+    }
+
+    /// Creates no more; returns once all are answered.
+    pub(crate) async fn stop(self) -> Answers {
+        self.stopping.cancel();
+        let _ = self.creating.await;
+        std::mem::take(&mut *lock(&self.shared.answers))
+    }
+}
+
+impl Shared {
+    async fn create(&self, number: usize, text: &str) {
+        let key = uuid::Uuid::now_v7().to_string();
+        let mut body = json!({"appId": self.app, "inputs": {"text": text}});
+        for (name, value) in self.more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let begun = Instant::now();
+        for attempt in number.. {
+            let gateway = {
+                let gateways = lock(&self.gateways);
+                gateways[attempt % gateways.len()].clone()
+            };
+            let sent = Instant::now();
+            let request = self.client.post(format!("{gateway}/api/v1/runs")).bearer_auth(&self.key);
+            let answer = request.header("idempotency-key", &key).json(&body).send().await;
+            let answer = match answer {
+                Ok(answer) => {
+                    Ok((answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default()))
+                }
+                Err(error) => Err(error),
+            };
+            if self.note(answer, sent.elapsed()) {
+                return;
+            }
+            if begun.elapsed() > GIVE_UP {
+                lock(&self.answers).wrong.push(format!("no answer within {GIVE_UP:?}"));
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Whether that was the end of it.
+    fn note(&self, answer: reqwest::Result<(u16, Value)>, took: Duration) -> bool {
+        let mut answers = lock(&self.answers);
+        match answer {
+            Ok((202, body)) if body["id"].is_string() => {
+                answers.accepted.insert(body["id"].as_str().unwrap_or_default().to_owned());
+                answers.slowest = answers.slowest.max(took);
+                return true;
+            }
+            Ok((503, _)) => {
+                answers.refused += 1;
+                answers.slowest = answers.slowest.max(took);
+            }
+            Ok((status, body)) => {
+                answers.wrong.push(format!("answered {status}: {body}"));
+                return true;
+            }
+            Err(error) if error.is_timeout() => answers.wrong.push(format!("no answer in {took:?}")),
+            Err(_) => answers.broken += 1,
+        }
+        false
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

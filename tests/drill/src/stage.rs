@@ -1,0 +1,25 @@
+//! The database and the broker that the drills break.
+
+use e2e::{PrivateBroker, PrivatePostgres, Stack};
+use shared::testing::{TestDatabase, TestQueues};
+
+/// See the module.
+pub(crate) struct Stage {
+    pub(crate) broker: PrivateBroker,
+    pub(crate) postgres: PrivatePostgres,
+}
+
+impl Stage {
+    /// Starts both.
+    pub(crate) async fn start() -> Self {
+        let (broker, postgres) =
+            futures_util::future::join(PrivateBroker::start(""), PrivatePostgres::start()).await;
+        Self { broker, postgres }
+    }
+
+    /// A stack of a drill's own; leases are short, so that a drill is.
+    pub(crate) async fn stack(&self) -> Stack {
+        let database = TestDatabase::create_at(self.postgres.url.clone()).await;
+        Stack::unlimited_over(database, TestQueues::create_at(self.broker.url.clone())).await
+    }
+}

@@ -1,0 +1,133 @@
+//! R2: processes are stopped past their leases and wake up. Half of the stops hit a worker, with a write of its on the way or with
+//! an answer that waits for it: its run is somebody else's by then, and it changes nothing. The other half hit a gateway inside
+//! the open transaction of a cancel (a worker has none: each of its writes is one statement): another cancel of the
+//! same run gets through.
+
+use std::time::{Duration, Instant};
+
+use diesel_async::SimpleAsyncConnection;
+use e2e::{Process, Service, Signal, Stack};
+use serde_json::json;
+use shared::testing::{TcpProxy, eventually};
+
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::settled;
+
+const EACH: usize = 10;
+const CANCEL_WITHIN: Duration = Duration::from_secs(6);
+
+pub(crate) async fn drill(stage: &Stage) -> Report {
+    let mut report = Report::new("R2 SIGSTOP past the lease", CANCEL_WITHIN);
+    let stack = stage.stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let (proxy, behind) = stack.database_proxy().await;
+    let mut refused = 0;
+    for round in 0..EACH {
+        let zombie = Process::start(Service::RunWorker, &behind).await;
+        refused += usize::from(a_worker(&mut report, &stack, (&gateway, &zombie, &proxy), round).await);
+    }
+    report.notes.push(format!("stale workers that changed nothing and said so: {refused} of {EACH}"));
+    let _worker = stack.start(Service::RunWorker).await;
+    for _ in 0..EACH {
+        let took = inside_a_cancel(&mut report, &stack, &gateway).await;
+        report.recoveries.push(took);
+    }
+    settled(&stack).await;
+    report.accepted = 2 * EACH;
+    let over = stack.texts("SELECT id::text AS text FROM runs WHERE completed_at IS NOT NULL").await.len();
+    (report.terminal, report.lost) = (over, report.accepted - over);
+    let twice = "SELECT run_id::text AS text FROM run_events WHERE type IN ('run.completed', 'run.failed', 'run.cancelled')
+                 GROUP BY run_id HAVING count(*) > 1";
+    report.doubled = stack.texts(twice).await.len();
+    report
+}
+
+/// Whether the worker said that it let go, and the run is as its successor left it.
+async fn a_worker(
+    report: &mut Report,
+    stack: &Stack,
+    (gateway, zombie, proxy): (&Process, &Process, &TcpProxy),
+    round: usize,
+) -> bool {
+    let asked = stack.model.asked().len();
+    let id = stack.create_run(gateway, &format!("HOLD {round}"), None).await;
+    eventually("the model is asked", async || (stack.model.asked().len() == asked + 1).then_some(())).await;
+    let write_is_under_way = round % 2 == 0;
+    if write_is_under_way {
+        proxy.freeze();
+        stack.model.release_held();
+        // The answer is read, and what it makes the worker write does not get through.
+        eventually("a write is held up", async || (proxy.held() > 0).then_some(())).await;
+    }
+    zombie.signal(Signal::STOP);
+    report.faults += 1;
+    let mut successor = stack.start(Service::RunWorker).await;
+    eventually("its successor asks", async || (stack.model.asked().len() == asked + 2).then_some(())).await;
+    let taken = format!("SELECT status || ' ' || attempt AS text FROM runs WHERE id = '{id}'");
+    // Now the stale write arrives, or the answer that waits for the sleeper.
+    proxy.mend();
+    if !write_is_under_way {
+        stack.model.release_held();
+        stack.ended(gateway, &id).await;
+    }
+    zombie.signal(Signal::CONT);
+    let said = eventually("the sleeper lets go", async || {
+        Some(zombie.counter("capi_runs_let_go_total").await).filter(|count| *count > 0.0)
+    })
+    .await;
+    let expected = if write_is_under_way { "running 2" } else { "completed 2" };
+    let found = stack.text(&taken).await;
+    report.must(found == expected, || format!("round {round}: {found} where it must be {expected}"));
+    stack.model.release_held();
+    let run = stack.ended(gateway, &id).await;
+    let log = format!(
+        "SELECT string_agg(type || ' ' || attempt, ', ' ORDER BY seq) AS text FROM run_events WHERE run_id = '{id}'"
+    );
+    let log = stack.text(&log).await;
+    let good = "run.created 0, run.started 1, message 1, run.taken_over 2, message 2, run.completed 2";
+    report.must(log == good && run["attempt"] == 2, || format!("round {round}: {log}"));
+    report.must(successor.terminate().await, || "the successor did not end well".to_owned());
+    said > 0.0 && log == good
+}
+
+async fn waits(stack: &Stack, what: &str, condition: &str) {
+    let sql = format!(
+        "SELECT count(*)::text AS text FROM pg_stat_activity WHERE datname = current_database()
+         AND application_name = 'capi-gateway' AND {condition}"
+    );
+    eventually(what, async || (stack.text(&sql).await == "1").then_some(())).await;
+}
+
+/// How long the other cancel took.
+async fn inside_a_cancel(report: &mut Report, stack: &Stack, gateway: &Process) -> Duration {
+    let stopped = stack.start(Service::Gateway).await;
+    let holding = stack.model.holding();
+    let id = stack.create_run(gateway, "HOLD", None).await;
+    eventually("it runs", async || (stack.model.holding() == holding + 1).then_some(())).await;
+    let path = format!("/api/v1/runs/{id}/cancel");
+    // The cancel has locked the run's row and waits for the log.
+    let mut lock =
+        shared::db::connect_once(&stack.database.url, "capi-drill").await.expect("PostgreSQL answers");
+    lock.batch_execute("BEGIN; LOCK TABLE run_events IN SHARE MODE").await.expect("a table can be locked");
+    let request = stack.client().post(format!("{}{path}", stopped.url())).bearer_auth(&stack.key);
+    let first = tokio::spawn(request.timeout(Duration::from_secs(20)).send());
+    waits(stack, "the cancel waits", "wait_event_type = 'Lock'").await;
+    stopped.signal(Signal::STOP);
+    lock.batch_execute("COMMIT").await.expect("the lock is let go");
+    waits(stack, "the transaction is open", "state = 'idle in transaction'").await;
+    report.faults += 1;
+    let sent = Instant::now();
+    let second = stack.post(gateway, &path, &json!({})).await;
+    let took = sent.elapsed();
+    report.must(second.status == 200, || format!("the second cancel was answered {}", second.status));
+    stopped.signal(Signal::CONT);
+    let _ = first.await;
+    let ends = format!(
+        "SELECT count(*)::text AS text FROM run_events WHERE run_id = '{id}' AND type = 'run.cancelled'"
+    );
+    let ends = stack.text(&ends).await;
+    report.must(ends == "1", || format!("cancelled {ends} times"));
+    eventually("the worker let go", async || (stack.model.holding() == holding).then_some(())).await;
+    took
+}

@@ -1,0 +1,78 @@
+//! What became of the accepted runs.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use e2e::Stack;
+
+use crate::load::Answers;
+use crate::report::Report;
+
+/// How long the last runs may take to end.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits for the end of all runs, or as long as it is worth it.
+pub(crate) async fn settled(stack: &Stack) {
+    let open = "SELECT count(*)::text AS text FROM runs WHERE completed_at IS NULL";
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && stack.text(open).await != "0" {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Judges the runs in the database; each must have ended as `expected`.
+pub(crate) async fn judge(report: &mut Report, stack: &Stack, accepted: &HashSet<String>, expected: &str) {
+    settled(stack).await;
+    let rows = stack.texts("SELECT id || ' ' || status AS text FROM runs").await;
+    let statuses: HashMap<&str, &str> = rows.iter().filter_map(|row| row.split_once(' ')).collect();
+    let over = |status: &&str| ["completed", "failed", "cancelled"].contains(status);
+    report.accepted += accepted.len();
+    let terminal = accepted.iter().filter(|id| statuses.get(id.as_str()).is_some_and(over)).count();
+    report.terminal += terminal;
+    report.lost += accepted.len() - terminal;
+    // An accepted create whose answer got lost was sent again: the rows are as many as the answers.
+    report.doubled += rows.len().saturating_sub(accepted.len());
+    let twice = "SELECT run_id::text AS text FROM run_events
+                 WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') GROUP BY run_id HAVING count(*) > 1";
+    report.doubled += stack.texts(twice).await.len();
+    let otherwise = "SELECT status || ' ' || coalesce(error_code, '') || ': ' || count(*) AS text FROM runs GROUP BY status, error_code";
+    let ends = stack.texts(otherwise).await;
+    report.must(ends.iter().all(|end| end.starts_with(expected)), || format!("ends: {}", ends.join(", ")));
+    let gaps = "SELECT r.id::text AS text FROM runs r
+                WHERE r.last_seq <> (SELECT count(*) FROM run_events e WHERE e.run_id = r.id)";
+    let gaps = stack.texts(gaps).await;
+    report.must(gaps.is_empty(), || format!("logs with gaps: {gaps:?}"));
+}
+
+/// The same for what a load was answered; `refusals` says whether a 503 may be among it.
+pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answers, refusals: bool) {
+    let Answers { accepted, refused, broken, slowest, wrong } = answers;
+    report.notes.push(format!(
+        "creates: {} accepted, {refused} answers 503, {broken} broken connections, slowest answer {slowest:.1?}",
+        accepted.len()
+    ));
+    report.must(refusals || refused == 0, || format!("{refused} creates were refused"));
+    report.misses.extend(wrong);
+    judge(report, stack, &accepted, "completed").await;
+}
+
+/// From the last thing that a lost attempt recorded to the next attempt, over all runs. No shorter than from its last renewal.
+pub(crate) async fn takeovers(stack: &Stack) -> Vec<Duration> {
+    let sql = "SELECT extract(epoch FROM e.at - p.at)::text AS text FROM run_events e
+               JOIN run_events p ON p.run_id = e.run_id AND p.seq = e.seq - 1 WHERE e.type = 'run.taken_over'";
+    let seconds = stack.texts(sql).await;
+    seconds.iter().filter_map(|text| text.parse().ok()).map(Duration::from_secs_f64).collect()
+}
+
+/// Notes a miss if a recorded answer was asked for again: each attempt asks for a step at most once, and only while it is
+/// not recorded.
+pub(crate) async fn no_recorded_answer_was_asked_for_again(report: &mut Report, stack: &Stack) {
+    let sql = "SELECT coalesce(sum(attempt - before + 1), 0)::text AS text FROM (
+                   SELECT attempt, coalesce(lag(attempt) OVER (PARTITION BY run_id ORDER BY seq), 1) AS before
+                   FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant') steps";
+    let (most, asked) = (stack.text(sql).await.parse().unwrap_or_default(), stack.model.asked().len());
+    let recorded = "SELECT count(*)::text AS text FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant'";
+    let recorded = stack.text(recorded).await;
+    report.notes.push(format!("model: asked {asked} times for {recorded} recorded answers"));
+    report.must(asked <= most, || format!("asked {asked} times, where {most} can be explained"));
+}
