@@ -39,7 +39,10 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
     let begun = Instant::now();
     while begun.elapsed() < if full { DRILL_IN_FULL } else { DRILL } {
         tokio::time::sleep(BETWEEN).await;
-        stage.postgres.restart(if report.faults % 2 == 0 { Signal::INT } else { Signal::QUIT }).await;
+        stage
+            .postgres
+            .restart(if report.faults.is_multiple_of(2) { Signal::INT } else { Signal::QUIT })
+            .await;
         report.faults += 1;
         report.recoveries.push(all_ready(&processes).await);
     }

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use e2e::{Process, Service, Stack};
 use serde_json::json;
 use shared::testing::{TcpProxy, eventually};
@@ -29,12 +28,16 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let stack = stage.stack().await;
     let survivor = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
-    let (proxy, behind) = stack.database_proxy().await;
+    let (proxy, mut behind) = stack.database_proxy().await;
+    // One connection: the create that is watched finds its statement prepared.
+    behind.push(("CAPI_DATABASE_POOL_SIZE".to_owned(), "1".to_owned()));
     let mut accepted = HashSet::new();
     for moment in [Moment::BeforeCommit, Moment::AfterCommit, Moment::AfterNudge] {
         for _ in 0..EACH {
             let doomed = Process::start(Service::Gateway, &behind).await;
             let key = uuid::Uuid::now_v7().to_string();
+            let prepared = create(&stack, &doomed, &uuid::Uuid::now_v7().to_string()).await;
+            accepted.insert(id_of(prepared.expect("it answers")).await);
             let first = create(&stack, &doomed, &key);
             let died = match moment {
                 Moment::AfterNudge => after_nudge(first, doomed).await,
@@ -47,8 +50,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
             let replayed = answer.headers().contains_key("idempotency-replayed");
             let expected = !matches!(moment, Moment::BeforeCommit);
             report.must(replayed == expected, || format!("replayed: {replayed}"));
-            let body: serde_json::Value = answer.json().await.unwrap_or_default();
-            let id = body["id"].as_str().unwrap_or_default().to_owned();
+            let id = id_of(answer).await;
             stack.ended(&survivor, &id).await;
             report.recoveries.push(died.elapsed());
             report.must(accepted.insert(id), || "two keys have one run".to_owned());
@@ -56,6 +58,11 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     judge(&mut report, &stack, &accepted, "completed").await;
     report
+}
+
+async fn id_of(answer: reqwest::Response) -> String {
+    let body: serde_json::Value = answer.json().await.unwrap_or_default();
+    body["id"].as_str().unwrap_or_default().to_owned()
 }
 
 fn create(
@@ -73,8 +80,9 @@ async fn after_nudge(
     doomed: Process,
 ) -> Instant {
     let answered = tokio::spawn(first);
+    // That of the create before, and this one's.
     eventually("the nudge is out", async || {
-        (doomed.counter("capi_nudges_published_total").await > 0.0).then_some(())
+        (doomed.counter("capi_nudges_published_total").await >= 2.0).then_some(())
     })
     .await;
     doomed.kill().await;
@@ -96,28 +104,27 @@ async fn around_commit(
     (doomed, moment): (Process, Moment),
 ) -> Instant {
     let runs = count(stack, "runs").await;
-    let mut lock: AsyncPgConnection =
-        shared::db::connect_once(&stack.database.url, "capi-drill").await.expect("PostgreSQL answers");
-    lock.batch_execute("BEGIN; LOCK TABLE runs IN SHARE MODE").await.expect("a table can be locked");
+    let lock = stack.meanwhile("LOCK TABLE runs IN SHARE MODE").await;
     let answered = tokio::spawn(first);
     let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO idempotency_keys%'";
     eventually("the create waits", async || (count(stack, waiting).await == "1").then_some(())).await;
-    let after = matches!(moment, Moment::AfterCommit);
-    if after {
+    let died = if matches!(moment, Moment::AfterCommit) {
         proxy.freeze();
-        lock.batch_execute("COMMIT").await.expect("the lock is let go");
+        drop(lock);
         eventually("it is committed", async || (count(stack, "runs").await != runs).then_some(())).await;
-    }
-    doomed.kill().await;
-    let died = Instant::now();
-    if !after {
+        doomed.kill().await;
+        Instant::now()
+    } else {
+        doomed.kill().await;
+        let died = Instant::now();
         // PostgreSQL looks every second whether its client is still there.
         eventually("the statement is given up", async || (count(stack, waiting).await == "0").then_some(()))
             .await;
-        lock.batch_execute("COMMIT").await.expect("the lock is let go");
+        drop(lock);
         let now = count(stack, "runs").await;
         report.must(now == runs, || "a create was committed that was to die before".to_owned());
-    }
+        died
+    };
     let broken = answered.await.is_ok_and(|answer| answer.is_err());
     report.must(broken, || "a killed gateway answered".to_owned());
     died

@@ -2,10 +2,12 @@
 //! Afterwards every accepted run must be over, exactly once, and in the way that it should. Each drill is a line of the table;
 //! a miss ends the program with an error.
 #![expect(clippy::print_stdout, reason = "the table is the answer")]
+#![expect(clippy::expect_used, reason = "what cannot be set up breaks its drill off, and that is a miss")]
 
 mod backlog;
 mod broker_faults;
 mod broker_restarts;
+mod cancels;
 mod database_restarts;
 mod gateway_deaths;
 mod kills;
@@ -17,9 +19,11 @@ mod stops;
 mod verdict;
 mod whole;
 
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
+use futures_util::FutureExt;
 
 use report::Report;
 use stage::Stage;
@@ -53,6 +57,8 @@ enum Drill {
     Alarms,
     /// R10: nudges are purged.
     Purges,
+    /// R15: runs are cancelled in mid-run.
+    Cancels,
     /// R3: every service is replaced.
     Rolling,
     /// What a large backlog costs.
@@ -70,6 +76,7 @@ impl Drill {
             Self::Deletions => broker_faults::deletions(stage).await,
             Self::Alarms => broker_faults::alarms(stage).await,
             Self::Purges => broker_faults::purges(stage).await,
+            Self::Cancels => cancels::drill(stage).await,
             Self::Rolling => rolling::drill(stage).await,
             Self::Backlog => backlog::drill(stage).await,
         }
@@ -86,7 +93,8 @@ async fn main() -> anyhow::Result<()> {
     let mut reports = Vec::new();
     for drill in drills {
         let begun = Instant::now();
-        let report = drill.run(&mut stage, arguments.full).await;
+        let running = AssertUnwindSafe(drill.run(&mut stage, arguments.full)).catch_unwind();
+        let report = running.await.unwrap_or_else(|_| Report::broken_off(drill));
         println!("{drill:?}: {:.0} s{}", begun.elapsed().as_secs_f64(), report.details());
         reports.push(report);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// See the module.
 pub(crate) struct Report {
     /// The drill, and the bar that it shows.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Creates that were answered 202.
     pub(crate) accepted: usize,
     /// Of those, runs that are over.
@@ -29,9 +29,9 @@ pub(crate) struct Report {
 
 impl Report {
     /// Nothing found yet.
-    pub(crate) fn new(name: &'static str, within: Duration) -> Self {
+    pub(crate) fn new(name: &str, within: Duration) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             accepted: 0,
             terminal: 0,
             lost: 0,
@@ -42,6 +42,14 @@ impl Report {
             notes: Vec::new(),
             misses: Vec::new(),
         }
+    }
+
+    /// Of a drill that could not go on; why is on standard error.
+    pub(crate) fn broken_off(drill: impl std::fmt::Debug) -> Self {
+        let mut report = Self::new("", Duration::ZERO);
+        report.name = format!("{drill:?}, broken off");
+        report.misses.push("the drill was broken off".to_owned());
+        report
     }
 
     /// Notes a miss unless this holds.
@@ -87,7 +95,7 @@ pub(crate) fn table(reports: &[Report]) -> String {
         let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
         let _ = write!(
             table,
-            "\n| {} | {} | {} | {} | {} | {} | {:.1} s | {:.1} s | {:.1} s | {} |",
+            "\n| {} | {} | {} | {} | {} | {} | {:.2} s | {:.2} s | {:.1} s | {} |",
             report.name,
             report.faults,
             report.accepted,

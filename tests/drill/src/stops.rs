@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use diesel_async::SimpleAsyncConnection;
 use e2e::{Process, Service, Signal, Stack};
 use serde_json::json;
 use shared::testing::{TcpProxy, eventually};
@@ -53,7 +52,7 @@ async fn a_worker(
     let asked = stack.model.asked().len();
     let id = stack.create_run(gateway, &format!("HOLD {round}"), None).await;
     eventually("the model is asked", async || (stack.model.asked().len() == asked + 1).then_some(())).await;
-    let write_is_under_way = round % 2 == 0;
+    let write_is_under_way = round.is_multiple_of(2);
     if write_is_under_way {
         proxy.freeze();
         stack.model.release_held();
@@ -107,14 +106,12 @@ async fn inside_a_cancel(report: &mut Report, stack: &Stack, gateway: &Process) 
     eventually("it runs", async || (stack.model.holding() == holding + 1).then_some(())).await;
     let path = format!("/api/v1/runs/{id}/cancel");
     // The cancel has locked the run's row and waits for the log.
-    let mut lock =
-        shared::db::connect_once(&stack.database.url, "capi-drill").await.expect("PostgreSQL answers");
-    lock.batch_execute("BEGIN; LOCK TABLE run_events IN SHARE MODE").await.expect("a table can be locked");
+    let lock = stack.meanwhile("LOCK TABLE run_events IN SHARE MODE").await;
     let request = stack.client().post(format!("{}{path}", stopped.url())).bearer_auth(&stack.key);
     let first = tokio::spawn(request.timeout(Duration::from_secs(20)).send());
     waits(stack, "the cancel waits", "wait_event_type = 'Lock'").await;
     stopped.signal(Signal::STOP);
-    lock.batch_execute("COMMIT").await.expect("the lock is let go");
+    drop(lock);
     waits(stack, "the transaction is open", "state = 'idle in transaction'").await;
     report.faults += 1;
     let sent = Instant::now();

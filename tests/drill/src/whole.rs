@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::{Process, Stack};
 
 /// Nobody waits longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long it takes from now until every process says that it is ready.
 pub(crate) async fn all_ready(processes: &[&Process]) -> Duration {

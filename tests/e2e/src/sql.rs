@@ -2,8 +2,8 @@
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Integer, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
-use shared::db::statement;
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use shared::db::{connect_once, statement};
 
 use crate::stack::Stack;
 
@@ -45,5 +45,13 @@ impl Stack {
             .execute(&mut self.database.conn().await)
             .await
             .expect("the runs are written");
+    }
+
+    /// A transaction of somebody else that has run `sql`, until it is dropped.
+    pub async fn meanwhile(&self, sql: &str) -> AsyncPgConnection {
+        let connected = connect_once(&self.database.url, "capi-test-lock").await;
+        let mut connection = connected.expect("PostgreSQL answers");
+        connection.batch_execute(&format!("BEGIN; {sql}")).await.expect("the statement runs");
+        connection
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Service, Stack};
+use e2e::{Service, Signal, Stack};
 use shared::testing::{WebhookReceiver, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,21 +56,42 @@ async fn a_worker_that_never_idles_takes_over_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_worker_hands_its_runs_over_without_a_loss() {
+async fn r3_a_stopped_worker_hands_its_runs_over_without_a_loss_and_takes_nothing_new() {
+    const HAND_OVERS: usize = 3;
     let mut stack = Stack::unlimited().await;
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
     let gateway = stack.start(Service::Gateway).await;
-    let mut leaving = stack.start(Service::RunWorker).await;
+    let mut worker = stack.start(Service::RunWorker).await;
     let id = stack.create_run(&gateway, "HOLD this", None).await;
-    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
-    let _other = stack.start(Service::RunWorker).await;
-    assert!(leaving.terminate().await, "it ends well: {}", leaving.log());
-    eventually("the other worker asks the model", async || (stack.model.asked().len() == 2).then_some(()))
+    for hand_over in 1..=HAND_OVERS {
+        eventually("the model is asked", async || (stack.model.asked().len() == hand_over).then_some(()))
+            .await;
+        let mut leaving = std::mem::replace(&mut worker, stack.start(Service::RunWorker).await);
+        assert!(leaving.terminate().await, "it ends well: {}", leaving.log());
+        let given_back = Instant::now();
+        eventually("the other worker asks", async || {
+            (stack.model.asked().len() == hand_over + 1).then_some(())
+        })
         .await;
+        // The look for expired leases comes every 5 s: the news of a free one is what it goes by.
+        assert!(given_back.elapsed() < Duration::from_secs(2), "{:?}", given_back.elapsed());
+    }
     assert_eq!(stack.text("SELECT losses::text AS text FROM runs").await, "0");
+
+    worker.signal(Signal::TERM);
+    eventually("it drains", async || {
+        (stack.text("SELECT count(*)::text AS text FROM workers").await == "0").then_some(())
+    })
+    .await;
+    let late = stack.create_run(&gateway, "hello", None).await;
+    assert!(worker.terminate().await, "it ends well: {}", worker.log());
+    let late = stack.get(&gateway, &format!("/api/v1/runs/{late}")).await.body;
+    assert_eq!((&late["status"], &late["pending"]["reason"]), (&"pending".into(), &"no_worker_ready".into()));
+
     stack.model.release();
+    let _last = stack.start(Service::RunWorker).await;
     let run = stack.ended(&gateway, &id).await;
-    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &5.into()), "{run}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,6 @@
 //! What happens while the broker or the database is away, or slow, or refuses.
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use e2e::{Process, Service, Stack};
-use shared::db::connect_once;
 use shared::testing::{TcpProxy, WebhookReceiver, eventually};
 
 /// A stack whose services reach the broker through a proxy.
@@ -19,13 +17,6 @@ async fn says_that_the_broker_is_down(process: &Process) {
             .then_some(())
     })
     .await;
-}
-
-/// A transaction of somebody else that has run `sql`, until it is dropped.
-async fn meanwhile(stack: &Stack, sql: &str) -> AsyncPgConnection {
-    let mut conn = connect_once(&stack.database.url, "capi-test-lock").await.unwrap();
-    conn.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
-    conn
 }
 
 async fn somebody_waits_for_a_lock(stack: &Stack) {
@@ -74,7 +65,7 @@ async fn a_claim_under_way_survives_the_broker() {
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
-    let lock = meanwhile(&stack, "SELECT 1 FROM user_slots FOR UPDATE").await;
+    let lock = stack.meanwhile("SELECT 1 FROM user_slots FOR UPDATE").await;
     let id = stack.create_run(&gateway, "hello", None).await;
     somebody_waits_for_a_lock(&stack).await;
     proxy.cut();
@@ -89,7 +80,7 @@ async fn a_database_that_is_stuck_is_unavailable_and_not_our_fault() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     stack.create_run(&gateway, "hello", None).await;
-    let lock = meanwhile(&stack, "SELECT 1 FROM rate_windows FOR UPDATE").await;
+    let lock = stack.meanwhile("SELECT 1 FROM rate_windows FOR UPDATE").await;
     let answer = stack.get(&gateway, "/api/agentapps").await;
     assert_eq!((answer.status, &answer.body["code"]), (503, &"unavailable".into()), "{answer:?}");
     assert!(answer.headers.contains_key("retry-after"));
@@ -138,7 +129,7 @@ async fn a_delivery_that_the_database_holds_up_loses_no_try() {
     let _worker = stack.start(Service::RunWorker).await;
     let dispatcher = stack.start(Service::WebhookDispatcher).await;
     let receiver = WebhookReceiver::start([]).await;
-    let lock = meanwhile(&stack, "LOCK TABLE webhook_secrets IN ACCESS EXCLUSIVE MODE").await;
+    let lock = stack.meanwhile("LOCK TABLE webhook_secrets IN ACCESS EXCLUSIVE MODE").await;
     stack.create_run(&gateway, "hello", Some(&receiver.url())).await;
     eventually("a claim is given back", async || {
         (dispatcher.counter("capi_webhook_attempts_abandoned_total").await > 0.0).then_some(())

@@ -1,0 +1,43 @@
+//! R15: how long a worker goes on with a run that was cancelled, while the broker is up.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use e2e::Service;
+use serde_json::json;
+use shared::testing::eventually;
+
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::judge;
+
+const RUNS: usize = 100;
+const WITHIN: Duration = Duration::from_millis(200);
+
+pub(crate) async fn drill(stage: &Stage) -> Report {
+    let mut report = Report::new("R15 cancels reach the worker", WITHIN);
+    let mut stack = stage.stack().await;
+    // No heartbeat plays a part.
+    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "120");
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &RUNS.to_string()).await;
+    let mut accepted = HashSet::new();
+    for _ in 0..RUNS {
+        accepted.insert(stack.create_run(&gateway, "HOLD", None).await);
+    }
+    eventually("all runs are held", async || (stack.model.holding() == RUNS).then_some(())).await;
+    for id in &accepted {
+        let answer = stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+        report.must(answer.status == 200, || format!("a cancel was answered {}", answer.status));
+        report.faults += 1;
+    }
+    eventually("all streams are closed", async || (stack.model.holding() == 0).then_some(())).await;
+    let unreleased = "SELECT count(*)::text AS text FROM runs WHERE released_at IS NULL";
+    eventually("all are released", async || (stack.text(unreleased).await == "0").then_some(())).await;
+    let took = "SELECT extract(epoch FROM released_at - completed_at)::text AS text FROM runs";
+    let took = stack.texts(took).await;
+    report.recoveries =
+        took.iter().filter_map(|text| text.parse().ok()).map(Duration::from_secs_f64).collect();
+    judge(&mut report, &stack, &accepted, "cancelled").await;
+    report
+}
