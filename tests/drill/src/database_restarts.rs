@@ -47,8 +47,8 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
         report.recoveries.push(all_ready(&processes).await);
     }
     let answers = load.stop().await;
-    let slowest = answers.slowest;
-    report.must(slowest < REFUSED_WITHIN, || format!("a create was answered after {slowest:?}"));
+    let slowest = answers.slowest_refusal;
+    report.must(slowest < REFUSED_WITHIN, || format!("a create was refused after {slowest:?}"));
     judge_load(&mut report, &stack, answers, true).await;
     report.notes.push(format!("runs taken over: {}", takeovers(&stack).await.len()));
     report

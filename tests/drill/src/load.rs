@@ -28,8 +28,10 @@ pub(crate) struct Answers {
     pub(crate) refused: usize,
     /// Connections that were refused or broke.
     pub(crate) broken: usize,
-    /// The slowest answer of any kind.
+    /// The slowest answer 202.
     pub(crate) slowest: Duration,
+    /// The slowest answer 503.
+    pub(crate) slowest_refusal: Duration,
     /// Answers that no fault excuses.
     pub(crate) wrong: Vec<String>,
 }
@@ -147,7 +149,7 @@ impl Shared {
             }
             Ok((503, _)) => {
                 answers.refused += 1;
-                answers.slowest = answers.slowest.max(took);
+                answers.slowest_refusal = answers.slowest_refusal.max(took);
             }
             Ok((status, body)) => {
                 answers.wrong.push(format!("answered {status}: {body}"));

@@ -46,9 +46,9 @@ pub(crate) async fn judge(report: &mut Report, stack: &Stack, accepted: &HashSet
 
 /// The same for what a load was answered; `refusals` says whether a 503 may be among it.
 pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answers, refusals: bool) {
-    let Answers { accepted, refused, broken, slowest, wrong } = answers;
+    let Answers { accepted, refused, broken, slowest, slowest_refusal, wrong } = answers;
     report.notes.push(format!(
-        "creates: {} accepted, {refused} answers 503, {broken} broken connections, slowest answer {slowest:.1?}",
+        "creates: {} accepted (the slowest after {slowest:.2?}), {refused} answers 503 (after {slowest_refusal:.2?} at most), {broken} broken connections",
         accepted.len()
     ));
     report.must(refusals || refused == 0, || format!("{refused} creates were refused"));
