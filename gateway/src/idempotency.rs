@@ -100,6 +100,7 @@ async fn forget_expired(db: &Db) -> Result<bool, DbError> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use shared::testing::TestDatabase;
 
     #[test]
     fn order_and_spelling_of_the_fields_do_not_count() {
@@ -116,5 +117,23 @@ mod tests {
             r#"{"a":2,"b":1}"#,
             "sorted, or the order would count"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn expired_keys_are_forgotten_and_others_kept() {
+        let database = TestDatabase::create().await;
+        let mut conn = database.conn().await;
+        // The keys alone: no accounts and runs behind them.
+        statement("SET session_replication_role = replica").execute(&mut conn).await.unwrap();
+        let keys = "INSERT INTO idempotency_keys (user_id, path, key, request_hash, run_id, expires_at)
+                    SELECT gen_random_uuid(), '/', n::text, sha256(''), gen_random_uuid(), capi_now() + (n - 1500) * interval '1 min'
+                    FROM generate_series(1, 3000) n";
+        statement(keys).execute(&mut conn).await.unwrap();
+        assert!(forget_expired(&database.db).await.unwrap(), "there are more than one batch");
+        assert!(!forget_expired(&database.db).await.unwrap());
+        let left = "SELECT 1 FROM idempotency_keys";
+        assert_eq!(database.run_sql(left).await, 1500);
+        let wrong = "SELECT 1 FROM idempotency_keys WHERE expires_at <= capi_now()";
+        assert_eq!(database.run_sql(wrong).await, 0);
     }
 }

@@ -184,4 +184,21 @@ mod tests {
         });
         assert!(panicking.await.is_err() && leases.fences().is_empty());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_held_is_looked_at_and_once() {
+        let leases = Leases::new(LeaseConfig { lease_seconds: 30 });
+        let (run, other) = (RunId::generate(), RunId::generate());
+        let held = leases.hold((run, 3), Instant::now());
+        leases.suspect(other);
+        leases.suspect(run);
+        leases.suspect(run);
+        assert_eq!(leases.next_suspects().await, [(run, 3)]);
+        let more = tokio::time::timeout(Duration::from_secs(1), leases.next_suspects()).await;
+        assert!(more.is_err(), "nobody is suspected any more");
+        leases.suspect(run);
+        drop(held);
+        let more = tokio::time::timeout(Duration::from_secs(1), leases.next_suspects()).await;
+        assert!(more.is_err(), "it is let go");
+    }
 }

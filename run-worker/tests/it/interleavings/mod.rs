@@ -146,6 +146,9 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
             let Some(held) = memory.get_mut(held) else { return Did::Nothing };
             let said = [NewEvent::message(json!({"attempt": held.attempt}))];
             let wrote = append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
+            // As a worker does whose answer got lost.
+            let again = wrote && append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
+            assert!(!again, "the same step is not recorded twice");
             held.last_seq += i64::from(wrote);
             Did::Wrote(wrote)
         }
