@@ -78,8 +78,10 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let live = Live::default();
     let hearing = live.clone();
-    let listening = queue::listen(broker, live.topics(), move |heard| hearing.heard(heard), &lifecycle);
-    let broker = vec![publisher.health(), listening];
+    let heard = move |heard| hearing.heard(heard);
+    let (health, listening) = queue::listen(broker, live.topics(), heard, lifecycle.stopping().clone());
+    lifecycle.spawn(listening);
+    let broker = vec![publisher.health(), health];
     lifecycle.spawn(overdue::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
     lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));
     let context = web::Data::new(context(config, db.clone(), publisher, live.clone(), &lifecycle)?);

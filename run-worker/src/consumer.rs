@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::db::DbError;
 use shared::queue::Handler;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -51,8 +51,8 @@ impl Handler for RunHandler {
         Some(self.reaper.interval())
     }
 
-    async fn news(&self) {
-        self.reaper.news().await;
+    fn news(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.reaper.news())
     }
 
     async fn look(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {

@@ -3,11 +3,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::db::DbError;
-use shared::ids::RunId;
 use shared::queue::{News, Work};
 use shared::runs::{Ended, ErrorCode, Finished, RunError, finish};
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,16 +15,18 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::agent::{self, Stopped, Work as AgentWork};
-use crate::claim::{Claimed, give_back};
+use crate::claim::Claimed;
 use crate::context::Context;
 use crate::leases::{Lease, Lost};
+use crate::letting_go::{LetGo, hand_over, tell_why};
 use crate::patience::patiently;
-use crate::release::note_release;
 
 /// Leases that may expire in a row, without a step recorded between, before a run is taken for poison.
 const MAX_LOSSES: i32 = 3;
 /// A stopping worker leaves a run this long to end by itself.
 const LET_FINISH: Duration = Duration::from_secs(3);
+/// For the answer of an end that has most likely been recorded.
+const OWN_END: Duration = Duration::from_secs(2);
 
 /// Starts executing a run that was claimed by a statement sent at `sent`. The permit is free again at the end, and
 /// the lease let go, even if the task panics.
@@ -43,61 +45,48 @@ pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: Ow
     context.lifecycle.spawn(task.instrument(span));
 }
 
-/// Why a run is let go that is not over by this worker's hand, nor handed over.
-#[derive(Clone, Copy)]
-enum LetGo {
+/// What happened first.
+enum First {
+    Ended(Outcome),
     Lost(Lost),
-    /// A write found the row changed.
-    WriteRefused,
+    Stopping,
 }
 
-/// The work itself is dropped when this returns, with the model's stream and the tools.
 async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Option<LetGo> {
     let started = Instant::now();
     let stop_soon = async {
         context.lifecycle.stopping().cancelled().await;
         tokio::time::sleep(LET_FINISH).await;
     };
-    let let_go = tokio::select! {
+    let recording = AtomicBool::new(false);
+    let mut work = Box::pin(end_of(context, claimed, &recording));
+    let mut first = tokio::select! {
         biased;
-        // First: an end that is recorded makes the lease go too.
-        outcome = end_of(context, claimed) => match outcome {
-            Outcome::Recorded => None,
-            Outcome::Fenced => {
-                // It may be ours still, where an answer got lost: then another worker goes on, without a loss.
-                let ours = hand_over(context, claimed.fence()).await;
-                (!ours).then_some(LetGo::WriteRefused)
-            }
-            Outcome::Unrecorded(error) => {
-                metrics::counter!("capi_run_ends_unrecorded_total").increment(1);
-                tracing::error!(%error, "the run's end cannot be recorded; its lease will expire");
-                None
-            }
-        },
-        why = lease.lost() => Some(LetGo::Lost(why)),
-        () = stop_soon => {
-            hand_over(context, claimed.fence()).await;
+        outcome = &mut work => First::Ended(outcome),
+        why = lease.lost() => First::Lost(why),
+        () = stop_soon => First::Stopping,
+    };
+    // A renewal that had to wait for the end's own statement finds the run over: the end's answer is on its way.
+    if matches!(first, First::Lost(Lost::Refused))
+        && recording.load(Ordering::Relaxed)
+        && let Ok(outcome) = tokio::time::timeout(OWN_END, &mut work).await
+    {
+        first = First::Ended(outcome);
+    }
+    // With it go the model's stream and the tools.
+    drop(work);
+    metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
+    match first {
+        First::Ended(Outcome::Recorded) => None,
+        // It may be ours still, where an answer got lost: then another worker goes on, without a loss.
+        First::Ended(Outcome::Fenced) | First::Stopping => hand_over(context, claimed.fence()).await,
+        First::Ended(Outcome::Unrecorded(error)) => {
+            metrics::counter!("capi_run_ends_unrecorded_total").increment(1);
+            tracing::error!(%error, "the run's end cannot be recorded; its lease will expire");
             None
         }
-    };
-    metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
-    let_go
-}
-
-/// A worker that held a run too long, or whose run was ended behind its back, has changed nothing: it says so.
-async fn tell_why(context: &Context, fence: (RunId, i32), let_go: LetGo) {
-    let why = match let_go {
-        // The database is away, or was: nothing is asked of it.
-        LetGo::Lost(Lost::RanOut) => "lease_ran_out",
-        LetGo::Lost(Lost::Refused) | LetGo::WriteRefused if note_release(context, fence).await => "cancelled",
-        LetGo::Lost(Lost::Refused) => "taken_over",
-        LetGo::WriteRefused => "write_refused",
-    };
-    if matches!(let_go, LetGo::WriteRefused) {
-        metrics::counter!("capi_writes_fenced_total").increment(1);
+        First::Lost(why) => Some(LetGo::Lost(why)),
     }
-    metrics::counter!("capi_runs_let_go_total", "why" => why).increment(1);
-    tracing::warn!(why, "the run is no longer this worker's; nothing more is written");
 }
 
 /// What became of the end.
@@ -110,7 +99,7 @@ enum Outcome {
 }
 
 /// Works the run to its end and records that.
-async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
+async fn end_of(context: &Context, claimed: &Claimed, recording: &AtomicBool) -> Outcome {
     let work = if claimed.losses >= MAX_LOSSES {
         let message = format!("{} workers in a row went silent over this run", claimed.losses);
         let error = RunError::new(ErrorCode::WorkerLost, &message, None);
@@ -128,6 +117,7 @@ async fn end_of(context: &Context, claimed: &Claimed) -> Outcome {
             }
         }
     };
+    recording.store(true, Ordering::Relaxed);
     match record(context, claimed, &work).await {
         // What the database refuses is most likely in what the run produced: end it without.
         Outcome::Unrecorded(error) if !error.is_outage() => {
@@ -174,21 +164,4 @@ fn announce(ended: &Ended) {
     };
     metrics::counter!("capi_runs_ended_total", "status" => status, "code" => code).increment(1);
     tracing::info!(status, code, "run ended");
-}
-
-/// Whether the run was still this attempt's.
-async fn hand_over(context: &Context, fence: (RunId, i32)) -> bool {
-    match context.db.write(|mut conn| async move { give_back(&mut conn, fence).await }).await {
-        Ok(given) => {
-            if given {
-                context.publisher.announce(News::LeaseFree(fence.0));
-            }
-            tracing::info!(given, "run given back");
-            given
-        }
-        Err(error) => {
-            tracing::warn!(%error, "run not given back; its lease will expire");
-            false
-        }
-    }
 }

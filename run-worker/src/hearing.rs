@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::leases::Leases;
 use crate::reaper::Reaper;
 
-/// Listens until the process stops.
+/// Listens until no task is left that could hold a run: those go on for a while in a stopping process.
 pub(crate) fn hear(
     broker: Broker,
     leases: Leases,
@@ -24,5 +24,7 @@ pub(crate) fn hear(
         Heard::News(News::LeaseFree(_)) | Heard::Listening(Topic::FreeLeases) => reaper.look_soon(),
         Heard::News(News::Happened(_)) | Heard::Listening(Topic::Runs(_)) => {}
     };
-    listen(broker, wanted, heard, lifecycle)
+    let (health, listening) = listen(broker, wanted, heard, lifecycle.flushing().clone());
+    lifecycle.spawn_last(listening);
+    health
 }

@@ -35,8 +35,10 @@ pub async fn beat(context: Arc<Context>) {
     };
     let checking = async {
         loop {
-            let suspects = context.leases.next_suspects().await;
-            renew_these(&context, &suspects).await;
+            let suspects = context.leases.suspects().await;
+            if !renew_these(&context, &suspects).await {
+                tokio::time::sleep(RETRY).await;
+            }
         }
     };
     tokio::select! {

@@ -2,13 +2,19 @@
 //! margin before the end of a lease that could not be renewed it stops the run by itself, writes nothing, and forgets it.
 //! Another worker may hold it from then on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use shared::config::LeaseConfig;
 use shared::ids::RunId;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+/// A claim whose answer takes longer than this to arrive is found out by the heartbeat.
+const EARLY: Duration = Duration::from_secs(30);
+/// Cancels of other workers' runs that are remembered.
+const MAX_EARLY: usize = 1000;
 
 /// Why a run is no longer this process's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub enum Lost {
 struct Held {
     attempt: i32,
     expires: Instant,
+    /// Somebody said that it was cancelled: the row will tell.
+    suspect: bool,
     lost: watch::Sender<Option<Lost>>,
 }
 
@@ -29,15 +37,24 @@ impl Held {
     fn lose(&self, why: Lost) {
         self.lost.send_if_modified(|lost| lost.is_none() && lost.replace(why).is_none());
     }
+
+    fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    held: HashMap<RunId, Held>,
+    /// Cancels of runs that are not held: the answer of a claim may still be on its way here.
+    early: VecDeque<(Instant, RunId)>,
 }
 
 /// The runs that a process holds.
 #[derive(Clone)]
 pub struct Leases {
     config: LeaseConfig,
-    held: Arc<Mutex<HashMap<RunId, Held>>>,
-    /// Held runs that somebody said were cancelled: the rows will tell.
-    suspects: Arc<Mutex<HashSet<RunId>>>,
+    state: Arc<Mutex<State>>,
     suspected: Arc<Notify>,
 }
 
@@ -60,7 +77,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (run, attempt) = self.fence;
-        let mut held = self.leases.lock();
+        let held = &mut self.leases.lock().held;
         if held.get(&run).is_some_and(|lease| lease.attempt == attempt) {
             held.remove(&run);
         }
@@ -71,39 +88,49 @@ impl Leases {
     /// None yet.
     #[must_use]
     pub fn new(config: LeaseConfig) -> Self {
-        Self { config, held: Arc::default(), suspects: Arc::default(), suspected: Arc::default() }
+        Self { config, state: Arc::default(), suspected: Arc::default() }
     }
 
     /// Notes a lease that was taken by a statement sent at `sent`.
     #[must_use]
     pub fn hold(&self, fence: (RunId, i32), sent: Instant) -> Lease {
         let ((run, attempt), (sender, lost)) = (fence, watch::channel(None));
-        let held = Held { attempt, expires: sent + self.config.lease(), lost: sender };
-        if let Some(older) = self.lock().insert(run, held) {
+        let mut state = self.lock();
+        let suspect = state.early.iter().any(|(at, early)| *early == run && at.elapsed() < EARLY);
+        let held = Held { attempt, expires: sent + self.config.lease(), suspect, lost: sender };
+        if let Some(older) = state.held.insert(run, held) {
             older.lose(Lost::Refused);
+        }
+        if suspect {
+            self.suspected.notify_one();
         }
         Lease { leases: self.clone(), fence, lost }
     }
 
     /// Somebody says that this run was cancelled. It is only a word: the row is looked at.
     pub fn suspect(&self, run: RunId) {
-        if self.lock().contains_key(&run) {
-            self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
+        let State { held, early } = &mut *self.lock();
+        if let Some(lease) = held.get_mut(&run) {
+            lease.suspect = true;
             self.suspected.notify_one();
+        } else {
+            early.push_back((Instant::now(), run));
+            while early.len() > MAX_EARLY || early.front().is_some_and(|(at, _)| at.elapsed() >= EARLY) {
+                early.pop_front();
+            }
         }
     }
 
     /// News may have been missed: all rows are looked at.
     pub fn suspect_all(&self) {
-        let all: Vec<_> = self.lock().keys().copied().collect();
-        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
+        self.lock().held.values_mut().for_each(|lease| lease.suspect = true);
         self.suspected.notify_one();
     }
 
-    /// Waits until there are suspects, and takes them.
-    pub(crate) async fn next_suspects(&self) -> Vec<(RunId, i32)> {
+    /// Waits until there are suspects. They stay that until a renewal has answered.
+    pub(crate) async fn suspects(&self) -> Vec<(RunId, i32)> {
         loop {
-            let suspects = self.take_suspects();
+            let suspects = self.fences_of(|lease| lease.suspect);
             if !suspects.is_empty() {
                 return suspects;
             }
@@ -111,27 +138,26 @@ impl Leases {
         }
     }
 
-    fn take_suspects(&self) -> Vec<(RunId, i32)> {
-        let suspects = std::mem::take(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner));
-        let held = self.lock();
-        suspects.into_iter().filter_map(|run| Some((run, held.get(&run)?.attempt))).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+    /// What is to be renewed.
     pub(crate) fn fences(&self) -> Vec<(RunId, i32)> {
-        self.lock().iter().map(|(run, held)| (*run, held.attempt)).collect()
+        self.fences_of(|_| true)
+    }
+
+    /// A run that is lost already must not be renewed behind everybody's back.
+    fn fences_of(&self, wanted: impl Fn(&Held) -> bool) -> Vec<(RunId, i32)> {
+        let state = self.lock();
+        let held = state.held.iter().filter(|(_, lease)| wanted(lease) && !lease.is_lost());
+        held.map(|(run, lease)| (*run, lease.attempt)).collect()
     }
 
     /// After a renewal of `asked`, sent at `sent`, that found only `kept`.
     pub(crate) fn renewed(&self, asked: &[(RunId, i32)], kept: &HashSet<RunId>, sent: Instant) {
-        let mut held = self.lock();
+        let mut state = self.lock();
         for (run, attempt) in asked {
-            let Some(lease) = held.get_mut(run).filter(|lease| lease.attempt == *attempt) else {
+            let Some(lease) = state.held.get_mut(run).filter(|lease| lease.attempt == *attempt) else {
                 continue;
             };
+            lease.suspect = false;
             if kept.contains(run) {
                 lease.expires = lease.expires.max(sent + self.config.lease());
             } else {
@@ -141,18 +167,21 @@ impl Leases {
     }
 
     pub(crate) fn drop_expired(&self, now: Instant) {
-        for lease in self.lock().values() {
+        for lease in self.lock().held.values() {
             if now + self.config.margin() >= lease.expires {
                 lease.lose(Lost::RanOut);
             }
         }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     impl Lease {
         fn is_lost(&self) -> bool {
@@ -186,19 +215,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_is_held_is_looked_at_and_once() {
+    async fn suspects_are_looked_at_until_there_is_an_answer() {
         let leases = Leases::new(LeaseConfig { lease_seconds: 30 });
-        let (run, other) = (RunId::generate(), RunId::generate());
+        let (run, late, never) = (RunId::generate(), RunId::generate(), RunId::generate());
+        let nobody = async || tokio::time::timeout(Duration::from_secs(1), leases.suspects()).await.is_err();
         let held = leases.hold((run, 3), Instant::now());
-        leases.suspect(other);
+        leases.suspect(never);
+        assert!(nobody().await, "what is not held is nothing to look at");
         leases.suspect(run);
-        leases.suspect(run);
-        assert_eq!(leases.next_suspects().await, [(run, 3)]);
-        let more = tokio::time::timeout(Duration::from_secs(1), leases.next_suspects()).await;
-        assert!(more.is_err(), "nobody is suspected any more");
+        assert_eq!(leases.suspects().await, [(run, 3)]);
+        assert_eq!(leases.suspects().await, [(run, 3)], "again, should there be no answer");
+        leases.renewed(&[(run, 3)], &HashSet::from([run]), Instant::now());
+        assert!(nobody().await && !held.is_lost(), "it was only a word");
+
+        leases.suspect(late);
+        let just_claimed = leases.hold((late, 1), Instant::now());
+        assert_eq!(leases.suspects().await, [(late, 1)], "the cancel was faster than the claim's answer");
+        leases.renewed(&[(late, 1)], &HashSet::new(), Instant::now());
+        assert!(nobody().await && just_claimed.is_lost());
+        assert_eq!(leases.fences(), [(run, 3)], "what is lost is not renewed");
         leases.suspect(run);
         drop(held);
-        let more = tokio::time::timeout(Duration::from_secs(1), leases.next_suspects()).await;
-        assert!(more.is_err(), "it is let go");
+        assert!(nobody().await, "it is let go");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::db::DbError;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::claim::take_over;
@@ -18,19 +18,27 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// One process's look-out for runs that nobody works on.
 pub struct Reaper {
     context: Arc<Context>,
+    looks: Mutex<Looks>,
+    /// Counts the news of free leases. Whoever may look has a receiver of his own.
+    news: watch::Sender<u64>,
+}
+
+/// When the next look is due.
+struct Looks {
     /// The database was away: nothing is looked for before.
-    not_before: Mutex<Instant>,
-    /// A look found nothing more just now: the next one comes then, unless there is news.
-    next: Mutex<Instant>,
-    news: Notify,
+    not_before: Instant,
+    /// A look began just now: the next one comes then, unless there is news.
+    next: Instant,
+    /// The news that a look has seen to.
+    seen: u64,
 }
 
 impl Reaper {
     /// Over the process's context.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        let now = Instant::now();
-        Self { context, not_before: Mutex::new(now), next: Mutex::new(now), news: Notify::new() }
+        let looks = Looks { not_before: Instant::now(), next: Instant::now(), seen: 0 };
+        Self { context, looks: Mutex::new(looks), news: watch::Sender::new(0) }
     }
 
     /// How often there is a look.
@@ -39,23 +47,24 @@ impl Reaper {
         INTERVAL.min(self.context.lease.heartbeat())
     }
 
-    /// A lease may be free: whoever waits for a look has one now.
+    /// A lease may be free: there is a look at once.
     pub fn look_soon(&self) {
-        *lock(&self.next) = Instant::now();
-        self.news.notify_waiters();
+        self.news.send_modify(|number| *number += 1);
     }
 
-    /// Returns once there is news.
-    pub async fn news(&self) {
-        self.news.notified().await;
+    /// Changes with each piece of news.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Until the process stops: watches the database, and looks with the permits that nobody holds.
     pub async fn reap(&self, permits: &Arc<Semaphore>) {
+        let mut news = self.news();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.interval()) => {}
-                () = self.news() => {}
+                Ok(()) = news.changed() => {}
                 () = self.context.lifecycle.stopping().cancelled() => return,
             }
             if let Err(error) = self.context.db.ping().await {
@@ -73,11 +82,7 @@ impl Reaper {
     /// Takes over at most as many runs as permits are given; gives back those that were not needed. Permits come
     /// before the claim: a run that is taken over must not wait for one under its lease.
     pub async fn look(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
-        let now = Instant::now();
-        if now < *lock(&self.not_before)
-            || now < *lock(&self.next)
-            || self.context.lifecycle.stopping().is_cancelled()
-        {
+        if self.context.lifecycle.stopping().is_cancelled() || !self.begin_look() {
             return permits;
         }
         match self.take_expired(permits).await {
@@ -102,9 +107,9 @@ impl Reaper {
             Ok(taken) => taken,
             Err(error) => return Err((error, permits)),
         };
-        if i64::try_from(taken.len()).is_ok_and(|found| found < most) {
-            // The slots and the reaper's own task need not all ask the same within one interval.
-            *lock(&self.next) = Instant::now() + self.interval() / 2;
+        if i64::try_from(taken.len()).is_ok_and(|found| found == most) {
+            // There may be more, for whoever has a permit left.
+            self.look_soon();
         }
         for claimed in taken {
             let Some(permit) = permits.split(1) else { break };
@@ -115,14 +120,25 @@ impl Reaper {
         Ok(permits)
     }
 
+    /// Whether a look is due. One that begins speaks for all: the slots and the reaper's own task need not ask the same.
+    fn begin_look(&self) -> bool {
+        let (now, news) = (Instant::now(), *self.news.borrow());
+        let mut looks = self.lock();
+        if now < looks.not_before || (now < looks.next && news <= looks.seen) {
+            return false;
+        }
+        (looks.next, looks.seen) = (now + self.interval() / 2, news);
+        true
+    }
+
     /// Of a busy process the others know nothing: they go on renewing.
     fn note(&self, error: &DbError) {
         if error.is_outage() && !error.is_busy() {
-            *lock(&self.not_before) = Instant::now() + self.context.lease.lease();
+            self.lock().not_before = Instant::now() + self.context.lease.lease();
         }
     }
-}
 
-fn lock(at: &Mutex<Instant>) -> std::sync::MutexGuard<'_, Instant> {
-    at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

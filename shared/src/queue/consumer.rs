@@ -15,11 +15,12 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Broker, BrokerHealth, Handler, Nudge, QueueError, Work};
+use super::handler::time_to_look;
+use super::{Broker, BrokerHealth, Handler, Nudge, QueueError, Work, answered};
 use crate::db::{Db, DbError};
 use crate::lifecycle::Lifecycle;
 
@@ -49,6 +50,7 @@ pub fn consume(
                 handler: Arc::clone(&handler),
                 lifecycle: spawner.clone(),
                 next_look: Instant::now(),
+                news: handler.news(),
             });
             let running: Vec<_> = slots.map(Slot::run).collect();
             async move { try_join_all(running).await.map(|_| ()) }
@@ -66,6 +68,7 @@ struct Slot<H> {
     handler: Arc<H>,
     lifecycle: Lifecycle,
     next_look: Instant,
+    news: Option<watch::Receiver<u64>>,
 }
 
 /// Why a slot let its consumer go.
@@ -77,8 +80,8 @@ enum Paused {
 
 impl<H: Handler> Slot<H> {
     async fn run(mut self) -> Result<(), QueueError> {
-        let channel = self.connection.create_channel().await?;
-        channel.basic_qos(1, BasicQosOptions::default()).await?;
+        let channel = answered("opening a channel", self.connection.create_channel()).await?;
+        answered("setting the prefetch", channel.basic_qos(1, BasicQosOptions::default())).await?;
         loop {
             let waiting = Arc::clone(&self.permits).acquire_owned();
             let permit = tokio::select! {
@@ -99,8 +102,8 @@ impl<H: Handler> Slot<H> {
         mut permit: OwnedSemaphorePermit,
     ) -> Result<Paused, QueueError> {
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let mut consumer =
-            channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments).await?;
+        let consuming = channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments);
+        let mut consumer = answered("consuming", consuming).await?;
         loop {
             let delivery = tokio::select! {
                 biased;
@@ -110,7 +113,7 @@ impl<H: Handler> Slot<H> {
                     return Ok(Paused::Stopping);
                 }
                 // Before the next message: with a full queue there is always one, and what was abandoned came first.
-                () = self.time_to_look() => {
+                () = time_to_look(self.handler.look_interval().map(|_| self.next_look), &mut self.news) => {
                     let Some(next) = self.look(permit).await? else {
                         cancel(channel, &consumer).await?;
                         put_back(&mut consumer).await?;
@@ -174,16 +177,6 @@ impl<H: Handler> Slot<H> {
         Ok(self.next_permit(unused))
     }
 
-    async fn time_to_look(&self) {
-        match self.handler.look_interval() {
-            Some(_) => tokio::select! {
-                () = tokio::time::sleep_until(self.next_look) => {}
-                () = self.handler.news() => {}
-            },
-            None => std::future::pending().await,
-        }
-    }
-
     fn next_permit(&self, unused: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
         unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
     }
@@ -239,6 +232,6 @@ async fn put_back(consumer: &mut Consumer) -> Result<(), QueueError> {
 }
 
 async fn cancel(channel: &Channel, consumer: &Consumer) -> Result<(), QueueError> {
-    channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-    Ok(())
+    let cancelling = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+    answered("cancelling a consumer", cancelling).await
 }

@@ -12,9 +12,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::{Broker, BrokerHealth, Exchange, Heard, News, Nudge, QueueError, Topic, Topology};
-use crate::lifecycle::Lifecycle;
+use super::{Broker, BrokerHealth, Exchange, Heard, News, Nudge, QueueError, Topic, Topology, answered};
 
 /// Messages that a slow process leaves in its queue; the oldest go first.
 const MAX_WAITING: i32 = 10_000;
@@ -24,17 +24,17 @@ const BIND_AGAIN: Duration = Duration::from_secs(10);
 /// Milliseconds after which what is told is old.
 const TTL: i32 = 30_000;
 
-/// Listens, over a connection of its own, to what `wanted` holds, until the lifecycle stops.
+/// Listens, over a connection of its own, to what `wanted` holds. The future is to be spawned; it ends with `stopping`.
 pub fn listen(
     broker: Broker,
     wanted: watch::Receiver<BTreeSet<Topic>>,
     heard: impl Fn(Heard) + Send + Sync + 'static,
-    lifecycle: &Lifecycle,
-) -> BrokerHealth {
+    stopping: CancellationToken,
+) -> (BrokerHealth, impl Future<Output = ()> + Send + 'static) {
     let health = BrokerHealth::default();
-    let (supervised, stopping) = (health.clone(), lifecycle.stopping().clone());
+    let supervised = health.clone();
     let heard = Arc::new(heard);
-    lifecycle.spawn(async move {
+    let listening = async move {
         let topology = broker.topology.clone();
         let session = |connection: Arc<Connection>| {
             let (topology, wanted, heard) = (topology.clone(), wanted.clone(), Arc::clone(&heard));
@@ -48,8 +48,8 @@ pub fn listen(
             }
         };
         broker.supervise("listener", supervised, stopping.clone(), session).await;
-    });
-    health
+    };
+    (health, listening)
 }
 
 struct Listener {
@@ -62,15 +62,17 @@ struct Listener {
 
 impl Listener {
     async fn start(connection: &Connection, topology: Topology) -> Result<Self, QueueError> {
-        let channel = connection.create_channel().await?;
+        let channel = answered("opening a channel", connection.create_channel()).await?;
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(MAX_WAITING));
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(TTL));
-        let queue = channel.queue_declare("".into(), options, arguments).await?.name().to_string();
+        let declaring = channel.queue_declare("".into(), options, arguments);
+        let queue = answered("declaring a queue", declaring).await?.name().to_string();
         let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
-        let consumer =
-            channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+        let consuming =
+            channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
+        let consumer = answered("consuming", consuming).await?;
         Ok(Self { channel, consumer, queue, topology, bound: BTreeSet::new() })
     }
 
@@ -95,7 +97,7 @@ impl Listener {
             loop {
                 tokio::select! {
                     Ok(()) = wanted.changed() => break,
-                    _ = bind_again.tick() => self.bind_all_again().await?,
+                    _ = bind_again.tick() => self.bind_all_again(heard).await?,
                     told = self.consumer.next() => {
                         let told = told.ok_or_else(|| QueueError::ConsumerEnded(self.queue.clone()))??;
                         if let (Ok(nudge), Some(exchange)) = (Nudge::decode(&told.data), self.exchange(&told)) {
@@ -112,27 +114,35 @@ impl Listener {
         Exchange::ALL.into_iter().find(|exchange| self.topology.exchange(*exchange) == name)
     }
 
-    async fn bind_all_again(&self) -> Result<(), QueueError> {
+    async fn bind_all_again(&self, heard: &impl Fn(Heard)) -> Result<(), QueueError> {
         for topic in &self.bound {
             self.bind(*topic).await?;
+            heard(Heard::Listening(*topic));
         }
         Ok(())
     }
 
     async fn bind(&self, topic: Topic) -> Result<(), QueueError> {
-        let (queue, key) = (self.queue.as_str(), topic.routing_key());
-        let exchange = self.topology.exchange(topic.exchange());
-        let options = QueueBindOptions::default();
-        self.channel
-            .queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default())
-            .await?;
-        Ok(())
+        let (exchange, key) = (self.topology.exchange(topic.exchange()), topic.routing_key());
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        let binding = self.channel.queue_bind(
+            self.queue.as_str().into(),
+            exchange.into(),
+            key.into(),
+            options,
+            arguments,
+        );
+        answered("binding a queue", binding).await
     }
 
     async fn unbind(&self, topic: Topic) -> Result<(), QueueError> {
-        let (queue, key) = (self.queue.as_str(), topic.routing_key());
-        let exchange = self.topology.exchange(topic.exchange());
-        self.channel.queue_unbind(queue.into(), exchange.into(), key.into(), FieldTable::default()).await?;
-        Ok(())
+        let (exchange, key) = (self.topology.exchange(topic.exchange()), topic.routing_key());
+        let unbinding = self.channel.queue_unbind(
+            self.queue.as_str().into(),
+            exchange.into(),
+            key.into(),
+            FieldTable::default(),
+        );
+        answered("unbinding a queue", unbinding).await
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::db::DbError;
@@ -21,9 +22,9 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// Returns when there is reason to look sooner.
-    fn news(&self) -> impl Future<Output = ()> + Send {
-        std::future::pending()
+    /// Changes when there is reason to look sooner.
+    fn news(&self) -> Option<watch::Receiver<u64>> {
+        None
     }
 
     /// One database call for work that no message announces. Gives the permit back where there was none.
@@ -33,4 +34,24 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send {
         std::future::ready(Some(permit))
     }
+}
+
+/// Returns when a look is due, or when there is news; never where nothing is looked for.
+pub(super) async fn time_to_look(due: Option<Instant>, news: &mut Option<watch::Receiver<u64>>) {
+    let time = async {
+        match due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    };
+    let told = async {
+        let heard = match news {
+            Some(news) => news.changed().await.is_ok(),
+            None => false,
+        };
+        if !heard {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! { () = time => {}, () = told => {} }
 }

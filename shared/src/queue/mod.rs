@@ -1,6 +1,8 @@
 //! RabbitMQ carries nudges: "here may be work". A lost one is repaired by a sweeper, a doubled one finds nothing to
 //! do, so no failure of the broker loses or doubles anything.
 
+use std::time::Duration;
+
 mod consumer;
 mod dead;
 mod fanout;
@@ -34,7 +36,7 @@ pub enum QueueError {
     ConnectionLost,
     /// Nothing came back in time.
     #[error("no answer from the broker within {0:?} to {1}")]
-    Timeout(std::time::Duration, &'static str),
+    Timeout(Duration, &'static str),
     /// The broker took a message and did not route or store it.
     #[error("the broker did not take a message for {0}")]
     NotRouted(String),
@@ -44,4 +46,16 @@ pub enum QueueError {
     /// The code that handles a nudge failed; the message goes back to the queue with the connection.
     #[error("handling a message of {0} failed")]
     HandlerFailed(String),
+}
+
+/// How long the broker may take to answer. One that hangs, or is under a memory alarm, says nothing at all.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the broker answers, in time.
+async fn answered<T>(
+    what: &'static str,
+    call: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, QueueError> {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, call).await;
+    Ok(answer.map_err(|_| QueueError::Timeout(ANSWER_TIMEOUT, what))??)
 }

@@ -10,15 +10,13 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{Broker, BrokerHealth, News, Nudge, QueueError, Topology, Work};
+use super::{ANSWER_TIMEOUT, Broker, BrokerHealth, News, Nudge, QueueError, Topology, Work, answered};
 use crate::lifecycle::Lifecycle;
 
 /// Nudges that wait for the broker in this process.
 const BUFFER: usize = 10_000;
 /// Messages that are on the way at once and whose confirms are awaited.
 const BATCH: usize = 512;
-/// A broker under a memory alarm takes nothing and says nothing: it is given up after this.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a stopping process may still spend on its buffer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
@@ -91,10 +89,10 @@ impl Publisher {
     }
 
     /// Messages in a queue that nobody has taken, or `None` while the broker is away.
-    pub(super) async fn count(&self, counted: Counted) -> Option<u32> {
-        let (answer, answered) = oneshot::channel();
-        self.orders.try_send(Order::Count(counted, answer)).ok()?;
-        tokio::time::timeout(CONFIRM_TIMEOUT, answered).await.ok()?.ok()
+    pub(super) async fn count(&self, what: Counted) -> Option<u32> {
+        let (answer, counted) = oneshot::channel();
+        self.orders.try_send(Order::Count(what, answer)).ok()?;
+        tokio::time::timeout(ANSWER_TIMEOUT, counted).await.ok()?.ok()
     }
 
     /// For readiness.
@@ -141,28 +139,24 @@ async fn announce(channel: &Channel, topology: &Topology, news: News) -> Result<
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
         channel.basic_publish(exchange.into(), key.into(), options, &nudge, properties).await?.await
     };
-    tokio::time::timeout(CONFIRM_TIMEOUT, telling)
-        .await
-        .map_err(|_| QueueError::Timeout(CONFIRM_TIMEOUT, "announcing"))??;
-    Ok(())
+    answered("announcing", telling).await.map(drop)
 }
 
 pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
     let sending = async {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-        let confirm = channel
+        channel
             .basic_publish("".into(), queue.as_str().into(), options, &nudge.encode(), properties)
-            .await?;
-        // An ack that carries the message back means that it was not routed.
-        match confirm.await? {
-            Confirmation::Ack(None) => Ok(()),
-            _ => Err(QueueError::NotRouted(queue.clone())),
-        }
+            .await?
+            .await
     };
-    let sent = tokio::time::timeout(CONFIRM_TIMEOUT, sending)
-        .await
-        .unwrap_or(Err(QueueError::Timeout(CONFIRM_TIMEOUT, "publishing")));
+    let sent = match answered("publishing", sending).await {
+        Ok(Confirmation::Ack(None)) => Ok(()),
+        // An ack that carries the message back means that it was not routed.
+        Ok(_) => Err(QueueError::NotRouted(queue)),
+        Err(error) => Err(error),
+    };
     let outcome = if sent.is_ok() { "confirmed" } else { "lost" };
     metrics::counter!("capi_nudges_published_total", "outcome" => outcome).increment(1);
     sent
@@ -171,8 +165,5 @@ pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> R
 async fn count_ready(channel: &Channel, queue: &str) -> Result<u32, QueueError> {
     let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
     let declaring = channel.queue_declare(queue.into(), options, FieldTable::default());
-    let declared = tokio::time::timeout(CONFIRM_TIMEOUT, declaring)
-        .await
-        .map_err(|_| QueueError::Timeout(CONFIRM_TIMEOUT, "counting messages"))??;
-    Ok(declared.message_count())
+    Ok(answered("counting messages", declaring).await?.message_count())
 }

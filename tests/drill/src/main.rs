@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
+use tokio::signal::unix::{SignalKind, signal};
 
 use report::Report;
 use stage::Stage;
@@ -87,6 +88,16 @@ impl Drill {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     shared::ops::raise_open_files();
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Whatever was started is ended with the values that stand for it, also where somebody loses patience.
+    tokio::select! {
+        done = run(&arguments) => done,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let drills =
         if arguments.drills.is_empty() { Drill::value_variants() } else { arguments.drills.as_slice() };
     let mut stage = Stage::start().await;

@@ -25,9 +25,9 @@ WITH logs AS (
         array_agg(attempt ORDER BY seq) FILTER (WHERE attempt > 0) AS attempts,
         count(*) FILTER (WHERE type IN ('run.completed', 'run.failed', 'run.cancelled')) AS ends
     FROM run_events GROUP BY run_id)
-SELECT r.status || ' ' || r.attempt || ' ' || r.last_seq || ' ' || l.types::text || ' ' || coalesce(l.attempts::text, '') AS wrong
-FROM runs r JOIN logs l ON l.run_id = r.id
-WHERE l.events <> r.last_seq OR l.last <> r.last_seq OR l.types[1] <> 'run.created'
+SELECT concat_ws(' ', r.status, r.attempt, r.last_seq, l.types::text, l.attempts::text) AS wrong
+FROM runs r LEFT JOIN logs l ON l.run_id = r.id
+WHERE l.run_id IS NULL OR l.events <> r.last_seq OR l.last <> r.last_seq OR l.types[1] <> 'run.created'
     OR l.ends <> (r.completed_at IS NOT NULL)::int
     OR r.completed_at IS NOT NULL AND l.types[r.last_seq] <> 'run.' || r.status
     OR l.attempts <> (SELECT array_agg(a ORDER BY a) FROM unnest(l.attempts) a)

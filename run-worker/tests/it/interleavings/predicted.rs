@@ -47,6 +47,7 @@ async fn check(database: &TestDatabase, ops: &[Op]) -> Result<(), TestCaseError>
         prop_assert_eq!(did, predicted, "operation {}: {:?}", number, op);
     }
     let rows: Vec<Row> = statement(ROWS).load(&mut conn).await.unwrap();
+    prop_assert_eq!(rows.len(), model.len());
     for (row, run) in rows.iter().zip(&model) {
         let numbered = run.log.iter().zip(1..).map(|(kind, seq): (_, i64)| format!("{seq} {kind}"));
         prop_assert_eq!(

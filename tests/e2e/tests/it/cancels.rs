@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Process, Service, Stack};
+use e2e::{Process, Service, Signal, Stack};
 use serde_json::{Value, json};
 use shared::testing::{PageServer, eventually};
 
@@ -33,8 +33,9 @@ async fn log(stack: &Stack) -> String {
     stack.text("SELECT string_agg(type, ' ' ORDER BY seq) AS text FROM run_events").await
 }
 
-async fn let_go(worker: &Process) -> f64 {
-    worker.counter("capi_runs_let_go_total").await
+async fn let_go(worker: &Process) -> bool {
+    let (_, metrics) = worker.ops("/metrics").await.unwrap_or_default();
+    metrics.contains("capi_runs_let_go_total{why=\"cancelled\"} 1")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +49,7 @@ async fn r15_a_cancel_in_a_model_call_closes_the_stream_and_a_late_answer_change
     eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
     assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
     released(&stack).await;
-    eventually("a metric says so", async || (let_go(&worker).await == 1.0).then_some(())).await;
+    eventually("a metric says so", async || let_go(&worker).await.then_some(())).await;
     assert_eq!(worker.counter("capi_cancel_release_seconds_count").await, 1.0, "and how long it took");
 
     stack.model.release();
@@ -81,6 +82,20 @@ async fn r15_a_cancel_in_a_tool_ends_the_tool() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r15_a_worker_that_stops_hears_of_cancels_too() {
+    let stack = with_long_leases().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let mut worker = stack.start(Service::RunWorker).await;
+    let id = stack.create_run(&gateway, "HOLD", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
+    worker.signal(Signal::TERM);
+    eventually("it drains", async || (!worker.is_ready().await).then_some(())).await;
+    cancel(&stack, &gateway, &id).await;
+    assert!(worker.terminate().await, "it ends well: {}", worker.log());
+    released(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r15_a_cancelled_pending_run_never_starts() {
     let stack = with_long_leases().await;
     let gateway = stack.start(Service::Gateway).await;
@@ -109,7 +124,7 @@ async fn r15_without_the_broker_the_heartbeat_tells() {
     // A third of the lease of 3 s, and some.
     assert!(cancelled.elapsed() < Duration::from_secs(4), "{:?}", cancelled.elapsed());
     released(&stack).await;
-    eventually("a metric says so", async || (let_go(&worker).await == 1.0).then_some(())).await;
+    eventually("a metric says so", async || let_go(&worker).await.then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
