@@ -72,10 +72,8 @@ fn stopped(error: impl std::fmt::Display) -> ConnectionError {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::DatabaseConfig;
-    use crate::db::Db;
+    use super::*;
     use crate::testing::{TcpProxy, TestDatabase, eventually};
-    use secrecy::SecretString;
     use url::Url;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -84,17 +82,15 @@ mod tests {
         let mut url = Url::parse(&database.url).unwrap();
         let proxy = TcpProxy::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
         url.set_port(Some(proxy.address.port())).unwrap();
-        let config = DatabaseConfig { url: SecretString::from(url.to_string()), pool_size: 1 };
-        let slow = Db::new(&config, "capi-test-late").unwrap();
+        let opener = Opener::new(url.as_str(), "capi-test-late");
+        let patient = async || tokio::time::timeout(Duration::from_millis(500), opener.clone().open()).await;
         proxy.freeze();
-        assert!(slow.get().await.is_err(), "nobody waits longer than a request may");
+        assert!(patient().await.is_err(), "the caller gives up");
         proxy.mend();
-        let connected = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'capi-test-late' AND query LIKE 'SET CLIENT_ENC%'";
-        eventually("it is open all the same", async || {
-            (database.run_sql(connected).await == 1).then_some(())
-        })
-        .await;
+        eventually("it comes all the same", async || (opener.late.lock().unwrap().len() == 1).then_some(()))
+            .await;
         proxy.freeze();
-        assert!(slow.get().await.is_ok(), "and used");
+        assert!(matches!(patient().await, Ok(Ok(_))), "and is used");
+        assert!(patient().await.is_err(), "once");
     }
 }
