@@ -68,6 +68,8 @@ impl Report {
             || self.doubled > 0
             || self.terminal < self.accepted
             || self.slowest() > self.within
+            // Nothing that was broken and mended shows nothing.
+            || (self.faults > 0 && self.recoveries.is_empty())
             || !self.misses.is_empty()
     }
 

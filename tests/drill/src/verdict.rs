@@ -30,8 +30,8 @@ pub(crate) async fn judge(report: &mut Report, stack: &Stack, accepted: &HashSet
     let terminal = accepted.iter().filter(|id| statuses.get(id.as_str()).is_some_and(over)).count();
     report.terminal += terminal;
     report.lost += accepted.len() - terminal;
-    // An accepted create whose answer got lost was sent again: the rows are as many as the answers.
-    report.doubled += rows.len().saturating_sub(accepted.len());
+    // A create whose answer got lost was sent again: each row is a run that somebody knows of.
+    report.doubled += statuses.keys().filter(|id| !accepted.contains(**id)).count();
     let twice = "SELECT run_id::text AS text FROM run_events
                  WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') GROUP BY run_id HAVING count(*) > 1";
     report.doubled += stack.texts(twice).await.len();
