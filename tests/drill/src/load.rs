@@ -100,8 +100,12 @@ impl Load {
     /// Creates no more; returns once all are answered.
     pub(crate) async fn stop(self) -> Answers {
         self.stopping.cancel();
-        let _ = self.creating.await;
-        std::mem::take(&mut *lock(&self.shared.answers))
+        let ended = self.creating.await;
+        let mut answers = std::mem::take(&mut *lock(&self.shared.answers));
+        if ended.is_err() || answers.accepted.is_empty() {
+            answers.wrong.push("the load broke off, or nothing of it was accepted".to_owned());
+        }
+        answers
     }
 }
 
@@ -143,7 +147,10 @@ impl Shared {
         let mut answers = lock(&self.answers);
         match answer {
             Ok((202, body)) if body["id"].is_string() => {
-                answers.accepted.insert(body["id"].as_str().unwrap_or_default().to_owned());
+                let id = body["id"].as_str().unwrap_or_default().to_owned();
+                if !answers.accepted.insert(id.clone()) {
+                    answers.wrong.push(format!("two keys have one run: {id}"));
+                }
                 answers.slowest = answers.slowest.max(took);
                 return true;
             }
