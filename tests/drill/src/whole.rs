@@ -27,5 +27,5 @@ pub(crate) async fn a_run_begins(stack: &Stack, gateway: &Process) -> (String, D
     while begun.elapsed() < PATIENCE && stack.text(&started).await != "1" {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    (BEGIN)
+    (id, begun.elapsed())
 }
