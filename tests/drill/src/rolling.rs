@@ -1,6 +1,7 @@
 //! Rolling restarts of every service under load, by SIGTERM: no request fails beyond a connection that breaks and a retry that
 //! cures it, no run loses more than the step it was in, every webhook arrives.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack};
@@ -67,10 +68,9 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     let left = stack.text(undelivered).await;
     report.must(left == "0", || format!("{left} webhooks were not delivered"));
-    report.notes.push(format!(
-        "webhooks: {} received for {} runs",
-        receiver.received().len(),
-        report.accepted
-    ));
+    let received = receiver.received();
+    let told: HashSet<_> = received.iter().map(|webhook| webhook.json()["data"]["id"].to_string()).collect();
+    report.must(told.len() == report.accepted, || format!("{} runs were told of by webhook", told.len()));
+    report.notes.push(format!("webhooks: {} received for {} runs", received.len(), report.accepted));
     report
 }
