@@ -68,8 +68,8 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     let left = stack.text(undelivered).await;
     report.must(left == "0", || format!("{left} webhooks were not delivered"));
-    let received = receiver.received();
-    let told: HashSet<_> = received.iter().map(|webhook| webhook.json()["data"]["id"].to_string()).collect();
+    let arrived = receiver.received();
+    let told: HashSet<_> = arrived.iter().map(|webhook| webhook.json()["data"]["id"].to_string()).collect();
     report.must(told.len() == report.accepted, || format!("{} runs were told of by webhook", told.len()));
     report.notes.push(format!("webhooks: {} received for {} runs", received.len(), report.accepted));
     report
