@@ -71,6 +71,6 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let arrived = receiver.received();
     let told: HashSet<_> = arrived.iter().map(|webhook| webhook.json()["data"]["id"].to_string()).collect();
     report.must(told.len() == report.accepted, || format!("{} runs were told of by webhook", told.len()));
-    report.notes.push(format!("webhooks: {} received for {} runs", received.len(), report.accepted));
+    report.notes.push(format!("webhooks: {} received for {} runs", arrived.len(), report.accepted));
     report
 }
