@@ -3,7 +3,6 @@
 use clap::Parser;
 use gateway::cli::Cli;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    Cli::parse().run().await
+fn main() -> anyhow::Result<()> {
+    shared::lifecycle::run_to_end(Cli::parse().run())
 }

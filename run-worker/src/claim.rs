@@ -4,10 +4,11 @@
 //! write therefore carries `attempt` and `status = 'running'`: taking over counts the attempt up, a cancel changes
 //! the status, and the sleeper's statement finds no row.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Interval, Jsonb, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Interval, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::apps::AppDefinition;
@@ -163,35 +164,60 @@ pub async fn append(
     Ok(written == events.len())
 }
 
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: RunId,
+/// What a renewal found. What is in neither set is lost.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Renewed.
+    pub kept: HashSet<RunId>,
+    /// Somebody has the row just now: its own step, or a cancel. Nothing is known yet.
+    pub locked: HashSet<RunId>,
 }
 
-/// Rows are locked in id order. Not SKIP LOCKED: an id that does not come back means that the run is lost.
-const RENEW: &str = "
-WITH mine AS (
-    SELECT r.id FROM runs r JOIN unnest($1, $2) AS held (id, attempt) ON r.id = held.id AND r.attempt = held.attempt
-    WHERE r.status = 'running' AND r.lease_owner IS NOT NULL
-    ORDER BY r.id FOR NO KEY UPDATE OF r
-)
-UPDATE runs r SET lease_expires_at = capi_now() + $3 FROM mine WHERE r.id = mine.id RETURNING r.id";
+#[derive(QueryableByName)]
+struct RenewedRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: RunId,
+    #[diesel(sql_type = Bool)]
+    kept: bool,
+}
 
-/// Renews all leases of the process in one statement; returns the runs that are still its own.
+/// It waits for nobody: one row that a stopped process has locked must not cost the others their leases.
+const RENEW: &str = "
+WITH held AS (
+    SELECT id, attempt FROM unnest($1, $2) AS held (id, attempt)
+), free AS (
+    SELECT r.id FROM runs r JOIN held h ON r.id = h.id AND r.attempt = h.attempt
+    WHERE r.status = 'running' AND r.lease_owner IS NOT NULL
+    FOR NO KEY UPDATE OF r SKIP LOCKED
+), renewed AS (
+    UPDATE runs r SET lease_expires_at = capi_now() + $3 FROM free WHERE r.id = free.id RETURNING r.id
+)
+SELECT r.id, n.id IS NOT NULL AS kept
+FROM runs r JOIN held h ON r.id = h.id AND r.attempt = h.attempt LEFT JOIN renewed n ON n.id = r.id
+WHERE r.status = 'running' AND r.lease_owner IS NOT NULL";
+
+/// Renews all leases of the process in one statement.
 pub async fn renew(
     conn: &mut Connection,
     held: &[(RunId, i32)],
     lease: Duration,
-) -> Result<Vec<RunId>, DbError> {
+) -> Result<Renewed, DbError> {
     let (ids, attempts): (Vec<_>, Vec<_>) = held.iter().map(|(run, attempt)| (run.uuid(), *attempt)).unzip();
-    let rows: Vec<IdRow> = statement(RENEW)
+    let rows: Vec<RenewedRow> = statement(RENEW)
         .bind::<Array<SqlUuid>, _>(ids)
         .bind::<Array<Integer>, _>(attempts)
         .bind::<Interval, _>(interval(lease))
         .load(conn)
         .await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    let mut renewed = Renewed::default();
+    for row in rows {
+        if row.kept {
+            renewed.kept.insert(row.id)
+        } else {
+            renewed.locked.insert(row.id)
+        };
+    }
+    Ok(renewed)
 }
 
 /// Gives a run back: its lease ends now and has no owner, so that another worker takes it over without a loss.

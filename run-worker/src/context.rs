@@ -14,6 +14,8 @@ use crate::tools::Tools;
 pub struct Context {
     /// The truth.
     pub db: Db,
+    /// Connections for renewals alone: the statements of thousands of runs must not make them wait.
+    pub lease_db: Db,
     /// The way to dispatchers and other workers.
     pub publisher: Publisher,
     /// The language models.

@@ -66,8 +66,9 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
         why = lease.lost() => First::Lost(why),
         () = stop_soon => First::Stopping,
     };
-    // A renewal that had to wait for the end's own statement finds the run over: the end's answer is on its way.
-    if matches!(first, First::Lost(Lost::Refused))
+    // A renewal right behind the end's own statement finds the run over: the end's answer is on its way. Nor does a worker that
+    // stops break off an end that is being recorded.
+    if matches!(first, First::Lost(Lost::Refused) | First::Stopping)
         && recording.load(Ordering::Relaxed)
         && let Ok(outcome) = tokio::time::timeout(OWN_END, &mut work).await
     {

@@ -22,7 +22,8 @@ pub(crate) fn hear(
         Heard::News(News::Cancelled(run)) => leases.suspect(run),
         Heard::Listening(Topic::Cancels) => leases.suspect_all(),
         Heard::News(News::LeaseFree(_)) | Heard::Listening(Topic::FreeLeases) => reaper.look_soon(),
-        Heard::News(News::Happened(_)) | Heard::Listening(Topic::Runs(_)) => {}
+        // Heartbeat and reaper look as often as what is bound is bound again.
+        Heard::BoundAgain(_) | Heard::News(News::Happened(_)) | Heard::Listening(Topic::Runs(_)) => {}
     };
     let (health, listening) = listen(broker, wanted, heard, lifecycle.flushing().clone());
     lifecycle.spawn_last(listening);

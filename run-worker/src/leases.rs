@@ -2,7 +2,7 @@
 //! margin before the end of a lease that could not be renewed it stops the run by itself, writes nothing, and forgets it.
 //! Another worker may hold it from then on.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use shared::config::LeaseConfig;
 use shared::ids::RunId;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+use crate::claim::Renewed;
 
 /// A claim whose answer takes longer than this to arrive is found out by the heartbeat.
 const EARLY: Duration = Duration::from_secs(30);
@@ -28,8 +30,8 @@ pub enum Lost {
 struct Held {
     attempt: i32,
     expires: Instant,
-    /// Somebody said that it was cancelled: the row will tell.
-    suspect: bool,
+    /// When somebody said that it was cancelled: the row will tell.
+    suspect: Option<Instant>,
     lost: watch::Sender<Option<Lost>>,
 }
 
@@ -96,12 +98,16 @@ impl Leases {
     pub fn hold(&self, fence: (RunId, i32), sent: Instant) -> Lease {
         let ((run, attempt), (sender, lost)) = (fence, watch::channel(None));
         let mut state = self.lock();
-        let suspect = state.early.iter().any(|(at, early)| *early == run && at.elapsed() < EARLY);
+        let told = state.early.iter().rfind(|(at, early)| *early == run && at.elapsed() < EARLY);
+        let suspect = told.map(|(at, _)| *at);
         let held = Held { attempt, expires: sent + self.config.lease(), suspect, lost: sender };
-        if let Some(older) = state.held.insert(run, held) {
+        // The answers of two claims may come in the wrong order: the older attempt is nobody's any more.
+        if state.held.get(&run).is_some_and(|newer| newer.attempt > attempt) {
+            held.lose(Lost::Refused);
+        } else if let Some(older) = state.held.insert(run, held) {
             older.lose(Lost::Refused);
         }
-        if suspect {
+        if suspect.is_some() {
             self.suspected.notify_one();
         }
         Lease { leases: self.clone(), fence, lost }
@@ -111,7 +117,7 @@ impl Leases {
     pub fn suspect(&self, run: RunId) {
         let State { held, early } = &mut *self.lock();
         if let Some(lease) = held.get_mut(&run) {
-            lease.suspect = true;
+            lease.suspect = Some(Instant::now());
             self.suspected.notify_one();
         } else {
             early.push_back((Instant::now(), run));
@@ -123,14 +129,15 @@ impl Leases {
 
     /// News may have been missed: all rows are looked at.
     pub fn suspect_all(&self) {
-        self.lock().held.values_mut().for_each(|lease| lease.suspect = true);
+        let now = Instant::now();
+        self.lock().held.values_mut().for_each(|lease| lease.suspect = Some(now));
         self.suspected.notify_one();
     }
 
-    /// Waits until there are suspects. They stay that until a renewal has answered.
+    /// Waits until there are suspects. They stay that until a renewal that was sent later has answered.
     pub(crate) async fn suspects(&self) -> Vec<(RunId, i32)> {
         loop {
-            let suspects = self.fences_of(|lease| lease.suspect);
+            let suspects = self.fences_of(|lease| lease.suspect.is_some());
             if !suspects.is_empty() {
                 return suspects;
             }
@@ -150,15 +157,18 @@ impl Leases {
         held.map(|(run, lease)| (*run, lease.attempt)).collect()
     }
 
-    /// After a renewal of `asked`, sent at `sent`, that found only `kept`.
-    pub(crate) fn renewed(&self, asked: &[(RunId, i32)], kept: &HashSet<RunId>, sent: Instant) {
+    /// After a renewal of `asked`, sent at `sent`. What was locked is asked for again at once, alone.
+    pub(crate) fn renewed(&self, asked: &[(RunId, i32)], renewed: &Renewed, sent: Instant) {
         let mut state = self.lock();
         for (run, attempt) in asked {
             let Some(lease) = state.held.get_mut(run).filter(|lease| lease.attempt == *attempt) else {
                 continue;
             };
-            lease.suspect = false;
-            if kept.contains(run) {
+            if renewed.locked.contains(run) {
+                lease.suspect = lease.suspect.or(Some(sent));
+                self.suspected.notify_one();
+            } else if renewed.kept.contains(run) {
+                lease.suspect = lease.suspect.filter(|told| *told > sent);
                 lease.expires = lease.expires.max(sent + self.config.lease());
             } else {
                 lease.lose(Lost::Refused);
@@ -180,62 +190,4 @@ impl Leases {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    impl Lease {
-        fn is_lost(&self) -> bool {
-            self.lost.borrow().is_some()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_lease_is_kept_by_renewals_alone_and_let_go_by_a_panic() {
-        let config = LeaseConfig { lease_seconds: 30 };
-        let (leases, run, start) = (Leases::new(config), RunId::generate(), Instant::now());
-        let first = leases.hold((run, 1), start);
-        leases.drop_expired(start + Duration::from_secs(24));
-        assert!(!first.is_lost());
-        leases.renewed(&[(run, 1)], &HashSet::from([run]), start + Duration::from_secs(10));
-        leases.drop_expired(start + Duration::from_secs(34));
-        assert!(!first.is_lost(), "counted from when the renewal was sent");
-        leases.drop_expired(start + Duration::from_secs(35));
-        assert!(first.is_lost(), "a margin before its end");
-
-        let second = leases.hold((run, 2), start);
-        drop(first);
-        assert_eq!(leases.fences(), [(run, 2)], "an older attempt's end is not the newer one's");
-        leases.renewed(&[(run, 2)], &HashSet::new(), start);
-        assert!(second.is_lost(), "what is not renewed is lost");
-        let panicking = tokio::spawn(async move {
-            let _held = second;
-            panic!("on purpose");
-        });
-        assert!(panicking.await.is_err() && leases.fences().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn suspects_are_looked_at_until_there_is_an_answer() {
-        let leases = Leases::new(LeaseConfig { lease_seconds: 30 });
-        let (run, late, never) = (RunId::generate(), RunId::generate(), RunId::generate());
-        let nobody = async || tokio::time::timeout(Duration::from_secs(1), leases.suspects()).await.is_err();
-        let held = leases.hold((run, 3), Instant::now());
-        leases.suspect(never);
-        assert!(nobody().await, "what is not held is nothing to look at");
-        leases.suspect(run);
-        assert_eq!(leases.suspects().await, [(run, 3)]);
-        assert_eq!(leases.suspects().await, [(run, 3)], "again, should there be no answer");
-        leases.renewed(&[(run, 3)], &HashSet::from([run]), Instant::now());
-        assert!(nobody().await && !held.is_lost(), "it was only a word");
-
-        leases.suspect(late);
-        let just_claimed = leases.hold((late, 1), Instant::now());
-        assert_eq!(leases.suspects().await, [(late, 1)], "the cancel was faster than the claim's answer");
-        leases.renewed(&[(late, 1)], &HashSet::new(), Instant::now());
-        assert!(nobody().await && just_claimed.is_lost());
-        assert_eq!(leases.fences(), [(run, 3)], "what is lost is not renewed");
-        leases.suspect(run);
-        drop(held);
-        assert!(nobody().await, "it is let go");
-    }
-}
+mod tests;

@@ -61,29 +61,50 @@ async fn release(conn: &mut Connection, (run, attempt): (RunId, i32)) -> Result<
     Ok(rows.pop().map(|row| row.seconds))
 }
 
+/// What was found on the row of a run that was let go.
+enum Found {
+    /// It was this worker's still, though that could not be known: it is given back.
+    GivenBack,
+    /// It was cancelled so many seconds ago.
+    Cancelled(f64),
+    /// It is another worker's, or over.
+    NotOurs,
+}
+
+async fn find_out(conn: &mut Connection, fence: (RunId, i32), let_go: LetGo) -> Result<Found, DbError> {
+    if matches!(let_go, LetGo::Lost(Lost::RanOut)) && give_back(conn, fence).await? {
+        return Ok(Found::GivenBack);
+    }
+    Ok(release(conn, fence).await?.map_or(Found::NotOurs, Found::Cancelled))
+}
+
 /// Says why the run was let go, and notes it on the row of a cancelled one. The model's stream is closed and the tools are gone.
 pub(crate) async fn tell_why(context: &Context, fence: (RunId, i32), let_go: LetGo) {
-    let releasing = patiently(context, "to note that a run was let go", |mut conn| async move {
-        release(&mut conn, fence).await
+    let finding_out = patiently(context, "to note that a run was let go", |mut conn| async move {
+        find_out(&mut conn, fence, let_go).await
     });
     let no_longer = async {
         context.lifecycle.stopping().cancelled().await;
         tokio::time::sleep(LAST_NOTE).await;
     };
-    let released = tokio::select! {
-        released = releasing => released.inspect_err(|error| {
+    let found = tokio::select! {
+        found = finding_out => found.inspect_err(|error| {
             tracing::warn!(%error, "it is not noted when the run was let go");
         }).ok(),
         () = no_longer => None,
     };
-    let why = match (released, let_go) {
-        (Some(Some(seconds)), _) => {
+    let why = match (found, let_go) {
+        (Some(Found::Cancelled(seconds)), _) => {
             metrics::histogram!("capi_cancel_release_seconds").record(seconds);
             "cancelled"
         }
+        (Some(Found::GivenBack), _) => {
+            context.publisher.announce(News::LeaseFree(fence.0));
+            "lease_ran_out"
+        }
         (_, LetGo::Lost(Lost::RanOut)) => "lease_ran_out",
         (_, LetGo::WriteRefused) => "write_refused",
-        (Some(None), LetGo::Lost(Lost::Refused)) => "taken_over",
+        (Some(Found::NotOurs), LetGo::Lost(Lost::Refused)) => "taken_over",
         (None, LetGo::Lost(Lost::Refused)) => "unknown",
     };
     if matches!(let_go, LetGo::WriteRefused) {

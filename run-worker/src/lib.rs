@@ -22,7 +22,7 @@ pub mod tools;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use shared::config::{ModelsFile, Plans};
+use shared::config::{DatabaseConfig, ModelsFile, Plans};
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
@@ -42,6 +42,9 @@ use crate::reaper::Reaper;
 use crate::tools::Tools;
 
 const SERVICE: &str = "run-worker";
+
+/// One for the heartbeat, one for what is looked at in between.
+const LEASE_CONNECTIONS: usize = 2;
 
 /// A worker that takes runs.
 pub struct Running {
@@ -64,6 +67,10 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let permits = Arc::new(Semaphore::new(config.concurrency));
     let context = Arc::new(Context {
         db: db.clone(),
+        lease_db: Db::new(
+            &DatabaseConfig { pool_size: LEASE_CONNECTIONS, ..config.database.clone() },
+            "capi-run-worker-leases",
+        )?,
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
         tools: Tools::new(

@@ -3,10 +3,11 @@
 use clap::Parser;
 use run_worker::config::Config;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     let metrics = shared::telemetry::install(&config.log)?;
-    let running = run_worker::start(&config, Some(metrics)).await?;
-    running.lifecycle.run_until_signalled().await
+    shared::lifecycle::run_to_end(async {
+        let running = run_worker::start(&config, Some(metrics)).await?;
+        running.lifecycle.run_until_signalled().await
+    })
 }

@@ -18,10 +18,14 @@ pub async fn patiently<T, Call: Future<Output = Result<T, DbError>>>(
     call: impl Fn(Connection) -> Call,
 ) -> Result<T, DbError> {
     let until = Instant::now() + context.lease.lease();
+    let mut said = false;
     loop {
         match context.db.write(&call).await {
             Err(error) if error.is_outage() && Instant::now() < until => {
-                tracing::warn!(%error, what, "waiting for the database");
+                // Once: thousands of runs may be waiting.
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(%error, what, "waiting for the database");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
             answered => return answered,

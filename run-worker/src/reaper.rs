@@ -1,10 +1,11 @@
 //! Takes over runs whose worker went silent or gave them back, past the queue: with the permits that are free, and
-//! with those that consumer slots hold. In the first lease time after it lost and regained the database it
-//! takes nothing: the others had no way to renew either.
+//! with those that consumer slots hold. After an outage that was long enough for a renewal to be missed it takes nothing for a
+//! lease: the others had no way to renew either.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use shared::config::LeaseConfig;
 use shared::db::DbError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
@@ -25,7 +26,9 @@ pub struct Reaper {
 
 /// When the next look is due.
 struct Looks {
-    /// The database was away: nothing is looked for before.
+    /// Since when the database is away, as far as is known. Only an answer to a ping ends that.
+    away_since: Option<Instant>,
+    /// It was away for long: nothing is looked for before.
     not_before: Instant,
     /// A look began just now: the next one comes then, unless there is news.
     next: Instant,
@@ -33,12 +36,38 @@ struct Looks {
     seen: u64,
 }
 
+impl Looks {
+    fn first(now: Instant) -> Self {
+        Self { away_since: None, not_before: now, next: now, seen: 0 }
+    }
+
+    /// Whether a look is due. One that begins speaks for all: the slots and the reaper's own task need not ask the same.
+    fn begin(&mut self, now: Instant, news: u64, interval: Duration) -> bool {
+        let told = news > self.seen || now >= self.next;
+        let due = told && self.away_since.is_none() && now >= self.not_before;
+        if due {
+            (self.next, self.seen) = (now + interval / 2, news);
+        }
+        due
+    }
+
+    fn away(&mut self, now: Instant) {
+        self.away_since.get_or_insert(now);
+    }
+
+    /// One slow answer says nothing of the others' renewals.
+    fn back(&mut self, now: Instant, lease: LeaseConfig) {
+        if self.away_since.take().is_some_and(|since| now - since >= lease.heartbeat()) {
+            self.not_before = now + lease.lease();
+        }
+    }
+}
+
 impl Reaper {
     /// Over the process's context.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        let looks = Looks { not_before: Instant::now(), next: Instant::now(), seen: 0 };
-        Self { context, looks: Mutex::new(looks), news: watch::Sender::new(0) }
+        Self { context, looks: Mutex::new(Looks::first(Instant::now())), news: watch::Sender::new(0) }
     }
 
     /// How often there is a look.
@@ -67,8 +96,9 @@ impl Reaper {
                 Ok(()) = news.changed() => {}
                 () = self.context.lifecycle.stopping().cancelled() => return,
             }
-            if let Err(error) = self.context.db.ping().await {
-                self.note(&error);
+            match self.context.db.ping().await {
+                Ok(()) => self.lock().back(Instant::now(), self.context.lease),
+                Err(error) => self.note(&error),
             }
             let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
             if free > 0
@@ -82,7 +112,9 @@ impl Reaper {
     /// Takes over at most as many runs as permits are given; gives back those that were not needed. Permits come
     /// before the claim: a run that is taken over must not wait for one under its lease.
     pub async fn look(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
-        if self.context.lifecycle.stopping().is_cancelled() || !self.begin_look() {
+        let news = *self.news.borrow();
+        let due = self.lock().begin(Instant::now(), news, self.interval());
+        if !due || self.context.lifecycle.stopping().is_cancelled() {
             return permits;
         }
         match self.take_expired(permits).await {
@@ -120,25 +152,43 @@ impl Reaper {
         Ok(permits)
     }
 
-    /// Whether a look is due. One that begins speaks for all: the slots and the reaper's own task need not ask the same.
-    fn begin_look(&self) -> bool {
-        let (now, news) = (Instant::now(), *self.news.borrow());
-        let mut looks = self.lock();
-        if now < looks.not_before || (now < looks.next && news <= looks.seen) {
-            return false;
-        }
-        (looks.next, looks.seen) = (now + self.interval() / 2, news);
-        true
-    }
-
     /// Of a busy process the others know nothing: they go on renewing.
     fn note(&self, error: &DbError) {
         if error.is_outage() && !error.is_busy() {
-            self.lock().not_before = Instant::now() + self.context.lease.lease();
+            self.lock().away(Instant::now());
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Looks> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_outage_in_which_renewals_were_missed_puts_the_looks_off() {
+        let (lease, second) = (LeaseConfig { lease_seconds: 30 }, Duration::from_secs(1));
+        let start = Instant::now();
+        let mut looks = Looks::first(start);
+        assert!(looks.begin(start, 0, INTERVAL));
+        assert!(!looks.begin(start + second, 0, INTERVAL), "one has just begun");
+        assert!(looks.begin(start + second, 1, INTERVAL), "but there is news");
+
+        looks.away(start + second * 10);
+        assert!(
+            !looks.begin(start + second * 11, 2, INTERVAL),
+            "while it is away there is nothing to look at"
+        );
+        looks.back(start + second * 12, lease);
+        assert!(looks.begin(start + second * 12, 2, INTERVAL), "one ping was slow");
+
+        looks.away(start + second * 20);
+        looks.away(start + second * 29);
+        looks.back(start + second * 30, lease);
+        assert!(!looks.begin(start + second * 59, 3, INTERVAL), "nobody could renew for a heartbeat");
+        assert!(looks.begin(start + second * 60, 3, INTERVAL));
     }
 }

@@ -13,6 +13,15 @@ pub const GRACE: Duration = Duration::from_secs(25);
 /// closing of its connection together.
 const FLUSH_GRACE: Duration = Duration::from_secs(4);
 
+/// Runs a program on a runtime of its own. What a thread still computes or waits for when the program is through (a schema
+/// that explodes, a name that nobody resolves) does not keep the process.
+pub fn run_to_end(program: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let ended = runtime.block_on(program);
+    runtime.shutdown_background();
+    ended
+}
+
 /// The tasks of one running service, and the wish that they stop.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
@@ -73,5 +82,23 @@ impl Lifecycle {
             () = signalled() => tracing::warn!("stopped by a second signal"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_busy_does_not_keep_the_process() {
+        let (started, begun) = (std::sync::mpsc::channel(), std::time::Instant::now());
+        let (starting, keep_busy) = started;
+        let program = async move {
+            tokio::task::spawn_blocking(move || keep_busy.recv_timeout(GRACE * 4));
+            Ok(())
+        };
+        run_to_end(program).unwrap();
+        assert!(begun.elapsed() < GRACE);
+        drop::<std::sync::mpsc::Sender<()>>(starting);
     }
 }

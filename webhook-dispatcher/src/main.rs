@@ -3,10 +3,11 @@
 use clap::Parser;
 use webhook_dispatcher::config::Config;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     let metrics = shared::telemetry::install(&config.log)?;
-    let running = webhook_dispatcher::start(&config, Some(metrics)).await?;
-    running.lifecycle.run_until_signalled().await
+    shared::lifecycle::run_to_end(async {
+        let running = webhook_dispatcher::start(&config, Some(metrics)).await?;
+        running.lifecycle.run_until_signalled().await
+    })
 }

@@ -65,7 +65,7 @@ impl Live {
                 }
             }
             // What happened before the bucket was bound, or while the broker was away, was told to nobody.
-            Heard::Listening(Topic::Runs(bucket)) => {
+            Heard::Listening(Topic::Runs(bucket)) | Heard::BoundAgain(Topic::Runs(bucket)) => {
                 for (_, watchers) in watched.iter().filter(|(run, _)| Bucket::of(**run) == bucket) {
                     watchers.send_replace(());
                 }

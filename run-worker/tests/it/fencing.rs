@@ -1,11 +1,12 @@
 //! A worker that lost its run changes nothing.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
-use run_worker::claim::{append, claim, give_back, renew, take_over};
+use run_worker::claim::{Renewed, append, claim, give_back, renew, take_over};
 use serde_json::json;
 use shared::db::statement;
 use shared::events::NewEvent;
@@ -52,10 +53,10 @@ async fn stale_writes_are_refused() {
     let late = finish(&mut conn, sleeper.fence(), &said, &completed("late")).await.unwrap();
     assert_eq!(late, Finished::Fenced);
     assert!(!give_back(&mut conn, sleeper.fence()).await.unwrap());
-    assert!(renew(&mut conn, &[sleeper.fence()], LEASE).await.unwrap().is_empty());
+    assert_eq!(renew(&mut conn, &[sleeper.fence()], LEASE).await.unwrap(), Renewed::default());
     assert_eq!(state(&database).await, before, "nothing was changed");
 
-    assert_eq!(renew(&mut conn, &[successor.fence()], LEASE).await.unwrap(), ids);
+    assert_eq!(renew(&mut conn, &[successor.fence()], LEASE).await.unwrap().kept, HashSet::from_iter(ids));
     let after = successor.last_seq;
     assert!(append(&mut conn, successor.fence(), after, &said, LEASE).await.unwrap());
     assert!(
@@ -92,11 +93,30 @@ async fn a_run_that_was_given_back_is_not_renewed_by_what_was_under_way() {
     let mut conn = database.conn().await;
     let running = claim(&mut conn, &claimant("w", 5), user).await.unwrap().unwrap();
     assert!(give_back(&mut conn, running.fence()).await.unwrap());
-    assert!(renew(&mut conn, &[running.fence()], LEASE).await.unwrap().is_empty());
+    assert_eq!(renew(&mut conn, &[running.fence()], LEASE).await.unwrap(), Renewed::default());
     assert!(
         !append(&mut conn, running.fence(), running.last_seq, &[NewEvent::message(json!({}))], LEASE)
             .await
             .unwrap()
     );
     assert_eq!(take_over(&mut conn, &claimant("other", 5), 1).await.unwrap().len(), 1, "at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_has_locked_costs_no_other_run_its_lease() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 2).await;
+    let (mut conn, mut stopped) = (database.conn().await, database.conn().await);
+    let by = claimant("w", 5);
+    let locked = claim(&mut conn, &by, user).await.unwrap().unwrap();
+    let free = claim(&mut conn, &by, user).await.unwrap().unwrap();
+    let fences = [locked.fence(), free.fence()];
+    for sql in ["BEGIN", "SELECT id FROM runs ORDER BY created_at, id LIMIT 1 FOR UPDATE"] {
+        statement(sql).execute(&mut stopped).await.unwrap();
+    }
+    let renewed = renew(&mut conn, &fences, LEASE).await.unwrap();
+    assert_eq!((renewed.kept, renewed.locked), (HashSet::from([free.id]), HashSet::from([locked.id])));
+    statement("ROLLBACK").execute(&mut stopped).await.unwrap();
+    let renewed = renew(&mut conn, &fences, LEASE).await.unwrap();
+    assert_eq!(renewed.kept, HashSet::from([free.id, locked.id]));
 }

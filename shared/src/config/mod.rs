@@ -25,7 +25,7 @@ pub struct DatabaseConfig {
     /// PostgreSQL 15 or newer: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable|prefer|require
     #[arg(id = "database_url", long = "database-url", env = "CAPI_DATABASE_URL", hide_env_values = true)]
     pub url: SecretString,
-    /// Connections that this process keeps at most.
+    /// Connections that this process keeps at most; a run-worker has two more, for renewals.
     #[arg(id = "database_pool_size", long = "database-pool-size", env = "CAPI_DATABASE_POOL_SIZE", default_value_t = 10, value_parser = positive)]
     pub pool_size: usize,
 }
@@ -91,6 +91,12 @@ impl LeaseConfig {
     #[must_use]
     pub fn heartbeat(self) -> Duration {
         self.lease() / 3
+    }
+
+    /// What a renewal may take at first, before another connection is tried (3 s of 30).
+    #[must_use]
+    pub fn first_deadline(self) -> Duration {
+        (self.lease() / 10).max(Duration::from_secs(1)).min(self.heartbeat())
     }
 
     /// A worker that could not renew stops this long before the end of its lease (5 s of 30).

@@ -132,7 +132,7 @@ impl<H: Handler> Slot<H> {
                 self.reject(&delivery).await?;
                 continue;
             };
-            match self.handle(nudge.id, permit).await?.or_else(|error| self.unless_away(error)) {
+            match self.serve(nudge.id, permit).await? {
                 Ok(unused) => {
                     if let Some(next) = self.next_permit(unused) {
                         ack(&delivery).await?;
@@ -150,6 +150,27 @@ impl<H: Handler> Slot<H> {
                     return Ok(Paused::DatabaseDown);
                 }
             }
+        }
+    }
+
+    /// A nudge that PostgreSQL refuses, or whose rows somebody keeps locked, is done with: brought back, it would only
+    /// keep the others waiting. The sweeper tries again.
+    async fn serve(
+        &self,
+        id: Uuid,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Result<Option<OwnedSemaphorePermit>, DbError>, QueueError> {
+        match self.handle(id, permit).await? {
+            Err(error) if !error.is_away() => {
+                metrics::counter!("capi_nudges_refused_total").increment(1);
+                tracing::error!(queue = self.queue, %error, "a nudge could not be served");
+                if error.is_outage() {
+                    // No disk, no memory: the next one will fare no better.
+                    tokio::time::sleep(DATABASE_POLL).await;
+                }
+                Ok(Ok(None))
+            }
+            served => Ok(served),
         }
     }
 
@@ -179,17 +200,6 @@ impl<H: Handler> Slot<H> {
 
     fn next_permit(&self, unused: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
         unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
-    }
-
-    /// A nudge that PostgreSQL refuses, or whose rows somebody keeps locked, is done with: brought back, it would only
-    /// keep the others waiting. The sweeper tries again.
-    fn unless_away(&self, error: DbError) -> Result<Option<OwnedSemaphorePermit>, DbError> {
-        if error.is_away() {
-            return Err(error);
-        }
-        metrics::counter!("capi_nudges_refused_total").increment(1);
-        tracing::error!(queue = self.queue, %error, "a nudge could not be served");
-        Ok(None)
     }
 
     async fn reject(&self, delivery: &Delivery) -> Result<(), QueueError> {

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Broker, BrokerHealth, Exchange, Heard, News, Nudge, QueueError, Topic, Topology, answered};
 
-/// Messages that a slow process leaves in its queue; the oldest go first.
+/// Messages that wait in the queue of a process that does not read its connection; the oldest go first. What it reads is
+/// passed on at once: whoever hears must not block.
 const MAX_WAITING: i32 = 10_000;
 /// How often what is bound is bound again: a binding that somebody deleted says nothing, and a missing exchange ends the session,
 /// so that it is declared anew.
@@ -117,7 +118,7 @@ impl Listener {
     async fn bind_all_again(&self, heard: &impl Fn(Heard)) -> Result<(), QueueError> {
         for topic in &self.bound {
             self.bind(*topic).await?;
-            heard(Heard::Listening(*topic));
+            heard(Heard::BoundAgain(*topic));
         }
         Ok(())
     }

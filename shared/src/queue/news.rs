@@ -116,4 +116,7 @@ pub enum Heard {
     News(News),
     /// From now on this is heard of; what happened before may have been missed.
     Listening(Topic),
+    /// It was bound again, should somebody have deleted the binding: then nothing was heard for some seconds. For whoever looks
+    /// seldom by himself.
+    BoundAgain(Topic),
 }

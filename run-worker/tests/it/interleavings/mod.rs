@@ -154,7 +154,8 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
         }
         Op::Beat { .. } => {
             let fences: Vec<_> = memory.iter().map(Held::fence).collect();
-            let mut kept = renew(conn, &fences, LEASE).await.unwrap();
+            let renewed = renew(conn, &fences, LEASE).await.unwrap();
+            let mut kept: Vec<_> = renewed.kept.into_iter().collect();
             kept.sort();
             Did::Kept(kept)
         }
