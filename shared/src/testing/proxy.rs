@@ -1,8 +1,7 @@
 //! A TCP proxy that a test can cut, freeze and mend: an outage of whatever is behind it, for this test alone.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +12,11 @@ pub struct TcpProxy {
     /// Where it listens.
     pub address: SocketAddr,
     state: watch::Sender<State>,
-    held: Arc<AtomicUsize>,
+    held: Held,
 }
+
+/// Pieces that were read and not yet passed on.
+type Held = Arc<Mutex<Vec<Arc<[u8]>>>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -29,11 +31,11 @@ impl TcpProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let state = watch::Sender::new(State::Open);
-        let (watched, held) = (state.subscribe(), Arc::<AtomicUsize>::default());
-        let counted = Arc::clone(&held);
+        let (watched, held) = (state.subscribe(), Held::default());
+        let all_held = Arc::clone(&held);
         tokio::spawn(async move {
             while let Ok((mut inward, _)) = listener.accept().await {
-                let (mut watched, target, held) = (watched.clone(), target.clone(), Arc::clone(&counted));
+                let (mut watched, target, held) = (watched.clone(), target.clone(), Arc::clone(&all_held));
                 if *watched.borrow() == State::Cut {
                     continue;
                 }
@@ -64,10 +66,11 @@ impl TcpProxy {
         self.state.send_replace(State::Frozen);
     }
 
-    /// Pieces that are on the way, or held up while it is frozen.
+    /// Whether a piece with this text in it is on the way, or held up while it is frozen.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.held.load(Ordering::SeqCst)
+    pub fn holds(&self, text: &str) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().any(|piece| piece.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
     /// Lets everything through again.
@@ -80,13 +83,14 @@ async fn forward(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut state: watch::Receiver<State>,
-    held: &AtomicUsize,
+    held: &Held,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        held.fetch_add(1, Ordering::SeqCst);
+        let piece: Arc<[u8]> = buffer[..read].into();
+        held.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&piece));
         let go_on = state.wait_for(|state| *state != State::Frozen).await.is_ok();
-        held.fetch_sub(1, Ordering::SeqCst);
+        held.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &piece));
         if !go_on || to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

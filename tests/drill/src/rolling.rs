@@ -36,12 +36,15 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut dispatchers =
         [stack.start(Service::WebhookDispatcher).await, stack.start(Service::WebhookDispatcher).await];
     // Every tenth run is in the model's hands for longer than a worker is given.
-    let slow = json!([{"wait": 5000, "say": "Done."}]);
+    let slow = json!([
+        {"say": "Thinking.", "call": [["current_time", ""]]},
+        {"wait": 5000, "say": "Done."}
+    ]);
     let text = move |number: usize| match number % 10 {
         0 => format!("SCRIPT {slow} run {number}"),
         _ => format!("run {number}"),
     };
-    let more = json!({"webhookUrl": receiver.url()});
+    let more = json!({"webhookUrl": receiver.url(), "appId": stack.import_with_tools("").await});
     let load = Load::start(&stack, &[&gateways[0], &gateways[1]], PER_SECOND, more, text);
     let mut slowest = Duration::ZERO;
     for round in 0..ROUNDS {

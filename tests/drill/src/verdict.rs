@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use e2e::Stack;
+use serde_json::Value;
 
 use crate::load::Answers;
 use crate::report::Report;
@@ -64,15 +65,39 @@ pub(crate) async fn takeovers(stack: &Stack) -> Vec<Duration> {
     seconds.iter().filter_map(|text| text.parse().ok()).map(Duration::from_secs_f64).collect()
 }
 
-/// Notes a miss if a recorded answer was asked for again: each attempt asks for a step at most once, and only while it is
-/// not recorded.
+/// How often each step may have been asked for: once by each attempt from the one that recorded the step before to the one
+/// that recorded it.
+const ASKS: &str = "
+SELECT substring(r.inputs ->> 'text' FROM 'run [0-9]+$') || ' ' || s.step || ' ' || s.attempt - s.before + 1 AS text
+FROM runs r JOIN (
+    SELECT run_id, attempt, row_number() OVER log - 1 AS step, coalesce(lag(attempt) OVER log, 1) AS before
+    FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant'
+    WINDOW log AS (PARTITION BY run_id ORDER BY seq)) s ON s.run_id = r.id";
+
+/// Run and step that a request to the model is for: the prompt's last two words and the number of answers so far.
+fn step_asked_for(request: &Value) -> String {
+    let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of = |role| messages.iter().filter(move |message| message["role"] == role);
+    let prompt = of("user").next().and_then(|message| message["content"].as_str()).unwrap_or_default();
+    let run = prompt.rfind("run ").map_or("", |at| &prompt[at..]);
+    format!("{run} {}", of("assistant").count())
+}
+
+/// Notes a miss if a recorded answer was asked for again. The runs' texts end with `run` and their number.
 pub(crate) async fn no_recorded_answer_was_asked_for_again(report: &mut Report, stack: &Stack) {
-    let sql = "SELECT coalesce(sum(attempt - before + 1), 0)::text AS text FROM (
-                   SELECT attempt, coalesce(lag(attempt) OVER (PARTITION BY run_id ORDER BY seq), 1) AS before
-                   FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant') steps";
-    let (most, asked) = (stack.text(sql).await.parse().unwrap_or_default(), stack.model.asked().len());
-    let recorded = "SELECT count(*)::text AS text FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant'";
-    let recorded = stack.text(recorded).await;
-    report.notes.push(format!("model: asked {asked} times for {recorded} recorded answers"));
-    report.must(asked <= most, || format!("asked {asked} times, where {most} can be explained"));
+    let may = stack.texts(ASKS).await;
+    let may: HashMap<&str, usize> = may
+        .iter()
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter_map(|(step, times)| Some((step, times.parse().ok()?)))
+        .collect();
+    let mut asked: HashMap<String, usize> = HashMap::new();
+    for (_, request) in stack.model.asked() {
+        *asked.entry(step_asked_for(&request)).or_default() += 1;
+    }
+    let in_all: usize = asked.values().sum();
+    report.notes.push(format!("model: asked {in_all} times for {} recorded answers", may.len()));
+    report.must(!may.is_empty(), || "no answer was recorded".to_owned());
+    asked.retain(|step, times| *times > may.get(step.as_str()).copied().unwrap_or_default());
+    report.must(asked.is_empty(), || format!("asked for again: {asked:?}"));
 }

@@ -138,6 +138,11 @@ impl Process {
     /// SIGTERM; returns when it has ended, with whether it ended well.
     pub async fn terminate(&mut self) -> bool {
         self.signal(Signal::TERM);
+        self.ends_well().await
+    }
+
+    /// Whether a process that was asked to stop ends by itself, and well.
+    pub async fn ends_well(&mut self) -> bool {
         let ended = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
         ended.expect("it ends within its grace period").expect("it can be waited for").success()
     }

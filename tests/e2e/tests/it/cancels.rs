@@ -91,7 +91,7 @@ async fn r15_a_worker_that_stops_hears_of_cancels_too() {
     worker.signal(Signal::TERM);
     eventually("it drains", async || (!worker.is_ready().await).then_some(())).await;
     cancel(&stack, &gateway, &id).await;
-    assert!(worker.terminate().await, "it ends well: {}", worker.log());
+    assert!(worker.ends_well().await, "it ends well: {}", worker.log());
     released(&stack).await;
 }
 

@@ -46,6 +46,7 @@ async fn r18_a_users_thousand_runs_keep_their_places_full_and_delay_nobody() {
                    WHERE u.email = 'eve@example.com' AND r.started_at IS NOT NULL";
     eventually("her run is begun", async || (stack.text(started).await == "1").then_some(())).await;
     assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+    eventually("her run is over", async || (running(&stack).await == CAP).then_some(())).await;
 
     // The streams end all at once, again and again: the next ones must not wait for a sweeper.
     for round in 1..=3 {
