@@ -1,7 +1,7 @@
 //! One connection: its limits, its TLS. Every connection carries the limits, because a stopped or cut-off process
 //! must not hold a row: PostgreSQL then ends its statement, its lock wait or its transaction by itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
@@ -58,7 +58,12 @@ pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgCo
     tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
+/// The same for all connections of a process: the system's certificates are read once.
 fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
+    static CONFIG: OnceLock<rustls::ClientConfig> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(config.clone());
+    }
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -66,5 +71,5 @@ fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(config)
+    Ok(CONFIG.get_or_init(|| config).clone())
 }

@@ -22,6 +22,9 @@ const LAST_BACKOFF: Duration = Duration::from_secs(5);
 const WATCH: Duration = Duration::from_millis(250);
 /// Seconds; two missed ones end a connection whose peer vanished without a word.
 const HEARTBEAT: u16 = 5;
+/// Bytes. Nudges have some forty; the client keeps 64 such frames for each connection, and RabbitMQ's own 128 KiB would be
+/// 8 MB of every process for each.
+const FRAME_MAX: u32 = 16 * 1024;
 
 /// Where the broker is, and how its queues are named.
 #[derive(Clone)]
@@ -51,6 +54,7 @@ impl Broker {
             anyhow::anyhow!("CAPI_AMQP_URL must be amqp://USER:PASSWORD@HOST:PORT/VHOST: {error}")
         })?;
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
+        uri.query.frame_max = uri.query.frame_max.or(Some(FRAME_MAX));
         Ok(Self { uri, topology: Topology::new(&config.queue_prefix), name })
     }
 
