@@ -62,15 +62,16 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-run-worker")?;
     require_schema(&db).await?;
+    let few = DatabaseConfig { pool_size: LEASE_CONNECTIONS, ..config.database.clone() };
+    let lease_db = Db::new(&few, "capi-run-worker-leases")?;
+    // The first cancel must not wait for a connection.
+    lease_db.warm().await;
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let permits = Arc::new(Semaphore::new(config.concurrency));
     let context = Arc::new(Context {
         db: db.clone(),
-        lease_db: Db::new(
-            &DatabaseConfig { pool_size: LEASE_CONNECTIONS, ..config.database.clone() },
-            "capi-run-worker-leases",
-        )?,
+        lease_db,
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
         tools: Tools::new(
