@@ -58,6 +58,7 @@ impl PrivateBroker {
             ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
             ("RABBITMQ_CONFIG_FILE", path("rabbitmq")),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+            ("ERL_CRASH_DUMP_SECONDS", "0".to_owned()),
         ];
         let environment: Vec<_> = environment.map(|(name, value)| (name.to_owned(), value)).into();
         let epmd = quietly(
