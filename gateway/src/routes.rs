@@ -56,6 +56,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/apps/{appId}/runs/{id}/cancel", Key, || web::to(runs::cancel::handle)),
         get("/api/v1/openapi.json", Open, || web::to(docs::document)),
         get("/docs", Open, || web::to(docs::page)),
+        get("/docs/", Open, || web::to(docs::page)),
         get("/docs/style.css", Open, || web::to(docs::problems::style)),
         get("/docs/{file}", Open, || web::to(docs::file)),
         get("/docs/problems", Open, || web::to(docs::problems::index)),

@@ -35,7 +35,7 @@ pub async fn document() -> HttpResponse {
     response
 }
 
-/// GET /docs. Its links are relative to a directory.
+/// GET /docs and /docs/. Its links are relative to a directory.
 pub async fn page() -> HttpResponse {
     HttpResponse::Found().insert_header(("location", "/docs/index.html")).finish()
 }

@@ -16,6 +16,7 @@ async fn the_contract_is_readable_without_a_key_and_without_the_network() {
     let document: Value = get("/api/v1/openapi.json").await.unwrap().json().await.unwrap();
     assert_eq!((&document["openapi"], &document["info"]["title"]), (&"3.1.0".into(), &"capi".into()));
 
+    assert_eq!(get("/docs/").await.unwrap().status(), 200);
     let page = get("/docs").await.unwrap();
     assert_eq!(page.status(), 200);
     let (url, policy) = (page.url().clone(), page.headers()["content-security-policy"].clone());
