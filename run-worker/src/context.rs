@@ -14,7 +14,7 @@ use crate::tools::Tools;
 pub struct Context {
     /// The truth.
     pub db: Db,
-    /// Connections for renewals alone: the statements of thousands of runs must not make them wait.
+    /// Connections for renewals and signs of life alone: the statements of thousands of runs must not make them wait.
     pub lease_db: Db,
     /// The way to dispatchers and other workers.
     pub publisher: Publisher,

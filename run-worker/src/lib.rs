@@ -43,8 +43,8 @@ use crate::tools::Tools;
 
 const SERVICE: &str = "run-worker";
 
-/// One for the heartbeat, one for what is looked at in between.
-const LEASE_CONNECTIONS: usize = 2;
+/// For the heartbeat, for what is looked at in between, and for the reaper's pings.
+const LEASE_CONNECTIONS: usize = 3;
 
 /// A worker that takes runs.
 pub struct Running {

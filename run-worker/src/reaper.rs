@@ -15,6 +15,8 @@ use crate::context::Context;
 use crate::execute::spawn;
 
 const INTERVAL: Duration = Duration::from_secs(5);
+/// Between pings of a database that is away.
+const AWAY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One process's look-out for runs that nobody works on.
 pub struct Reaper {
@@ -76,6 +78,12 @@ impl Reaper {
         INTERVAL.min(self.context.lease.heartbeat())
     }
 
+    /// How long an outage lasts must be known well: it is compared with a heartbeat.
+    fn pause(&self) -> Duration {
+        let away = self.lock().away_since.is_some();
+        if away { AWAY_INTERVAL.min(self.context.lease.heartbeat() / 4) } else { self.interval() }
+    }
+
     /// A lease may be free: there is a look at once.
     pub fn look_soon(&self) {
         self.news.send_modify(|number| *number += 1);
@@ -92,11 +100,11 @@ impl Reaper {
         let mut news = self.news();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(self.interval()) => {}
+                () = tokio::time::sleep(self.pause()) => {}
                 Ok(()) = news.changed() => {}
                 () = self.context.lifecycle.stopping().cancelled() => return,
             }
-            match self.context.db.ping().await {
+            match self.context.lease_db.ping().await {
                 Ok(()) => self.lock().back(Instant::now(), self.context.lease),
                 Err(error) => self.note(&error),
             }

@@ -25,7 +25,7 @@ pub struct DatabaseConfig {
     /// PostgreSQL 15 or newer: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable|prefer|require
     #[arg(id = "database_url", long = "database-url", env = "CAPI_DATABASE_URL", hide_env_values = true)]
     pub url: SecretString,
-    /// Connections that this process keeps at most; a run-worker has two more, for renewals.
+    /// Connections that this process keeps at most; a run-worker has three more, for renewals.
     #[arg(id = "database_pool_size", long = "database-pool-size", env = "CAPI_DATABASE_POOL_SIZE", default_value_t = 10, value_parser = positive)]
     pub pool_size: usize,
 }
@@ -93,10 +93,16 @@ impl LeaseConfig {
         self.lease() / 3
     }
 
-    /// What a renewal may take at first, before another connection is tried (3 s of 30).
+    /// A renewal without an answer is sent over another connection after this (3 s of 30).
     #[must_use]
-    pub fn first_deadline(self) -> Duration {
-        (self.lease() / 10).max(Duration::from_secs(1)).min(self.heartbeat())
+    pub fn patience(self) -> Duration {
+        self.lease() / 10
+    }
+
+    /// After a renewal that did not come about (1 s of 30).
+    #[must_use]
+    pub fn retry(self) -> Duration {
+        (self.lease() / 30).min(Duration::from_secs(1))
     }
 
     /// A worker that could not renew stops this long before the end of its lease (5 s of 30).
