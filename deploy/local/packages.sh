@@ -12,6 +12,8 @@ install_packages() {
     need_package 'test -x /usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
     need_package 'command -v python3 && python3 -m venv --help && python3 -m ensurepip --version' python3 python3-venv
     need_package 'command -v curl' curl
+    need_package 'test -x /usr/bin/bwrap' bubblewrap
+    need_package '/usr/bin/python3 -m ensurepip --version' python3 python3-venv
     need_package 'command -v setsid && command -v flock && command -v unshare' util-linux
     need_package 'command -v openssl' openssl
     [ ${#MISSING[@]} -gt 0 ] || return 0

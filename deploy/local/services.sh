@@ -19,6 +19,8 @@ write_services_env() { # GATEWAY-PORT
             echo "CAPI_PLANS='${CAPI_PLANS:-}'"
             echo "CAPI_ARTIFACTS_URL='file://$LOCAL/artifacts'"
             echo "CAPI_PUBLIC_URL='http://127.0.0.1:$1'"
+            echo "CAPI_SANDBOX='${CAPI_SANDBOX:-}'"
+            echo "CAPI_SANDBOX_PYTHON='$CAPI_SANDBOX_PYTHON'"
             echo "CAPI_SECRET_KEY_FILE='$LOCAL/secret.key'"
             echo "CAPI_WEBHOOK_ALLOWED_NETWORKS='${CAPI_WEBHOOK_ALLOWED_NETWORKS:-127.0.0.0/8}'"
         } | grep -v "=''$" > "$LOCAL/services.env.new"

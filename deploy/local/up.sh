@@ -1,13 +1,14 @@
 #!/bin/bash
 # make up: set up all, start all, run the main job.
 . "$(dirname "$0")/common.sh"
-for part in packages postgres rabbitmq model services account main-job; do . "$HERE/$part.sh"; done
+for part in packages postgres rabbitmq sandbox model services account main-job; do . "$HERE/$part.sh"; done
 
 lock
 # What tests started stays from now on.
 rm -f "$RUN/for-tests"
 install_packages
 build_services
+prepare_sandbox
 if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_postgres; fi
 if [ -z "${CAPI_AMQP_URL:-}" ]; then start_rabbitmq; fi
 if [ -n "${CAPI_MODELS:-}" ]; then MODELS_FILE=$(realpath "$CAPI_MODELS"); else start_model; fi

@@ -1,9 +1,9 @@
 #!/bin/bash
 # with-test-services.sh COMMAND…: runs COMMAND with CAPI_TEST_DATABASE_URL and CAPI_TEST_AMQP_URL set to a PostgreSQL
-# and a RabbitMQ: those of CAPI_DATABASE_URL and CAPI_AMQP_URL, those that run here already, or private ones that
+# and a RabbitMQ, and CAPI_TEST_SANDBOX_PYTHON to the sandbox's Python: those of CAPI_DATABASE_URL and CAPI_AMQP_URL, those that run here already, or private ones that
 # are stopped again at the end. Every test makes its own database and queues there.
 . "$(dirname "$0")/common.sh"
-for part in packages postgres rabbitmq; do . "$HERE/$part.sh"; done
+for part in packages postgres rabbitmq sandbox; do . "$HERE/$part.sh"; done
 
 # Parts that nobody but tests wants; `make up` makes them its own.
 FOR_TESTS=$RUN/for-tests
@@ -31,9 +31,10 @@ exec 8> "$RUN/test-users"
 flock -s 8
 trap finish EXIT
 install_packages
+prepare_sandbox
 if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_for_tests postgres 8>&-; fi
 if [ -z "${CAPI_AMQP_URL:-}" ]; then start_for_tests rabbitmq 8>&-; fi
 exec 9>&-
 trap - ERR
 set +e
-CAPI_TEST_DATABASE_URL=$CAPI_DATABASE_URL CAPI_TEST_AMQP_URL=$CAPI_AMQP_URL "$@" 8>&-
+CAPI_TEST_DATABASE_URL=$CAPI_DATABASE_URL CAPI_TEST_AMQP_URL=$CAPI_AMQP_URL CAPI_TEST_SANDBOX_PYTHON=$CAPI_SANDBOX_PYTHON "$@" 8>&-

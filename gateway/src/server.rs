@@ -89,7 +89,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(tidy(context.clone()));
     let (http, serving, server) = serve(config.http_addr, context)?;
     ops::announce(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
-    let readiness = Readiness { db, broker, lifecycle: lifecycle.clone() };
+    let readiness = Readiness { db, broker, own: vec![], lifecycle: lifecycle.clone() };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
     Ok(Running { http, ops, lifecycle, server, serving })
 }

@@ -1,10 +1,15 @@
 //! What a worker needs.
 
-use clap::Parser;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, ValueEnum};
 use shared::config::{
     BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, Networks, OpsConfig, StorageConfig,
     concurrency,
 };
+
+use crate::sandbox::Parts;
 
 /// capi's run-worker.
 #[derive(Parser, Clone, Debug)]
@@ -16,6 +21,9 @@ pub struct Config {
     /// Comma-separated CIDRs that the tool fetch_url may reach though they are not public.
     #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", default_value = "")]
     pub fetch_allowed_networks: Networks,
+    /// See there.
+    #[command(flatten)]
+    pub sandbox: SandboxConfig,
     /// See there.
     #[command(flatten)]
     pub storage: StorageConfig,
@@ -37,4 +45,47 @@ pub struct Config {
     /// See there.
     #[command(flatten)]
     pub log: LogConfig,
+}
+
+/// Where and how the agents' commands run.
+#[derive(Args, Clone, Debug)]
+pub struct SandboxConfig {
+    /// on, or off: then apps with the tools shell and python fail with sandbox_error.
+    #[arg(long, env = "CAPI_SANDBOX", value_enum, default_value_t = Switch::On)]
+    pub sandbox: Switch,
+    /// Directory for the workspaces of running runs; its parents must let every user pass. What is in it is gone with the worker.
+    #[arg(long, env = "CAPI_WORK_DIR", default_value = "/var/tmp")]
+    pub work_dir: PathBuf,
+    /// The user whom a worker that runs as root becomes for the sandbox: one that nobody and nothing else is.
+    #[arg(long = "sandbox-uid", env = "CAPI_SANDBOX_UID", default_value_t = 65_533, value_parser = clap::value_parser!(u32).range(1..))]
+    pub user: u32,
+    /// bubblewrap's program.
+    #[arg(long = "sandbox-bwrap", env = "CAPI_SANDBOX_BWRAP", default_value = "/usr/bin/bwrap")]
+    pub bwrap: PathBuf,
+    /// The Python environment that deploy/sandbox/prepare.sh made; without it there is no tool python.
+    #[arg(long = "sandbox-python", env = "CAPI_SANDBOX_PYTHON")]
+    pub python: Option<PathBuf>,
+    /// The program sandbox-entry; beside the worker's own where it is not set.
+    #[arg(long = "sandbox-entry", env = "CAPI_SANDBOX_ENTRY")]
+    pub entry: Option<PathBuf>,
+}
+
+/// Whether something is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "as they are called")]
+pub enum Switch {
+    On,
+    Off,
+}
+
+impl SandboxConfig {
+    /// What the sandbox is made with.
+    pub fn parts(&self) -> anyhow::Result<Parts> {
+        let entry = match &self.entry {
+            Some(entry) => entry.clone(),
+            None => std::env::current_exe().context("CAPI_SANDBOX_ENTRY")?.with_file_name("sandbox-entry"),
+        };
+        let python = self.python.clone().filter(|path| !path.as_os_str().is_empty());
+        Ok(Parts { bwrap: self.bwrap.clone(), entry, python })
+    }
 }

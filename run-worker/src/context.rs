@@ -1,14 +1,18 @@
 //! What the tasks of a worker share. Built once, in `start`.
 
+use std::sync::Arc;
+
 use shared::config::{LeaseConfig, Plans};
 use shared::db::Db;
 use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
+use shared::storage::Artifacts;
 
 use crate::claim::Claimant;
 use crate::leases::Leases;
 use crate::model::ModelClients;
 use crate::tools::Tools;
+use crate::workspace::Home;
 
 /// The context of one worker process.
 pub struct Context {
@@ -22,6 +26,10 @@ pub struct Context {
     pub models: ModelClients,
     /// What the models may call.
     pub tools: Tools,
+    /// Where the runs' files are while they are executed.
+    pub home: Arc<Home>,
+    /// Artifacts, callers' files and snapshots.
+    pub artifacts: Artifacts,
     /// Ceilings over the apps' limits.
     pub plans: Plans,
     /// This process, and its terms.

@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::agent::{self, Stopped, Work as AgentWork};
+use crate::agent::{self, Desk, Stopped, Work as AgentWork};
 use crate::claim::Claimed;
 use crate::context::Context;
 use crate::leases::{Lease, Lost};
@@ -58,8 +58,8 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
         context.lifecycle.stopping().cancelled().await;
         tokio::time::sleep(LET_FINISH).await;
     };
-    let recording = AtomicBool::new(false);
-    let mut work = Box::pin(end_of(context, claimed, &recording));
+    let (recording, desk) = (AtomicBool::new(false), Desk::new());
+    let mut work = Box::pin(end_of(context, claimed, &recording, &desk));
     let mut first = tokio::select! {
         biased;
         outcome = &mut work => First::Ended(outcome),
@@ -74,11 +74,18 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
     {
         first = First::Ended(outcome);
     }
-    // With it go the model's stream and the tools.
+    // With it go the model's stream and the tools, and the processes of those.
     drop(work);
+    let had_files = desk.get().is_some();
+    agent::close(desk).await;
     metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
     match first {
-        First::Ended(Outcome::Recorded) => None,
+        First::Ended(Outcome::Recorded) => {
+            if had_files {
+                agent::forget_snapshots(context, claimed.id).await;
+            }
+            None
+        }
         // It may be ours still, where an answer got lost: then another worker goes on, without a loss.
         First::Ended(Outcome::Fenced) | First::Stopping => hand_over(context, claimed.fence()).await,
         First::Ended(Outcome::Unrecorded(error)) => {
@@ -100,14 +107,14 @@ enum Outcome {
 }
 
 /// Works the run to its end and records that.
-async fn end_of(context: &Context, claimed: &Claimed, recording: &AtomicBool) -> Outcome {
+async fn end_of(context: &Context, claimed: &Claimed, recording: &AtomicBool, desk: &Desk) -> Outcome {
     let work = if claimed.losses >= MAX_LOSSES {
         let message = format!("{} workers in a row went silent over this run", claimed.losses);
         let error = RunError::new(ErrorCode::WorkerLost, &message, None);
         AgentWork { last_events: Vec::new(), ended: Ended::Lost(error) }
     } else {
         // A panic is a fault of ours: it must not take the run's end with it.
-        match AssertUnwindSafe(agent::work(context, claimed)).catch_unwind().await {
+        match AssertUnwindSafe(agent::work(context, claimed, desk)).catch_unwind().await {
             Ok(Ok(work)) => work,
             Ok(Err(Stopped::Fenced)) => return Outcome::Fenced,
             Ok(Err(Stopped::Database(error))) if error.is_outage() => return Outcome::Unrecorded(error),

@@ -16,8 +16,10 @@ pub mod model;
 pub mod patience;
 pub mod reaper;
 mod report;
+pub mod sandbox;
 pub mod sweeper;
 pub mod tools;
+pub mod workspace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,13 +35,15 @@ use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use crate::claim::Claimant;
-use crate::config::Config;
+use crate::config::{Config, SandboxConfig, Switch};
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::Leases;
 use crate::model::ModelClients;
 use crate::reaper::Reaper;
+use crate::sandbox::Sandbox;
 use crate::tools::Tools;
+use crate::workspace::Home;
 
 const SERVICE: &str = "run-worker";
 
@@ -69,15 +73,20 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let permits = Arc::new(Semaphore::new(config.concurrency));
+    let artifacts = Artifacts::open(&config.storage.artifacts_url)?;
+    let (home, sandbox) = open_sandbox(&config.sandbox).await?;
     let context = Arc::new(Context {
         db: db.clone(),
         lease_db,
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
         tools: Tools::new(
-            Artifacts::open(&config.storage.artifacts_url)?,
+            artifacts.clone(),
             IpPolicy::new(config.fetch_allowed_networks.0.clone()),
+            &sandbox,
         ),
+        home: Arc::clone(&home),
+        artifacts,
         claimant: Claimant {
             worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
             lease: config.lease.lease(),
@@ -97,9 +106,33 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(report::report(Arc::clone(&context), consuming.clone()));
     lifecycle.spawn(async move { reaper.reap(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    let readiness =
-        Readiness { db, broker: vec![publisher.health(), consuming, hearing], lifecycle: lifecycle.clone() };
+    lifecycle.spawn_last(leave(home, lifecycle.clone()));
+    let readiness = Readiness {
+        db,
+        broker: vec![publisher.health(), consuming, hearing],
+        own: vec![("sandbox", sandbox.health().is_good(), sandbox.health().shown())],
+        lifecycle: lifecycle.clone(),
+    };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
     tracing::info!(worker = context.claimant.worker, concurrency = config.concurrency, "taking runs");
     Ok(Running { ops, lifecycle })
+}
+
+/// The worker's directory, and the sandbox as the self-test found it.
+async fn open_sandbox(config: &SandboxConfig) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+    let refused = |error| anyhow::anyhow!("CAPI_WORK_DIR: cannot use {}: {error}", config.work_dir.display());
+    let home = Arc::new(Home::make(&config.work_dir, config.user).map_err(refused)?);
+    let sweeping = Arc::clone(&home);
+    tokio::task::spawn_blocking(move || sweeping.sweep());
+    let sandbox = match config.sandbox {
+        Switch::Off => Sandbox::off(),
+        Switch::On => Sandbox::open(&config.parts()?, &home).await,
+    };
+    Ok((home, Arc::new(sandbox)))
+}
+
+/// When nothing works in it any more, the worker's directory is removed.
+async fn leave(home: Arc<Home>, lifecycle: Lifecycle) {
+    lifecycle.flushing().cancelled().await;
+    let _ = tokio::task::spawn_blocking(move || home.clear()).await;
 }

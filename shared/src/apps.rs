@@ -75,6 +75,8 @@ pub enum InputType {
     Boolean,
     /// One of the options.
     Select,
+    /// A file of the caller's: in a run, its path in the workspace.
+    File,
 }
 
 /// Budgets of one run.
@@ -91,13 +93,22 @@ pub struct Limits {
     pub tool_calls: u32,
     /// Bytes that the run brings forth: the model's words and arguments, tools' results, artifacts.
     pub output_bytes: u32,
+    /// Bytes of the run's workspace.
+    pub workspace_bytes: u32,
 }
 
 impl Default for Limits {
-    /// Twenty steps, ten minutes, 200,000 tokens, a hundred calls, 8 MiB: enough for an afternoon's task of a person,
+    /// Twenty steps, ten minutes, 200,000 tokens, a hundred calls, 8 MiB, 100 MiB of files: enough for an afternoon's task of a person,
     /// too little to burn a month's bill.
     fn default() -> Self {
-        Self { steps: 20, seconds: 600, tokens: 200_000, tool_calls: 100, output_bytes: 8 << 20 }
+        Self {
+            steps: 20,
+            seconds: 600,
+            tokens: 200_000,
+            tool_calls: 100,
+            output_bytes: 8 << 20,
+            workspace_bytes: 100 << 20,
+        }
     }
 }
 

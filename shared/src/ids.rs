@@ -74,6 +74,10 @@ macro_rules! id {
 }
 
 id!(
+    /// A file that the caller gave.
+    FileId
+);
+id!(
     /// An account.
     UserId
 );

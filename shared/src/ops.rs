@@ -12,7 +12,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::config::OpsConfig;
@@ -31,6 +31,8 @@ pub struct Readiness {
     pub db: Db,
     /// Every broker connection that the process keeps.
     pub broker: Vec<BrokerHealth>,
+    /// What else a service of this kind needs: name, whether it is there, and what there is to say of it.
+    pub own: Vec<(&'static str, bool, Value)>,
     /// Whether the process is on its way out.
     pub lifecycle: Lifecycle,
 }
@@ -131,15 +133,17 @@ async fn answer(
 }
 
 impl Readiness {
-    async fn judge(&self) -> (bool, serde_json::Value) {
+    async fn judge(&self) -> (bool, Value) {
         let database = self.db.is_up().await;
         let broker = self.broker.iter().all(BrokerHealth::is_up);
         let draining = self.lifecycle.stopping().is_cancelled();
-        let ready = database && broker && !draining;
+        let ready = database && broker && !draining && self.own.iter().all(|(_, there, _)| *there);
         let word = |up| if up { "up" } else { "down" };
-        (
-            ready,
-            json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining}),
-        )
+        let mut shown =
+            json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining});
+        for (name, _, said) in &self.own {
+            shown[*name] = said.clone();
+        }
+        (ready, shown)
     }
 }

@@ -2,4 +2,17 @@
 //! each: a test there compares the two.
 
 /// All names, in alphabetical order.
-pub const TOOLS: [&str; 3] = ["current_time", "fetch_url", "save_artifact"];
+pub const TOOLS: [&str; 9] = [
+    "current_time",
+    "edit_file",
+    "fetch_url",
+    "list_files",
+    "python",
+    "read_file",
+    "save_artifact",
+    "shell",
+    "write_file",
+];
+
+/// Those that can look at files which a run's caller gives.
+pub const FILE_READERS: [&str; 4] = ["python", "read_file", "save_artifact", "shell"];

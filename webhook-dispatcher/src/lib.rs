@@ -71,8 +71,12 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
     let consuming = consume(broker, Work::Deliveries, db.clone(), permits, handler, &lifecycle);
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    let readiness =
-        Readiness { db, broker: vec![publisher.health(), consuming], lifecycle: lifecycle.clone() };
+    let readiness = Readiness {
+        db,
+        broker: vec![publisher.health(), consuming],
+        own: vec![],
+        lifecycle: lifecycle.clone(),
+    };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
     tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "taking deliveries");
     Ok(Running { ops, lifecycle })

@@ -141,6 +141,7 @@ fn mistakes_of_limits(limits: &Limits) -> Vec<String> {
         ("tokens", limits.tokens, 100_000_000),
         ("tool_calls", limits.tool_calls, 2000),
         ("output_bytes", limits.output_bytes, 64 << 20),
+        ("workspace_bytes", limits.workspace_bytes, 1 << 30),
     ];
     let wrong = limits.into_iter().filter(|(_, limit, most)| !(1..=*most).contains(limit));
     wrong.map(|(name, _, most)| format!("limits.{name} must be 1 to {most}")).collect()

@@ -58,6 +58,9 @@ pub(super) fn wrong(field: &InputField, value: &Value) -> Option<String> {
         (InputType::Select, _) => {
             Some(format!("the input {name:?} must be one of: {}", field.options.join(", ")))
         }
+        (InputType::File, _) => {
+            Some(format!("the input {name:?} is a file: send it as a part {name:?} of multipart/form-data"))
+        }
         (InputType::Text, _) => Some(format!("the input {name:?} must be a string")),
         (InputType::Number, _) => Some(format!("the input {name:?} must be a number")),
         (InputType::Boolean, _) => Some(format!("the input {name:?} must be true or false")),

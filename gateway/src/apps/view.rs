@@ -89,6 +89,6 @@ impl AppRow {
 fn limits(limits: &Limits) -> Value {
     json!({
         "steps": limits.steps, "seconds": limits.seconds, "tokens": limits.tokens, "toolCalls": limits.tool_calls,
-        "outputBytes": limits.output_bytes,
+        "outputBytes": limits.output_bytes, "workspaceBytes": limits.workspace_bytes,
     })
 }

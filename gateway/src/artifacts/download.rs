@@ -14,6 +14,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::stream::{self, StreamExt};
 use shared::db::{Connection, DbError, statement};
 use shared::ids::{AppId, ArtifactId, RunId, UserId};
+use shared::storage::ObjectKey;
 
 use super::range::{Wanted, wanted};
 use crate::auth::Caller;
@@ -151,10 +152,11 @@ async fn send(
     describe(&mut response, row, tag);
     let length = range.end - range.start;
     // For HEAD the bytes would be read and thrown away.
+    let key = ObjectKey::artifact(run, artifact);
     let opened = if request.method() == Method::HEAD {
-        context.artifacts.exists(run, artifact).await.map(|()| stream::empty().boxed())
+        context.artifacts.exists(&key).await.map(|()| stream::empty().boxed())
     } else {
-        context.artifacts.get(run, artifact, range).await
+        context.artifacts.get(&key, range).await
     };
     let bytes = match opened {
         Ok(bytes) => bytes,

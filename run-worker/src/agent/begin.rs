@@ -7,8 +7,8 @@ use shared::output_schema::OutputSchema;
 use shared::prompt;
 use shared::runs::{ErrorCode, RunError};
 
-use super::Agent;
-use super::message::opening;
+use super::message::{note, opening};
+use super::{Agent, FILES};
 use crate::claim::Claimed;
 use crate::context::Context;
 use crate::model::OpenAiModel;
@@ -24,9 +24,8 @@ pub(super) fn prepare<'a>(context: &'a Context, claimed: &Claimed) -> Result<Pre
         let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
         RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))
     })?;
-    if let Some(name) = context.tools.of(&app.tools).missing() {
-        let message = format!("the worker has no tool {name:?}; is it older than the gateway?");
-        return Err(RunError::new(ErrorCode::ToolError, &message, None));
+    if let Some(error) = context.tools.of(&app.tools).missing() {
+        return Err(error);
     }
     Ok((app, model, schema))
 }
@@ -45,6 +44,14 @@ pub(super) fn begin(agent: &mut Agent<'_>) -> Result<(), RunError> {
         agent.log.say(opening("system", &instructions));
     }
     agent.log.say(opening("user", &prompt));
+    if !agent.inputs.is_empty() {
+        let named = agent
+            .inputs
+            .iter()
+            .map(|file| format!("\n- inputs/{} ({}, {} bytes)", file.name, file.media_type, file.size));
+        let text = format!("The caller's files are in the workspace:{}", named.collect::<String>());
+        agent.log.say(note(FILES, &text));
+    }
     Ok(())
 }
 

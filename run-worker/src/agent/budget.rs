@@ -72,6 +72,12 @@ impl Budget {
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 
+    /// Bytes that the run may still bring forth.
+    #[must_use]
+    pub(super) fn output_left(&self, spent: &Spent) -> u64 {
+        u64::from(self.limits.output_bytes).saturating_sub(spent.output_bytes)
+    }
+
     /// The run's time is over.
     #[must_use]
     pub(super) fn out_of_time(&self, spent: &Spent) -> RunError {
@@ -152,7 +158,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const LIMITS: Limits = Limits { steps: 10, seconds: 100, tokens: 1000, tool_calls: 5, output_bytes: 500 };
+    const LIMITS: Limits = Limits {
+        steps: 10,
+        seconds: 100,
+        tokens: 1000,
+        tool_calls: 5,
+        output_bytes: 500,
+        workspace_bytes: 1,
+    };
 
     fn spent(steps: u32, tool_calls: u32, tokens: u64, output_bytes: u64) -> Spent {
         Spent { steps, tool_calls, tokens, output_bytes }

@@ -1,4 +1,4 @@
-//! The tools that an answer calls: those that may be repeated side by side, any other alone, when everything before it is recorded.
+//! The tools that an answer calls: those that change nothing side by side, any other alone, when everything before it is recorded.
 //! Intents come before the calls, results in the order of the calls.
 
 use futures_util::stream::{self, StreamExt};
@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::message::Call;
 use super::transcript::OpenCall;
-use super::{Agent, Stopped};
-use crate::tools::{self, Invocation, ToolError, Toolbox};
+use super::{Agent, Stopped, files};
+use crate::tools::{self, Files, Invocation, ToolError, Toolbox};
+use crate::workspace::Workspace;
 
 /// Calls under way at once in one run.
 const SIDE_BY_SIDE: usize = 8;
@@ -38,8 +39,16 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
         agent.log.say(open.call.event(step));
     }
     agent.log.record().await?;
-    let (run, deadline) = (agent.claimed.id, agent.budget.deadline());
-    let calls = batch.into_iter().map(|OpenCall { call, .. }| call_one(tools, run, call, deadline));
+    let deadline = agent.budget.deadline();
+    let changes_files = batch.iter().any(|open| is_alone(&open.call, tools));
+    let invoking = Invoking {
+        tools,
+        deadline,
+        run: agent.claimed.id,
+        workspace: agent.workspace.clone(),
+        output_left: agent.budget.output_left(agent.log.transcript().spent()),
+    };
+    let calls = batch.into_iter().map(|OpenCall { call, .. }| call_one(&invoking, call));
     let mut results = stream::iter(calls).buffered(SIDE_BY_SIDE);
     loop {
         if Instant::now() >= deadline {
@@ -48,21 +57,47 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
         match timeout_at(deadline, results.next()).await {
             Err(_) => return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent()))),
             Ok(None) => return Ok(Ok(())),
-            Ok(Some(Err(why))) => {
-                return Ok(Err(RunError::new(
-                    ErrorCode::ToolError,
-                    &format!("step {step}: {why}"),
-                    Some(step),
-                )));
+            Ok(Some(Err((code, why)))) => {
+                return Ok(Err(RunError::new(code, &format!("step {step}: {why}"), Some(step))));
             }
             Ok(Some(Ok(events))) => {
-                for event in events {
-                    agent.log.say(event);
+                if let Err(error) = record(agent, events, changes_files).await? {
+                    return Ok(Err(error));
                 }
-                agent.log.record().await?;
             }
         }
     }
+}
+
+/// Records what a call brought forth. Where it may have changed files, they are kept first, and its result names the snapshot: nobody
+/// goes on from a result without the files that belong to it.
+async fn record(
+    agent: &mut Agent<'_>,
+    mut events: Vec<NewEvent>,
+    changes_files: bool,
+) -> Result<Result<(), RunError>, Stopped> {
+    let before = agent.log.transcript().snapshot().cloned();
+    let mut replaced = None;
+    if changes_files && let Some(result) = events.last_mut() {
+        match files::keep(agent, result).await {
+            Ok(true) => replaced = before,
+            Ok(false) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    for event in events {
+        agent.log.say(event);
+    }
+    agent.log.record().await?;
+    if let Some(snapshot) = replaced {
+        files::forget(agent, &snapshot).await;
+    }
+    Ok(Ok(()))
+}
+
+/// Whether no other call may be under way meanwhile.
+fn is_alone(call: &Call, tools: Toolbox<'_>) -> bool {
+    tools.get(&call.name).is_some_and(|tool| !tool.spec().repeatable || tool.spec().files == Files::Changes)
 }
 
 fn is_repeatable(call: &Call, tools: Toolbox<'_>) -> bool {
@@ -73,7 +108,7 @@ fn is_repeatable(call: &Call, tools: Toolbox<'_>) -> bool {
 fn next_batch<'c>(open: impl Iterator<Item = &'c OpenCall>, tools: Toolbox<'_>) -> Vec<OpenCall> {
     let mut batch: Vec<OpenCall> = Vec::new();
     for next in open {
-        let alone = !is_repeatable(&next.call, tools);
+        let alone = is_alone(&next.call, tools);
         if alone && !batch.is_empty() {
             break;
         }
@@ -85,20 +120,24 @@ fn next_batch<'c>(open: impl Iterator<Item = &'c OpenCall>, tools: Toolbox<'_>) 
     batch
 }
 
-/// One call, with what is to be recorded of it; or in words why the run cannot go on.
-async fn call_one(
-    tools: Toolbox<'_>,
+/// What the calls of a batch have in common.
+struct Invoking<'t> {
+    tools: Toolbox<'t>,
     run: RunId,
-    call: Call,
     deadline: Instant,
-) -> Result<Vec<NewEvent>, String> {
+    workspace: Option<Workspace>,
+    output_left: u64,
+}
+
+/// One call, with what is to be recorded of it; or in words why the run cannot go on.
+async fn call_one(invoking: &Invoking<'_>, call: Call) -> Result<Vec<NewEvent>, (ErrorCode, String)> {
     let begun = Instant::now();
-    let outcome = invoke(tools, run, &call, deadline).await;
-    let name = tools.get(&call.name).map_or("unknown", |tool| tool.spec().name);
+    let outcome = invoke(invoking, &call).await;
+    let name = invoking.tools.get(&call.name).map_or("unknown", |tool| tool.spec().name);
     let told = match &outcome {
         Ok(_) => "ok",
         Err(ToolError::RespondToModel(_)) => "told_the_model",
-        Err(ToolError::Fatal(_)) => "fatal",
+        Err(ToolError::Fatal(..)) => "fatal",
     };
     metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => told).increment(1);
     metrics::histogram!("capi_tool_call_seconds", "tool" => name).record(begun.elapsed().as_secs_f64());
@@ -108,16 +147,12 @@ async fn call_one(
             Ok(output.artifact.into_iter().map(|artifact| artifact.event(call.id)).chain([result]).collect())
         }
         Err(ToolError::RespondToModel(why)) => Ok(vec![call.result(&CleanText::new(&why, MAX_WORDS), true)]),
-        Err(ToolError::Fatal(why)) => Err(format!("the tool {name} failed: {why}")),
+        Err(ToolError::Fatal(code, why)) => Err((code, format!("the tool {name} failed: {why}"))),
     }
 }
 
-async fn invoke(
-    tools: Toolbox<'_>,
-    run: RunId,
-    call: &Call,
-    deadline: Instant,
-) -> Result<tools::Output, ToolError> {
+async fn invoke(invoking: &Invoking<'_>, call: &Call) -> Result<tools::Output, ToolError> {
+    let tools = invoking.tools;
     let Some(tool) = tools.get(&call.name) else {
         let known: Vec<_> = tools.all().map(|tool| tool.spec().name).collect();
         let why = format!("There is no tool {:?}; there are: {}.", call.name, known.join(", "));
@@ -125,8 +160,10 @@ async fn invoke(
     };
     let arguments = tools::arguments::parse(&call.arguments)?;
     let spec = tool.spec();
-    let until = deadline.min(Instant::now() + spec.timeout);
-    let calling = tool.call(Invocation { run, id: call.id, arguments });
+    let until = invoking.deadline.min(Instant::now() + spec.timeout);
+    let (run, id, output_left) = (invoking.run, call.id, invoking.output_left);
+    let workspace = invoking.workspace.clone();
+    let calling = tool.call(Invocation { run, id, arguments, workspace, output_left });
     let mut output = timeout_at(until, calling).await.unwrap_or_else(|_| {
         let why = format!("The tool did not finish within {} s.", spec.timeout.as_secs());
         Err(ToolError::RespondToModel(why))

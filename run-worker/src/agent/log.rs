@@ -43,6 +43,11 @@ impl<'a> Log<'a> {
         self.unrecorded.push(event);
     }
 
+    /// The number that the next event will have.
+    pub(super) fn next_seq(&self) -> i64 {
+        self.last_seq + 1 + i64::try_from(self.unrecorded.len()).unwrap_or(0)
+    }
+
     /// Records what was said.
     pub(super) async fn record(&mut self) -> Result<(), Stopped> {
         if self.unrecorded.is_empty() {

@@ -5,6 +5,7 @@ mod ask;
 mod begin;
 mod budget;
 mod call;
+mod files;
 mod judge;
 mod log;
 mod message;
@@ -23,7 +24,9 @@ use tokio::time::Instant;
 use crate::claim::Claimed;
 use crate::context::Context;
 use crate::model::OpenAiModel;
+use crate::workspace::{InputFile, Workspace};
 use budget::Budget;
+pub use files::{close, forget_snapshots};
 use judge::{Verdict, broken_off, judge};
 use log::Log;
 pub use message::{Call, Message};
@@ -32,6 +35,7 @@ pub use transcript::{Next, Transcript};
 /// The kinds of notes: what capi says to the model of its own accord, once each.
 const WRAP_UP: &str = "wrap_up";
 const REPAIR: &str = "repair";
+const FILES: &str = "files";
 
 /// For comparing an answer with the app's schema.
 const TIME_TO_JUDGE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -76,20 +80,33 @@ struct Agent<'a> {
     schema: Option<Arc<OutputSchema>>,
     budget: Budget,
     log: Log<'a>,
+    /// Where the app has tools for files.
+    workspace: Option<Workspace>,
+    /// The caller's files.
+    inputs: Vec<InputFile>,
 }
 
+/// Where the run's workspace is left for whoever closes it.
+pub type Desk = std::sync::OnceLock<Workspace>;
+
 /// Executes the run up to its end.
-pub async fn work(context: &Context, claimed: &Claimed) -> Result<Work, Stopped> {
+pub async fn work(context: &Context, claimed: &Claimed, desk: &Desk) -> Result<Work, Stopped> {
     let now = Instant::now();
     let mut log = Log::open(context, claimed).await?;
     let ended = match begin::prepare(context, claimed) {
         Ok((app, model, schema)) => {
             let limits = app.limits.under(context.plans.get(&claimed.plan));
             let budget = Budget::new(limits, claimed.seconds_used, now);
-            let mut agent = Agent { context, claimed, app, model, schema, budget, log };
-            let ended = agent.run().await?;
-            log = agent.log;
-            ended
+            match files::open(context, claimed, &app, log.transcript(), desk).await? {
+                Ok((workspace, inputs)) => {
+                    let mut agent =
+                        Agent { context, claimed, app, model, schema, budget, log, workspace, inputs };
+                    let ended = agent.run().await?;
+                    log = agent.log;
+                    ended
+                }
+                Err(error) => Ended::Failed(error, partial(log.transcript())),
+            }
         }
         Err(error) => Ended::Failed(error, partial(log.transcript())),
     };

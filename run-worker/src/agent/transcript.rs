@@ -23,6 +23,7 @@ pub struct Transcript {
     spent: Spent,
     notes: Vec<String>,
     artifacts: usize,
+    snapshot: Option<Value>,
 }
 
 /// A call without a result.
@@ -75,6 +76,9 @@ impl Transcript {
             }
             EventType::ToolResult => {
                 let (id, content) = (call_id(), data["content"].as_str().unwrap_or_default());
+                if let Some(snapshot) = data.get("workspace") {
+                    self.snapshot = Some(snapshot.clone());
+                }
                 if let Some(at) = self.open.iter().position(|open| Some(open.call.id) == id)
                     && let Some(open) = self.open.remove(at)
                 {
@@ -163,6 +167,12 @@ impl Transcript {
             _ => None,
         });
         texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
+    }
+
+    /// The workspace as the last step that changed it left it, in an event's words.
+    #[must_use]
+    pub const fn snapshot(&self) -> Option<&Value> {
+        self.snapshot.as_ref()
     }
 
     /// Files that were published.

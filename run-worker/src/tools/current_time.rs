@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, ready};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Invocation, Output, Spec, Tool, ToolError, arguments};
+use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
 
 pub(super) struct CurrentTime(Spec);
 
@@ -23,6 +23,7 @@ impl CurrentTime {
             description: "Tells the current date and time in UTC, with the day of the week.",
             parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
             repeatable: true,
+            files: Files::None,
             timeout: Duration::from_secs(1),
             max_result_bytes: 200,
         })

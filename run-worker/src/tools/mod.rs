@@ -3,10 +3,19 @@
 
 pub mod arguments;
 mod current_time;
+mod edit_file;
 mod fetch_url;
+mod files;
+mod list_files;
+mod python;
+mod read_file;
 mod save_artifact;
+mod script;
+mod shell;
+mod write_file;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -14,8 +23,12 @@ use serde_json::{Value, json};
 use shared::events::{EventType, NewEvent};
 use shared::ids::RunId;
 use shared::net::ip_policy::IpPolicy;
+use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
 use uuid::Uuid;
+
+use crate::sandbox::Sandbox;
+use crate::workspace::Workspace;
 
 /// What a tool is, for the model and for whoever calls it.
 #[derive(Debug)]
@@ -28,14 +41,26 @@ pub struct Spec {
     pub parameters: Value,
     /// Whether a call whose outcome is unknown may be made again: it has no effect, or the same one.
     pub repeatable: bool,
+    /// What it does with the run's files.
+    pub files: Files,
     /// From the call to the result.
     pub timeout: Duration,
     /// Bytes of a result; what is longer is cut, and the model is told.
     pub max_result_bytes: usize,
 }
 
+/// What a tool does with the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// It has nothing to do with it.
+    None,
+    /// It looks at files where there are any.
+    Reads,
+    /// It may change files: no other call is under way meanwhile, and the workspace is kept with its result.
+    Changes,
+}
+
 /// One call.
-#[derive(Debug)]
 pub struct Invocation {
     /// On whose behalf.
     pub run: RunId,
@@ -43,6 +68,10 @@ pub struct Invocation {
     pub id: Uuid,
     /// An object; storable as jsonb.
     pub arguments: Value,
+    /// The run's files, where the app has tools for them.
+    pub workspace: Option<Workspace>,
+    /// Bytes that the run may still bring forth.
+    pub output_left: u64,
 }
 
 /// What a tool brought forth.
@@ -60,7 +89,7 @@ pub struct Output {
 pub struct NewArtifact {
     pub media_type: String,
     pub title: String,
-    pub size: usize,
+    pub size: u64,
     pub sha256: String,
 }
 
@@ -69,8 +98,8 @@ pub struct NewArtifact {
 pub enum ToolError {
     /// The model can do something about it: it is told, in these words.
     RespondToModel(String),
-    /// Nobody can: the run ends, and its owner is told in these words.
-    Fatal(String),
+    /// Nobody can: the run ends with this code, and its owner is told in these words.
+    Fatal(ErrorCode, String),
 }
 
 /// See the module.
@@ -80,6 +109,11 @@ pub trait Tool: Send + Sync + 'static {
 
     /// Does it. Dropping the future ends it.
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>>;
+
+    /// Why this worker cannot offer it, if so.
+    fn unavailable(&self) -> Option<String> {
+        None
+    }
 }
 
 impl NewArtifact {
@@ -110,11 +144,17 @@ pub struct Tools(Vec<Box<dyn Tool>>);
 impl Tools {
     /// `fetch_policy` says which addresses `fetch_url` may reach.
     #[must_use]
-    pub fn new(artifacts: Artifacts, fetch_policy: IpPolicy) -> Self {
+    pub fn new(artifacts: Artifacts, fetch_policy: IpPolicy, sandbox: &Arc<Sandbox>) -> Self {
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
+            Box::new(edit_file::EditFile::new()),
             Box::new(fetch_url::FetchUrl::new(fetch_policy)),
+            Box::new(list_files::ListFiles::new()),
+            Box::new(python::Python::new(Arc::clone(sandbox))),
+            Box::new(read_file::ReadFile::new()),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
+            Box::new(shell::Shell::new(Arc::clone(sandbox))),
+            Box::new(write_file::WriteFile::new()),
         ])
     }
 
@@ -144,10 +184,24 @@ impl<'t> Toolbox<'t> {
         self.all().find(|tool| tool.spec().name == name)
     }
 
-    /// A tool that the app lists and this process does not have.
+    /// Why the run cannot begin, where the app lists a tool that this process cannot offer.
     #[must_use]
-    pub fn missing(self) -> Option<&'t str> {
-        self.listed.iter().map(String::as_str).find(|name| self.get(name).is_none())
+    pub fn missing(self) -> Option<RunError> {
+        self.listed.iter().find_map(|name| match self.get(name) {
+            None => {
+                let why = format!("the worker has no tool {name:?}; is it older than the gateway?");
+                Some(RunError::new(ErrorCode::ToolError, &why, None))
+            }
+            Some(tool) => tool.unavailable().map(|why| {
+                RunError::new(ErrorCode::SandboxError, &format!("the tool {name} cannot run: {why}"), None)
+            }),
+        })
+    }
+
+    /// Whether any of them works on files.
+    #[must_use]
+    pub fn has_files(self) -> bool {
+        self.all().any(|tool| tool.spec().files != Files::None)
     }
 
     fn lists(self, name: &str) -> bool {
@@ -161,7 +215,7 @@ mod tests {
 
     fn all() -> Tools {
         let store = Artifacts::open(&url::Url::from_directory_path(std::env::temp_dir()).unwrap()).unwrap();
-        Tools::new(store, IpPolicy::default())
+        Tools::new(store, IpPolicy::default(), &Arc::new(Sandbox::off()))
     }
 
     #[test]
@@ -177,10 +231,17 @@ mod tests {
 
     #[test]
     fn an_app_has_the_tools_that_it_lists_and_no_others() {
-        let (tools, listed) = (all(), ["current_time".to_owned(), "shell".to_owned()]);
+        let (tools, listed) = (all(), ["current_time".to_owned(), "next_years".to_owned()]);
         let toolbox = tools.of(&listed);
         assert!(toolbox.get("current_time").is_some() && toolbox.get("fetch_url").is_none());
-        assert_eq!(toolbox.missing(), Some("shell"));
+        assert!(!toolbox.has_files());
+        assert_eq!(toolbox.missing().map(|error| error.code), Some(ErrorCode::ToolError));
+        for (name, code) in [("shell", Some(ErrorCode::SandboxError)), ("read_file", None)] {
+            let listed = [name.to_owned()];
+            let toolbox = tools.of(&listed);
+            assert_eq!(toolbox.missing().map(|error| error.code), code, "without a sandbox");
+            assert!(toolbox.has_files());
+        }
     }
 
     #[test]

@@ -1,20 +1,26 @@
-//! `save_artifact`: publishes a text as a file of the run. The bytes go to the store under the call's id first; the row comes with the
-//! result, so that nothing is listed that cannot be downloaded. Made again, a call writes the same object.
+//! `save_artifact`: publishes a text, or a file of the run, as part of the result. The bytes go to the store under the call's id first; the row
+//! comes with the result, so that nothing is listed that cannot be downloaded. Made again, a call writes the same object.
 
-use std::fmt::Write as _;
+use std::io::Read;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
-use shared::storage::Artifacts;
+use shared::runs::ErrorCode;
+use shared::storage::{Artifacts, ObjectKey, StorageError, Uploaded};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Invocation, NewArtifact, Output, Spec, Tool, ToolError, arguments};
+use super::files::{on_disk, place, refused, workspace};
+use super::{Files, Invocation, NewArtifact, Output, Spec, Tool, ToolError, arguments};
 
 const MAX_TITLE_CHARS: usize = 255;
 const MAX_TYPE_BYTES: usize = 255;
+/// For one read of a file.
+const PIECE: usize = 256 << 10;
+/// Bytes that a file's type is told from.
+const SNIFFED: u64 = 8 << 10;
 
 pub(super) struct SaveArtifact {
     spec: Spec,
@@ -24,61 +30,144 @@ pub(super) struct SaveArtifact {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    title: String,
-    media_type: String,
-    content: String,
+    title: Option<String>,
+    media_type: Option<String>,
+    content: Option<String>,
+    path: Option<String>,
+}
+
+/// Bytes to publish.
+struct Source {
+    bytes: Box<dyn AsyncRead + Send + Unpin>,
+    size: u64,
+    /// What the bytes themselves say.
+    sniffed: Option<&'static str>,
+    /// Of the file.
+    name: Option<String>,
 }
 
 impl SaveArtifact {
     pub(super) fn new(store: Artifacts) -> Self {
         let spec = Spec {
             name: "save_artifact",
-            description: "Publishes a text file as part of the result, for people or programs to download: a report, a table as CSV, \
-                          a document. Each call makes a new file.",
+            description: "Publishes a file as part of the result, for people or programs to download: a report, a table, a chart. Give \
+                          either `path`, a file that is in the workspace, or `content`, its text. Each call makes a new file.",
             parameters: json!({
                 "type": "object",
                 "properties": {
-                    "title": {"type": "string", "minLength": 1, "maxLength": MAX_TITLE_CHARS, "description": "File name, for example report.md"},
-                    "media_type": {"type": "string", "description": "Media type, for example text/markdown"},
+                    "title": {"type": "string", "minLength": 1, "maxLength": MAX_TITLE_CHARS, "description": "File name, for example report.md; that of the path if absent"},
+                    "media_type": {"type": "string", "description": "Media type, for example text/markdown; found out if absent"},
                     "content": {"type": "string", "description": "The whole text of the file"},
+                    "path": {"type": "string", "description": "A file relative to the workspace, for example chart.png"},
                 },
-                "required": ["title", "media_type", "content"],
                 "additionalProperties": false,
             }),
             repeatable: true,
-            timeout: Duration::from_secs(30),
+            files: Files::Reads,
+            timeout: Duration::from_secs(60),
             max_result_bytes: 1000,
         };
         Self { spec, store }
     }
 
-    async fn save(&self, invocation: Invocation) -> Result<Output, ToolError> {
-        let Arguments { title, media_type, content } = arguments::read(invocation.arguments)?;
-        let title = title.trim().to_owned();
+    async fn save(&self, mut invocation: Invocation) -> Result<Output, ToolError> {
+        let Arguments { title, media_type, content, path } =
+            arguments::read(std::mem::take(&mut invocation.arguments))?;
+        let source = match (path, content) {
+            (Some(path), None) => of_file(&invocation, path).await?,
+            (None, Some(content)) => of_text(content),
+            _ => return told("Give either `path` or `content`."),
+        };
+        let title = title.or(source.name.clone()).unwrap_or_default().trim().to_owned();
         if title.is_empty() || title.chars().count() > MAX_TITLE_CHARS || title.chars().any(char::is_control)
         {
-            let why = format!(
+            return told(&format!(
                 "The title must have 1 to {MAX_TITLE_CHARS} characters, none of them a control character."
-            );
-            return Err(ToolError::RespondToModel(why));
+            ));
         }
-        let media_type = media_type.trim().to_ascii_lowercase();
-        if !is_media_type(&media_type) {
-            let why = format!("{media_type:?} is no media type; give one like text/markdown or text/csv.");
-            return Err(ToolError::RespondToModel(why));
+        let media_type = match media_type.map(|given| given.trim().to_ascii_lowercase()) {
+            Some(given) if !is_media_type(&given) => {
+                return told(&format!(
+                    "{given:?} is no media type; give one like text/markdown or text/csv."
+                ));
+            }
+            // Bytes that say what they are know better.
+            given => {
+                source.sniffed.map(str::to_owned).or(given).unwrap_or_else(|| of_name(&title).to_owned())
+            }
+        };
+        if source.size > invocation.output_left {
+            let (size, left) = (source.size, invocation.output_left);
+            return told(&format!(
+                "The file has {size} bytes, and the run may bring forth {left} more. Make it smaller."
+            ));
         }
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content.as_bytes());
-        let sha256 = hex(digest.as_ref());
-        let size = content.len();
-        self.store.put(invocation.run, invocation.id.into(), Bytes::from(content)).await.map_err(
-            |error| {
-                metrics::counter!("capi_artifact_store_failures_total").increment(1);
-                tracing::error!(%error, run_id = %invocation.run, "an artifact cannot be stored");
-                ToolError::Fatal("the artifact store is not available".to_owned())
-            },
-        )?;
-        let text = format!("Saved as {title:?} ({size} bytes). It is part of the result.");
-        Ok(Output { text, artifact: Some(NewArtifact { media_type, title, size, sha256 }) })
+        let key = ObjectKey::artifact(invocation.run, invocation.id.into());
+        let stored = self.store(&key, source).await.map_err(|error| {
+            metrics::counter!("capi_artifact_store_failures_total").increment(1);
+            tracing::error!(%error, run_id = %invocation.run, "an artifact cannot be stored");
+            ToolError::Fatal(ErrorCode::ToolError, "the artifact store is not available".to_owned())
+        })?;
+        let text =
+            format!("Saved as {title:?} ({media_type}, {} bytes). It is part of the result.", stored.size);
+        let artifact = NewArtifact { media_type, title, size: stored.size, sha256: stored.sha256 };
+        Ok(Output { text, artifact: Some(artifact) })
+    }
+
+    async fn store(&self, key: &ObjectKey, mut source: Source) -> Result<Uploaded, StorageError> {
+        let (mut upload, mut piece) = (self.store.upload(key).await?, vec![0; PIECE]);
+        loop {
+            let read = source.bytes.read(&mut piece).await.map_err(StorageError::Read)?;
+            if read == 0 {
+                return upload.finish().await;
+            }
+            upload.write(&piece[..read]).await?;
+        }
+    }
+}
+
+fn told<T>(why: &str) -> Result<T, ToolError> {
+    Err(ToolError::RespondToModel(why.to_owned()))
+}
+
+fn of_text(content: String) -> Source {
+    let size = content.len() as u64;
+    Source { bytes: Box::new(std::io::Cursor::new(content.into_bytes())), size, sniffed: None, name: None }
+}
+
+async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolError> {
+    let (workspace, place) = (workspace(invocation)?, place(&path)?);
+    on_disk(move || {
+        let open = || {
+            let (root, place) = workspace.root_of(place.clone())?;
+            let mut beginning = Vec::new();
+            root.read(&place)?.take(SNIFFED).read_to_end(&mut beginning)?;
+            let file = root.read(&place)?;
+            Ok((file.metadata()?.len(), beginning, file))
+        };
+        let (size, beginning, file) = open().map_err(|error| refused(&path, &error))?;
+        let binary = beginning.contains(&0).then_some("application/octet-stream");
+        let sniffed =
+            infer::get(&beginning).map(|kind| kind.mime_type()).filter(|kind| !kind.starts_with("text/"));
+        let name = std::path::Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
+        // Never more than was measured.
+        let bytes = Box::new(tokio::fs::File::from_std(file).take(size));
+        Ok(Source { bytes, size, sniffed: sniffed.or(binary), name })
+    })
+    .await
+}
+
+/// The media type that a text's name suggests.
+fn of_name(title: &str) -> &'static str {
+    let extension = title.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("csv") => "text/csv",
+        Some("htm" | "html") => "text/html",
+        Some("json") => "application/json",
+        Some("md") => "text/markdown",
+        Some("svg") => "image/svg+xml",
+        Some("xml") => "application/xml",
+        _ => "text/plain",
     }
 }
 
@@ -90,13 +179,6 @@ impl Tool for SaveArtifact {
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>> {
         self.save(invocation).boxed()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// `type/subtype`, perhaps with parameters (RFC 9110, 8.3.1), in printable ASCII: it becomes a header.

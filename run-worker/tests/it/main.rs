@@ -6,6 +6,7 @@ mod fencing;
 mod interleavings;
 mod moves;
 mod resume;
+mod sandbox;
 
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;

@@ -94,6 +94,8 @@ error_codes! {
     PromptError = "prompt_error", retryable: false;
     /// A tool failed in a way that the model cannot work around.
     ToolError = "tool_error", retryable: true;
+    /// The sandbox is missing a layer, or did not start.
+    SandboxError = "sandbox_error", retryable: true;
     /// The answer does not match the app's schema, not even after a repair.
     InvalidResult = "invalid_result", retryable: true;
     /// The model answered as often as the app allows, and was not done.
@@ -106,6 +108,8 @@ error_codes! {
     TimeLimitExceeded = "time_limit_exceeded", retryable: true;
     /// An answer is longer than a result may be, or the run brought forth more bytes than the app allows.
     OutputLimitExceeded = "output_limit_exceeded", retryable: false;
+    /// The run's files take more room than the app allows.
+    WorkspaceLimitExceeded = "workspace_limit_exceeded", retryable: false;
     /// No worker started the run within its `queueTimeoutSeconds`.
     QueueTimeout = "queue_timeout", retryable: true;
     /// Three workers in a row went silent over this run.
@@ -128,6 +132,6 @@ mod tests {
     #[test]
     fn error_codes_are_part_of_the_contract() {
         let listed: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable model_refused context_length_exceeded prompt_error tool_error invalid_result step_limit_exceeded tool_call_limit_exceeded token_limit_exceeded time_limit_exceeded output_limit_exceeded queue_timeout worker_lost internal_error");
+        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable model_refused context_length_exceeded prompt_error tool_error sandbox_error invalid_result step_limit_exceeded tool_call_limit_exceeded token_limit_exceeded time_limit_exceeded output_limit_exceeded workspace_limit_exceeded queue_timeout worker_lost internal_error");
     }
 }

@@ -2,6 +2,8 @@
 
 mod links;
 mod store;
+mod upload;
 
 pub use links::{LinkRefusal, Links};
-pub use store::{Artifacts, StorageError};
+pub use store::{Artifacts, ObjectKey, StorageError, Stored};
+pub use upload::{Upload, Uploaded, hex};

@@ -1,16 +1,19 @@
-//! The store of artifacts' bytes: a local directory, by its URL. Names and media types are in PostgreSQL.
+//! The store of files' bytes: a local directory, by its URL. Names and media types are in PostgreSQL.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
-use crate::ids::{ArtifactId, RunId};
+use super::upload::Upload;
+use crate::ids::{ArtifactId, FileId, RunId};
 
 /// Why a store does not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,9 @@ pub enum StorageError {
     /// The directory can be neither found nor made.
     #[error("CAPI_ARTIFACTS_URL: cannot use {0}: {1}")]
     Directory(String, std::io::Error),
+    /// What was to be stored cannot be read.
+    #[error("cannot read what is to be stored: {0}")]
+    Read(std::io::Error),
     /// The store's own words.
     #[error("artifact store: {0}")]
     Store(#[from] object_store::Error),
@@ -34,7 +40,55 @@ impl StorageError {
     }
 }
 
-/// The bytes of artifacts.
+/// Where the bytes of a run's file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectKey(Path);
+
+impl ObjectKey {
+    /// Of a published file.
+    #[must_use]
+    pub fn artifact(run: RunId, artifact: ArtifactId) -> Self {
+        Self(Path::from(format!("runs/{run}/artifacts/{artifact}")))
+    }
+
+    /// Of a file that the caller gave.
+    #[must_use]
+    pub fn file(run: RunId, file: FileId) -> Self {
+        Self(Path::from(format!("runs/{run}/files/{file}")))
+    }
+
+    /// Of a workspace, as it was when the attempt recorded an event of this number.
+    #[must_use]
+    pub fn snapshot(run: RunId, attempt: i32, seq: i64) -> Self {
+        Self(Path::from(format!("runs/{run}/{attempt}/{seq}")))
+    }
+
+    /// The key of a snapshot of this run's, as an event names it; nothing else.
+    #[must_use]
+    pub fn read_snapshot(run: RunId, text: &str) -> Option<Self> {
+        let (attempt, seq) = text.strip_prefix(&format!("runs/{run}/"))?.split_once('/')?;
+        Some(Self::snapshot(run, attempt.parse().ok()?, seq.parse().ok()?))
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An object in the store, as a listing shows it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its key.
+    pub key: ObjectKey,
+    /// The run that it belongs to.
+    pub run: Option<RunId>,
+    /// When it was written, by the store's clock.
+    pub written: DateTime<Utc>,
+}
+
+/// The bytes of artifacts, callers' files and snapshots.
 #[derive(Clone)]
 pub struct Artifacts(Arc<dyn ObjectStore>);
 
@@ -48,46 +102,60 @@ impl Artifacts {
         Ok(Self(Arc::new(LocalFileSystem::new_with_prefix(directory)?)))
     }
 
-    /// Stores an artifact, whole or not at all.
-    pub async fn put(&self, run: RunId, artifact: ArtifactId, bytes: Bytes) -> Result<(), StorageError> {
-        self.0.put(&path(run, artifact), bytes.into()).await?;
+    /// Stores an object, whole or not at all.
+    pub async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
+        self.0.put(&key.0, bytes.into()).await?;
         Ok(())
     }
 
-    /// The artifact's bytes in the range, in pieces.
+    /// Begins to store an object piece by piece.
+    pub async fn upload(&self, key: &ObjectKey) -> Result<Upload, StorageError> {
+        Ok(Upload::new(self.0.put_multipart(&key.0).await?))
+    }
+
+    /// The object's bytes in the range, in pieces.
     pub async fn get(
         &self,
-        run: RunId,
-        artifact: ArtifactId,
+        key: &ObjectKey,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, StorageError>>, StorageError> {
         let range = (!range.is_empty()).then_some(GetRange::Bounded(range));
-        let found =
-            self.0.get_opts(&path(run, artifact), GetOptions { range, ..GetOptions::default() }).await?;
+        let found = self.0.get_opts(&key.0, GetOptions { range, ..GetOptions::default() }).await?;
         Ok(found.into_stream().map_err(StorageError::from).boxed())
     }
 
-    /// Succeeds where the artifact's bytes are there.
-    pub async fn exists(&self, run: RunId, artifact: ArtifactId) -> Result<(), StorageError> {
-        self.0.head(&path(run, artifact)).await?;
+    /// Succeeds where the object's bytes are there.
+    pub async fn exists(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        self.0.head(&key.0).await?;
         Ok(())
+    }
+
+    /// Deletes an object; one that is gone is no failure.
+    pub async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        match self.0.delete(&key.0).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Deletes everything that is stored for the run.
     pub async fn delete_all(&self, run: RunId) -> Result<(), StorageError> {
-        let stored = self.0.list(Some(&Path::from(format!("runs/{run}")))).map_ok(|object| object.location);
-        let mut deleted = self.0.delete_stream(stored.boxed());
-        while let Some(one) = deleted.next().await {
-            match one {
-                // Somebody else was faster.
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let mut stored = self.list(Some(run));
+        while let Some(object) = stored.next().await {
+            self.delete(&object?.key).await?;
         }
         Ok(())
     }
-}
 
-fn path(run: RunId, artifact: ArtifactId) -> Path {
-    Path::from(format!("runs/{run}/artifacts/{artifact}"))
+    /// What is stored, for one run or for all.
+    #[must_use]
+    pub fn list(&self, run: Option<RunId>) -> BoxStream<'static, Result<Stored, StorageError>> {
+        let prefix = Path::from(run.map_or("runs".to_owned(), |run| format!("runs/{run}")));
+        let stored = |object: ObjectMeta| Stored {
+            run: object.location.parts().nth(1).and_then(|run| run.as_ref().parse().ok()),
+            key: ObjectKey(object.location),
+            written: object.last_modified,
+        };
+        self.0.list(Some(&prefix)).map_ok(stored).map_err(StorageError::from).boxed()
+    }
 }

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Binary, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::statement;
 use shared::ids::{AppId, ArtifactId, RunId};
-use shared::storage::Artifacts;
+use shared::storage::{Artifacts, ObjectKey};
 use shared::testing::{ScriptedModel, TestDatabase, TestQueues};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -37,7 +37,7 @@ type = "number"
 const TOOLS_APP: &str = r#"
 name = "Tools"
 prompt = "{{ text }}"
-tools = ["current_time", "fetch_url", "save_artifact"]
+tools = ["current_time", "edit_file", "fetch_url", "list_files", "python", "read_file", "save_artifact", "shell", "write_file"]
 [[inputs]]
 name = "text"
 type = "text"
@@ -105,6 +105,7 @@ impl Stack {
             (ScriptedModel::KEY_VARIABLE, MODEL_KEY.to_owned()),
             ("CAPI_LEASE_SECONDS", "3".to_owned()),
             ("CAPI_LOG", "info".to_owned()),
+            ("CAPI_SANDBOX_PYTHON", std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap_or_default()),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).to_vec();
         file("app.toml", APP);
@@ -162,7 +163,7 @@ impl Stack {
             .execute(&mut self.database.conn().await)
             .await
             .expect("the artifact is written");
-        self.artifacts().put(run, id, bytes).await.expect("the bytes are stored");
+        self.artifacts().put(&ObjectKey::artifact(run, id), bytes).await.expect("the bytes are stored");
     }
 
     /// The account's key with its last character changed.

@@ -53,6 +53,8 @@ pub struct Limits {
     tool_calls: u32,
     /// The model's words and arguments, tools' results, artifacts.
     output_bytes: u32,
+    /// Bytes of the run's files.
+    workspace_bytes: u32,
 }
 
 /// A page of apps.

@@ -13,9 +13,10 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 use shared::net::ip_policy::IpPolicy;
+use shared::runs::ErrorCode;
 use shared::text::CleanText;
 
-use super::{Invocation, Output, Spec, Tool, ToolError, arguments};
+use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
 use client::{FetchClient, Page};
 use readable::readable;
 
@@ -48,6 +49,7 @@ impl FetchUrl {
                 "additionalProperties": false,
             }),
             repeatable: true,
+            files: Files::None,
             timeout: Duration::from_secs(25),
             max_result_bytes: 48 * 1024,
         };
@@ -60,7 +62,7 @@ impl FetchUrl {
         }
         let built = FetchClient::new(self.policy.clone()).map_err(|error| {
             tracing::error!(%error, "fetch_url has no client");
-            ToolError::Fatal("no web client can be made".to_owned())
+            ToolError::Fatal(ErrorCode::ToolError, "no web client can be made".to_owned())
         })?;
         Ok(self.client.get_or_init(|| built))
     }

@@ -28,6 +28,7 @@ mod results;
 mod resuming;
 mod runs;
 mod samples;
+mod sandbox_tools;
 mod schema;
 mod secrets;
 mod settings;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use e2e::{Answer, Process, Service, Stack};
 use serde_json::{Value, json};
 use shared::ids::ArtifactId;
+use shared::storage::ObjectKey;
 use shared::testing::{WebhookReceiver, eventually};
 
 async fn create(stack: &Stack, gateway: &Process, more: Value) -> String {
@@ -176,7 +177,7 @@ async fn a_deleted_run_leaves_nothing() {
     let left = "SELECT ((SELECT count(*) FROM runs) + (SELECT count(*) FROM run_events) + (SELECT count(*) FROM artifacts)
         + (SELECT count(*) FROM run_metadata) + (SELECT count(*) FROM webhook_deliveries) + (SELECT count(*) FROM webhook_attempts))::text AS text";
     assert_eq!(stack.text(left).await, "0");
-    let stored = stack.artifacts().get(id.parse().unwrap(), artifact, 0..1).await;
+    let stored = stack.artifacts().get(&ObjectKey::artifact(id.parse().unwrap(), artifact), 0..1).await;
     assert!(stored.is_err_and(|error| error.is_missing()));
 }
 

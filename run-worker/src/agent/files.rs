@@ -1,0 +1,151 @@
+//! The run's files under the agent's hands: opened with what the attempts before left, kept after each call that changed them.
+
+use std::sync::Arc;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use shared::apps::AppDefinition;
+use shared::db::{Connection, DbError, statement};
+use shared::events::NewEvent;
+use shared::ids::{FileId, RunId};
+use shared::runs::{ErrorCode, RunError};
+use shared::storage::ObjectKey;
+
+use super::transcript::Transcript;
+use super::{Agent, Desk, Stopped};
+use crate::claim::Claimed;
+use crate::context::Context;
+use crate::patience::patiently;
+use crate::sandbox::limits::SandboxLimits;
+use crate::workspace::{Allowance, InputFile, Snapshot, Workspace, WorkspaceError};
+
+type Opened = (Option<Workspace>, Vec<InputFile>);
+
+/// The workspace as the log says it is, with the caller's files beside it; none where the app has no tools for files.
+pub(super) async fn open(
+    context: &Context,
+    claimed: &Claimed,
+    app: &AppDefinition,
+    transcript: &Transcript,
+    desk: &Desk,
+) -> Result<Result<Opened, RunError>, Stopped> {
+    if !context.tools.of(&app.tools).has_files() {
+        return Ok(Ok((None, Vec::new())));
+    }
+    let run = claimed.id;
+    let inputs =
+        patiently(context, "to read the run's files", |mut conn| async move { of_run(&mut conn, run).await });
+    let inputs = inputs.await?;
+    let limits = app.limits.under(context.plans.get(&claimed.plan));
+    let SandboxLimits { entries, depth, .. } = SandboxLimits::default();
+    let allowance = Allowance { bytes: limits.workspace_bytes.into(), entries, depth };
+    let opening = async {
+        let workspace = Workspace::make(&context.home, run, claimed.attempt, allowance)?;
+        let workspace = desk.get_or_init(|| workspace).clone();
+        workspace.fetch_inputs(&context.artifacts, &inputs).await?;
+        if let Some(snapshot) = transcript.snapshot().and_then(|named| Snapshot::read(run, named)) {
+            workspace.restore(&context.artifacts, &snapshot).await?;
+            metrics::counter!("capi_workspaces_restored_total").increment(1);
+        }
+        Ok(workspace)
+    };
+    Ok(match opening.await {
+        Ok(workspace) => Ok((Some(workspace), inputs)),
+        Err(error) => Err(failed(&error, None)),
+    })
+}
+
+/// Keeps the files as they are now, if they changed, and names the snapshot in the event that is recorded next.
+pub(super) async fn keep(agent: &Agent<'_>, result: &mut NewEvent) -> Result<bool, RunError> {
+    let Some(workspace) = &agent.workspace else { return Ok(false) };
+    let (run, attempt) = agent.claimed.fence();
+    let key = ObjectKey::snapshot(run, attempt, agent.log.next_seq());
+    match workspace.save(&agent.context.artifacts, key).await {
+        Ok(None) => Ok(false),
+        Ok(Some(snapshot)) => {
+            result.data["workspace"] = snapshot.shown();
+            Ok(true)
+        }
+        Err(error) => Err(failed(&error, Some(agent.log.transcript().spent().steps()))),
+    }
+}
+
+/// Deletes a snapshot that no attempt goes on from any more. One that stays is swept after a day.
+pub(super) async fn forget(agent: &Agent<'_>, snapshot: &Value) {
+    let Some(snapshot) = Snapshot::read(agent.claimed.id, snapshot) else { return };
+    if let Err(error) = agent.context.artifacts.delete(&snapshot.key).await {
+        tracing::warn!(%error, "an old snapshot stays in the store");
+    }
+}
+
+fn failed(error: &WorkspaceError, step: Option<i32>) -> RunError {
+    let (code, why) = match error {
+        WorkspaceError::Excess(excess) => (ErrorCode::WorkspaceLimitExceeded, excess.to_string()),
+        WorkspaceError::Disk(_) => (ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned()),
+        WorkspaceError::Store(_) => (ErrorCode::ToolError, "the artifact store is not available".to_owned()),
+        WorkspaceError::Changed(_) => {
+            (ErrorCode::SandboxError, "the run's files are not what was stored".to_owned())
+        }
+    };
+    if !matches!(error, WorkspaceError::Excess(_)) {
+        metrics::counter!("capi_workspace_failures_total").increment(1);
+        tracing::error!(%error, "the run's files cannot be had or kept");
+    }
+    let place = step.map(|step| format!("step {step}: ")).unwrap_or_default();
+    RunError::new(code, &format!("{place}{why}"), step)
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = SqlUuid)]
+    id: FileId,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    r#type: String,
+    #[diesel(sql_type = BigInt)]
+    size: i64,
+    #[diesel(sql_type = Text)]
+    sha256: String,
+}
+
+async fn of_run(conn: &mut Connection, run: RunId) -> Result<Vec<InputFile>, DbError> {
+    let sql = "SELECT id, name, type, size, encode(sha256, 'hex') AS sha256 FROM run_files WHERE run_id = $1 ORDER BY name";
+    let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(run.uuid()).load(conn).await?;
+    let file = |row: Row| InputFile {
+        key: ObjectKey::file(run, row.id),
+        name: row.name,
+        media_type: row.r#type,
+        size: row.size.unsigned_abs(),
+        sha256: row.sha256,
+    };
+    Ok(rows.into_iter().map(file).collect())
+}
+
+/// What a desk is closed with: nothing works in it any more, and its directory is gone.
+pub async fn close(desk: Desk) {
+    if let Some(workspace) = desk.into_inner() {
+        workspace.close().await;
+    }
+}
+
+/// Deletes what a run that is over has in the store beside its artifacts and the caller's files.
+pub async fn forget_snapshots(context: &Arc<Context>, run: RunId) {
+    use futures_util::StreamExt;
+    let mut stored = context.artifacts.list(Some(run));
+    while let Some(object) = stored.next().await {
+        let deleted = match object {
+            Ok(object) if ObjectKey::read_snapshot(run, &object.key.to_string()).is_some() => {
+                context.artifacts.delete(&object.key).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = deleted {
+            tracing::warn!(%error, "snapshots of a run that is over stay in the store");
+            return;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What a command sees of the machine, as bwrap's arguments: pure. What is not named here is not there.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::limits::SandboxLimits;
+
+/// Where the workspace is inside.
+pub const WORKSPACE: &str = "/workspace";
+/// Where the prepared Python environment is inside.
+const PYTHON: &str = "/opt/python";
+/// The id of the only user inside; nobody outside has it.
+const USER: &str = "1000";
+
+/// What the machine has, found once at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The sandbox-entry program, in a place that the sandbox's user can read.
+    pub entry: PathBuf,
+    /// The /etc that is shown instead of the machine's.
+    pub etc: PathBuf,
+    /// The prepared Python environment, a venv of /usr/bin/python3.
+    pub python: Option<PathBuf>,
+    /// matplotlib's list of fonts, made with it: making it takes seconds.
+    pub fonts: Option<PathBuf>,
+    /// /bin, /lib and the like: where they lead if they are links.
+    pub roots: Vec<(PathBuf, Option<PathBuf>)>,
+}
+
+/// Descriptors of the new process, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptors {
+    /// bwrap tells the first process's id there.
+    pub info: i32,
+    /// The entry tells there that the command begins.
+    pub status: i32,
+    /// The script is read from there.
+    pub script: i32,
+    /// The two filters.
+    pub filters: [i32; 2],
+    /// cgroup.procs of the sandbox's own cgroup.
+    pub cgroup: Option<i32>,
+}
+
+/// The directories of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounts {
+    /// Writable.
+    pub workspace: PathBuf,
+    /// The caller's files, not writable.
+    pub inputs: PathBuf,
+}
+
+/// A script's interpreter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interpreter {
+    /// bash
+    Bash,
+    /// The system's Python 3 with the prepared packages.
+    Python,
+}
+
+impl Interpreter {
+    const fn script(self) -> &'static str {
+        match self {
+            Self::Bash => "/tmp/main.sh",
+            Self::Python => "/tmp/main.py",
+        }
+    }
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Bash => "/usr/bin/bash",
+            Self::Python => "/opt/python/bin/python3",
+        }
+    }
+}
+
+/// Everything that programs inside find in their environment.
+const ENVIRONMENT: [(&str, &str); 12] = [
+    ("PATH", "/opt/python/bin:/usr/local/bin:/usr/bin:/bin"),
+    ("HOME", "/tmp"),
+    ("USER", "agent"),
+    ("LANG", "C.UTF-8"),
+    ("TZ", "UTC"),
+    ("TERM", "dumb"),
+    ("PYTHONPATH", WORKSPACE),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONUNBUFFERED", "1"),
+    // A thread for each core would take its share of the address space and of the processes.
+    ("OPENBLAS_NUM_THREADS", "1"),
+    ("OMP_NUM_THREADS", "1"),
+    ("MPLCONFIGDIR", "/tmp/matplotlib"),
+];
+/// Where no display is, matplotlib draws into files.
+const BACKEND: (&str, &str) = ("MPLBACKEND", "Agg");
+
+/// The whole command line.
+pub fn arguments(
+    host: &Host,
+    limits: &SandboxLimits,
+    mounts: &Mounts,
+    file_size: u64,
+    interpreter: Interpreter,
+    fds: Descriptors,
+) -> Vec<OsString> {
+    let mut line = Line::default();
+    line.add(["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]);
+    line.add(["--unshare-cgroup-try", "--disable-userns", "--assert-userns-disabled"]);
+    line.add(["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
+    line.add(["--uid", USER, "--gid", USER, "--hostname", "sandbox", "--clearenv"]);
+    for (name, value) in ENVIRONMENT.into_iter().chain([BACKEND]) {
+        line.add(["--setenv", name, value]);
+    }
+    line.read_only(Path::new("/usr"), "/usr");
+    for (root, leads_to) in &host.roots {
+        match leads_to {
+            Some(target) => line.push("--symlink").push(target).push(root),
+            None => line.push("--ro-bind").push(root).push(root),
+        };
+    }
+    line.read_only(&host.etc, "/etc").add(["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]);
+    line.add(["--proc", "/proc", "--dev", "/dev"]);
+    line.add(["--size", &limits.shared_memory.to_string(), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
+    line.add(["--size", &limits.tmp.to_string(), "--tmpfs", "/tmp"]);
+    if let Some(python) = &host.python {
+        line.read_only(python, PYTHON);
+    }
+    if let Some(fonts) = &host.fonts {
+        let name = fonts.file_name().unwrap_or_default();
+        line.push("--ro-bind").push(fonts).push(Path::new("/tmp/matplotlib").join(name));
+    }
+    line.read_only(&host.entry, "/run/capi/entry");
+    line.push("--bind").push(&mounts.workspace).push(WORKSPACE);
+    line.read_only(&mounts.inputs, "/workspace/inputs");
+    line.add(["--ro-bind-data", &fds.script.to_string(), interpreter.script()]);
+    line.add(["--chdir", WORKSPACE, "--remount-ro", "/"]);
+    for filter in fds.filters {
+        line.add(["--add-seccomp-fd", &filter.to_string()]);
+    }
+    line.add(["--info-fd", &fds.info.to_string(), "--", "/run/capi/entry", &fds.status.to_string()]);
+    line.add([fds.cgroup.map_or("-".to_owned(), |fd| fd.to_string()).as_str()]);
+    let of_a_process = [limits.processes, limits.address_space, file_size, limits.open_files];
+    line.add(of_a_process.map(|limit| limit.to_string()).each_ref().map(String::as_str));
+    line.add(["--", interpreter.program(), interpreter.script()]);
+    line.0
+}
+
+#[derive(Default)]
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn push(&mut self, argument: impl Into<OsString>) -> &mut Self {
+        self.0.push(argument.into());
+        self
+    }
+
+    fn add<const N: usize>(&mut self, arguments: [&str; N]) -> &mut Self {
+        self.0.extend(arguments.map(OsString::from));
+        self
+    }
+
+    fn read_only(&mut self, source: &Path, target: &str) -> &mut Self {
+        self.push("--ro-bind").push(source).push(target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_the_policy() {
+        let host = Host {
+            entry: "/w/entry".into(),
+            etc: "/w/etc".into(),
+            python: Some("/srv/python".into()),
+            fonts: Some("/srv/python/fontlist.json".into()),
+            roots: vec![("/bin".into(), Some("usr/bin".into())), ("/lib64".into(), None)],
+        };
+        let mounts = Mounts { workspace: "/w/run/workspace".into(), inputs: "/w/run/inputs".into() };
+        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7], cgroup: None };
+        let line = arguments(&host, &SandboxLimits::default(), &mounts, 1000, Interpreter::Python, fds);
+        let line: Vec<_> = line.iter().map(|argument| argument.to_string_lossy()).collect();
+        insta::assert_snapshot!(line.join(" ").replace(" --", "\n--"));
+    }
+}

@@ -1,0 +1,218 @@
+//! One command in its sandbox, from bwrap's start to the last process's end. A task of its own: whoever loses interest tells it by a
+//! token, and the processes are gone when it ends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::cgroup::Cgroup;
+use super::limits::{GONE_WITHIN, STARTS_WITHIN};
+use super::output::Printed;
+use super::policy::{Interpreter, Mounts, arguments};
+use super::spawn::{Given, Spawned};
+use super::tree::Tree;
+use super::{Engine, SandboxError};
+use crate::workspace::{Allowance, Excess, measure};
+
+/// How often memory and workspace are looked at, and the share of the time that may be spent on it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKING_SHARE: u32 = 10;
+
+/// A script to be run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What runs it.
+    pub interpreter: Interpreter,
+    /// Its text.
+    pub script: String,
+    /// What it sees of the machine.
+    pub mounts: Mounts,
+    /// Where its whole output goes if it is long; a path at which nothing is.
+    pub printed: PathBuf,
+    /// What it may take.
+    pub time: Duration,
+    /// What its workspace may hold.
+    pub allowance: Allowance,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself: its exit code, 128 and the signal where one ended it.
+    Exited(i32),
+    /// It used up its time.
+    OutOfTime(Duration),
+    /// It printed more than so many bytes.
+    Printed(u64),
+    /// Its processes used more than so many bytes of memory.
+    Memory(u64),
+    /// Its workspace holds more than it may.
+    Workspace(Excess),
+    /// Nobody waits for it any more.
+    Abandoned,
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub struct Execution {
+    /// How it ended.
+    pub ended: Ended,
+    /// What it printed.
+    pub printed: Printed,
+    /// From the command's begin to its end.
+    pub took: Duration,
+    /// Whether the kernel has landlock, which is then in force.
+    pub landlocked: bool,
+}
+
+pub(super) async fn supervise(
+    engine: Arc<Engine>,
+    job: Job,
+    stop: CancellationToken,
+) -> Result<Execution, SandboxError> {
+    let cgroup = engine.cgroups.as_ref().map(|cgroups| cgroups.create(&engine.limits)).transpose()?;
+    let given = Given {
+        script: &job.script,
+        filters: &engine.filters,
+        cgroup: cgroup.as_ref().map(Cgroup::door).transpose()?,
+    };
+    let file_size = job.allowance.bytes;
+    let spawned = engine.spawner.spawn(&engine.bwrap, engine.user, given, |fds| {
+        arguments(&engine.host, &engine.limits, &job.mounts, file_size, job.interpreter, fds)
+    });
+    let mut running = Running { spawned: spawned.await?, tree: None, printed: Printed::new(&job.printed) };
+    let begun = timeout(STARTS_WITHIN, running.begins()).await;
+    let landlocked = match begun {
+        Ok(Ok(Some(landlocked))) => landlocked,
+        failed => {
+            running.end().await;
+            let said = running.printed.shown("…");
+            let why = match failed {
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("it did not start within {} s", STARTS_WITHIN.as_secs()),
+                Ok(Ok(_)) => said.trim().to_owned(),
+            };
+            return Err(SandboxError::Start(why));
+        }
+    };
+    let begun = Instant::now();
+    let watches_memory = cgroup.is_none();
+    let ended = running.until_end(&engine, &job, watches_memory, &stop).await;
+    let took = begun.elapsed();
+    let exit_code = running.end().await;
+    let ended = ended.unwrap_or(Ended::Exited(exit_code));
+    running.printed.finish().await?;
+    Ok(Execution { ended, printed: running.printed, took, landlocked })
+}
+
+struct Running {
+    spawned: Spawned,
+    tree: Option<Tree>,
+    printed: Printed,
+}
+
+/// bwrap's word.
+#[derive(Deserialize)]
+struct Info {
+    #[serde(rename = "child-pid")]
+    child_pid: u32,
+}
+
+impl Running {
+    /// Whether landlock is in force, once the command begins; none where it does not.
+    async fn begins(&mut self) -> std::io::Result<Option<bool>> {
+        let mut info = Vec::new();
+        self.spawned.info.read_to_end(&mut info).await?;
+        if let Ok(Info { child_pid }) = serde_json::from_slice(&info) {
+            self.tree = Some(Tree::of(child_pid)?);
+        }
+        let mut word = [0];
+        let read = self.spawned.status.read(&mut word).await?;
+        Ok((read == 1 && self.tree.is_some()).then_some(word[0] == b'L'))
+    }
+
+    /// Why it has to be ended; none where it ended by itself.
+    async fn until_end(
+        &mut self,
+        engine: &Engine,
+        job: &Job,
+        watches_memory: bool,
+        stop: &CancellationToken,
+    ) -> Option<Ended> {
+        let deadline = Instant::now() + job.time;
+        let most_printed = engine.limits.printed;
+        let mut next_look = Instant::now() + LOOK_EVERY;
+        let (mut buffer, mut open) = (vec![0; 64 << 10], true);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Some(Ended::Abandoned),
+                () = sleep_until(deadline) => return Some(Ended::OutOfTime(job.time)),
+                () = sleep_until(next_look) => {
+                    let looked = Instant::now();
+                    if let Some(ended) = self.look(engine, job, watches_memory).await {
+                        return Some(ended);
+                    }
+                    next_look = Instant::now() + LOOK_EVERY.max(looked.elapsed() * LOOKING_SHARE);
+                }
+                read = self.spawned.output.read(&mut buffer), if open => match read {
+                    Ok(0) | Err(_) => open = false,
+                    Ok(read) => {
+                        let taken = self.printed.take(&buffer[..read]).await;
+                        if taken.is_err() || self.printed.total() > most_printed {
+                            return Some(Ended::Printed(most_printed));
+                        }
+                    }
+                },
+                _ = self.spawned.child.wait() => return None,
+            }
+        }
+    }
+
+    async fn look(&self, engine: &Engine, job: &Job, watches_memory: bool) -> Option<Ended> {
+        let most = engine.limits.memory;
+        if watches_memory && self.tree.as_ref().is_some_and(|tree| tree.memory() > most) {
+            return Some(Ended::Memory(most));
+        }
+        let (workspace, allowance) = (job.mounts.workspace.clone(), job.allowance);
+        let measuring = tokio::task::spawn_blocking(move || measure(&workspace, &allowance));
+        match measuring.await {
+            Ok(Ok(Err(excess))) => Some(Ended::Workspace(excess)),
+            _ => None,
+        }
+    }
+
+    /// Ends what is left and waits until it is gone. The exit code.
+    async fn end(&mut self) -> i32 {
+        match &self.tree {
+            Some(tree) => tree.kill(),
+            None => {
+                let _ = self.spawned.child.start_kill();
+            }
+        }
+        // bwrap waits for its first process, and that is gone when all others are.
+        let mut gone = timeout(GONE_WITHIN, self.spawned.child.wait()).await;
+        if gone.is_err() {
+            metrics::counter!("capi_sandbox_processes_left_total").increment(1);
+            tracing::error!(
+                "processes of a sandbox are still there {} s after they were killed",
+                GONE_WITHIN.as_secs()
+            );
+            let _ = self.spawned.child.start_kill();
+            gone = timeout(GONE_WITHIN, self.spawned.child.wait()).await;
+        }
+        // Nobody can write any more: what is left is what the pipe holds.
+        let mut rest = [0; 4096];
+        while let Ok(Ok(read @ 1..)) = timeout(GONE_WITHIN, self.spawned.output.read(&mut rest)).await {
+            if self.printed.take(&rest[..read]).await.is_err() {
+                break;
+            }
+        }
+        gone.ok().and_then(Result::ok).and_then(|status| status.code()).unwrap_or(-1)
+    }
+}

@@ -1,0 +1,66 @@
+//! What the file tools have in common: places, and words for what goes wrong.
+
+use std::io::ErrorKind;
+
+use rustix::io::Errno;
+
+use super::{Invocation, ToolError};
+use crate::workspace::{Excess, Place, Workspace};
+
+/// The run's files.
+pub(super) fn workspace(invocation: &Invocation) -> Result<Workspace, ToolError> {
+    let none = || ToolError::RespondToModel("This run has no workspace.".to_owned());
+    invocation.workspace.clone().ok_or_else(none)
+}
+
+/// A path of the model's.
+pub(super) fn place(path: &str) -> Result<Place, ToolError> {
+    Place::parse(path).map_err(ToolError::RespondToModel)
+}
+
+/// A path of the model's, to be written to.
+pub(super) fn writable(path: &str) -> Result<Place, ToolError> {
+    place(path)?.writable().map(Place::Workspace).map_err(ToolError::RespondToModel)
+}
+
+/// In words for the model: it chose the path.
+pub(super) fn refused(path: &str, error: &std::io::Error) -> ToolError {
+    let why = match (error.kind(), error.raw_os_error().map(Errno::from_raw_os_error)) {
+        (ErrorKind::NotFound, _) => "does not exist".to_owned(),
+        (ErrorKind::IsADirectory, _) => "is a directory".to_owned(),
+        (ErrorKind::NotADirectory, _) => "leads through something that is no directory".to_owned(),
+        (_, Some(Errno::XDEV | Errno::LOOP)) => "is a link that leads out of the workspace".to_owned(),
+        (ErrorKind::Other, None) => error.to_string(),
+        _ => format!("cannot be used: {error}"),
+    };
+    ToolError::RespondToModel(format!("{path:?} {why}."))
+}
+
+/// Something that is not the model's fault happened to the disk.
+pub(super) fn broken(error: &std::io::Error) -> ToolError {
+    tracing::error!(%error, "a workspace cannot be used");
+    ToolError::Fatal(shared::runs::ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned())
+}
+
+/// Whether so many more bytes fit.
+pub(super) fn has_room(workspace: &Workspace, bytes: usize) -> Result<(), ToolError> {
+    let held = workspace.measure().map_err(|error| broken(&error))?;
+    let most = workspace.allowance().bytes;
+    match held {
+        Ok(held) if held.bytes + bytes as u64 <= most => Ok(()),
+        Ok(_) | Err(Excess::Bytes(_)) => Err(ToolError::RespondToModel(format!(
+            "There is no room: the workspace may hold {most} bytes. Remove what is not needed."
+        ))),
+        Err(excess) => Err(ToolError::RespondToModel(format!("{excess}."))),
+    }
+}
+
+/// Runs what waits for the disk where it may wait.
+pub(super) async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
+) -> Result<T, ToolError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(broken(&std::io::Error::other(error))),
+    }
+}

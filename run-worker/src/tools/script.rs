@@ -1,0 +1,133 @@
+//! What `shell` and `python` have in common: a script in the sandbox, and its end in words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::runs::ErrorCode;
+use shared::text::CleanText;
+
+use super::files::{broken, on_disk, workspace};
+use super::{Invocation, Output, ToolError, arguments};
+use crate::sandbox::limits::SandboxLimits;
+use crate::sandbox::{Ended, Execution, Health, Interpreter, Job, Sandbox};
+use crate::workspace::{Place, Workspace};
+
+/// The longest script, and what it takes to start and to put away.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(11 * 60);
+/// Bytes of a script.
+const MAX_SCRIPT_BYTES: usize = 256 << 10;
+const MAX_RESULT_BYTES: usize = 24 << 10;
+
+pub(super) struct Script {
+    pub(super) sandbox: Arc<Sandbox>,
+    pub(super) interpreter: Interpreter,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    script: String,
+    timeout_seconds: Option<u64>,
+}
+
+/// For a tool's schema.
+pub(super) fn timeout_parameter() -> Value {
+    let limits = SandboxLimits::default();
+    let (usual, most) = (limits.usual_time.as_secs(), limits.longest_time.as_secs());
+    let description = format!("After so many seconds the script is ended; {usual} if absent");
+    json!({"type": "integer", "minimum": 1, "maximum": most, "description": description})
+}
+
+/// Why no script can be run at all.
+pub(super) fn unavailable(sandbox: &Sandbox) -> Option<String> {
+    match sandbox.health() {
+        Health::Up | Health::Degraded(_) => None,
+        Health::Down(missing) => Some(format!("the worker's sandbox lacks: {}", missing.join(", "))),
+        Health::Off => Some("the operator has turned the sandbox off".to_owned()),
+    }
+}
+
+impl Script {
+    pub(super) async fn run(&self, invocation: Invocation) -> Result<Output, ToolError> {
+        let workspace = workspace(&invocation)?;
+        let id = invocation.id.simple().to_string();
+        let Arguments { script, timeout_seconds } = arguments::read(invocation.arguments)?;
+        if script.len() > MAX_SCRIPT_BYTES {
+            let why =
+                format!("The script is longer than {MAX_SCRIPT_BYTES} bytes; write files and run those.");
+            return Err(ToolError::RespondToModel(why));
+        }
+        let limits = self.sandbox.limits().copied().unwrap_or_default();
+        let time = timeout_seconds.map_or(limits.usual_time, |asked| Duration::from_secs(asked.max(1)));
+        let job = Job {
+            interpreter: self.interpreter,
+            script,
+            mounts: workspace.mounts(),
+            printed: workspace.aside(&format!("printed-{id}")),
+            time: time.min(limits.longest_time),
+            allowance: workspace.allowance(),
+        };
+        let execution = self.sandbox.run(job, workspace.tasks()).await.map_err(|error| {
+            metrics::counter!("capi_sandbox_failures_total").increment(1);
+            tracing::error!(%error, run_id = %invocation.run, "a sandbox failed");
+            ToolError::Fatal(ErrorCode::SandboxError, "the worker's sandbox failed to start".to_owned())
+        })?;
+        tell(&execution);
+        if let Ended::Workspace(excess) = execution.ended {
+            return Err(ToolError::Fatal(ErrorCode::WorkspaceLimitExceeded, excess.to_string()));
+        }
+        let kept = keep(&execution, &workspace, &id).await?;
+        Ok(Output { text: in_words(&execution, kept.as_deref()), artifact: None })
+    }
+}
+
+fn tell(execution: &Execution) {
+    let ended = match execution.ended {
+        Ended::Exited(0) => "exit_0",
+        Ended::Exited(_) => "exit_other",
+        Ended::OutOfTime(_) => "out_of_time",
+        Ended::Printed(_) => "printed",
+        Ended::Memory(_) => "memory",
+        Ended::Workspace(_) => "workspace",
+        Ended::Abandoned => "abandoned",
+    };
+    metrics::counter!("capi_sandbox_commands_total", "ended" => ended).increment(1);
+}
+
+/// A long output becomes a file of the workspace; its path there.
+async fn keep(execution: &Execution, workspace: &Workspace, id: &str) -> Result<Option<String>, ToolError> {
+    let Some(whole) = execution.printed.whole().map(ToOwned::to_owned) else { return Ok(None) };
+    let (workspace, path) = (workspace.clone(), format!("output/{}.txt", &id[id.len() - 12..]));
+    let keeping = on_disk(move || {
+        let kept = std::fs::File::open(&whole).and_then(|mut file| {
+            let (root, place) = workspace.root_of(Place::Workspace(path.clone().into()))?;
+            root.write(&place, &mut file, 0o644, workspace.owner())
+        });
+        std::fs::remove_file(&whole).map_err(|error| broken(&error))?;
+        // A script may have put something else in its way.
+        Ok(kept.ok().map(|_| path))
+    });
+    keeping.await
+}
+
+fn in_words(execution: &Execution, kept: Option<&str>) -> String {
+    let end = match execution.ended {
+        Ended::Exited(code @ 129..=192) => format!("exit code {code} (ended by signal {})", code - 128),
+        Ended::Exited(code) => format!("exit code {code}"),
+        Ended::OutOfTime(time) => format!("ended by capi: it was not done after {} s", time.as_secs()),
+        Ended::Printed(most) => format!("ended by capi: it printed more than {most} bytes"),
+        Ended::Memory(most) => format!("ended by capi: it used more than {most} bytes of memory"),
+        Ended::Workspace(_) | Ended::Abandoned => "ended by capi".to_owned(),
+    };
+    let total = execution.printed.total();
+    let between = match kept {
+        Some(path) => format!("[… of {total} bytes the middle is left out; all of it is in {path} …]"),
+        None => format!("[… of {total} bytes the middle is left out …]"),
+    };
+    let printed = execution.printed.shown(&between);
+    let printed = if printed.is_empty() { "[nothing was printed]" } else { printed.as_str() };
+    CleanText::new(&format!("{end}, {:.1} s\n{printed}", execution.took.as_secs_f64()), MAX_RESULT_BYTES)
+        .into_string()
+}

@@ -1,0 +1,89 @@
+//! Snapshots between the workspace and the store: taken after a step that changed it, restored by the next attempt.
+
+use serde_json::{Value, json};
+use shared::ids::RunId;
+use shared::storage::{Artifacts, ObjectKey};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use super::snapshot::{pack, unpack};
+use super::{Workspace, WorkspaceError};
+
+/// A snapshot in the store, as an event names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it is.
+    pub key: ObjectKey,
+    /// Of its bytes, in hexadecimal digits.
+    pub sha256: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Snapshot {
+    /// For an event.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        json!({"key": self.key.to_string(), "sha256": self.sha256, "size": self.size})
+    }
+
+    /// From an event.
+    #[must_use]
+    pub fn read(run: RunId, shown: &Value) -> Option<Self> {
+        Some(Self {
+            key: ObjectKey::read_snapshot(run, shown["key"].as_str()?)?,
+            sha256: shown["sha256"].as_str()?.to_owned(),
+            size: shown["size"].as_u64()?,
+        })
+    }
+}
+
+/// For one read of a file.
+const PIECE: usize = 256 << 10;
+
+impl Workspace {
+    /// Stores a snapshot under the key if anything changed since the last one.
+    pub async fn save(&self, store: &Artifacts, key: ObjectKey) -> Result<Option<Snapshot>, WorkspaceError> {
+        let (itself, file) = (self.clone(), self.aside("snapshot"));
+        let packing = tokio::task::spawn_blocking(move || {
+            let measured = itself.measure()?.map_err(WorkspaceError::Excess)?;
+            if measured == itself.saved() {
+                return Ok::<_, WorkspaceError>(None);
+            }
+            pack(&itself.mounts().workspace, &file)?;
+            Ok(Some((file, measured)))
+        });
+        let Some((file, measured)) = packing.await.map_err(std::io::Error::other)?? else { return Ok(None) };
+        let (mut packed, mut upload) = (File::open(&file).await?, store.upload(&key).await?);
+        let mut piece = vec![0; PIECE];
+        loop {
+            match packed.read(&mut piece).await? {
+                0 => break,
+                read => upload.write(&piece[..read]).await?,
+            }
+        }
+        let stored = upload.finish().await?;
+        tokio::fs::remove_file(&file).await?;
+        self.remember(measured);
+        metrics::counter!("capi_workspace_snapshots_total").increment(1);
+        metrics::counter!("capi_workspace_snapshot_bytes_total").increment(stored.size);
+        Ok(Some(Snapshot { key, sha256: stored.sha256, size: stored.size }))
+    }
+
+    /// Fills the empty workspace with exactly what the snapshot holds.
+    pub async fn restore(&self, store: &Artifacts, snapshot: &Snapshot) -> Result<(), WorkspaceError> {
+        let file = self.aside("snapshot");
+        let written = super::inputs::download(store, &snapshot.key, &file, snapshot.size).await?;
+        if written != snapshot.sha256 {
+            return Err(WorkspaceError::Changed(snapshot.key.to_string()));
+        }
+        let itself = self.clone();
+        let unpacking = tokio::task::spawn_blocking(move || {
+            unpack(&file, &itself.mounts().workspace, &itself.allowance(), itself.owner())?;
+            std::fs::remove_file(&file)?;
+            itself.remember(itself.measure()?.map_err(WorkspaceError::Excess)?);
+            Ok(())
+        });
+        unpacking.await.map_err(std::io::Error::other)?
+    }
+}

@@ -1,0 +1,21 @@
+//! What has to work.
+
+use run_worker::sandbox::{Ended, Health, Interpreter};
+
+use super::Lab;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_layer_holds_on_this_machine() {
+    let _ = tracing_subscriber::fmt::try_init();
+    let lab = Lab::open().await;
+    match lab.sandbox.health() {
+        Health::Up => {}
+        Health::Degraded(missing) => {
+            assert!(missing.iter().all(|layer| ["cgroup", "landlock"].contains(layer)))
+        }
+        other => panic!("{other:?}"),
+    }
+    let workspace = lab.workspace();
+    let execution = lab.run(Lab::job(&workspace, Interpreter::Bash, "echo hello; exit 3")).await;
+    assert_eq!((execution.ended, execution.printed.shown("")), (Ended::Exited(3), "hello\n".to_owned()));
+}

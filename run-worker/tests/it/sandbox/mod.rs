@@ -1,0 +1,73 @@
+//! Programs that try to break out, look from outside (S1 to S6). Each is a small script in the real sandbox.
+
+mod basics;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use run_worker::sandbox::{Execution, Interpreter, Job, Parts, Sandbox};
+use run_worker::workspace::{Allowance, Home, Workspace};
+use shared::ids::RunId;
+use tokio_util::task::TaskTracker;
+
+/// A worker's sandbox, without the worker.
+struct Lab {
+    home: Arc<Home>,
+    sandbox: Sandbox,
+    tasks: TaskTracker,
+    _dir: tempfile::TempDir,
+}
+
+const ALLOWANCE: Allowance = Allowance { bytes: 20 << 20, entries: 2000, depth: 20 };
+
+fn parts() -> Parts {
+    Parts {
+        bwrap: "/usr/bin/bwrap".into(),
+        entry: env!("CARGO_BIN_EXE_sandbox-entry").into(),
+        python: std::env::var_os("CAPI_TEST_SANDBOX_PYTHON").map(PathBuf::from),
+    }
+}
+
+impl Lab {
+    async fn open() -> Self {
+        Self::open_with(&parts()).await
+    }
+
+    async fn open_with(parts: &Parts) -> Self {
+        // Where every user may pass, as the sandbox's must.
+        let dir = tempfile::Builder::new().prefix("capi-lab-").tempdir_in("/var/tmp").unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        let home = Arc::new(Home::make(dir.path(), 65_533).unwrap());
+        let sandbox = Sandbox::open(parts, &home).await;
+        Self { home, sandbox, tasks: TaskTracker::new(), _dir: dir }
+    }
+
+    fn workspace(&self) -> Workspace {
+        Workspace::make(&self.home, RunId::generate(), 1, ALLOWANCE).unwrap()
+    }
+
+    fn job(workspace: &Workspace, interpreter: Interpreter, script: &str) -> Job {
+        Job {
+            interpreter,
+            script: script.to_owned(),
+            mounts: workspace.mounts(),
+            printed: workspace.aside(&format!("printed-{}", RunId::generate())),
+            time: Duration::from_secs(60),
+            allowance: ALLOWANCE,
+        }
+    }
+
+    async fn run(&self, job: Job) -> Execution {
+        self.sandbox.run(job, &self.tasks).await.unwrap()
+    }
+
+    /// What a script prints in a workspace of its own.
+    async fn printed(&self, interpreter: Interpreter, script: &str) -> String {
+        let workspace = self.workspace();
+        let execution = self.run(Self::job(&workspace, interpreter, script)).await;
+        workspace.close().await;
+        execution.printed.shown("…")
+    }
+}

@@ -1,0 +1,44 @@
+//! The tools that work in the sandbox and on files, as a model uses them.
+
+use e2e::{Service, Stack};
+use serde_json::{Value, json};
+
+/// The result that the model was told of each of these calls, made one after another.
+async fn told(stack: &Stack, calls: &[(&str, Value)]) -> Vec<String> {
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let app = stack.import_with_tools("").await;
+    let steps = calls.iter().map(|(tool, arguments)| json!({"call": [[tool, arguments.to_string()]]}));
+    let script: Vec<_> = steps.chain([json!({"say": "Done."})]).collect();
+    let run = stack.run_app(&gateway, &app, &format!("SCRIPT {}", json!(script)), &json!({})).await;
+    assert_eq!(run["status"], "completed", "{run}\n{}", worker.log());
+    let (_, last) = stack.model.asked().pop().unwrap();
+    let messages = last["messages"].as_array().unwrap().clone();
+    let results = messages.iter().filter(|message| message["role"] == "tool");
+    results.map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_stay_from_call_to_call_and_everything_else_is_fresh() {
+    let stack = Stack::unlimited().await;
+    let calls = [
+        ("shell", json!({"script": "echo one > a.txt; echo two > /tmp/b.txt; cd /; ls /tmp; false"})),
+        ("shell", json!({"script": "cat a.txt; ls /tmp/b.txt; pwd; id -un"})),
+        ("write_file", json!({"path": "src/main.py", "content": "import sys\nprint('from', sys.argv)\n"})),
+        ("edit_file", json!({"path": "src/main.py", "old": "'from'", "new": "'edited'"})),
+        (
+            "python",
+            json!({"script": "import runpy; runpy.run_path('src/main.py', run_name='__main__'); import pandas; print(pandas.DataFrame({'n': [1, 2]}).n.sum())"}),
+        ),
+        ("read_file", json!({"path": "src/main.py", "from_line": 2})),
+        ("list_files", json!({})),
+        ("read_file", json!({"path": "../etc/passwd"})),
+        ("shell", json!({"script": "seq 1 20000; echo the end"})),
+        ("shell", json!({"script": "wc -l output/*.txt", "timeout_seconds": 5})),
+        ("shell", json!({"script": "trap '' TERM; echo before; sleep 60", "timeout_seconds": 1})),
+    ];
+    let told = told(&stack, &calls).await;
+    for line in &told {
+        println!("----\n{}", &line[..line.len().min(1500)]);
+    }
+}
