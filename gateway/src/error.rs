@@ -35,6 +35,7 @@ pub enum ApiError {
     RunNotFinished(RunStatus),
     IdempotencyConflict,
     PayloadTooLarge { limit: usize },
+    FilesTooLarge(String),
     RequestTimeout,
     UnsupportedMediaType,
     RangeNotSatisfiable { size: u64 },
@@ -119,7 +120,7 @@ impl ApiError {
             Self::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,
             Self::RunNotFinished(_) => Problem::RunNotFinished,
             Self::IdempotencyConflict => Problem::IdempotencyConflict,
-            Self::PayloadTooLarge { .. } => Problem::PayloadTooLarge,
+            Self::PayloadTooLarge { .. } | Self::FilesTooLarge(_) => Problem::PayloadTooLarge,
             Self::RequestTimeout => Problem::RequestTimeout,
             Self::UnsupportedMediaType => Problem::UnsupportedMediaType,
             Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
@@ -181,6 +182,7 @@ impl ApiError {
                     .to_owned()
             }
             Self::PayloadTooLarge { limit } => format!("send at most {limit} bytes"),
+            Self::FilesTooLarge(what) => format!("{what}; send less"),
             Self::RangeNotSatisfiable { size } => format!("the file has {size} bytes; ask for some of those"),
             Self::RateLimited { retry_after, limit } => format!(
                 "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer ?wait= or a \
@@ -203,7 +205,7 @@ impl ApiError {
             }
             Self::AppArchived => "restore the app, or run another one".to_owned(),
             Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
-            Self::UnsupportedMediaType => "send the body with content-type: application/json".to_owned(),
+            Self::UnsupportedMediaType => "send the body with content-type: application/json (a run with files: multipart/form-data)".to_owned(),
             Self::Internal => "the fault is ours; report the requestId".to_owned(),
         }
     }

@@ -12,6 +12,8 @@ pub enum Place {
     Parameter(String),
     /// A header.
     Header(String),
+    /// A part of a form.
+    Part(String),
 }
 
 /// Mistakes that are told at once: more help nobody, and a small request must not make a large answer.
@@ -51,6 +53,11 @@ impl FieldError {
     /// A mistake in a query parameter.
     pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { place: Place::Parameter(name.into()), code, message: message.into() }
+    }
+
+    /// A mistake in a part of a form.
+    pub fn part(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { place: Place::Part(name.into()), code, message: message.into() }
     }
 
     /// A mistake in a header.

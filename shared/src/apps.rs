@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::tools::FILE_READERS;
+
 /// Instructions, prompt, inputs, model and limits of one version. Fields that this build does not know are ignored: a
 /// newer gateway may have stored them. Importing refuses them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,14 @@ pub struct AppDefinition {
     /// Budgets.
     #[serde(default)]
     pub limits: Limits,
+}
+
+impl AppDefinition {
+    /// Whether its agent can look at files.
+    #[must_use]
+    pub fn reads_files(&self) -> bool {
+        self.tools.iter().any(|tool| FILE_READERS.contains(&tool.as_str()))
+    }
 }
 
 /// What an app promises of its result.

@@ -65,6 +65,7 @@ mod tests {
             chat_model_id: "m".to_owned(),
             webhook_url: None,
             webhook: Some(json!({})),
+            files: vec![],
             metadata: json!({}),
             result: Some(json!({"text": text, "artifacts": []})),
             artifacts: vec![],

@@ -5,7 +5,7 @@ use shared::apps::{AppDefinition, InputType, Limits, Output};
 use shared::config::ModelsFile;
 use shared::output_schema::OutputSchema;
 use shared::text::check_json;
-use shared::tools::TOOLS;
+use shared::tools::{FILE_READERS, TOOLS};
 
 use super::inputs::wrong;
 
@@ -94,6 +94,12 @@ fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
         if (field.r#type == InputType::Select) == field.options.is_empty() {
             found.push(format!("inputs[{index}]: options are needed by type \"select\", and only there"));
         }
+        if field.r#type == InputType::File && !app.reads_files() {
+            found.push(format!(
+                "inputs[{index}]: a file needs a tool that reads it: one of {}",
+                FILE_READERS.join(", ")
+            ));
+        }
         if let Some(default) = &field.default
             && let Some(what) = wrong(field, default)
         {
@@ -173,7 +179,7 @@ mod tests {
             prompt = "{{ text }} {{ nobody }}"
             colour = "red"
             model = "gpt"
-            tools = ["shell", "fetch_url", "fetch_url"]
+            tools = ["telephone", "fetch_url", "fetch_url"]
             limits = { steps = 0, minutes = 5, tool_calls = 2001 }
             output = { schema = { type = "objekt" } }
             [[inputs]]

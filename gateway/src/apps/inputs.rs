@@ -5,10 +5,11 @@ use shared::apps::{InputField, InputType};
 
 use crate::mistake::{FieldError, MAX_MISTAKES, quoted};
 
-/// The inputs with defaults filled in, or all mistakes.
+/// The inputs with defaults filled in, or all mistakes; `file` knows the paths of the files that came with them, by input.
 pub fn check_inputs(
     fields: &[InputField],
     given: &Map<String, Value>,
+    file: impl Fn(&str) -> Option<String>,
 ) -> Result<Map<String, Value>, Vec<FieldError>> {
     let known: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
     let mut errors: Vec<_> = given
@@ -23,6 +24,12 @@ pub fn check_inputs(
         .collect();
     let mut inputs = Map::new();
     for field in fields {
+        if field.r#type == InputType::File
+            && let Some(path) = file(&field.name)
+        {
+            inputs.insert(field.name.clone(), path.into());
+            continue;
+        }
         match given.get(&field.name).filter(|value| !value.is_null()).or(field.default.as_ref()) {
             Some(value) => match wrong(field, value) {
                 None => {
@@ -35,7 +42,13 @@ pub fn check_inputs(
                     "/inputs",
                     &field.name,
                     "required",
-                    format!("the input {:?} is missing", field.name),
+                    match field.r#type {
+                        InputType::File => format!(
+                            "the file {:?} is missing; send it as a part of that name of multipart/form-data",
+                            field.name
+                        ),
+                        _ => format!("the input {:?} is missing", field.name),
+                    },
                 ));
             }
             // Rendered as empty, and told apart from a name that the app does not have.
@@ -84,9 +97,17 @@ mod tests {
             field("n", InputType::Number, false, Some(json!(3))),
             field("b", InputType::Boolean, false, None),
             field("s", InputType::Select, false, None),
+            field("f", InputType::File, true, None),
         ];
-        let check = |given: Value| check_inputs(&fields, given.as_object().unwrap());
-        assert_eq!(json!(check(json!({"t": "x"})).unwrap()), json!({"t": "x", "n": 3, "b": null, "s": null}));
+        let check = |given: Value| {
+            check_inputs(&fields, given.as_object().unwrap(), |name| {
+                (name == "f").then(|| "inputs/f.csv".to_owned())
+            })
+        };
+        assert_eq!(
+            json!(check(json!({"t": "x"})).unwrap()),
+            json!({"t": "x", "n": 3, "b": null, "s": null, "f": "inputs/f.csv"})
+        );
         assert_eq!(json!(check(json!({"t": "x", "s": "red", "b": false})).unwrap()["s"]), json!("red"));
         let errors = check(json!({"n": "3", "b": 1, "s": "green", "a/b": 0})).unwrap_err();
         let found: Vec<_> = errors

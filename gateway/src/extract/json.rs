@@ -17,7 +17,7 @@ use crate::error::ApiError;
 use crate::mistake::FieldError;
 
 /// Bytes of a body.
-const MAX_BODY: usize = 1 << 20;
+pub const MAX_BODY: usize = 1 << 20;
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
 
 /// The members of the body's object. Not an extractor: those run side by side, and a caller without a valid key
@@ -52,9 +52,7 @@ async fn read(mut payload: Payload) -> Result<BytesMut, ApiError> {
 }
 
 fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    let value = value
+    let value = json_value(body)
         .map_err(|error| ApiError::InvalidRequest(format!("the body is not valid JSON: {error}"), vec![]))?;
     check_json(&value).map_err(|refusal| {
         ApiError::InvalidRequest(format!("the body cannot be taken: {refusal}"), vec![])
@@ -67,6 +65,12 @@ fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
             "the body must be a JSON object like {\"inputs\": {}}",
         ))),
     }
+}
+
+/// Any JSON value; an object that names a key twice is an error.
+pub fn json_value(text: &[u8]) -> serde_json::Result<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value))
 }
 
 /// Reads any JSON value and refuses an object that names a key twice; serde_json would keep the last one silently.

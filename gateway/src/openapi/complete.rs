@@ -60,6 +60,8 @@ fn make_alias(operation: &mut Value, path: &str) {
     if operation["requestBody"].is_object() {
         let reference = json!({ "$ref": "#/components/schemas/CreateRunOfApp" });
         operation["requestBody"]["content"]["application/json"]["schema"] = reference;
+        let reference = json!({ "$ref": "#/components/schemas/CreateRunFormOfApp" });
+        operation["requestBody"]["content"]["multipart/form-data"]["schema"] = reference;
     }
     let in_path = json!({
         "name": "appId", "in": "path", "required": true, "description": "The app's id",
@@ -144,17 +146,20 @@ fn metadata_parameter() -> Value {
 
 /// What the macro has no words for.
 fn finish_schemas(schemas: &mut Value) {
-    let metadata = &mut schemas["CreateRun"]["properties"]["metadata"];
-    metadata["maxProperties"] = json!(16);
-    metadata["propertyNames"] = json!({ "maxLength": 64 });
-    metadata["additionalProperties"]["maxLength"] = json!(512);
-    let mut within = schemas["CreateRun"].clone();
-    within["description"] = json!("A run to create of the app that the path names.");
-    within["properties"]["appId"]["description"] = json!("Not looked at: the path names the app.");
-    if let Some(members) = within.as_object_mut() {
-        members.remove("required");
+    for form in ["CreateRun", "CreateRunForm"] {
+        let metadata = &mut schemas[form]["properties"]["metadata"];
+        metadata["maxProperties"] = json!(16);
+        metadata["propertyNames"] = json!({ "maxLength": 64 });
+        metadata["additionalProperties"]["maxLength"] = json!(512);
+        let mut within = schemas[form].clone();
+        within["description"] = json!("A run to create of the app that the path names.");
+        within["properties"]["appId"]["description"] = json!("Not looked at: the path names the app.");
+        if let Some(members) = within.as_object_mut() {
+            members.remove("required");
+        }
+        schemas[format!("{form}OfApp")] = within;
     }
-    schemas["CreateRunOfApp"] = within;
+    schemas["CreateRunForm"]["properties"]["files"]["maxItems"] = json!(10);
 }
 
 /// One response a status; each lists its codes.

@@ -8,9 +8,10 @@ use shared::ids::{ApiKeyId, AppId, RunId, UserId};
 use shared::net::webhook_url::WebhookUrl;
 use shared::queue::Work;
 
+use super::form::Uploads;
 use super::load_app;
 use super::request::CreateRequest;
-use super::validate::{title, validate};
+use super::validate::{Valid, title, validate};
 use crate::accept::{NewRun, accept};
 use crate::apps::CurrentApp;
 use crate::context::Context;
@@ -22,10 +23,12 @@ const STALE_RETRIES: usize = 3;
 
 /// What is asked for, not judged against the app yet.
 pub(super) struct Create {
+    pub(super) id: RunId,
     pub(super) user: UserId,
     pub(super) key: ApiKeyId,
     pub(super) app_id: AppId,
     pub(super) body: CreateRequest,
+    pub(super) files: Uploads,
     pub(super) webhook: Option<WebhookUrl>,
     pub(super) once: Option<Once>,
 }
@@ -47,7 +50,7 @@ impl Created {
 }
 
 impl Create {
-    pub(super) async fn accept_and_nudge(self, context: web::Data<Context>) -> Result<Created, ApiError> {
+    pub(super) async fn accept_and_nudge(mut self, context: web::Data<Context>) -> Result<Created, ApiError> {
         // First: what an app has become since does not change what was accepted.
         if let Some(run) = self.accepted_before(&context).await? {
             return Ok(Created::Before(run));
@@ -77,18 +80,23 @@ impl Create {
         }
     }
 
+    fn valid(&self, app: &CurrentApp, context: &Context) -> Result<Valid, ApiError> {
+        validate(app, &self.body, self.files.files(), &context.models)
+    }
+
     /// Validates against the cached version and writes the run; begins again with a fresh one where that was stale.
-    async fn write(&self, context: &Context) -> Result<Created, ApiError> {
-        let (user, id, body) = (self.user, RunId::generate(), &self.body);
+    async fn write(&mut self, context: &Context) -> Result<Created, ApiError> {
+        let (user, id) = (self.user, self.id);
+        let rows = self.files.rows();
         let mut cached = context.apps.get(user, self.app_id);
         for _ in 0..STALE_RETRIES {
             // Only a stored version may refuse a request: a stale one would refuse inputs that are right by now.
-            let valid = cached.as_deref().and_then(|app| validate(app, body, &context.models).ok());
+            let valid = cached.as_deref().and_then(|app| self.valid(app, context).ok());
             let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
                 (app, valid)
             } else {
                 let app = load_app(context, user, self.app_id).await?;
-                let valid = validate(&app, body, &context.models)?;
+                let valid = self.valid(&app, context)?;
                 (app, valid)
             };
             let title = title(&app, &valid.inputs, id);
@@ -101,12 +109,16 @@ impl Create {
                 inputs: &valid.inputs,
                 model: &valid.model,
                 webhook: self.webhook.as_ref(),
-                metadata: &body.metadata,
-                queue_timeout_seconds: body.queue_timeout_seconds,
+                metadata: &self.body.metadata,
+                queue_timeout_seconds: self.body.queue_timeout_seconds,
+                files: rows.as_array().is_some_and(|rows| !rows.is_empty()).then_some(&rows),
                 once: self.once.as_ref(),
             };
             match context.db.write(|mut conn| async move { accept(&mut conn, run).await }).await {
-                Ok(true) => return Ok(Created::Now(id, app)),
+                Ok(true) => {
+                    self.files.keep();
+                    return Ok(Created::Now(id, app));
+                }
                 // Most likely a request beside this one, which is committed by now.
                 Ok(false) => {
                     if let Some(run) = self.accepted_before(context).await? {
@@ -120,10 +132,12 @@ impl Create {
     }
 
     /// A statement that was sent and not answered may be committed all the same.
-    fn in_doubt(&self, id: RunId, error: DbError) -> ApiError {
+    fn in_doubt(&mut self, id: RunId, error: DbError) -> ApiError {
         if !error.is_away() || matches!(error, DbError::Pool(_)) {
             return error.into();
         }
+        // What belongs to no run is swept after a day.
+        self.files.keep();
         tracing::warn!(%error, run_id = %id, "an accept is left in doubt");
         ApiError::Unavailable(if self.once.is_some() {
             "the run may have been accepted all the same; send the request again with the same Idempotency-Key"

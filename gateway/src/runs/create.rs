@@ -10,6 +10,7 @@ use shared::net::webhook_url::WebhookUrl;
 use tokio::time::Instant;
 
 use super::accepting::{Create, Created};
+use super::form::{GivenFile, Uploads, is_form, read_form};
 use super::get::{POLL_AGAIN, is_over, load};
 use super::request::CreateRequest;
 use super::validate::{Valid, validate};
@@ -32,8 +33,10 @@ const RUNS: &str = "/api/v1/runs";
     post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun", summary = "Create a run",
     description = "Accepts a run and answers at once with its id. With `Prefer: wait=SECONDS` the answer is held and is 200 with the \
                    finished run if it ends in time. With `dryRun=true` everything is checked and nothing is created. With an \
-                   `Idempotency-Key` the request may be sent again for 24 hours: the same key with the same fields is the same run.",
-    request_body = crate::openapi::CreateRun,
+                   `Idempotency-Key` the request may be sent again for 24 hours: the same key with the same fields is the same run. \
+                   Files are sent as multipart/form-data: the same fields as parts, `inputs` and `metadata` as JSON, a file for an input of the \
+                   type `file` in a part of that name, any others in parts named `files`; at most 10, of 25 MiB each and 100 MiB in all.",
+    request_body(content((crate::openapi::CreateRun = "application/json"), (crate::openapi::CreateRunForm = "multipart/form-data"))),
     params(
         ("dryRun" = Option<bool>, Query, description = "Check only"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`"),
@@ -60,7 +63,14 @@ pub async fn handle(
     let dry = query.value::<bool>("dryRun", "true or false").unwrap_or_default();
     query.end()?;
     let key = idempotency_key(&request)?;
-    let body = CreateRequest::parse(json_object(&request, payload).await?)?;
+    let id = RunId::generate();
+    let mut files = Uploads::new(id, &context.artifacts, !dry);
+    let members = if is_form(&request) {
+        read_form(&request, payload, &mut files).await?
+    } else {
+        json_object(&request, payload).await?
+    };
+    let body = CreateRequest::parse(members)?;
     let in_path = request.match_info().get("appId");
     let app_id = app_id(in_path, body.app_id.as_deref())?;
     if !caller.may_see(app_id) {
@@ -69,17 +79,17 @@ pub async fn handle(
     let webhook = body.webhook_url.as_deref().map(|text| WebhookUrl::parse(text, &context.ip_policy));
     let webhook = webhook.transpose().map_err(|refusal| ApiError::InvalidWebhookUrl(refusal.to_string()))?;
     if dry {
-        return dry_run(&caller, &context, &body, app_id).await;
+        return dry_run(&caller, &context, &body, files.files(), app_id).await;
     }
     let path = in_path.map_or(RUNS.to_owned(), |_| format!("/api/v1/apps/{app_id}/runs"));
-    let once = key.map(|key| Once::new(path, key, &body.fields(app_id)));
+    let once = key.map(|key| Once::new(path, key, &body.fields(app_id, files.fields())));
     let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait)).filter(|wait| !wait.is_zero());
     // Before the run is there: a caller who is refused has nothing to clean up.
     let _place = match wait {
         Some(length) => Some(take_place(&context.db, caller.user, length).await?),
         None => None,
     };
-    let create = Create { user: caller.user, key: caller.key, app_id, body, webhook, once };
+    let create = Create { id, user: caller.user, key: caller.key, app_id, body, files, webhook, once };
     let accepting = create.accept_and_nudge(context.clone());
     // In a task of its own: a client that hangs up in between must not leave a run that nobody heard of.
     let created = actix_web::rt::spawn(accepting).await.map_err(|_| ApiError::Internal)??;
@@ -132,10 +142,11 @@ async fn dry_run(
     caller: &Caller,
     context: &Context,
     body: &CreateRequest,
+    files: &[GivenFile],
     app_id: AppId,
 ) -> Result<HttpResponse, ApiError> {
     let app = load_app(context, caller.user, app_id).await?;
-    let Valid { model, .. } = validate(&app, body, &context.models)?;
+    let Valid { model, .. } = validate(&app, body, files, &context.models)?;
     Ok(HttpResponse::Ok().json(json!({
         "valid": true, "appId": app.id, "appName": app.definition.name, "appVersion": app.version, "chatModelId": model,
     })))

@@ -13,9 +13,10 @@ const LOCK: [&str; 2] = [
 ];
 
 /// In the order of their references.
-const ERASE: [&str; 5] = [
+const ERASE: [&str; 6] = [
     "DELETE FROM webhook_attempts a USING webhook_deliveries d WHERE a.delivery_id = d.id AND d.run_id = $1",
     "DELETE FROM webhook_deliveries WHERE run_id = $1",
+    "DELETE FROM run_files WHERE run_id = $1",
     "DELETE FROM artifacts WHERE run_id = $1",
     "DELETE FROM run_events WHERE run_id = $1",
     "DELETE FROM runs WHERE id = $1",

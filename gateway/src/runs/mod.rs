@@ -7,6 +7,7 @@ pub mod delete;
 mod erase;
 mod filters;
 mod find;
+mod form;
 pub mod get;
 pub mod list;
 mod request;

@@ -8,7 +8,8 @@ use shared::ids::AppId;
 use crate::error::ApiError;
 use crate::mistake::{FieldError, MAX_MISTAKES, quoted};
 
-const FIELDS: [&str; 6] = ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
+pub(super) const FIELDS: [&str; 6] =
+    ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
 const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
 const DEFAULT_QUEUE_TIMEOUT: i32 = 86_400;
 const MAX_METADATA_PAIRS: usize = 16;
@@ -53,12 +54,16 @@ impl CreateRequest {
         Ok(Self { app_id, inputs, chat_model_id, webhook_url, metadata, queue_timeout_seconds })
     }
 
-    /// The fields as they were understood, of a create of this app.
-    pub(super) fn fields(&self, app: AppId) -> Value {
-        json!({
+    /// The fields as they were understood, of a create of this app with these files (null without any).
+    pub(super) fn fields(&self, app: AppId, files: Value) -> Value {
+        let mut fields = json!({
             "appId": app, "inputs": self.inputs, "chatModelId": self.chat_model_id, "webhookUrl": self.webhook_url,
             "metadata": self.metadata, "queueTimeoutSeconds": self.queue_timeout_seconds,
-        })
+        });
+        if !files.is_null() {
+            fields["files"] = files;
+        }
+        fields
     }
 }
 

@@ -1,14 +1,16 @@
 //! A create against one version of its app: pure.
 
 use serde_json::Value;
-use shared::apps::InputType;
+use shared::apps::{AppDefinition, InputType};
 use shared::config::ModelsFile;
 use shared::ids::RunId;
+use shared::tools::FILE_READERS;
 
+use super::form::{FILES, GivenFile};
 use super::request::CreateRequest;
 use crate::apps::{CurrentApp, check_inputs};
 use crate::error::ApiError;
-use crate::mistake::quoted;
+use crate::mistake::{FieldError, quoted};
 
 const MAX_TITLE_CHARS: usize = 80;
 
@@ -23,12 +25,15 @@ pub(super) struct Valid {
 pub(super) fn validate(
     app: &CurrentApp,
     body: &CreateRequest,
+    files: &[GivenFile],
     models: &ModelsFile,
 ) -> Result<Valid, ApiError> {
     if app.archived {
         return Err(ApiError::AppArchived);
     }
-    let inputs = check_inputs(&app.definition.inputs, &body.inputs).map_err(ApiError::InvalidInputs)?;
+    ApiError::unless_empty(wrong_files(&app.definition, files))?;
+    let file = |name: &str| files.iter().find(|file| file.part == name).map(GivenFile::path);
+    let inputs = check_inputs(&app.definition.inputs, &body.inputs, file).map_err(ApiError::InvalidInputs)?;
     let asked = body.chat_model_id.as_deref().or(app.definition.model.as_deref());
     let model = match asked {
         None => models.default_model(),
@@ -44,6 +49,34 @@ pub(super) fn validate(
         });
     }
     Ok(Valid { inputs: Value::Object(inputs), model: model.id.clone() })
+}
+
+/// Files that the app has no use for.
+fn wrong_files(app: &AppDefinition, files: &[GivenFile]) -> Vec<FieldError> {
+    if files.is_empty() {
+        return Vec::new();
+    }
+    if !app.reads_files() {
+        let message = format!("the app takes no files: it has none of the tools {}", FILE_READERS.join(", "));
+        return vec![FieldError::part(quoted(&files[0].part), "unsupported", message)];
+    }
+    let of_inputs = app.inputs.iter().filter(|field| field.r#type == InputType::File);
+    let known: Vec<_> = of_inputs.map(|field| field.name.as_str()).chain([FILES]).collect();
+    let mut wrong = Vec::new();
+    for (at, file) in files.iter().enumerate() {
+        let part = &quoted(&file.part);
+        if !known.contains(&file.part.as_str()) {
+            let message = format!(
+                "no input of the app takes the file {part:?}; name the part one of: {}",
+                known.join(", ")
+            );
+            wrong.push(FieldError::part(part, "unknown", message));
+        } else if file.part != FILES && files[..at].iter().any(|other| other.part == file.part) {
+            let message = format!("the input {part:?} takes one file; send others in parts named {FILES:?}");
+            wrong.push(FieldError::part(part, "too_many", message));
+        }
+    }
+    wrong
 }
 
 /// The first text input, else the short id.

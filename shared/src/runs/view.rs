@@ -49,6 +49,8 @@ pub struct RunView {
     #[diesel(sql_type = Nullable<Jsonb>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Value>,
+    #[diesel(sql_type = Array<Jsonb>)]
+    pub files: Vec<Value>,
     #[diesel(sql_type = Jsonb)]
     pub metadata: Value,
     #[diesel(sql_type = Nullable<Jsonb>)]
@@ -104,7 +106,7 @@ SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_v
     CASE WHEN $6 THEN r.inputs END AS inputs, r.chat_model_id, r.webhook_url,
     CASE WHEN r.webhook_url IS NULL THEN 'null'::jsonb
          ELSE jsonb_build_object('status', coalesce(d.status, 'pending'), 'deliveryId', d.id) END AS webhook,
-    r.metadata, CASE WHEN $6 THEN r.result END AS result,
+    coalesce(given.files, ARRAY[]::jsonb[]) AS files, r.metadata, CASE WHEN $6 THEN r.result END AS result,
     coalesce(files.artifacts, ARRAY[]::jsonb[]) AS artifacts, r.error_code, r.error,
     CASE WHEN r.status = 'pending' THEN jsonb_build_object(
         'reason', CASE WHEN (SELECT count(*) FROM runs x WHERE x.user_id = $2 AND x.status = 'running')
@@ -128,6 +130,10 @@ LEFT JOIN LATERAL (
     SELECT array_agg(jsonb_build_object('id', f.id, 'type', f.type, 'title', f.title, 'size', f.size,
         'sha256', encode(f.sha256, 'hex')) ORDER BY f.created_at, f.id) AS artifacts
     FROM artifacts f WHERE f.run_id = r.id) files ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(jsonb_build_object('name', g.name, 'type', g.type, 'size', g.size,
+        'sha256', encode(g.sha256, 'hex')) ORDER BY g.name) AS files
+    FROM run_files g WHERE g.run_id = r.id) given ON true
 WHERE r.id = ANY ($1) AND r.user_id = $2
 ORDER BY r.created_at DESC, r.id DESC"#;
 

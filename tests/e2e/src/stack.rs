@@ -180,6 +180,12 @@ impl Stack {
         Artifacts::open(&url).expect("the store opens")
     }
 
+    /// The directory that they are in.
+    #[must_use]
+    pub fn artifacts_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("artifacts")
+    }
+
     /// Files that are stored for a run.
     #[must_use]
     pub fn stored(&self, run: RunId) -> usize {

@@ -30,6 +30,30 @@ pub struct CreateRun {
     queue_timeout_seconds: Option<i32>,
 }
 
+/// A run to create, with files.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct CreateRunForm {
+    /// The app to run.
+    app_id: Uuid,
+    /// Values for the app's input fields, as JSON. A file for an input of the type `file` comes in a part of that input's name.
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
+    inputs: Option<Value>,
+    /// Overrides the app's model; one of /models.
+    chat_model_id: Option<String>,
+    /// Gets a signed POST when the run is over.
+    #[schema(max_length = 2048, example = "https://example.com/hook")]
+    webhook_url: Option<String>,
+    /// Pairs as JSON; see there.
+    metadata: Option<BTreeMap<String, String>>,
+    /// Not started by then: failed with `queue_timeout`.
+    #[schema(minimum = 1, maximum = 604_800, default = 86_400)]
+    queue_timeout_seconds: Option<i32>,
+    /// Files that no input names.
+    #[schema(value_type = Option<Vec<String>>, format = Binary)]
+    files: Option<Vec<u8>>,
+}
+
 /// A run that was accepted.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

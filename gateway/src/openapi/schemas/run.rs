@@ -52,6 +52,8 @@ pub struct Run {
     webhook_url: Option<String>,
     /// Left out in webhooks.
     webhook: Option<WebhookState>,
+    /// What the caller gave; the agent finds them under `inputs/`.
+    files: Vec<GivenFile>,
     metadata: BTreeMap<String, String>,
     /// What the run produced. Left out in lists.
     result: Option<RunResult>,
@@ -72,6 +74,19 @@ pub struct Run {
     started_at: Option<Time>,
     #[schema(required)]
     completed_at: Option<Time>,
+}
+
+/// A file that the run's caller gave.
+#[derive(ToSchema)]
+pub struct GivenFile {
+    /// Its name under `inputs/`: the given one, made safe.
+    name: String,
+    /// Media type, as the bytes or the name say.
+    r#type: String,
+    /// Bytes.
+    size: i64,
+    /// In hexadecimal.
+    sha256: String,
 }
 
 /// The key that created the run.

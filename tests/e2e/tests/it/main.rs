@@ -15,6 +15,7 @@ mod dependencies;
 mod documents;
 mod fairness;
 mod faults;
+mod files;
 mod fuzz;
 mod http;
 mod idempotency;

@@ -38,7 +38,22 @@ async fn files_stay_from_call_to_call_and_everything_else_is_fresh() {
         ("shell", json!({"script": "trap '' TERM; echo before; sleep 60", "timeout_seconds": 1})),
     ];
     let told = told(&stack, &calls).await;
-    for line in &told {
-        println!("----\n{}", &line[..line.len().min(1500)]);
-    }
+    let is = |at: usize, what: &str| assert!(told[at].contains(what), "{at}: {}", told[at]);
+    is(0, "exit code 1");
+    is(1, "one\nls: cannot access '/tmp/b.txt'");
+    is(1, "/workspace\nagent\n");
+    is(2, "Wrote");
+    is(3, "Replaced 1 occurrence(s)");
+    is(4, "edited ['src/main.py']\n3\n");
+    is(5, "print('edited', sys.argv)\n\n[lines 2 to 2 of 2]");
+    is(6, "a.txt  (4 bytes)\n");
+    is(6, "src/main.py");
+    is(7, "holds \"..\"");
+    is(8, "exit code 0");
+    is(8, "\n1\n2\n3\n");
+    is(8, "20000\nthe end\n");
+    is(8, "bytes the middle is left out; all of it is in output/");
+    is(9, "20001 output/");
+    is(10, "ended by capi: it was not done after 1 s");
+    is(10, "before");
 }

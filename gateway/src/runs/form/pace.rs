@@ -1,0 +1,64 @@
+//! How slowly a form may come: who sends less than 64 KiB a second has 15 seconds of credit, and who sends more earns it back. Only the
+//! time in which nothing had come is counted, not that in which the store was written to.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Bytes a second.
+const RATE: u32 = 64 << 10;
+const CREDIT: Duration = Duration::from_secs(15);
+
+pub(super) struct Pace {
+    credit: Duration,
+    waiting_since: Instant,
+}
+
+impl Pace {
+    pub(super) fn begin() -> Self {
+        Self { credit: CREDIT, waiting_since: Instant::now() }
+    }
+
+    /// Until when the next bytes have to come; waiting begins now.
+    pub(super) fn deadline(&mut self) -> Instant {
+        self.waiting_since = Instant::now();
+        self.waiting_since + self.credit
+    }
+
+    /// Something came, or nothing will.
+    pub(super) fn waited(&mut self) {
+        self.credit = self.credit.saturating_sub(self.waiting_since.elapsed());
+    }
+
+    /// Of what came, so many bytes count.
+    pub(super) fn took(&mut self, bytes: usize) {
+        let earned = Duration::from_secs(1).mul_f64(u32::try_from(bytes).unwrap_or(u32::MAX).into()) / RATE;
+        self.credit = (self.credit + earned).min(CREDIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_senders_run_out_of_credit_and_fast_ones_never_do() {
+        let cut_after = async |bytes: usize, every: Duration| {
+            let (begun, mut pace) = (Instant::now(), Pace::begin());
+            while begun.elapsed() < Duration::from_mins(2) {
+                let came = tokio::time::timeout_at(pace.deadline(), tokio::time::sleep(every)).await;
+                pace.waited();
+                if came.is_err() {
+                    return Some(begun.elapsed().as_secs());
+                }
+                pace.took(bytes);
+            }
+            None
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(cut_after(0, second * 60).await, Some(15));
+        assert_eq!(cut_after(1, second).await, Some(15));
+        assert_eq!(cut_after(32 << 10, second).await, Some(30));
+        assert_eq!(cut_after(65 << 10, second).await, None);
+    }
+}

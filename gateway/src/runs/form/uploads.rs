@@ -1,0 +1,160 @@
+//! The files of a create, in the store under the run's id before there is a run. Dropped before they are kept, they are deleted: whatever
+//! becomes of the request.
+
+use serde_json::{Value, json};
+use shared::ids::{FileId, RunId};
+use shared::storage::{Artifacts, ObjectKey, Upload};
+
+use super::file_name::{safe, unique};
+use crate::error::ApiError;
+
+/// Bytes that a file's type is told from.
+const SNIFFED: usize = 8 << 10;
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub(in crate::runs) struct GivenFile {
+    id: FileId,
+    /// The part that it came in: an input's name, or `files`.
+    pub(in crate::runs) part: String,
+    name: String,
+    media_type: String,
+    size: u64,
+    sha256: String,
+}
+
+impl GivenFile {
+    /// Where the agent finds it.
+    pub(in crate::runs) fn path(&self) -> String {
+        format!("inputs/{}", self.name)
+    }
+}
+
+/// See the module.
+pub(in crate::runs) struct Uploads {
+    run: RunId,
+    store: Artifacts,
+    /// A dry run stores nothing.
+    stores: bool,
+    files: Vec<GivenFile>,
+    kept: bool,
+}
+
+/// A file that is being read.
+pub(super) struct Begun {
+    file: GivenFile,
+    upload: Option<Upload>,
+    beginning: Vec<u8>,
+}
+
+impl Begun {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
+        let missing = SNIFFED.saturating_sub(self.beginning.len());
+        self.beginning.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        self.file.size += bytes.len() as u64;
+        if let Some(upload) = &mut self.upload {
+            upload.write(bytes).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) const fn size(&self) -> u64 {
+        self.file.size
+    }
+}
+
+impl Uploads {
+    pub(in crate::runs) fn new(run: RunId, store: &Artifacts, stores: bool) -> Self {
+        Self { run, store: store.clone(), stores, files: Vec::new(), kept: false }
+    }
+
+    /// What was read.
+    pub(in crate::runs) fn files(&self) -> &[GivenFile] {
+        &self.files
+    }
+
+    /// Bytes of what was read.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    pub(super) async fn begin(&self, part: &str, file_name: &str) -> Result<Begun, ApiError> {
+        let taken = |name: &str| self.files.iter().any(|file| file.name == name);
+        let file = GivenFile {
+            id: FileId::generate(),
+            part: part.to_owned(),
+            name: unique(safe(file_name), taken),
+            media_type: String::new(),
+            size: 0,
+            sha256: String::new(),
+        };
+        let upload = if self.stores {
+            Some(self.store.upload(&ObjectKey::file(self.run, file.id)).await?)
+        } else {
+            None
+        };
+        Ok(Begun { file, upload, beginning: Vec::new() })
+    }
+
+    pub(super) async fn add(&mut self, begun: Begun) -> Result<(), ApiError> {
+        let Begun { mut file, upload, beginning } = begun;
+        media_type(&beginning, &file.name).clone_into(&mut file.media_type);
+        // From now on the object may be there.
+        self.files.push(file);
+        if let (Some(upload), Some(file)) = (upload, self.files.last_mut()) {
+            file.sha256 = upload.finish().await?.sha256;
+        }
+        Ok(())
+    }
+
+    /// The run may be there: its files stay.
+    pub(in crate::runs) fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    /// What tells one create from another; null without files.
+    pub(in crate::runs) fn fields(&self) -> Value {
+        let shown = |file: &GivenFile| json!([file.part, file.name, file.size, file.sha256]);
+        if self.files.is_empty() { Value::Null } else { self.files.iter().map(shown).collect() }
+    }
+
+    /// The rows.
+    pub(in crate::runs) fn rows(&self) -> Value {
+        let row = |file: &GivenFile| json!({"id": file.id, "name": file.name, "type": file.media_type, "size": file.size, "sha256": file.sha256});
+        self.files.iter().map(row).collect()
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        if self.kept || !self.stores || self.files.is_empty() {
+            return;
+        }
+        let (store, run, files) = (self.store.clone(), self.run, std::mem::take(&mut self.files));
+        actix_web::rt::spawn(async move {
+            for file in files {
+                if let Err(error) = store.delete(&ObjectKey::file(run, file.id)).await {
+                    tracing::warn!(%error, "a file that belongs to no run stays for a day");
+                }
+            }
+        });
+    }
+}
+
+/// What the bytes say, or the name where they are text.
+fn media_type(beginning: &[u8], name: &str) -> &'static str {
+    if let Some(kind) = infer::get(beginning) {
+        return kind.mime_type();
+    }
+    if beginning.contains(&0) {
+        return "application/octet-stream";
+    }
+    match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+        Some("csv") => "text/csv",
+        Some("json") => "application/json",
+        Some("md") => "text/markdown",
+        Some("htm" | "html") => "text/html",
+        Some("xml") => "application/xml",
+        _ => "text/plain",
+    }
+}

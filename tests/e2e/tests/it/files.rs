@@ -1,0 +1,239 @@
+//! Files that come with a create: read, made safe, kept once, given to the agent, gone with the run.
+
+use std::time::Duration;
+
+use e2e::{Answer, Process, Service, Stack};
+use serde_json::{Value, json};
+use shared::testing::eventually;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const BOUNDARY: &str = "----capi";
+const APP: &str = r#"
+name = "Table"
+prompt = "{{ text }} {{ table }}"
+tools = ["shell", "read_file", "save_artifact"]
+[[inputs]]
+name = "text"
+type = "text"
+[[inputs]]
+name = "table"
+type = "file"
+"#;
+
+/// A part: what its Content-Disposition says beside form-data, and its bytes.
+type Part<'a> = (&'a str, &'a [u8]);
+
+fn form(parts: &[Part]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (disposition, bytes) in parts {
+        body.extend(
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n").into_bytes(),
+        );
+        body.extend_from_slice(bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(format!("--{BOUNDARY}--\r\n").into_bytes());
+    body
+}
+
+async fn post(stack: &Stack, gateway: &Process, path: &str, key: Option<&str>, parts: &[Part<'_>]) -> Answer {
+    let mut request = stack.client().post(format!("{}{path}", gateway.url())).bearer_auth(&stack.key);
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+    stack.send(request.header("content-type", kind).body(form(parts))).await
+}
+
+/// Files in the store, whichever run they are of.
+fn stored(stack: &Stack) -> usize {
+    let runs = std::fs::read_dir(stack.artifacts_dir().join("runs")).into_iter().flatten().flatten();
+    runs.map(|run| std::fs::read_dir(run.path().join("files")).map_or(0, Iterator::count)).sum()
+}
+
+async fn nothing_stays(stack: &Stack, kept: usize) {
+    eventually("what was refused is deleted", async || (stored(stack) == kept).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let app = stack.import(APP).await;
+    let look = json!({"script": "ls -A inputs | sort; cat inputs/sales.csv; (echo x >> inputs/sales.csv) 2>&1; rm -f inputs/x 2>&1; stat -c %a inputs/*"});
+    let script = json!([{"call": [["shell", look.to_string()]]}, {"say": "Done."}]);
+    let inputs = json!({"text": format!("SCRIPT {script}")}).to_string();
+    let long = format!("name=\"files\"; filename=\"{}.txt\"", "n".repeat(300));
+    let parts: &[Part] = &[
+        ("name=\"appId\"", app.as_bytes()),
+        ("name=\"inputs\"", inputs.as_bytes()),
+        ("name=\"table\"; filename=\"sales.csv\"", b"a,b\n1,2\n"),
+        ("name=\"files\"; filename=\"../../x\"", b"dots"),
+        ("name=\"files\"; filename=\"sales.csv\"", b"another"),
+        ("name=\"files\"; filename=\"/dev/null\"", b"device"),
+        (&long, b"long"),
+        ("name=\"files\"; filename=\"empty\"", b""),
+        ("name=\"files\"", b"nameless"),
+        ("name=\"metadata\"", b"{\"order\": \"17\"}"),
+    ];
+    let created = post(&stack, &gateway, "/api/v1/runs", Some("once"), parts).await;
+    assert_eq!(created.status, 202, "{created:?}");
+    let id = created.body["id"].as_str().unwrap();
+    let run = stack.ended(&gateway, id).await;
+    assert_eq!(run["status"], "completed", "{run} {}", worker.log());
+    assert_eq!(
+        (&run["inputs"]["table"], &run["metadata"]["order"]),
+        (&"inputs/sales.csv".into(), &"17".into())
+    );
+    let names: Vec<_> =
+        run["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
+    let long = format!("{}.txt", "n".repeat(196));
+    assert_eq!(names, ["empty", "files", &long, "null", "sales-2.csv", "sales.csv", "x"]);
+    assert_eq!((&run["files"][5]["type"], &run["files"][5]["size"]), (&"text/csv".into(), &8.into()));
+
+    let (_, asked) = stack.model.asked().pop().unwrap();
+    let messages = asked["messages"].as_array().unwrap();
+    let told = messages
+        .iter()
+        .filter(|message| message["role"] == "user")
+        .map(|message| message["content"].to_string());
+    let told: String = told.collect();
+    assert!(told.contains("inputs/sales.csv (text/csv, 8 bytes)") && told.contains("inputs/x"), "{told}");
+    let seen = messages.last().unwrap()["content"].as_str().unwrap();
+    assert!(seen.contains("sales-2.csv\nsales.csv\nx\na,b\n1,2\n"), "{seen}");
+    assert!(
+        seen.contains("Read-only file system")
+            && seen.contains("Permission denied")
+            && seen.contains("\n444\n"),
+        "{seen}"
+    );
+
+    let again = post(&stack, &gateway, "/api/v1/runs", Some("once"), parts).await;
+    assert_eq!((again.status, &again.body["id"]), (202, &id.into()), "{again:?}");
+    nothing_stays(&stack, 7).await;
+    let mut changed = parts.to_vec();
+    changed[3].1 = b"others";
+    let conflict = post(&stack, &gateway, "/api/v1/runs", Some("once"), &changed).await;
+    assert_eq!(conflict.body["code"], "idempotency_conflict");
+    nothing_stays(&stack, 7).await;
+    let deleted = stack
+        .send(stack.client().delete(format!("{}/api/v1/runs/{id}", gateway.url())).bearer_auth(&stack.key))
+        .await;
+    assert_eq!((deleted.status, stored(&stack)), (204, 0));
+    assert_eq!(stack.database.run_sql("SELECT 1 FROM run_files").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let app = stack.import(APP).await;
+    let plain = stack.app.to_string();
+    let (of_app, file) = (("name=\"appId\"", app.as_bytes()), ("name=\"files\"; filename=\"a\"", &b"x"[..]));
+    let big = vec![b'x'; (25 << 20) + 1];
+    let eleven: Vec<Part> = std::iter::once(of_app).chain(std::iter::repeat_n(file, 11)).collect();
+    let cases: &[(&[Part], u16, &str, &str)] = &[
+        (
+            &[of_app, ("name=\"tabel\"; filename=\"a\"", b"x")],
+            400,
+            "invalid_request",
+            "no input of the app takes the file \"tabel\"; name the part one of: table, files",
+        ),
+        (
+            &[of_app, ("name=\"table\"; filename=\"a\"", b"x"), ("name=\"table\"; filename=\"b\"", b"x")],
+            400,
+            "invalid_request",
+            "takes one file",
+        ),
+        (
+            &[("name=\"appId\"", plain.as_bytes()), ("name=\"inputs\"", b"{\"text\":\"a\"}"), file],
+            400,
+            "invalid_request",
+            "the app takes no files",
+        ),
+        (
+            &[of_app, ("name=\"inputs\"", b"{"), file],
+            400,
+            "invalid_request",
+            "the part \"inputs\" is not valid JSON",
+        ),
+        (
+            &[of_app, file, ("name=\"inputs\"", b"{\"table\":\"inputs/a\"}")],
+            400,
+            "invalid_inputs",
+            "send it as a part",
+        ),
+        (&[of_app, of_app, file], 400, "invalid_request", "stands twice"),
+        (&[of_app, ("filename=\"a\"", b"x")], 400, "invalid_request", "a part has no name"),
+        (&[of_app, ("name=\"webhookUrl\"", b"\xff"), file], 400, "invalid_request", "is not UTF-8"),
+        (&[of_app, ("name=\"table\"; filename=\"a\"", &big)], 413, "payload_too_large", "more than 25 MiB"),
+        (&eleven, 400, "invalid_request", "10 files at most"),
+        (&[file], 400, "invalid_request", "appId is missing"),
+    ];
+    for (parts, status, code, said) in cases {
+        let answer = post(&stack, &gateway, "/api/v1/runs", None, parts).await;
+        let detail = answer.body["detail"].as_str().unwrap_or_default();
+        assert_eq!((answer.status, &answer.body["code"]), (*status, &(*code).into()), "{said}: {answer:?}");
+        assert!(detail.contains(said), "{said}: {detail}");
+    }
+    let whole = form(&[of_app, file]);
+    let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+    for (kind, body, said) in [
+        (kind.as_str(), &whole[..whole.len() - 20], "ended early"),
+        ("multipart/form-data", &whole[..], "names no boundary"),
+    ] {
+        let request = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&stack.key);
+        let answer = stack.send(request.header("content-type", kind).body(body.to_vec())).await;
+        assert!(answer.status == 400 && answer.body["detail"].as_str().unwrap().contains(said), "{answer:?}");
+    }
+    let dry = post(&stack, &gateway, &format!("/api/v1/apps/{app}/runs?dryRun=true"), None, &[file]).await;
+    assert_eq!((dry.status, &dry.body["valid"]), (200, &true.into()), "{dry:?}");
+    nothing_stays(&stack, 0).await;
+    assert_eq!(stack.database.run_sql("SELECT 1 FROM runs").await, 0);
+
+    let missing = stack.post(&gateway, "/api/v1/runs", &json!({"appId": stack.import(&APP.replace("type = \"file\"", "type = \"file\"\nrequired = true").replace("Table", "Must")).await})).await;
+    assert!(
+        missing.body["detail"].as_str().unwrap().contains("the file \"table\" is missing; send it as a part"),
+        "{missing:?}"
+    );
+    let listed = stack.get(&gateway, "/api/v1/apps").await.body;
+    assert!(
+        listed["data"].as_array().unwrap().iter().any(|app| app["inputs"][1]["type"] == "file"),
+        "{listed}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k9_a_form_that_stops_coming_is_cut_after_fifteen_seconds_and_leaves_nothing() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let app = stack.import(APP).await;
+    let body = form(&[
+        ("name=\"appId\"", app.as_bytes()),
+        ("name=\"files\"; filename=\"a\"", &[b'x'; 100_000]),
+        ("name=\"files\"; filename=\"b\"", b"rest"),
+    ]);
+    let head = format!(
+        "POST /api/v1/runs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: {}\r\n\r\n",
+        stack.key,
+        body.len()
+    );
+    let mut connection = TcpStream::connect(gateway.url().trim_start_matches("http://")).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&body[..body.len() - 30]).await.unwrap();
+    let begun = std::time::Instant::now();
+    let mut answer = String::new();
+    let read = connection.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(25), read).await.expect("the connection is closed").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(
+        begun.elapsed() > Duration::from_secs(12) && begun.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
+    nothing_stays(&stack, 0).await;
+    let answer: Value = stack.get(&gateway, "/api/v1/runs").await.body;
+    assert_eq!(answer["data"], json!([]));
+}
