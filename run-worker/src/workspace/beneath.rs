@@ -21,7 +21,7 @@ const BENEATH: ResolveFlags =
 
 /// A directory, and what is beneath it.
 #[derive(Debug)]
-pub(crate) struct Root(OwnedFd);
+pub struct Root(OwnedFd);
 
 /// One entry of a directory.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ impl Root {
     }
 
     /// A regular file, for reading.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<File> {
+    pub fn read(&self, path: &Path) -> io::Result<File> {
         // Non-blocking: a FIFO must not be waited for.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat2(&self.0, path, flags, Mode::empty(), BENEATH)?;
@@ -57,7 +57,7 @@ impl Root {
     }
 
     /// Writes a file whole or not at all, with the directories on its way, for `owner`.
-    pub(crate) fn write(
+    pub fn write(
         &self,
         path: &Path,
         source: &mut dyn io::Read,

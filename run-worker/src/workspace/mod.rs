@@ -18,7 +18,8 @@ use shared::ids::RunId;
 use shared::storage::StorageError;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use beneath::{Listed, Root};
+pub(crate) use beneath::Listed;
+pub use beneath::Root;
 pub use home::{Home, RunDirs};
 pub use inputs::InputFile;
 pub use measure::{Allowance, Excess, Measured, measure};
@@ -112,7 +113,7 @@ impl Workspace {
     }
 
     /// The directory that a place is in, and its path there.
-    pub(crate) fn root_of(&self, place: Place) -> std::io::Result<(Root, PathBuf)> {
+    pub fn root_of(&self, place: Place) -> std::io::Result<(Root, PathBuf)> {
         Ok(match place {
             Place::Workspace(path) => (Root::open(&self.0.dirs.workspace)?, path),
             Place::Inputs(path) => (Root::open(&self.0.dirs.inputs)?, path),

@@ -1,6 +1,13 @@
 //! Programs that try to break out, look from outside (S1 to S6). Each is a small script in the real sandbox.
 
 mod basics;
+mod files;
+mod layers;
+mod limits;
+mod neighbours;
+mod network;
+mod ordinary_user;
+mod secrets;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,10 +28,13 @@ struct Lab {
 
 const ALLOWANCE: Allowance = Allowance { bytes: 20 << 20, entries: 2000, depth: 20 };
 
+/// Names the entry where that is not where cargo put it.
+const ENTRY: &str = "CAPI_LAB_ENTRY";
+
 fn parts() -> Parts {
     Parts {
         bwrap: "/usr/bin/bwrap".into(),
-        entry: env!("CARGO_BIN_EXE_sandbox-entry").into(),
+        entry: std::env::var_os(ENTRY).unwrap_or_else(|| env!("CARGO_BIN_EXE_sandbox-entry").into()).into(),
         python: std::env::var_os("CAPI_TEST_SANDBOX_PYTHON").map(PathBuf::from),
     }
 }
@@ -59,6 +69,15 @@ impl Lab {
         }
     }
 
+    /// Runs a script with bash for so many seconds at most. No process of it may be left.
+    async fn bash(&self, workspace: &Workspace, seconds: u64, script: &str) -> Execution {
+        let job =
+            Job { time: Duration::from_secs(seconds), ..Self::job(workspace, Interpreter::Bash, script) };
+        let execution = self.run(job).await;
+        assert_eq!(processes(workspace), Vec::<String>::new(), "after {script}");
+        execution
+    }
+
     async fn run(&self, job: Job) -> Execution {
         self.sandbox.run(job, &self.tasks).await.unwrap()
     }
@@ -70,4 +89,15 @@ impl Lab {
         workspace.close().await;
         execution.printed.shown("…")
     }
+}
+
+/// Processes of the workspace's sandboxes: bwrap's own, without which the kernel leaves no other.
+fn processes(workspace: &Workspace) -> Vec<String> {
+    let mark = workspace.mounts().workspace.display().to_string();
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(&mark))
+        .collect()
 }

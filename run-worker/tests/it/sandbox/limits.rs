@@ -1,0 +1,131 @@
+//! S2: whatever a program uses up, it ends in time, and alone.
+
+use std::time::{Duration, Instant};
+
+use run_worker::sandbox::{Ended, Health, Interpreter, Job};
+use run_worker::workspace::Excess;
+
+use super::{ALLOWANCE, Lab, processes};
+
+/// Past its limit.
+const IN_TIME: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_programs_that_do_not_end_are_ended() {
+    let lab = Lab::open().await;
+    for script in [
+        "sleep 1000",
+        "trap '' TERM INT HUP; while :; do sleep 1000; done",
+        ":(){ :|:& };:; sleep 1000",
+        "exec >&- 2>&-; sleep 1000",
+        "for _ in $(seq 60); do (while :; do :; done) & done; wait",
+    ] {
+        let (workspace, begun) = (lab.workspace(), Instant::now());
+        let execution = lab.bash(&workspace, 2, script).await;
+        assert_eq!(execution.ended, Ended::OutOfTime(Duration::from_secs(2)), "{script}");
+        assert!(begun.elapsed() < IN_TIME + Duration::from_secs(2), "{script}: {:?}", begun.elapsed());
+        workspace.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_what_goes_on_in_the_background_ends_with_the_command() {
+    let lab = Lab::open().await;
+    let workspace = lab.workspace();
+    let script = "(setsid nohup sleep 1000 &) ; (trap '' HUP TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &) ; echo done";
+    let begun = Instant::now();
+    let execution = lab.bash(&workspace, 30, script).await;
+    assert_eq!((execution.ended, execution.printed.shown("")), (Ended::Exited(0), "done\n".to_owned()));
+    assert!(begun.elapsed() < IN_TIME);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_memory_is_bounded_for_one_and_for_all_together() {
+    let lab = Lab::open().await;
+    let one = lab
+        .printed(Interpreter::Python, "try:\n  bytearray(4 << 30)\nexcept MemoryError:\n  print('refused')")
+        .await;
+    assert_eq!(one, "refused\n");
+    let (workspace, begun) = (lab.workspace(), Instant::now());
+    let script = "import os, time\nfor _ in range(12):\n  if os.fork() == 0:\n    held = bytearray(200 << 20)\n    time.sleep(100)\ntime.sleep(100)";
+    let execution = lab.run(Lab::job(&workspace, Interpreter::Python, script)).await;
+    match lab.sandbox.health() {
+        Health::Degraded(missing) if missing.contains(&"cgroup") => {
+            assert_eq!(execution.ended, Ended::Memory(1 << 30))
+        }
+        _ => assert!(matches!(execution.ended, Ended::Exited(_) | Ended::OutOfTime(_))),
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(processes(&workspace).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_disks_are_not_filled() {
+    let lab = Lab::open().await;
+    let full = |most| Ended::Workspace(Excess::Bytes(most));
+    for (script, ended) in [
+        ("head -c 100M /dev/zero > a; sleep 1000", full(ALLOWANCE.bytes)),
+        ("head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000", full(ALLOWANCE.bytes)),
+        ("for n in $(seq 3000); do : > f$n; done; sleep 1000", Ended::Workspace(Excess::Entries(2000))),
+        ("for n in $(seq 50); do mkdir d; cd d; done; sleep 1000", Ended::Workspace(Excess::Depth(20))),
+        (
+            "mkdir d; cd d; head -c 15M /dev/zero > a; chmod 0 ../d; head -c 15M /dev/zero > b; sleep 1000",
+            full(ALLOWANCE.bytes),
+        ),
+    ] {
+        let (workspace, begun) = (lab.workspace(), Instant::now());
+        let execution = lab.bash(&workspace, 30, script).await;
+        // Whoever took his own rights away could not write more.
+        let ended_itself = matches!(execution.ended, Ended::OutOfTime(_)) && script.contains("chmod");
+        assert!(execution.ended == ended || ended_itself, "{script}: {execution:?}");
+        assert!(begun.elapsed() < IN_TIME || ended_itself, "{script}: {:?}", begun.elapsed());
+        workspace.close().await;
+    }
+    let workspace = lab.workspace();
+    let script = "cd /tmp; for n in 1 2 3 4 5; do head -c 15M /dev/zero > t$n; done; cd /dev/shm; for n in 1 2; do head -c 15M /dev/zero > s$n; done
+                  head -c 100M /dev/zero > /tmp/t1; true > /dev/x; true > /x; echo end";
+    let execution = lab.bash(&workspace, 30, script).await;
+    let said = execution.printed.shown("");
+    assert_eq!(execution.ended, Ended::Exited(0), "{said}");
+    for (what, times) in [("No space left on device", 2), ("Read-only file system", 2), ("end", 1)] {
+        assert!(said.matches(what).count() >= times, "{what}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_endless_output_is_ended_and_kept_whole_up_to_the_end() {
+    let lab = Lab::open().await;
+    let (workspace, begun) = (lab.workspace(), Instant::now());
+    let execution = lab.bash(&workspace, 30, "head -c 10G /dev/zero | tr '\\0' x").await;
+    assert_eq!(execution.ended, Ended::Printed(16 << 20));
+    assert!(begun.elapsed() < IN_TIME, "{:?}", begun.elapsed());
+    assert!(execution.printed.total() < 17 << 20);
+    assert_eq!(
+        std::fs::metadata(execution.printed.whole().unwrap()).unwrap().len(),
+        execution.printed.total()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r15_who_loses_interest_ends_the_whole_tree_at_once() {
+    let lab = Lab::open().await;
+    let workspace = lab.workspace();
+    let script =
+        "trap '' TERM; for _ in 1 2 3; do (trap '' TERM; setsid sleep 1000 &); done; touch begun; sleep 1000";
+    let running = lab.sandbox.run(Job { ..Lab::job(&workspace, Interpreter::Bash, script) }, &lab.tasks);
+    let begun = workspace.mounts().workspace.join("begun");
+    let waiting = async {
+        while !begun.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = running => panic!("it does not end by itself"),
+        waited = tokio::time::timeout(IN_TIME, waiting) => waited.unwrap(),
+    }
+    let dropped = Instant::now();
+    lab.tasks.close();
+    tokio::time::timeout(IN_TIME, lab.tasks.wait()).await.unwrap();
+    assert!(dropped.elapsed() < Duration::from_secs(1), "{:?}", dropped.elapsed());
+    assert!(processes(&workspace).is_empty());
+}
