@@ -41,7 +41,7 @@ echo "interfaces=$(grep -c : /proc/net/dev)"
 unshare --user true 2>/dev/null && echo namespaces=nested || echo namespaces=flat
 (exec 3<> /dev/tcp/127.0.0.1/9) 2>&1 | grep -q 'Operation not permitted' && echo sockets=refused
 echo "environment=$(compgen -e | sort | tr '\n' ' ')"
-echo "descriptors=$(cd /proc/$$/fd && echo *)"
+set -- /proc/self/fd/*; echo "descriptors=${*##*/}"
 "#;
 
 /// Runs the probe.
@@ -101,7 +101,7 @@ fn judge(told: &str, owner: Option<u32>, landlocked: bool) -> Missing {
     let environment = found.get("environment").is_some_and(|names| {
         !names.is_empty() && names.split(' ').all(|name| known.split(' ').any(|known| known == name))
     });
-    // 3 is what the script itself reads its own answer through, 255 the script.
+    // 3 is the directory that the script looks at, 255 the script.
     let descriptors = found.get("descriptors").is_some_and(|open| {
         open.starts_with("0 1 2") && open.split(' ').all(|fd| ["0", "1", "2", "3", "255"].contains(&fd))
     });

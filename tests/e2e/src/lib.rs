@@ -8,6 +8,7 @@
 
 mod answer;
 mod broker;
+pub mod form;
 mod ports;
 mod postgres;
 mod process;

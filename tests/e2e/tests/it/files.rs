@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use e2e::{Answer, Process, Service, Stack};
+use e2e::form::{BOUNDARY, Part, form};
+use e2e::{Service, Stack};
 use serde_json::{Value, json};
 use shared::testing::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const BOUNDARY: &str = "----capi";
 const APP: &str = r#"
 name = "Table"
 prompt = "{{ text }} {{ table }}"
@@ -20,31 +20,6 @@ type = "text"
 name = "table"
 type = "file"
 "#;
-
-/// A part: what its Content-Disposition says beside form-data, and its bytes.
-type Part<'a> = (&'a str, &'a [u8]);
-
-fn form(parts: &[Part]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (disposition, bytes) in parts {
-        body.extend(
-            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n").into_bytes(),
-        );
-        body.extend_from_slice(bytes);
-        body.extend(b"\r\n");
-    }
-    body.extend(format!("--{BOUNDARY}--\r\n").into_bytes());
-    body
-}
-
-async fn post(stack: &Stack, gateway: &Process, path: &str, key: Option<&str>, parts: &[Part<'_>]) -> Answer {
-    let mut request = stack.client().post(format!("{}{path}", gateway.url())).bearer_auth(&stack.key);
-    if let Some(key) = key {
-        request = request.header("idempotency-key", key);
-    }
-    let kind = format!("multipart/form-data; boundary={BOUNDARY}");
-    stack.send(request.header("content-type", kind).body(form(parts))).await
-}
 
 /// Files in the store, whichever run they are of.
 fn stored(stack: &Stack) -> usize {
@@ -78,7 +53,7 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
         ("name=\"files\"", b"nameless"),
         ("name=\"metadata\"", b"{\"order\": \"17\"}"),
     ];
-    let created = post(&stack, &gateway, "/api/v1/runs", Some("once"), parts).await;
+    let created = stack.post_form(&gateway, "/api/v1/runs", Some("once"), parts).await;
     assert_eq!(created.status, 202, "{created:?}");
     let id = created.body["id"].as_str().unwrap();
     let run = stack.ended(&gateway, id).await;
@@ -110,12 +85,12 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
         "{seen}"
     );
 
-    let again = post(&stack, &gateway, "/api/v1/runs", Some("once"), parts).await;
+    let again = stack.post_form(&gateway, "/api/v1/runs", Some("once"), parts).await;
     assert_eq!((again.status, &again.body["id"]), (202, &id.into()), "{again:?}");
     nothing_stays(&stack, 7).await;
     let mut changed = parts.to_vec();
     changed[3].1 = b"others";
-    let conflict = post(&stack, &gateway, "/api/v1/runs", Some("once"), &changed).await;
+    let conflict = stack.post_form(&gateway, "/api/v1/runs", Some("once"), &changed).await;
     assert_eq!(conflict.body["code"], "idempotency_conflict");
     nothing_stays(&stack, 7).await;
     let deleted = stack
@@ -173,7 +148,7 @@ async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
         (&[file], 400, "invalid_request", "appId is missing"),
     ];
     for (parts, status, code, said) in cases {
-        let answer = post(&stack, &gateway, "/api/v1/runs", None, parts).await;
+        let answer = stack.post_form(&gateway, "/api/v1/runs", None, parts).await;
         let detail = answer.body["detail"].as_str().unwrap_or_default();
         assert_eq!((answer.status, &answer.body["code"]), (*status, &(*code).into()), "{said}: {answer:?}");
         assert!(detail.contains(said), "{said}: {detail}");
@@ -188,7 +163,7 @@ async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
         let answer = stack.send(request.header("content-type", kind).body(body.to_vec())).await;
         assert!(answer.status == 400 && answer.body["detail"].as_str().unwrap().contains(said), "{answer:?}");
     }
-    let dry = post(&stack, &gateway, &format!("/api/v1/apps/{app}/runs?dryRun=true"), None, &[file]).await;
+    let dry = stack.post_form(&gateway, &format!("/api/v1/apps/{app}/runs?dryRun=true"), None, &[file]).await;
     assert_eq!((dry.status, &dry.body["valid"]), (200, &true.into()), "{dry:?}");
     nothing_stays(&stack, 0).await;
     assert_eq!(stack.database.run_sql("SELECT 1 FROM runs").await, 0);

@@ -29,6 +29,7 @@ mod results;
 mod resuming;
 mod runs;
 mod samples;
+mod sandbox;
 mod sandbox_tools;
 mod schema;
 mod secrets;

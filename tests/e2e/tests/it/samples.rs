@@ -1,6 +1,6 @@
 //! The sample apps of deploy/apps can be imported, and do what they say.
 
-use e2e::{Service, Stack};
+use e2e::{Service, Stack, form};
 use serde_json::{Value, json};
 use shared::testing::PageServer;
 
@@ -46,4 +46,76 @@ async fn the_sample_apps_do_what_they_say() {
         (&ended["artifacts"][0]["title"], &ended["usage"]["toolCalls"]),
         (&"report.md".into(), &3.into())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_becomes_a_chart() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let app = import(&stack, "chart").await;
+    let draw = "import pandas, matplotlib.pyplot as plt\nsales = pandas.read_csv('inputs/sales.csv')\nprint('sum', sales.amount.sum())\n\
+                sales.plot(x='month', y='amount', kind='bar', title='Sales')\nplt.savefig('chart.png')";
+    let script = json!([
+        {"call": [["read_file", json!({"path": "inputs/sales.csv"}).to_string()]]},
+        {"call": [["python", json!({"script": draw}).to_string()]]},
+        {"call": [["save_artifact", json!({"path": "chart.png", "title": "Sales.png"}).to_string()]]},
+        {"say": "They grew."},
+    ]);
+    let inputs = json!({"question": format!("SCRIPT {script}")}).to_string();
+    let parts: &[form::Part] = &[
+        ("name=\"inputs\"", inputs.as_bytes()),
+        ("name=\"table\"; filename=\"sales.csv\"", b"month,amount\nJan,3\nFeb,5\nMar,9\n"),
+    ];
+    let created = stack.post_form(&gateway, &format!("/api/v1/apps/{app}/runs"), None, parts).await;
+    assert_eq!(created.status, 202, "{created:?}");
+    let ended = stack.ended(&gateway, created.body["id"].as_str().unwrap()).await;
+    assert_eq!(ended["result"]["text"], "They grew.", "{ended} {}", worker.log());
+    let (_, last) = stack.model.asked().pop().unwrap();
+    let told = last["messages"].to_string();
+    assert!(told.contains("month,amount") && told.contains("sum 17"), "{told}");
+    let chart = &ended["artifacts"][0];
+    assert_eq!((&chart["type"], &chart["title"]), (&"image/png".into(), &"Sales.png".into()));
+    let link = chart["downloadUrl"].as_str().unwrap().replace("http://capi.test", &gateway.url());
+    let bytes = stack.client().get(link).send().await.unwrap().bytes().await.unwrap();
+    assert!(
+        bytes.starts_with(b"\x89PNG") && bytes.len() > 5000 && chart["size"] == bytes.len(),
+        "{}",
+        bytes.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_changed_until_its_tests_pass() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let app = import(&stack, "fix").await;
+    let test = json!({"script": "cd work && python3 -m pytest -q 2>&1 | tail -5", "timeout_seconds": 60})
+        .to_string();
+    let edit = json!({"path": "work/average.py", "old": "/ 2", "new": "/ len(numbers)"}).to_string();
+    let script = json!([
+        {"call": [["shell", json!({"script": "mkdir work && cp inputs/*.py work"}).to_string()], ["shell", test]]},
+        {"call": [["read_file", json!({"path": "work/average.py"}).to_string()]]},
+        {"call": [["edit_file", edit], ["shell", test]]},
+        {"call": [["save_artifact", json!({"path": "work/average.py"}).to_string()]]},
+        {"say": "It divided by two."},
+    ]);
+    let inputs = json!({"hint": format!("SCRIPT {script}")}).to_string();
+    let parts: &[form::Part] = &[
+        ("name=\"inputs\"", inputs.as_bytes()),
+        ("name=\"files\"; filename=\"average.py\"", b"def average(numbers):\n    return sum(numbers) / 2\n"),
+        (
+            "name=\"files\"; filename=\"test_average.py\"",
+            b"from average import average\n\ndef test_three():\n    assert average([1, 2, 6]) == 3\n",
+        ),
+    ];
+    let created = stack.post_form(&gateway, &format!("/api/v1/apps/{app}/runs"), None, parts).await;
+    assert_eq!(created.status, 202, "{created:?}");
+    let ended = stack.ended(&gateway, created.body["id"].as_str().unwrap()).await;
+    assert_eq!(ended["result"]["text"], "It divided by two.", "{ended} {}", worker.log());
+    let (_, last) = stack.model.asked().pop().unwrap();
+    let told = last["messages"].to_string();
+    assert!(told.contains("1 failed") && told.contains("1 passed"), "{told}");
+    assert_eq!(ended["artifacts"][0]["title"], "average.py");
 }

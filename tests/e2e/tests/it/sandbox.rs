@@ -1,0 +1,234 @@
+//! The sandbox under a whole run: cancels, limits, crashes, missing layers.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use e2e::{Process, Service, Signal, Stack};
+use serde_json::{Value, json};
+use shared::testing::eventually;
+
+/// A stack whose workers work in a directory of the test's own, where every user may pass.
+async fn stack() -> (Stack, tempfile::TempDir) {
+    let mut stack = Stack::unlimited().await;
+    let dir = tempfile::Builder::new().prefix("capi-work-").tempdir_in("/var/tmp").unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    stack.settings = stack.settings_with("CAPI_WORK_DIR", &dir.path().display().to_string());
+    (stack, dir)
+}
+
+async fn create(stack: &Stack, gateway: &Process, more: &str, script: &Value) -> String {
+    let app = stack.import_with_tools(more).await;
+    let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    stack.post(gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned()
+}
+
+fn shell(script: &str) -> Value {
+    json!(["shell", json!({"script": script}).to_string()])
+}
+
+/// Whether a file is in some run's workspace.
+fn is_there(dir: &Path, name: &str) -> bool {
+    let below = |dir: &Path| {
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    below(dir).iter().flat_map(|worker| below(worker)).any(|run| run.join("workspace").join(name).exists())
+}
+
+/// Directories of runs, over all workers.
+fn runs_in(dir: &Path) -> usize {
+    let workers = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let runs = workers.flat_map(|worker| std::fs::read_dir(worker.path()).into_iter().flatten().flatten());
+    runs.filter(|run| run.path().join("workspace").exists()).count()
+}
+
+/// Processes whose command line names the directory: bwrap's, without which no other is left.
+fn processes(dir: &Path) -> usize {
+    let mark = format!("{}/", dir.display());
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r15_a_cancel_ends_the_whole_process_tree() {
+    let (mut stack, dir) = stack().await;
+    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "120");
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let stubborn = "trap '' TERM; (trap '' TERM; setsid sleep 1000 &); touch begun; sleep 1000";
+    let id = create(&stack, &gateway, "", &json!([{"call": [shell(stubborn)]}, {"say": "Done."}])).await;
+    eventually("the command runs", async || is_there(dir.path(), "begun").then_some(())).await;
+    assert!(processes(dir.path()) > 0);
+    let answer = stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    assert_eq!(answer.status, 200);
+    let cancelled = Instant::now();
+    eventually("its processes are gone", async || (processes(dir.path()) == 0).then_some(())).await;
+    assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
+    eventually("the row says so, and not before", async || {
+        let sql = "SELECT coalesce(released_at >= completed_at, false)::text AS text FROM runs";
+        (stack.text(sql).await == "true").then_some(())
+    })
+    .await;
+    assert_eq!(
+        (runs_in(dir.path()), stack.ended(&gateway, &id).await["status"].clone()),
+        (0, "cancelled".into())
+    );
+    assert_eq!(worker.counter("capi_sandbox_processes_left_total").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_end_commands_and_runs() {
+    let (stack, dir) = stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    for (limits, command, code) in [
+        ("seconds = 2", "sleep 1000", "time_limit_exceeded"),
+        (
+            "workspace_bytes = 1000000",
+            "head -c 900K /dev/zero > a; head -c 900K /dev/zero > b; sleep 1000",
+            "workspace_limit_exceeded",
+        ),
+        (
+            "workspace_bytes = 1000000",
+            "head -c 900K /dev/zero > a; head -c 900K /dev/zero > b",
+            "workspace_limit_exceeded",
+        ),
+    ] {
+        let script = json!([{"call": [shell(command)]}, {"say": "Done."}]);
+        let begun = Instant::now();
+        let id = create(&stack, &gateway, &format!("[limits]\n{limits}"), &script).await;
+        let run = stack.ended(&gateway, &id).await;
+        assert_eq!(run["errorCode"], code, "{run}");
+        assert!(run["error"]["message"].as_str().unwrap().starts_with("step 1: "), "{run}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        eventually("nothing is left", async || {
+            (processes(dir.path()) + runs_in(dir.path()) == 0).then_some(())
+        })
+        .await;
+    }
+    let full = json!({"path": "big.txt", "content": "x".repeat(20_000)}).to_string();
+    let script = json!([{"call": [["write_file", full], shell("ls")]}, {"say": "Done."}]);
+    let id = create(&stack, &gateway, "[limits]\nworkspace_bytes = 10000", &script).await;
+    assert_eq!(stack.ended(&gateway, &id).await["status"], "completed", "{}", worker.log());
+    let told = stack.model.asked().pop().unwrap().1["messages"].to_string();
+    assert!(
+        told.contains("There is no room: the workspace may hold 10000 bytes")
+            && told.contains("\\ninputs\\n"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r16_a_crash_in_a_command_leaves_one_effect() {
+    let (stack, dir) = stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let doomed = stack.start(Service::RunWorker).await;
+    let slow = "echo second >> log; mkdir -p d; ln -s /etc/passwd d/link; touch half; [ -e /workspace/go ] || sleep ${1:-3}";
+    let script = json!([
+        {"call": [shell("echo first >> log; printf '#!/bin/sh\\necho ran' > tool; chmod +x tool")]},
+        {"call": [shell(slow)]},
+        {"call": [shell("cat log; ./tool; ls; ls d; stat -c %U log")]},
+        {"say": "Done."},
+    ]);
+    let id = create(&stack, &gateway, "", &script).await;
+    eventually("the second command has had its effect", async || is_there(dir.path(), "half").then_some(()))
+        .await;
+    doomed.kill().await;
+    eventually("its processes die with it", async || (processes(dir.path()) == 0).then_some(())).await;
+    let other = stack.start(Service::RunWorker).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run} {}", other.log());
+    assert_eq!(stack.model.asked().len(), 4, "no question is asked twice");
+    let told =
+        stack.model.asked().pop().unwrap().1["messages"].as_array().unwrap().last().unwrap()["content"]
+            .clone();
+    let told = told.as_str().unwrap();
+    assert!(
+        told.contains("first\nsecond\nran\nd\nhalf\ninputs\nlog\ntool\nlink\nagent\n"),
+        "each effect once: {told}"
+    );
+    assert_eq!(other.counter("capi_workspaces_restored_total").await, 1.0);
+    eventually("the dead worker's files are swept, and the run's", async || {
+        (std::fs::read_dir(dir.path()).unwrap().count() == 1 && runs_in(dir.path()) == 0).then_some(())
+    })
+    .await;
+    let left = std::fs::read_dir(stack.artifacts_dir().join(format!("runs/{id}"))).unwrap().flatten();
+    let objects: usize =
+        left.map(|attempt| std::fs::read_dir(attempt.path()).map_or(0, Iterator::count)).sum();
+    assert_eq!(objects, 0, "no snapshot outlives its run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r3_a_worker_that_stops_hands_its_files_over() {
+    let (stack, dir) = stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let mut stopping = stack.start(Service::RunWorker).await;
+    let script = json!([
+        {"call": [shell("echo first > log")]},
+        {"call": [shell("echo second >> log; touch half; sleep 6")]},
+        {"call": [shell("cat log")]},
+        {"say": "Done."},
+    ]);
+    let id = create(&stack, &gateway, "", &script).await;
+    eventually("the second command runs", async || is_there(dir.path(), "half").then_some(())).await;
+    let _other = stack.start(Service::RunWorker).await;
+    let signalled = Instant::now();
+    stopping.signal(Signal::TERM);
+    assert!(stopping.ends_well().await, "{}", stopping.log());
+    assert!(signalled.elapsed() < Duration::from_secs(8), "{:?}", signalled.elapsed());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "it left nothing behind");
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
+    assert!(stack.model.asked().pop().unwrap().1["messages"].to_string().contains("first\\nsecond\\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s6_without_the_sandbox_no_command_runs_and_readiness_says_why() {
+    let (stack, _dir) = stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let wrapper = stack.artifacts_dir().parent().unwrap().join("bwrap");
+    let without = "#!/bin/bash\nkept=()\nwhile [ $# -gt 0 ]; do case $1 in --add-seccomp-fd) shift 2 ;; *) kept+=(\"$1\"); shift ;; esac; done\nexec /usr/bin/bwrap \"${kept[@]}\"\n";
+    std::fs::write(&wrapper, without).unwrap();
+    for path in [wrapper.parent().unwrap(), &wrapper] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let settings = stack.settings_with("CAPI_SANDBOX_BWRAP", &wrapper.display().to_string());
+    let worker = Process::spawn(Service::RunWorker, &settings);
+    let said = eventually("it says why it is not ready", async || {
+        let (status, body) = worker.ops("/readyz").await?;
+        let body: Value = serde_json::from_str(&body).ok()?;
+        (body["broker"] == "up").then_some((status, body))
+    })
+    .await;
+    assert_eq!((said.0, &said.1["sandbox"]), (503, &json!({"status": "down", "missing": ["seccomp"]})));
+    assert_eq!(worker.counter("capi_sandbox_layer_missing").await, 1.0);
+    let id = create(&stack, &gateway, "", &json!([{"call": [shell("true")]}, {"say": "Done."}])).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!(run["errorCode"], "sandbox_error", "{run}");
+    assert!(
+        run["error"]["message"].as_str().unwrap().contains("the worker's sandbox lacks: seccomp"),
+        "{run}"
+    );
+    assert!(stack.model.asked().is_empty(), "nothing was offered to the model");
+    let other = stack.create_run(&gateway, "hello", None).await;
+    assert_eq!(stack.ended(&gateway, &other).await["status"], "completed", "other apps run");
+    worker.kill().await;
+
+    let off = Process::start(Service::RunWorker, &stack.settings_with("CAPI_SANDBOX", "off")).await;
+    let id = create(&stack, &gateway, "", &json!([{"say": "Done."}])).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert!(run["error"]["message"].as_str().unwrap().contains("turned the sandbox off"), "{run}");
+    off.kill().await;
+
+    let _unprepared =
+        Process::start(Service::RunWorker, &stack.settings_with("CAPI_SANDBOX_PYTHON", "/nowhere")).await;
+    let id = create(&stack, &gateway, "", &json!([{"say": "Done."}])).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert!(
+        run["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("the tool python cannot run: Python is not prepared"),
+        "{run}"
+    );
+}
