@@ -13,6 +13,7 @@ pub mod heartbeat;
 pub mod leases;
 mod letting_go;
 pub mod model;
+pub mod objects;
 pub mod patience;
 pub mod reaper;
 mod report;
@@ -106,6 +107,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(report::report(Arc::clone(&context), consuming.clone()));
     lifecycle.spawn(async move { reaper.reap(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
+    lifecycle.spawn(objects::sweep(Arc::clone(&context)));
     lifecycle.spawn_last(leave(home, lifecycle.clone()));
     let readiness = Readiness {
         db,

@@ -200,7 +200,7 @@ mod tests {
           - inputs[1]: name "text" stands twice
           - inputs[1]: default: the input "text" must be a number
           - model "gpt" is not in CAPI_MODELS; known are: m, plain
-          - tools: "shell" is unknown; known are: current_time, fetch_url, save_artifact
+          - tools: "telephone" is unknown; known are: current_time, edit_file, fetch_url, list_files, python, read_file, save_artifact, shell, write_file
           - tools: "fetch_url" stands twice
           - output.schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (at /type)
           - limits.steps must be 1 to 1000

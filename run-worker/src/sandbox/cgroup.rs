@@ -82,3 +82,29 @@ impl Drop for Cgroup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's files are stood in for by files.
+    #[test]
+    fn limits_are_written_where_the_kernel_reads_them() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("cgroup.controllers"), "cpu memory pids\n").unwrap();
+        let cgroups = Cgroups::take(dir.path()).unwrap();
+        let read = |path: &str| fs::read_to_string(dir.path().join(path)).unwrap();
+        assert_eq!(read("capi-worker/cgroup.procs"), "0", "the worker is in a leaf");
+        assert_eq!(read("cgroup.subtree_control"), "+memory +pids");
+        let cgroup = cgroups.create(&SandboxLimits::default()).unwrap();
+        let name = cgroup.0.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(
+            (read(&format!("{name}/memory.max")), read(&format!("{name}/pids.max"))),
+            ("1073741824".to_owned(), "64".to_owned())
+        );
+        assert!(cgroup.door().is_err(), "only the kernel makes it");
+
+        fs::write(dir.path().join("cgroup.controllers"), "cpu pids\n").unwrap();
+        assert!(Cgroups::take(dir.path()).unwrap_err().to_string().contains("no controller memory"));
+    }
+}

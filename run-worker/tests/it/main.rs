@@ -5,6 +5,7 @@ mod claiming;
 mod fencing;
 mod interleavings;
 mod moves;
+mod objects;
 mod resume;
 mod sandbox;
 

@@ -28,7 +28,7 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
     let report = json!({"title": "a.md", "media_type": "text/markdown", "content": "é\u{1f600}"}).to_string();
     let script = json!([
         {"say": "One.", "call": [["fetch_url", fetch], ["current_time", ""], ["save_artifact", report], ["none", "{"]]},
-        {"say": "Two.", "usage": null, "call": [["current_time", "{}"]]},
+        {"say": "Two.", "usage": null, "call": [["shell", "{\"script\": \"echo hi > f\"}"], ["read_file", "{\"path\": \"f\"}"], ["edit_file", "{}"]]},
         {"say": "not JSON"},
         {"say": "{\"n\": 1}"},
     ]);
@@ -60,6 +60,10 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
         &models.display().to_string(),
         "--artifacts-url",
         &store,
+        "--sandbox-entry",
+        env!("CARGO_BIN_EXE_sandbox-entry"),
+        "--sandbox-python",
+        &std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap(),
         "--fetch-allowed-networks",
         "127.0.0.0/8",
     ]);

@@ -1,8 +1,9 @@
 //! The load harness: creates accepted per second beside the database alone, the time from a request to the model being asked, whole
-//! runs per second and what they cost, and thousands of them in flight. Everything (load generator, services, database, broker) shares the machine.
+//! runs per second and what they cost, thousands of them in flight, and what the sandbox adds to a command. Everything (load generator, services, database, broker) shares the machine.
 #![expect(clippy::print_stdout, reason = "the figures are the answer")]
 
 mod accounts;
+mod commands;
 mod creates;
 mod http;
 mod latency;
@@ -41,6 +42,7 @@ async fn main() -> anyhow::Result<()> {
     println!("{:<44} {:>12} {:>12} {:>12}", "what", "rate or n", "p50", "p99");
     let stack = Stack::unlimited().await;
     processes::measure(&stack).await;
+    commands::measure().await?;
     latency::measure(&stack, arguments.runs).await?;
     creates::measure(arguments.seconds, arguments.connections).await?;
     runs::whole(arguments.whole_runs).await?;

@@ -8,6 +8,7 @@ mod backlog;
 mod broker_faults;
 mod broker_restarts;
 mod cancels;
+mod commands;
 mod database_restarts;
 mod gateway_deaths;
 mod kills;
@@ -62,6 +63,8 @@ enum Drill {
     Cancels,
     /// R3: every service is replaced.
     Rolling,
+    /// S2: a thousand runs with commands leave nothing, and slow nobody down.
+    Commands,
     /// What a large backlog costs.
     Backlog,
 }
@@ -79,6 +82,7 @@ impl Drill {
             Self::Purges => broker_faults::purges(stage).await,
             Self::Cancels => cancels::drill(stage).await,
             Self::Rolling => rolling::drill(stage).await,
+            Self::Commands => commands::drill(stage).await,
             Self::Backlog => backlog::drill(stage).await,
         }
     }

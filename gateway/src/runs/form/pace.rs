@@ -58,7 +58,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(cut_after(0, second * 60).await, Some(15));
         assert_eq!(cut_after(1, second).await, Some(15));
-        assert_eq!(cut_after(32 << 10, second).await, Some(30));
+        assert!((28..=30).contains(&cut_after(32 << 10, second).await.unwrap()));
         assert_eq!(cut_after(65 << 10, second).await, None);
     }
 }

@@ -59,8 +59,8 @@ async fn the_model_is_told_what_a_tool_cannot_do() {
     let fetch = |url: &str| json!(["fetch_url", json!({"url": url}).to_string()]);
     let calls = [
         (
-            json!(["shell", "{}"]),
-            "There is no tool \"shell\"; there are: current_time, fetch_url, save_artifact.",
+            json!(["telephone", "{}"]),
+            "There is no tool \"telephone\"; there are: current_time, edit_file, fetch_url, list_files, ",
         ),
         (json!(["current_time", "{\"a\":"]), "no JSON object"),
         (json!(["current_time", "{\"zone\":\"CET\"}"]), "unknown field `zone`"),

@@ -16,7 +16,7 @@ async fn each_budget_ends_the_run_with_its_own_code_and_keeps_what_there_was() {
         ("steps = 3", &endless, "step_limit_exceeded", 3),
         ("tool_calls = 2", &endless, "tool_call_limit_exceeded", 3),
         ("tokens = 50", &endless, "token_limit_exceeded", 3),
-        ("output_bytes = 300", &endless, "output_limit_exceeded", 3),
+        ("output_bytes = 350", &endless, "output_limit_exceeded", 3),
         ("seconds = 2", &slow, "time_limit_exceeded", 1),
         ("tokens = 1500", &uncounted, "token_limit_exceeded", 1),
         ("output_bytes = 3000", &json!([{"say": "x".repeat(4000)}]), "output_limit_exceeded", 1),

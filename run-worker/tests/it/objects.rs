@@ -1,0 +1,70 @@
+//! What the store holds and nothing names goes; everything that is named stays.
+
+use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
+use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use run_worker::objects::sweep_older;
+use shared::db::statement;
+use shared::ids::{ArtifactId, FileId, RunId};
+use shared::storage::{Artifacts, ObjectKey};
+use shared::testing::TestDatabase;
+
+use crate::pending_runs;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
+    let (database, dir) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
+    let store = Artifacts::open(&url::Url::from_directory_path(dir.path()).unwrap()).unwrap();
+    let (_, runs) = pending_runs(&database, 2).await;
+    let (running, over) = (runs[0], runs[1]);
+    database.run_sql("UPDATE runs SET status = 'running', lease_expires_at = capi_now(), attempt = 2").await;
+    let (artifact, file) = (ArtifactId::generate(), FileId::generate());
+    let mut conn = database.conn().await;
+    let rows = "
+        WITH a AS (INSERT INTO artifacts (id, run_id, type, title, size, sha256) VALUES ($1, $3, 'a/b', 't', 1, sha256('')))
+        INSERT INTO run_files (id, run_id, name, type, size, sha256) VALUES ($2, $3, 'n', 'a/b', 1, sha256(''))";
+    statement(rows)
+        .bind::<SqlUuid, _>(artifact.uuid())
+        .bind::<SqlUuid, _>(file.uuid())
+        .bind::<SqlUuid, _>(running.uuid())
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let names = "INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+                 SELECT $1, 2 + n, 'tool.result', capi_now(), 1, jsonb_build_object('workspace', jsonb_build_object('key', $2 || n)) FROM generate_series(1, 2) n";
+    for run in [running, over] {
+        let before = ObjectKey::snapshot(run, 1, 0).to_string();
+        statement(names)
+            .bind::<SqlUuid, _>(run.uuid())
+            .bind::<Text, _>(before.trim_end_matches('0'))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+    let cancel = "UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL WHERE id = $1";
+    statement(cancel).bind::<SqlUuid, _>(over.uuid()).execute(&mut conn).await.unwrap();
+    let unknown = RunId::generate();
+    let kept = [
+        ObjectKey::artifact(running, artifact),
+        ObjectKey::file(running, file),
+        ObjectKey::snapshot(running, 1, 2),
+    ];
+    let swept = [
+        ObjectKey::artifact(running, ArtifactId::generate()),
+        ObjectKey::file(unknown, FileId::generate()),
+        ObjectKey::snapshot(running, 1, 1),
+        ObjectKey::snapshot(running, 2, 7),
+        ObjectKey::snapshot(over, 1, 2),
+    ];
+    for key in kept.iter().chain(&swept) {
+        store.put(key, Bytes::from_static(b"x")).await.unwrap();
+    }
+    assert_eq!(sweep_older(&database.db, &store, Utc::now() - TimeDelta::hours(1)).await.unwrap(), 0);
+    assert_eq!(sweep_older(&database.db, &store, Utc::now() + TimeDelta::hours(1)).await.unwrap(), 5);
+    for (keys, there) in [(&kept[..], true), (&swept[..], false)] {
+        for key in keys {
+            assert_eq!(store.exists(key).await.is_ok(), there, "{key}");
+        }
+    }
+}

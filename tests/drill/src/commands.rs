@@ -1,0 +1,202 @@
+//! The sandbox in the long run: a thousand runs with commands, some of them hostile, on one worker. Nothing may be left of them: no
+//! process, directory, descriptor, object; and memory stays. Then S2's neighbours: what a run takes beside one that uses up what it can.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use e2e::{Process, Service, Stack};
+use serde_json::{Value, json};
+use shared::testing::eventually;
+
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::judge;
+
+const RUNS: usize = 1000;
+const SIDE_BY_SIDE: usize = 8;
+/// Before anything is measured: pools are filled, the allocator has what it keeps.
+const WARM_UP: usize = 100;
+const MORE_FILES: usize = 10;
+const MORE_MEMORY_MB: u64 = 30;
+/// Runs one after the other, alone and beside a hostile one.
+const MEASURED: usize = 60;
+const MOST_SLOWER: f64 = 1.2;
+/// What a run costs whoever shares its two processors is no more than that, however fast a run is.
+const NOTICEABLE: Duration = Duration::from_millis(10);
+
+const APP: &str = r#"
+name = "Commands"
+prompt = "{{ text }}"
+tools = ["shell"]
+[[inputs]]
+name = "text"
+type = "text"
+"#;
+
+/// Each with a name; every tenth run has the next of them.
+const HOSTILE: [&str; 5] = [
+    ":(){ :|:& };:; sleep 100",
+    "(setsid nohup sleep 1000 > /dev/null 2>&1 &); (trap '' TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &); echo left",
+    "head -c 30M /dev/zero | tr '\\0' x",
+    "trap '' TERM INT; while :; do :; done",
+    "mkdir a; cd a; ln -s / root; mkfifo f; chmod 0 ../a; exit 3",
+];
+
+fn script(command: &str) -> String {
+    let call = json!({"script": command, "timeout_seconds": 1}).to_string();
+    format!("SCRIPT {}", json!([{"call": [["shell", call]]}, {"say": "Done."}]))
+}
+
+pub(crate) async fn drill(stage: &Stage) -> Report {
+    let mut report = Report::new("S2 commands leave nothing", Duration::from_secs(20));
+    let mut stack = stage.stack().await;
+    let work = std::env::temp_dir().join(format!("capi-drill-{}", std::process::id()));
+    std::fs::create_dir_all(&work).expect("a directory can be made");
+    stack.settings = stack.settings_with("CAPI_WORK_DIR", &work.display().to_string());
+    let gateway = stack.start(Service::Gateway).await;
+    let worker =
+        stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &SIDE_BY_SIDE.to_string()).await;
+    let app = stack.import(APP).await;
+    let mut accepted = HashSet::new();
+    soak(&stack, &gateway, &app, WARM_UP, &mut accepted).await;
+    let (files, memory) = (open_files(&worker), resident_mb(&worker));
+    let begun = Instant::now();
+    soak(&stack, &gateway, &app, RUNS, &mut accepted).await;
+    let took = begun.elapsed();
+    report.faults = RUNS / 10;
+    report.recoveries.push(clean(&work).await);
+    let (files_after, memory_after) = (open_files(&worker), resident_mb(&worker));
+    report.notes.push(format!(
+        "{RUNS} runs in {:.0} s; open files {files} → {files_after}, resident {memory} → {memory_after} MB",
+        took.as_secs_f64()
+    ));
+    report
+        .must(files_after <= files + MORE_FILES, || format!("open files grew from {files} to {files_after}"));
+    report.must(memory_after <= memory + MORE_MEMORY_MB, || {
+        format!("memory grew from {memory} to {memory_after} MB")
+    });
+    report.must(objects(&stack) == 0, || format!("{} objects are left in the store", objects(&stack)));
+    neighbours(&mut report, &stack, &gateway, &app, &mut accepted).await;
+    report.must(clean(&work).await < Duration::from_secs(20), || {
+        "something is left of the last runs".to_owned()
+    });
+    judge(&mut report, &stack, &accepted, "completed").await;
+    drop(worker);
+    let _ = std::fs::remove_dir_all(&work);
+    report
+}
+
+/// Creates so many runs, never more than a few ahead of the worker, and waits for all.
+async fn soak(stack: &Stack, gateway: &Process, app: &str, runs: usize, accepted: &mut HashSet<String>) {
+    for number in 0..runs {
+        let command = match number % 10 {
+            9 => HOSTILE[number / 10 % HOSTILE.len()],
+            _ => "seq 1 2000 > numbers; sort -rn numbers | md5sum; mkdir -p deep/er; cp numbers deep/er",
+        };
+        accepted.insert(create(stack, gateway, app, command).await);
+        if number % 50 == 49 {
+            idle(stack).await;
+        }
+    }
+    idle(stack).await;
+}
+
+async fn create(stack: &Stack, gateway: &Process, app: &str, command: &str) -> String {
+    let body = json!({"appId": app, "inputs": {"text": script(command)}});
+    let answer = stack.post(gateway, "/api/v1/runs", &body).await;
+    answer.body["id"].as_str().expect("the run is accepted").to_owned()
+}
+
+async fn idle(stack: &Stack) {
+    let open = "SELECT count(*)::text AS text FROM runs WHERE status IN ('pending', 'running')";
+    let deadline = Instant::now() + Duration::from_mins(3);
+    while stack.text(open).await != "0" {
+        assert!(Instant::now() < deadline, "runs do not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How long it took until no process and no directory of a run was left.
+async fn clean(work: &Path) -> Duration {
+    let begun = Instant::now();
+    eventually("nothing is left", async || (processes(work) + directories(work) == 0).then_some(())).await;
+    begun.elapsed()
+}
+
+fn processes(work: &Path) -> usize {
+    let mark = format!("{}/", work.display());
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
+}
+
+fn directories(work: &Path) -> usize {
+    let workers = std::fs::read_dir(work).into_iter().flatten().flatten();
+    let runs = workers.flat_map(|worker| std::fs::read_dir(worker.path()).into_iter().flatten().flatten());
+    runs.filter(|run| run.path().join("workspace").exists()).count()
+}
+
+fn objects(stack: &Stack) -> usize {
+    let runs = std::fs::read_dir(stack.artifacts_dir().join("runs")).into_iter().flatten().flatten();
+    let attempts = runs.flat_map(|run| std::fs::read_dir(run.path()).into_iter().flatten().flatten());
+    attempts.map(|attempt| std::fs::read_dir(attempt.path()).map_or(0, Iterator::count)).sum()
+}
+
+fn open_files(worker: &Process) -> usize {
+    worker.pid().and_then(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok()).map_or(0, Iterator::count)
+}
+
+fn resident_mb(worker: &Process) -> u64 {
+    let status = worker.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    let status = status.unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or_default() / 1024
+}
+
+/// p95 of whole runs without a command, alone and beside each of the greedy.
+async fn neighbours(
+    report: &mut Report,
+    stack: &Stack,
+    gateway: &Process,
+    app: &str,
+    accepted: &mut HashSet<String>,
+) {
+    let alone = p95(stack, gateway, accepted).await;
+    for (name, command) in [
+        ("fork bomb", ":(){ :|:& };:; sleep 100"),
+        ("60 busy loops", "for _ in $(seq 60); do (while :; do :; done) & done; wait"),
+        ("disk", "while :; do head -c 40M /dev/zero > a; rm a; done"),
+        ("output", "while :; do head -c 1000 /dev/zero; sleep 0.0001; done"),
+    ] {
+        let call = json!({"script": command, "timeout_seconds": 60}).to_string();
+        let text = format!("SCRIPT {}", json!([{"call": [["shell", call]]}, {"say": "Done."}]));
+        let body = json!({"appId": app, "inputs": {"text": text}});
+        let id = stack.post(gateway, "/api/v1/runs", &body).await.body["id"].clone();
+        let id = id.as_str().expect("the run is accepted").to_owned();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let beside = p95(stack, gateway, accepted).await;
+        stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+        let slower = beside.as_secs_f64() / alone.as_secs_f64();
+        report.notes.push(format!(
+            "p95 of a run: {alone:.1?} alone, {beside:.1?} beside a {name} ({slower:.2} times)"
+        ));
+        report.must(slower < MOST_SLOWER || beside < alone + NOTICEABLE, || {
+            format!("a {name} slows its neighbours {slower:.2} times")
+        });
+    }
+}
+
+async fn p95(stack: &Stack, gateway: &Process, accepted: &mut HashSet<String>) -> Duration {
+    let mut samples = Vec::new();
+    for _ in 0..MEASURED {
+        let begun = Instant::now();
+        let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
+        let request = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&stack.key);
+        let run: Value = stack.send(request.header("prefer", "wait=30").json(&body)).await.body;
+        samples.push(begun.elapsed());
+        accepted.extend(run["id"].as_str().map(str::to_owned));
+    }
+    samples.sort();
+    samples[MEASURED * 95 / 100]
+}
