@@ -12,4 +12,6 @@ mkdir -p "$(dirname "$target")"
 "$made/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$here/requirements.txt"
 MPLCONFIGDIR=$made/matplotlib MPLBACKEND=Agg "$made/bin/python3" -c 'import matplotlib.pyplot, pandas, openpyxl'
 "$made/bin/pip" uninstall --quiet --yes pip setuptools
+# Inside it is somewhere else.
+sed -i "1s|^#!$made/bin/python3.*|#!/opt/python/bin/python3|" "$made"/bin/*
 mv "$made" "$target"

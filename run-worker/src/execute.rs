@@ -81,7 +81,7 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
     metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
     match first {
         First::Ended(Outcome::Recorded) => {
-            if had_files {
+            if had_files || claimed.attempt > 1 {
                 agent::forget_snapshots(context, claimed.id).await;
             }
             None

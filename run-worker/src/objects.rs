@@ -60,7 +60,7 @@ pub async fn sweep_older(db: &Db, store: &Artifacts, then: DateTime<Utc>) -> Res
         let counts = object.as_ref().map_or(true, |object| object.written < then);
         std::future::ready(counts)
     });
-    let (mut batches, mut swept) = (old.chunks(BATCH).boxed(), 0);
+    let (mut batches, mut swept) = (old.chunks(BATCH).boxed(), store.delete_abandoned(then).await?);
     while let Some(batch) = batches.next().await {
         let batch: Vec<Stored> = batch.into_iter().collect::<Result<_, _>>()?;
         let runs: HashSet<RunId> = batch.iter().filter_map(|object| object.run).collect();

@@ -1,6 +1,9 @@
 //! The tools that an answer calls: those that change nothing side by side, any other alone, when everything before it is recorded.
 //! Intents come before the calls, results in the order of the calls.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use futures_util::stream::{self, StreamExt};
 use shared::events::NewEvent;
 use shared::ids::RunId;
@@ -46,7 +49,7 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
         deadline,
         run: agent.claimed.id,
         workspace: agent.workspace.clone(),
-        output_left: agent.budget.output_left(agent.log.transcript().spent()),
+        output_left: Arc::new(agent.budget.output_left(agent.log.transcript().spent()).into()),
     };
     let calls = batch.into_iter().map(|OpenCall { call, .. }| call_one(&invoking, call));
     let mut results = stream::iter(calls).buffered(SIDE_BY_SIDE);
@@ -57,6 +60,10 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
         match timeout_at(deadline, results.next()).await {
             Err(_) => return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent()))),
             Ok(None) => return Ok(Ok(())),
+            // What the tool then says is only that it was broken off.
+            Ok(Some(_)) if Instant::now() >= deadline => {
+                return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent())));
+            }
             Ok(Some(Err((code, why)))) => {
                 return Ok(Err(RunError::new(code, &format!("step {step}: {why}"), Some(step))));
             }
@@ -126,7 +133,7 @@ struct Invoking<'t> {
     run: RunId,
     deadline: Instant,
     workspace: Option<Workspace>,
-    output_left: u64,
+    output_left: Arc<AtomicU64>,
 }
 
 /// One call, with what is to be recorded of it; or in words why the run cannot go on.
@@ -161,7 +168,7 @@ async fn invoke(invoking: &Invoking<'_>, call: &Call) -> Result<tools::Output, T
     let arguments = tools::arguments::parse(&call.arguments)?;
     let spec = tool.spec();
     let until = invoking.deadline.min(Instant::now() + spec.timeout);
-    let (run, id, output_left) = (invoking.run, call.id, invoking.output_left);
+    let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
     let workspace = invoking.workspace.clone();
     let calling = tool.call(Invocation { run, id, arguments, workspace, output_left });
     let mut output = timeout_at(until, calling).await.unwrap_or_else(|_| {

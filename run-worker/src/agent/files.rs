@@ -1,18 +1,22 @@
 //! The run's files under the agent's hands: opened with what the attempts before left, kept after each call that changed them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use futures_util::StreamExt;
 use serde_json::Value;
 use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, statement};
 use shared::events::NewEvent;
 use shared::ids::{FileId, RunId};
 use shared::runs::{ErrorCode, RunError};
-use shared::storage::ObjectKey;
+use shared::storage::{ObjectKey, StorageError};
+use tokio::time::{timeout, timeout_at};
 
+use super::budget::Budget;
 use super::transcript::Transcript;
 use super::{Agent, Desk, Stopped};
 use crate::claim::Claimed;
@@ -30,6 +34,7 @@ pub(super) async fn open(
     app: &AppDefinition,
     transcript: &Transcript,
     desk: &Desk,
+    budget: &Budget,
 ) -> Result<Result<Opened, RunError>, Stopped> {
     if !context.tools.of(&app.tools).has_files() {
         return Ok(Ok((None, Vec::new())));
@@ -51,9 +56,10 @@ pub(super) async fn open(
         }
         Ok(workspace)
     };
-    Ok(match opening.await {
-        Ok(workspace) => Ok((Some(workspace), inputs)),
-        Err(error) => Err(failed(&error, None)),
+    Ok(match timeout_at(budget.deadline(), opening).await {
+        Ok(Ok(workspace)) => Ok((Some(workspace), inputs)),
+        Ok(Err(error)) => Err(failed(&error, None)),
+        Err(_) => Err(budget.out_of_time(transcript.spent())),
     })
 }
 
@@ -62,7 +68,11 @@ pub(super) async fn keep(agent: &Agent<'_>, result: &mut NewEvent) -> Result<boo
     let Some(workspace) = &agent.workspace else { return Ok(false) };
     let (run, attempt) = agent.claimed.fence();
     let key = ObjectKey::snapshot(run, attempt, agent.log.next_seq());
-    match workspace.save(&agent.context.artifacts, key).await {
+    let saving = timeout_at(agent.budget.deadline(), workspace.save(&agent.context.artifacts, key));
+    let Ok(saved) = saving.await else {
+        return Err(agent.budget.out_of_time(agent.log.transcript().spent()));
+    };
+    match saved {
         Ok(None) => Ok(false),
         Ok(Some(snapshot)) => {
             result.data["workspace"] = snapshot.shown();
@@ -131,21 +141,22 @@ pub async fn close(desk: Desk) {
     }
 }
 
+/// For deleting a run's snapshots; those that stay are swept.
+const TIME_TO_FORGET: Duration = Duration::from_secs(10);
+
 /// Deletes what a run that is over has in the store beside its artifacts and the caller's files.
 pub async fn forget_snapshots(context: &Arc<Context>, run: RunId) {
-    use futures_util::StreamExt;
-    let mut stored = context.artifacts.list(Some(run));
-    while let Some(object) = stored.next().await {
-        let deleted = match object {
-            Ok(object) if ObjectKey::read_snapshot(run, &object.key.to_string()).is_some() => {
-                context.artifacts.delete(&object.key).await
+    let deleting = async {
+        let mut stored = context.artifacts.list(Some(run));
+        while let Some(object) = stored.next().await {
+            let key = object?.key;
+            if ObjectKey::read_snapshot(run, &key.to_string()).is_some() {
+                context.artifacts.delete(&key).await?;
             }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = deleted {
-            tracing::warn!(%error, "snapshots of a run that is over stay in the store");
-            return;
         }
+        Ok::<_, StorageError>(())
+    };
+    if !matches!(timeout(TIME_TO_FORGET, deleting).await, Ok(Ok(()))) {
+        tracing::warn!("snapshots of a run that is over stay in the store for a day");
     }
 }

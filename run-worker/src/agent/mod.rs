@@ -97,7 +97,7 @@ pub async fn work(context: &Context, claimed: &Claimed, desk: &Desk) -> Result<W
         Ok((app, model, schema)) => {
             let limits = app.limits.under(context.plans.get(&claimed.plan));
             let budget = Budget::new(limits, claimed.seconds_used, now);
-            match files::open(context, claimed, &app, log.transcript(), desk).await? {
+            match files::open(context, claimed, &app, log.transcript(), desk, &budget).await? {
                 Ok((workspace, inputs)) => {
                     let mut agent =
                         Agent { context, claimed, app, model, schema, budget, log, workspace, inputs };

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Engine;
 use super::policy::{Interpreter, Mounts};
 use super::supervise::{Ended, Job, supervise};
+use super::{Engine, tree};
 use crate::workspace::{Allowance, Home};
 
 /// Layers that do not hold.
@@ -71,6 +71,9 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
             let mut missing = judge(&told, owner, execution.landlocked);
             if engine.cgroups.is_none() {
                 missing.further.push("cgroup");
+                if !tree::can_be_seen() {
+                    missing.needed.push("memory");
+                }
             }
             missing
         }

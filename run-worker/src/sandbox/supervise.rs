@@ -15,13 +15,16 @@ use super::limits::{GONE_WITHIN, STARTS_WITHIN};
 use super::output::Printed;
 use super::policy::{Interpreter, Mounts, arguments};
 use super::spawn::{Given, Spawned};
-use super::tree::Tree;
+use super::tree::{Tree, held};
 use super::{Engine, SandboxError};
 use crate::workspace::{Allowance, Excess, measure};
 
 /// How often memory and workspace are looked at, and the share of the time that may be spent on it.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOKING_SHARE: u32 = 10;
+
+/// Bytes that a disk keeps free, whatever the workspaces on it may hold.
+const DISK_RESERVE: u64 = 256 << 20;
 
 /// A script to be run.
 #[derive(Debug, Clone)]
@@ -86,7 +89,10 @@ pub(super) async fn supervise(
         arguments(&engine.host, &engine.limits, &job.mounts, file_size, job.interpreter, fds)
     });
     let mut running = Running { spawned: spawned.await?, tree: None, printed: Printed::new(&job.printed) };
-    let begun = timeout(STARTS_WITHIN, running.begins()).await;
+    let begun = tokio::select! {
+        begun = timeout(STARTS_WITHIN, running.begins()) => begun,
+        () = stop.cancelled() => Ok(Ok(None)),
+    };
     let landlocked = match begun {
         Ok(Ok(Some(landlocked))) => landlocked,
         failed => {
@@ -164,7 +170,10 @@ impl Running {
                     Ok(0) | Err(_) => open = false,
                     Ok(read) => {
                         let taken = self.printed.take(&buffer[..read]).await;
-                        if taken.is_err() || self.printed.total() > most_printed {
+                        if taken.is_err() {
+                            return Some(Ended::Workspace(Excess::Disk));
+                        }
+                        if self.printed.total() > most_printed {
                             return Some(Ended::Printed(most_printed));
                         }
                     }
@@ -175,28 +184,49 @@ impl Running {
     }
 
     async fn look(&self, engine: &Engine, job: &Job, watches_memory: bool) -> Option<Ended> {
-        let most = engine.limits.memory;
-        if watches_memory && self.tree.as_ref().is_some_and(|tree| tree.memory() > most) {
-            return Some(Ended::Memory(most));
-        }
+        let init = self.tree.as_ref()?.init();
         let (workspace, allowance) = (job.mounts.workspace.clone(), job.allowance);
-        let measuring = tokio::task::spawn_blocking(move || measure(&workspace, &allowance));
-        match measuring.await {
-            Ok(Ok(Err(excess))) => Some(Ended::Workspace(excess)),
-            _ => None,
+        let looking = tokio::task::spawn_blocking(move || {
+            // A program may change what is being read; twice in a row that is no accident.
+            let measured = measure(&workspace, &allowance).or_else(|_| measure(&workspace, &allowance));
+            let room =
+                rustix::fs::statvfs(&workspace).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+            (held(init), measured, room)
+        });
+        let (held, measured, room) = looking.await.ok()?;
+        if watches_memory && held.memory > engine.limits.memory {
+            return Some(Ended::Memory(engine.limits.memory));
+        }
+        let over = Excess::Bytes(job.allowance.bytes);
+        match measured {
+            Ok(Ok(measured)) if measured.bytes + held.nameless > job.allowance.bytes => {
+                Some(Ended::Workspace(over))
+            }
+            Ok(Ok(_)) if room < DISK_RESERVE => Some(Ended::Workspace(Excess::Disk)),
+            Ok(Ok(_)) => None,
+            Ok(Err(excess)) => Some(Ended::Workspace(excess)),
+            Err(error) => {
+                tracing::warn!(%error, "a workspace cannot be measured; its command is ended");
+                Some(Ended::Workspace(over))
+            }
         }
     }
 
     /// Ends what is left and waits until it is gone. The exit code.
     async fn end(&mut self) -> i32 {
-        match &self.tree {
-            Some(tree) => tree.kill(),
-            None => {
-                let _ = self.spawned.child.start_kill();
-            }
+        if let Some(tree) = &self.tree {
+            tree.kill();
+        } else {
+            let _ = self.spawned.child.start_kill();
         }
-        // bwrap waits for its first process, and that is gone when all others are.
-        let mut gone = timeout(GONE_WITHIN, self.spawned.child.wait()).await;
+        // bwrap does not wait for whatever its command left in the background.
+        let all_gone = async {
+            if let Some(tree) = &self.tree {
+                tree.gone(GONE_WITHIN).await;
+            }
+            self.spawned.child.wait().await
+        };
+        let mut gone = timeout(GONE_WITHIN, all_gone).await;
         if gone.is_err() {
             metrics::counter!("capi_sandbox_processes_left_total").increment(1);
             tracing::error!(

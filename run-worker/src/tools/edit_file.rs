@@ -1,5 +1,8 @@
 //! `edit_file`: replaces a piece of a file's text. Made again on the workspace as it was before, it does the same.
 
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -8,8 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::files::{has_room, on_disk, refused, workspace, writable};
-use super::read_file::read_text;
+use super::read_file::{no_text, too_long};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
+use crate::workspace::{Place, Root};
 
 pub(super) struct EditFile(Spec);
 
@@ -60,11 +64,12 @@ impl Tool for EditFile {
             let workspace = workspace(&invocation)?;
             let Arguments { path, old, new, all } = arguments::read(invocation.arguments)?;
             let place = writable(&path)?;
-            let edited = on_disk(move || {
-                let (root, place) = workspace.root_of(place).map_err(|error| refused(&path, &error))?;
-                let (text, mode) = read_text(&root, &place, &path, MAX_FILE_BYTES)?;
+            let edited = on_disk(workspace.tasks().clone(), move || {
+                let (root, place) =
+                    workspace.root_of(Place::Workspace(place)).map_err(|error| refused(&path, &error))?;
+                let (text, mode) = read_text(&root, &place, &path)?;
                 let (text, count) = replace(&text, &old, &new, all).map_err(ToolError::RespondToModel)?;
-                has_room(&workspace, text.len())?;
+                has_room(&workspace, &place, text.len() as u64)?;
                 let written = root.write(&place, &mut text.as_bytes(), mode, workspace.owner());
                 written.map_err(|error| refused(&path, &error))?;
                 Ok(format!("Replaced {count} occurrence(s) in {path:?}."))
@@ -73,6 +78,19 @@ impl Tool for EditFile {
         }
         .boxed()
     }
+}
+
+/// A text file whole, with its mode. What is no text stays as it is.
+fn read_text(root: &Root, place: &Path, path: &str) -> Result<(String, u32), ToolError> {
+    let file = root.read(place).map_err(|error| refused(path, &error))?;
+    let found = file.metadata().map_err(|error| refused(path, &error))?;
+    if found.len() > MAX_FILE_BYTES {
+        return Err(too_long(path, found.len(), MAX_FILE_BYTES));
+    }
+    let mut bytes = Vec::new();
+    file.take(found.len()).read_to_end(&mut bytes).map_err(|error| refused(path, &error))?;
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+    Ok((text.ok_or_else(|| no_text(path, found.len()))?, found.permissions().mode() & 0o755))
 }
 
 /// The text after the replacement, and how often: pure.

@@ -1,8 +1,10 @@
 //! What the file tools have in common: places, and words for what goes wrong.
 
 use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use tokio_util::task::TaskTracker;
 
 use super::{Invocation, ToolError};
 use crate::workspace::{Excess, Place, Workspace};
@@ -19,8 +21,8 @@ pub(super) fn place(path: &str) -> Result<Place, ToolError> {
 }
 
 /// A path of the model's, to be written to.
-pub(super) fn writable(path: &str) -> Result<Place, ToolError> {
-    place(path)?.writable().map(Place::Workspace).map_err(ToolError::RespondToModel)
+pub(super) fn writable(path: &str) -> Result<PathBuf, ToolError> {
+    place(path)?.writable().map_err(ToolError::RespondToModel)
 }
 
 /// In words for the model: it chose the path.
@@ -42,24 +44,36 @@ pub(super) fn broken(error: &std::io::Error) -> ToolError {
     ToolError::Fatal(shared::runs::ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned())
 }
 
-/// Whether so many more bytes fit.
-pub(super) fn has_room(workspace: &Workspace, bytes: usize) -> Result<(), ToolError> {
-    let held = workspace.measure().map_err(|error| broken(&error))?;
-    let most = workspace.allowance().bytes;
-    match held {
-        Ok(held) if held.bytes + bytes as u64 <= most => Ok(()),
-        Ok(_) | Err(Excess::Bytes(_)) => Err(ToolError::RespondToModel(format!(
-            "There is no room: the workspace may hold {most} bytes. Remove what is not needed."
-        ))),
-        Err(excess) => Err(ToolError::RespondToModel(format!("{excess}."))),
+/// A file or directory takes at least so much.
+const BLOCK: u64 = 4096;
+
+/// Whether a file of so many bytes fits at this place.
+pub(super) fn has_room(workspace: &Workspace, place: &Path, bytes: u64) -> Result<(), ToolError> {
+    let most = workspace.allowance();
+    let told = |why: String| Err(ToolError::RespondToModel(why));
+    let levels = place.components().count();
+    if levels > most.depth {
+        return told(format!("{}.", Excess::Depth(most.depth)));
+    }
+    // As if none of the directories on its way were there.
+    let (more, blocks) = (levels as u64, bytes.div_ceil(BLOCK) + levels as u64);
+    match workspace.measure().map_err(|error| broken(&error))? {
+        Ok(held) if held.entries + more > most.entries => told(format!("{}.", Excess::Entries(most.entries))),
+        Ok(held) if held.bytes + blocks * BLOCK <= most.bytes => Ok(()),
+        Ok(_) | Err(Excess::Bytes(_)) => told(format!(
+            "There is no room: the workspace may hold {} bytes. Remove what is not needed.",
+            most.bytes
+        )),
+        Err(excess) => told(format!("{excess}.")),
     }
 }
 
-/// Runs what waits for the disk where it may wait.
+/// Runs what waits for the disk where it may wait, as one of the tasks of the workspace: it is not closed before they are done.
 pub(super) async fn on_disk<T: Send + 'static>(
+    tasks: TaskTracker,
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {
-    match tokio::task::spawn_blocking(work).await {
+    match tasks.spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(broken(&std::io::Error::other(error))),
     }

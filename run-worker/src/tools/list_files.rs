@@ -53,7 +53,7 @@ impl Tool for ListFiles {
             let workspace = workspace(&invocation)?;
             let Arguments { path } = arguments::read(invocation.arguments)?;
             let asked = place(&path)?;
-            let listed = on_disk(move || {
+            let listed = on_disk(workspace.tasks().clone(), move || {
                 let list = |place: Place| {
                     let (root, place) = workspace.root_of(place)?;
                     root.list(&place, MAX_ENTRIES)

@@ -16,6 +16,7 @@ mod write_file;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -70,8 +71,8 @@ pub struct Invocation {
     pub arguments: Value,
     /// The run's files, where the app has tools for them.
     pub workspace: Option<Workspace>,
-    /// Bytes that the run may still bring forth.
-    pub output_left: u64,
+    /// Bytes that the run may still bring forth; shared by the calls of a batch.
+    pub output_left: Arc<AtomicU64>,
 }
 
 /// What a tool brought forth.

@@ -1,19 +1,15 @@
 //! `read_file`: lines of a text file in the workspace, or of one that the caller gave.
 
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
-use shared::text::CleanText;
 
 use super::files::{on_disk, place, refused, workspace};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
-use crate::workspace::Root;
 
 pub(super) struct ReadFile(Spec);
 
@@ -37,7 +33,7 @@ const fn usual() -> usize {
 
 const USUAL_LINES: usize = 1000;
 /// Bytes of a file that is looked at line by line; larger ones are for programs.
-const MAX_FILE_BYTES: u64 = 32 << 20;
+const MAX_FILE_BYTES: u64 = 256 << 20;
 const MAX_RESULT_BYTES: usize = 48 << 10;
 
 impl ReadFile {
@@ -73,10 +69,18 @@ impl Tool for ReadFile {
             let workspace = workspace(&invocation)?;
             let Arguments { path, from_line, lines } = arguments::read(invocation.arguments)?;
             let place = place(&path)?;
-            let read = on_disk(move || {
+            let read = on_disk(workspace.tasks().clone(), move || {
                 let (root, place) = workspace.root_of(place).map_err(|error| refused(&path, &error))?;
-                let (text, _) = read_text(&root, &place, &path, MAX_FILE_BYTES)?;
-                Ok(part(&text, from_line, lines))
+                let file = root.read(&place).map_err(|error| refused(&path, &error))?;
+                let size = file.metadata().map_err(|error| refused(&path, &error))?.len();
+                if size > MAX_FILE_BYTES {
+                    return Err(too_long(&path, size, MAX_FILE_BYTES));
+                }
+                match part(BufReader::new(file.take(size)), from_line, lines) {
+                    Ok(Some(text)) => Ok(text),
+                    Ok(None) => Err(no_text(&path, size)),
+                    Err(error) => Err(refused(&path, &error)),
+                }
             });
             Ok(Output { text: read.await?, artifact: None })
         }
@@ -84,58 +88,55 @@ impl Tool for ReadFile {
     }
 }
 
-/// A text file whole, clean, with its mode.
-pub(super) fn read_text(
-    root: &Root,
-    place: &Path,
-    path: &str,
-    most: u64,
-) -> Result<(String, u32), ToolError> {
-    let mut file = root.read(place).map_err(|error| refused(path, &error))?;
-    let found = file.metadata().map_err(|error| refused(path, &error))?;
-    if found.len() > most {
-        let why =
-            format!("{path:?} has {} bytes, more than this tool reads ({most}); use a program.", found.len());
-        return Err(ToolError::RespondToModel(why));
-    }
-    let mut bytes = Vec::new();
-    Read::by_ref(&mut file).take(most).read_to_end(&mut bytes).map_err(|error| refused(path, &error))?;
-    if bytes.contains(&0) {
-        let kind = infer::get(&bytes).map_or("binary", |kind| kind.mime_type());
-        let why = format!("{path:?} is no text: {kind}, {} bytes; use a program to look at it.", bytes.len());
-        return Err(ToolError::RespondToModel(why));
-    }
-    let text = String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-    Ok((CleanText::new(&text, usize::MAX).into_string(), found.permissions().mode() & 0o755))
+pub(super) fn too_long(path: &str, size: u64, most: u64) -> ToolError {
+    let why = format!("{path:?} has {size} bytes, more than this tool takes ({most}); use a program.");
+    ToolError::RespondToModel(why)
 }
 
-/// Lines of a text, and what is left out: pure.
-fn part(text: &str, from: usize, lines: usize) -> String {
-    let (from, total) = (from.max(1), text.lines().count());
-    let wanted = text.split_inclusive('\n').skip(from - 1).take(lines);
-    let (mut shown, mut count) = (String::new(), 0);
-    for line in wanted {
-        if shown.len() + line.len() > MAX_RESULT_BYTES {
-            if count == 0 {
-                shown.push_str(&line[..line.floor_char_boundary(MAX_RESULT_BYTES)]);
-                count = 1;
-            }
+pub(super) fn no_text(path: &str, size: u64) -> ToolError {
+    ToolError::RespondToModel(format!("{path:?} is no UTF-8 text ({size} bytes); use a program."))
+}
+
+/// Lines of a text, and what is left out; none where it is no text. Little of it is in memory.
+fn part(mut reader: impl BufRead, from: usize, lines: usize) -> std::io::Result<Option<String>> {
+    let (from, mut shown, mut full) = (from.max(1), Vec::new(), false);
+    let until = from.saturating_add(lines);
+    // Lines that have ended, whether another has begun, and the last that is shown.
+    let (mut ended, mut begun, mut last) = (0, false, 0);
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
             break;
         }
-        shown.push_str(line);
-        count += 1;
+        if buffer.contains(&0) {
+            return Ok(None);
+        }
+        for piece in buffer.split_inclusive(|byte| *byte == b'\n') {
+            let number = ended + 1;
+            if (from..until).contains(&number) && !full {
+                let fits = piece.len().min(MAX_RESULT_BYTES - shown.len());
+                full = fits < piece.len();
+                shown.extend_from_slice(&piece[..fits]);
+                last = if fits > 0 { number } else { last };
+            }
+            begun = !piece.ends_with(b"\n");
+            ended += usize::from(!begun);
+        }
+        let read = buffer.len();
+        reader.consume(read);
     }
-    let last = from - 1 + count;
-    if total == 0 {
+    let total = ended + usize::from(begun);
+    let text = String::from_utf8_lossy(&shown);
+    Ok(Some(if total == 0 {
         "[the file is empty]".to_owned()
-    } else if count == 0 {
+    } else if last == 0 {
         format!("[the file has {total} line(s)]")
-    } else if from == 1 && last == total && shown.len() == text.len() {
-        shown
+    } else if from == 1 && last == total && !full {
+        text.into_owned()
     } else {
-        format!("{shown}\n[lines {from} to {last} of {total}]")
-    }
+        let cut = if full { ", the last one cut" } else { "" };
+        format!("{text}\n[lines {from} to {last} of {total}{cut}]")
+    }))
 }
 
 #[cfg(test)]
@@ -144,12 +145,20 @@ mod tests {
 
     #[test]
     fn a_part_says_which_it_is() {
+        // In small pieces, as a file comes.
+        let part = |text: &str, from, lines| {
+            super::part(BufReader::with_capacity(3, text.as_bytes()), from, lines).unwrap().unwrap()
+        };
         assert_eq!(part("a\nb\nc", 1, 10), "a\nb\nc");
-        assert_eq!(part("a\nb\nc", 2, 1), "b\n\n[lines 2 to 2 of 3]");
+        assert_eq!(part("a\nb\n", 1, usize::MAX), "a\nb\n");
+        assert_eq!(part("a\nbéé\nc", 2, 1), "béé\n\n[lines 2 to 2 of 3]");
         assert_eq!(part("a\nb\nc", 9, 1), "[the file has 3 line(s)]");
         assert_eq!(part("", 1, 1), "[the file is empty]");
-        let long = part(&"é".repeat(MAX_RESULT_BYTES), 1, 10);
-        assert!(long.len() < MAX_RESULT_BYTES + 50 && long.ends_with("[lines 1 to 1 of 1]"));
-        assert!(part(&"line\n".repeat(100_000), 1, 100_000).ends_with("of 100000]"));
+        let long = part(&"x".repeat(MAX_RESULT_BYTES + 1), 1, 10);
+        assert!(
+            long.len() < MAX_RESULT_BYTES + 50 && long.ends_with("[lines 1 to 1 of 1, the last one cut]")
+        );
+        assert!(part(&"line\n".repeat(100_000), 1, 100_000).ends_with("of 100000, the last one cut]"));
+        assert!(super::part(&b"a\0b"[..], 1, 1).unwrap().is_none());
     }
 }

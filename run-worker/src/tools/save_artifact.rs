@@ -2,6 +2,7 @@
 //! comes with the result, so that nothing is listed that cannot be downloaded. Made again, a call writes the same object.
 
 use std::io::Read;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -96,8 +97,9 @@ impl SaveArtifact {
                 source.sniffed.map(str::to_owned).or(given).unwrap_or_else(|| of_name(&title).to_owned())
             }
         };
-        if source.size > invocation.output_left {
-            let (size, left) = (source.size, invocation.output_left);
+        // Taken before the bytes are stored: calls side by side share what is left.
+        let (size, take) = (source.size, |left: u64| left.checked_sub(source.size));
+        if let Err(left) = invocation.output_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             return told(&format!(
                 "The file has {size} bytes, and the run may bring forth {left} more. Make it smaller."
             ));
@@ -137,7 +139,7 @@ fn of_text(content: String) -> Source {
 
 async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolError> {
     let (workspace, place) = (workspace(invocation)?, place(&path)?);
-    on_disk(move || {
+    on_disk(workspace.tasks().clone(), move || {
         let open = || {
             let (root, place) = workspace.root_of(place.clone())?;
             let mut beginning = Vec::new();

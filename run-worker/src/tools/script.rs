@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::runs::ErrorCode;
 use shared::text::CleanText;
 
-use super::files::{broken, on_disk, workspace};
+use super::files::{broken, has_room, on_disk, workspace};
 use super::{Invocation, Output, ToolError, arguments};
 use crate::sandbox::limits::SandboxLimits;
 use crate::sandbox::{Ended, Execution, Health, Interpreter, Job, Sandbox};
@@ -100,11 +100,16 @@ fn tell(execution: &Execution) {
 async fn keep(execution: &Execution, workspace: &Workspace, id: &str) -> Result<Option<String>, ToolError> {
     let Some(whole) = execution.printed.whole().map(ToOwned::to_owned) else { return Ok(None) };
     let (workspace, path) = (workspace.clone(), format!("output/{}.txt", &id[id.len() - 12..]));
-    let keeping = on_disk(move || {
-        let kept = std::fs::File::open(&whole).and_then(|mut file| {
-            let (root, place) = workspace.root_of(Place::Workspace(path.clone().into()))?;
-            root.write(&place, &mut file, 0o644, workspace.owner())
-        });
+    let keeping = on_disk(workspace.tasks().clone(), move || {
+        let size = std::fs::metadata(&whole).map_err(|error| broken(&error))?.len();
+        let room = has_room(&workspace, path.as_ref(), size);
+        let kept = room
+            .map_err(|_| std::io::Error::other("no room"))
+            .and_then(|()| std::fs::File::open(&whole))
+            .and_then(|mut file| {
+                let (root, place) = workspace.root_of(Place::Workspace(path.clone().into()))?;
+                root.write(&place, &mut file, 0o644, workspace.owner())
+            });
         std::fs::remove_file(&whole).map_err(|error| broken(&error))?;
         // A script may have put something else in its way.
         Ok(kept.ok().map(|_| path))

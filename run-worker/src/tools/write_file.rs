@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::files::{has_room, on_disk, refused, workspace, writable};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
+use crate::workspace::Place;
 
 pub(super) struct WriteFile(Spec);
 
@@ -52,9 +53,9 @@ impl Tool for WriteFile {
             let Arguments { path, content } = arguments::read(invocation.arguments)?;
             let place = writable(&path)?;
             let size = content.len();
-            let written = on_disk(move || {
-                has_room(&workspace, size)?;
-                let written = workspace.root_of(place).and_then(|(root, place)| {
+            let written = on_disk(workspace.tasks().clone(), move || {
+                has_room(&workspace, &place, size as u64)?;
+                let written = workspace.root_of(Place::Workspace(place)).and_then(|(root, place)| {
                     root.write(&place, &mut content.as_bytes(), 0o644, workspace.owner())
                 });
                 written.map_err(|error| refused(&path, &error))?;

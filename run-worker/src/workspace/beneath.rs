@@ -19,6 +19,9 @@ use super::remove::is_dots;
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
 
+/// What reading a directory takes.
+pub(super) const TO_READ: Mode = Mode::RUSR.union(Mode::XUSR);
+
 /// A directory, and what is beneath it.
 #[derive(Debug)]
 pub struct Root(OwnedFd);
@@ -33,8 +36,9 @@ pub(crate) struct Listed {
 }
 
 impl Root {
+    /// Its owner may have taken the rights to it away; he gets them back, or the next sandbox could not use it.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self(openat(CWD, dir, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+        Ok(Self(open_dir_at(CWD, dir, Mode::RWXU)?))
     }
 
     /// A regular file, for reading.
@@ -124,7 +128,7 @@ impl Root {
                 let path = format!("{prefix}{}", name.to_string_lossy());
                 if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                     // The stack holds open directories: bounded by `most`, and by how many files may be open.
-                    let inner = open_dir_at(&dir, name).map_err(io::Error::from);
+                    let inner = open_dir_at(&dir, name, TO_READ).map_err(io::Error::from);
                     listed.push(Listed { path: format!("{path}/"), size: None });
                     open.push((inner?, format!("{path}/")));
                 } else {
@@ -137,14 +141,15 @@ impl Root {
     }
 }
 
-/// A directory in a directory, never through a link. One that its owner took the rights from gets them back: through a descriptor,
+/// A directory in a directory, never through a link. One that its owner took the needed rights from gets them back: through a descriptor,
 /// so that nobody can put something else in its place.
-pub(super) fn open_dir_at(parent: impl AsFd, name: impl Arg + Copy) -> Result<OwnedFd, Errno> {
+pub(super) fn open_dir_at(parent: impl AsFd, name: impl Arg + Copy, needed: Mode) -> Result<OwnedFd, Errno> {
     let dir = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let pinned = openat(&parent, name, dir | OFlags::PATH, Mode::empty())?;
-    if fstat(&pinned)?.st_mode & 0o700 != 0o700 {
+    let mode = Mode::from_raw_mode(fstat(&pinned)?.st_mode);
+    if !mode.contains(needed) {
         let itself = format!("/proc/self/fd/{}", pinned.as_raw_fd());
-        rustix::fs::chmod(&itself, Mode::RWXU)?;
+        rustix::fs::chmod(&itself, mode | needed)?;
     }
     openat(&pinned, ".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }

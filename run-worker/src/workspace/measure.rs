@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
-use super::beneath::{Root, open_dir_at};
+use super::beneath::{Root, TO_READ, open_dir_at};
 use super::remove::is_dots;
 
 /// What a workspace may hold.
@@ -32,6 +32,8 @@ pub enum Excess {
     Entries(u64),
     /// More than so many levels of directories.
     Depth(usize),
+    /// More than the disk of the worker has.
+    Disk,
 }
 
 impl fmt::Display for Excess {
@@ -41,6 +43,7 @@ impl fmt::Display for Excess {
                 write!(f, "the workspace holds more than {most} bytes; raise limits.workspace_bytes")
             }
             Self::Entries(most) => write!(f, "the workspace holds more than {most} files and directories"),
+            Self::Disk => write!(f, "the worker's disk is nearly full"),
             Self::Depth(most) => write!(f, "the workspace has directories more than {most} levels deep"),
         }
     }
@@ -94,7 +97,7 @@ pub fn measure(dir: &Path, allowance: &Allowance) -> io::Result<Result<Measured,
             return Ok(Err(Excess::Entries(allowance.entries)));
         }
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            let inner = match open_dir_at(&*dir, name) {
+            let inner = match open_dir_at(&*dir, name, TO_READ) {
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 inner => inner?,
             };

@@ -29,7 +29,7 @@ pub use store::Snapshot;
 use crate::sandbox::Mounts;
 
 /// For the processes of a run that is let go.
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+const GONE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a workspace cannot be had, kept or gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -133,11 +133,18 @@ impl Workspace {
         *self.0.saved.lock().unwrap_or_else(PoisonError::into_inner) = measured;
     }
 
+    /// Waits until nothing works in it.
+    async fn settle(&self) -> std::io::Result<()> {
+        // Closed, it can be waited for; it takes tasks all the same.
+        self.0.tasks.close();
+        let waited = tokio::time::timeout(GONE_WITHIN, self.0.tasks.wait()).await;
+        waited.map_err(|_| std::io::Error::other("something still works in it"))
+    }
+
     /// Waits until nothing works in it any more, and removes it.
     pub async fn close(self) {
-        self.0.tasks.close();
-        if tokio::time::timeout(GONE_WITHIN, self.0.tasks.wait()).await.is_err() {
-            tracing::error!("a sandbox is not gone; its workspace is removed all the same");
+        if let Err(error) = self.settle().await {
+            tracing::error!(%error, "a workspace is removed all the same");
         }
         let inner = self.0;
         let removing = tokio::task::spawn_blocking(move || inner.home.remove(&inner.dirs.run));

@@ -13,7 +13,7 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     let parent = path.parent().ok_or_else(|| io::Error::other("the root is not removed"))?;
     let name = path.file_name().ok_or_else(|| io::Error::other("no name"))?;
     let parent = openat(CWD, parent, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let top = match open_dir_at(&parent, name) {
+    let top = match open_dir_at(&parent, name, Mode::RWXU) {
         Ok(top) => top,
         Err(rustix::io::Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -36,7 +36,7 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
                 Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
                 Err(error) => return Err(error.into()),
             }
-            let dir = open_dir_at(&top, &name)?;
+            let dir = open_dir_at(&top, &name, Mode::RWXU)?;
             for entry in Dir::read_from(&dir)? {
                 let entry = entry?;
                 let file_name = entry.file_name();
@@ -47,7 +47,7 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
                     || unlinkat(&dir, file_name, AtFlags::empty()).is_err()
                 {
                     // Moving a directory changes it, so it must be writable.
-                    let _ = open_dir_at(&dir, file_name)?;
+                    let _ = open_dir_at(&dir, file_name, Mode::RWXU)?;
                     // A name that nothing inside can have.
                     let new_name = uuid::Uuid::new_v4().to_string();
                     renameat_with(&dir, file_name, &top, &new_name, RenameFlags::NOREPLACE)?;
@@ -87,7 +87,7 @@ mod tests {
         let mut at = rustix::fs::open(&tree, OFlags::DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..5000 {
             rustix::fs::mkdirat(&at, "1.removed", Mode::RWXU).unwrap();
-            at = open_dir_at(&at, "1.removed").unwrap();
+            at = open_dir_at(&at, "1.removed", Mode::RWXU).unwrap();
         }
         remove_tree(&tree).unwrap();
         remove_tree(&tree).unwrap();

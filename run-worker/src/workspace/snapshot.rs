@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use tar::{Archive, Builder, EntryType, Header};
 use zstd::{Decoder, Encoder};
 
-use super::beneath::{Root, open_dir_at};
+use super::beneath::{Root, TO_READ, open_dir_at};
 use super::measure::Allowance;
 use super::place::INPUTS;
 use super::remove::is_dots;
@@ -24,34 +24,41 @@ const WINDOW_LOG: u32 = 24;
 /// Writes what is in `workspace` to `target`, which is made.
 pub(super) fn pack(workspace: &Path, target: &Path) -> io::Result<()> {
     let mut builder = Builder::new(Encoder::new(BufWriter::new(File::create(target)?), LEVEL)?);
-    let mut open = vec![(Root::open(workspace)?.dir(Path::new(""))?, PathBuf::new())];
-    while let Some((dir, path)) = open.pop() {
-        for entry in Dir::read_from(&dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let path = path.join(os_str(name));
-            if is_dots(name.to_bytes()) || path == Path::new(INPUTS) {
-                continue;
+    // Depth first: no more directories are open than there are levels.
+    let top = Root::open(workspace)?.dir(Path::new(""))?;
+    let entries = Dir::read_from(&top)?;
+    let mut open = vec![(top, entries, PathBuf::new())];
+    while let Some((dir, entries, path)) = open.last_mut() {
+        let Some(entry) = entries.next() else {
+            open.pop();
+            continue;
+        };
+        let entry = entry?;
+        let name = entry.file_name();
+        let path = path.join(os_str(name));
+        if is_dots(name.to_bytes()) || path == Path::new(INPUTS) {
+            continue;
+        }
+        let stat = statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let mut header = Header::new_gnu();
+        header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                header.set_entry_type(EntryType::Directory);
+                header.set_mode(0o755);
+                header.set_size(0);
+                builder.append_data(&mut header, &path, io::empty())?;
+                let inner = open_dir_at(&*dir, name, TO_READ)?;
+                let entries = Dir::read_from(&inner)?;
+                open.push((inner, entries, path));
             }
-            let stat = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            let mut header = Header::new_gnu();
-            header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => {
-                    header.set_entry_type(EntryType::Directory);
-                    header.set_mode(0o755);
-                    header.set_size(0);
-                    builder.append_data(&mut header, &path, io::empty())?;
-                    open.push((open_dir_at(&dir, name)?, path));
-                }
-                FileType::RegularFile => {
-                    let size = stat.st_size.unsigned_abs();
-                    header.set_mode(if stat.st_mode & 0o100 == 0 { 0o644 } else { 0o755 });
-                    header.set_size(size);
-                    builder.append_data(&mut header, &path, open_file(&dir, name)?.take(size))?;
-                }
-                _ => {}
+            FileType::RegularFile => {
+                let size = stat.st_size.unsigned_abs();
+                header.set_mode(if stat.st_mode & 0o100 == 0 { 0o644 } else { 0o755 });
+                header.set_size(size);
+                builder.append_data(&mut header, &path, open_file(dir, name)?.take(size))?;
             }
+            _ => {}
         }
     }
     builder.into_inner()?.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.flush()

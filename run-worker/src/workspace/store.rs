@@ -44,8 +44,9 @@ const PIECE: usize = 256 << 10;
 impl Workspace {
     /// Stores a snapshot under the key if anything changed since the last one.
     pub async fn save(&self, store: &Artifacts, key: ObjectKey) -> Result<Option<Snapshot>, WorkspaceError> {
+        self.settle().await?;
         let (itself, file) = (self.clone(), self.aside("snapshot"));
-        let packing = tokio::task::spawn_blocking(move || {
+        let packing = self.tasks().spawn_blocking(move || {
             let measured = itself.measure()?.map_err(WorkspaceError::Excess)?;
             if measured == itself.saved() {
                 return Ok::<_, WorkspaceError>(None);
@@ -78,7 +79,7 @@ impl Workspace {
             return Err(WorkspaceError::Changed(snapshot.key.to_string()));
         }
         let itself = self.clone();
-        let unpacking = tokio::task::spawn_blocking(move || {
+        let unpacking = self.tasks().spawn_blocking(move || {
             unpack(&file, &itself.mounts().workspace, &itself.allowance(), itself.owner())?;
             std::fs::remove_file(&file)?;
             itself.remember(itself.measure()?.map_err(WorkspaceError::Excess)?);

@@ -1,7 +1,9 @@
 //! The store of files' bytes: a local directory, by its URL. Names and media types are in PostgreSQL.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,8 +26,8 @@ pub enum StorageError {
     /// The directory can be neither found nor made.
     #[error("CAPI_ARTIFACTS_URL: cannot use {0}: {1}")]
     Directory(String, std::io::Error),
-    /// What was to be stored cannot be read.
-    #[error("cannot read what is to be stored: {0}")]
+    /// The local disk's own words.
+    #[error("the disk: {0}")]
     Read(std::io::Error),
     /// The store's own words.
     #[error("artifact store: {0}")]
@@ -90,7 +92,7 @@ pub struct Stored {
 
 /// The bytes of artifacts, callers' files and snapshots.
 #[derive(Clone)]
-pub struct Artifacts(Arc<dyn ObjectStore>);
+pub struct Artifacts(Arc<dyn ObjectStore>, PathBuf);
 
 impl Artifacts {
     /// Opens the store; a missing directory is made.
@@ -99,7 +101,7 @@ impl Artifacts {
         let directory = directory.ok_or_else(|| StorageError::Url(url.clone()))?;
         std::fs::create_dir_all(&directory)
             .map_err(|error| StorageError::Directory(directory.display().to_string(), error))?;
-        Ok(Self(Arc::new(LocalFileSystem::new_with_prefix(directory)?)))
+        Ok(Self(Arc::new(LocalFileSystem::new_with_prefix(&directory)?), directory))
     }
 
     /// Stores an object, whole or not at all.
@@ -144,7 +146,35 @@ impl Artifacts {
         while let Some(object) = stored.next().await {
             self.delete(&object?.key).await?;
         }
-        Ok(())
+        // With what uploads of killed processes left: the store does not list it.
+        match tokio::fs::remove_dir_all(self.1.join(format!("runs/{run}"))).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StorageError::Read(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes what uploads of killed processes left before `then`: the local store keeps it under names that it does not list.
+    pub async fn delete_abandoned(&self, then: DateTime<Utc>) -> Result<u64, StorageError> {
+        let runs = self.1.join("runs");
+        let sweeping = tokio::task::spawn_blocking(move || {
+            let below = |dir: PathBuf| {
+                std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
+            };
+            let mut deleted = 0;
+            for path in below(runs).flat_map(below).flat_map(below) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let is_part = name
+                    .rsplit_once('#')
+                    .is_some_and(|(_, part)| part.bytes().all(|byte| byte.is_ascii_digit()));
+                let written = path.metadata().and_then(|file| file.modified());
+                if is_part && written.is_ok_and(|written| DateTime::<Utc>::from(written) < then) {
+                    std::fs::remove_file(&path)?;
+                    deleted += 1;
+                }
+            }
+            Ok::<_, std::io::Error>(deleted)
+        });
+        sweeping.await.map_err(std::io::Error::other).and_then(|swept| swept).map_err(StorageError::Read)
     }
 
     /// What is stored, for one run or for all.

@@ -36,6 +36,11 @@ async fn s2_what_goes_on_in_the_background_ends_with_the_command() {
     let begun = Instant::now();
     let execution = lab.bash(&workspace, 30, script).await;
     assert_eq!((execution.ended, execution.printed.shown("")), (Ended::Exited(0), "done\n".to_owned()));
+    let busy = "(while :; do echo x > f.$RANDOM; rm -f f.*; done) > /dev/null 2>&1 & sleep 0.1; chmod 0 /workspace; exit 4";
+    assert_eq!(lab.bash(&workspace, 30, busy).await.ended, Ended::Exited(4));
+    let left = workspace.measure().unwrap();
+    assert_eq!(lab.bash(&workspace, 30, "pwd").await.ended, Ended::Exited(0), "it can be used again");
+    assert_eq!(workspace.measure().unwrap(), left, "nothing changes it any more");
     assert!(begun.elapsed() < IN_TIME);
 }
 
@@ -64,6 +69,14 @@ async fn s2_disks_are_not_filled() {
     let lab = Lab::open().await;
     let full = |most| Ended::Workspace(Excess::Bytes(most));
     for (script, ended) in [
+        (
+            "for n in 1 2 3; do eval \"exec $((n + 4))> x\"; rm x; head -c 15M /dev/zero >&$((n + 4)); done; sleep 1000",
+            full(ALLOWANCE.bytes),
+        ),
+        (
+            "mkdir d; cd d; chmod 0 /workspace; head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000",
+            full(ALLOWANCE.bytes),
+        ),
         ("head -c 100M /dev/zero > a; sleep 1000", full(ALLOWANCE.bytes)),
         ("head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000", full(ALLOWANCE.bytes)),
         ("for n in $(seq 3000); do : > f$n; done; sleep 1000", Ended::Workspace(Excess::Entries(2000))),
