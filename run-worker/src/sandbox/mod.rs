@@ -181,7 +181,7 @@ impl Health {
         }
         match self {
             Self::Down(missing) => {
-                tracing::error!(?missing, "layers of the sandbox do not hold; no command runs")
+                tracing::error!(?missing, "layers of the sandbox do not hold; no command runs");
             }
             Self::Degraded(missing) => tracing::warn!(?missing, "the sandbox lacks further layers"),
             Self::Up | Self::Off => {}

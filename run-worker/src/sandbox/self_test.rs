@@ -92,7 +92,7 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
 fn judge(told: &str, owner: Option<u32>, landlocked: bool) -> Missing {
     let found: HashMap<&str, &str> = told
         .split(['\n'])
-        .flat_map(|line| line.split_once('='))
+        .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name, value.trim()))
         .collect();
     let is = |name: &str, value: &str| found.get(name) == Some(&value);

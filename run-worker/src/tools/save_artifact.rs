@@ -65,7 +65,7 @@ impl SaveArtifact {
             }),
             repeatable: true,
             files: Files::Reads,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             max_result_bytes: 1000,
         };
         Self { spec, store }

@@ -15,7 +15,7 @@ use crate::sandbox::{Ended, Execution, Health, Interpreter, Job, Sandbox};
 use crate::workspace::{Place, Workspace};
 
 /// The longest script, and what it takes to start and to put away.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(11 * 60);
+pub(super) const TIMEOUT: Duration = Duration::from_mins(11);
 /// Bytes of a script.
 const MAX_SCRIPT_BYTES: usize = 256 << 10;
 const MAX_RESULT_BYTES: usize = 24 << 10;
@@ -102,8 +102,8 @@ async fn keep(execution: &Execution, workspace: &Workspace, id: &str) -> Result<
     let (workspace, path) = (workspace.clone(), format!("output/{}.txt", &id[id.len() - 12..]));
     let keeping = on_disk(workspace.tasks().clone(), move || {
         let size = std::fs::metadata(&whole).map_err(|error| broken(&error))?.len();
-        let room = has_room(&workspace, path.as_ref(), size);
-        let kept = room
+        let fits = has_room(&workspace, path.as_ref(), size);
+        let kept = fits
             .map_err(|_| std::io::Error::other("no room"))
             .and_then(|()| std::fs::File::open(&whole))
             .and_then(|mut file| {

@@ -167,8 +167,15 @@ async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
     assert_eq!((dry.status, &dry.body["valid"]), (200, &true.into()), "{dry:?}");
     nothing_stays(&stack, 0).await;
     assert_eq!(stack.database.run_sql("SELECT 1 FROM runs").await, 0);
+}
 
-    let missing = stack.post(&gateway, "/api/v1/runs", &json!({"appId": stack.import(&APP.replace("type = \"file\"", "type = \"file\"\nrequired = true").replace("Table", "Must")).await})).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_says_which_of_its_inputs_are_files() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let app = APP.replace("type = \"file\"", "type = \"file\"\nrequired = true");
+    let app = stack.import(&app).await;
+    let missing = stack.post(&gateway, "/api/v1/runs", &json!({"appId": app})).await;
     assert!(
         missing.body["detail"].as_str().unwrap().contains("the file \"table\" is missing; send it as a part"),
         "{missing:?}"
@@ -187,7 +194,7 @@ async fn k9_a_form_that_stops_coming_is_cut_after_fifteen_seconds_and_leaves_not
     let app = stack.import(APP).await;
     let body = form(&[
         ("name=\"appId\"", app.as_bytes()),
-        ("name=\"files\"; filename=\"a\"", &[b'x'; 100_000]),
+        ("name=\"files\"; filename=\"a\"", &vec![b'x'; 100_000]),
         ("name=\"files\"; filename=\"b\"", b"rest"),
     ]);
     let head = format!(
