@@ -82,7 +82,7 @@ mod tests {
         fs::create_dir_all(locked.join("inner/most")).unwrap();
         fs::write(locked.join("inner/file"), "x").unwrap();
         for path in [locked.join("inner/most"), locked.join("inner"), locked] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o0)).unwrap();
         }
         let mut at = rustix::fs::open(&tree, OFlags::DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..5000 {

@@ -146,7 +146,7 @@ mod tests {
         fs::set_permissions(from.join("a/run.sh"), fs::Permissions::from_mode(0o4711)).unwrap();
         fs::write(from.join(&long), vec![0; 100_000]).unwrap();
         fs::write(from.join("unreadable"), "x").unwrap();
-        fs::set_permissions(from.join("unreadable"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(from.join("unreadable"), fs::Permissions::from_mode(0o0)).unwrap();
         symlink("/etc/passwd", from.join("link")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, from.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
         pack(&from, &file).unwrap();

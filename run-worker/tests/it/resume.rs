@@ -1,6 +1,7 @@
 //! The transcript is a pure function of the log: cut after every event, it is rebuilt into exactly the request that was sent.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use clap::Parser;
 use run_worker::agent::{Next, Transcript};
@@ -16,6 +17,32 @@ use crate::pending_runs;
 struct Row {
     #[diesel(sql_type = diesel::sql_types::Text)]
     status: String,
+}
+
+fn config(dir: &Path, database: &TestDatabase, queues: &TestQueues, model: &ScriptedModel) -> Config {
+    let models = dir.join("models.toml");
+    let file = model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
+    std::fs::write(&models, file).unwrap();
+    let store = format!("file://{}/artifacts", dir.display());
+    Config::parse_from([
+        "run-worker",
+        "--database-url",
+        &database.url,
+        "--amqp-url",
+        &queues.url,
+        "--queue-prefix",
+        &queues.prefix,
+        "--models",
+        &models.display().to_string(),
+        "--artifacts-url",
+        &store,
+        "--sandbox-entry",
+        env!("CARGO_BIN_EXE_sandbox-entry"),
+        "--sandbox-python",
+        &std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap(),
+        "--fetch-allowed-networks",
+        "127.0.0.0/8",
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,29 +71,7 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
     database.run_sql("UPDATE runs SET chat_model_id = 'scripted'").await;
 
     let dir = tempfile::tempdir().unwrap();
-    let models = dir.path().join("models.toml");
-    let file = model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
-    std::fs::write(&models, file).unwrap();
-    let store = format!("file://{}/artifacts", dir.path().display());
-    let config = Config::parse_from([
-        "run-worker",
-        "--database-url",
-        &database.url,
-        "--amqp-url",
-        &queues.url,
-        "--queue-prefix",
-        &queues.prefix,
-        "--models",
-        &models.display().to_string(),
-        "--artifacts-url",
-        &store,
-        "--sandbox-entry",
-        env!("CARGO_BIN_EXE_sandbox-entry"),
-        "--sandbox-python",
-        &std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap(),
-        "--fetch-allowed-networks",
-        "127.0.0.0/8",
-    ]);
+    let config = config(dir.path(), &database, &queues, &model);
     let running = run_worker::start(&config, None).await.unwrap();
     eventually("the run is completed", async || {
         let row: Row =

@@ -11,7 +11,7 @@ async fn every_layer_holds_on_this_machine() {
     match lab.sandbox.health() {
         Health::Up => {}
         Health::Degraded(missing) => {
-            assert!(missing.iter().all(|layer| ["cgroup", "landlock"].contains(layer)))
+            assert!(missing.iter().all(|layer| ["cgroup", "landlock"].contains(layer)));
         }
         other => panic!("{other:?}"),
     }

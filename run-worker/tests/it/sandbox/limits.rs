@@ -56,7 +56,7 @@ async fn s2_memory_is_bounded_for_one_and_for_all_together() {
     let execution = lab.run(Lab::job(&workspace, Interpreter::Python, script)).await;
     match lab.sandbox.health() {
         Health::Degraded(missing) if missing.contains(&"cgroup") => {
-            assert_eq!(execution.ended, Ended::Memory(1 << 30))
+            assert_eq!(execution.ended, Ended::Memory(1 << 30));
         }
         _ => assert!(matches!(execution.ended, Ended::Exited(_) | Ended::OutOfTime(_))),
     }

@@ -64,7 +64,7 @@ impl Lab {
             script: script.to_owned(),
             mounts: workspace.mounts(),
             printed: workspace.aside(&format!("printed-{}", RunId::generate())),
-            time: Duration::from_secs(60),
+            time: Duration::from_mins(1),
             allowance: ALLOWANCE,
         }
     }
