@@ -10,10 +10,9 @@ install_packages() {
     MISSING=()
     need_package 'ls /usr/lib/postgresql/*/bin/initdb || command -v initdb' postgresql
     need_package 'test -x /usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
-    need_package 'command -v python3 && python3 -m venv --help && python3 -m ensurepip --version' python3 python3-venv
+    need_package 'command -v python3 && python3 -m venv --help && python3 -m ensurepip --version && /usr/bin/python3 -m ensurepip --version' python3 python3-venv
     need_package 'command -v curl' curl
     need_package 'test -x /usr/bin/bwrap' bubblewrap
-    need_package '/usr/bin/python3 -m ensurepip --version' python3 python3-venv
     need_package 'command -v setsid && command -v flock && command -v unshare' util-linux
     need_package 'command -v openssl' openssl
     [ ${#MISSING[@]} -gt 0 ] || return 0

@@ -20,17 +20,25 @@ use crate::mistake::FieldError;
 pub const MAX_BODY: usize = 1 << 20;
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
 
+/// Whether the body is said to be of this media type, whatever its parameters.
+pub fn is_of_type(request: &HttpRequest, media_type: &str) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media_type))
+}
+
+/// Whether the body is said to have more bytes than that.
+pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > most)
+}
+
 /// The members of the body's object. Not an extractor: those run side by side, and a caller without a valid key
 /// must get that answer, and no body read, first.
 pub async fn json_object(request: &HttpRequest, payload: Payload) -> Result<Map<String, Value>, ApiError> {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_json =
-        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if !is_json {
+    if !is_of_type(request, "application/json") {
         return Err(ApiError::UnsupportedMediaType);
     }
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > MAX_BODY as u64) {
+    if announces_more(request, MAX_BODY as u64) {
         return Err(ApiError::PayloadTooLarge { limit: MAX_BODY });
     }
     let reading = tokio::time::timeout(BODY_DEADLINE, read(payload));

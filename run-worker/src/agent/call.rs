@@ -57,17 +57,17 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
         if Instant::now() >= deadline {
             return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent())));
         }
-        match timeout_at(deadline, results.next()).await {
-            Err(_) => return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent()))),
-            Ok(None) => return Ok(Ok(())),
-            // What the tool then says is only that it was broken off.
-            Ok(Some(_)) if Instant::now() >= deadline => {
-                return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent())));
-            }
-            Ok(Some(Err((code, why)))) => {
+        let next = timeout_at(deadline, results.next()).await;
+        // What a tool then says is only that it was broken off.
+        let (Ok(next), false) = (next, Instant::now() >= deadline) else {
+            return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent())));
+        };
+        match next {
+            None => return Ok(Ok(())),
+            Some(Err((code, why))) => {
                 return Ok(Err(RunError::new(code, &format!("step {step}: {why}"), Some(step))));
             }
-            Ok(Some(Ok(events))) => {
+            Some(Ok(events)) => {
                 if let Err(error) = record(agent, events, changes_files).await? {
                     return Ok(Err(error));
                 }

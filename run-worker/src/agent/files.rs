@@ -25,6 +25,9 @@ use crate::patience::patiently;
 use crate::sandbox::limits::SandboxLimits;
 use crate::workspace::{Allowance, InputFile, Snapshot, Workspace, WorkspaceError};
 
+/// For deleting a run's snapshots; those that stay are swept.
+const TIME_TO_FORGET: Duration = Duration::from_secs(10);
+
 type Opened = (Option<Workspace>, Vec<InputFile>);
 
 /// The workspace as the log says it is, with the caller's files beside it; none where the app has no tools for files.
@@ -85,8 +88,9 @@ pub(super) async fn keep(agent: &Agent<'_>, result: &mut NewEvent) -> Result<boo
 /// Deletes a snapshot that no attempt goes on from any more. One that stays is swept after a day.
 pub(super) async fn forget(agent: &Agent<'_>, snapshot: &Value) {
     let Some(snapshot) = Snapshot::read(agent.claimed.id, snapshot) else { return };
-    if let Err(error) = agent.context.artifacts.delete(&snapshot.key).await {
-        tracing::warn!(%error, "an old snapshot stays in the store");
+    let deleting = timeout(TIME_TO_FORGET, agent.context.artifacts.delete(&snapshot.key));
+    if !matches!(deleting.await, Ok(Ok(()))) {
+        tracing::warn!("an old snapshot stays in the store for a day");
     }
 }
 
@@ -140,9 +144,6 @@ pub async fn close(desk: Desk) {
         workspace.close().await;
     }
 }
-
-/// For deleting a run's snapshots; those that stay are swept.
-const TIME_TO_FORGET: Duration = Duration::from_secs(10);
 
 /// Deletes what a run that is over has in the store beside its artifacts and the caller's files.
 pub async fn forget_snapshots(context: &Arc<Context>, run: RunId) {

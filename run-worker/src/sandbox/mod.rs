@@ -51,7 +51,7 @@ pub enum SandboxError {
 /// What a sandbox is made with.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// bwrap: a path, or a name that is looked for in PATH.
+    /// The path of bwrap.
     pub bwrap: PathBuf,
     /// The program sandbox-entry.
     pub entry: PathBuf,

@@ -87,11 +87,9 @@ impl Spawner {
         let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
         command.fd_mappings(mappings.collect()).map_err(std::io::Error::other)?;
         let (reply, answer) = oneshot::channel();
-        let gone = |_| std::io::Error::other("the spawning thread is gone");
-        self.0
-            .send(Request { command, reply })
-            .map_err(|_| std::io::Error::other("the spawning thread is gone"))?;
-        let child = answer.await.map_err(gone)??;
+        let gone = || std::io::Error::other("the spawning thread is gone");
+        self.0.send(Request { command, reply }).map_err(|_| gone())?;
+        let child = answer.await.map_err(|_| gone())??;
         let receiver = Receiver::from_owned_fd;
         Ok(Spawned { child, info: receiver(info)?, status: receiver(status)?, output: receiver(output)? })
     }

@@ -151,10 +151,10 @@ impl Tools {
             Box::new(edit_file::EditFile::new()),
             Box::new(fetch_url::FetchUrl::new(fetch_policy)),
             Box::new(list_files::ListFiles::new()),
-            Box::new(python::Python::new(Arc::clone(sandbox))),
+            Box::new(python::python(Arc::clone(sandbox))),
             Box::new(read_file::ReadFile::new()),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
-            Box::new(shell::Shell::new(Arc::clone(sandbox))),
+            Box::new(shell::shell(Arc::clone(sandbox))),
             Box::new(write_file::WriteFile::new()),
         ])
     }

@@ -18,8 +18,6 @@ use super::{Files, Invocation, NewArtifact, Output, Spec, Tool, ToolError, argum
 
 const MAX_TITLE_CHARS: usize = 255;
 const MAX_TYPE_BYTES: usize = 255;
-/// For one read of a file.
-const PIECE: usize = 256 << 10;
 /// Bytes that a file's type is told from.
 const SNIFFED: u64 = 8 << 10;
 
@@ -116,15 +114,10 @@ impl SaveArtifact {
         Ok(Output { text, artifact: Some(artifact) })
     }
 
-    async fn store(&self, key: &ObjectKey, mut source: Source) -> Result<Uploaded, StorageError> {
-        let (mut upload, mut piece) = (self.store.upload(key).await?, vec![0; PIECE]);
-        loop {
-            let read = source.bytes.read(&mut piece).await.map_err(StorageError::Read)?;
-            if read == 0 {
-                return upload.finish().await;
-            }
-            upload.write(&piece[..read]).await?;
-        }
+    async fn store(&self, key: &ObjectKey, source: Source) -> Result<Uploaded, StorageError> {
+        let mut upload = self.store.upload(key).await?;
+        upload.write_from(source.bytes).await?;
+        upload.finish().await
     }
 }
 

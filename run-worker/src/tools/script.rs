@@ -3,26 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::runs::ErrorCode;
 use shared::text::CleanText;
 
 use super::files::{broken, has_room, on_disk, workspace};
-use super::{Invocation, Output, ToolError, arguments};
+use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
 use crate::sandbox::limits::SandboxLimits;
 use crate::sandbox::{Ended, Execution, Health, Interpreter, Job, Sandbox};
 use crate::workspace::{Place, Workspace};
 
 /// The longest script, and what it takes to start and to put away.
-pub(super) const TIMEOUT: Duration = Duration::from_mins(11);
+const TIMEOUT: Duration = Duration::from_mins(11);
 /// Bytes of a script.
 const MAX_SCRIPT_BYTES: usize = 256 << 10;
 const MAX_RESULT_BYTES: usize = 24 << 10;
 
+/// A tool that runs scripts in one language.
 pub(super) struct Script {
-    pub(super) sandbox: Arc<Sandbox>,
-    pub(super) interpreter: Interpreter,
+    spec: Spec,
+    sandbox: Arc<Sandbox>,
+    interpreter: Interpreter,
 }
 
 #[derive(Deserialize)]
@@ -32,16 +36,8 @@ struct Arguments {
     timeout_seconds: Option<u64>,
 }
 
-/// For a tool's schema.
-pub(super) fn timeout_parameter() -> Value {
-    let limits = SandboxLimits::default();
-    let (usual, most) = (limits.usual_time.as_secs(), limits.longest_time.as_secs());
-    let description = format!("After so many seconds the script is ended; {usual} if absent");
-    json!({"type": "integer", "minimum": 1, "maximum": most, "description": description})
-}
-
 /// Why no script can be run at all.
-pub(super) fn unavailable(sandbox: &Sandbox) -> Option<String> {
+fn unavailable(sandbox: &Sandbox) -> Option<String> {
     match sandbox.health() {
         Health::Up | Health::Degraded(_) => None,
         Health::Down(missing) => Some(format!("the worker's sandbox lacks: {}", missing.join(", "))),
@@ -50,7 +46,38 @@ pub(super) fn unavailable(sandbox: &Sandbox) -> Option<String> {
 }
 
 impl Script {
-    pub(super) async fn run(&self, invocation: Invocation) -> Result<Output, ToolError> {
+    /// `language` is what the model is told that a script is.
+    pub(super) fn new(
+        sandbox: Arc<Sandbox>,
+        interpreter: Interpreter,
+        name: &'static str,
+        description: &'static str,
+        language: &str,
+    ) -> Self {
+        let limits = SandboxLimits::default();
+        let (usual, most) = (limits.usual_time.as_secs(), limits.longest_time.as_secs());
+        let timeout = format!("After so many seconds the script is ended; {usual} if absent");
+        let spec = Spec {
+            name,
+            description,
+            parameters: json!({
+                "type": "object",
+                "properties": {
+                    "script": {"type": "string", "description": language},
+                    "timeout_seconds": {"type": "integer", "minimum": 1, "maximum": most, "description": timeout},
+                },
+                "required": ["script"],
+                "additionalProperties": false,
+            }),
+            repeatable: true,
+            files: Files::Changes,
+            timeout: TIMEOUT,
+            max_result_bytes: MAX_RESULT_BYTES,
+        };
+        Self { spec, sandbox, interpreter }
+    }
+
+    async fn run(&self, invocation: Invocation) -> Result<Output, ToolError> {
         let workspace = workspace(&invocation)?;
         let id = invocation.id.simple().to_string();
         let Arguments { script, timeout_seconds } = arguments::read(invocation.arguments)?;
@@ -80,6 +107,22 @@ impl Script {
         }
         let kept = keep(&execution, &workspace, &id).await?;
         Ok(Output { text: in_words(&execution, kept.as_deref()), artifact: None })
+    }
+}
+
+impl Tool for Script {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>> {
+        self.run(invocation).boxed()
+    }
+
+    fn unavailable(&self) -> Option<String> {
+        let unprepared = self.interpreter == Interpreter::Python && !self.sandbox.has_python();
+        let missing = "Python is not prepared on this worker; see CAPI_SANDBOX_PYTHON";
+        unavailable(&self.sandbox).or_else(|| unprepared.then(|| missing.to_owned()))
     }
 }
 

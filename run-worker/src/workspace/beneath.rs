@@ -141,16 +141,21 @@ impl Root {
     }
 }
 
+/// Gives the owner of what a descriptor stands for the needed rights, where he has not got them.
+pub(super) fn give_back(pinned: &OwnedFd, needed: Mode) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(fstat(pinned)?.st_mode);
+    if mode.contains(needed) {
+        return Ok(());
+    }
+    rustix::fs::chmod(format!("/proc/self/fd/{}", pinned.as_raw_fd()), mode | needed)
+}
+
 /// A directory in a directory, never through a link. One that its owner took the needed rights from gets them back: through a descriptor,
 /// so that nobody can put something else in its place.
 pub(super) fn open_dir_at(parent: impl AsFd, name: impl Arg + Copy, needed: Mode) -> Result<OwnedFd, Errno> {
     let dir = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let pinned = openat(&parent, name, dir | OFlags::PATH, Mode::empty())?;
-    let mode = Mode::from_raw_mode(fstat(&pinned)?.st_mode);
-    if !mode.contains(needed) {
-        let itself = format!("/proc/self/fd/{}", pinned.as_raw_fd());
-        rustix::fs::chmod(&itself, mode | needed)?;
-    }
+    give_back(&pinned, needed)?;
     openat(&pinned, ".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use tar::{Archive, Builder, EntryType, Header};
 use zstd::{Decoder, Encoder};
 
-use super::beneath::{Root, TO_READ, open_dir_at};
+use super::beneath::{Root, TO_READ, give_back, open_dir_at};
 use super::measure::Allowance;
 use super::place::INPUTS;
 use super::remove::is_dots;
@@ -75,10 +75,7 @@ fn open_file(dir: &OwnedFd, name: &std::ffi::CStr) -> io::Result<File> {
         return Ok(file.into());
     }
     let pinned = openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::fs::chmod(
-        format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pinned)),
-        Mode::RUSR | Mode::WUSR,
-    )?;
+    give_back(&pinned, Mode::RUSR)?;
     Ok(openat(dir, name, flags, Mode::empty())?.into())
 }
 

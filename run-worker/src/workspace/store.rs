@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use shared::ids::RunId;
-use shared::storage::{Artifacts, ObjectKey};
+use shared::storage::{Artifacts, ObjectKey, StorageError};
 use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 
 use super::snapshot::{pack, unpack};
 use super::{Workspace, WorkspaceError};
@@ -38,9 +37,6 @@ impl Snapshot {
     }
 }
 
-/// For one read of a file.
-const PIECE: usize = 256 << 10;
-
 impl Workspace {
     /// Stores a snapshot under the key if anything changed since the last one.
     pub async fn save(&self, store: &Artifacts, key: ObjectKey) -> Result<Option<Snapshot>, WorkspaceError> {
@@ -55,14 +51,11 @@ impl Workspace {
             Ok(Some((file, measured)))
         });
         let Some((file, measured)) = packing.await.map_err(std::io::Error::other)?? else { return Ok(None) };
-        let (mut packed, mut upload) = (File::open(&file).await?, store.upload(&key).await?);
-        let mut piece = vec![0; PIECE];
-        loop {
-            match packed.read(&mut piece).await? {
-                0 => break,
-                read => upload.write(&piece[..read]).await?,
-            }
-        }
+        let (packed, mut upload) = (File::open(&file).await?, store.upload(&key).await?);
+        upload.write_from(packed).await.map_err(|error| match error {
+            StorageError::Read(error) => WorkspaceError::Disk(error),
+            error => WorkspaceError::Store(error),
+        })?;
         let stored = upload.finish().await?;
         tokio::fs::remove_file(&file).await?;
         self.remember(measured);

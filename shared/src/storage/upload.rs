@@ -4,11 +4,15 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use object_store::{MultipartUpload, WriteMultipart};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::StorageError;
 
 /// Bytes that are sent to the store at once: the least that S3 takes.
 const PART: usize = 5 << 20;
+
+/// For one read.
+const PIECE: usize = 256 << 10;
 
 /// See the module. Dropped, it leaves nothing.
 pub struct Upload {
@@ -41,15 +45,21 @@ impl Upload {
         Ok(())
     }
 
+    /// Adds everything that is read.
+    pub async fn write_from(&mut self, mut source: impl AsyncRead + Unpin) -> Result<(), StorageError> {
+        let mut piece = vec![0; PIECE];
+        loop {
+            match source.read(&mut piece).await.map_err(StorageError::Read)? {
+                0 => return Ok(()),
+                read => self.write(&piece[..read]).await?,
+            }
+        }
+    }
+
     /// The object is there from now on.
     pub async fn finish(self) -> Result<Uploaded, StorageError> {
         self.writer.finish().await?;
         Ok(Uploaded { size: self.size, sha256: hex(self.digest.finish().as_ref()) })
-    }
-
-    /// The object will not be there.
-    pub async fn abort(self) -> Result<(), StorageError> {
-        Ok(self.writer.abort().await?)
     }
 }
 

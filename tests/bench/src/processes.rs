@@ -9,7 +9,7 @@ pub(crate) async fn measure(stack: &Stack) {
         let started = Instant::now();
         let process = stack.start(service).await;
         let ready = started.elapsed().as_secs_f64() * 1000.0;
-        let resident = resident_mb(&process);
+        let resident = process.resident_mb();
         let size = std::fs::metadata(bin_dir().join(service.program())).map_or(0, |file| file.len());
         println!(
             "{:<44} ready in {ready:.0} ms, {resident} MB resident when idle, binary {} MB",
@@ -22,13 +22,6 @@ pub(crate) async fn measure(stack: &Stack) {
 fn proc_file(process: &Process, name: &str) -> String {
     let file = process.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok());
     file.unwrap_or_default()
-}
-
-/// Memory of a process that is really in use.
-pub(crate) fn resident_mb(process: &Process) -> u64 {
-    let status = proc_file(process, "status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
 /// Processor time of a process so far, in its own code and in the kernel on its behalf, in milliseconds.

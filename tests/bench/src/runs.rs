@@ -10,7 +10,7 @@ use shared::testing::{WebhookReceiver, eventually};
 use crate::creates::{ACCOUNTS, requests};
 use crate::http::Connection;
 use crate::line;
-use crate::processes::{cpu_ms, resident_mb};
+use crate::processes::cpu_ms;
 
 const CONNECTIONS: usize = 16;
 const CALLS: &str = "capi_database_calls_total";
@@ -99,12 +99,12 @@ pub(crate) async fn in_flight(count: usize) -> anyhow::Result<()> {
     let worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &count.to_string()).await;
     create(&stack, &gateway, count, &json!({"inputs": {"text": "HOLD"}})).await?;
     eventually("the model holds all answers", async || (stack.model.holding() >= count).then_some(())).await;
-    let resident = resident_mb(&worker);
+    let resident = worker.resident_mb();
     let begun = Instant::now();
     stack.model.release();
     none(&stack, "all runs are over", PENDING).await?;
     let took = begun.elapsed().as_secs_f64();
-    let most = resident_mb(&worker).max(resident);
+    let most = worker.resident_mb().max(resident);
     line(&format!("{count} in flight in one worker"), &format!("{resident} MB"), vec![]);
     line("all over after the answers", &format!("{took:.1} s, {most} MB"), vec![]);
     let good = "SELECT count(*)::text AS text FROM runs WHERE status = 'completed' AND attempt = 1";

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Process, Service, Stack};
+use e2e::{Process, Service, Stack, processes_of, runs_in};
 use serde_json::json;
 use shared::testing::eventually;
 
@@ -60,13 +60,13 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let app = stack.import(APP).await;
     let mut accepted = HashSet::new();
     soak(&stack, &gateway, &app, WARM_UP, &mut accepted).await;
-    let (files, memory) = (open_files(&worker), resident_mb(&worker));
+    let (files, memory) = (open_files(&worker), worker.resident_mb());
     let begun = Instant::now();
     soak(&stack, &gateway, &app, RUNS, &mut accepted).await;
     let took = begun.elapsed();
     report.faults = RUNS / 10;
     report.recoveries.push(clean(&work).await);
-    let (files_after, memory_after) = (open_files(&worker), resident_mb(&worker));
+    let (files_after, memory_after) = (open_files(&worker), worker.resident_mb());
     report.notes.push(format!(
         "{RUNS} runs in {:.0} s; open files {files} → {files_after}, resident {memory} → {memory_after} MB",
         took.as_secs_f64()
@@ -118,21 +118,8 @@ async fn idle(stack: &Stack) {
 /// How long it took until no process and no directory of a run was left.
 async fn clean(work: &Path) -> Duration {
     let begun = Instant::now();
-    eventually("nothing is left", async || (processes(work) + directories(work) == 0).then_some(())).await;
+    eventually("nothing is left", async || (processes_of(work) + runs_in(work) == 0).then_some(())).await;
     begun.elapsed()
-}
-
-fn processes(work: &Path) -> usize {
-    let mark = format!("{}/", work.display());
-    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    lines.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
-}
-
-fn directories(work: &Path) -> usize {
-    let workers = std::fs::read_dir(work).into_iter().flatten().flatten();
-    let runs = workers.flat_map(|worker| std::fs::read_dir(worker.path()).into_iter().flatten().flatten());
-    runs.filter(|run| run.path().join("workspace").exists()).count()
 }
 
 fn objects(stack: &Stack) -> usize {
@@ -143,13 +130,6 @@ fn objects(stack: &Stack) -> usize {
 
 fn open_files(worker: &Process) -> usize {
     worker.pid().and_then(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok()).map_or(0, Iterator::count)
-}
-
-fn resident_mb(worker: &Process) -> u64 {
-    let status = worker.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
-    let status = status.unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
 /// p95 of whole runs without a command, alone and beside each of the greedy.

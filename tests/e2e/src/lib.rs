@@ -16,6 +16,7 @@ mod proxies;
 mod requests;
 mod sql;
 mod stack;
+mod work_dir;
 
 pub use answer::Answer;
 pub use broker::PrivateBroker;
@@ -23,3 +24,4 @@ pub use postgres::PrivatePostgres;
 pub use process::{Process, Service, bin_dir};
 pub use rustix::process::Signal;
 pub use stack::{Account, MODEL_KEY, PASSWORD, Stack};
+pub use work_dir::{processes_of, runs_in};

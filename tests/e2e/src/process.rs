@@ -85,6 +85,15 @@ impl Process {
         self.child.id()
     }
 
+    /// Memory that it really uses, in MiB.
+    #[must_use]
+    pub fn resident_mb(&self) -> u64 {
+        let status = self.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
+        let status = status.unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or_default() / 1024
+    }
+
     /// http://… of its API.
     #[must_use]
     pub fn url(&self) -> String {

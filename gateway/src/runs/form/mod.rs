@@ -7,7 +7,6 @@ mod uploads;
 
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::Payload;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -17,7 +16,7 @@ use tokio::time::timeout_at;
 
 use super::request::FIELDS;
 use crate::error::ApiError;
-use crate::extract::{MAX_BODY, json_value};
+use crate::extract::{MAX_BODY, announces_more, is_of_type, json_value};
 use crate::mistake::{FieldError, quoted};
 use pace::Pace;
 pub(super) use uploads::{GivenFile, Uploads};
@@ -37,8 +36,7 @@ const JSON_PARTS: [&str; 3] = ["inputs", "metadata", "queueTimeoutSeconds"];
 
 /// Whether the request is such a form.
 pub(super) fn is_form(request: &HttpRequest) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("multipart/form-data"))
+    is_of_type(request, "multipart/form-data")
 }
 
 /// Reads the form: its fields as a JSON body would have them, its files into `uploads`.
@@ -47,9 +45,7 @@ pub(super) async fn read_form(
     payload: Payload,
     uploads: &mut Uploads,
 ) -> Result<Map<String, Value>, ApiError> {
-    let most = MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD;
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > most) {
+    if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
         return Err(too_large("the files have more than 100 MiB in all"));
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Process, Service, Signal, Stack};
+use e2e::{Process, Service, Signal, Stack, processes_of, runs_in};
 use serde_json::{Value, json};
 use shared::testing::eventually;
 
@@ -34,21 +34,6 @@ fn is_there(dir: &Path, name: &str) -> bool {
     below(dir).iter().flat_map(|worker| below(worker)).any(|run| run.join("workspace").join(name).exists())
 }
 
-/// Directories of runs, over all workers.
-fn runs_in(dir: &Path) -> usize {
-    let workers = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let runs = workers.flat_map(|worker| std::fs::read_dir(worker.path()).into_iter().flatten().flatten());
-    runs.filter(|run| run.path().join("workspace").exists()).count()
-}
-
-/// Processes whose command line names the directory: bwrap's, without which no other is left.
-fn processes(dir: &Path) -> usize {
-    let mark = format!("{}/", dir.display());
-    let all = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    lines.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn r15_a_cancel_ends_the_whole_process_tree() {
     let (mut stack, dir) = stack().await;
@@ -58,11 +43,11 @@ async fn r15_a_cancel_ends_the_whole_process_tree() {
     let stubborn = "trap '' TERM; (trap '' TERM; setsid sleep 1000 &); touch begun; sleep 1000";
     let id = create(&stack, &gateway, "", &json!([{"call": [shell(stubborn)]}, {"say": "Done."}])).await;
     eventually("the command runs", async || is_there(dir.path(), "begun").then_some(())).await;
-    assert!(processes(dir.path()) > 0);
+    assert!(processes_of(dir.path()) > 0);
     let answer = stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
     assert_eq!(answer.status, 200);
     let cancelled = Instant::now();
-    eventually("its processes are gone", async || (processes(dir.path()) == 0).then_some(())).await;
+    eventually("its processes are gone", async || (processes_of(dir.path()) == 0).then_some(())).await;
     assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
     eventually("the row says so, and not before", async || {
         let sql = "SELECT coalesce(released_at >= completed_at, false)::text AS text FROM runs";
@@ -102,7 +87,7 @@ async fn budgets_end_commands_and_runs() {
         assert!(run["error"]["message"].as_str().unwrap().starts_with("step 1: "), "{run}");
         assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
         eventually("nothing is left", async || {
-            (processes(dir.path()) + runs_in(dir.path()) == 0).then_some(())
+            (processes_of(dir.path()) + runs_in(dir.path()) == 0).then_some(())
         })
         .await;
     }
@@ -134,7 +119,7 @@ async fn r16_a_crash_in_a_command_leaves_one_effect() {
     eventually("the second command has had its effect", async || is_there(dir.path(), "half").then_some(()))
         .await;
     doomed.kill().await;
-    eventually("its processes die with it", async || (processes(dir.path()) == 0).then_some(())).await;
+    eventually("its processes die with it", async || (processes_of(dir.path()) == 0).then_some(())).await;
     let other = stack.start(Service::RunWorker).await;
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run} {}", other.log());
