@@ -132,12 +132,13 @@ fn open_files(worker: &Process) -> usize {
 
 /// p95 of whole runs without a command, alone and beside each of the greedy.
 async fn neighbours(report: &mut Report, stack: &Stack, gateway: &Process, app: &str) {
-    let alone = p95(stack, gateway).await;
+    let first = p95(stack, gateway).await;
+    let mut besides = Vec::new();
     for (name, command) in [
-        ("fork bomb", ":(){ :|:& };:; sleep 100"),
+        ("a fork bomb", ":(){ :|:& };:; sleep 100"),
         ("60 busy loops", "for _ in $(seq 60); do (while :; do :; done) & done; wait"),
-        ("disk", "while :; do head -c 40M /dev/zero > a; rm a; done"),
-        ("output", "while :; do head -c 1000 /dev/zero; sleep 0.0001; done"),
+        ("a disk filler", "while :; do head -c 40M /dev/zero > a; rm a; done"),
+        ("endless output", "while :; do head -c 1000 /dev/zero; sleep 0.0001; done"),
     ] {
         let call = json!({"script": command, "timeout_seconds": 60}).to_string();
         let text = format!("SCRIPT {}", json!([{"call": [["shell", call]]}, {"say": "Done."}]));
@@ -145,13 +146,18 @@ async fn neighbours(report: &mut Report, stack: &Stack, gateway: &Process, app: 
         let id = stack.post(gateway, "/api/v1/runs", &body).await.body["id"].clone();
         let id = id.as_str().expect("the run is accepted").to_owned();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let beside = p95(stack, gateway).await;
+        besides.push((name, p95(stack, gateway).await));
         stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+        idle(stack).await;
+    }
+    // The database is still busy with the soak at first.
+    let alone = first.min(p95(stack, gateway).await);
+    for (name, beside) in besides {
         let slower = beside.as_secs_f64() / alone.as_secs_f64();
-        report.notes.push(format!(
-            "p95 of a run: {alone:.1?} alone, {beside:.1?} beside a {name} ({slower:.2} times)"
-        ));
-        report.must(slower < MOST_SLOWER, || format!("a {name} slows its neighbours {slower:.2} times"));
+        report
+            .notes
+            .push(format!("p95 of a run: {alone:.1?} alone, {beside:.1?} beside {name} ({slower:.2} times)"));
+        report.must(slower < MOST_SLOWER, || format!("{name}: neighbours are slowed {slower:.2} times"));
     }
 }
 
