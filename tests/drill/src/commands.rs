@@ -41,8 +41,8 @@ const HOSTILE: [&str; 5] = [
     "mkdir a; cd a; ln -s / root; mkfifo f; chmod 0 ../a; exit 3",
 ];
 
-fn script(command: &str) -> String {
-    let call = json!({"script": command, "timeout_seconds": 1}).to_string();
+fn script(command: &str, seconds: u64) -> String {
+    let call = json!({"script": command, "timeout_seconds": seconds}).to_string();
     format!("SCRIPT {}", json!([{"call": [["shell", call]]}, {"say": "Done."}]))
 }
 
@@ -90,7 +90,7 @@ async fn soak(stack: &Stack, gateway: &Process, app: &str, runs: usize, accepted
             9 => HOSTILE[number / 10 % HOSTILE.len()],
             _ => "seq 1 2000 > numbers; sort -rn numbers | md5sum; mkdir -p deep/er; cp numbers deep/er",
         };
-        accepted.insert(create(stack, gateway, app, command).await);
+        accepted.insert(create(stack, gateway, app, &script(command, 1)).await);
         if number % 50 == 49 {
             idle(stack).await;
         }
@@ -98,8 +98,8 @@ async fn soak(stack: &Stack, gateway: &Process, app: &str, runs: usize, accepted
     idle(stack).await;
 }
 
-async fn create(stack: &Stack, gateway: &Process, app: &str, command: &str) -> String {
-    let body = json!({"appId": app, "inputs": {"text": script(command)}});
+async fn create(stack: &Stack, gateway: &Process, app: &str, text: &str) -> String {
+    let body = json!({"appId": app, "inputs": {"text": text}});
     let answer = stack.post(gateway, "/api/v1/runs", &body).await;
     answer.body["id"].as_str().expect("the run is accepted").to_owned()
 }
@@ -140,11 +140,7 @@ async fn neighbours(report: &mut Report, stack: &Stack, gateway: &Process, app: 
         ("a disk filler", "while :; do head -c 40M /dev/zero > a; rm a; done"),
         ("endless output", "while :; do head -c 1000 /dev/zero; sleep 0.0001; done"),
     ] {
-        let call = json!({"script": command, "timeout_seconds": 60}).to_string();
-        let text = format!("SCRIPT {}", json!([{"call": [["shell", call]]}, {"say": "Done."}]));
-        let body = json!({"appId": app, "inputs": {"text": text}});
-        let id = stack.post(gateway, "/api/v1/runs", &body).await.body["id"].clone();
-        let id = id.as_str().expect("the run is accepted").to_owned();
+        let id = create(stack, gateway, app, &script(command, 60)).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         besides.push((name, p95(stack, gateway).await));
         stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
