@@ -88,9 +88,10 @@ pub(super) async fn keep(agent: &Agent<'_>, result: &mut NewEvent) -> Result<boo
 /// Deletes a snapshot that no attempt goes on from any more. One that stays is swept after a day.
 pub(super) async fn forget(agent: &Agent<'_>, snapshot: &Value) {
     let Some(snapshot) = Snapshot::read(agent.claimed.id, snapshot) else { return };
-    let deleting = timeout(TIME_TO_FORGET, agent.context.artifacts.delete(&snapshot.key));
-    if !matches!(deleting.await, Ok(Ok(()))) {
-        tracing::warn!("an old snapshot stays in the store for a day");
+    match timeout(TIME_TO_FORGET, agent.context.artifacts.delete(&snapshot.key)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "an old snapshot stays in the store for a day"),
+        Err(error) => tracing::warn!(%error, "an old snapshot stays in the store for a day"),
     }
 }
 
