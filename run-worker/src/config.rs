@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
 use shared::config::{
     BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, Networks, OpsConfig, StorageConfig,
@@ -64,16 +63,11 @@ pub struct SandboxConfig {
     #[arg(long = "sandbox-bwrap", env = "CAPI_SANDBOX_BWRAP", default_value = "/usr/bin/bwrap")]
     pub bwrap: PathBuf,
     /// The Python environment that deploy/sandbox/prepare.sh made; without it there is no tool python.
-    #[arg(long = "sandbox-python", env = "CAPI_SANDBOX_PYTHON", value_parser = path())]
+    #[arg(long = "sandbox-python", env = "CAPI_SANDBOX_PYTHON")]
     pub python: Option<PathBuf>,
     /// The program sandbox-entry; beside the worker's own where it is not set.
-    #[arg(long = "sandbox-entry", env = "CAPI_SANDBOX_ENTRY", value_parser = path())]
+    #[arg(long = "sandbox-entry", env = "CAPI_SANDBOX_ENTRY")]
     pub entry: Option<PathBuf>,
-}
-
-/// A path that may be empty, as an unset variable of a container is.
-fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Whether something is wanted.
@@ -87,30 +81,10 @@ pub enum Switch {
 impl SandboxConfig {
     /// What the sandbox is made with.
     pub fn parts(&self) -> anyhow::Result<Parts> {
-        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-        let entry = match given(&self.entry) {
-            Some(entry) => entry,
+        let entry = match &self.entry {
+            Some(entry) => entry.clone(),
             None => std::env::current_exe().context("CAPI_SANDBOX_ENTRY")?.with_file_name("sandbox-entry"),
         };
-        Ok(Parts { bwrap: self.bwrap.clone(), entry, python: given(&self.python) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Parser)]
-    struct Only {
-        #[command(flatten)]
-        sandbox: SandboxConfig,
-    }
-
-    #[test]
-    fn an_empty_path_is_one_that_is_not_set() {
-        let given = ["run-worker", "--sandbox-python", "", "--sandbox-entry", ""];
-        let parts = Only::try_parse_from(given).unwrap().sandbox.parts().unwrap();
-        assert_eq!(parts.python, None);
-        assert_eq!(parts.entry.file_name().unwrap(), "sandbox-entry");
+        Ok(Parts { bwrap: self.bwrap.clone(), entry, python: self.python.clone() })
     }
 }

@@ -1,10 +1,9 @@
 //! Parse, configure, install the process globals, start, wait.
 
-use clap::Parser;
 use webhook_dispatcher::config::Config;
 
 fn main() -> anyhow::Result<()> {
-    let config = Config::parse();
+    let config: Config = shared::config::parse();
     let metrics = shared::telemetry::install(&config.log)?;
     shared::lifecycle::run_to_end(async {
         let running = webhook_dispatcher::start(&config, Some(metrics)).await?;

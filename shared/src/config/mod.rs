@@ -3,10 +3,12 @@
 //! those at its start. deploy/env.example lists all settings.
 
 mod models;
+mod parse;
 mod plans;
 mod secret_key;
 
 pub use models::{Model, ModelsError, ModelsFile};
+pub use parse::parse;
 pub use plans::{Plan, Plans, PlansError};
 pub use secret_key::{SecretKeyConfig, SecretKeyError};
 

@@ -1,4 +1,4 @@
-//! deploy/env.example lists every setting, and a wrong one is refused by name.
+//! deploy/env.example lists every setting; an empty one counts as not set, and a wrong one is refused by name.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -32,13 +32,16 @@ fn env_example_is_complete() {
             text.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).map(str::to_owned);
         taken.extend(names);
     }
+    assert!(taken.contains("CAPI_DATABASE_URL"), "the help texts are read: {taken:?}");
+    assert_eq!(listed(), taken);
+}
+
+/// The names in deploy/env.example.
+fn listed() -> BTreeSet<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/env.example");
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let listed: BTreeSet<_> =
-        lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name.to_owned()).collect();
-    assert!(taken.contains("CAPI_DATABASE_URL"), "the help texts are read: {taken:?}");
-    assert_eq!(listed, taken);
+    lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Its shape is checked by `make check`.
@@ -55,6 +58,39 @@ fn the_compose_file_names_settings_that_exist() {
     assert!(keys.len() > 12, "the file is read: {keys:?}");
     for key in keys {
         assert!(example.lines().any(|line| line.starts_with(&format!("{key}="))), "{key}");
+    }
+}
+
+#[test]
+fn an_empty_setting_is_one_that_is_not_set() {
+    let commands: [(&str, &[&str], &str); 5] = [
+        ("gateway", &["serve"], "set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE"),
+        (
+            "gateway",
+            &["user", "create", "--email", "a@example.com", "--plan", "none"],
+            "no plan is called none",
+        ),
+        ("gateway", &["migrate"], "--database-url <URL>"),
+        ("run-worker", &[], "CAPI_MODELS: cannot read /nowhere.toml"),
+        ("webhook-dispatcher", &[], "set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE"),
+    ];
+    let required = [
+        ("CAPI_DATABASE_URL", "postgres://127.0.0.1:9/x"),
+        ("CAPI_AMQP_URL", "amqp://127.0.0.1:9"),
+        ("CAPI_MODELS", "/nowhere.toml"),
+    ];
+    for (program, arguments, says) in commands {
+        let needs_nothing = arguments == ["migrate"];
+        let given = required.into_iter().filter(|_| !needs_nothing);
+        let output = Command::new(bin_dir().join(program))
+            .args(arguments)
+            .env_clear()
+            .envs(listed().into_iter().map(|name| (name, "")))
+            .envs(given)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(says), "{program} {arguments:?}: {said}");
     }
 }
 
