@@ -1,8 +1,8 @@
 //! The sandbox in the long run: a thousand runs with commands, some of them hostile, on one worker. Nothing may be left of them: no
-//! process, directory, descriptor, object; and memory stays. Then S2's neighbours: what a run takes beside one that uses up what it can.
+//! process, directory, descriptor, object; and memory stays.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack, processes_of, runs_in};
@@ -19,11 +19,9 @@ const SIDE_BY_SIDE: usize = 8;
 const WARM_UP: usize = 100;
 const MORE_FILES: usize = 10;
 const MORE_MEMORY_MB: u64 = 30;
-/// Runs one after the other, alone and beside a hostile one.
-const MEASURED: usize = 200;
-const MOST_SLOWER: f64 = 1.2;
 
-const APP: &str = r#"
+/// An app that may run commands.
+pub(crate) const APP: &str = r#"
 name = "Commands"
 prompt = "{{ text }}"
 tools = ["shell"]
@@ -32,7 +30,7 @@ name = "text"
 type = "text"
 "#;
 
-/// Each with a name; every tenth run has the next of them.
+/// Every tenth run has the next of them.
 const HOSTILE: [&str; 5] = [
     ":(){ :|:& };:; sleep 100",
     "(setsid nohup sleep 1000 > /dev/null 2>&1 &); (trap '' TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &); echo left",
@@ -41,7 +39,8 @@ const HOSTILE: [&str; 5] = [
     "mkdir a; cd a; ln -s / root; mkfifo f; chmod 0 ../a; exit 3",
 ];
 
-fn script(command: &str, seconds: u64) -> String {
+/// What makes the model call the shell once.
+pub(crate) fn script(command: &str, seconds: u64) -> String {
     let call = json!({"script": command, "timeout_seconds": seconds}).to_string();
     format!("SCRIPT {}", json!([{"call": [["shell", call]]}, {"say": "Done."}]))
 }
@@ -49,8 +48,7 @@ fn script(command: &str, seconds: u64) -> String {
 pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut report = Report::new("S2 commands leave nothing", Duration::from_secs(20));
     let mut stack = stage.stack().await;
-    let work = std::env::temp_dir().join(format!("capi-drill-{}", std::process::id()));
-    std::fs::create_dir_all(&work).expect("a directory can be made");
+    let work = work_dir();
     stack.settings = stack.settings_with("CAPI_WORK_DIR", &work.display().to_string());
     let gateway = stack.start(Service::Gateway).await;
     let worker =
@@ -76,11 +74,16 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     });
     report.must(objects(&stack) == 0, || format!("{} objects are left in the store", objects(&stack)));
     judge(&mut report, &stack, &accepted, "completed").await;
-    neighbours(&mut report, &stack, &gateway, &app).await;
-    report.recoveries.push(clean(&work).await);
     drop(worker);
     let _ = std::fs::remove_dir_all(&work);
     report
+}
+
+/// A new directory for the workers' workspaces.
+pub(crate) fn work_dir() -> PathBuf {
+    let work = std::env::temp_dir().join(format!("capi-drill-{}", std::process::id()));
+    std::fs::create_dir_all(&work).expect("a directory can be made");
+    work
 }
 
 /// Creates so many runs, never more than a few ahead of the worker, and waits for all.
@@ -98,13 +101,14 @@ async fn soak(stack: &Stack, gateway: &Process, app: &str, runs: usize, accepted
     idle(stack).await;
 }
 
-async fn create(stack: &Stack, gateway: &Process, app: &str, text: &str) -> String {
+pub(crate) async fn create(stack: &Stack, gateway: &Process, app: &str, text: &str) -> String {
     let body = json!({"appId": app, "inputs": {"text": text}});
     let answer = stack.post(gateway, "/api/v1/runs", &body).await;
     answer.body["id"].as_str().expect("the run is accepted").to_owned()
 }
 
-async fn idle(stack: &Stack) {
+/// Until no run is open.
+pub(crate) async fn idle(stack: &Stack) {
     let open = "SELECT count(*)::text AS text FROM runs WHERE status IN ('pending', 'running')";
     let deadline = Instant::now() + Duration::from_mins(3);
     while stack.text(open).await != "0" {
@@ -114,7 +118,7 @@ async fn idle(stack: &Stack) {
 }
 
 /// How long it took until no process and no directory of a run was left.
-async fn clean(work: &Path) -> Duration {
+pub(crate) async fn clean(work: &Path) -> Duration {
     let begun = Instant::now();
     eventually("nothing is left", async || (processes_of(work) + runs_in(work) == 0).then_some(())).await;
     begun.elapsed()
@@ -128,45 +132,4 @@ fn objects(stack: &Stack) -> usize {
 
 fn open_files(worker: &Process) -> usize {
     worker.pid().and_then(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok()).map_or(0, Iterator::count)
-}
-
-/// p95 of whole runs without a command, alone and beside each of the greedy.
-async fn neighbours(report: &mut Report, stack: &Stack, gateway: &Process, app: &str) {
-    let first = p95(stack, gateway).await;
-    let mut besides = Vec::new();
-    for (name, command) in [
-        ("a fork bomb", ":(){ :|:& };:; sleep 100"),
-        ("60 busy loops", "for _ in $(seq 60); do (while :; do :; done) & done; wait"),
-        ("a disk filler", "while :; do head -c 40M /dev/zero > a; rm a; done"),
-        ("endless output", "while :; do head -c 1000 /dev/zero; sleep 0.0001; done"),
-    ] {
-        let id = create(stack, gateway, app, &script(command, 60)).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        besides.push((name, p95(stack, gateway).await));
-        stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
-        idle(stack).await;
-    }
-    // The database is still busy with the soak at first.
-    let alone = first.min(p95(stack, gateway).await);
-    for (name, beside) in besides {
-        let slower = beside.as_secs_f64() / alone.as_secs_f64();
-        report
-            .notes
-            .push(format!("p95 of a run: {alone:.1?} alone, {beside:.1?} beside {name} ({slower:.2} times)"));
-        report.must(slower < MOST_SLOWER, || format!("{name}: neighbours are slowed {slower:.2} times"));
-    }
-}
-
-async fn p95(stack: &Stack, gateway: &Process) -> Duration {
-    let mut samples = Vec::new();
-    for _ in 0..MEASURED {
-        let begun = Instant::now();
-        let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
-        let request = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&stack.key);
-        let answer = stack.send(request.header("prefer", "wait=30").json(&body)).await;
-        assert_eq!(answer.body["status"], "completed", "{answer:?}");
-        samples.push(begun.elapsed());
-    }
-    samples.sort();
-    samples[MEASURED * 95 / 100]
 }

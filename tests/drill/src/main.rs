@@ -13,6 +13,7 @@ mod database_restarts;
 mod gateway_deaths;
 mod kills;
 mod load;
+mod neighbours;
 mod report;
 mod rolling;
 mod stage;
@@ -63,8 +64,10 @@ enum Drill {
     Cancels,
     /// R3: every service is replaced.
     Rolling,
-    /// S2: a thousand runs with commands leave nothing, and slow nobody down.
+    /// S2: a thousand runs with commands leave nothing.
     Commands,
+    /// S2: runs beside commands that use up what they can.
+    Neighbours,
     /// What a large backlog costs.
     Backlog,
 }
@@ -83,6 +86,7 @@ impl Drill {
             Self::Cancels => cancels::drill(stage).await,
             Self::Rolling => rolling::drill(stage).await,
             Self::Commands => commands::drill(stage).await,
+            Self::Neighbours => neighbours::drill(stage).await,
             Self::Backlog => backlog::drill(stage).await,
         }
     }

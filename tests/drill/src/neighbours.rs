@@ -1,0 +1,96 @@
+//! S2's neighbours: what whole runs take beside a command that uses up what it can. Runs alone and beside it are measured in turn, a few at
+//! a time: what else the machine does meanwhile then meets both.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use e2e::{Process, Service, Stack, processes_of};
+use serde_json::json;
+use shared::testing::eventually;
+
+use crate::commands::{APP, clean, create, idle, script, work_dir};
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::verdict::count;
+
+const TURNS: usize = 20;
+/// Runs of a turn, one after the other, alone; and as many beside.
+const RUNS: usize = 40;
+/// For a command to be at its worst, and for the services to be at rest before they are measured alone.
+const SETTLES: Duration = Duration::from_millis(400);
+const MOST_SLOWER: f64 = 1.2;
+
+const GREEDY: [(&str, &str); 4] = [
+    ("a fork bomb", ":(){ :|:& };:; sleep 100"),
+    ("60 busy loops", "for _ in $(seq 60); do (while :; do :; done) & done; wait"),
+    ("a disk filler", "while :; do head -c 40M /dev/zero > a; rm a; done"),
+    ("endless output", "while :; do head -c 1000 /dev/zero; sleep 0.0001; done"),
+];
+
+pub(crate) async fn drill(stage: &Stage) -> Report {
+    let mut report = Report::new("S2 neighbours", Duration::from_secs(20));
+    let mut stack = stage.stack().await;
+    let work = work_dir();
+    stack.settings = stack.settings_with("CAPI_WORK_DIR", &work.display().to_string());
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let app = stack.import(APP).await;
+    let mut accepted = HashSet::new();
+    measure(&stack, &gateway, &mut accepted).await;
+    for (name, command) in GREEDY {
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            tokio::time::sleep(SETTLES).await;
+            alone.extend(measure(&stack, &gateway, &mut accepted).await);
+            let id = create(&stack, &gateway, &app, &script(command, 60)).await;
+            begun(&work).await;
+            beside.extend(measure(&stack, &gateway, &mut accepted).await);
+            stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+            report.faults += 1;
+            report.recoveries.push(clean(&work).await);
+            idle(&stack).await;
+            accepted.insert(id);
+        }
+        compare(&mut report, name, &mut alone, &mut beside);
+    }
+    count(&mut report, &stack, &accepted).await;
+    drop(worker);
+    let _ = std::fs::remove_dir_all(&work);
+    report
+}
+
+async fn begun(work: &Path) {
+    eventually("the command runs", async || (processes_of(work) > 0).then_some(())).await;
+    tokio::time::sleep(SETTLES).await;
+}
+
+/// What each of a turn's runs took, from the request to the answer with its end.
+async fn measure(stack: &Stack, gateway: &Process, accepted: &mut HashSet<String>) -> Vec<Duration> {
+    let mut samples = Vec::new();
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
+        let request = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&stack.key);
+        let answer = stack.send(request.header("prefer", "wait=30").json(&body)).await;
+        samples.push(begun.elapsed());
+        assert_eq!(answer.body["status"], "completed", "{answer:?}");
+        accepted.insert(answer.body["id"].as_str().expect("a run has an id").to_owned());
+    }
+    samples
+}
+
+fn compare(report: &mut Report, name: &str, alone: &mut [Duration], beside: &mut [Duration]) {
+    let (p50, p50_beside) = (percentile(alone, 50), percentile(beside, 50));
+    let (p95, p95_beside) = (percentile(alone, 95), percentile(beside, 95));
+    let slower = p95_beside.as_secs_f64() / p95.as_secs_f64();
+    report.notes.push(format!(
+        "beside {name}: p95 of a run {p95_beside:.1?}, alone {p95:.1?} ({slower:.2} times); p50 {p50_beside:.1?}, alone {p50:.1?}"
+    ));
+    report.must(slower < MOST_SLOWER, || format!("{name}: neighbours are slowed {slower:.2} times"));
+}
+
+fn percentile(samples: &mut [Duration], percent: usize) -> Duration {
+    samples.sort();
+    samples[samples.len() * percent / 100]
+}
