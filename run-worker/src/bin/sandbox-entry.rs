@@ -1,7 +1,7 @@
 //! The first program inside a sandbox: it puts the last layers on, says that they are, and becomes the command.
 //!
-//! bwrap has made the namespaces and the seccomp filter. What is left can only be done from inside: joining the cgroup, the limits (of
-//! processes they count per user namespace), and landlock, under which bwrap could not mount. Whatever fails here ends the program
+//! bwrap has made the namespaces and the seccomp filter. What is left can only be done from inside: the limits (of
+//! processes they count per user namespace), landlock, under which bwrap could not mount, and joining the cgroup. Whatever fails here ends the program
 //! before the command begins.
 //!
 //! Arguments: STATUS-FD CGROUP-FD (or `-`) PROCESSES ADDRESS-SPACE FILE-SIZE OPEN-FILES -- COMMAND…
@@ -37,9 +37,6 @@ fn main() -> anyhow::Result<()> {
         bail!("this program is started by run-worker");
     }
     let mut status = passed(status)?;
-    if cgroup != "-" {
-        passed(cgroup)?.write_all(b"0").context("cgroup")?;
-    }
     for (resource, most) in [
         (Resource::Nproc, processes),
         (Resource::As, address_space),
@@ -56,6 +53,10 @@ fn main() -> anyhow::Result<()> {
     let _ = std::fs::write("/proc/self/autogroup", NICE.to_string());
     let landlocked = landlock().context("landlock")?;
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
+    // Last, because from then on it may have to wait for a processor.
+    if cgroup != "-" {
+        passed(cgroup)?.write_all(b"0").context("cgroup")?;
+    }
     status.write_all(if landlocked { b"L" } else { b"-" }).context("status")?;
     Err(Command::new(program).args(rest).exec()).context("the command cannot be started")
 }

@@ -10,6 +10,9 @@ pub struct SandboxLimits {
     /// Bytes of address space of one process. pandas and matplotlib map 0.8 GB; an allocation of 4 GB fails in the program that
     /// asks for it.
     pub address_space: u64,
+    /// Processors' worth of time, where its cgroup holds them: what wants more leaves every processor to others for a part of each
+    /// tenth of a second.
+    pub processors: u64,
     /// Bytes in memory of all its processes together. The kernel holds it where cgroup v2 is delegated, else whoever is found above it
     /// is ended.
     pub memory: u64,
@@ -36,6 +39,7 @@ impl Default for SandboxLimits {
         Self {
             processes: 64,
             address_space: 2 << 30,
+            processors: 1,
             memory: 1 << 30,
             open_files: 256,
             tmp: 64 << 20,

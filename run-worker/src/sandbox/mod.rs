@@ -1,19 +1,21 @@
-//! Where the model's commands run: bwrap's namespaces, seccomp, limits, landlock, cgroup v2 where it is delegated. Each command has a
+//! Where the model's commands run: bwrap's namespaces, seccomp, limits, landlock, a cgroup where the worker may make one. Each command has a
 //! sandbox of its own, which ends with it; what stays is the workspace.
 //!
 //! `policy` says what a command sees, `syscalls` what it may ask the kernel for, `limits` what it may use; `supervise` is one
-//! command from begin to end; `self_test` looks from inside whether all of it holds. A layer that does not hold means that
+//! command from begin to end, and `watch` looks at it meanwhile; `self_test` looks from inside whether all of it holds. A layer that does not hold means that
 //! no command runs at all.
 
 mod cgroup;
 pub mod limits;
 pub mod output;
+mod patience;
 pub mod policy;
 mod self_test;
 mod spawn;
 mod supervise;
 mod syscalls;
 mod tree;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -208,14 +210,15 @@ impl Engine {
             fonts,
             roots: roots.collect(),
         };
+        let limits = SandboxLimits::default();
         Ok(Self {
             bwrap: parts.bwrap.clone(),
             host,
-            limits: SandboxLimits::default(),
+            limits,
             filters: syscalls::filters()?,
             spawner: Spawner::start()?,
             user: home.user(),
-            cgroups: Cgroups::delegated(),
+            cgroups: Cgroups::find(&limits),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -15,16 +16,15 @@ use super::limits::{GONE_WITHIN, STARTS_WITHIN};
 use super::output::Printed;
 use super::policy::{Interpreter, Mounts, arguments};
 use super::spawn::{Given, Spawned};
-use super::tree::{Tree, held};
+use super::tree::Tree;
+use super::watch::Watch;
 use super::{Engine, SandboxError};
-use crate::workspace::{Allowance, Excess, measure};
+use crate::workspace::{Allowance, Excess};
 
-/// How often memory and workspace are looked at, and the share of the time that may be spent on it.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-const LOOKING_SHARE: u32 = 10;
-
-/// Bytes that a disk keeps free, whatever the workspaces on it may hold.
-const DISK_RESERVE: u64 = 256 << 20;
+/// Where a command printed less than so many bytes since it was last read from, the rest may wait in the pipe for so long: who prints
+/// bit by bit does not wake the worker up each time.
+const A_LOT: usize = 16 << 10;
+const DRIBBLES: Duration = Duration::from_millis(10);
 
 /// A script to be run.
 #[derive(Debug, Clone)]
@@ -78,7 +78,8 @@ pub(super) async fn supervise(
     job: Job,
     stop: CancellationToken,
 ) -> Result<Execution, SandboxError> {
-    let cgroup = engine.cgroups.as_ref().map(|cgroups| cgroups.create(&engine.limits)).transpose()?;
+    let from_the_beginning = engine.cgroups.as_ref().filter(|cgroups| cgroups.hold_memory());
+    let cgroup = from_the_beginning.map(|cgroups| cgroups.create(&engine.limits)).transpose()?;
     let given = Given {
         script: &job.script,
         filters: &engine.filters,
@@ -88,7 +89,8 @@ pub(super) async fn supervise(
     let spawned = engine.spawner.spawn(&engine.bwrap, engine.user, given, |fds| {
         arguments(&engine.host, &engine.limits, &job.mounts, file_size, job.interpreter, fds)
     });
-    let mut running = Running { spawned: spawned.await?, tree: None, printed: Printed::new(&job.printed) };
+    let printed = Printed::new(&job.printed);
+    let mut running = Running { spawned: spawned.await?, tree: None, printed, cgroup };
     let begun = tokio::select! {
         begun = timeout(STARTS_WITHIN, running.begins()) => begun,
         () = stop.cancelled() => Ok(Ok(None)),
@@ -107,8 +109,7 @@ pub(super) async fn supervise(
         }
     };
     let begun = Instant::now();
-    let watches_memory = cgroup.is_none();
-    let ended = running.until_end(&engine, &job, watches_memory, &stop).await;
+    let ended = running.until_end(&engine, &job, &stop).await;
     let took = begun.elapsed();
     let exit_code = running.end().await;
     let ended = ended.unwrap_or(Ended::Exited(exit_code));
@@ -116,10 +117,18 @@ pub(super) async fn supervise(
     Ok(Execution { ended, printed: running.printed, took, landlocked })
 }
 
+/// Reads what there is, but not before a time. May be dropped: nothing is lost.
+async fn read_from(output: &mut Receiver, from: Instant, buffer: &mut [u8]) -> std::io::Result<usize> {
+    sleep_until(from).await;
+    output.read(buffer).await
+}
+
 struct Running {
     spawned: Spawned,
     tree: Option<Tree>,
     printed: Printed,
+    /// Dropped with this, when no process is in it any more.
+    cgroup: Option<Cgroup>,
 }
 
 /// bwrap's word.
@@ -143,32 +152,27 @@ impl Running {
     }
 
     /// Why it has to be ended; none where it ended by itself.
-    async fn until_end(
-        &mut self,
-        engine: &Engine,
-        job: &Job,
-        watches_memory: bool,
-        stop: &CancellationToken,
-    ) -> Option<Ended> {
+    async fn until_end(&mut self, engine: &Engine, job: &Job, stop: &CancellationToken) -> Option<Ended> {
+        let init = self.tree.as_ref()?.init();
         let deadline = Instant::now() + job.time;
         let most_printed = engine.limits.printed;
-        let mut next_look = Instant::now() + LOOK_EVERY;
-        let (mut buffer, mut open) = (vec![0; 64 << 10], true);
+        let mut watch = Watch::new(job, &engine.limits, engine.cgroups.as_ref(), &mut self.cgroup);
+        let (mut buffer, mut open, mut next_read) = (vec![0; 64 << 10], true, Instant::now());
+        let output = &mut self.spawned.output;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Some(Ended::Abandoned),
                 () = sleep_until(deadline) => return Some(Ended::OutOfTime(job.time)),
-                () = sleep_until(next_look) => {
-                    let looked = Instant::now();
-                    if let Some(ended) = self.look(engine, job, watches_memory).await {
+                () = sleep_until(watch.due) => {
+                    if let Some(ended) = watch.look(init).await {
                         return Some(ended);
                     }
-                    next_look = Instant::now() + LOOK_EVERY.max(looked.elapsed() * LOOKING_SHARE);
                 }
-                read = self.spawned.output.read(&mut buffer), if open => match read {
+                read = read_from(output, next_read, &mut buffer), if open => match read {
                     Ok(0) | Err(_) => open = false,
                     Ok(read) => {
+                        next_read = Instant::now() + if read < A_LOT { DRIBBLES } else { Duration::ZERO };
                         let taken = self.printed.take(&buffer[..read]).await;
                         if taken.is_err() {
                             return Some(Ended::Workspace(Excess::Disk));
@@ -183,37 +187,11 @@ impl Running {
         }
     }
 
-    async fn look(&self, engine: &Engine, job: &Job, watches_memory: bool) -> Option<Ended> {
-        let init = self.tree.as_ref()?.init();
-        let (workspace, allowance) = (job.mounts.workspace.clone(), job.allowance);
-        let looking = tokio::task::spawn_blocking(move || {
-            // A program may change what is being read; twice in a row that is no accident.
-            let measured = measure(&workspace, &allowance).or_else(|_| measure(&workspace, &allowance));
-            let room =
-                rustix::fs::statvfs(&workspace).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-            (held(init), measured, room)
-        });
-        let (held, measured, room) = looking.await.ok()?;
-        if watches_memory && held.memory > engine.limits.memory {
-            return Some(Ended::Memory(engine.limits.memory));
-        }
-        let over = Excess::Bytes(job.allowance.bytes);
-        match measured {
-            Ok(Ok(measured)) if measured.bytes + held.nameless > job.allowance.bytes => {
-                Some(Ended::Workspace(over))
-            }
-            Ok(Ok(_)) if room < DISK_RESERVE => Some(Ended::Workspace(Excess::Disk)),
-            Ok(Ok(_)) => None,
-            Ok(Err(excess)) => Some(Ended::Workspace(excess)),
-            Err(error) => {
-                tracing::warn!(%error, "a workspace cannot be measured; its command is ended");
-                Some(Ended::Workspace(over))
-            }
-        }
-    }
-
     /// Ends what is left and waits until it is gone. The exit code.
     async fn end(&mut self) -> i32 {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.let_go();
+        }
         if let Some(tree) = &self.tree {
             tree.kill();
         } else {

@@ -7,6 +7,7 @@ mod limits;
 mod neighbours;
 mod network;
 mod ordinary_user;
+mod processors;
 mod secrets;
 
 use std::path::PathBuf;

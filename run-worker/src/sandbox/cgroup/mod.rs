@@ -1,0 +1,151 @@
+//! A group of processes for each sandbox, by which the kernel holds all of them together: their memory and their number (cgroup v2, where
+//! the worker was given a part of it, as systemd does with `Delegate=yes`), and their share of the processors (there too, and with cgroup v1
+//! where the worker is root).
+
+mod found;
+mod members;
+mod processor;
+
+use std::fs::{self, OpenOptions};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use uuid::Uuid;
+
+use super::limits::SandboxLimits;
+pub(super) use members::Members;
+use processor::Version;
+
+const PREFIX: &str = "capi-sandbox-";
+/// A group without processes that is older than this is one that a killed worker left.
+const FORGOTTEN: Duration = Duration::from_mins(1);
+
+/// Where a worker's sandboxes have their groups, and what these can hold.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    parent: PathBuf,
+    memory: bool,
+    processor: Option<Version>,
+}
+
+/// The group of one sandbox; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    path: PathBuf,
+    memory: bool,
+    processor: Option<Version>,
+}
+
+impl Cgroups {
+    /// Whether memory and the number of processes are held; then a command is in its group from the beginning.
+    pub(super) const fn hold_memory(&self) -> bool {
+        self.memory
+    }
+
+    /// Whether the share of the processors is.
+    pub(super) const fn hold_processors(&self) -> bool {
+        self.processor.is_some()
+    }
+
+    pub(super) fn create(&self, limits: &SandboxLimits) -> std::io::Result<Cgroup> {
+        let path = self.parent.join(format!("{PREFIX}{}", Uuid::now_v7().simple()));
+        fs::create_dir(&path)?;
+        let cgroup = Cgroup { path, memory: self.memory, processor: self.processor };
+        if self.memory {
+            cgroup.set("memory.max", &limits.memory.to_string())?;
+            // Not every kernel counts swap.
+            let _ = cgroup.set("memory.swap.max", "0");
+            cgroup.set("pids.max", &limits.processes.to_string())?;
+        }
+        if let Some(version) = self.processor {
+            cgroup.set_all(&version.idle(limits.processors))?;
+        }
+        Ok(cgroup)
+    }
+
+    /// Removes what workers left that were killed. Only empty groups can be removed, and a young one may be about to be entered.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.parent).into_iter().flatten().flatten() {
+            if is_forgotten(&entry.file_name().to_string_lossy(), SystemTime::now()) {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+    }
+}
+
+/// By the time in its name.
+fn is_forgotten(name: &str, now: SystemTime) -> bool {
+    let id = name.strip_prefix(PREFIX).and_then(|id| Uuid::try_parse(id).ok());
+    let made = id.and_then(|id| id.get_timestamp()).map(SystemTime::from);
+    made.and_then(|made| now.duration_since(made).ok()).is_some_and(|age| age > FORGOTTEN)
+}
+
+impl Cgroup {
+    /// As [`Cgroups::hold_memory`].
+    pub(super) const fn holds_memory(&self) -> bool {
+        self.memory
+    }
+
+    /// As [`Cgroups::hold_processors`].
+    pub(super) const fn holds_processors(&self) -> bool {
+        self.processor.is_some()
+    }
+
+    fn set(&self, name: &str, value: &str) -> std::io::Result<()> {
+        fs::write(self.path.join(name), value)
+    }
+
+    fn set_all(&self, files: &[(&str, String)]) -> std::io::Result<()> {
+        files.iter().try_for_each(|(name, value)| self.set(name, value))
+    }
+
+    /// A descriptor through which a process without rights can move itself in: the right is that of whoever opened it.
+    pub(super) fn door(&self) -> std::io::Result<OwnedFd> {
+        Ok(OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?.into())
+    }
+
+    /// Where its processes are listed.
+    pub(super) fn members(&self) -> Members {
+        Members::new(self.path.join("cgroup.procs"))
+    }
+
+    /// From now on its processes get a small share of the processors even where everybody wants them.
+    pub(super) fn stop_idling(&self) {
+        self.change(self.processor.map(Version::light));
+    }
+
+    /// Its processes are about to be killed, for which each needs a processor once more.
+    pub(super) fn let_go(&self) {
+        self.change(self.processor.map(Version::unbound));
+    }
+
+    fn change(&self, files: Option<Vec<(&str, String)>>) {
+        if let Err(error) = self.set_all(&files.unwrap_or_default()) {
+            tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's share of the processors stays as it is");
+        }
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.path) {
+            tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's cgroup stays");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_groups_of_ours_are_forgotten() {
+        let (id, now) = (Uuid::now_v7().simple(), SystemTime::now());
+        let later = now + FORGOTTEN + Duration::from_secs(1);
+        assert!(!is_forgotten(&format!("{PREFIX}{id}"), now));
+        assert!(is_forgotten(&format!("{PREFIX}{id}"), later));
+        assert!(!is_forgotten(&format!("other-{id}"), later));
+        assert!(!is_forgotten(&format!("{PREFIX}x"), later));
+    }
+}

@@ -1,0 +1,107 @@
+//! S2: what commands take of the processors, where the worker can make groups for that.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use run_worker::sandbox::{Ended, Health, Interpreter};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use shared::testing::eventually;
+
+use super::Lab;
+
+/// None where it cannot; that a worker which is root can is what `basics` shows.
+async fn lab() -> Option<Lab> {
+    let lab = Lab::open().await;
+    let cannot = matches!(lab.sandbox.health(), Health::Degraded(missing) if missing.contains(&"cpu_cgroup"));
+    (!cannot).then_some(lab)
+}
+
+/// The group of the process whose command line begins with this.
+fn group_of(name: &str) -> Option<PathBuf> {
+    let mut processes = std::fs::read_dir("/proc").ok()?.flatten().map(|process| process.path());
+    let named = |process: &PathBuf| {
+        std::fs::read(process.join("cmdline")).is_ok_and(|line| line.starts_with(name.as_bytes()))
+    };
+    let groups = std::fs::read_to_string(processes.find(named)?.join("cgroup")).ok()?;
+    let group = groups
+        .lines()
+        .find_map(|line| line.split_once(":/").filter(|(_, path)| path.contains("capi-sandbox-")))?;
+    let mounted = if group.0.ends_with(':') { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/cpu" };
+    Some(PathBuf::from(mounted).join(group.1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_each_command_has_an_idle_group_which_ends_with_it() {
+    let Some(lab) = lab().await else { return };
+    let (one, other) = (lab.workspace(), lab.workspace());
+    let running = async {
+        tokio::join!(
+            lab.bash(&one, 30, "exec -a group-of-one sleep 3"),
+            lab.bash(&other, 30, "exec -a group-of-other sleep 3")
+        )
+    };
+    let looking = async {
+        let groups = eventually("both are in a group", async || {
+            Some((group_of("group-of-one")?, group_of("group-of-other")?))
+        });
+        let groups = groups.await;
+        for group in [&groups.0, &groups.1] {
+            assert_eq!(std::fs::read_to_string(group.join("cpu.idle")).unwrap(), "1\n");
+        }
+        groups
+    };
+    let ((left, right), (first, second)) = tokio::join!(running, looking);
+    assert_eq!((left.ended, right.ended), (Ended::Exited(0), Ended::Exited(0)));
+    assert_ne!(first, second);
+    assert!(!first.exists() && !second.exists(), "nothing is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_a_command_takes_the_time_of_one_processor() {
+    let Some(lab) = lab().await else { return };
+    let script = "for _ in 1 2 3 4; do (while :; do :; done) & done; sleep 2; kill $(jobs -p); wait; times > used; tail -n 1 used";
+    let printed = lab.printed(Interpreter::Bash, script).await;
+    let minutes = printed.split_whitespace().next().and_then(|user| user.strip_suffix('s')?.split_once('m'));
+    let (minutes, seconds) = minutes.unwrap();
+    let used: f64 = minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap();
+    assert!(used > 0.0 && used < 2.5, "{used} s of 2: {printed}");
+}
+
+/// A thread that wants one processor for itself; until it is dropped.
+struct Greedy(Arc<AtomicBool>);
+
+impl Greedy {
+    fn start(processor: usize) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        std::thread::spawn(move || {
+            let mut set = CpuSet::new();
+            set.set(processor);
+            sched_setaffinity(None, &set).unwrap();
+            while !seen.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Greedy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// In an idle group it would take minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_goes_on_where_others_want_every_processor() {
+    let lab = Lab::open().await;
+    let _greedy = Greedy::start(0);
+    let workspace = lab.workspace();
+    let script = "taskset -pc 0 $$ > /dev/null; for ((n = 0; n < 150000; n++)); do :; done; echo $n";
+    let execution = lab.bash(&workspace, 45, script).await;
+    assert_eq!((execution.ended, execution.printed.shown("")), (Ended::Exited(0), "150000\n".to_owned()));
+    assert!(execution.took > Duration::from_millis(50));
+}
