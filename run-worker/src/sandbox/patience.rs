@@ -47,7 +47,7 @@ mod tests {
         };
         assert_eq!(looks(|_| true, |_| 0), Some(10), "starved");
         assert_eq!(
-            looks(|_| true, |tenth| u64::from(tenth) * 4),
+            looks(|_| true, |tenth| u64::from(tenth) * 6),
             None,
             "a little at a time, and enough of it"
         );

@@ -64,13 +64,13 @@ fn the_compose_file_names_settings_that_exist() {
 #[test]
 fn an_empty_setting_is_one_that_is_not_set() {
     let commands: [(&str, &[&str], &str); 5] = [
-        ("gateway", &["serve"], "set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE"),
+        ("gateway", &["serve"], "no database connection"),
         (
             "gateway",
-            &["user", "create", "--email", "a@example.com", "--plan", "none"],
-            "no plan is called none",
+            &["user", "create", "--email", "a@example.com", "--plan", "none", "--password-stdin"],
+            "known are: free, pro, team",
         ),
-        ("gateway", &["migrate"], "--database-url <URL>"),
+        ("gateway", &["migrate"], "--database-url"),
         ("run-worker", &[], "CAPI_MODELS: cannot read /nowhere.toml"),
         ("webhook-dispatcher", &[], "set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE"),
     ];
