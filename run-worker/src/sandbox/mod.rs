@@ -10,6 +10,7 @@ pub mod limits;
 pub mod output;
 mod patience;
 pub mod policy;
+mod processes;
 mod self_test;
 mod spawn;
 mod supervise;
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use cgroup::Cgroups;
+use cgroup::{Cgroup, Cgroups};
 use limits::SandboxLimits;
 use policy::Host;
 pub use policy::{Interpreter, Mounts};
@@ -192,6 +193,11 @@ impl Health {
 }
 
 impl Engine {
+    /// A command's group, where it can have one. Blocks: the kernel may be busy with another's for a hundredth of a second.
+    fn new_group(&self) -> std::io::Result<Option<Arc<Cgroup>>> {
+        self.cgroups.as_ref().map(|cgroups| cgroups.create(&self.limits).map(Arc::new)).transpose()
+    }
+
     fn build(parts: &Parts, home: &Home) -> Result<Self, SandboxError> {
         let python = parts.python.clone().filter(|python| python.join("bin/python3").exists());
         let fonts = python.as_ref().and_then(|python| {

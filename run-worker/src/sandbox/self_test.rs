@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::cgroup::Cgroups;
 use super::policy::{Interpreter, Mounts};
 use super::supervise::{Ended, Job, supervise};
-use super::{Engine, tree};
+use super::{Engine, processes};
 use crate::workspace::{Allowance, Home};
 
 /// Layers that do not hold.
@@ -72,7 +72,7 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
             let mut missing = judge(&told, owner, execution.landlocked);
             if !engine.cgroups.as_ref().is_some_and(Cgroups::hold_memory) {
                 missing.further.push("cgroup");
-                if !tree::can_be_seen() {
+                if !processes::can_be_seen() {
                     missing.needed.push("memory");
                 }
             }

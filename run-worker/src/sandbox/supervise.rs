@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::cgroup::Cgroup;
+use super::cgroup::{Cgroup, Cgroups};
 use super::limits::{GONE_WITHIN, STARTS_WITHIN};
 use super::output::Printed;
 use super::policy::{Interpreter, Mounts, arguments};
@@ -78,12 +79,16 @@ pub(super) async fn supervise(
     job: Job,
     stop: CancellationToken,
 ) -> Result<Execution, SandboxError> {
-    let from_the_beginning = engine.cgroups.as_ref().filter(|cgroups| cgroups.hold_memory());
-    let cgroup = from_the_beginning.map(|cgroups| cgroups.create(&engine.limits)).transpose()?;
+    let cgroup = if engine.cgroups.as_ref().is_some_and(Cgroups::hold_memory) {
+        let engine = Arc::clone(&engine);
+        spawn_blocking(move || engine.new_group()).await.map_err(std::io::Error::from)??
+    } else {
+        None
+    };
     let given = Given {
         script: &job.script,
         filters: &engine.filters,
-        cgroup: cgroup.as_ref().map(Cgroup::door).transpose()?,
+        cgroup: cgroup.as_ref().map(|cgroup| cgroup.door()).transpose()?,
     };
     let file_size = job.allowance.bytes;
     let spawned = engine.spawner.spawn(&engine.bwrap, engine.user, given, |fds| {
@@ -127,8 +132,8 @@ struct Running {
     spawned: Spawned,
     tree: Option<Tree>,
     printed: Printed,
-    /// Dropped with this, when no process is in it any more.
-    cgroup: Option<Cgroup>,
+    /// Removed when no process is in it any more.
+    cgroup: Option<Arc<Cgroup>>,
 }
 
 /// bwrap's word.
@@ -152,11 +157,16 @@ impl Running {
     }
 
     /// Why it has to be ended; none where it ended by itself.
-    async fn until_end(&mut self, engine: &Engine, job: &Job, stop: &CancellationToken) -> Option<Ended> {
-        let init = self.tree.as_ref()?.init();
+    async fn until_end(
+        &mut self,
+        engine: &Arc<Engine>,
+        job: &Job,
+        stop: &CancellationToken,
+    ) -> Option<Ended> {
+        let tree = self.tree.clone()?;
         let deadline = Instant::now() + job.time;
         let most_printed = engine.limits.printed;
-        let mut watch = Watch::new(job, &engine.limits, engine.cgroups.as_ref(), &mut self.cgroup);
+        let mut watch = Watch::new(engine, job, &mut self.cgroup);
         let (mut buffer, mut open, mut next_read) = (vec![0; 64 << 10], true, Instant::now());
         let output = &mut self.spawned.output;
         loop {
@@ -165,7 +175,7 @@ impl Running {
                 () = stop.cancelled() => return Some(Ended::Abandoned),
                 () = sleep_until(deadline) => return Some(Ended::OutOfTime(job.time)),
                 () = sleep_until(watch.due) => {
-                    if let Some(ended) = watch.look(init).await {
+                    if let Some(ended) = watch.look(&tree).await {
                         return Some(ended);
                     }
                 }
@@ -220,6 +230,9 @@ impl Running {
             if self.printed.take(&rest[..read]).await.is_err() {
                 break;
             }
+        }
+        if let Some(cgroup) = self.cgroup.take() {
+            let _ = spawn_blocking(move || drop(cgroup)).await;
         }
         gone.ok().and_then(Result::ok).and_then(|status| status.code()).unwrap_or(-1)
     }

@@ -1,36 +1,39 @@
 //! A command looked at from outside while it runs: what its processes hold, what its workspace holds, and whether it gets a processor.
 //!
-//! A command that is there at the first look joins a group that gives way to services. Most have ended by then: joining one at the beginning would
-//! cost each of them up to 15 ms, in which the kernel waits for all processors to notice.
+//! A command that is there at the first look and in no group yet (only where memory is held is it in one from the beginning) joins one that gives way
+//! to services. Most have ended by then: joining costs up to 15 ms, in which the kernel waits for all processors to notice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cgroup::{Cgroup, Cgroups, Members};
-use super::limits::SandboxLimits;
+use super::Engine;
+use super::cgroup::Cgroup;
 use super::patience::Patience;
+use super::processes::{self, Held, held};
 use super::supervise::{Ended, Job};
-use super::tree::{Held, below, held};
+use super::tree::Tree;
 use crate::workspace::{Excess, Measured, measure};
 
 /// How often it is looked at, and the share of the time that may be spent on it. Services wait meanwhile: a look at 60 processes
 /// with their files takes 2 ms.
 const EVERY: Duration = Duration::from_millis(100);
 const SHARE: u32 = 10;
-/// Every so many looks, open files without a name are looked for.
-const WITH_FILES: u32 = 5;
+/// Every so many looks, the whole tree is walked and open files without a name are looked for.
+const THOROUGH: u32 = 5;
 
 /// Bytes that a disk keeps free, whatever the workspaces on it may hold.
 const DISK_RESERVE: u64 = 256 << 20;
 
 /// Of one command.
 pub(super) struct Watch<'a> {
+    engine: &'a Arc<Engine>,
     job: &'a Job,
-    limits: &'a SandboxLimits,
-    cgroups: Option<&'a Cgroups>,
-    cgroup: &'a mut Option<Cgroup>,
-    /// Whether all its processes are in it.
+    cgroup: &'a mut Option<Arc<Cgroup>>,
+    /// Whether it has no group yet and can have one.
+    joins: bool,
+    /// Whether all its processes are in its group.
     all_joined: bool,
     /// While its group is idle.
     patience: Option<Patience>,
@@ -43,8 +46,10 @@ pub(super) struct Watch<'a> {
 
 /// What one look finds.
 struct Seen {
+    cgroup: Option<Arc<Cgroup>>,
     all_joined: bool,
     held: Held,
+    nameless: u64,
     workspace: std::io::Result<Result<Measured, Excess>>,
     /// Bytes that the workspace's disk has left.
     room: u64,
@@ -52,67 +57,58 @@ struct Seen {
 
 impl<'a> Watch<'a> {
     /// Of a command that begins, in a group or not.
-    pub(super) fn new(
-        job: &'a Job,
-        limits: &'a SandboxLimits,
-        cgroups: Option<&'a Cgroups>,
-        cgroup: &'a mut Option<Cgroup>,
-    ) -> Self {
-        let (all_joined, due) = (cgroup.is_some(), Instant::now() + EVERY);
-        let mut watch =
-            Self { job, limits, cgroups, cgroup, all_joined, patience: None, looks: 0, nameless: 0, due };
-        watch.be_patient();
-        watch
-    }
-
-    fn be_patient(&mut self) {
-        let idle = self.cgroup.as_ref().filter(|cgroup| cgroup.holds_processors());
-        self.patience = idle.map(|_| Patience::new(std::time::Instant::now()));
-    }
-
-    /// Makes the group of a command that has none yet, if it can have one.
-    fn make_group(&mut self) {
-        let Some(cgroups) = self.cgroups.filter(|_| self.cgroup.is_none()) else { return };
-        match cgroups.create(self.limits) {
-            Ok(cgroup) => *self.cgroup = Some(cgroup),
-            Err(error) => {
-                tracing::warn!(%error, "a command has no cgroup");
-                self.cgroups = None;
-            }
+    pub(super) fn new(engine: &'a Arc<Engine>, job: &'a Job, cgroup: &'a mut Option<Arc<Cgroup>>) -> Self {
+        Self {
+            joins: cgroup.is_none() && engine.cgroups.is_some(),
+            all_joined: cgroup.is_some(),
+            patience: patience(cgroup.as_deref()),
+            engine,
+            job,
+            cgroup,
+            looks: 0,
+            nameless: 0,
+            due: Instant::now() + EVERY,
         }
-        self.be_patient();
     }
 
     /// Looks. Why the command has to be ended, if it has to.
-    pub(super) async fn look(&mut self, init: u32) -> Option<Ended> {
+    pub(super) async fn look(&mut self, tree: &Tree) -> Option<Ended> {
         let begun = Instant::now();
-        self.make_group();
+        self.due = begun + EVERY;
         self.looks += 1;
-        let (with_files, all_joined) = (self.looks.is_multiple_of(WITH_FILES), self.all_joined);
-        let (workspace, allowance) = (self.job.mounts.workspace.clone(), self.job.allowance);
-        let members = self.cgroup.as_ref().map(Cgroup::members);
+        let thorough = self.looks.is_multiple_of(THOROUGH);
+        let known = self.all_joined && !thorough;
+        let (workspace, allowance, nameless) =
+            (self.job.mounts.workspace.clone(), self.job.allowance, self.nameless);
+        let (engine, cgroup, joins) = (Arc::clone(self.engine), self.cgroup.clone(), self.joins);
+        let tree = tree.clone();
         let looking = tokio::task::spawn_blocking(move || {
-            let (processes, all_joined) = processes(init, members, all_joined);
+            let cgroup = if joins { new_group(&engine) } else { cgroup };
+            let (processes, all_joined) = members(&tree, cgroup.as_deref(), known);
+            // A program may change what is being read; twice in a row that is no accident.
+            let measured = measure(&workspace, &allowance).or_else(|_| measure(&workspace, &allowance));
+            let bytes = measured.as_ref().map_or(0, |measured| measured.map_or(0, |measured| measured.bytes));
+            let doubtful = nameless > 0 && bytes + nameless > allowance.bytes;
             Seen {
+                cgroup,
                 all_joined,
-                held: held(&processes, with_files),
-                // A program may change what is being read; twice in a row that is no accident.
-                workspace: measure(&workspace, &allowance).or_else(|_| measure(&workspace, &allowance)),
+                held: held(&processes),
+                nameless: if thorough || doubtful { processes::nameless(&processes) } else { nameless },
+                workspace: measured,
                 room: rustix::fs::statvfs(&workspace)
                     .map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             }
         });
-        let ended = match looking.await {
-            Ok(seen) => {
-                self.all_joined = seen.all_joined;
-                self.nameless = seen.held.nameless.unwrap_or(self.nameless);
-                self.mind_patience(&seen.held);
-                self.judge(seen)
-            }
-            Err(_) => None,
-        };
+        let seen = looking.await.ok()?;
+        self.cgroup.clone_from(&seen.cgroup);
+        self.all_joined = seen.all_joined;
+        self.nameless = seen.nameless;
+        if std::mem::take(&mut self.joins) {
+            self.patience = patience(self.cgroup.as_deref());
+        }
+        self.mind_patience(&seen.held);
         self.due = Instant::now() + EVERY.max(begun.elapsed() * SHARE);
-        ended
+        self.judge(seen)
     }
 
     fn mind_patience(&mut self, held: &Held) {
@@ -128,8 +124,10 @@ impl<'a> Watch<'a> {
     }
 
     fn judge(&self, seen: Seen) -> Option<Ended> {
-        if !self.cgroup.as_ref().is_some_and(Cgroup::holds_memory) && seen.held.memory > self.limits.memory {
-            return Some(Ended::Memory(self.limits.memory));
+        if !self.cgroup.as_ref().is_some_and(|cgroup| cgroup.holds_memory())
+            && seen.held.memory > self.engine.limits.memory
+        {
+            return Some(Ended::Memory(self.engine.limits.memory));
         }
         let most = self.job.allowance.bytes;
         match seen.workspace {
@@ -147,15 +145,28 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// The processes of a command, and whether all of them are in its group. The first, bwrap's own, is no burden and stays outside.
-fn processes(init: u32, members: Option<Members>, all_joined: bool) -> (Vec<u32>, bool) {
-    match members {
-        Some(members) if all_joined => (members.read(), true),
-        Some(members) => {
-            let below = below(init);
-            let all_joined = members.take_in(&below[1..]);
-            (below, all_joined)
-        }
-        None => (below(init), false),
+fn patience(cgroup: Option<&Cgroup>) -> Option<Patience> {
+    cgroup.filter(|cgroup| cgroup.holds_processors()).map(|_| Patience::new(std::time::Instant::now()))
+}
+
+/// Of a command that has begun; without one it goes on all the same.
+fn new_group(engine: &Engine) -> Option<Arc<Cgroup>> {
+    let made = engine.new_group().inspect_err(|error| tracing::warn!(%error, "a command has no cgroup"));
+    made.ok().flatten()
+}
+
+/// The processes of a command, and whether all of them are in its group, as is `known` or has to be seen to. The first, bwrap's own, is no burden
+/// and stays outside.
+fn members(tree: &Tree, cgroup: Option<&Cgroup>, known: bool) -> (Vec<u32>, bool) {
+    let Some(cgroup) = cgroup else { return (tree.members(), false) };
+    if known {
+        // What orphans used is told of the first.
+        let members = cgroup.members().into_iter().chain([tree.init()]).collect();
+        return (members, true);
     }
+    let all_joined = cgroup.take_in(tree).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a command cannot be moved into its cgroup");
+        false
+    });
+    (tree.members(), all_joined)
 }

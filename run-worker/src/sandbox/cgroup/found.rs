@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::processor::Version;
 use super::{Cgroups, SandboxLimits};
@@ -34,11 +35,21 @@ impl Cgroups {
 
     /// Without the processors where a group that holds them cannot be made.
     fn tried(mut self, limits: &SandboxLimits) -> Self {
-        if let Err(error) = self.create(limits) {
-            tracing::debug!(%error, "no cgroup for processors");
+        if let Err(error) = self.try_out(limits) {
+            tracing::info!(%error, "commands have no cgroup for their share of the processors");
             self.processor = None;
         }
         self
+    }
+
+    /// Whether a process of ours can go in.
+    fn try_out(&self, limits: &SandboxLimits) -> std::io::Result<()> {
+        let cgroup = self.create(limits)?;
+        let mut child = Command::new("/bin/sleep").arg("10").env_clear().spawn()?;
+        let joined = fs::write(cgroup.list(), child.id().to_string());
+        child.kill()?;
+        child.wait()?;
+        joined
     }
 }
 
@@ -62,10 +73,11 @@ fn take(parent: &Path) -> std::io::Result<Cgroups> {
         fs::create_dir(&leaf)?;
     }
     fs::write(leaf.join("cgroup.procs"), "0")?;
-    let processor = is_offered("cpu").then_some(Version::Two);
-    let taken = NEEDED.into_iter().chain(processor.map(|_| "cpu"));
-    let taken: Vec<_> = taken.map(|name| format!("+{name}")).collect();
-    fs::write(parent.join("cgroup.subtree_control"), taken.join(" "))?;
+    let hand_down = |names: &str| fs::write(parent.join("cgroup.subtree_control"), names);
+    hand_down(&NEEDED.map(|name| format!("+{name}")).join(" "))?;
+    // On its own: it may be refused though it is offered, where there are realtime processes.
+    let processor = is_offered("cpu") && hand_down("+cpu").is_ok();
+    let processor = processor.then_some(Version::Two);
     Ok(Cgroups { parent: parent.to_owned(), memory: true, processor })
 }
 
@@ -88,9 +100,7 @@ mod tests {
     fn limits_are_written_where_the_kernel_reads_them() {
         let dir = tempfile::tempdir().unwrap();
         let read = |path: &str| fs::read_to_string(dir.path().join(path)).unwrap();
-        for (offered, taken) in
-            [("memory pids\n", "+memory +pids"), ("cpu memory pids\n", "+memory +pids +cpu")]
-        {
+        for (offered, taken) in [("memory pids\n", "+memory +pids"), ("cpu memory pids\n", "+cpu")] {
             fs::write(dir.path().join("cgroup.controllers"), offered).unwrap();
             let cgroups = take(dir.path()).unwrap();
             assert_eq!(read("capi-worker/cgroup.procs"), "0", "the worker is in a leaf");

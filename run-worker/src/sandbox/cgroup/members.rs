@@ -1,34 +1,59 @@
 //! The processes of a group.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::PathBuf;
+use std::{fs, io};
 
-/// Where they are listed.
-#[derive(Debug)]
-pub(in crate::sandbox) struct Members(PathBuf);
+use rustix::io::Errno;
 
-impl Members {
-    pub(super) const fn new(list: PathBuf) -> Self {
-        Self(list)
+use super::Cgroup;
+use crate::sandbox::processes::is_alive;
+use crate::sandbox::tree::Tree;
+
+/// Who forks may have a child outside when he comes in himself; but who comes in after the first is in at once.
+const PASSES: usize = 5;
+
+impl Cgroup {
+    pub(super) fn list(&self) -> PathBuf {
+        self.path.join("cgroup.procs")
     }
 
     /// Their ids outside.
-    pub(in crate::sandbox) fn read(&self) -> Vec<u32> {
-        let listed = fs::read_to_string(&self.0).unwrap_or_default();
+    pub(in crate::sandbox) fn members(&self) -> Vec<u32> {
+        let listed = fs::read_to_string(self.list()).unwrap_or_default();
         listed.lines().filter_map(|id| id.parse().ok()).collect()
     }
 
-    /// Takes in those of these processes who are not in it. Whether there were none: then nobody can come any more who is not born inside.
-    /// The kernel may take a hundredth of a second for the first of them.
-    pub(in crate::sandbox) fn take_in(&self, processes: &[u32]) -> bool {
-        let inside: HashSet<_> = self.read().into_iter().collect();
-        let mut outside = processes.iter().filter(|process| !inside.contains(process)).peekable();
-        let nobody = outside.peek().is_none();
-        for process in outside {
-            // Who is gone need not come.
-            let _ = fs::write(&self.0, process.to_string());
+    /// Takes in a sandbox's processes but for the first. Whether all are in it now, as far as can be seen: who forks faster than he can be
+    /// followed is not. The kernel takes up to 15 ms for the first of them, in which nobody else can join a group.
+    pub(in crate::sandbox) fn take_in(&self, tree: &Tree) -> io::Result<bool> {
+        for _ in 0..PASSES {
+            let inside: HashSet<_> = self.members().into_iter().collect();
+            let found = tree.members();
+            let mut outside =
+                found.iter().skip(1).filter(|pid| !inside.contains(pid) && is_alive(**pid)).peekable();
+            if outside.peek().is_none() {
+                return Ok(!found.is_empty());
+            }
+            outside.try_for_each(|pid| self.take_one(*pid, tree.init()))?;
         }
-        nobody
+        Ok(false)
     }
+
+    fn take_one(&self, pid: u32, init: u32) -> io::Result<()> {
+        match fs::write(self.list(), pid.to_string()) {
+            // Who is gone need not come.
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Ok(()),
+            written => written?,
+        }
+        // If its number was meanwhile given to a stranger, he goes back.
+        if namespace(pid).is_some_and(|its| Some(its) != namespace(init)) {
+            fs::write(self.path.with_file_name("cgroup.procs"), pid.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn namespace(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }

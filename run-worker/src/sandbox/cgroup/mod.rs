@@ -14,12 +14,14 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use super::limits::SandboxLimits;
-pub(super) use members::Members;
-use processor::Version;
+use processor::{File, Version};
 
 const PREFIX: &str = "capi-sandbox-";
 /// A group without processes that is older than this is one that a killed worker left.
 const FORGOTTEN: Duration = Duration::from_mins(1);
+/// How often a group's removal is tried.
+const REMOVALS: usize = 3;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(5);
 
 /// Where a worker's sandboxes have their groups, and what these can hold.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub(super) struct Cgroups {
     processor: Option<Version>,
 }
 
-/// The group of one sandbox; removed when dropped.
+/// The group of one sandbox; removed when dropped, for which the kernel may make others wait who make or join one.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: PathBuf,
@@ -59,7 +61,9 @@ impl Cgroups {
             cgroup.set("pids.max", &limits.processes.to_string())?;
         }
         if let Some(version) = self.processor {
-            cgroup.set_all(&version.idle(limits.processors))?;
+            cgroup.set_all(&[Version::idle()])?;
+            // Not allowed where the parent has less itself, which then holds.
+            let _ = cgroup.set_all(&[version.most(Some(limits.processors))]);
         }
         Ok(cgroup)
     }
@@ -96,32 +100,28 @@ impl Cgroup {
         fs::write(self.path.join(name), value)
     }
 
-    fn set_all(&self, files: &[(&str, String)]) -> std::io::Result<()> {
-        files.iter().try_for_each(|(name, value)| self.set(name, value))
+    /// Each of them, also where one fails.
+    fn set_all(&self, files: &[File]) -> std::io::Result<()> {
+        files.iter().map(|(name, value)| self.set(name, value)).fold(Ok(()), std::io::Result::and)
     }
 
     /// A descriptor through which a process without rights can move itself in: the right is that of whoever opened it.
     pub(super) fn door(&self) -> std::io::Result<OwnedFd> {
-        Ok(OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?.into())
-    }
-
-    /// Where its processes are listed.
-    pub(super) fn members(&self) -> Members {
-        Members::new(self.path.join("cgroup.procs"))
+        Ok(OpenOptions::new().write(true).open(self.list())?.into())
     }
 
     /// From now on its processes get a small share of the processors even where everybody wants them.
     pub(super) fn stop_idling(&self) {
-        self.change(self.processor.map(Version::light));
+        self.change(self.processor.map(Version::light).as_ref());
     }
 
     /// Its processes are about to be killed, for which each needs a processor once more.
     pub(super) fn let_go(&self) {
-        self.change(self.processor.map(Version::unbound));
+        self.change(self.processor.map(Version::unbound).as_ref());
     }
 
-    fn change(&self, files: Option<Vec<(&str, String)>>) {
-        if let Err(error) = self.set_all(&files.unwrap_or_default()) {
+    fn change(&self, files: Option<&[File; 2]>) {
+        if let Some(Err(error)) = files.map(|files| self.set_all(files)) {
             tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's share of the processors stays as it is");
         }
     }
@@ -129,7 +129,16 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.path) {
+        // Who was the last may be on his way out for a moment.
+        let mut removed = fs::remove_dir(&self.path);
+        for _ in 1..REMOVALS {
+            if removed.is_ok() {
+                break;
+            }
+            std::thread::sleep(BETWEEN_REMOVALS);
+            removed = fs::remove_dir(&self.path);
+        }
+        if let Err(error) = removed {
             tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's cgroup stays");
         }
     }

@@ -15,38 +15,39 @@ const PERIOD: u64 = 100_000;
 /// A tenth of what a service weighs by default: 1024 of version one, 100 of version two.
 const LIGHT: (u64, u64) = (102, 10);
 
-type Files = Vec<(&'static str, String)>;
+/// Its name, and what is written there.
+pub(super) type File = (&'static str, String);
 
 impl Version {
-    /// For a new group: idle, and so many processors' time at most.
-    pub(super) fn idle(self, processors: u64) -> Files {
-        let mut files = vec![("cpu.idle", "1".to_owned())];
-        files.push(self.most(Some(processors)));
-        files
+    /// For a new group, with [`Self::most`].
+    pub(super) fn idle() -> File {
+        ("cpu.idle", "1".to_owned())
     }
 
     /// Not idle any more, and light.
-    pub(super) fn light(self) -> Files {
+    pub(super) fn light(self) -> [File; 2] {
         let weight = match self {
             Self::One => ("cpu.shares", LIGHT.0.to_string()),
             Self::Two => ("cpu.weight", LIGHT.1.to_string()),
         };
-        vec![("cpu.idle", "0".to_owned()), weight]
+        [not_idle(), weight]
     }
 
     /// Neither idle nor bounded.
-    pub(super) fn unbound(self) -> Files {
-        vec![("cpu.idle", "0".to_owned()), self.most(None)]
+    pub(super) fn unbound(self) -> [File; 2] {
+        [not_idle(), self.most(None)]
     }
 
-    /// The period is the kernel's own.
-    fn most(self, processors: Option<u64>) -> (&'static str, String) {
-        let time = processors.map(|processors| processors * PERIOD);
+    /// So many processors' time at most. The period is the kernel's own.
+    pub(super) fn most(self, processors: Option<u64>) -> File {
+        let time = processors.map(|processors| (processors * PERIOD).to_string());
         match self {
-            Self::One => ("cpu.cfs_quota_us", time.map_or("-1".to_owned(), |time| time.to_string())),
-            Self::Two => {
-                ("cpu.max", format!("{} {PERIOD}", time.map_or("max".to_owned(), |time| time.to_string())))
-            }
+            Self::One => ("cpu.cfs_quota_us", time.unwrap_or("-1".to_owned())),
+            Self::Two => ("cpu.max", format!("{} {PERIOD}", time.unwrap_or("max".to_owned()))),
         }
     }
+}
+
+fn not_idle() -> File {
+    ("cpu.idle", "0".to_owned())
 }
