@@ -1,8 +1,9 @@
-//! What the kernel tells of processes (proc(5)), which they cannot change but for their names.
+//! What the kernel tells of processes (proc(5)). They may choose their names, and end their first thread, which is then told of as a process
+//! that is over though others live.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Memory pages are 4 KiB where services run.
@@ -29,23 +30,28 @@ pub(super) fn can_be_seen() -> bool {
 /// What these have now.
 pub(super) fn held(processes: &[u32]) -> Held {
     let mut held = Held::default();
-    for (pid, stat) in processes.iter().filter_map(|pid| Some((pid, stat(*pid)?))) {
-        held.memory += stat.resident;
+    let all = processes.iter().filter_map(|pid| Some((pid, stat(*pid)?)));
+    for (pid, stat) in all.filter(|(_, stat)| stat.is_alive()) {
+        // State and memory are those of the first thread, the times those of all.
+        let threads = if stat.threads > 1 { threads(*pid) } else { Vec::new() };
+        let threads: Vec<_> = threads.iter().filter_map(|thread| read(&thread.join("stat"))).collect();
+        held.memory += threads.iter().map(|thread| thread.resident).fold(stat.resident, u64::max);
+        held.wants_processor |= stat.state == "R" || threads.iter().any(|thread| thread.state == "R");
         held.used += stat.used;
-        // The state is that of the first thread.
-        held.wants_processor |= stat.state == "R" || (stat.threads > 1 && wants_processor(*pid));
     }
     held
 }
 
-fn wants_processor(pid: u32) -> bool {
+fn threads(pid: u32) -> Vec<PathBuf> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    threads.filter_map(|thread| read(&thread.path().join("stat"))).any(|stat| stat.state == "R")
+    threads.map(|thread| thread.path()).collect()
 }
 
 /// Bytes on disk of files without a name that these have open. Slow: each open file is looked at.
 pub(super) fn nameless(processes: &[u32]) -> u64 {
-    let directories = processes.iter().filter_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok());
+    // A thread may have descriptors of its own.
+    let threads = processes.iter().flat_map(|pid| threads(*pid));
+    let directories = threads.filter_map(|thread| std::fs::read_dir(thread.join("fd")).ok());
     let open = directories.flatten().flatten().filter_map(|file| std::fs::metadata(file.path()).ok());
     let nameless = open.filter(|file| file.is_file() && file.nlink() == 0);
     let each_once: HashMap<_, _> =
@@ -55,8 +61,8 @@ pub(super) fn nameless(processes: &[u32]) -> u64 {
 
 /// Those that this one has, which may be over but not waited for.
 pub(super) fn children(pid: u32) -> Vec<u32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let threads = threads(pid).into_iter();
+    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.join("children")).ok());
     children
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect()
@@ -64,7 +70,7 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
 
 /// Whether it is there and not over.
 pub(super) fn is_alive(pid: u32) -> bool {
-    stat(pid).is_some_and(|stat| !matches!(&*stat.state, "Z" | "X"))
+    stat(pid).is_some_and(|stat| stat.is_alive())
 }
 
 /// Of one process, or of one thread.
@@ -73,6 +79,12 @@ struct Stat {
     threads: u64,
     used: Duration,
     resident: u64,
+}
+
+impl Stat {
+    fn is_alive(&self) -> bool {
+        self.threads > 1 || !matches!(&*self.state, "Z" | "X")
+    }
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -124,8 +136,8 @@ mod tests {
         let id = named.recv().unwrap();
         let own = std::process::id();
         let stat = read(Path::new(&format!("/proc/{own}/task/{id}/stat"))).unwrap();
-        assert!(stat.resident > 1 << 20 && stat.threads > 1, "{}", stat.state);
-        assert!(wants_processor(own));
+        assert!(stat.resident > 1 << 20 && stat.threads > 1);
+        assert_eq!(stat.state, "R");
         drop(tell);
         thread.join().unwrap();
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::processes::children;
@@ -44,7 +45,8 @@ impl Tree {
 
     fn is_gone(&self) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        !matches!(poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&at_once)), Ok(0))
+        let polled = retry_on_intr(|| poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&at_once)));
+        polled != Ok(0)
     }
 
     /// Ends all of them; harmless where they are gone.
@@ -57,7 +59,7 @@ impl Tree {
         let handle = Arc::clone(&self.handle);
         let waiting = tokio::task::spawn_blocking(move || {
             let within = Timespec::try_from(within).ok();
-            poll(&mut [PollFd::new(&handle, PollFlags::IN)], within.as_ref())
+            retry_on_intr(|| poll(&mut [PollFd::new(&handle, PollFlags::IN)], within.as_ref()))
         });
         if !matches!(waiting.await, Ok(Ok(1))) {
             tracing::warn!(init = self.init, "a sandbox's first process is not gone");

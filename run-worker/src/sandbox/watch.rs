@@ -20,6 +20,8 @@ use crate::workspace::{Excess, Measured, measure};
 /// with their files takes 2 ms.
 const EVERY: Duration = Duration::from_millis(100);
 const SHARE: u32 = 10;
+/// However long a look took.
+const AT_LEAST_EVERY: Duration = Duration::from_millis(500);
 /// Every so many looks, the whole tree is walked and open files without a name are looked for.
 const THOROUGH: u32 = 5;
 
@@ -44,13 +46,15 @@ pub(super) struct Watch<'a> {
     pub(super) due: Instant,
 }
 
+type Measurement = std::io::Result<Result<Measured, Excess>>;
+
 /// What one look finds.
 struct Seen {
     cgroup: Option<Arc<Cgroup>>,
     all_joined: bool,
     held: Held,
     nameless: u64,
-    workspace: std::io::Result<Result<Measured, Excess>>,
+    workspace: Measurement,
     /// Bytes that the workspace's disk has left.
     room: u64,
 }
@@ -86,14 +90,22 @@ impl<'a> Watch<'a> {
             let cgroup = if joins { new_group(&engine) } else { cgroup };
             let (processes, all_joined) = members(&tree, cgroup.as_deref(), known);
             // A program may change what is being read; twice in a row that is no accident.
-            let measured = measure(&workspace, &allowance).or_else(|_| measure(&workspace, &allowance));
-            let bytes = measured.as_ref().map_or(0, |measured| measured.map_or(0, |measured| measured.bytes));
-            let doubtful = nameless > 0 && bytes + nameless > allowance.bytes;
+            let measure = || measure(&workspace, &allowance).or_else(|_| measure(&workspace, &allowance));
+            let is_over = |seen: &Measurement, nameless| {
+                seen.as_ref().is_ok_and(|seen| seen.is_ok_and(|seen| seen.bytes + nameless > allowance.bytes))
+            };
+            let mut measured = measure();
+            let again = thorough || (nameless > 0 && is_over(&measured, nameless));
+            let nameless = if again { processes::nameless(&processes) } else { nameless };
+            if nameless > 0 && is_over(&measured, nameless) {
+                // What lost its name between the two was counted twice.
+                measured = measure();
+            }
             Seen {
                 cgroup,
                 all_joined,
                 held: held(&processes),
-                nameless: if thorough || doubtful { processes::nameless(&processes) } else { nameless },
+                nameless,
                 workspace: measured,
                 room: rustix::fs::statvfs(&workspace)
                     .map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
@@ -107,7 +119,7 @@ impl<'a> Watch<'a> {
             self.patience = patience(self.cgroup.as_deref());
         }
         self.mind_patience(&seen.held);
-        self.due = Instant::now() + EVERY.max(begun.elapsed() * SHARE);
+        self.due = Instant::now() + (begun.elapsed() * SHARE).clamp(EVERY, AT_LEAST_EVERY);
         self.judge(seen)
     }
 
@@ -151,7 +163,10 @@ fn patience(cgroup: Option<&Cgroup>) -> Option<Patience> {
 
 /// Of a command that has begun; without one it goes on all the same.
 fn new_group(engine: &Engine) -> Option<Arc<Cgroup>> {
-    let made = engine.new_group().inspect_err(|error| tracing::warn!(%error, "a command has no cgroup"));
+    let made = engine.new_group().inspect_err(|error| {
+        tracing::warn!(%error, "a command has no cgroup");
+        metrics::counter!("capi_sandbox_cgroup_failures_total").increment(1);
+    });
     made.ok().flatten()
 }
 
@@ -165,7 +180,8 @@ fn members(tree: &Tree, cgroup: Option<&Cgroup>, known: bool) -> (Vec<u32>, bool
         return (members, true);
     }
     let all_joined = cgroup.take_in(tree).unwrap_or_else(|error| {
-        tracing::warn!(%error, "a command cannot be moved into its cgroup");
+        tracing::debug!(%error, "a command cannot be moved into its cgroup");
+        metrics::counter!("capi_sandbox_cgroup_failures_total").increment(1);
         false
     });
     (tree.members(), all_joined)

@@ -46,7 +46,9 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
             let id = create(&stack, &gateway, &app, &script(command, 60)).await;
             begun(&work).await;
             beside.extend(measure(&stack, &gateway, &mut accepted).await);
-            report.must(processes_of(&work) > 0, || format!("{name} had ended before the runs beside it"));
+            report.must(processes_of(&work) > 0, || {
+                format!("{name} had ended before the runs beside it were over")
+            });
             stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
             report.faults += 1;
             report.recoveries.push(clean(&work).await);

@@ -47,6 +47,7 @@ impl Cgroups {
         let cgroup = self.create(limits)?;
         let mut child = Command::new("/bin/sleep").arg("10").env_clear().spawn()?;
         let joined = fs::write(cgroup.list(), child.id().to_string());
+        cgroup.let_go();
         child.kill()?;
         child.wait()?;
         joined

@@ -35,22 +35,24 @@ impl Cgroup {
             if outside.peek().is_none() {
                 return Ok(!found.is_empty());
             }
-            outside.try_for_each(|pid| self.take_one(*pid, tree.init()))?;
+            outside.map(|pid| self.take_one(*pid, tree.init())).fold(Ok(()), io::Result::and)?;
         }
         Ok(false)
     }
 
     fn take_one(&self, pid: u32, init: u32) -> io::Result<()> {
-        match fs::write(self.list(), pid.to_string()) {
-            // Who is gone need not come.
-            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Ok(()),
-            written => written?,
-        }
+        let written = fs::write(self.list(), pid.to_string());
         // If its number was meanwhile given to a stranger, he goes back.
-        if namespace(pid).is_some_and(|its| Some(its) != namespace(init)) {
-            fs::write(self.path.with_file_name("cgroup.procs"), pid.to_string())?;
+        if let (Some(its), Some(ours)) = (namespace(pid), namespace(init))
+            && its != ours
+        {
+            let _ = fs::write(self.path.with_file_name("cgroup.procs"), pid.to_string());
         }
-        Ok(())
+        match written {
+            // Who is gone need not come.
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+            written => written,
+        }
     }
 }
 

@@ -51,18 +51,25 @@ async fn s2_memory_is_bounded_for_one_and_for_all_together() {
         .printed(Interpreter::Python, "try:\n  bytearray(4 << 30)\nexcept MemoryError:\n  print('refused')")
         .await;
     assert_eq!(one, "refused\n");
-    let (workspace, begun) = (lab.workspace(), Instant::now());
-    // Nor does a name that is no text hide anything.
-    let script = "import os, time, ctypes\nctypes.CDLL(None).prctl(15, b'a\\xff) S')\nfor _ in range(12):\n  if os.fork() == 0:\n    held = bytearray(200 << 20)\n    time.sleep(100)\ntime.sleep(100)";
-    let execution = lab.run(Lab::job(&workspace, Interpreter::Python, script)).await;
-    match lab.sandbox.health() {
-        Health::Degraded(missing) if missing.contains(&"cgroup") => {
-            assert_eq!(execution.ended, Ended::Memory(1 << 30));
+    // Neither a name that is no text nor a first thread that is over hides anything.
+    let hold = "def hold():\n  held = bytearray(200 << 20)\n  time.sleep(100)\n";
+    let named = "ctypes.CDLL(None).prctl(15, b'a\\xff) S'); hold()";
+    let headless = "threading.Thread(target=hold).start(); ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)";
+    for child in [named, headless] {
+        let (workspace, begun) = (lab.workspace(), Instant::now());
+        let script = format!(
+            "import ctypes, os, threading, time\n{hold}for _ in range(12):\n  if os.fork() == 0:\n    {child}\ntime.sleep(100)"
+        );
+        let execution = lab.run(Lab::job(&workspace, Interpreter::Python, &script)).await;
+        match lab.sandbox.health() {
+            Health::Degraded(missing) if missing.contains(&"cgroup") => {
+                assert_eq!(execution.ended, Ended::Memory(1 << 30), "{child}");
+            }
+            _ => assert!(matches!(execution.ended, Ended::Exited(_) | Ended::OutOfTime(_))),
         }
-        _ => assert!(matches!(execution.ended, Ended::Exited(_) | Ended::OutOfTime(_))),
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(processes(&workspace).is_empty());
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert!(processes(&workspace).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

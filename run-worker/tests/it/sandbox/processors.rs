@@ -17,11 +17,12 @@ async fn lab() -> Option<Lab> {
     (!cannot).then_some(lab)
 }
 
-/// The group of the process whose command line begins with this.
+/// The group of the process of this name.
 fn group_of(name: &str) -> Option<PathBuf> {
     let mut processes = std::fs::read_dir("/proc").ok()?.flatten().map(|process| process.path());
     let named = |process: &PathBuf| {
-        std::fs::read(process.join("cmdline")).is_ok_and(|line| line.starts_with(name.as_bytes()))
+        std::fs::read(process.join("cmdline"))
+            .is_ok_and(|line| line.split(|byte| *byte == 0).next() == Some(name.as_bytes()))
     };
     let groups = std::fs::read_to_string(processes.find(named)?.join("cgroup")).ok()?;
     let group = groups
