@@ -52,7 +52,7 @@ async fn s2_memory_is_bounded_for_one_and_for_all_together() {
         .await;
     assert_eq!(one, "refused\n");
     // Neither a name that is no text nor a first thread that is over hides anything.
-    let hold = "def hold():\n  held = bytearray(200 << 20)\n  time.sleep(100)\n";
+    let hold = "def hold():\n  time.sleep(1)\n  held = bytearray(200 << 20)\n  time.sleep(100)\n";
     let named = "ctypes.CDLL(None).prctl(15, b'a\\xff) S'); hold()";
     let headless = "threading.Thread(target=hold).start(); ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)";
     for child in [named, headless] {
