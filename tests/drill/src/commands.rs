@@ -47,9 +47,7 @@ pub(crate) fn script(command: &str, seconds: u64) -> String {
 
 pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut report = Report::new("S2 commands leave nothing", Duration::from_secs(20));
-    let mut stack = stage.stack().await;
-    let work = work_dir();
-    stack.settings = stack.settings_with("CAPI_WORK_DIR", &work.display().to_string());
+    let (stack, work) = stack_with_work_dir(stage).await;
     let gateway = stack.start(Service::Gateway).await;
     let worker =
         stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &SIDE_BY_SIDE.to_string()).await;
@@ -79,11 +77,13 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report
 }
 
-/// A new directory for the workers' workspaces.
-pub(crate) fn work_dir() -> PathBuf {
+/// A stack, and the directory of its workers' workspaces.
+pub(crate) async fn stack_with_work_dir(stage: &Stage) -> (Stack, PathBuf) {
+    let mut stack = stage.stack().await;
     let work = std::env::temp_dir().join(format!("capi-drill-{}", std::process::id()));
     std::fs::create_dir_all(&work).expect("a directory can be made");
-    work
+    stack.settings = stack.settings_with("CAPI_WORK_DIR", &work.display().to_string());
+    (stack, work)
 }
 
 /// Creates so many runs, never more than a few ahead of the worker, and waits for all.

@@ -9,7 +9,7 @@ use e2e::{Process, Service, Stack, processes_of};
 use serde_json::json;
 use shared::testing::eventually;
 
-use crate::commands::{APP, clean, create, idle, script, work_dir};
+use crate::commands::{APP, clean, create, idle, script, stack_with_work_dir};
 use crate::report::Report;
 use crate::stage::Stage;
 use crate::verdict::count;
@@ -30,9 +30,7 @@ const GREEDY: [(&str, &str); 4] = [
 
 pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut report = Report::new("S2 neighbours", Duration::from_secs(20));
-    let mut stack = stage.stack().await;
-    let work = work_dir();
-    stack.settings = stack.settings_with("CAPI_WORK_DIR", &work.display().to_string());
+    let (stack, work) = stack_with_work_dir(stage).await;
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let app = stack.import(APP).await;
@@ -55,7 +53,9 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
             idle(&stack).await;
             accepted.insert(id);
         }
-        compare(&mut report, name, &mut alone, &mut beside);
+        alone.sort();
+        beside.sort();
+        compare(&mut report, name, &alone, &beside);
     }
     count(&mut report, &stack, &accepted).await;
     drop(worker);
@@ -83,7 +83,8 @@ async fn measure(stack: &Stack, gateway: &Process, accepted: &mut HashSet<String
     samples
 }
 
-fn compare(report: &mut Report, name: &str, alone: &mut [Duration], beside: &mut [Duration]) {
+/// Of sorted samples.
+fn compare(report: &mut Report, name: &str, alone: &[Duration], beside: &[Duration]) {
     let (p50, p50_beside) = (percentile(alone, 50), percentile(beside, 50));
     let (p95, p95_beside) = (percentile(alone, 95), percentile(beside, 95));
     let slower = p95_beside.as_secs_f64() / p95.as_secs_f64();
@@ -93,7 +94,6 @@ fn compare(report: &mut Report, name: &str, alone: &mut [Duration], beside: &mut
     report.must(slower < MOST_SLOWER, || format!("{name}: neighbours are slowed {slower:.2} times"));
 }
 
-fn percentile(samples: &mut [Duration], percent: usize) -> Duration {
-    samples.sort();
+fn percentile(samples: &[Duration], percent: usize) -> Duration {
     samples[samples.len() * percent / 100]
 }
