@@ -32,8 +32,8 @@ pub(super) fn held(processes: &[u32]) -> Held {
     let mut held = Held::default();
     let all = processes.iter().filter_map(|pid| Some((pid, stat(*pid)?)));
     for (pid, stat) in all.filter(|(_, stat)| stat.is_alive()) {
-        // State and memory are those of the first thread, the times those of all.
-        let threads = if stat.threads > 1 { threads(*pid) } else { Vec::new() };
+        // State and memory are those of the first thread, which tells enough where it runs; the times are those of all.
+        let threads = if stat.threads > 1 && stat.state != "R" { threads(*pid) } else { Vec::new() };
         let threads: Vec<_> = threads.iter().filter_map(|thread| read(&thread.join("stat"))).collect();
         held.memory += threads.iter().map(|thread| thread.resident).fold(stat.resident, u64::max);
         held.wants_processor |= stat.state == "R" || threads.iter().any(|thread| thread.state == "R");
@@ -61,8 +61,8 @@ pub(super) fn nameless(processes: &[u32]) -> u64 {
 
 /// Those that this one has, which may be over but not waited for.
 pub(super) fn children(pid: u32) -> Vec<u32> {
-    let threads = threads(pid).into_iter();
-    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.join("children")).ok());
+    let children =
+        threads(pid).into_iter().filter_map(|thread| std::fs::read_to_string(thread.join("children")).ok());
     children
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect()

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::cgroup::Cgroups;
 use super::policy::{Interpreter, Mounts};
 use super::supervise::{Ended, Job, supervise};
 use super::{Engine, processes};
@@ -70,13 +69,13 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
             let told = execution.printed.shown("");
             tracing::debug!(told, "the sandbox's self-test");
             let mut missing = judge(&told, owner, execution.landlocked);
-            if !engine.cgroups.as_ref().is_some_and(Cgroups::hold_memory) {
+            if !engine.cgroups.as_ref().is_some_and(|cgroups| cgroups.holds.memory) {
                 missing.further.push("cgroup");
                 if !processes::can_be_seen() {
                     missing.needed.push("memory");
                 }
             }
-            if !engine.cgroups.as_ref().is_some_and(Cgroups::hold_processors) {
+            if !engine.cgroups.as_ref().is_some_and(|cgroups| cgroups.holds.processors()) {
                 missing.further.push("cpu_cgroup");
             }
             missing

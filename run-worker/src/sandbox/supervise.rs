@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::cgroup::{Cgroup, Cgroups};
+use super::cgroup::Cgroup;
 use super::limits::{GONE_WITHIN, STARTS_WITHIN};
 use super::output::Printed;
 use super::policy::{Interpreter, Mounts, arguments};
@@ -79,7 +79,7 @@ pub(super) async fn supervise(
     job: Job,
     stop: CancellationToken,
 ) -> Result<Execution, SandboxError> {
-    let cgroup = if engine.cgroups.as_ref().is_some_and(Cgroups::hold_memory) {
+    let cgroup = if engine.cgroups.as_ref().is_some_and(|cgroups| cgroups.holds.memory) {
         let engine = Arc::clone(&engine);
         spawn_blocking(move || engine.new_group()).await.map_err(std::io::Error::from)??
     } else {
@@ -163,7 +163,7 @@ impl Running {
         job: &Job,
         stop: &CancellationToken,
     ) -> Option<Ended> {
-        let tree = self.tree.clone()?;
+        let tree = self.tree.as_ref()?;
         let deadline = Instant::now() + job.time;
         let most_printed = engine.limits.printed;
         let mut watch = Watch::new(engine, job, &mut self.cgroup);
@@ -175,7 +175,7 @@ impl Running {
                 () = stop.cancelled() => return Some(Ended::Abandoned),
                 () = sleep_until(deadline) => return Some(Ended::OutOfTime(job.time)),
                 () = sleep_until(watch.due) => {
-                    if let Some(ended) = watch.look(&tree).await {
+                    if let Some(ended) = watch.look(tree).await {
                         return Some(ended);
                     }
                 }

@@ -3,6 +3,7 @@
 //! A command that is there at the first look and in no group yet (only where memory is held is it in one from the beginning) joins one that gives way
 //! to services. Most have ended by then: joining costs up to 15 ms, in which the kernel waits for all processors to notice.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::patience::Patience;
 use super::processes::{self, Held, held};
 use super::supervise::{Ended, Job};
 use super::tree::Tree;
-use crate::workspace::{Excess, Measured, measure};
+use crate::workspace::{Allowance, Excess, Measured, measure};
 
 /// How often it is looked at, and the share of the time that may be spent on it. Services wait meanwhile: a look at 60 processes
 /// with their files takes 2 ms.
@@ -33,8 +34,6 @@ pub(super) struct Watch<'a> {
     engine: &'a Arc<Engine>,
     job: &'a Job,
     cgroup: &'a mut Option<Arc<Cgroup>>,
-    /// Whether it has no group yet and can have one.
-    joins: bool,
     /// Whether all its processes are in its group.
     all_joined: bool,
     /// While its group is idle.
@@ -63,7 +62,6 @@ impl<'a> Watch<'a> {
     /// Of a command that begins, in a group or not.
     pub(super) fn new(engine: &'a Arc<Engine>, job: &'a Job, cgroup: &'a mut Option<Arc<Cgroup>>) -> Self {
         Self {
-            joins: cgroup.is_none() && engine.cgroups.is_some(),
             all_joined: cgroup.is_some(),
             patience: patience(cgroup.as_deref()),
             engine,
@@ -82,25 +80,15 @@ impl<'a> Watch<'a> {
         self.looks += 1;
         let thorough = self.looks.is_multiple_of(THOROUGH);
         let known = self.all_joined && !thorough;
+        let joins = self.looks == 1 && self.cgroup.is_none();
         let (workspace, allowance, nameless) =
             (self.job.mounts.workspace.clone(), self.job.allowance, self.nameless);
-        let (engine, cgroup, joins) = (Arc::clone(self.engine), self.cgroup.clone(), self.joins);
-        let tree = tree.clone();
+        let (engine, cgroup, tree) = (Arc::clone(self.engine), self.cgroup.clone(), tree.clone());
         let looking = tokio::task::spawn_blocking(move || {
             let cgroup = if joins { new_group(&engine) } else { cgroup };
             let (processes, all_joined) = members(&tree, cgroup.as_deref(), known);
-            // A program may change what is being read; twice in a row that is no accident.
-            let measure = || measure(&workspace, &allowance).or_else(|_| measure(&workspace, &allowance));
-            let is_over = |seen: &Measurement, nameless| {
-                seen.as_ref().is_ok_and(|seen| seen.is_ok_and(|seen| seen.bytes + nameless > allowance.bytes))
-            };
-            let mut measured = measure();
-            let again = thorough || (nameless > 0 && is_over(&measured, nameless));
-            let nameless = if again { processes::nameless(&processes) } else { nameless };
-            if nameless > 0 && is_over(&measured, nameless) {
-                // What lost its name between the two was counted twice.
-                measured = measure();
-            }
+            let nameless = (!thorough).then_some(nameless);
+            let (measured, nameless) = measure_all(&workspace, &allowance, &processes, nameless);
             Seen {
                 cgroup,
                 all_joined,
@@ -115,7 +103,7 @@ impl<'a> Watch<'a> {
         self.cgroup.clone_from(&seen.cgroup);
         self.all_joined = seen.all_joined;
         self.nameless = seen.nameless;
-        if std::mem::take(&mut self.joins) {
+        if joins {
             self.patience = patience(self.cgroup.as_deref());
         }
         self.mind_patience(&seen.held);
@@ -136,16 +124,16 @@ impl<'a> Watch<'a> {
     }
 
     fn judge(&self, seen: Seen) -> Option<Ended> {
-        if !self.cgroup.as_ref().is_some_and(|cgroup| cgroup.holds_memory())
+        if !self.cgroup.as_ref().is_some_and(|cgroup| cgroup.holds.memory)
             && seen.held.memory > self.engine.limits.memory
         {
             return Some(Ended::Memory(self.engine.limits.memory));
         }
         let most = self.job.allowance.bytes;
+        if is_over(&seen.workspace, seen.nameless, most) {
+            return Some(Ended::Workspace(Excess::Bytes(most)));
+        }
         match seen.workspace {
-            Ok(Ok(measured)) if measured.bytes + self.nameless > most => {
-                Some(Ended::Workspace(Excess::Bytes(most)))
-            }
             Ok(Ok(_)) if seen.room < DISK_RESERVE => Some(Ended::Workspace(Excess::Disk)),
             Ok(Ok(_)) => None,
             Ok(Err(excess)) => Some(Ended::Workspace(excess)),
@@ -158,7 +146,7 @@ impl<'a> Watch<'a> {
 }
 
 fn patience(cgroup: Option<&Cgroup>) -> Option<Patience> {
-    cgroup.filter(|cgroup| cgroup.holds_processors()).map(|_| Patience::new(std::time::Instant::now()))
+    cgroup.filter(|cgroup| cgroup.holds.processors()).map(|_| Patience::new(std::time::Instant::now()))
 }
 
 /// Of a command that has begun; without one it goes on all the same.
@@ -179,10 +167,33 @@ fn members(tree: &Tree, cgroup: Option<&Cgroup>, known: bool) -> (Vec<u32>, bool
         let members = cgroup.members().into_iter().chain([tree.init()]).collect();
         return (members, true);
     }
-    let all_joined = cgroup.take_in(tree).unwrap_or_else(|error| {
+    cgroup.take_in(tree).unwrap_or_else(|error| {
         tracing::debug!(%error, "a command cannot be moved into its cgroup");
         metrics::counter!("capi_sandbox_cgroup_failures_total").increment(1);
-        false
-    });
-    (tree.members(), all_joined)
+        (tree.members(), false)
+    })
+}
+
+/// What a workspace holds, and how many bytes are in files without a name: as many as are `known`, unless they would be too many.
+fn measure_all(
+    workspace: &Path,
+    allowance: &Allowance,
+    processes: &[u32],
+    known: Option<u64>,
+) -> (Measurement, u64) {
+    // A program may change what is being read; twice in a row that is no accident.
+    let measure = || measure(workspace, allowance).or_else(|_| measure(workspace, allowance));
+    let measured = measure();
+    let known = known.filter(|known| *known == 0 || !is_over(&measured, *known, allowance.bytes));
+    let nameless = known.unwrap_or_else(|| processes::nameless(processes));
+    if nameless > 0 && is_over(&measured, nameless, allowance.bytes) {
+        // What lost its name between the two was counted twice.
+        return (measure(), nameless);
+    }
+    (measured, nameless)
+}
+
+/// Whether there are more bytes than `most`, those in files without a name too.
+fn is_over(measured: &Measurement, nameless: u64, most: u64) -> bool {
+    matches!(measured, Ok(Ok(measured)) if measured.bytes + nameless > most)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::processor::Version;
-use super::{Cgroups, SandboxLimits};
+use super::{Cgroups, Holds, SandboxLimits};
 
 /// Where the one hierarchy of version two is mounted, and the controller cpu of version one.
 const TWO: &str = "/sys/fs/cgroup";
@@ -22,22 +22,23 @@ impl Cgroups {
             take(&parent).inspect_err(|error| tracing::debug!(%error, "no cgroup v2")).ok()
         });
         let found = match two {
-            Some(two) if two.processor.is_some() => two.tried(limits),
+            Some(two) if two.holds.processors() => two.tried(limits),
             Some(two) => two,
             None => {
                 let parent = of_processors(&own)?;
-                Self { parent, memory: false, processor: Some(Version::One) }.tried(limits)
+                let holds = Holds { memory: false, processors: Some(Version::One) };
+                Self { parent, holds }.tried(limits)
             }
         };
         found.sweep();
-        (found.memory || found.processor.is_some()).then_some(found)
+        (found.holds.memory || found.holds.processors()).then_some(found)
     }
 
     /// Without the processors where a group that holds them cannot be made.
     fn tried(mut self, limits: &SandboxLimits) -> Self {
         if let Err(error) = self.try_out(limits) {
             tracing::info!(%error, "commands have no cgroup for their share of the processors");
-            self.processor = None;
+            self.holds.processors = None;
         }
         self
     }
@@ -77,9 +78,9 @@ fn take(parent: &Path) -> std::io::Result<Cgroups> {
     let hand_down = |names: &str| fs::write(parent.join("cgroup.subtree_control"), names);
     hand_down(&NEEDED.map(|name| format!("+{name}")).join(" "))?;
     // On its own: it may be refused though it is offered, where there are realtime processes.
-    let processor = is_offered("cpu") && hand_down("+cpu").is_ok();
-    let processor = processor.then_some(Version::Two);
-    Ok(Cgroups { parent: parent.to_owned(), memory: true, processor })
+    let processors = is_offered("cpu") && hand_down("+cpu").is_ok();
+    let holds = Holds { memory: true, processors: processors.then_some(Version::Two) };
+    Ok(Cgroups { parent: parent.to_owned(), holds })
 }
 
 /// The worker's own group of version one's controller cpu.
@@ -111,7 +112,7 @@ mod tests {
             let of = |file: &str| fs::read_to_string(cgroup.path.join(file)).ok();
             assert_eq!(read(&format!("{name}/memory.max")), "1073741824");
             assert_eq!(read(&format!("{name}/pids.max")), "64");
-            let processor = cgroups.hold_processors();
+            let processor = cgroups.holds.processors();
             assert_eq!(of("cpu.idle").is_some(), processor);
             assert_eq!(of("cpu.max"), processor.then(|| "100000 100000".to_owned()));
             cgroup.let_go();

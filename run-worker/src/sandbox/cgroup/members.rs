@@ -24,20 +24,22 @@ impl Cgroup {
         listed.lines().filter_map(|id| id.parse().ok()).collect()
     }
 
-    /// Takes in a sandbox's processes but for the first. Whether all are in it now, as far as can be seen: who forks faster than he can be
-    /// followed is not. The kernel takes up to 15 ms for the first of them, in which nobody else can join a group.
-    pub(in crate::sandbox) fn take_in(&self, tree: &Tree) -> io::Result<bool> {
+    /// Takes in a sandbox's processes but for the first. All of them, and whether they are in it now, as far as can be seen: who forks faster than
+    /// he can be followed is not. The kernel takes up to 15 ms for the first of them, in which nobody else can join a group.
+    pub(in crate::sandbox) fn take_in(&self, tree: &Tree) -> io::Result<(Vec<u32>, bool)> {
+        let mut found = Vec::new();
         for _ in 0..PASSES {
             let inside: HashSet<_> = self.members().into_iter().collect();
-            let found = tree.members();
+            found = tree.members();
             let mut outside =
                 found.iter().skip(1).filter(|pid| !inside.contains(pid) && is_alive(**pid)).peekable();
             if outside.peek().is_none() {
-                return Ok(!found.is_empty());
+                let is_there = !found.is_empty();
+                return Ok((found, is_there));
             }
             outside.map(|pid| self.take_one(*pid, tree.init())).fold(Ok(()), io::Result::and)?;
         }
-        Ok(false)
+        Ok((found, false))
     }
 
     fn take_one(&self, pid: u32, init: u32) -> io::Result<()> {

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use super::limits::SandboxLimits;
-use processor::{File, Version};
+use processor::{File, Version, idle};
 
 const PREFIX: &str = "capi-sandbox-";
 /// A group without processes that is older than this is one that a killed worker left.
@@ -23,47 +23,51 @@ const FORGOTTEN: Duration = Duration::from_mins(1);
 const REMOVALS: usize = 3;
 const BETWEEN_REMOVALS: Duration = Duration::from_millis(5);
 
-/// Where a worker's sandboxes have their groups, and what these can hold.
+/// What a group can hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holds {
+    /// Memory and the number of processes; then a command is in its group from the beginning.
+    pub(super) memory: bool,
+    /// The share of the processors.
+    processors: Option<Version>,
+}
+
+impl Holds {
+    /// See the field.
+    pub(super) const fn processors(self) -> bool {
+        self.processors.is_some()
+    }
+}
+
+/// Where a worker's sandboxes have their groups.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     parent: PathBuf,
-    memory: bool,
-    processor: Option<Version>,
+    pub(super) holds: Holds,
 }
 
 /// The group of one sandbox; removed when dropped, for which the kernel may make others wait who make or join one.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: PathBuf,
-    memory: bool,
-    processor: Option<Version>,
+    pub(super) holds: Holds,
 }
 
 impl Cgroups {
-    /// Whether memory and the number of processes are held; then a command is in its group from the beginning.
-    pub(super) const fn hold_memory(&self) -> bool {
-        self.memory
-    }
-
-    /// Whether the share of the processors is.
-    pub(super) const fn hold_processors(&self) -> bool {
-        self.processor.is_some()
-    }
-
     pub(super) fn create(&self, limits: &SandboxLimits) -> std::io::Result<Cgroup> {
         let path = self.parent.join(format!("{PREFIX}{}", Uuid::now_v7().simple()));
         fs::create_dir(&path)?;
-        let cgroup = Cgroup { path, memory: self.memory, processor: self.processor };
-        if self.memory {
-            cgroup.set("memory.max", &limits.memory.to_string())?;
+        let cgroup = Cgroup { path, holds: self.holds };
+        if self.holds.memory {
+            cgroup.set(&("memory.max", limits.memory.to_string()))?;
             // Not every kernel counts swap.
-            let _ = cgroup.set("memory.swap.max", "0");
-            cgroup.set("pids.max", &limits.processes.to_string())?;
+            let _ = cgroup.set(&("memory.swap.max", "0".to_owned()));
+            cgroup.set(&("pids.max", limits.processes.to_string()))?;
         }
-        if let Some(version) = self.processor {
-            cgroup.set_all(&[Version::idle()])?;
+        if let Some(version) = self.holds.processors {
+            cgroup.set(&idle(true))?;
             // Not allowed where the parent has less itself, which then holds.
-            let _ = cgroup.set_all(&[version.most(Some(limits.processors))]);
+            let _ = cgroup.set(&version.most(Some(limits.processors)));
         }
         Ok(cgroup)
     }
@@ -86,23 +90,8 @@ fn is_forgotten(name: &str, now: SystemTime) -> bool {
 }
 
 impl Cgroup {
-    /// As [`Cgroups::hold_memory`].
-    pub(super) const fn holds_memory(&self) -> bool {
-        self.memory
-    }
-
-    /// As [`Cgroups::hold_processors`].
-    pub(super) const fn holds_processors(&self) -> bool {
-        self.processor.is_some()
-    }
-
-    fn set(&self, name: &str, value: &str) -> std::io::Result<()> {
+    fn set(&self, (name, value): &File) -> std::io::Result<()> {
         fs::write(self.path.join(name), value)
-    }
-
-    /// Each of them, also where one fails.
-    fn set_all(&self, files: &[File]) -> std::io::Result<()> {
-        files.iter().map(|(name, value)| self.set(name, value)).fold(Ok(()), std::io::Result::and)
     }
 
     /// A descriptor through which a process without rights can move itself in: the right is that of whoever opened it.
@@ -112,34 +101,35 @@ impl Cgroup {
 
     /// From now on its processes get a small share of the processors even where everybody wants them.
     pub(super) fn stop_idling(&self) {
-        self.change(self.processor.map(Version::light).as_ref());
+        self.change(Version::light);
     }
 
     /// Its processes are about to be killed, for which each needs a processor once more.
     pub(super) fn let_go(&self) {
-        self.change(self.processor.map(Version::unbound).as_ref());
+        self.change(Version::unbound);
     }
 
-    fn change(&self, files: Option<&[File; 2]>) {
-        if let Some(Err(error)) = files.map(|files| self.set_all(files)) {
-            tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's share of the processors stays as it is");
+    /// Writes each of the files, also where one fails.
+    fn change(&self, files: fn(Version) -> [File; 2]) {
+        for file in self.holds.processors.map(files).iter().flatten() {
+            if let Err(error) = self.set(file) {
+                tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's share of the processors stays as it is");
+            }
         }
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Who was the last may be on his way out for a moment.
-        let mut removed = fs::remove_dir(&self.path);
-        for _ in 1..REMOVALS {
-            if removed.is_ok() {
-                break;
+        for tried in 1..=REMOVALS {
+            match fs::remove_dir(&self.path) {
+                Ok(()) => break,
+                // Who was the last may be on his way out for a moment.
+                Err(_) if tried < REMOVALS => std::thread::sleep(BETWEEN_REMOVALS),
+                Err(error) => {
+                    tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's cgroup stays");
+                }
             }
-            std::thread::sleep(BETWEEN_REMOVALS);
-            removed = fs::remove_dir(&self.path);
-        }
-        if let Err(error) = removed {
-            tracing::warn!(%error, cgroup = %self.path.display(), "a sandbox's cgroup stays");
         }
     }
 }

@@ -19,23 +19,18 @@ const LIGHT: (u64, u64) = (102, 10);
 pub(super) type File = (&'static str, String);
 
 impl Version {
-    /// For a new group, with [`Self::most`].
-    pub(super) fn idle() -> File {
-        ("cpu.idle", "1".to_owned())
-    }
-
     /// Not idle any more, and light.
     pub(super) fn light(self) -> [File; 2] {
         let weight = match self {
             Self::One => ("cpu.shares", LIGHT.0.to_string()),
             Self::Two => ("cpu.weight", LIGHT.1.to_string()),
         };
-        [not_idle(), weight]
+        [idle(false), weight]
     }
 
     /// Neither idle nor bounded.
     pub(super) fn unbound(self) -> [File; 2] {
-        [not_idle(), self.most(None)]
+        [idle(false), self.most(None)]
     }
 
     /// So many processors' time at most. The period is the kernel's own.
@@ -48,6 +43,7 @@ impl Version {
     }
 }
 
-fn not_idle() -> File {
-    ("cpu.idle", "0".to_owned())
+/// Whether the group gives way to all others.
+pub(super) fn idle(idle: bool) -> File {
+    ("cpu.idle", u8::from(idle).to_string())
 }
