@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod apps;
 pub mod artifacts;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -113,3 +113,7 @@ id!(
     /// One webhook event for one URL; it is the `webhook-id` on every try.
     DeliveryId
 );
+id!(
+    /// A browser that is signed in to the console (not the secret that it holds).
+    SessionId
+);

@@ -3,13 +3,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::config::Plans;
 use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::{ApiKeyId, AppId, UserId};
 
 use super::ApiKey;
+use crate::audit::{self, Action, Actor};
 
 /// Characters of a name.
 pub const MAX_NAME_CHARS: usize = 100;
@@ -31,7 +32,7 @@ pub struct NewKey {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRefusal {
     /// The plan has no API.
-    #[error("the plan {0:?} does not include API keys; see `gateway user set-plan`")]
+    #[error("the plan {0:?} does not include API keys")]
     Plan(String),
     /// As many as the plan allows are active.
     #[error("the account has {0} active keys, the most its plan allows; revoke one first")]
@@ -74,6 +75,7 @@ pub async fn create(
     user: UserId,
     new: &NewKey,
     plans: &Plans,
+    by: Actor,
 ) -> Result<ApiKey, KeyRefusal> {
     let key = ApiKey::generate();
     conn.build_transaction()
@@ -98,19 +100,41 @@ pub async fn create(
                 .bind::<Nullable<Integer>, _>(new.days)
                 .execute(conn)
                 .await?;
-            if made == 1 { Ok(()) } else { Err(KeyRefusal::NoApp) }
+            if made == 0 {
+                return Err(KeyRefusal::NoApp);
+            }
+            let subject = format!("{} ({}…)", new.name, key.display_prefix());
+            audit::record(conn, user, by, Action::KeyCreated, &subject).await?;
+            Ok(())
         })
         .await?;
     Ok(key)
 }
 
 /// Revokes an active key, effective on the next request everywhere. False if the user has no such active key.
-pub async fn revoke(conn: &mut Connection, user: UserId, key: ApiKeyId) -> Result<bool, DbError> {
+pub async fn revoke(conn: &mut Connection, user: UserId, key: ApiKeyId, by: Actor) -> Result<bool, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        subject: String,
+    }
     let sql =
-        "UPDATE api_keys SET revoked_at = capi_now() WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL";
-    let revoked =
-        statement(sql).bind::<SqlUuid, _>(key.uuid()).bind::<SqlUuid, _>(user.uuid()).execute(conn).await?;
-    Ok(revoked == 1)
+        "UPDATE api_keys SET revoked_at = capi_now() WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL
+               RETURNING name || ' (' || display_prefix || '…)' AS subject";
+    conn.build_transaction()
+        .run(async |conn| {
+            let revoked: Option<Row> = statement(sql)
+                .bind::<SqlUuid, _>(key.uuid())
+                .bind::<SqlUuid, _>(user.uuid())
+                .load(conn)
+                .await?
+                .pop();
+            if let Some(row) = &revoked {
+                audit::record(conn, user, by, Action::KeyRevoked, &row.subject).await?;
+            }
+            Ok(revoked.is_some())
+        })
+        .await
 }
 
 /// A key as lists show it.
@@ -125,6 +149,9 @@ pub struct ListedKey {
     pub name: String,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub app_id: Option<AppId>,
+    /// Of the app, where there is one.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub app_name: Option<String>,
     /// active, revoked or expired.
     #[diesel(sql_type = Text)]
     pub state: String,
@@ -132,12 +159,24 @@ pub struct ListedKey {
     pub expires_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_used_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: DateTime<Utc>,
+    /// Active, and expires within 14 days.
+    #[diesel(sql_type = Bool)]
+    pub expires_soon: bool,
+    /// Active, and not used for 90 days.
+    #[diesel(sql_type = Bool)]
+    pub idle: bool,
 }
 
 /// All keys of the user, oldest first.
 pub async fn list(conn: &mut Connection, user: UserId) -> Result<Vec<ListedKey>, DbError> {
-    let sql = "SELECT id, display_prefix, name, app_id, expires_at, last_used_at,
-                   CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= capi_now() THEN 'expired' ELSE 'active' END AS state
-               FROM api_keys WHERE user_id = $1 ORDER BY created_at, id";
+    let sql = "
+        SELECT k.*, k.state = 'active' AND coalesce(k.expires_at < capi_now() + interval '14 days', false) AS expires_soon,
+               k.state = 'active' AND coalesce(k.last_used_at, k.created_at) < capi_now() - interval '90 days' AS idle
+        FROM (SELECT k.id, k.display_prefix, k.name, k.app_id, a.name AS app_name, k.expires_at, k.last_used_at, k.created_at,
+                  CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= capi_now() THEN 'expired' ELSE 'active' END AS state
+              FROM api_keys k LEFT JOIN apps a ON a.id = k.app_id WHERE k.user_id = $1) k
+        ORDER BY k.created_at, k.id";
     Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?)
 }

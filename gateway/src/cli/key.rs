@@ -8,6 +8,7 @@ use shared::ids::AppId;
 use shared::runs::format_time;
 
 use super::{OnAccount, say};
+use crate::audit::Actor;
 use crate::auth::keys::{self, KeyRefusal, MAX_DAYS, MAX_NAME_CHARS, NewKey};
 
 #[derive(Subcommand)]
@@ -54,7 +55,7 @@ impl Command {
             Self::List(account) => list(&account).await,
             Self::Revoke(revoke) => {
                 let (mut conn, user) = revoke.account.open().await?;
-                let revoked = keys::revoke(&mut conn, user, revoke.id.into()).await?;
+                let revoked = keys::revoke(&mut conn, user, revoke.id.into(), Actor::Operator).await?;
                 ensure!(revoked, "the account has no active key with the id {}", revoke.id);
                 Ok(())
             }
@@ -71,9 +72,10 @@ impl Create {
         let plans = Plans::read(self.plans.as_deref())?;
         let (mut conn, user) = self.account.open().await?;
         let new = NewKey { name: self.name, app: self.app.map(AppId::from), days: self.days };
-        let made = keys::create(&mut conn, user, &new, &plans).await;
+        let made = keys::create(&mut conn, user, &new, &plans, Actor::Operator).await;
         let key = match made {
             Err(error @ KeyRefusal::NoApp) => return Err(error).context("--app"),
+            Err(error @ KeyRefusal::Plan(_)) => return Err(error).context("see `gateway user set-plan`"),
             made => made?,
         };
         say(key.reveal());

@@ -1,0 +1,183 @@
+//! Sessions of the console. A browser holds a random token, the database its hash. A token is made at each sign-in, never
+//! taken over from a browser, and replaced once a day; the one before it is good for a minute more, for requests that were
+//! under way.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use diesel::QueryableByName;
+use diesel::sql_types::{Binary, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Connection, DbError, statement};
+use shared::ids::{SessionId, UserId};
+
+use crate::audit::{self, Action, Actor};
+
+const TOKEN_BYTES: usize = 32;
+/// Sessions of one account: another sign-in ends the one that was idle longest.
+const MAX_SESSIONS: i32 = 50;
+
+/// Days without a request after which a session is over, and days after which it is over in any case.
+macro_rules! alive {
+    () => {
+        "s.last_seen_at > capi_now() - interval '14 days' AND s.created_at > capi_now() - interval '90 days'"
+    };
+}
+
+/// What a browser holds. Has no Debug or Display: it must not get into a log.
+pub struct SessionToken(String);
+
+impl SessionToken {
+    /// A new random one; `None` where the system has no random bytes.
+    #[must_use]
+    pub fn generate() -> Option<Self> {
+        let mut bytes = [0; TOKEN_BYTES];
+        aws_lc_rs::rand::fill(&mut bytes).ok()?;
+        Some(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// What a cookie says, if it can be one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        (bytes.len() == TOKEN_BYTES).then(|| Self(text.to_owned()))
+    }
+
+    /// For the cookie.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn sha256(&self) -> Vec<u8> {
+        digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
+    }
+}
+
+/// A session and whose it is.
+#[derive(Debug, Clone, QueryableByName)]
+#[expect(missing_docs, reason = "columns")]
+pub struct Session {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: SessionId,
+    #[diesel(sql_type = SqlUuid)]
+    pub user: UserId,
+    #[diesel(sql_type = Text)]
+    pub email: String,
+    #[diesel(sql_type = Text)]
+    pub plan: String,
+    /// Whether its token is a day old.
+    #[diesel(sql_type = Bool)]
+    pub due: bool,
+}
+
+const FIND: &str = concat!(
+    "WITH found AS (
+    SELECT s.id, s.user_id, s.last_seen_at, s.sha256 = $1 AND s.rotated_at < capi_now() - interval '1 day' AS due
+    FROM sessions s
+    WHERE (s.sha256 = $1 OR (s.previous_sha256 = $1 AND s.rotated_at > capi_now() - interval '1 minute')) AND ",
+    alive!(),
+    "), touched AS (
+    UPDATE sessions s SET last_seen_at = capi_now() FROM found
+    WHERE s.id = found.id AND found.last_seen_at < capi_now() - interval '1 minute'
+)
+SELECT f.id, f.user_id AS \"user\", u.email, u.plan, f.due FROM found f JOIN users u ON u.id = f.user_id"
+);
+
+/// The session of this token, if it goes on. One statement, committed by itself.
+pub async fn find(conn: &mut Connection, token: &SessionToken) -> Result<Option<Session>, DbError> {
+    Ok(statement(FIND).bind::<Binary, _>(token.sha256()).load(conn).await?.pop())
+}
+
+/// Begins one, and forgets what is over.
+pub async fn begin(
+    conn: &mut Connection,
+    user: UserId,
+    token: &SessionToken,
+    by: Actor,
+) -> Result<(), DbError> {
+    const ROOM: &str = concat!(
+        "DELETE FROM sessions d USING (
+            SELECT s.id FROM sessions s WHERE s.user_id = $1 AND NOT (",
+        alive!(),
+        ") UNION (SELECT s.id FROM sessions s WHERE s.user_id = $1 ORDER BY s.last_seen_at DESC OFFSET $2)) over
+         WHERE d.id = over.id"
+    );
+    conn.build_transaction()
+        .run(async |conn| {
+            shared::db::lock_user(conn, user).await?;
+            statement(ROOM)
+                .bind::<SqlUuid, _>(user.uuid())
+                .bind::<Integer, _>(MAX_SESSIONS - 1)
+                .execute(conn)
+                .await?;
+            statement("INSERT INTO sessions (id, user_id, sha256) VALUES ($1, $2, $3)")
+                .bind::<SqlUuid, _>(SessionId::generate().uuid())
+                .bind::<SqlUuid, _>(user.uuid())
+                .bind::<Binary, _>(token.sha256())
+                .execute(conn)
+                .await?;
+            audit::record(conn, user, by, Action::SignedIn, "").await?;
+            Ok::<_, DbError>(())
+        })
+        .await
+}
+
+/// Replaces the token of a session. False if another request has done so.
+pub async fn rotate(conn: &mut Connection, old: &SessionToken, new: &SessionToken) -> Result<bool, DbError> {
+    let sql = "UPDATE sessions SET previous_sha256 = sha256, sha256 = $2, rotated_at = capi_now() WHERE sha256 = $1";
+    let rotated =
+        statement(sql).bind::<Binary, _>(old.sha256()).bind::<Binary, _>(new.sha256()).execute(conn).await?;
+    Ok(rotated == 1)
+}
+
+/// Ends one.
+pub async fn end(conn: &mut Connection, session: &Session, by: Actor) -> Result<(), DbError> {
+    conn.build_transaction()
+        .run(async |conn| {
+            statement("DELETE FROM sessions WHERE id = $1")
+                .bind::<SqlUuid, _>(session.id.uuid())
+                .execute(conn)
+                .await?;
+            audit::record(conn, session.user, by, Action::SignedOut, "").await?;
+            Ok::<_, DbError>(())
+        })
+        .await
+}
+
+/// Ends all of the account's.
+pub async fn end_all(conn: &mut Connection, user: UserId, by: Actor) -> Result<(), DbError> {
+    conn.build_transaction()
+        .run(async |conn| {
+            end_others(conn, user, None).await?;
+            audit::record(conn, user, by, Action::SignedOutEverywhere, "").await?;
+            Ok::<_, DbError>(())
+        })
+        .await
+}
+
+/// Ends the account's sessions but the one named; part of the caller's transaction.
+pub(super) async fn end_others(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    keep: Option<SessionId>,
+) -> diesel::QueryResult<()> {
+    statement("DELETE FROM sessions WHERE user_id = $1 AND ($2 IS NULL OR id <> $2)")
+        .bind::<SqlUuid, _>(user.uuid())
+        .bind::<Nullable<SqlUuid>, _>(keep.map(SessionId::uuid))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How many go on.
+pub async fn count(conn: &mut Connection, user: UserId) -> Result<i64, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        sessions: i64,
+    }
+    const COUNT: &str =
+        concat!("SELECT count(*) AS sessions FROM sessions s WHERE s.user_id = $1 AND ", alive!());
+    let row: Row = statement(COUNT).bind::<SqlUuid, _>(user.uuid()).get_result(conn).await?;
+    Ok(row.sessions)
+}
