@@ -17,7 +17,7 @@ clean: ## stop it and remove its data
 	@bash $(LOCAL)/down.sh --clean
 
 test: check ## set up and test all
-	@bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-schemathesis.sh \
+	@bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-schemathesis.sh bash $(LOCAL)/with-axe.sh \
 		sh -c 'cargo build --workspace --bins && cargo test --workspace'
 
 fuzz: ## the API's contract, long: CAPI_FUZZ_EXAMPLES examples for each operation

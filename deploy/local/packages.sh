@@ -15,6 +15,9 @@ install_packages() {
     need_package 'test -x /usr/bin/bwrap' bubblewrap
     need_package 'command -v setsid && command -v flock && command -v unshare' util-linux
     need_package 'command -v openssl' openssl
+    need_package 'command -v chromium' chromium
+    need_package 'command -v chromedriver' chromium-driver
+    need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
     [ ${#MISSING[@]} -gt 0 ] || return 0
     step "install ${MISSING[*]}"
     local log=$LOG/packages.log command=(deploy/local/install-packages.sh "${MISSING[@]}")

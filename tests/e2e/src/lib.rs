@@ -8,6 +8,7 @@
 
 mod answer;
 mod broker;
+mod browser;
 pub mod form;
 mod ports;
 mod postgres;
@@ -20,6 +21,7 @@ mod work_dir;
 
 pub use answer::Answer;
 pub use broker::PrivateBroker;
+pub use browser::{Browser, Cookie, Element, Key};
 pub use postgres::PrivatePostgres;
 pub use process::{Process, Service, bin_dir};
 pub use rustix::process::Signal;

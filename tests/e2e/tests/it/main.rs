@@ -7,6 +7,7 @@ mod agent;
 mod artifacts;
 mod bad_requests;
 mod broker;
+mod browser;
 mod budgets;
 mod cancels;
 mod database;

@@ -1,0 +1,121 @@
+//! A headless Chromium of a test's own, used through chromedriver the way people use theirs.
+
+mod devtools;
+mod driver;
+mod page;
+
+use std::time::{Duration, Instant};
+
+pub use fantoccini::cookies::Cookie;
+pub use fantoccini::elements::Element;
+use fantoccini::error::{CmdError, ErrorStatus};
+pub use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+
+use driver::Driver;
+
+/// Longest wait for something that a page should show.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// See the module. It panics where a page does not let it do what is asked.
+pub struct Browser {
+    client: Client,
+    _driver: Driver,
+}
+
+impl Browser {
+    /// Starts one whose pages are that large.
+    pub async fn start(width: u32, height: u32) -> Self {
+        let driver = Driver::start().await;
+        let profile = format!("--user-data-dir={}", driver.dir().join("profile").display());
+        let patience = PATIENCE.as_secs() * 1000;
+        let capabilities = json!({
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "timeouts": { "pageLoad": patience, "script": patience },
+            "goog:chromeOptions": { "args": [
+                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                "--no-proxy-server", "--hide-scrollbars", profile, format!("--window-size={width},{height}"),
+            ] },
+        });
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(serde_json::from_value(capabilities).expect("an object"))
+            .connect(&driver.url())
+            .await
+            .expect("Chromium starts");
+        let started = Self { client, _driver: driver };
+        started.resize(width, height).await;
+        started
+    }
+
+    /// What this cannot do itself.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Opens a page and waits until it is loaded.
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap_or_else(|error| panic!("{url} does not open: {error}"));
+    }
+
+    /// Loads the page again.
+    pub async fn refresh(&self) {
+        self.client.refresh().await.expect("the page loads again");
+    }
+
+    /// Where it is.
+    pub async fn url(&self) -> String {
+        self.client.current_url().await.expect("a page has an address").into()
+    }
+
+    /// Those that the page's address has.
+    pub async fn cookies(&self) -> Vec<Cookie<'static>> {
+        self.client.get_all_cookies().await.expect("cookies can be read")
+    }
+
+    /// Sets one for the page's address.
+    pub async fn set_cookie(&self, name: &str, value: &str) {
+        self.vendor("cookie", json!({ "cookie": { "name": name, "value": value } })).await;
+    }
+
+    /// Removes those that the page's address has.
+    pub async fn clear_cookies(&self) {
+        self.client.delete_all_cookies().await.expect("cookies can be removed");
+    }
+
+    /// Tries until it works; only what a page may still be about to change is tried again.
+    async fn within<T>(
+        &self,
+        what: &str,
+        mut attempt: impl AsyncFnMut() -> Result<Option<T>, CmdError>,
+    ) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let missing = match attempt().await {
+                Ok(Some(done)) => return done,
+                Ok(None) => String::new(),
+                Err(CmdError::Standard(error)) if passes(&error.error) => error.to_string(),
+                Err(error) => panic!("{what}: {error}"),
+            };
+            if Instant::now() > deadline {
+                let page = self.eval("return `${location}: ${document.body?.innerText}`").await;
+                panic!("not within {PATIENCE:?}: {what}: {missing}\n{}", page.as_str().unwrap_or_default());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn passes(error: &ErrorStatus) -> bool {
+    matches!(
+        error,
+        ErrorStatus::NoSuchElement
+            | ErrorStatus::StaleElementReference
+            | ErrorStatus::ElementNotInteractable
+            | ErrorStatus::ElementClickIntercepted
+            | ErrorStatus::InvalidElementState
+    )
+}
