@@ -6,6 +6,7 @@ need_package() { # COMMAND-TEST PACKAGE…
     bash -c "$test" > /dev/null 2>&1 || MISSING+=("$@")
 }
 
+# install_packages [browser]: what capi needs; with a browser what its tests need too.
 install_packages() {
     MISSING=()
     need_package 'ls /usr/lib/postgresql/*/bin/initdb || command -v initdb' postgresql
@@ -15,9 +16,11 @@ install_packages() {
     need_package 'test -x /usr/bin/bwrap' bubblewrap
     need_package 'command -v setsid && command -v flock && command -v unshare' util-linux
     need_package 'command -v openssl' openssl
-    need_package 'command -v chromium' chromium
-    need_package 'command -v chromedriver' chromium-driver
-    need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
+    if [ "${1:-}" = browser ]; then
+        need_package 'command -v chromium' chromium
+        need_package 'command -v chromedriver' chromium-driver
+        need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
+    fi
     [ ${#MISSING[@]} -gt 0 ] || return 0
     step "install ${MISSING[*]}"
     local log=$LOG/packages.log command=(deploy/local/install-packages.sh "${MISSING[@]}")

@@ -30,7 +30,7 @@ lock
 exec 8> "$RUN/test-users"
 flock -s 8
 trap finish EXIT
-install_packages
+install_packages browser
 prepare_sandbox
 if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_for_tests postgres 8>&-; fi
 if [ -z "${CAPI_AMQP_URL:-}" ]; then start_for_tests rabbitmq 8>&-; fi

@@ -50,7 +50,7 @@ macro_rules! accepting {
 WITH ", $with, "run AS (
     INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs, chat_model_id,
                       webhook_url, webhook_host, metadata, queue_timeout_seconds, created_at, last_seq)
-    SELECT $1, a.user_id, a.id, v.id, $5, 'api', 'pending', $6, $7, $8, $9, $10, $11, $14, capi_now(), 1
+    SELECT $1, a.user_id, a.id, v.id, $5, CASE WHEN $5 IS NULL THEN 'console' ELSE 'api' END, 'pending', $6, $7, $8, $9, $10, $11, $14, capi_now(), 1
     FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version ", $join, "
     WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
     RETURNING id, user_id, metadata, created_at
@@ -81,8 +81,8 @@ pub struct NewRun<'a> {
     pub id: RunId,
     /// Whose it is.
     pub user: UserId,
-    /// Which key asked for it.
-    pub key: ApiKeyId,
+    /// Which key asked for it; nobody's where it was started in the console.
+    pub key: Option<ApiKeyId>,
     /// The app, in the version it was validated against.
     pub app: &'a CurrentApp,
     /// What lists show.
@@ -117,7 +117,7 @@ pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbE
         .bind::<SqlUuid, _>(run.user.uuid())
         .bind::<SqlUuid, _>(run.app.id.uuid())
         .bind::<SqlUuid, _>(run.app.version_id.uuid())
-        .bind::<SqlUuid, _>(run.key.uuid())
+        .bind::<Nullable<SqlUuid>, _>(run.key.map(ApiKeyId::uuid))
         .bind::<Text, _>(run.title)
         .bind::<Jsonb, _>(run.inputs)
         .bind::<Text, _>(run.model)
@@ -125,7 +125,7 @@ pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbE
         .bind::<Nullable<Text>, _>(run.webhook.map(WebhookUrl::lane_host))
         .bind::<Jsonb, _>(run.metadata)
         .bind::<Text, _>(EventType::RunCreated.as_str())
-        .bind::<Jsonb, _>(NewEvent::created("api"))
+        .bind::<Jsonb, _>(NewEvent::created(if run.key.is_some() { "api" } else { "console" }))
         .bind::<Integer, _>(run.queue_timeout_seconds);
     let written = match (run.once, run.files) {
         (None, None) => accepting.execute(conn).await?,

@@ -2,11 +2,20 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use shared::config::{
     BrokerConfig, CatalogConfig, DatabaseConfig, LinksConfig, LogConfig, Networks, OpsConfig,
     SecretKeyConfig, StorageConfig, WebhookNetworksConfig,
 };
+
+/// Who may make accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Signup {
+    /// Operators, with `gateway user create`.
+    Closed,
+    /// Everybody who reaches the console, on the plan `free`.
+    Open,
+}
 
 /// All settings of the serving gateway.
 #[derive(Args, Clone, Debug)]
@@ -31,6 +40,9 @@ pub struct Config {
     /// The longest that a request is held that waits for a run's end, in seconds (0 to 3600): less than proxies hold it.
     #[arg(long, env = "CAPI_MAX_WAIT_SECONDS", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=3600))]
     pub max_wait_seconds: u16,
+    /// Who may make accounts: `closed` (operators), or `open` (everybody who reaches the console, on the plan free).
+    #[arg(long, env = "CAPI_SIGNUP", value_enum, default_value_t = Signup::Closed)]
+    pub signup: Signup,
     /// Comma-separated CIDRs of proxies whose X-Forwarded-For is believed.
     #[arg(long, env = "CAPI_TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: Networks,

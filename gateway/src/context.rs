@@ -13,6 +13,7 @@ use shared::storage::{Artifacts, Links};
 
 use crate::apps::AppCache;
 use crate::auth::{FloodGuard, Refusals};
+use crate::console::Console;
 use crate::live::Live;
 
 /// The context of one gateway process.
@@ -49,4 +50,6 @@ pub struct Context {
     pub ip_policy: IpPolicy,
     /// Current app versions.
     pub apps: AppCache,
+    /// What its pages need.
+    pub console: Console,
 }

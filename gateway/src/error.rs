@@ -13,6 +13,7 @@ use shared::db::DbError;
 use shared::runs::RunStatus;
 use shared::storage::StorageError;
 
+use crate::auth::PasswordError;
 use crate::mistake::{FieldError, said};
 use crate::problems::Problem;
 
@@ -21,6 +22,9 @@ use crate::problems::Problem;
 #[expect(missing_docs, reason = "the names are those of `Problem`")]
 pub enum ApiError {
     Unauthorized(&'static str),
+    SignInNeeded,
+    ForeignForm,
+    TooFast { retry_after: u64 },
     PlanRequired { plan: String },
     LinkExpired,
     NotFound(&'static str),
@@ -67,7 +71,22 @@ impl From<StorageError> for ApiError {
     }
 }
 
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Unavailable("too many people are signing in; try again"),
+            PasswordError::Hash(_) => Self::fault(&error),
+        }
+    }
+}
+
 impl ApiError {
+    /// A fault of ours.
+    pub fn fault(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::Internal
+    }
+
     /// One mistake as the whole answer.
     #[must_use]
     pub fn invalid(mistake: FieldError) -> Self {
@@ -103,9 +122,11 @@ impl ApiError {
         response.body(body.to_string())
     }
 
-    const fn problem(&self) -> Problem {
+    pub(crate) const fn problem(&self) -> Problem {
         match self {
-            Self::Unauthorized(_) => Problem::Unauthorized,
+            Self::Unauthorized(_) | Self::SignInNeeded => Problem::Unauthorized,
+            Self::ForeignForm => Problem::ForeignForm,
+            Self::TooFast { .. } => Problem::RateLimited,
             Self::PlanRequired { .. } => Problem::PlanRequired,
             Self::LinkExpired => Problem::LinkExpired,
             Self::NotFound(_) => Problem::NotFound,
@@ -131,26 +152,31 @@ impl ApiError {
         }
     }
 
-    fn header(&self) -> Option<(HeaderName, String)> {
+    pub(crate) fn header(&self) -> Option<(HeaderName, String)> {
         match self {
             Self::Unauthorized(_) => Some((WWW_AUTHENTICATE, r#"Bearer realm="capi""#.to_owned())),
             Self::MethodNotAllowed { allow } => Some((ALLOW, allow.clone())),
             Self::RangeNotSatisfiable { size } => Some((CONTENT_RANGE, format!("bytes */{size}"))),
-            Self::RateLimited { retry_after, .. } | Self::Flood { retry_after } => {
-                Some((RETRY_AFTER, retry_after.to_string()))
-            }
+            Self::RateLimited { retry_after, .. }
+            | Self::Flood { retry_after }
+            | Self::TooFast { retry_after } => Some((RETRY_AFTER, retry_after.to_string())),
             Self::TooManyStreams { .. } | Self::Unavailable(_) => Some((RETRY_AFTER, "2".to_owned())),
             _ => None,
         }
     }
 
     /// What is wrong and what to change.
-    fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         match self {
             Self::Unauthorized(detail) | Self::Unavailable(detail) => (*detail).to_owned(),
             Self::PlanRequired { plan } => {
                 format!("the account's plan is {plan:?}; its keys work again on a paid plan (pro or higher)")
             }
+            Self::SignInNeeded => "sign in first".to_owned(),
+            Self::ForeignForm => {
+                "the form did not come from a page of this console, or the page is old: open it again and send it from there".to_owned()
+            }
+            Self::TooFast { retry_after } => format!("too many changes at once; wait {retry_after} s"),
             Self::NotFound(what) => {
                 format!("there is no such {what}, or this key may not see it; check the id")
             }
@@ -210,7 +236,19 @@ impl ApiError {
         }
     }
 
-    fn field_errors(&self) -> Vec<FieldError> {
+    /// Whether the caller can mend it by sending something else.
+    pub(crate) const fn is_the_callers(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidRequest(..)
+                | Self::InvalidInputs(_)
+                | Self::UnknownModel { .. }
+                | Self::ModelLacksTools { .. }
+                | Self::AppArchived
+        )
+    }
+
+    pub(crate) fn field_errors(&self) -> Vec<FieldError> {
         match self {
             Self::InvalidRequest(_, errors) | Self::InvalidInputs(errors) => errors.clone(),
             Self::UnknownModel { .. } => vec![FieldError::new("/chatModelId", "unknown", self.detail())],

@@ -11,6 +11,7 @@ use actix_web::middleware::Next;
 use uuid::Uuid;
 
 use crate::auth::Window;
+use crate::console::{FreshCookie, is_for_people, problem_page};
 use crate::error::ApiError;
 
 const MAX_REQUEST_ID: usize = 128;
@@ -27,10 +28,13 @@ pub(crate) async fn around_every_request(
     let started = std::time::Instant::now();
     let (http, answer) = next.call(request).await?.into_parts();
     // Only here is the request's id known, so problems are written here.
+    let to_people = is_for_people(&http);
+    let respond =
+        |error: &ApiError| if to_people { problem_page(error, &http, &id) } else { error.respond(&id) };
     let problem = match answer.error().and_then(|error| error.as_error::<ApiError>()) {
         // The compressing layer answers this by itself.
-        None if answer.status() == StatusCode::NOT_ACCEPTABLE => Some(ApiError::NotAcceptable.respond(&id)),
-        error => error.map(|error| error.respond(&id)),
+        None if answer.status() == StatusCode::NOT_ACCEPTABLE => Some(respond(&ApiError::NotAcceptable)),
+        error => error.map(respond),
     };
     let mut response = problem.unwrap_or_else(|| answer.map_into_boxed_body());
     let window = http.extensions().get::<Window>().copied();
@@ -49,6 +53,11 @@ pub(crate) async fn around_every_request(
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(HeaderName::from_static(name), value);
         }
+    }
+    if let Some(FreshCookie(cookie)) = http.extensions_mut().remove::<FreshCookie>()
+        && let Err(error) = response.add_cookie(&cookie)
+    {
+        tracing::error!(%error, "a cookie cannot be given");
     }
     let status = response.status().as_u16();
     let route = http.match_pattern().unwrap_or_else(|| "none".to_owned());

@@ -54,6 +54,8 @@ problems! {
         "Send the header Authorization: Bearer capi_… with a key that is neither revoked nor expired. Keys are shown once, when they are created.";
     PlanRequired = 403 "plan_required", "The plan does not include the API",
         "The account's plan has no API access. Its keys are kept and work again once the account is on a paid plan.";
+    ForeignForm = 403 "foreign_form", "The form is not ours",
+        "What changes something in the console must be sent from one of its own pages, by whoever is signed in there. Programs use the API with a key.";
     LinkExpired = 403 "link_expired", "The link does not open this file",
         "A download link is good for seven days and for one file, exactly as it was given. GET the run again for a fresh link.";
     NotFound = 404 "not_found", "Not found",
@@ -96,6 +98,6 @@ mod tests {
     fn codes_are_part_of_the_contract() {
         let listed: Vec<_> =
             Problem::ALL.iter().map(|problem| format!("{} {}", problem.code(), problem.status())).collect();
-        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, model_lacks_tools 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, link_expired 403, not_found 404, method_not_allowed 405, not_acceptable 406, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, idempotency_conflict 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
+        insta::assert_snapshot!(listed.join(", "), @"invalid_request 400, invalid_inputs 400, unknown_model 400, model_lacks_tools 400, invalid_webhook_url 400, unauthorized 401, plan_required 403, foreign_form 403, link_expired 403, not_found 404, method_not_allowed 405, not_acceptable 406, request_timeout 408, app_archived 409, run_already_finished 409, run_not_finished 409, idempotency_conflict 409, payload_too_large 413, unsupported_media_type 415, range_not_satisfiable 416, rate_limited 429, too_many_streams 429, internal 500, unavailable 503");
     }
 }

@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route, guard};
 
 use crate::error::ApiError;
-use crate::{apps, artifacts, docs, me, models, runs};
+use crate::{apps, artifacts, console, docs, me, models, runs};
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Access {
     Key,
     /// The same, or whoever has a signed link.
     KeyOrLink,
+    /// The owner of what the path names, signed in to the console.
+    Session,
 }
 
 /// One line of the table.
@@ -28,12 +30,18 @@ pub struct Endpoint {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
-    handler: fn() -> Route,
+    pub(crate) handler: fn() -> Route,
 }
 
-/// The table.
+/// The table; the console's pages have their own part of it.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
+    let mut all = of_programs();
+    all.extend(console::endpoints());
+    all
+}
+
+fn of_programs() -> Vec<Endpoint> {
     use Access::{Key, KeyOrLink, Open};
     let get = |path, access, handler| Endpoint { method: Method::GET, path, access, handler };
     let post = |path, access, handler| Endpoint { method: Method::POST, path, access, handler };

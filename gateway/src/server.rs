@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::apps::AppCache;
 use crate::auth::{FloodGuard, Refusals, TIDY_EVERY};
 use crate::config::Config;
+use crate::console::Console;
 use crate::context::Context;
 use crate::live::Live;
 use crate::middleware::{around_every_request, spare_small_bodies};
@@ -121,6 +122,7 @@ fn context(
         trusted_proxies: config.trusted_proxies.0.clone(),
         ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone()),
         apps: AppCache::default(),
+        console: Console::new(config)?,
         lifecycle: lifecycle.clone(),
     })
 }
@@ -153,7 +155,10 @@ fn serve(address: SocketAddr, context: web::Data<Context>) -> anyhow::Result<Ser
 async fn tidy(context: web::Data<Context>) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(TIDY_EVERY) => context.flood.tidy(),
+            () = tokio::time::sleep(TIDY_EVERY) => {
+                context.flood.tidy();
+                context.console.tidy();
+            }
             () = context.lifecycle.stopping().cancelled() => return,
         }
     }

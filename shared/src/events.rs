@@ -119,8 +119,24 @@ pub struct Event {
 
 /// The events of a run in order.
 pub async fn read(conn: &mut Connection, run: RunId) -> Result<Vec<Event>, DbError> {
-    let sql = "SELECT seq, type, at, attempt, data FROM run_events WHERE run_id = $1 ORDER BY seq LIMIT $2";
-    Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<BigInt, _>(MAX_EVENTS).load(conn).await?)
+    read_after(conn, run, 0, MAX_EVENTS).await
+}
+
+/// The events behind number `after`, in order, `limit` at most.
+pub async fn read_after(
+    conn: &mut Connection,
+    run: RunId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Event>, DbError> {
+    let sql = "SELECT seq, type, at, attempt, data FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    let events = statement(sql)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<BigInt, _>(after)
+        .bind::<BigInt, _>(limit)
+        .load(conn)
+        .await?;
+    Ok(events)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! An agent app as a TOML file: read and checked whole, every mistake named. Pure.
 
+use std::fmt;
+
 use serde_json::json;
-use shared::apps::{AppDefinition, InputType, Limits, Output};
+use shared::apps::{AppDefinition, InputField, InputType, Limits, Output};
 use shared::config::ModelsFile;
 use shared::output_schema::OutputSchema;
 use shared::text::check_json;
@@ -23,110 +25,153 @@ pub enum DefinitionError {
     #[error("not an app file: {0}")]
     Parse(#[from] toml::de::Error),
     /// Mistakes, each in a line.
-    #[error("the app has {} mistake(s):\n  - {}", .0.len(), .0.join("\n  - "))]
-    Mistakes(Vec<String>),
+    #[error("the app has {} mistake(s):\n  - {}", .0.len(), lines(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+/// A mistake and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// As a path into the file: `prompt`, `inputs[0]`, `limits.steps`.
+    pub at: String,
+    /// What is wrong, without the place.
+    pub message: String,
+    /// Whether the message says the place by itself.
+    says_place: bool,
+}
+
+impl Mistake {
+    /// One whose message begins with the place.
+    fn saying(at: &str, message: impl Into<String>) -> Self {
+        Self { at: at.to_owned(), message: message.into(), says_place: true }
+    }
+
+    /// One whose message is only understood at its place.
+    pub fn at(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into(), says_place: false }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.says_place { f.write_str(&self.message) } else { write!(f, "{}: {}", self.at, self.message) }
+    }
+}
+
+fn lines(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  - ")
 }
 
 /// Reads and checks an app file.
 pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition, DefinitionError> {
     if text.len() > MAX_FILE_BYTES {
-        return Err(DefinitionError::Mistakes(vec![format!(
-            "the file is longer than {MAX_FILE_BYTES} bytes"
+        return Err(DefinitionError::Mistakes(vec![Mistake::saying(
+            "",
+            format!("the file is longer than {MAX_FILE_BYTES} bytes"),
         )]));
     }
     let mut unknown = Vec::new();
     let mut definition: AppDefinition =
         serde_ignored::deserialize(toml::Deserializer::parse(text)?, |path| unknown.push(path.to_string()))?;
-    let mut mistakes: Vec<_> =
-        unknown.iter().map(|path| format!("{path} is unknown; leave it out")).collect();
+    let mut mistakes: Vec<_> = unknown
+        .iter()
+        .map(|path| Mistake::saying(path, format!("{path} is unknown; leave it out")))
+        .collect();
     if let Some(output) = &mut definition.output {
         mistakes.extend(read_schema(output));
     }
-    if let Err(refusal) = check_json(&json!(definition)) {
-        mistakes.push(refusal.to_string());
-    }
-    mistakes.extend(self::mistakes(&definition, models));
+    mistakes.extend(check_definition(&definition, models));
     if mistakes.is_empty() { Ok(definition) } else { Err(DefinitionError::Mistakes(mistakes)) }
 }
 
 /// A schema may be written as JSON in a string, as most are found.
-fn read_schema(output: &mut Output) -> Option<String> {
+fn read_schema(output: &mut Output) -> Option<Mistake> {
     let text = output.schema.as_str()?;
     match serde_json::from_str(text) {
         Ok(schema) => {
             output.schema = schema;
             None
         }
-        Err(error) => Some(format!("output.schema is not JSON: {error}")),
+        Err(error) => Some(Mistake::saying("output.schema", format!("output.schema is not JSON: {error}"))),
     }
 }
 
-fn mistakes(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
+/// All mistakes of an app, wherever it was written.
+pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<Mistake> {
     let mut found = Vec::new();
+    let stored = json!(app);
+    if let Err(refusal) = check_json(&stored) {
+        found.push(Mistake::saying("", refusal.to_string()));
+    }
+    if stored.to_string().len() > MAX_FILE_BYTES {
+        found.push(Mistake::saying("", format!("the app is longer than {MAX_FILE_BYTES} bytes")));
+    }
     if app.name.trim().is_empty() || app.name.chars().count() > MAX_NAME_CHARS {
-        found.push(format!("name must have 1 to {MAX_NAME_CHARS} characters"));
+        found.push(Mistake::saying("name", format!("name must have 1 to {MAX_NAME_CHARS} characters")));
     }
     if app.prompt.trim().is_empty() {
-        found.push("prompt must not be empty".to_owned());
+        found.push(Mistake::saying("prompt", "prompt must not be empty"));
     }
     let names: Vec<_> = app.inputs.iter().map(|field| field.name.as_str()).collect();
     if let Err(error) = shared::prompt::check(&app.prompt, &names) {
-        found.push(format!("prompt {error}"));
+        found.push(Mistake::saying("prompt", format!("prompt {error}")));
     }
     if names.len() > MAX_INPUTS {
-        found.push(format!("at most {MAX_INPUTS} inputs are possible"));
+        found.push(Mistake::saying("inputs", format!("at most {MAX_INPUTS} inputs are possible")));
     }
     for (index, field) in app.inputs.iter().enumerate() {
-        let name = &field.name;
-        if name.len() > MAX_INPUT_NAME_BYTES {
-            found.push(format!("inputs[{index}]: name must have at most {MAX_INPUT_NAME_BYTES} characters"));
-        }
-        let is_identifier = name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !is_identifier {
-            found.push(format!(
-                "inputs[{index}]: name {name:?} must be letters, digits and _, beginning with a letter"
-            ));
-        }
-        if names[..index].contains(&name.as_str()) {
-            found.push(format!("inputs[{index}]: name {name:?} stands twice"));
-        }
-        if (field.r#type == InputType::Select) == field.options.is_empty() {
-            found.push(format!("inputs[{index}]: options are needed by type \"select\", and only there"));
-        }
-        if field.r#type == InputType::File && !app.reads_files() {
-            found.push(format!(
-                "inputs[{index}]: a file needs a tool that reads it: one of {}",
-                FILE_READERS.join(", ")
-            ));
-        }
-        if let Some(default) = &field.default
-            && let Some(what) = wrong(field, default)
-        {
-            found.push(format!("inputs[{index}]: default: {what}"));
-        }
+        let wrong = mistakes_of_field(app, field, names[..index].contains(&field.name.as_str()));
+        found.extend(wrong.into_iter().map(|message| Mistake::at(format!("inputs[{index}]"), message)));
     }
     if let Some(model) = &app.model
         && models.get(model).is_none()
     {
         let known: Vec<_> = models.all().iter().map(|model| model.id.as_str()).collect();
-        found.push(format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", ")));
+        let message = format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", "));
+        found.push(Mistake::saying("model", message));
     }
     found.extend(mistakes_of_tools(app, models));
     if let Some(Err(refusal)) = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)) {
-        found.push(format!("output.schema: {refusal}"));
+        found.push(Mistake::at("output.schema", refusal.to_string()));
     }
     found.extend(mistakes_of_limits(&app.limits));
     found
 }
 
-fn mistakes_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
+fn mistakes_of_field(app: &AppDefinition, field: &InputField, named_before: bool) -> Vec<String> {
+    let (mut found, name) = (Vec::new(), &field.name);
+    if name.len() > MAX_INPUT_NAME_BYTES {
+        found.push(format!("name must have at most {MAX_INPUT_NAME_BYTES} characters"));
+    }
+    let is_identifier = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !is_identifier {
+        found.push(format!("name {name:?} must be letters, digits and _, beginning with a letter"));
+    }
+    if named_before {
+        found.push(format!("name {name:?} stands twice"));
+    }
+    if (field.r#type == InputType::Select) == field.options.is_empty() {
+        found.push("options are needed by type \"select\", and only there".to_owned());
+    }
+    if field.r#type == InputType::File && !app.reads_files() {
+        found.push(format!("a file needs a tool that reads it: one of {}", FILE_READERS.join(", ")));
+    }
+    if let Some(default) = &field.default
+        && let Some(what) = wrong(field, default)
+    {
+        found.push(format!("default: {what}"));
+    }
+    found
+}
+
+fn mistakes_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<Mistake> {
     let mut found = Vec::new();
     for (index, tool) in app.tools.iter().enumerate() {
         if !TOOLS.contains(&tool.as_str()) {
-            found.push(format!("tools: {tool:?} is unknown; known are: {}", TOOLS.join(", ")));
+            found.push(Mistake::at("tools", format!("{tool:?} is unknown; known are: {}", TOOLS.join(", "))));
         } else if app.tools[..index].contains(tool) {
-            found.push(format!("tools: {tool:?} stands twice"));
+            found.push(Mistake::at("tools", format!("{tool:?} stands twice")));
         }
     }
     // Another model can be named in each run; the app's own must do.
@@ -134,13 +179,14 @@ fn mistakes_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<String> {
         && !app.tools.is_empty()
         && !model.tools
     {
-        found.push(format!("tools: the model {:?} cannot call tools; choose another one", model.id));
+        let message = format!("the model {:?} cannot call tools; choose another one", model.id);
+        found.push(Mistake::at("tools", message));
     }
     found
 }
 
 /// The ceilings keep a log short enough to be read as a whole: see `events::read`.
-fn mistakes_of_limits(limits: &Limits) -> Vec<String> {
+fn mistakes_of_limits(limits: &Limits) -> Vec<Mistake> {
     let limits = [
         ("steps", limits.steps, 1000),
         ("seconds", limits.seconds, 86_400),
@@ -150,7 +196,9 @@ fn mistakes_of_limits(limits: &Limits) -> Vec<String> {
         ("workspace_bytes", limits.workspace_bytes, 1 << 30),
     ];
     let wrong = limits.into_iter().filter(|(_, limit, most)| !(1..=*most).contains(limit));
-    wrong.map(|(name, _, most)| format!("limits.{name} must be 1 to {most}")).collect()
+    let said =
+        |name, most| Mistake::saying(&format!("limits.{name}"), format!("limits.{name} must be 1 to {most}"));
+    wrong.map(|(name, _, most)| said(name, most)).collect()
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Agent apps: their import, their cached current versions, and how they are shown.
+//! Agent apps: how they are stored, their cached current versions, and how they are shown.
 
 mod cache;
 mod definition;
 pub mod get;
-mod import;
 mod inputs;
 pub mod list;
+pub mod store;
 mod view;
 
 pub use cache::{AppCache, CurrentApp};
-pub use definition::{DefinitionError, parse_definition};
-pub use import::import;
+pub use definition::{DefinitionError, Mistake, check_definition, parse_definition};
 pub use inputs::check_inputs;
+pub(crate) use view::{AppRow, load};

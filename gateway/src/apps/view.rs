@@ -14,7 +14,7 @@ use crate::extract::Position;
 
 /// A row of an app with its current version.
 #[derive(QueryableByName)]
-pub(super) struct AppRow {
+pub(crate) struct AppRow {
     #[diesel(sql_type = SqlUuid)]
     id: AppId,
     #[diesel(sql_type = Integer)]
@@ -36,7 +36,7 @@ WHERE a.user_id = $1 AND ($2 IS NULL OR a.id = $2) AND ($3 IS NULL OR (a.created
 ORDER BY a.created_at DESC, a.id DESC LIMIT $5";
 
 /// The user's apps, newest first; only the one where one is named.
-pub(super) async fn load(
+pub(crate) async fn load(
     conn: &mut Connection,
     user: UserId,
     only: Option<AppId>,
@@ -55,13 +55,17 @@ pub(super) async fn load(
 }
 
 impl AppRow {
-    pub(super) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         Position { at: self.created_at, id: self.id.uuid() }
+    }
+
+    pub(crate) fn updated_at(&self) -> DateTime<Utc> {
+        self.updated_at
     }
 
     /// Where the app names no model, `default_model` is what it runs on. `None` for a definition that this build cannot
     /// read.
-    pub(super) fn shown(&self, default_model: &str) -> Option<Value> {
+    pub(crate) fn shown(&self, default_model: &str) -> Option<Value> {
         let app = serde_json::from_value::<AppDefinition>(self.definition.clone())
             .inspect_err(
                 |error| tracing::error!(app_id = %self.id, %error, "a stored definition cannot be read"),

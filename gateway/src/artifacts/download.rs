@@ -25,14 +25,15 @@ use crate::middleware::leave_uncompressed;
 
 const UNKNOWN: ApiError = ApiError::NotFound("artifact");
 
+/// What is known of a file.
 #[derive(QueryableByName)]
-struct Row {
+pub(crate) struct Row {
     #[diesel(sql_type = Text)]
-    r#type: String,
+    pub(crate) r#type: String,
     #[diesel(sql_type = Text)]
     title: String,
     #[diesel(sql_type = BigInt)]
-    size: i64,
+    pub(crate) size: i64,
     #[diesel(sql_type = Text)]
     sha256: String,
     #[diesel(sql_type = Bool)]
@@ -40,7 +41,7 @@ struct Row {
 }
 
 /// Who asks: the owner, within an app perhaps, or somebody with a link that ends at a time (seconds since 1970).
-enum Asker {
+pub(crate) enum Asker {
     Owner(UserId, Option<AppId>),
     Link(i64),
 }
@@ -51,7 +52,8 @@ SELECT f.type, f.title, f.size, encode(f.sha256, 'hex') AS sha256,
 FROM artifacts f JOIN runs r ON r.id = f.run_id
 WHERE f.id = $1 AND r.id = $2 AND ($3 IS NULL OR r.user_id = $3) AND ($4 IS NULL OR r.app_id = $4)";
 
-async fn load(
+/// The file, if the asker may have it.
+pub(crate) async fn load(
     conn: &mut Connection,
     run: RunId,
     artifact: ArtifactId,
@@ -125,7 +127,8 @@ pub async fn handle(
     send(&request, &context, run, artifact, &row).await
 }
 
-async fn send(
+/// Its bytes, or the part of them that the request asks for; always as a file to save, never as a document.
+pub(crate) async fn send(
     request: &HttpRequest,
     context: &Context,
     run: RunId,

@@ -130,6 +130,14 @@ pub async fn rotate(conn: &mut Connection, old: &SessionToken, new: &SessionToke
     Ok(rotated == 1)
 }
 
+/// Gives a session another token; the one before it is worth nothing any more.
+pub async fn replace(conn: &mut Connection, session: SessionId, new: &SessionToken) -> Result<(), DbError> {
+    let sql =
+        "UPDATE sessions SET previous_sha256 = NULL, sha256 = $2, rotated_at = capi_now() WHERE id = $1";
+    statement(sql).bind::<SqlUuid, _>(session.uuid()).bind::<Binary, _>(new.sha256()).execute(conn).await?;
+    Ok(())
+}
+
 /// Ends one.
 pub async fn end(conn: &mut Connection, session: &Session, by: Actor) -> Result<(), DbError> {
     conn.build_transaction()
@@ -167,6 +175,12 @@ pub(super) async fn end_others(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Whether it goes on.
+pub async fn goes_on(conn: &mut Connection, session: SessionId) -> Result<bool, DbError> {
+    const LOOK: &str = concat!("SELECT 1 FROM sessions s WHERE s.id = $1 AND ", alive!());
+    Ok(statement(LOOK).bind::<SqlUuid, _>(session.uuid()).execute(conn).await? == 1)
 }
 
 /// How many go on.

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use shared::config::ModelsFile;
 
 use super::{OnAccount, say};
-use crate::apps::{import, parse_definition};
+use crate::apps::{parse_definition, store};
+use crate::audit::Actor;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -36,7 +37,7 @@ impl Command {
         let definition =
             parse_definition(&text, &models).with_context(|| command.file.display().to_string())?;
         let (mut conn, user) = command.account.open().await?;
-        let (app, _) = import(&mut conn, user, &definition).await?;
+        let (app, _) = store::import(&mut conn, user, &definition, Actor::Operator).await?;
         say(&app.to_string());
         Ok(())
     }

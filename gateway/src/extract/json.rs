@@ -38,21 +38,25 @@ pub async fn json_object(request: &HttpRequest, payload: Payload) -> Result<Map<
     if !is_of_type(request, "application/json") {
         return Err(ApiError::UnsupportedMediaType);
     }
-    if announces_more(request, MAX_BODY as u64) {
-        return Err(ApiError::PayloadTooLarge { limit: MAX_BODY });
-    }
-    let reading = tokio::time::timeout(BODY_DEADLINE, read(payload));
-    parse(&reading.await.unwrap_or(Err(ApiError::RequestTimeout))?)
+    parse(&body(request, payload, MAX_BODY).await?)
 }
 
-async fn read(mut payload: Payload) -> Result<BytesMut, ApiError> {
+/// The body of at most `limit` bytes, if it comes in time.
+pub async fn body(request: &HttpRequest, payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {
+    if announces_more(request, limit as u64) {
+        return Err(ApiError::PayloadTooLarge { limit });
+    }
+    tokio::time::timeout(BODY_DEADLINE, read(payload, limit)).await.unwrap_or(Err(ApiError::RequestTimeout))
+}
+
+async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| {
             ApiError::InvalidRequest("the body ended early; send it again".to_owned(), vec![])
         })?;
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(ApiError::PayloadTooLarge { limit: MAX_BODY });
+        if body.len() + chunk.len() > limit {
+            return Err(ApiError::PayloadTooLarge { limit });
         }
         body.extend_from_slice(&chunk);
     }

@@ -29,6 +29,16 @@ impl Query {
         Self::parse(request.query_string())
     }
 
+    /// The same for a query that a browser made of a form: a field that was left empty is not given.
+    pub fn without_empty(request: &HttpRequest) -> Result<Self, ApiError> {
+        let mut query = Self::of(request)?;
+        query.values.retain(|_, values| {
+            values.retain(|value| !value.is_empty());
+            !values.is_empty()
+        });
+        Ok(query)
+    }
+
     fn parse(text: &str) -> Result<Self, ApiError> {
         if text.len() > MAX_BYTES {
             let message = format!("the query is longer than {MAX_BYTES} bytes; shorten it");

@@ -22,19 +22,19 @@ use crate::idempotency::{self, Once};
 const STALE_RETRIES: usize = 3;
 
 /// What is asked for, not judged against the app yet.
-pub(super) struct Create {
-    pub(super) id: RunId,
-    pub(super) user: UserId,
-    pub(super) key: ApiKeyId,
-    pub(super) app_id: AppId,
-    pub(super) body: CreateRequest,
-    pub(super) files: Uploads,
-    pub(super) webhook: Option<WebhookUrl>,
-    pub(super) once: Option<Once>,
+pub(crate) struct Create {
+    pub(crate) id: RunId,
+    pub(crate) user: UserId,
+    pub(crate) key: Option<ApiKeyId>,
+    pub(crate) app_id: AppId,
+    pub(crate) body: CreateRequest,
+    pub(crate) files: Uploads,
+    pub(crate) webhook: Option<WebhookUrl>,
+    pub(crate) once: Option<Once>,
 }
 
 /// The run of a create.
-pub(super) enum Created {
+pub(crate) enum Created {
     /// Written by this request.
     Now(RunId, Arc<CurrentApp>),
     /// Written by an earlier one with the same key and fields.
@@ -42,7 +42,7 @@ pub(super) enum Created {
 }
 
 impl Created {
-    pub(super) const fn run(&self) -> RunId {
+    pub(crate) const fn run(&self) -> RunId {
         match self {
             Self::Now(run, _) | Self::Before(run) => *run,
         }
@@ -50,7 +50,7 @@ impl Created {
 }
 
 impl Create {
-    pub(super) async fn accept_and_nudge(mut self, context: web::Data<Context>) -> Result<Created, ApiError> {
+    pub(crate) async fn accept_and_nudge(mut self, context: web::Data<Context>) -> Result<Created, ApiError> {
         // First: what an app has become since does not change what was accepted.
         if let Some(run) = self.accepted_before(&context).await? {
             return Ok(Created::Before(run));

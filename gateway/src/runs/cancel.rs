@@ -37,7 +37,8 @@ pub async fn handle(
     Ok(HttpResponse::Ok().json(json!({ "success": true })))
 }
 
-async fn cancel_and_tell(
+/// Cancels the run and tells whoever must know.
+pub(crate) async fn cancel_and_tell(
     context: web::Data<Context>,
     user: UserId,
     named: Named,

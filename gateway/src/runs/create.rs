@@ -89,7 +89,7 @@ pub async fn handle(
         Some(length) => Some(take_place(&context.db, caller.user, length).await?),
         None => None,
     };
-    let create = Create { id, user: caller.user, key: caller.key, app_id, body, files, webhook, once };
+    let create = Create { id, user: caller.user, key: Some(caller.key), app_id, body, files, webhook, once };
     let accepting = create.accept_and_nudge(context.clone());
     // In a task of its own: a client that hangs up in between must not leave a run that nobody heard of.
     let created = actix_web::rt::spawn(accepting).await.map_err(|_| ApiError::Internal)??;

@@ -1,16 +1,16 @@
 //! DELETE /api/v1/runs/{id}: everything that a finished run left is gone at once.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use shared::runs::status;
 
 use super::Named;
-use super::erase::erase;
+use super::erase::delete_run;
+use crate::audit::Actor;
 use crate::auth::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::extract::Query;
+use crate::extract::{Query, client_address};
 
-/// The handler. The bytes go first: should the store fail, the rows are still there, and asking again finishes it.
+/// The handler.
 #[utoipa::path(
     delete, path = "/api/v1/runs/{id}", tag = "Runs", operation_id = "deleteRun", summary = "Delete a run",
     description = "Deletes a run that is over: inputs, result, events, artifacts and stored webhook answers.",
@@ -24,15 +24,7 @@ pub async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     Query::none(&request)?;
     let named = Named::of(&request, &caller)?;
-    let asking =
-        context.db.read(|mut conn| async move { status(&mut conn, caller.user, named.app, named.run).await });
-    let status = asking.await?.ok_or(ApiError::NotFound("run"))?;
-    // A run that is over stays so: nothing can come in between but another delete.
-    if !status.is_over() {
-        return Err(ApiError::RunNotFinished(status));
-    }
-    context.artifacts.delete_all(named.run).await?;
-    context.db.write(|mut conn| async move { erase(&mut conn, named.run).await }).await?;
-    tracing::info!(run_id = %named.run, "run deleted");
+    let by = Actor::ApiKey(caller.key, client_address(&request, &context.trusted_proxies));
+    delete_run(&context, caller.user, named, by).await?;
     Ok(HttpResponse::NoContent().finish())
 }

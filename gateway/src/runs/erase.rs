@@ -1,9 +1,15 @@
-//! Deleting a finished run from the database.
+//! Deleting a finished run.
 
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
-use shared::ids::RunId;
+use shared::ids::{RunId, UserId};
+use shared::runs::status;
+
+use super::Named;
+use crate::audit::{self, Action, Actor};
+use crate::context::Context;
+use crate::error::ApiError;
 
 /// In the order in which whoever else writes takes them. A dispatcher that records an attempt meanwhile is waited for, and
 /// one that comes later finds its delivery gone: it records nothing.
@@ -22,12 +28,37 @@ const ERASE: [&str; 6] = [
     "DELETE FROM runs WHERE id = $1",
 ];
 
+/// Deletes everything that a run of the user's left, if it is over. The bytes go first: should the store fail, the rows are still there,
+/// and asking again finishes it.
+pub(crate) async fn delete_run(
+    context: &Context,
+    user: UserId,
+    named: Named,
+    by: Actor,
+) -> Result<(), ApiError> {
+    let asking =
+        context.db.read(|mut conn| async move { status(&mut conn, user, named.app, named.run).await });
+    let status = asking.await?.ok_or(ApiError::NotFound("run"))?;
+    // A run that is over stays so: nothing can come in between but another delete.
+    if !status.is_over() {
+        return Err(ApiError::RunNotFinished(status));
+    }
+    context.artifacts.delete_all(named.run).await?;
+    context.db.write(|mut conn| async move { erase(&mut conn, user, named.run, by).await }).await?;
+    tracing::info!(run_id = %named.run, "run deleted");
+    Ok(())
+}
+
 /// Deletes the run and all rows that belong to it.
-pub(super) async fn erase(conn: &mut Connection, run: RunId) -> Result<(), DbError> {
+async fn erase(conn: &mut Connection, user: UserId, run: RunId, by: Actor) -> Result<(), DbError> {
     conn.build_transaction()
         .run(async |conn| {
+            let mut gone = 0;
             for sql in LOCK.into_iter().chain(ERASE) {
-                statement(sql).bind::<SqlUuid, _>(run.uuid()).execute(conn).await?;
+                gone = statement(sql).bind::<SqlUuid, _>(run.uuid()).execute(conn).await?;
+            }
+            if gone == 1 {
+                audit::record(conn, user, by, Action::RunDeleted, &run.to_string()).await?;
             }
             Ok::<_, DbError>(())
         })

@@ -12,7 +12,7 @@ use crate::extract::{CursorFilters, Query, can_be_stored};
 /// Where a run was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Source {
+pub(crate) enum Source {
     Api,
     Console,
 }
@@ -32,25 +32,25 @@ impl FromStr for Source {
 /// Which runs; all filters hold at once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Filters {
+pub(crate) struct Filters {
     /// One of these; any where empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) status: Vec<RunStatus>,
+    pub(crate) status: Vec<RunStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) app: Option<AppId>,
+    pub(crate) app: Option<AppId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<Source>,
+    pub(crate) source: Option<Source>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) after: Option<DateTime<Utc>>,
+    pub(crate) after: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) before: Option<DateTime<Utc>>,
+    pub(crate) before: Option<DateTime<Utc>>,
     /// All of these pairs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) metadata: Vec<(String, String)>,
+    pub(crate) metadata: Vec<(String, String)>,
 }
 
 impl Filters {
-    pub(super) fn read(query: &mut Query) -> Self {
+    pub(crate) fn read(query: &mut Query) -> Self {
         let mut status = Vec::new();
         for text in query.all("status") {
             match text.parse() {

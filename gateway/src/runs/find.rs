@@ -14,15 +14,15 @@ use crate::extract::{Page, Position};
 
 /// A run's place in the list.
 #[derive(Debug, Clone, QueryableByName)]
-pub(super) struct Found {
+pub(crate) struct Found {
     #[diesel(sql_type = SqlUuid)]
-    pub(super) id: RunId,
+    pub(crate) id: RunId,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
 }
 
 impl Found {
-    pub(super) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         Position { at: self.created_at, id: self.id.uuid() }
     }
 }
@@ -71,7 +71,7 @@ fn sql(filters: &Filters, of_app: bool, continued: bool) -> String {
 
 /// The ids of the page's runs and of one more where there is one, newest first; of one app where `app` is given (the
 /// filters' own is not looked at).
-pub(super) async fn find(
+pub(crate) async fn find(
     conn: &mut Connection,
     user: UserId,
     app: Option<AppId>,

@@ -65,7 +65,8 @@ pub(super) async fn load(context: &Context, user: UserId, named: Named) -> Resul
     loaded?.filter(|run| named.includes(run.app_id)).ok_or(ApiError::NotFound("run"))
 }
 
-pub(super) fn is_over(run: &RunView) -> bool {
+/// Whether nothing more happens to it.
+pub(crate) fn is_over(run: &RunView) -> bool {
     run.status.parse().is_ok_and(RunStatus::is_over)
 }
 

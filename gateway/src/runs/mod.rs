@@ -14,6 +14,15 @@ mod request;
 mod validate;
 mod wait;
 
+pub(crate) use accepting::Create;
+pub(crate) use cancel::cancel_and_tell;
+pub(crate) use erase::delete_run;
+pub(crate) use filters::{Filters, Source};
+pub(crate) use find::{Found, find};
+pub(crate) use form::{Uploads, read_browser_form};
+pub(crate) use get::is_over;
+pub(crate) use request::{CreateRequest, DEFAULT_QUEUE_TIMEOUT};
+
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
@@ -25,7 +34,11 @@ use crate::context::Context;
 use crate::error::ApiError;
 
 /// The user's app as it is now; kept for the next request.
-async fn load_app(context: &Context, user: UserId, app: AppId) -> Result<Arc<CurrentApp>, ApiError> {
+pub(crate) async fn load_app(
+    context: &Context,
+    user: UserId,
+    app: AppId,
+) -> Result<Arc<CurrentApp>, ApiError> {
     let apps = &context.apps;
     let loading = context.db.read(|mut conn| async move { apps.load(&mut conn, user, app).await });
     loading.await?.ok_or(ApiError::NotFound("app"))
@@ -33,9 +46,9 @@ async fn load_app(context: &Context, user: UserId, app: AppId) -> Result<Arc<Cur
 
 /// The run that a path names, and the one app that it must be of: the path's, or that of the key.
 #[derive(Debug, Clone, Copy)]
-struct Named {
-    run: RunId,
-    app: Option<AppId>,
+pub(crate) struct Named {
+    pub(crate) run: RunId,
+    pub(crate) app: Option<AppId>,
 }
 
 impl Named {

@@ -11,24 +11,24 @@ use crate::mistake::{FieldError, MAX_MISTAKES, quoted};
 pub(super) const FIELDS: [&str; 6] =
     ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
 const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
-const DEFAULT_QUEUE_TIMEOUT: i32 = 86_400;
+pub(crate) const DEFAULT_QUEUE_TIMEOUT: i32 = 86_400;
 const MAX_METADATA_PAIRS: usize = 16;
 const MAX_METADATA_KEY_CHARS: usize = 64;
 const MAX_METADATA_VALUE_CHARS: usize = 512;
 
 /// The fields as they came; not yet judged against any app.
 #[derive(Debug, PartialEq)]
-pub(super) struct CreateRequest {
-    pub(super) app_id: Option<String>,
-    pub(super) inputs: Map<String, Value>,
-    pub(super) chat_model_id: Option<String>,
-    pub(super) webhook_url: Option<String>,
-    pub(super) metadata: Value,
-    pub(super) queue_timeout_seconds: i32,
+pub(crate) struct CreateRequest {
+    pub(crate) app_id: Option<String>,
+    pub(crate) inputs: Map<String, Value>,
+    pub(crate) chat_model_id: Option<String>,
+    pub(crate) webhook_url: Option<String>,
+    pub(crate) metadata: Value,
+    pub(crate) queue_timeout_seconds: i32,
 }
 
 impl CreateRequest {
-    pub(super) fn parse(mut body: Map<String, Value>) -> Result<Self, ApiError> {
+    pub(crate) fn parse(mut body: Map<String, Value>) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
         for key in body.keys().filter(|key| !FIELDS.contains(&key.as_str())).take(MAX_MISTAKES) {
             let key = quoted(key);
@@ -55,7 +55,7 @@ impl CreateRequest {
     }
 
     /// The fields as they were understood, of a create of this app with these files (null without any).
-    pub(super) fn fields(&self, app: AppId, files: Value) -> Value {
+    pub(crate) fn fields(&self, app: AppId, files: Value) -> Value {
         let mut fields = json!({
             "appId": app, "inputs": self.inputs, "chatModelId": self.chat_model_id, "webhookUrl": self.webhook_url,
             "metadata": self.metadata, "queueTimeoutSeconds": self.queue_timeout_seconds,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
@@ -49,6 +50,12 @@ impl SecretKeyConfig {
     /// Reads and checks the key, for links.
     pub fn links(&self, config: &LinksConfig) -> Result<Links, SecretKeyError> {
         Ok(Links::new(&self.bytes()?, &config.public_url))
+    }
+
+    /// A key of its own for one purpose, so that what it signs is worth nothing elsewhere.
+    pub fn derived(&self, purpose: &str) -> Result<[u8; 32], SecretKeyError> {
+        let derived = sign(&Key::new(HMAC_SHA256, &self.bytes()?), purpose.as_bytes());
+        derived.as_ref().try_into().map_err(|_| SecretKeyError::Malformed)
     }
 
     fn bytes(&self) -> Result<[u8; 32], SecretKeyError> {

@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::extract::{MAX_BODY, announces_more, is_of_type, json_value};
 use crate::mistake::{FieldError, quoted};
 use pace::Pace;
-pub(super) use uploads::{GivenFile, Uploads};
+pub(crate) use uploads::{GivenFile, Uploads};
 
 /// Files of one run.
 const MAX_FILES: usize = 10;
@@ -63,6 +63,35 @@ pub(super) async fn read_form(
         }
     }
     Ok(members)
+}
+
+/// Reads a browser's form: texts in order, and files into `uploads`. A file field that was left empty is none.
+pub(crate) async fn read_browser_form(
+    request: &HttpRequest,
+    payload: Payload,
+    uploads: &mut Uploads,
+) -> Result<Vec<(String, String)>, ApiError> {
+    if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
+        return Err(too_large("the files have more than 100 MiB in all"));
+    }
+    let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
+    let (mut texts, mut text_left) = (Vec::new(), MAX_BODY);
+    while let Some(field) = next(&mut form, &mut pace).await? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(str::to_owned);
+        match file_name.as_deref() {
+            None | Some("") => {
+                let text = read_text(field, &mut pace, &mut text_left).await?;
+                let text = String::from_utf8(text)
+                    .map_err(|_| part(&name, "type", format!("the part {name:?} is not UTF-8")))?;
+                if file_name.is_none() {
+                    texts.push((name, text));
+                }
+            }
+            Some(file_name) => read_file(field, &mut pace, uploads, &name, file_name).await?,
+        }
+    }
+    Ok(texts)
 }
 
 /// The next of a stream, in time.

@@ -13,10 +13,10 @@ const SNIFFED: usize = 8 << 10;
 
 /// A file that was read.
 #[derive(Debug, Clone)]
-pub(in crate::runs) struct GivenFile {
+pub(crate) struct GivenFile {
     id: FileId,
     /// The part that it came in: an input's name, or `files`.
-    pub(in crate::runs) part: String,
+    pub(crate) part: String,
     name: String,
     media_type: String,
     size: u64,
@@ -25,13 +25,13 @@ pub(in crate::runs) struct GivenFile {
 
 impl GivenFile {
     /// Where the agent finds it.
-    pub(in crate::runs) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("inputs/{}", self.name)
     }
 }
 
 /// See the module.
-pub(in crate::runs) struct Uploads {
+pub(crate) struct Uploads {
     run: RunId,
     store: Artifacts,
     /// A dry run stores nothing.
@@ -64,12 +64,12 @@ impl Begun {
 }
 
 impl Uploads {
-    pub(in crate::runs) fn new(run: RunId, store: &Artifacts, stores: bool) -> Self {
+    pub(crate) fn new(run: RunId, store: &Artifacts, stores: bool) -> Self {
         Self { run, store: store.clone(), stores, files: Vec::new(), kept: false }
     }
 
     /// What was read.
-    pub(in crate::runs) fn files(&self) -> &[GivenFile] {
+    pub(crate) fn files(&self) -> &[GivenFile] {
         &self.files
     }
 
@@ -108,18 +108,27 @@ impl Uploads {
     }
 
     /// The run may be there: its files stay.
-    pub(in crate::runs) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.kept = true;
     }
 
+    /// Takes a prefix off the names of the parts that have it.
+    pub(crate) fn strip_prefix(&mut self, prefix: &str) {
+        for file in &mut self.files {
+            if let Some(name) = file.part.strip_prefix(prefix) {
+                file.part = name.to_owned();
+            }
+        }
+    }
+
     /// What tells one create from another; null without files.
-    pub(in crate::runs) fn fields(&self) -> Value {
+    pub(crate) fn fields(&self) -> Value {
         let shown = |file: &GivenFile| json!([file.part, file.name, file.size, file.sha256]);
         if self.files.is_empty() { Value::Null } else { self.files.iter().map(shown).collect() }
     }
 
     /// The rows.
-    pub(in crate::runs) fn rows(&self) -> Value {
+    pub(crate) fn rows(&self) -> Value {
         let row = |file: &GivenFile| json!({"id": file.id, "name": file.name, "type": file.media_type, "size": file.size, "sha256": file.sha256});
         self.files.iter().map(row).collect()
     }

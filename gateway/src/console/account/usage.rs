@@ -1,0 +1,129 @@
+//! Plan and usage: what the plan allows, and runs and tokens of the last 30 days.
+
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use chrono::NaiveDate;
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Date, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use shared::db::{Connection, DbError, statement};
+use shared::ids::UserId;
+
+use super::super::page::{Frame, show};
+use super::super::visitor::Visitor;
+use super::super::when::count;
+use super::Tab;
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// Pixels of the chart; it is as wide as the page.
+const HEIGHT: i64 = 120;
+const DAY_WIDTH: usize = 20;
+
+#[derive(QueryableByName)]
+struct DayRow {
+    #[diesel(sql_type = Date)]
+    day: NaiveDate,
+    #[diesel(sql_type = BigInt)]
+    runs: i64,
+    #[diesel(sql_type = BigInt)]
+    tokens: i64,
+}
+
+async fn days(conn: &mut Connection, user: UserId) -> Result<Vec<DayRow>, DbError> {
+    let sql = "
+        SELECT d.day::date AS day, coalesce(u.runs, 0) AS runs, coalesce(u.tokens, 0) AS tokens
+        FROM generate_series((capi_now() AT TIME ZONE 'UTC')::date - 29, (capi_now() AT TIME ZONE 'UTC')::date, interval '1 day') d (day)
+        LEFT JOIN (
+            SELECT (r.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS runs, sum(r.input_tokens + r.output_tokens)::bigint AS tokens
+            FROM runs r WHERE r.user_id = $1 AND r.created_at >= ((capi_now() AT TIME ZONE 'UTC')::date - 29)::timestamp AT TIME ZONE 'UTC'
+            GROUP BY 1) u ON u.day = d.day::date
+        ORDER BY 1";
+    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?)
+}
+
+/// A bar of a chart.
+struct Bar {
+    x: usize,
+    y: i64,
+    height: i64,
+    label: String,
+}
+
+struct Chart {
+    name: &'static str,
+    total: String,
+    bars: Vec<Bar>,
+    width: usize,
+    height: i64,
+    first: String,
+    last: String,
+}
+
+impl Chart {
+    fn new(name: &'static str, days: &[DayRow], value: impl Fn(&DayRow) -> i64) -> Self {
+        let most = days.iter().map(&value).max().unwrap_or(0).max(1);
+        let bar = |(at, day): (usize, &DayRow)| {
+            let amount = value(day);
+            // Anything at all is at least a line.
+            let height = if amount == 0 { 0 } else { (amount.saturating_mul(HEIGHT) / most).max(2) };
+            Bar {
+                x: at * DAY_WIDTH,
+                y: HEIGHT - height,
+                height,
+                label: format!("{}: {} {name}", day.day, count(amount)),
+            }
+        };
+        Self {
+            name,
+            total: count(days.iter().map(&value).sum()),
+            bars: days.iter().enumerate().map(bar).collect(),
+            width: days.len() * DAY_WIDTH,
+            height: HEIGHT,
+            first: days.first().map(|day| day.day.to_string()).unwrap_or_default(),
+            last: days.last().map(|day| day.day.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "account/usage.html")]
+struct Page {
+    frame: Frame,
+    tab: Tab,
+    plan: String,
+    facts: Vec<(&'static str, String)>,
+    charts: [Chart; 2],
+    empty: bool,
+}
+
+/// GET /account/usage
+pub(in crate::console) async fn page(
+    visitor: Visitor,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let user = visitor.user();
+    let days = context.db.read(|mut conn| async move { days(&mut conn, user).await }).await?;
+    let plan = context.plans.get(&visitor.session.plan);
+    let most =
+        |limit: Option<u32>| limit.map_or_else(|| "as the app says".to_owned(), |limit| count(limit.into()));
+    let facts = plan.map_or_else(Vec::new, |plan| {
+        vec![
+            ("API", if plan.api { "included".to_owned() } else { "not included".to_owned() }),
+            ("API requests per minute", count(plan.requests_per_minute.into())),
+            ("Active API keys", count(plan.api_keys.into())),
+            ("Runs at once", count(plan.running_runs.into())),
+            ("Steps of a run at most", most(plan.max_steps)),
+            ("Seconds of a run at most", most(plan.max_seconds)),
+            ("Tokens of a run at most", most(plan.max_tokens)),
+        ]
+    });
+    show(&Page {
+        frame: Tab::Usage.frame(&visitor),
+        tab: Tab::Usage,
+        plan: visitor.session.plan.clone(),
+        facts,
+        empty: days.iter().all(|day| day.runs == 0),
+        charts: [Chart::new("runs", &days, |day| day.runs), Chart::new("tokens", &days, |day| day.tokens)],
+    })
+}

@@ -1,0 +1,164 @@
+//! /apps/{appId}/versions: listed, compared, restored (as a new version: none is ever changed).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde_json::Value;
+use shared::apps::AppDefinition;
+use shared::db::DbError;
+use similar::{ChangeTag, TextDiff};
+
+use super::super::form::Form;
+use super::super::page::{Frame, see_other, show};
+use super::super::visitor::Visitor;
+use super::super::when::When;
+use super::{Header, Tab, app_of};
+use crate::apps::store::{self, StoreRefusal, Version};
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::extract::Query;
+use crate::mistake::FieldError;
+
+/// A comparison that takes longer is a coarser one.
+const DIFF_TIME: Duration = Duration::from_millis(300);
+/// Unchanged lines around a change.
+const AROUND: usize = 3;
+
+struct Line {
+    kind: &'static str,
+    sign: char,
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "app/versions.html")]
+struct Page {
+    frame: Frame,
+    app: Header,
+    versions: Vec<(i32, When, bool)>,
+    from: i32,
+    to: i32,
+    diff: Vec<Line>,
+}
+
+/// A refusal as an answer; only a failed statement is done again.
+pub(super) fn stored<T>(result: Result<T, StoreRefusal>) -> Result<Result<T, ApiError>, DbError> {
+    match result {
+        Ok(done) => Ok(Ok(done)),
+        Err(StoreRefusal::Db(error)) => Err(error),
+        Err(StoreRefusal::Unknown) => Ok(Err(ApiError::NotFound("app"))),
+        Err(refusal) => Ok(Err(ApiError::invalid(FieldError::part(
+            "name",
+            "taken",
+            format!("{refusal}; rename one of them first"),
+        )))),
+    }
+}
+
+/// GET /apps/{appId}/versions
+pub(in crate::console) async fn page(
+    visitor: Visitor,
+    request: HttpRequest,
+    path: web::Path<String>,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let app = app_of(&context, &visitor, &path).await?;
+    let mut query = Query::without_empty(&request)?;
+    let to = query.value("to", "a version's number").unwrap_or(app.version);
+    let from = query.value("from", "a version's number").unwrap_or((to - 1).max(1));
+    query.end()?;
+    let (user, id) = (visitor.user(), app.id);
+    let loading = context.db.read(|mut conn| async move {
+        let listed = store::versions(&mut conn, user, id, &[]).await?;
+        let compared = store::versions(&mut conn, user, id, &[from, to]).await?;
+        Ok((listed, compared))
+    });
+    let (listed, compared) = loading.await?;
+    let text =
+        |number: i32| compared.iter().find(|one| one.version == number).map(|one| as_text(&one.definition));
+    let (Some(old), Some(new)) = (text(from), text(to)) else { return Err(ApiError::NotFound("version")) };
+    let diff = web::block(move || diff(&old, &new)).await.map_err(|_| ApiError::Internal)?;
+    let header = Header::new(&app, Tab::Edit);
+    let versions =
+        listed.iter().map(|one| (one.version, When(one.created_at), one.version == app.version)).collect();
+    show(&Page { frame: header.frame(&visitor), app: header, versions, from, to, diff })
+}
+
+/// A definition in lines that a person can compare: texts as they are, everything else as JSON.
+fn as_text(definition: &Value) -> String {
+    let mut text = String::new();
+    for (name, value) in definition.as_object().into_iter().flatten() {
+        let shown = match value {
+            Value::String(words) => words.clone(),
+            other => serde_json::to_string_pretty(other).unwrap_or_default(),
+        };
+        let _ = writeln!(text, "{name}:");
+        for line in shown.trim_end().lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text
+}
+
+fn diff(old: &str, new: &str) -> Vec<Line> {
+    let compared = TextDiff::configure().timeout(DIFF_TIME).diff_lines(old, new);
+    let mut lines = Vec::new();
+    for (at, group) in compared.grouped_ops(AROUND).iter().enumerate() {
+        if at > 0 {
+            lines.push(Line { kind: "gap", sign: '⋯', text: String::new() });
+        }
+        for change in group.iter().flat_map(|op| compared.iter_changes(op)) {
+            let (kind, sign) = match change.tag() {
+                ChangeTag::Delete => ("del", '−'),
+                ChangeTag::Insert => ("ins", '+'),
+                ChangeTag::Equal => ("same", ' '),
+            };
+            lines.push(Line { kind, sign, text: change.value().trim_end_matches('\n').to_owned() });
+        }
+    }
+    lines
+}
+
+/// POST /apps/{appId}/versions/restore
+pub(in crate::console) async fn restore(
+    visitor: Visitor,
+    request: HttpRequest,
+    path: web::Path<String>,
+    payload: web::Payload,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let form = Form::read(&request, payload, &visitor).await?;
+    let app = app_of(&context, &visitor, &path).await?;
+    let wanted: i32 = form.text("version").parse().map_err(|_| ApiError::NotFound("version"))?;
+    let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
+    let loading =
+        context.db.read(|mut conn| async move { store::versions(&mut conn, user, id, &[wanted]).await });
+    let Version { definition, .. } = loading.await?.pop().ok_or(ApiError::NotFound("version"))?;
+    let definition: &AppDefinition =
+        &serde_json::from_value(definition).map_err(|error| ApiError::fault(&error))?;
+    let base = form.text("base").parse().unwrap_or(app.version);
+    let saving = context.db.write(|mut conn| async move {
+        stored(store::save(&mut conn, user, (id, base), definition, by).await)
+    });
+    saving.await??;
+    Ok(see_other(&format!("/apps/{id}/edit?done=saved")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_changed_is_shown_with_some_lines_around() {
+        let definition = |prompt: &str, steps: u32| {
+            as_text(&json!({"name": "A", "prompt": prompt, "limits": {"steps": steps}}))
+        };
+        let lines = diff(&definition("one\ntwo\n", 3), &definition("one\nthree\n", 3));
+        let shown: Vec<_> = lines.iter().map(|line| format!("{}{}", line.sign, line.text)).collect();
+        assert_eq!(shown, ["   A", " prompt:", "   one", "−  two", "+  three"]);
+        assert!(diff("a\n", "a\n").is_empty());
+    }
+}

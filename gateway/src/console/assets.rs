@@ -1,0 +1,38 @@
+//! The console's own files, embedded. Their address changes with their content, so browsers keep them for a year.
+
+use std::sync::LazyLock;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::{HttpResponse, web};
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::error::ApiError;
+
+const FILES: [(&str, &str, &[u8]); 4] = [
+    // htmx 2.0.11, https://htmx.org, Zero-Clause BSD.
+    ("htmx.js", "text/javascript; charset=utf-8", include_bytes!("assets/htmx.min.js")),
+    ("console.js", "text/javascript; charset=utf-8", include_bytes!("assets/console.js")),
+    ("console.css", "text/css; charset=utf-8", include_bytes!("assets/console.css")),
+    ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
+];
+
+/// What stands in the files' addresses.
+pub(super) fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let mut context = Context::new(&SHA256);
+        FILES.iter().for_each(|(_, _, bytes)| context.update(bytes));
+        context.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    });
+    &VERSION
+}
+
+/// GET /console/{version}/{file}
+pub(super) async fn handle(path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+    let file = FILES.iter().find(|(name, ..)| *name == path.1 && path.0 == version());
+    let (_, kind, bytes) = file.ok_or(ApiError::NotFound("file"))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, *kind))
+        .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
+        .insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'"))
+        .body(*bytes))
+}

@@ -1,0 +1,134 @@
+// What a page of the console does by itself: times in the browser's zone, lists and threads that go on, copying, questions
+// before what cannot be undone. Without it every page works, and stands still.
+"use strict";
+
+const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const zoneName = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+function showTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    time.textContent = zone.format(new Date(time.dateTime));
+  }
+}
+
+function showAges() {
+  for (const span of document.querySelectorAll("[data-since]")) {
+    const s = Math.max(0, Math.floor((Date.now() - Date.parse(span.dataset.since)) / 1000));
+    span.textContent = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.copy) {
+    const said = button.textContent;
+    try {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+      button.textContent = "Press Ctrl + C";
+    }
+    setTimeout(() => { button.textContent = said; }, 2000);
+  } else if (button.dataset.add) {
+    const row = document.getElementById(button.dataset.add).content.cloneNode(true);
+    document.getElementById(button.dataset.to).append(row);
+    document.getElementById(button.dataset.to).lastElementChild.querySelector("input").focus();
+  } else if ("remove" in button.dataset) {
+    const row = button.closest("[data-row]");
+    const next = row.nextElementSibling?.querySelector("input") ?? document.querySelector("[data-add]");
+    row.remove();
+    next?.focus();
+  }
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.confirm && !confirm(form.dataset.confirm)) {
+    event.preventDefault();
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form?.requestSubmit();
+});
+
+// Lists: asked for again while somebody looks.
+const LOOK_AGAIN = 3000;
+setInterval(() => {
+  const rows = document.querySelector("[hx-trigger='refresh']");
+  if (rows && document.visibilityState === "visible") htmx.trigger(rows, "refresh");
+}, LOOK_AGAIN);
+
+// Threads. Each piece has the number of its last event; what was seen already is passed over, whoever sent it again.
+const RETRY = [1000, 2000, 5000, 10000];
+
+function place(item, thread) {
+  const call = item.dataset.into && document.getElementById(item.dataset.into);
+  if (call && thread.contains(call)) {
+    call.append(...item.childNodes);
+    item.remove();
+  } else if (item.parentNode !== thread) {
+    thread.append(item);
+  }
+}
+
+function follow(thread) {
+  const status = document.getElementById("connection");
+  const summary = document.getElementById("summary");
+  let after = Number(thread.dataset.after);
+  let failures = 0;
+  let source;
+
+  function connect() {
+    source = new EventSource(`${thread.dataset.live}?after=${after}`);
+    source.onopen = () => { failures = 0; status.textContent = "live"; };
+    source.addEventListener("events", (piece) => {
+      const parsed = new DOMParser().parseFromString(piece.data, "text/html");
+      const fresh = [...parsed.body.children].filter((item) => Number(item.dataset.seq) > after);
+      const atEnd = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
+      for (const item of fresh) {
+        const own = document.adoptNode(item);
+        showTimes(own);
+        place(own, thread);
+        if (own.isConnected) htmx.process(own);
+      }
+      after = Math.max(after, Number(piece.lastEventId));
+      if (atEnd && fresh.length) scrollTo(0, document.documentElement.scrollHeight);
+    });
+    source.addEventListener("summary", (piece) => {
+      const focused = summary.contains(document.activeElement) && document.activeElement.id;
+      const open = summary.querySelector(".inputs")?.open;
+      summary.replaceChildren(...new DOMParser().parseFromString(piece.data, "text/html").body.childNodes);
+      showTimes(summary);
+      showAges();
+      if (open) summary.querySelector(".inputs").open = true;
+      if (focused) (document.getElementById(focused) ?? document.getElementById("again"))?.focus();
+    });
+    source.addEventListener("over", () => {
+      source.close();
+      status.textContent = "";
+    });
+    source.onerror = () => {
+      // With our own address, so that a broken stream goes on behind the last event that was shown.
+      source.close();
+      status.textContent = "reconnecting …";
+      setTimeout(connect, RETRY[Math.min(failures++, RETRY.length - 1)]);
+    };
+  }
+  connect();
+}
+
+document.addEventListener("htmx:afterSettle", (event) => { showTimes(event.target.parentNode ?? document); showAges(); });
+document.addEventListener("htmx:beforeSwap", (event) => { event.detail.shouldSwap ||= event.detail.xhr.status === 400; });
+
+showTimes(document);
+showAges();
+setInterval(showAges, 1000);
+document.getElementById("zone").textContent = `Times are in ${zoneName}.`;
+const thread = document.getElementById("thread");
+if (thread) {
+  thread.querySelectorAll("[data-into]").forEach((item) => place(item, thread));
+  if (thread.dataset.live) follow(thread);
+}

@@ -1,0 +1,135 @@
+//! Text of a model as HTML: Markdown, then a sanitiser over what came of it, whatever that is. Nothing in it loads
+//! anything from anywhere: images become their words, links open elsewhere and say nothing of where they were clicked.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use ammonia::Builder;
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
+
+/// Bytes of a text that are rendered; longer ones are shown as they are.
+const MAX_RENDERED: usize = 256 * 1024;
+
+static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
+    let mut sanitiser = Builder::default();
+    sanitiser
+        .tags(HashSet::from([
+            "a",
+            "blockquote",
+            "br",
+            "code",
+            "del",
+            "em",
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+            "h5",
+            "h6",
+            "hr",
+            "li",
+            "ol",
+            "p",
+            "pre",
+            "strong",
+            "table",
+            "tbody",
+            "td",
+            "th",
+            "thead",
+            "tr",
+            "ul",
+        ]))
+        .url_schemes(HashSet::from(["http", "https", "mailto"]))
+        .url_relative(ammonia::UrlRelative::Deny)
+        .generic_attributes(HashSet::new())
+        .link_rel(Some("noopener noreferrer nofollow"))
+        .set_tag_attribute_value("a", "target", "_blank");
+    sanitiser
+});
+
+/// Safe to put into a page as it is.
+pub(super) fn to_html(text: &str) -> String {
+    if text.len() > MAX_RENDERED {
+        return format!("<pre>{}</pre>", ammonia::clean_text(text));
+    }
+    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    // Raw HTML is shown, not meant. Headings of a text are below those of the page.
+    let events = Parser::new_ext(text, options).filter_map(|event| match event {
+        Event::Html(raw) | Event::InlineHtml(raw) => Some(Event::Text(raw)),
+        Event::Start(Tag::Image { .. } | Tag::HtmlBlock) | Event::End(TagEnd::Image | TagEnd::HtmlBlock) => {
+            None
+        }
+        event => Some(event),
+    });
+    let mut rendered = String::with_capacity(text.len() * 3 / 2);
+    html::push_html(&mut rendered, events);
+    SANITISER.clean(&rendered).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markdown_is_rendered() {
+        insta::assert_snapshot!(
+            to_html("# A *b*\n\n- [x](https://e.example/)\n\n| a |\n|---|\n| `b` |\n"),
+            @r#"
+        <h1>A <em>b</em></h1>
+        <ul>
+        <li><a href="https://e.example/" target="_blank" rel="noopener noreferrer nofollow">x</a></li>
+        </ul>
+        <table><thead><tr><th>a</th></tr></thead><tbody>
+        <tr><td><code>b</code></td></tr>
+        </tbody></table>
+        "#
+        );
+    }
+
+    #[test]
+    fn nothing_in_it_runs_or_loads() {
+        for hostile in [
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "![x](https://evil.example/pixel.png)",
+            "[x](javascript:alert(1))",
+            "[x](  JaVaScRiPt:alert(1))",
+            "[x](data:text/html,<script>alert(1)</script>)",
+            "<a href=\"x\" onclick=\"alert(1)\">x</a>",
+            "<svg/onload=alert(1)>",
+            "<iframe src=//evil.example></iframe>",
+            "<style>*{background:url(//evil.example)}</style>",
+            "<form action=//evil.example><input name=x></form>",
+            "[x](/account/sign-out)",
+            "```\n</code></pre><script>alert(1)</script>\n```",
+            "<!-- <script> --> <b onmouseover=alert(1)>",
+        ] {
+            let html = to_html(hostile);
+            for bad in [
+                "<script",
+                "<img",
+                "<svg",
+                "<iframe",
+                "<style",
+                "<form",
+                "<input",
+                "href=\"javascript",
+                "href=\"data",
+                "href=\"/",
+            ] {
+                assert!(!html.to_lowercase().contains(bad), "{hostile} gives {html}");
+            }
+            let tags = html.split('<').filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag);
+            for tag in tags {
+                assert!(!tag.contains(" on"), "{hostile} gives {html}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_endless_text_is_shown_as_it_is() {
+        let html = to_html(&"<b>*x* ".repeat(100_000));
+        assert!(html.starts_with("<pre>&lt;b&gt;*x*"), "{}", &html[..40]);
+    }
+}

@@ -1,0 +1,103 @@
+//! Files that a run published, for its owner's browser: to download, and for the page a picture or the beginning of a text.
+//! They are hostile. Nothing of theirs becomes a document of this origin: pictures are of the few types that are pixels and
+//! nothing else, texts are escaped, and each answer says `sandbox` for whoever opens it alone.
+
+use actix_web::http::header::ContentDisposition;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use futures_util::StreamExt;
+use shared::ids::{ArtifactId, RunId};
+use shared::storage::ObjectKey;
+
+use super::super::page::show;
+use super::super::visitor::Visitor;
+use crate::artifacts::download::{Asker, Row, load, send};
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// Media types that are shown as pictures.
+pub(super) const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+/// Bytes of a text that the page shows.
+const SHOWN_BYTES: u64 = 64 << 10;
+
+pub(super) fn is_text(kind: &str) -> bool {
+    kind.starts_with("text/") || ["application/json", "application/xml"].contains(&kind)
+}
+
+type Ids = web::Path<(String, String)>;
+
+async fn owned(
+    context: &Context,
+    visitor: &Visitor,
+    path: &Ids,
+) -> Result<(RunId, ArtifactId, Row), ApiError> {
+    let unknown = || ApiError::NotFound("artifact");
+    let run: RunId = path.0.parse().map_err(|_| unknown())?;
+    let artifact: ArtifactId = path.1.parse().map_err(|_| unknown())?;
+    let asker = &Asker::Owner(visitor.user(), None);
+    let loading = context.db.read(|mut conn| async move { load(&mut conn, run, artifact, asker).await });
+    Ok((run, artifact, loading.await?.ok_or_else(unknown)?))
+}
+
+/// GET /runs/{id}/artifacts/{artifactId}
+pub(in crate::console) async fn download(
+    visitor: Visitor,
+    request: HttpRequest,
+    path: Ids,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let (run, artifact, row) = owned(&context, &visitor, &path).await?;
+    send(&request, &context, run, artifact, &row).await
+}
+
+/// GET /runs/{id}/artifacts/{artifactId}/image
+pub(in crate::console) async fn image(
+    visitor: Visitor,
+    request: HttpRequest,
+    path: Ids,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let (run, artifact, row) = owned(&context, &visitor, &path).await?;
+    if !IMAGES.contains(&row.r#type.as_str()) {
+        return Err(ApiError::NotFound("picture"));
+    }
+    let mut response = send(&request, &context, run, artifact, &row).await?;
+    let inline = ContentDisposition {
+        disposition: actix_web::http::header::DispositionType::Inline,
+        parameters: vec![],
+    };
+    if let Ok(value) = inline.to_string().parse() {
+        response.headers_mut().insert(actix_web::http::header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+#[derive(Template)]
+#[template(
+    source = r#"<pre tabindex="0">{{ text }}</pre>{% if more %}<p class="faint">This is its beginning; download it to see the rest.</p>{% endif %}"#,
+    ext = "html"
+)]
+struct Beginning {
+    text: String,
+    more: bool,
+}
+
+/// GET /runs/{id}/artifacts/{artifactId}/text
+pub(in crate::console) async fn text(
+    visitor: Visitor,
+    path: Ids,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let (run, artifact, row) = owned(&context, &visitor, &path).await?;
+    if !is_text(&row.r#type) {
+        return Err(ApiError::NotFound("text"));
+    }
+    let size = u64::try_from(row.size).unwrap_or_default();
+    let mut bytes =
+        context.artifacts.get(&ObjectKey::artifact(run, artifact), 0..size.min(SHOWN_BYTES)).await?;
+    let mut beginning = Vec::new();
+    while let Some(chunk) = bytes.next().await {
+        beginning.extend_from_slice(&chunk?);
+    }
+    show(&Beginning { text: String::from_utf8_lossy(&beginning).into_owned(), more: size > SHOWN_BYTES })
+}

@@ -1,0 +1,149 @@
+//! GET /runs/{id}/live: the thread as it goes on (server-sent events, WHATWG HTML 9.2). Each piece carries the number of
+//! its last event as id; whoever comes again with it (Last-Event-ID, or `after`) goes on behind it. Nothing is lost or
+//! doubled, because what is sent is read from the log by number.
+
+use std::time::Duration;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream;
+use shared::events;
+use shared::ids::RunId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::super::page::render;
+use super::super::visitor::Visitor;
+use super::summary::Summary;
+use super::{EVENTS_AT_ONCE, load, run_of, thread};
+use crate::auth::sessions;
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::extract::Query;
+use crate::live::{Place, take_place};
+use crate::middleware::leave_uncompressed;
+use crate::runs::is_over;
+
+/// The longest stream; the browser comes again.
+const LONGEST: Duration = Duration::from_mins(10);
+/// Silence after which a comment is sent and the session looked at again.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Pieces that wait for a slow browser.
+const WAITING: usize = 2;
+
+type Out = mpsc::Sender<Result<Bytes, actix_web::Error>>;
+
+/// The handler.
+pub(in crate::console) async fn handle(
+    visitor: Visitor,
+    request: HttpRequest,
+    path: web::Path<String>,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let id = run_of(&path)?;
+    let mut query = Query::of(&request)?;
+    let after = query.value::<i64>("after", "an event's number").unwrap_or_default();
+    query.end()?;
+    let last =
+        request.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
+    // Before the answer begins: a run of somebody else is a 404 and no stream.
+    load(&context, visitor.user(), id).await?;
+    let place = take_place(&context.db, visitor.user(), LONGEST).await?;
+    let (out, pieces) = mpsc::channel(WAITING);
+    actix_web::rt::spawn(run(context, visitor, id, last.unwrap_or(after).max(0), out, place));
+    let pieces = stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces)));
+    let mut response = HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/event-stream"))
+        .insert_header((CACHE_CONTROL, "private, no-store"))
+        .insert_header((HeaderName::from_static("x-accel-buffering"), "no"))
+        .streaming(pieces);
+    leave_uncompressed(response.headers_mut());
+    Ok(response)
+}
+
+/// Sends until the run is over and told, the browser is gone, the session over, or the process stops.
+async fn run(context: web::Data<Context>, visitor: Visitor, id: RunId, after: i64, out: Out, _place: Place) {
+    metrics::gauge!("capi_console_streams").increment(1.0);
+    let deadline = Instant::now() + LONGEST;
+    tokio::select! {
+        ended = follow(&context, &visitor, id, after, &out) => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, run_id = %id, "a thread's stream ends early");
+            }
+        }
+        () = out.closed() => {}
+        () = tokio::time::sleep_until(deadline) => {}
+        () = context.lifecycle.stopping().cancelled() => {}
+    }
+    metrics::gauge!("capi_console_streams").decrement(1.0);
+}
+
+async fn follow(
+    context: &Context,
+    visitor: &Visitor,
+    id: RunId,
+    mut after: i64,
+    out: &Out,
+) -> Result<(), ApiError> {
+    // Subscribed before the first look: what happens in between is not missed.
+    let mut watch = context.live.watch(id);
+    let (mut told, mut spoken) = (String::new(), Instant::now());
+    loop {
+        let reading = context
+            .db
+            .read(|mut conn| async move { events::read_after(&mut conn, id, after, EVENTS_AT_ONCE).await });
+        let events = reading.await?;
+        let more = i64::try_from(events.len()).is_ok_and(|read| read == EVENTS_AT_ONCE);
+        if let Some(last) = events.last().map(|event| event.seq) {
+            let html =
+                web::block(move || thread::render(id, &events)).await.map_err(|_| ApiError::Internal)??;
+            send(out, "events", Some(last), &html).await?;
+            (after, spoken) = (last, Instant::now());
+        }
+        if more {
+            continue;
+        }
+        let shown = load(context, visitor.user(), id).await?;
+        let summary = render(&Summary::of(&shown, &visitor.form_token))?;
+        if summary != told {
+            send(out, "summary", None, &summary).await?;
+            (told, spoken) = (summary, Instant::now());
+        }
+        if is_over(&shown.run) && after >= shown.run.last_seq {
+            return send(out, "over", None, "").await;
+        }
+        // Events that were written between the two reads are there already.
+        if after < shown.run.last_seq {
+            continue;
+        }
+        watch.changed().await;
+        if spoken.elapsed() >= HEARTBEAT {
+            still_signed_in(context, visitor).await?;
+            out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| ApiError::Internal)?;
+            spoken = Instant::now();
+        }
+    }
+}
+
+/// A session that was ended elsewhere sees nothing more.
+async fn still_signed_in(context: &Context, visitor: &Visitor) -> Result<(), ApiError> {
+    let session = visitor.session.id;
+    let looking = context.db.read(|mut conn| async move { sessions::goes_on(&mut conn, session).await });
+    if looking.await? { Ok(()) } else { Err(ApiError::SignInNeeded) }
+}
+
+/// A piece; each line of it on a line of its own, as the format wants.
+async fn send(out: &Out, event: &str, id: Option<i64>, data: &str) -> Result<(), ApiError> {
+    let mut piece = format!("event: {event}\n");
+    if let Some(id) = id {
+        piece.push_str(&format!("id: {id}\n"));
+    }
+    for line in data.split(['\n', '\r']) {
+        piece.push_str("data: ");
+        piece.push_str(line);
+        piece.push('\n');
+    }
+    piece.push('\n');
+    out.send(Ok(piece.into())).await.map_err(|_| ApiError::Internal)
+}

@@ -1,0 +1,95 @@
+//! Who is signed in, as an extractor: a page that takes one cannot be reached without it. For everything that changes
+//! something the request must also come from one of our own pages; `form` then looks for the form's token.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use actix_web::cookie::Cookie;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use shared::ids::UserId;
+
+use super::{Console, address, origin};
+use crate::audit::Actor;
+use crate::auth::sessions::{self, Session, SessionToken};
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// A cookie for the answer, whatever that is.
+pub(crate) struct FreshCookie(pub(crate) Cookie<'static>);
+
+/// Who is signed in.
+#[derive(Debug, Clone)]
+pub(super) struct Visitor {
+    pub(super) session: Session,
+    pub(super) form_token: String,
+    address: IpAddr,
+}
+
+impl Visitor {
+    pub(super) const fn user(&self) -> UserId {
+        self.session.user
+    }
+
+    pub(super) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    pub(super) const fn actor(&self) -> Actor {
+        Actor::Console(self.address)
+    }
+}
+
+impl FromRequest for Visitor {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::Internal)?;
+            if !request.method().is_safe() {
+                own_origin(&request, &context.console)?;
+            }
+            let token = context.console.cookies.read(&request).ok_or(ApiError::SignInNeeded)?;
+            let asked = &token;
+            let finding = context.db.read(|mut conn| async move { sessions::find(&mut conn, asked).await });
+            let session = finding.await?.ok_or(ApiError::SignInNeeded)?;
+            if !request.method().is_safe() {
+                context.console.throttle.take(session.user)?;
+            } else if session.due {
+                rotate(&request, context, &token).await?;
+            }
+            let form_token = form_token(&context.console.form_key, &session);
+            Ok(Self { session, form_token, address: address(&request, context) })
+        })
+    }
+}
+
+/// Refuses a form of somebody else's page.
+pub(super) fn own_origin(request: &HttpRequest, console: &Console) -> Result<(), ApiError> {
+    if origin::is_own(request.headers(), &console.public_url) {
+        return Ok(());
+    }
+    metrics::counter!("capi_console_foreign_forms_total").increment(1);
+    Err(ApiError::ForeignForm)
+}
+
+async fn rotate(request: &HttpRequest, context: &Context, old: &SessionToken) -> Result<(), ApiError> {
+    let fresh = SessionToken::generate().ok_or(ApiError::Internal)?;
+    let new = &fresh;
+    let rotated = context.db.write(|mut conn| async move { sessions::rotate(&mut conn, old, new).await });
+    if rotated.await? {
+        request.extensions_mut().insert(FreshCookie(context.console.cookies.give(&fresh)));
+    }
+    Ok(())
+}
+
+/// What every form of a session carries: it outlives the session's tokens, and nobody else can compute it.
+fn form_token(key: &[u8; 32], session: &Session) -> String {
+    let signed = sign(&Key::new(HMAC_SHA256, key), session.id.uuid().as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(signed.as_ref())
+}

@@ -1,0 +1,66 @@
+//! Times and amounts as pages write them. The page says UTC; the script turns it into the browser's zone.
+
+use std::fmt;
+
+use askama::filters::HtmlSafe;
+use chrono::{DateTime, Utc};
+use shared::runs::format_time;
+
+/// A point in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct When(pub(super) DateTime<Utc>);
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (exact, shown) = (format_time(self.0), self.0.format("%Y-%m-%d %H:%M:%S UTC"));
+        write!(f, r#"<time datetime="{exact}" title="{shown}">{shown}</time>"#)
+    }
+}
+
+impl HtmlSafe for When {}
+
+/// A duration in a few characters.
+pub(super) fn duration(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let ms = (to - from).num_milliseconds().max(0);
+    match ms {
+        0..=999 => format!("{ms} ms"),
+        1000..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..=3_599_999 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+    }
+}
+
+/// Bytes in a few characters.
+pub(super) fn bytes(count: i64) -> String {
+    match count {
+        ..=1023 => format!("{count} B"),
+        1024..=1_048_575 => format!("{}.{} KiB", count >> 10, (count & 1023) * 10 >> 10),
+        _ => format!("{}.{} MiB", count >> 20, (count & 1_048_575) * 10 >> 20),
+    }
+}
+
+/// A count with its thousands apart.
+pub(super) fn count(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut parts: Vec<&str> =
+        digits.as_bytes().rchunks(3).filter_map(|part| std::str::from_utf8(part).ok()).collect();
+    parts.reverse();
+    format!("{}{}", if number < 0 { "-" } else { "" }, parts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn amounts_are_short() {
+        let since = |ms| duration(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::milliseconds(ms));
+        assert_eq!(
+            [since(7), since(1234), since(61_500), since(7_260_000)],
+            ["7 ms", "1.2 s", "1 min 1 s", "2 h 1 min"]
+        );
+        assert_eq!([bytes(900), bytes(1536), bytes(5 << 20)], ["900 B", "1.5 KiB", "5.0 MiB"]);
+        assert_eq!([count(7), count(1234), count(1_000_000)], ["7", "1,234", "1,000,000"]);
+    }
+}
