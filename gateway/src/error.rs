@@ -126,7 +126,6 @@ impl ApiError {
         match self {
             Self::Unauthorized(_) | Self::SignInNeeded => Problem::Unauthorized,
             Self::ForeignForm => Problem::ForeignForm,
-            Self::TooFast { .. } => Problem::RateLimited,
             Self::PlanRequired { .. } => Problem::PlanRequired,
             Self::LinkExpired => Problem::LinkExpired,
             Self::NotFound(_) => Problem::NotFound,
@@ -145,7 +144,7 @@ impl ApiError {
             Self::RequestTimeout => Problem::RequestTimeout,
             Self::UnsupportedMediaType => Problem::UnsupportedMediaType,
             Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
-            Self::RateLimited { .. } | Self::Flood { .. } => Problem::RateLimited,
+            Self::RateLimited { .. } | Self::Flood { .. } | Self::TooFast { .. } => Problem::RateLimited,
             Self::TooManyStreams { .. } => Problem::TooManyStreams,
             Self::Unavailable(_) => Problem::Unavailable,
             Self::Internal => Problem::Internal,

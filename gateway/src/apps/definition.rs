@@ -97,6 +97,7 @@ fn read_schema(output: &mut Output) -> Option<Mistake> {
 }
 
 /// All mistakes of an app, wherever it was written.
+#[must_use]
 pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<Mistake> {
     let mut found = Vec::new();
     let stored = json!(app);

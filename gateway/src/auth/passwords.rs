@@ -41,6 +41,7 @@ pub enum PasswordError {
 }
 
 /// What is wrong with a new password, in words.
+#[must_use]
 pub fn too_weak(password: &str) -> Option<String> {
     if password.chars().count() < MIN_CHARS {
         return Some(format!("the password must have at least {MIN_CHARS} characters"));

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
 use aws_lc_rs::digest::{Context, SHA256};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
 use crate::error::ApiError;
 
@@ -20,8 +21,10 @@ const FILES: [(&str, &str, &[u8]); 4] = [
 pub(super) fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let mut context = Context::new(&SHA256);
-        FILES.iter().for_each(|(_, _, bytes)| context.update(bytes));
-        context.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        for (_, _, bytes) in FILES {
+            context.update(bytes);
+        }
+        BASE64_URL_SAFE_NO_PAD.encode(&context.finish().as_ref()[..12])
     });
     &VERSION
 }

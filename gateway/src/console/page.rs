@@ -66,16 +66,12 @@ impl Frame {
         self
     }
 
-    fn is_in(&self, part: &Part) -> bool {
-        self.part == *part
-    }
-
     pub(super) fn in_apps(&self) -> bool {
-        self.is_in(&Part::Apps)
+        self.part == Part::Apps
     }
 
     pub(super) fn in_account(&self) -> bool {
-        self.is_in(&Part::Account)
+        self.part == Part::Account
     }
 }
 

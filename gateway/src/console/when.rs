@@ -34,8 +34,8 @@ pub(super) fn duration(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
 pub(super) fn bytes(count: i64) -> String {
     match count {
         ..=1023 => format!("{count} B"),
-        1024..=1_048_575 => format!("{}.{} KiB", count >> 10, (count & 1023) * 10 >> 10),
-        _ => format!("{}.{} MiB", count >> 20, (count & 1_048_575) * 10 >> 20),
+        1024..=1_048_575 => format!("{}.{} KiB", count >> 10, ((count & 1023) * 10) >> 10),
+        _ => format!("{}.{} MiB", count >> 20, ((count & 1_048_575) * 10) >> 20),
     }
 }
 

@@ -54,7 +54,7 @@ impl TestDatabase {
     }
 
     /// Runs a statement without values.
-    pub async fn run_sql(&self, sql: &'static str) -> usize {
+    pub async fn run_sql(&self, sql: impl Into<std::borrow::Cow<'static, str>>) -> usize {
         statement(sql).execute(&mut self.conn().await).await.expect("the statement runs")
     }
 }

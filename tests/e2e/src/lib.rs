@@ -9,6 +9,7 @@
 mod answer;
 mod broker;
 mod browser;
+pub mod console;
 pub mod form;
 mod ports;
 mod postgres;

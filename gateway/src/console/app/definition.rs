@@ -1,28 +1,19 @@
 //! An app as its editor's form has it, and back: pure. Every field keeps what was typed, right or wrong.
 
-use serde_json::Value;
-use shared::apps::{AppDefinition, InputField, InputType, Limits, Output};
+mod row;
+#[cfg(test)]
+mod tests;
+
+use shared::apps::{AppDefinition, Limits, Output};
 use shared::config::ModelsFile;
 use shared::tools::TOOLS;
 
 use super::super::form::Form;
 use crate::apps::{Mistake, check_definition};
+pub(super) use row::FieldRow;
 
 /// Rows of input fields that are read at most; the check refuses fewer.
 const MAX_ROWS: usize = 200;
-
-/// A row of the input fields.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct FieldRow {
-    pub(super) name: String,
-    pub(super) label: String,
-    pub(super) kind: String,
-    pub(super) required: bool,
-    pub(super) default: String,
-    /// Separated by commas.
-    pub(super) options: String,
-    pub(super) errors: Vec<String>,
-}
 
 /// A limit of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,139 +206,5 @@ impl Draft {
     /// What is wrong there.
     pub(super) fn mistake(&self, at: &str) -> Option<&str> {
         self.mistakes.iter().find(|(place, _)| place == at).map(|(_, message)| message.as_str())
-    }
-}
-
-impl FieldRow {
-    fn of(field: &InputField) -> Self {
-        let kind = serde_json::to_value(field.r#type).ok().and_then(|kind| kind.as_str().map(str::to_owned));
-        let default = match &field.default {
-            None => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        Self {
-            name: field.name.clone(),
-            label: field.label.clone().unwrap_or_default(),
-            kind: kind.unwrap_or_default(),
-            required: field.required,
-            default,
-            options: field.options.join(", "),
-            errors: Vec::new(),
-        }
-    }
-
-    /// The field, and what of it cannot be read.
-    fn field(&self) -> (InputField, Option<String>) {
-        let kind = serde_json::from_value(Value::from(self.kind.as_str())).unwrap_or(InputType::Text);
-        let text = self.default.as_str();
-        let default = match kind {
-            _ if text.is_empty() => None,
-            InputType::Number => Some(serde_json::from_str(text.trim()).unwrap_or_else(|_| text.into())),
-            InputType::Boolean => Some(text.trim().parse::<bool>().map_or_else(|_| text.into(), Value::Bool)),
-            _ => Some(text.into()),
-        };
-        let options = self.options.split(',').map(str::trim).filter(|option| !option.is_empty());
-        let field = InputField {
-            name: self.name.clone(),
-            label: Some(self.label.trim().to_owned()).filter(|label| !label.is_empty()),
-            r#type: kind,
-            required: self.required,
-            default,
-            options: options.map(str::to_owned).collect(),
-        };
-        (field, self.name.is_empty().then(|| "the field needs a name".to_owned()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn models() -> ModelsFile {
-        toml::from_str("[[models]]\nid='m'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n")
-            .unwrap()
-    }
-
-    fn form(pairs: &[(&str, &str)]) -> Form {
-        Form::of(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
-    }
-
-    const SAMPLE: &str = r#"
-        name = "A"
-        prompt = "{{ text }} {{ n }}"
-        tools = ["python"]
-        output.schema = { type = "object" }
-        limits = { steps = 3 }
-        [[inputs]]
-        name = "text"
-        label = "Text"
-        type = "select"
-        options = ["red", "blue"]
-        default = "red"
-        required = true
-        [[inputs]]
-        name = "n"
-        type = "number"
-        default = 3
-    "#;
-
-    #[test]
-    fn an_app_that_goes_through_its_form_is_the_same() {
-        let app: AppDefinition = toml::from_str(SAMPLE).unwrap();
-        assert_eq!(Draft::of(&app).check(&models()).unwrap(), app);
-        let draft = Draft::of(&app);
-        let mut pairs = vec![
-            ("name".to_owned(), draft.name.clone()),
-            ("prompt".to_owned(), draft.prompt.clone()),
-            ("schema".to_owned(), draft.schema.clone()),
-            ("tools".to_owned(), "python".to_owned()),
-        ];
-        for row in draft.fields.iter().chain([&FieldRow::default()]) {
-            let required = if row.required { "yes" } else { "no" };
-            for (column, value) in [
-                ("name", &row.name),
-                ("label", &row.label),
-                ("type", &row.kind),
-                ("required", &required.to_owned()),
-                ("default", &row.default),
-                ("options", &row.options),
-            ] {
-                pairs.push((format!("field.{column}"), value.clone()));
-            }
-        }
-        pairs.extend(draft.limits.iter().map(|row| (format!("limits.{}", row.name), row.value.clone())));
-        assert_eq!(Draft::read(&Form::of(pairs.into_iter()).unwrap()), draft);
-    }
-
-    #[test]
-    fn each_mistake_is_at_its_field() {
-        let mut draft = Draft::read(&form(&[
-            ("name", " "),
-            ("prompt", "{{ nobody }}"),
-            ("schema", "{"),
-            ("limits.steps", "many"),
-            ("limits.seconds", "0"),
-            ("field.name", ""),
-            ("field.label", "Nameless"),
-            ("field.name", "n"),
-            ("field.label", ""),
-            ("field.type", "text"),
-            ("field.type", "number"),
-            ("field.required", "no"),
-            ("field.required", "no"),
-            ("field.default", ""),
-            ("field.default", "three"),
-        ]));
-        assert_eq!(draft.check(&models()), None);
-        assert!(draft.mistake("name").unwrap().contains("1 to 100"));
-        assert!(draft.mistake("prompt").unwrap().contains("nobody"));
-        assert!(draft.mistake("output.schema").unwrap().contains("not JSON"));
-        let limit =
-            |name: &str| draft.limits.iter().find(|row| row.name == name).unwrap().error.clone().unwrap();
-        assert_eq!(limit("steps"), "must be a whole number");
-        assert!(limit("seconds").contains("86400"));
-        assert_eq!(draft.fields[0].errors, ["the field needs a name"]);
-        assert!(draft.fields[1].errors[0].contains("must be a number"), "{:?}", draft.fields[1].errors);
     }
 }

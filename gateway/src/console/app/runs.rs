@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use shared::db::DbError;
 use shared::ids::RunId;
 use shared::runs::{RunStatus, RunView};
@@ -97,8 +98,7 @@ pub(in crate::console) async fn page(
     let address = listed.after.is_none().then(|| address(app.id, filters));
     let mut rows = Rows { runs: runs.iter().map(Row::of).collect(), refresh: address, filtered, app: app.id };
     let plain = render(&rows)?;
-    let hash: String =
-        digest(&SHA256, plain.as_bytes()).as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, plain.as_bytes()).as_ref()[..12]);
     if is_for_script(&request) && seen.as_deref() == Some(hash.as_str()) {
         return Ok(HttpResponse::NoContent().finish());
     }

@@ -109,10 +109,10 @@ fn javascript(runs: &str, inputs: &Value, files: &[&str]) -> String {
 }
 
 fn github(runs: &str, inputs: &Value, files: &[&str]) -> String {
-    let call: String = curl(runs, inputs, files).lines().map(|line| format!("          {line}\n")).collect();
+    let call: Vec<_> = curl(runs, inputs, files).lines().map(|line| format!("          {line}")).collect();
     format!(
         "# .github/workflows/capi.yml; the key is a secret of the repository\non: push\njobs:\n  capi:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - env:\n          CAPI_API_KEY: ${{{{ secrets.CAPI_API_KEY }}}}\n        run: |\n{}",
-        call.trim_end()
+        call.join("\n")
     )
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde_json::{Map, Number, Value};
 use shared::apps::{InputField, InputType};
 use shared::ids::RunId;
@@ -190,7 +191,7 @@ pub(in crate::console) async fn handle(
             let mut page = Page::new(&visitor, &app, &context, |field| {
                 form.text(&format!("{INPUT}{}", field.name)).to_owned()
             });
-            page.model = form.text("model").to_owned();
+            form.text("model").clone_into(&mut page.model);
             page.blame(&error);
             show_as(StatusCode::BAD_REQUEST, &page)
         }
@@ -202,7 +203,7 @@ pub(in crate::console) async fn handle(
 fn once(form: &str, fields: &Value) -> Option<Once> {
     let form: Uuid = form.parse().ok()?;
     let mut once = Once::new("/console".to_owned(), String::new(), fields);
-    let hash: String = once.request_hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = BASE64_URL_SAFE_NO_PAD.encode(&once.request_hash);
     once.key = format!("{form}-{hash}");
     Some(once)
 }

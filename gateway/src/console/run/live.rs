@@ -2,6 +2,7 @@
 //! its last event as id; whoever comes again with it (Last-Event-ID, or `after`) goes on behind it. Nothing is lost or
 //! doubled, because what is sent is read from the log by number.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
@@ -137,7 +138,7 @@ async fn still_signed_in(context: &Context, visitor: &Visitor) -> Result<(), Api
 async fn send(out: &Out, event: &str, id: Option<i64>, data: &str) -> Result<(), ApiError> {
     let mut piece = format!("event: {event}\n");
     if let Some(id) = id {
-        piece.push_str(&format!("id: {id}\n"));
+        let _ = writeln!(piece, "id: {id}");
     }
     for line in data.split(['\n', '\r']) {
         piece.push_str("data: ");

@@ -10,7 +10,6 @@ mod thread;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use shared::db::DbError;
 use shared::events;
 use shared::ids::RunId;
 
@@ -56,9 +55,8 @@ pub(super) async fn show(
     const NOTICES: [(&str, &str); 1] = [("finished", "The run was over before it could be cancelled.")];
     let id = run_of(&path)?;
     let shown = load(&context, visitor.user(), id).await?;
-    let reading = context.db.read(|mut conn| async move {
-        Ok::<_, DbError>(events::read_after(&mut conn, id, 0, EVENTS_AT_ONCE).await?)
-    });
+    let reading =
+        context.db.read(|mut conn| async move { events::read_after(&mut conn, id, 0, EVENTS_AT_ONCE).await });
     let events = reading.await?;
     let run = &shown.run;
     let after = events.last().map_or(0, |event| event.seq);

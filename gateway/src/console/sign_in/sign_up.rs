@@ -86,11 +86,9 @@ pub(in crate::console) async fn handle(
             made => Ok(made),
         }
     });
-    match making.await?.map_err(|error| ApiError::fault(&error))? {
-        Some(user) => begin_session(&request, &context, user, from, "/apps").await,
-        None => {
-            let taken = Some("There is an account with this email already; sign in instead.".to_owned());
-            show_as(StatusCode::CONFLICT, &Page { email, email_error: taken, ..Page::new() })
-        }
+    if let Some(user) = making.await?.map_err(|error| ApiError::fault(&error))? {
+        return begin_session(&request, &context, user, from, "/apps").await;
     }
+    let taken = Some("There is an account with this email already; sign in instead.".to_owned());
+    show_as(StatusCode::CONFLICT, &Page { email, email_error: taken, ..Page::new() })
 }

@@ -53,6 +53,11 @@ impl Browser {
         .await;
     }
 
+    /// Says yes to what the page asks in a dialog.
+    pub async fn say_yes(&self) {
+        self.within("a question", async || self.client.accept_alert().await.map(Some)).await;
+    }
+
     /// Types a value into a field, in place of what it has.
     pub async fn fill(&self, css: &str, value: &str) {
         self.within(css, async || {

@@ -10,6 +10,7 @@ mod broker;
 mod browser;
 mod budgets;
 mod cancels;
+mod console;
 mod database;
 mod dead_letters;
 mod dependencies;

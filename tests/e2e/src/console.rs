@@ -1,0 +1,138 @@
+//! The console as its user has it: a gateway on loopback, a browser, somebody signed in; and the same forms sent by hand.
+
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::browser::Browser;
+use crate::process::{Process, Service};
+use crate::stack::{PASSWORD, Stack};
+
+/// Of the account that every stack begins with.
+pub const EMAIL: &str = "ada@example.com";
+
+/// Somebody who is signed in without a browser.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// `name=value`
+    pub cookie: String,
+    /// What each form carries.
+    pub form_token: String,
+}
+
+impl Stack {
+    /// Starts a gateway whose console has sessions.
+    pub async fn start_console(&self) -> Process {
+        self.start_with(Service::Gateway, "CAPI_PUBLIC_URL", "http://localhost").await
+    }
+
+    /// Signs in through the page.
+    pub async fn sign_in(&self, browser: &Browser, gateway: &Process, email: &str) {
+        self.sign_in_at(browser, &gateway.url(), email).await;
+    }
+
+    /// The same where the console is reached at another address.
+    pub async fn sign_in_at(&self, browser: &Browser, address: &str, email: &str) {
+        browser.open(&format!("{address}/sign-in")).await;
+        browser.fill("[name=email]", email).await;
+        browser.fill("[name=password]", PASSWORD).await;
+        browser.submit("main form").await;
+        browser.wait_for_text("h1", "Apps").await;
+    }
+
+    /// Signs in by hand.
+    pub async fn session(&self, gateway: &Process, email: &str) -> Session {
+        let form = [("email", email), ("password", PASSWORD)];
+        let answer = self.form(gateway, "/sign-in", None, &form).await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+        let cookie = answer.headers["set-cookie"].to_str().expect("a cookie is text");
+        let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        let page = self.page(gateway, "/apps", &cookie).await.1;
+        let (_, rest) = page.split_once("name=\"form_token\" value=\"").expect("a page has a form");
+        let form_token = rest.split('"').next().unwrap_or_default().to_owned();
+        Session { cookie, form_token }
+    }
+
+    /// GET of a page: status and text.
+    pub async fn page(&self, gateway: &Process, path: &str, cookie: &str) -> (u16, String) {
+        let url = format!("{}{path}", gateway.url());
+        let request = self.client().get(url).header("cookie", cookie);
+        let response = request.send().await.expect("the gateway answers");
+        (response.status().as_u16(), response.text().await.expect("the body comes"))
+    }
+
+    /// POST of a form as one of our own pages sends it.
+    pub async fn form(
+        &self,
+        gateway: &Process,
+        path: &str,
+        session: Option<&Session>,
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let origin = gateway.url();
+        self.form_from(
+            gateway,
+            path,
+            session,
+            fields,
+            &[("origin", &origin), ("sec-fetch-site", "same-origin")],
+        )
+        .await
+    }
+
+    /// The same with these headers instead of the browser's own.
+    pub async fn form_from(
+        &self,
+        gateway: &Process,
+        path: &str,
+        session: Option<&Session>,
+        fields: &[(&str, &str)],
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(session) = session {
+            form.append_pair("form_token", &session.form_token);
+        }
+        fields.iter().for_each(|(name, value)| {
+            form.append_pair(name, value);
+        });
+        let mut request = client
+            .expect("a client")
+            .post(format!("{}{path}", gateway.url()))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.finish());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(session) = session {
+            request = request.header("cookie", &session.cookie);
+        }
+        self.send(request).await
+    }
+
+    /// The call that a script makes with a key: the run's id.
+    pub async fn run_with_key(&self, gateway: &Process, key: &str, text: &str) -> String {
+        let body = json!({"inputs": {"text": text}});
+        let url = format!("{}/api/v1/apps/{}/runs", gateway.url(), self.app);
+        let answer: Answer = self.send(self.client().post(url).bearer_auth(key).json(&body)).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.body["id"].as_str().map(str::to_owned).unwrap_or_default()
+    }
+
+    /// A finished run with that many events, written as a worker writes them.
+    pub async fn run_of_many_events(&self, id: &str, events: u32) {
+        let sql = format!(
+            "WITH made AS (
+                 INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, started_at, completed_at, last_seq, result)
+                 SELECT '{id}', a.user_id, a.id, v.id, 'api', 'completed', 'Many events', '{{}}', 'scripted', '{{}}', capi_now(), capi_now(), capi_now(), {events}, '{{\"text\": \"done\"}}'
+                 FROM apps a JOIN app_versions v ON v.app_id = a.id WHERE a.id = '{}' RETURNING id)
+             INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+             SELECT made.id, n, CASE WHEN n = 1 THEN 'run.created' WHEN n = {events} THEN 'run.completed' WHEN n % 3 = 0 THEN 'message' WHEN n % 3 = 1 THEN 'tool.call' ELSE 'tool.result' END,
+                 capi_now(), 1, CASE WHEN n % 3 = 0 THEN jsonb_build_object('role', 'assistant', 'content', 'Answer **' || n || '** with `code` and [a link](https://example.com/' || n || ').')
+                 ELSE jsonb_build_object('callId', 'c' || (n - n % 3), 'name', 'shell', 'arguments', '{{\"script\": \"ls\"}}', 'content', repeat('line ' || n || E'\\n', 20)) END
+             FROM made, generate_series(1, {events}) n",
+            self.app
+        );
+        self.database.run_sql(sql).await;
+    }
+}

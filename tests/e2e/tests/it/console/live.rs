@@ -1,0 +1,101 @@
+//! A thread that breaks off goes on behind the last event that was shown.
+
+use e2e::console::EMAIL;
+use e2e::{Browser, Service, Stack};
+use serde_json::json;
+use shared::testing::{TcpProxy, eventually};
+
+const SEQS: &str = "return [...document.querySelectorAll('[data-seq], .output')].map((item) => Number(item.dataset.seq ?? item.id.slice(1)))";
+
+async fn seqs(browser: &Browser) -> Vec<u64> {
+    let seen = browser.eval(SEQS).await;
+    let mut seen: Vec<_> = seen.as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).collect();
+    seen.sort_unstable();
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_stream_loses_and_doubles_nothing() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start_console().await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let proxy = TcpProxy::start(gateway.url().replace("http://", "")).await;
+    let browser = Browser::start(1280, 900).await;
+    stack.sign_in_at(&browser, &format!("http://{}", proxy.address), EMAIL).await;
+    let app = stack.import_with_tools("").await;
+    let script = json!([
+        {"say": "first", "call": [["current_time", "{}"]]},
+        {"hold": true, "say": "second", "call": [["current_time", "{}"]]},
+        {"hold": true, "say": "third"},
+    ]);
+    let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    browser.open(&format!("http://{}/runs/{id}", proxy.address)).await;
+    browser.wait_for_text("#connection", "live").await;
+    eventually("the second answer is held", async || (stack.model.holding() == 1).then_some(())).await;
+    browser.wait_for_text(".thread", "first").await;
+
+    proxy.cut();
+    browser.wait_for_text("#connection", "reconnecting").await;
+    stack.model.release_held();
+    eventually("the third answer is held", async || {
+        let answered =
+            stack.text("SELECT count(*)::text AS text FROM run_events WHERE type = 'tool.result'").await;
+        (answered == "2" && stack.model.holding() == 1).then_some(())
+    })
+    .await;
+    assert!(!browser.text(".thread").await.contains("second"), "nothing comes through");
+    proxy.mend();
+    browser.wait_for_text(".thread", "second").await;
+    stack.model.release();
+    browser.wait_for_text("#summary .status", "completed").await;
+    browser.wait_for_text(".thread", "third").await;
+    let last: u64 = stack.text("SELECT last_seq::text AS text FROM runs").await.parse().unwrap();
+    // An agent without instructions says nothing of the system.
+    let expected: Vec<u64> = stack
+        .texts("SELECT seq::text AS text FROM run_events WHERE NOT (data ->> 'role' IS NOT DISTINCT FROM 'system' AND data ->> 'content' = '') ORDER BY seq")
+        .await
+        .iter()
+        .map(|seq| seq.parse().unwrap())
+        .collect();
+    assert_eq!(seqs(&browser).await, expected);
+    assert_eq!(expected.last(), Some(&last));
+    assert_eq!(
+        browser.eval("return document.querySelectorAll('.call .output').length").await,
+        2,
+        "results stand in their calls"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_where_its_reader_was_and_ends_with_the_session() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start_console().await;
+    let id = "019f0000-0000-7000-8000-000000000001";
+    stack.run_of_many_events(id, 700).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let read = async |after: &str| {
+        let url = format!("{}/runs/{id}/live", gateway.url());
+        let request =
+            stack.client().get(url).header("cookie", &session.cookie).header("last-event-id", after);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let all = read("0").await;
+    assert_eq!(all.matches("event: events").count(), 4, "in pieces");
+    assert!(
+        all.contains("id: 700\n")
+            && all.contains("event: summary")
+            && all.ends_with("event: over\ndata: \n\n")
+    );
+    let rest = read("690").await;
+    assert!(rest.contains("data-seq=\"693\"") && !rest.contains("data-seq=\"690\""), "{rest}");
+    assert_eq!(read("700").await.matches("event: events").count(), 0);
+    let raw = stack.page(&gateway, &format!("/runs/{id}/events.jsonl"), &session.cookie).await.1;
+    let seqs: Vec<u64> = raw
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, (1..=700).collect::<Vec<_>>());
+    assert_eq!(stack.form(&gateway, "/sign-out", Some(&session), &[]).await.status, 303);
+    assert!(read("0").await.contains("Sign in"), "the cookie is worth nothing any more");
+}

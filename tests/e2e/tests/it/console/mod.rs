@@ -1,0 +1,9 @@
+//! The console in a real browser, and its doors (K11).
+
+mod doors;
+mod editing;
+mod hostile;
+mod keyboard;
+mod live;
+mod story;
+mod weight;

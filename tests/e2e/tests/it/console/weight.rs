@@ -1,0 +1,53 @@
+//! What a page weighs, and how long a long thread takes to open.
+
+use std::time::{Duration, Instant};
+
+use e2e::console::EMAIL;
+use e2e::{Browser, Stack};
+
+/// Bytes of a page with everything that it loads, as they are and not as they travel.
+const MOST: u64 = 100 * 1024;
+
+const WEIGHT: &str =
+    "return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))
+    .reduce((sum, entry) => sum + entry.decodedBodySize, 0)";
+/// When the first paint was, and when a long thread was there.
+const PAINT: &str = "for (let tries = 0; tries < 200; tries++) {
+    const paint = performance.getEntriesByName('first-contentful-paint')[0];
+    if (paint) return paint.startTime;
+    await new Promise((done) => setTimeout(done, 10));
+}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_light_and_long_threads_open() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start_console().await;
+    let browser = Browser::start(1280, 900).await;
+    stack.sign_in(&browser, &gateway, EMAIL).await;
+    let id = "019f0000-0000-7000-8000-000000000002";
+    stack.run_of_many_events(id, 2000).await;
+    let app = stack.app;
+    for path in ["/apps", "/apps/new", "/account/keys", "/account/usage", "/account/activity"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(["", "/runs", "/api", "/edit", "/versions"].map(|tab| format!("/apps/{app}{tab}")))
+    {
+        browser.open(&format!("{}{path}", gateway.url())).await;
+        let weight = browser.eval(WEIGHT).await.as_u64().unwrap();
+        let paint = browser.eval_async(PAINT).await.as_f64().unwrap();
+        println!("{path}: {weight} bytes, first paint after {paint:.0} ms");
+        assert!((20_000..MOST).contains(&weight), "{path}: {weight} bytes");
+    }
+    let begun = Instant::now();
+    browser.open(&format!("{}/runs/{id}", gateway.url())).await;
+    browser.wait_for_text(".thread", "Completed").await;
+    let took = begun.elapsed();
+    println!("2,000 events are there after {took:?}");
+    // The bench figure is in docs/BARS.md; this is a debug build beside other tests.
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert_eq!(
+        browser.eval("return document.querySelectorAll('[data-seq]:not(.result-of), .output').length").await,
+        2000
+    );
+    assert_eq!(browser.console_errors().await, [""; 0]);
+}
