@@ -2,7 +2,7 @@
 
 LOCAL := deploy/local
 
-.PHONY: up down status clean test fuzz check bench drill
+.PHONY: up down status clean test fuzz check bench drill screenshots
 
 up: ## set up all, start all, run the main job
 	@bash $(LOCAL)/up.sh
@@ -36,3 +36,7 @@ drill: ## everything dies, again and again: half an hour at most; FULL=1 as ofte
 bench: ## first figures
 	@cargo build --release --workspace --bins
 	@bash $(LOCAL)/with-test-services.sh target/release/bench
+
+screenshots: ## a picture of every page of the console, judged: into .local/screenshots
+	@cargo build --release --workspace --bins
+	@bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-axe.sh target/release/screenshots

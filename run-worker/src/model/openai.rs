@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::Utc;
 use reqwest::Response;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use shared::config::Model;
@@ -26,6 +26,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an error body that are read, and of its words that are kept.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
 const MAX_ERROR_WORDS: usize = 300;
+/// Where servers say what they call a request.
+const REQUEST_IDS: [&str; 2] = ["x-request-id", "request-id"];
+const MAX_REQUEST_ID: usize = 80;
 /// For an error body.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer that does not come as a stream.
@@ -176,12 +179,13 @@ impl OpenAiModel {
 
     async fn refusal(&self, mut response: Response) -> ModelError {
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers(), Utc::now()));
+        let request = request_id(response.headers()).map(|id| format!(" (request {id})")).unwrap_or_default();
         let body = read_up_to(&mut response, MAX_ERROR_BYTES, ERROR_TIMEOUT).await;
         let said = match serde_json::from_slice::<Value>(&body) {
             Ok(value) => error_words(&value),
             Err(_) => String::from_utf8_lossy(&body).into_owned(),
         };
-        let what = format!("HTTP {status}: {}", self.said(&said));
+        let what = format!("HTTP {status}{request}: {}", self.said(&said));
         classify(Some(status), &String::from_utf8_lossy(&body), what, retry_after)
     }
 
@@ -223,4 +227,11 @@ fn words(error: &reqwest::Error) -> &'static str {
     } else {
         "the connection broke"
     }
+}
+
+/// What the server calls the request, for whoever asks its operators about it.
+fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
+    let sane = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    (!id.is_empty() && id.len() <= MAX_REQUEST_ID && id.chars().all(sane)).then_some(id)
 }

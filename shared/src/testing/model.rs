@@ -117,7 +117,8 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
     if let Some((_, status)) = prompt.split_once("STATUS-") {
         let status = status.get(..3).and_then(|status| status.parse().ok()).unwrap_or(500);
         let words = json!({"error": {"message": format!("scripted refusal of {key}")}}).to_string();
-        return respond(status, "application/json", stream::iter([words]).boxed());
+        let id = Some(("x-request-id", "req-7f3a".to_owned()));
+        return respond_with(status, "application/json", id, stream::iter([words]).boxed());
     }
     if let Some((_, script)) = prompt.split_once("SCRIPT ") {
         let answers = messages.iter().filter(|message| message["role"] == "assistant").count();

@@ -93,9 +93,9 @@ impl Stack {
         if let Some(session) = session {
             form.append_pair("form_token", &session.form_token);
         }
-        fields.iter().for_each(|(name, value)| {
+        for (name, value) in fields {
             form.append_pair(name, value);
-        });
+        }
         let mut request = client
             .expect("a client")
             .post(format!("{}{path}", gateway.url()))

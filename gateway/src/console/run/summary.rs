@@ -162,7 +162,7 @@ impl Failure {
 /// Each code in one sentence.
 fn sentence(code: &str) -> &'static str {
     match code {
-        "model_error" => "The model's server gave an answer that is none.",
+        "model_error" => "The model's server refused the request, or its answer cannot be used.",
         "model_auth_failed" => {
             "The model's server refused the installation's key; an operator has to mend it."
         }

@@ -108,9 +108,9 @@ fn kind_of<'e>(event: &'e Event, outputs: &mut HashMap<&'e str, &'e Event>) -> O
             format!("Created from the {}", if text("source") == "console" { "console" } else { "API" }),
             "",
         ),
-        "run.started" => state(format!("Started by worker {}", text("worker")), ""),
+        "run.started" => state(format!("Started by {}", text("worker")), ""),
         "run.taken_over" => {
-            state(format!("Attempt {}: taken over by worker {}", event.attempt, text("worker")), "warn")
+            state(format!("Attempt {}: taken over by {}", event.attempt, text("worker")), "warn")
         }
         "run.completed" => state("Completed".to_owned(), "good"),
         "run.failed" => {

@@ -39,7 +39,7 @@ async fn a_key_is_made_used_watched_and_revoked() {
     browser.click_text("#rows a", "[API]").await;
     browser.wait_for_text("h1", "[API] HOLD the line").await;
     browser.wait_for_text("#connection", "live").await;
-    browser.wait_for_text(".thread", "Started by worker").await;
+    browser.wait_for_text(".thread", "Started by worker-").await;
     eventually("the model holds its answer", async || (stack.model.holding() == 1).then_some(())).await;
     stack.model.release();
     browser.wait_for_text("#summary .status", "completed").await;
@@ -86,7 +86,13 @@ async fn a_run_is_started_with_a_form_fails_and_is_run_again_with_changes() {
     browser.submit("form[data-once]").await;
     browser.wait_for_text(".failure h2", "model_error").await;
     let failure = browser.text(".failure").await;
-    for part in ["model's server", "400", "Step 1 failed", "attempt 1", "Nothing was brought forth"] {
+    for part in [
+        "model's server",
+        "HTTP 400 (request req-7f3a)",
+        "Step 1 failed",
+        "attempt 1",
+        "Nothing was brought forth",
+    ] {
         assert!(failure.contains(part), "{part}: {failure}");
     }
     assert!(!browser.text("h1").await.contains("[API]"), "a run of the console has no prefix");

@@ -1,0 +1,132 @@
+//! What the pages show: an account in the middle of its work.
+
+use e2e::{Browser, Process, Service, Stack};
+use serde_json::json;
+use shared::testing::{PageServer, eventually};
+
+/// A run of 2,000 events.
+pub(crate) const LONG: &str = "019f0000-0000-7000-8000-000000000003";
+/// An account that has nothing yet.
+pub(crate) const FRESH: &str = "new@example.com";
+
+/// Pages that nobody has to be signed in for.
+pub(crate) const OPEN_PAGES: [(&str, &str); 2] = [("sign-in", "/sign-in"), ("sign-up", "/sign-up")];
+
+/// Pages of an account that has nothing yet.
+pub(crate) const EMPTY_PAGES: [(&str, &str); 3] =
+    [("apps-empty", "/apps"), ("keys-no-plan", "/account/keys"), ("usage-empty", "/account/usage")];
+
+/// Everything behind the pages.
+pub(crate) struct Scene {
+    pub(crate) stack: Stack,
+    pub(crate) gateway: Process,
+    _worker: Process,
+    pages: Vec<(&'static str, String)>,
+}
+
+const REPORT: &str = "## What the pages say\n\nThe museum is open **Tuesday to Sunday**, from nine to five. On Mondays it is closed.\n\n\
+                      | Day | Open |\n|---|---|\n| Monday | closed |\n| Tuesday | 9–17 |\n| Sunday | 9–17 |\n\n\
+                      1. The hours are on the [first page](https://museum.example/hours).\n2. The prices are the same on all days.\n\n\
+                      ```python\nprint(\"closed\" if day == \"Monday\" else \"open\")\n```";
+
+impl Scene {
+    pub(crate) async fn set() -> Self {
+        let mut stack = Stack::unlimited().await;
+        stack.settings = stack.settings_with("CAPI_SIGNUP", "open");
+        let gateway = stack.start_console().await;
+        let worker = stack.start(Service::RunWorker).await;
+        for sample in ["summarise", "extract", "chart"] {
+            let path = format!("{}/../../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
+            stack.import(&std::fs::read_to_string(path).expect("the sample is there")).await;
+        }
+        stack.on_account(&["key", "create", "--name", "Nightly build", "--days", "10"]).await;
+        let app = stack.import_with_tools("").await;
+        let done = Self::report(&stack, &gateway, &app).await;
+        let failed = stack
+            .run_app(&gateway, &app, "Summarise the minutes of Monday's meeting and list who has to do what until when, please STATUS-400", &json!({}))
+            .await;
+        let held = stack
+            .post(
+                &gateway,
+                "/api/v1/runs",
+                &json!({"appId": app, "inputs": {"text": "Compare the offers of the three printers and say which is the cheapest over two years, HOLD"}}),
+            )
+            .await;
+        let held = held.body["id"].as_str().expect("an id").to_owned();
+        eventually("it runs", async || (stack.model.holding() == 1).then_some(())).await;
+        stack.run_of_many_events(LONG, 2000).await;
+        stack
+            .cli(
+                &["user", "create", "--email", FRESH, "--plan", "free", "--password-stdin"],
+                &format!("{}\n", e2e::PASSWORD),
+            )
+            .await;
+        let id = |run: &serde_json::Value| run["id"].as_str().expect("an id").to_owned();
+        let pages = vec![
+            ("apps", "/apps".to_owned()),
+            ("new", "/apps/new".to_owned()),
+            ("run-form", format!("/apps/{app}?from={}", id(&done))),
+            ("runs", format!("/apps/{app}/runs")),
+            ("runs-empty", format!("/apps/{}/runs?status=cancelled", stack.app)),
+            ("api", format!("/apps/{}/api", stack.app)),
+            ("edit", format!("/apps/{app}/edit")),
+            ("versions", format!("/apps/{app}/versions")),
+            ("run-completed", format!("/runs/{}", id(&done))),
+            ("run-failed", format!("/runs/{}", id(&failed))),
+            ("run-running", format!("/runs/{held}")),
+            ("keys", "/account/keys".to_owned()),
+            ("webhooks", "/account/webhooks".to_owned()),
+            ("usage", "/account/usage".to_owned()),
+            ("activity", "/account/activity".to_owned()),
+            ("security", "/account/security".to_owned()),
+            ("not-found", "/runs/nothing".to_owned()),
+        ];
+        Self { stack, gateway, _worker: worker, pages }
+    }
+
+    async fn report(stack: &Stack, gateway: &Process, app: &str) -> serde_json::Value {
+        let web = PageServer::start().await;
+        let write =
+            json!({"title": "report.md", "media_type": "text/markdown", "content": REPORT}).to_string();
+        let chart = "import matplotlib; matplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(6, 2.6))\nplt.bar(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'], [0, 8, 8, 8, 8, 8, 8])\nplt.title('Hours open')\nplt.ylabel('Hours')\nplt.tight_layout()\nplt.savefig('hours.png', dpi=110)\nprint('drawn')";
+        let script = json!([
+            {"say": "I read the page about the hours first.", "call": [["fetch_url", json!({"url": web.url("/slow")}).to_string()], ["current_time", "{}"]], "usage": [812, 64]},
+            {"say": "", "call": [["python", json!({"script": chart}).to_string()]], "usage": [1490, 210]},
+            {"say": "The chart is drawn; now both files are published.", "call": [["save_artifact", json!({"path": "hours.png"}).to_string()], ["save_artifact", write]], "usage": [1720, 120]},
+            {"say": REPORT, "usage": [2100, 180]},
+        ]);
+        stack
+            .run_app(
+                gateway,
+                app,
+                &format!("When is the museum open this winter, and what does a ticket cost for two adults and a child? SCRIPT {script}"),
+                &json!({}),
+            )
+            .await
+    }
+
+    /// All others.
+    pub(crate) fn pages(&self) -> Vec<(&'static str, String)> {
+        self.pages.clone()
+    }
+
+    /// What is done on a page before its picture is taken.
+    pub(crate) async fn act(&self, browser: &Browser, name: &str) {
+        match name {
+            "run-completed" => {
+                browser.eval("document.querySelectorAll('.call details').forEach((one, at) => { one.open = at < 2; })").await;
+                browser
+                    .eval("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })")
+                    .await;
+                browser.eval_async("for (let tries = 0; tries < 100 && [...document.querySelectorAll('.thread img')].some((one) => !one.complete); tries++) await new Promise((done) => setTimeout(done, 50));").await;
+            }
+            "run-running" => browser.wait_for_text("#connection", "live").await,
+            "edit" => {
+                browser.click_text("summary", "Preview").await;
+                browser.click_text("button", "Show the prompt").await;
+                browser.wait_for_text("#preview", "A").await;
+            }
+            _ => {}
+        }
+    }
+}
