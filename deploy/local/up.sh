@@ -15,4 +15,4 @@ if [ -n "${CAPI_MODELS:-}" ]; then MODELS_FILE=$(realpath "$CAPI_MODELS"); else 
 start_services
 ensure_account
 main_job
-say "capi is up at $CAPI_URL; your settings are in .local/env; 'make status' lists what runs, 'make down' stops it"
+say "capi is up at $CAPI_URL (in a browser: $LOCAL_EMAIL, password in .local/password); your settings are in .local/env; 'make status' lists what runs, 'make down' stops it"

@@ -18,7 +18,7 @@ use super::{Header, Tab, app_of};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::extract::{Page as ListPage, Query};
-use crate::runs::{Filters, Found, Source, find};
+use crate::runs::{Filters, Found, Source, find, is_over};
 
 /// Runs of a page.
 const PER_PAGE: u32 = 30;
@@ -29,6 +29,7 @@ struct Row {
     /// Started by a program.
     api: bool,
     status: String,
+    over: bool,
     /// Of the key, where there is one.
     key: Option<String>,
     created: When,
@@ -47,6 +48,7 @@ impl Row {
             title: run.title.clone(),
             api: run.source == "api",
             status: run.status.clone(),
+            over: is_over(run),
             key: run.api_key.as_ref().and_then(|key| key["name"].as_str()).map(str::to_owned),
             created: When(run.created_at),
             duration: run.started_at.zip(run.completed_at).map(|(from, to)| duration(from, to)),
@@ -59,7 +61,8 @@ impl Row {
 /// The rows, as they come again and again.
 #[derive(Template)]
 #[template(path = "app/runs_rows.html")]
-struct Rows {
+struct Rows<'v> {
+    form_token: &'v str,
     runs: Vec<Row>,
     /// Where they come from; nothing on later pages, which stay as they are.
     refresh: Option<String>,
@@ -96,7 +99,13 @@ pub(in crate::console) async fn page(
     let filters = &listed.filters;
     let filtered = !filters.status.is_empty() || filters.source.is_some();
     let address = listed.after.is_none().then(|| address(app.id, filters));
-    let mut rows = Rows { runs: runs.iter().map(Row::of).collect(), refresh: address, filtered, app: app.id };
+    let mut rows = Rows {
+        form_token: &visitor.form_token,
+        runs: runs.iter().map(Row::of).collect(),
+        refresh: address,
+        filtered,
+        app: app.id,
+    };
     let plain = render(&rows)?;
     let hash = BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, plain.as_bytes()).as_ref()[..12]);
     if is_for_script(&request) && seen.as_deref() == Some(hash.as_str()) {

@@ -19,16 +19,21 @@ pub(in crate::console) async fn cancel(
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    Form::read(&request, payload, &visitor).await?;
+    let form = Form::read(&request, payload, &visitor).await?;
     let named = Named { run: run_of(&path)?, app: None };
+    let back = form.text("back") == "runs";
     // In a task of its own: a browser that goes on must not keep the end from being told.
-    let cancelling = actix_web::rt::spawn(cancel_and_tell(context, visitor.user(), named));
+    let cancelling = actix_web::rt::spawn(cancel_and_tell(context.clone(), visitor.user(), named));
     let done = match cancelling.await.map_err(|_| ApiError::Internal)?? {
         Cancelled::Done { .. } | Cancelled::Over(RunStatus::Cancelled) => "",
         Cancelled::Over(status) if status.is_over() => "?done=finished",
         Cancelled::Over(_) => return Err(ApiError::Unavailable("the run is being changed; try again")),
         Cancelled::Unknown => return Err(ApiError::NotFound("run")),
     };
+    if back {
+        let app = load(&context, visitor.user(), named.run).await?.run.app_id;
+        return Ok(see_other(&format!("/apps/{app}/runs")));
+    }
     Ok(see_other(&format!("/runs/{}{done}", named.run)))
 }
 

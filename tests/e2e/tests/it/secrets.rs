@@ -13,7 +13,7 @@ FROM pg_tables WHERE schemaname = 'public'";
 async fn k2_nothing_secret_is_logged_or_stored() {
     let mut stack = Stack::unlimited().await;
     stack.settings = stack.settings_with("CAPI_LOG", "trace");
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = stack.start_console().await;
     let worker = stack.start(Service::RunWorker).await;
     let dispatcher = stack.start(Service::WebhookDispatcher).await;
     let receiver = WebhookReceiver::saying([500], b"receiver-canary \0 \xff").await;
@@ -44,10 +44,16 @@ async fn k2_nothing_secret_is_logged_or_stored() {
     })
     .await;
 
+    let session = stack.session(&gateway, e2e::console::EMAIL).await;
+    let guess = [("email", e2e::console::EMAIL), ("password", "password-canary")];
+    assert_eq!(stack.form(&gateway, "/sign-in", None, &guess).await.status, 401);
+    let cookie = session.cookie.split_once('=').unwrap().1.to_owned();
     let secret = stack.on_account(&["webhook-secret", "show"]).await;
     let password = |url: &str| url::Url::parse(url).unwrap().password().unwrap_or_default().to_owned();
     let secrets = [
         stack.key.clone(),
+        cookie,
+        session.form_token.clone(),
         mistyped,
         secret.trim_start_matches("whsec_").to_owned(),
         e2e::MODEL_KEY.to_owned(),

@@ -13,11 +13,12 @@ fn help(program: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn env_example_is_complete() {
-    let commands: [(&str, &[&str]); 10] = [
+    let commands: [(&str, &[&str]); 11] = [
         ("gateway", &["serve"]),
         ("gateway", &["migrate"]),
         ("gateway", &["user", "create"]),
         ("gateway", &["user", "set-plan"]),
+        ("gateway", &["user", "set-password"]),
         ("gateway", &["key", "create"]),
         ("gateway", &["app", "import"]),
         ("gateway", &["webhook-secret", "show"]),

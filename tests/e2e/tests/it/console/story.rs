@@ -121,6 +121,11 @@ async fn a_pending_run_says_why_and_can_be_cancelled() {
     let browser = Browser::start(390, 844).await;
     stack.sign_in(&browser, &gateway, EMAIL).await;
     let id = stack.create_run(&gateway, "Nobody is there", None).await;
+    let other = stack.create_run(&gateway, "Nor here", None).await;
+    browser.open(&format!("{}/apps/{}/runs", gateway.url(), stack.app)).await;
+    browser.click("[aria-label='Cancel Nor here']").await;
+    browser.wait_for_text("#rows .status", "cancelled").await;
+    assert_eq!(browser.count(&format!("#again-{other}")).await, 1, "it can be run again");
     browser.open(&format!("{}/runs/{id}", gateway.url())).await;
     browser.wait_for_text("#pending", "No worker is ready").await;
     browser.click("#cancel").await;
