@@ -33,6 +33,14 @@ pub struct Endpoint {
     pub(crate) handler: fn() -> Route,
 }
 
+impl Endpoint {
+    /// Whether it belongs to the API: to programs, with a key.
+    #[must_use]
+    pub const fn takes_key(&self) -> bool {
+        matches!(self.access, Access::Key | Access::KeyOrLink)
+    }
+}
+
 /// The table; the console's pages have their own part of it.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {

@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::problems::Problem;
-use crate::routes::{Access, Endpoint, endpoints};
+use crate::routes::{Endpoint, endpoints};
 
 /// Paths that are the same endpoint as another one, seen from within an app or under an older name.
 const ALIASES: [(&str, &str); 4] = [
@@ -17,7 +17,7 @@ const ALIASES: [(&str, &str); 4] = [
 /// The document, whole.
 pub(super) fn complete(mut document: Value) -> Value {
     let mut paths = Map::new();
-    for endpoint in endpoints().iter().filter(|endpoint| endpoint.access != Access::Open) {
+    for endpoint in endpoints().iter().filter(|endpoint| endpoint.takes_key()) {
         let method = endpoint.method.as_str().to_ascii_lowercase();
         let documented =
             ALIASES.iter().find(|(alias, _)| *alias == endpoint.path).map_or(endpoint.path, |pair| pair.1);
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn every_route_of_the_api_is_documented() {
         let document: Value = serde_json::from_str(crate::openapi::document()).unwrap();
-        for endpoint in endpoints().iter().filter(|endpoint| endpoint.access != Access::Open) {
+        for endpoint in endpoints().iter().filter(|endpoint| endpoint.takes_key()) {
             let method = endpoint.method.as_str().to_ascii_lowercase();
             let operation = &document["paths"][endpoint.path][&method];
             assert!(

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use e2e::{Account, Answer, Process, Service, Stack};
-use gateway::routes::{Access, Endpoint, endpoints};
+use gateway::routes::{Endpoint, endpoints};
 use serde_json::json;
 use shared::ids::ArtifactId;
 
@@ -48,9 +48,7 @@ async fn every_route_keeps_to_its_owner() {
     stack.add_artifact(run.parse().unwrap(), artifact, "text/plain", "a.txt", Bytes::from("secret")).await;
     let adas = Belongings { app: stack.app.to_string(), run: run.clone(), artifact: artifact.to_string() };
     let mut tried = 0;
-    for endpoint in
-        endpoints().iter().filter(|endpoint| matches!(endpoint.access, Access::Key | Access::KeyOrLink))
-    {
+    for endpoint in endpoints().iter().filter(|endpoint| endpoint.takes_key()) {
         let what = format!("{} {}", endpoint.method, endpoint.path);
         let asked = call(&stack, &gateway, endpoint, &adas.fill(endpoint.path), &bob.key).await;
         if endpoint.path.contains('{') {
