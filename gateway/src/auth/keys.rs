@@ -17,6 +17,9 @@ pub const MAX_NAME_CHARS: usize = 100;
 /// Days after which a key may expire at most: ten years.
 pub const MAX_DAYS: i32 = 3650;
 
+/// Keys that are listed at most.
+const MAX_LISTED: i64 = 500;
+
 /// What a key is made for.
 #[derive(Debug, Clone)]
 pub struct NewKey {
@@ -169,14 +172,15 @@ pub struct ListedKey {
     pub idle: bool,
 }
 
-/// All keys of the user, oldest first.
+/// The keys of the user, oldest first; of revoked ones the newest.
 pub async fn list(conn: &mut Connection, user: UserId) -> Result<Vec<ListedKey>, DbError> {
     let sql = "
         SELECT k.*, k.state = 'active' AND coalesce(k.expires_at < capi_now() + interval '14 days', false) AS expires_soon,
                k.state = 'active' AND coalesce(k.last_used_at, k.created_at) < capi_now() - interval '90 days' AS idle
         FROM (SELECT k.id, k.display_prefix, k.name, k.app_id, a.name AS app_name, k.expires_at, k.last_used_at, k.created_at,
                   CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= capi_now() THEN 'expired' ELSE 'active' END AS state
-              FROM api_keys k LEFT JOIN apps a ON a.id = k.app_id WHERE k.user_id = $1) k
+              FROM api_keys k LEFT JOIN apps a ON a.id = k.app_id WHERE k.user_id = $1
+              ORDER BY k.revoked_at IS NULL DESC, k.created_at DESC LIMIT $2) k
         ORDER BY k.created_at, k.id";
-    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?)
+    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).bind::<BigInt, _>(MAX_LISTED).load(conn).await?)
 }

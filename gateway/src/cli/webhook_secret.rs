@@ -7,6 +7,7 @@ use shared::config::SecretKeyConfig;
 use shared::webhook_secrets;
 
 use super::{OnAccount, say};
+use crate::audit::{self, Action, Actor};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -29,6 +30,11 @@ impl Command {
         let (Self::Show(on) | Self::Rotate(on)) = &self;
         let key = on.secret_key.read()?;
         let (mut conn, user) = on.account.open().await?;
+        let action = match &self {
+            Self::Show(_) => Action::SecretRevealed,
+            Self::Rotate(_) => Action::SecretRotated,
+        };
+        audit::record(&mut conn, user, Actor::Operator, action, "").await?;
         let secret = match self {
             Self::Show(_) => {
                 let active = webhook_secrets::active(&mut conn, &key, user).await?;

@@ -63,6 +63,7 @@ setInterval(() => {
 
 // Threads. Each piece has the number of its last event; what was seen already is passed over, whoever sent it again.
 const RETRY = [1000, 2000, 5000, 10000];
+const GIVE_UP = 60;
 
 function place(item, thread) {
   const call = item.dataset.into && document.getElementById(item.dataset.into);
@@ -113,15 +114,19 @@ function follow(thread) {
     source.onerror = () => {
       // With our own address, so that a broken stream goes on behind the last event that was shown.
       source.close();
-      status.textContent = "reconnecting …";
-      setTimeout(connect, RETRY[Math.min(failures++, RETRY.length - 1)]);
+      status.textContent = failures < GIVE_UP ? "reconnecting …" : "not connected; open the page anew";
+      if (failures < GIVE_UP) setTimeout(connect, RETRY[Math.min(failures++, RETRY.length - 1)]);
     };
   }
   connect();
 }
 
 document.addEventListener("htmx:afterSettle", (event) => { showTimes(event.target.parentNode ?? document); showAges(); });
-document.addEventListener("htmx:beforeSwap", (event) => { event.detail.shouldSwap ||= event.detail.xhr.status === 400; });
+for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(failure, ({ detail: { target } }) => {
+    if (target.id === "preview") target.textContent = "There is no answer; try again, or open the page anew.";
+  });
+}
 
 showTimes(document);
 showAges();
