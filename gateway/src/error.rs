@@ -175,7 +175,7 @@ impl ApiError {
             Self::ForeignForm => {
                 "the form did not come from a page of this console, or the page is old: open it again and send it from there".to_owned()
             }
-            Self::TooFast { retry_after } => format!("too many changes at once; wait {retry_after} s"),
+            Self::TooFast { retry_after } => format!("too many requests at once; wait {retry_after} s"),
             Self::NotFound(what) => {
                 format!("there is no such {what}, or this key may not see it; check the id")
             }

@@ -12,6 +12,9 @@ use crate::ids::RunId;
 /// Events of one run that are read at most: more than any budget lets a run record.
 const MAX_EVENTS: i64 = 10_000;
 
+/// Bytes of a page of events; the event that passes it still belongs to it.
+const PAGE_BYTES: i64 = 1 << 20;
+
 /// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventType {
@@ -119,21 +122,29 @@ pub struct Event {
 
 /// The events of a run in order.
 pub async fn read(conn: &mut Connection, run: RunId) -> Result<Vec<Event>, DbError> {
-    read_after(conn, run, 0, MAX_EVENTS).await
+    let sql = "SELECT seq, type, at, attempt, data FROM run_events WHERE run_id = $1 ORDER BY seq LIMIT $2";
+    Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<BigInt, _>(MAX_EVENTS).load(conn).await?)
 }
 
-/// The events behind number `after`, in order, `limit` at most.
+/// The events behind number `after`, in order: `limit` at most, and not many more bytes than a page has. None only where
+/// there is none.
 pub async fn read_after(
     conn: &mut Connection,
     run: RunId,
     after: i64,
     limit: i64,
 ) -> Result<Vec<Event>, DbError> {
-    let sql = "SELECT seq, type, at, attempt, data FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    let sql = "
+        SELECT seq, type, at, attempt, data FROM (
+            SELECT e.seq, e.type, e.at, e.attempt, e.data,
+                   sum(octet_length(e.data::text)) OVER (ORDER BY e.seq) - octet_length(e.data::text) AS before
+            FROM (SELECT * FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) e) page
+        WHERE before < $4 ORDER BY seq";
     let events = statement(sql)
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<BigInt, _>(after)
         .bind::<BigInt, _>(limit)
+        .bind::<BigInt, _>(PAGE_BYTES)
         .load(conn)
         .await?;
     Ok(events)

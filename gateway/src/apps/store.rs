@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 use shared::apps::AppDefinition;
@@ -12,6 +12,9 @@ use shared::ids::{AppId, AppVersionId, UserId};
 
 use crate::audit::{self, Action, Actor};
 
+/// Apps of an account, archived ones among them, and versions of an app: more than anybody makes by hand.
+const MAX_APPS: i64 = 1000;
+const MAX_VERSIONS: i32 = 1000;
 /// Versions that are listed: the newest.
 const MAX_LISTED_VERSIONS: i64 = 100;
 
@@ -27,6 +30,9 @@ pub enum StoreRefusal {
     /// Somebody stored another version meanwhile.
     #[error("the app was changed meanwhile: its version is {0} now")]
     Changed(i32),
+    /// As many as an account, or an app, may have.
+    #[error("there are {0} {1} already, the most there may be")]
+    TooMany(i64, &'static str),
     /// The database did not do it.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -77,7 +83,13 @@ async fn write(
     (app, version): (AppId, i32),
     definition: &AppDefinition,
     by: Actor,
-) -> diesel::QueryResult<()> {
+) -> Result<(), StoreRefusal> {
+    if version > MAX_VERSIONS {
+        return Err(StoreRefusal::TooMany(MAX_VERSIONS.into(), "versions of this app"));
+    }
+    if version == 1 && count(conn, user).await? >= MAX_APPS {
+        return Err(StoreRefusal::TooMany(MAX_APPS, "apps"));
+    }
     statement(
         "INSERT INTO apps (id, user_id, name, current_version) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, current_version = EXCLUDED.current_version, updated_at = capi_now()",
@@ -96,7 +108,19 @@ async fn write(
         .execute(conn)
         .await?;
     let action = if version == 1 { Action::AppCreated } else { Action::AppChanged };
-    audit::record(conn, user, by, action, &format!("{} (version {version})", definition.name)).await
+    audit::record(conn, user, by, action, &format!("{} (version {version})", definition.name)).await?;
+    Ok(())
+}
+
+async fn count(conn: &mut AsyncPgConnection, user: UserId) -> diesel::QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        apps: i64,
+    }
+    let sql = "SELECT count(*) AS apps FROM apps WHERE user_id = $1";
+    let row: Row = statement(sql).bind::<SqlUuid, _>(user.uuid()).get_result(conn).await?;
+    Ok(row.apps)
 }
 
 /// Stores the definition as the user's app of that name; an unchanged one makes no new version. Returns the app and
@@ -106,7 +130,7 @@ pub async fn import(
     user: UserId,
     definition: &AppDefinition,
     by: Actor,
-) -> Result<(AppId, i32), DbError> {
+) -> Result<(AppId, i32), StoreRefusal> {
     conn.build_transaction()
         .run(async |conn| {
             lock_user(conn, user).await?;
@@ -130,18 +154,14 @@ pub async fn create(
     user: UserId,
     mut definition: AppDefinition,
     by: Actor,
-) -> Result<AppId, DbError> {
+) -> Result<AppId, StoreRefusal> {
     let app = AppId::generate();
     conn.build_transaction()
         .run(async |conn| {
             lock_user(conn, user).await?;
-            let (name, mut number) = (definition.name.clone(), 1);
-            while stored(conn, user, Some(&definition.name), None).await?.is_some() {
-                number += 1;
-                definition.name = format!("{name} {number}");
-            }
+            definition.name = free_name(conn, user, &definition.name).await?;
             write(conn, user, (app, 1), &definition, by).await?;
-            Ok::<_, DbError>(app)
+            Ok::<_, StoreRefusal>(app)
         })
         .await
 }
@@ -169,6 +189,21 @@ pub async fn save(
             Ok(base + 1)
         })
         .await
+}
+
+/// The name, or the first with a number behind it that no app has.
+async fn free_name(conn: &mut AsyncPgConnection, user: UserId, name: &str) -> diesel::QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    let sql = "SELECT name FROM apps WHERE user_id = $1 AND archived_at IS NULL AND starts_with(name, $2)";
+    let taken: Vec<Row> =
+        statement(sql).bind::<SqlUuid, _>(user.uuid()).bind::<Text, _>(name).load(conn).await?;
+    let is_free = |wanted: &String| taken.iter().all(|row| row.name != *wanted);
+    let numbered = (2..).map(|number| format!("{name} {number}"));
+    Ok([name.to_owned()].into_iter().chain(numbered).find(is_free).unwrap_or_else(|| name.to_owned()))
 }
 
 async fn name_is_free(
@@ -213,34 +248,53 @@ pub async fn set_archived(
         .await
 }
 
+/// Numbers and times of the newest versions of the user's app, newest first.
+pub async fn list_versions(
+    conn: &mut Connection,
+    user: UserId,
+    app: AppId,
+) -> Result<Vec<(i32, DateTime<Utc>)>, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        version: i32,
+        #[diesel(sql_type = Timestamptz)]
+        created_at: DateTime<Utc>,
+    }
+    let sql = "SELECT v.version, v.created_at FROM app_versions v JOIN apps a ON a.id = v.app_id
+               WHERE a.id = $1 AND a.user_id = $2 ORDER BY v.version DESC LIMIT $3";
+    let rows: Vec<Row> = statement(sql)
+        .bind::<SqlUuid, _>(app.uuid())
+        .bind::<SqlUuid, _>(user.uuid())
+        .bind::<BigInt, _>(MAX_LISTED_VERSIONS)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.version, row.created_at)).collect())
+}
+
 /// A version of an app.
 #[derive(Debug, Clone, QueryableByName)]
 #[expect(missing_docs, reason = "columns")]
 pub struct Version {
     #[diesel(sql_type = Integer)]
     pub version: i32,
-    #[diesel(sql_type = Timestamptz)]
-    pub created_at: DateTime<Utc>,
     #[diesel(sql_type = Jsonb)]
     pub definition: Value,
 }
 
-/// The versions of the user's app, newest first; only those named where any are.
+/// These versions of the user's app, as far as there are such.
 pub async fn versions(
     conn: &mut Connection,
     user: UserId,
     app: AppId,
-    only: &[i32],
+    wanted: &[i32],
 ) -> Result<Vec<Version>, DbError> {
-    let sql =
-        "SELECT v.version, v.created_at, v.definition FROM app_versions v JOIN apps a ON a.id = v.app_id
-               WHERE a.id = $1 AND a.user_id = $2 AND (cardinality($3) = 0 OR v.version = ANY ($3))
-               ORDER BY v.version DESC LIMIT $4";
+    let sql = "SELECT v.version, v.definition FROM app_versions v JOIN apps a ON a.id = v.app_id
+               WHERE a.id = $1 AND a.user_id = $2 AND v.version = ANY ($3)";
     let rows = statement(sql)
         .bind::<SqlUuid, _>(app.uuid())
         .bind::<SqlUuid, _>(user.uuid())
-        .bind::<diesel::sql_types::Array<Integer>, _>(only)
-        .bind::<BigInt, _>(MAX_LISTED_VERSIONS)
+        .bind::<Array<Integer>, _>(wanted)
         .load(conn)
         .await?;
     Ok(rows)

@@ -1,14 +1,14 @@
 //! Accounts: made, found, given another password or plan.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::sql_types::{Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use shared::db::{Connection, DbError, statement};
+use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::{SessionId, UserId};
 use shared::sealed::SealingKey;
 use shared::webhook_secrets::{self, SecretsError};
 
-use super::sessions;
+use super::sessions::{self, SessionToken};
 use crate::audit::{self, Action, Actor};
 
 /// Bytes of an email address (RFC 5321).
@@ -74,24 +74,44 @@ pub async fn find(conn: &mut Connection, email: &str) -> Result<Option<Known>, D
     Ok(statement(sql).bind::<Text, _>(email.trim()).load(conn).await?.pop())
 }
 
-/// Gives the account another password and ends its sessions but the one named.
+/// How an account gets another password.
+pub struct NewPassword<'p> {
+    /// The hash of the new one.
+    pub hash: &'p str,
+    /// The hash that was compared with what somebody typed: nothing is changed if it is no longer that one.
+    pub instead_of: Option<&'p str>,
+    /// The session that goes on, under this token.
+    pub keep: Option<(SessionId, &'p SessionToken)>,
+}
+
+/// Gives the account another password and ends its sessions but the one to keep. False if it has yet another one meanwhile.
 pub async fn set_password(
     conn: &mut Connection,
     user: UserId,
-    password_hash: &str,
-    keep: Option<SessionId>,
+    new: &NewPassword<'_>,
     by: Actor,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
+    const SET: &str =
+        "UPDATE users SET password_hash = $2 WHERE id = $1 AND ($3 IS NULL OR password_hash = $3)";
     conn.build_transaction()
         .run(async |conn| {
-            statement("UPDATE users SET password_hash = $2 WHERE id = $1")
+            // Sign-ins at the same moment come before, and are ended, or after, and find another password.
+            lock_user(conn, user).await?;
+            let set = statement(SET)
                 .bind::<SqlUuid, _>(user.uuid())
-                .bind::<Text, _>(password_hash)
+                .bind::<Text, _>(new.hash)
+                .bind::<Nullable<Text>, _>(new.instead_of)
                 .execute(conn)
                 .await?;
-            sessions::end_others(conn, user, keep).await?;
+            if set == 0 {
+                return Ok(false);
+            }
+            sessions::end_others(conn, user, new.keep.map(|(session, _)| session)).await?;
+            if let Some((session, token)) = new.keep {
+                sessions::replace(conn, session, token).await?;
+            }
             audit::record(conn, user, by, Action::PasswordChanged, "").await?;
-            Ok::<_, DbError>(())
+            Ok::<_, DbError>(true)
         })
         .await
 }

@@ -8,25 +8,33 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use shared::ids::UserId;
 
 use super::flood::{Flood, network};
 
-/// At once, and then one in so many seconds.
-const PER_ACCOUNT: (u32, Duration) = (10, Duration::from_secs(30));
-const PER_ADDRESS: (u32, Duration) = (30, Duration::from_secs(10));
+/// At once, and then one in so many seconds: of an account from one network, of an account from everywhere, from one network.
+/// The second is wide: whoever only wants to keep somebody out has to spend many addresses on it.
+const PER_ACCOUNT_AND_NETWORK: (u32, Duration) = (10, Duration::from_secs(30));
+const PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(5));
+const PER_NETWORK: (u32, Duration) = (30, Duration::from_secs(10));
 
 /// See the module.
 pub struct Attempts {
+    pairs: DefaultKeyedRateLimiter<(String, IpAddr)>,
     accounts: DefaultKeyedRateLimiter<String>,
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
+    networks: DefaultKeyedRateLimiter<IpAddr>,
+    /// Of those who are signed in.
+    inside: DefaultKeyedRateLimiter<UserId>,
     clock: DefaultClock,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
         Self {
+            pairs: limiter(PER_ACCOUNT_AND_NETWORK),
             accounts: limiter(PER_ACCOUNT),
-            addresses: limiter(PER_ADDRESS),
+            networks: limiter(PER_NETWORK),
+            inside: limiter(PER_ACCOUNT_AND_NETWORK),
             clock: DefaultClock::default(),
         }
     }
@@ -35,17 +43,29 @@ impl Default for Attempts {
 impl Attempts {
     /// One more for the account of this email, from this address.
     pub fn take(&self, email: &str, from: IpAddr) -> Result<(), Flood> {
-        let wait = |until: governor::NotUntil<_>| Flood(until.wait_time_from(self.clock.now()));
-        self.addresses.check_key(&network(from)).map_err(wait)?;
+        let from = network(from);
+        self.networks.check_key(&from).map_err(|until| self.wait(&until))?;
         // As the database compares them; cut, since nobody has a longer one.
         let account: String = email.trim().to_lowercase().chars().take(254).collect();
-        self.accounts.check_key(&account).map_err(wait)
+        self.pairs.check_key(&(account.clone(), from)).map_err(|until| self.wait(&until))?;
+        self.accounts.check_key(&account).map_err(|until| self.wait(&until))
+    }
+
+    /// One more of somebody who is signed in: what others try in his name does not count here.
+    pub fn take_inside(&self, user: UserId) -> Result<(), Flood> {
+        self.inside.check_key(&user).map_err(|until| self.wait(&until))
+    }
+
+    fn wait(&self, until: &governor::NotUntil<<DefaultClock as Clock>::Instant>) -> Flood {
+        Flood(until.wait_time_from(self.clock.now()))
     }
 
     /// Forgets what is no longer limited.
     pub fn tidy(&self) {
+        tidied(&self.pairs);
         tidied(&self.accounts);
-        tidied(&self.addresses);
+        tidied(&self.networks);
+        tidied(&self.inside);
     }
 }
 
@@ -67,11 +87,17 @@ mod tests {
     fn an_account_and_an_address_have_so_many_attempts() {
         let (attempts, here) = (Attempts::default(), IpAddr::from([192, 0, 2, 1]));
         let elsewhere = |n: u8| IpAddr::from([198, 51, 100, n]);
-        let taken = (0..20).filter(|n| attempts.take("Ada@example.com", elsewhere(*n)).is_ok()).count();
-        assert_eq!(taken, 10, "one account from everywhere");
+        let taken = (0..20).filter(|_| attempts.take("Ada@example.com", here).is_ok()).count();
+        assert_eq!(taken, 10, "one account from one address");
         assert!(attempts.take(" ada@EXAMPLE.com", here).is_err(), "the same account");
-        let taken = (0..50).filter(|n| attempts.take(&format!("{n}@example.com"), here).is_ok()).count();
-        assert_eq!(taken, 29, "many accounts from one address");
+        assert!(attempts.take("ada@example.com", elsewhere(0)).is_ok(), "its owner is somewhere else");
+        let taken = (1..250).filter(|n| attempts.take("ada@example.com", elsewhere(*n)).is_ok()).count();
+        assert_eq!(taken, 89, "one account from everywhere");
+        let taken =
+            (0..50).filter(|n| attempts.take(&format!("{n}@example.com"), elsewhere(251)).is_ok()).count();
+        assert_eq!(taken, 30, "many accounts from one address");
+        let user = UserId::generate();
+        assert_eq!((0..20).filter(|_| attempts.take_inside(user).is_ok()).count(), 10);
         attempts.tidy();
     }
 }

@@ -31,6 +31,13 @@ pub struct NewKey {
     pub days: Option<i32>,
 }
 
+/// What is wrong with a key's name, in words.
+#[must_use]
+pub fn wrong_name(name: &str) -> Option<String> {
+    let fits = (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    (!fits).then(|| format!("must have 1 to {MAX_NAME_CHARS} characters, on one line"))
+}
+
 /// Why a key was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRefusal {
@@ -172,7 +179,7 @@ pub struct ListedKey {
     pub idle: bool,
 }
 
-/// The keys of the user, oldest first; of revoked ones the newest.
+/// The keys of the user, oldest first; of those that are over the newest.
 pub async fn list(conn: &mut Connection, user: UserId) -> Result<Vec<ListedKey>, DbError> {
     let sql = "
         SELECT k.*, k.state = 'active' AND coalesce(k.expires_at < capi_now() + interval '14 days', false) AS expires_soon,
@@ -180,7 +187,7 @@ pub async fn list(conn: &mut Connection, user: UserId) -> Result<Vec<ListedKey>,
         FROM (SELECT k.id, k.display_prefix, k.name, k.app_id, a.name AS app_name, k.expires_at, k.last_used_at, k.created_at,
                   CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= capi_now() THEN 'expired' ELSE 'active' END AS state
               FROM api_keys k LEFT JOIN apps a ON a.id = k.app_id WHERE k.user_id = $1
-              ORDER BY k.revoked_at IS NULL DESC, k.created_at DESC LIMIT $2) k
+              ORDER BY k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > capi_now()) DESC, k.created_at DESC LIMIT $2) k
         ORDER BY k.created_at, k.id";
     Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).bind::<BigInt, _>(MAX_LISTED).load(conn).await?)
 }

@@ -1,13 +1,13 @@
 //! Sessions of the console. A browser holds a random token, the database its hash. A token is made at each sign-in, never
-//! taken over from a browser, and replaced once a day; the one before it is good for a minute more, for requests that were
-//! under way.
+//! taken over from a browser, and replaced once a day. The one before it is good until the browser has come with the new one,
+//! and for requests that were under way a minute at least: an answer that is lost signs nobody out.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use diesel::QueryableByName;
-use diesel::sql_types::{Binary, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Connection, DbError, statement};
+use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::{SessionId, UserId};
 
 use crate::audit::{self, Action, Actor};
@@ -72,13 +72,14 @@ pub struct Session {
 
 const FIND: &str = concat!(
     "WITH found AS (
-    SELECT s.id, s.user_id, s.last_seen_at, s.sha256 = $1 AND s.rotated_at < capi_now() - interval '1 day' AS due
+    SELECT s.id, s.user_id, s.last_seen_at, s.rotated_at < capi_now() - interval '1 day' AS due,
+           s.sha256 = $1 AND s.previous_sha256 IS NOT NULL AND s.rotated_at < capi_now() - interval '1 minute' AS arrived
     FROM sessions s
-    WHERE (s.sha256 = $1 OR (s.previous_sha256 = $1 AND s.rotated_at > capi_now() - interval '1 minute')) AND ",
+    WHERE (s.sha256 = $1 OR s.previous_sha256 = $1) AND ",
     alive!(),
     "), touched AS (
-    UPDATE sessions s SET last_seen_at = capi_now() FROM found
-    WHERE s.id = found.id AND found.last_seen_at < capi_now() - interval '1 minute'
+    UPDATE sessions s SET last_seen_at = capi_now(), previous_sha256 = CASE WHEN found.arrived THEN NULL ELSE s.previous_sha256 END
+    FROM found WHERE s.id = found.id AND (found.arrived OR found.last_seen_at < capi_now() - interval '1 minute')
 )
 SELECT f.id, f.user_id AS \"user\", u.email, u.plan, f.due FROM found f JOIN users u ON u.id = f.user_id"
 );
@@ -88,13 +89,15 @@ pub async fn find(conn: &mut Connection, token: &SessionToken) -> Result<Option<
     Ok(statement(FIND).bind::<Binary, _>(token.sha256()).load(conn).await?.pop())
 }
 
-/// Begins one, and forgets what is over.
+/// Begins one, and forgets what is over. False if the account's password is no longer the one of this hash, which somebody was
+/// let in for.
 pub async fn begin(
     conn: &mut Connection,
     user: UserId,
+    password_hash: &str,
     token: &SessionToken,
     by: Actor,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     const ROOM: &str = concat!(
         "DELETE FROM sessions d USING (
             SELECT s.id FROM sessions s WHERE s.user_id = $1 AND NOT (",
@@ -102,36 +105,54 @@ pub async fn begin(
         ") UNION (SELECT s.id FROM sessions s WHERE s.user_id = $1 ORDER BY s.last_seen_at DESC OFFSET $2)) over
          WHERE d.id = over.id"
     );
+    const INSERT: &str = "INSERT INTO sessions (id, user_id, sha256) SELECT $1, u.id, $3 FROM users u WHERE u.id = $2 AND u.password_hash = $4";
     conn.build_transaction()
         .run(async |conn| {
-            shared::db::lock_user(conn, user).await?;
+            lock_user(conn, user).await?;
+            statement(FORGET).bind::<BigInt, _>(FORGOTTEN_AT_ONCE).execute(conn).await?;
             statement(ROOM)
                 .bind::<SqlUuid, _>(user.uuid())
                 .bind::<Integer, _>(MAX_SESSIONS - 1)
                 .execute(conn)
                 .await?;
-            statement("INSERT INTO sessions (id, user_id, sha256) VALUES ($1, $2, $3)")
+            let begun = statement(INSERT)
                 .bind::<SqlUuid, _>(SessionId::generate().uuid())
                 .bind::<SqlUuid, _>(user.uuid())
                 .bind::<Binary, _>(token.sha256())
+                .bind::<Text, _>(password_hash)
                 .execute(conn)
                 .await?;
-            audit::record(conn, user, by, Action::SignedIn, "").await?;
-            Ok::<_, DbError>(())
+            if begun == 1 {
+                audit::record(conn, user, by, Action::SignedIn, "").await?;
+            }
+            Ok::<_, DbError>(begun == 1)
         })
         .await
 }
 
+/// Sessions of anybody that nobody came back to.
+const FORGET: &str = "
+DELETE FROM sessions d USING (
+    SELECT id FROM sessions WHERE last_seen_at < (SELECT capi_now() - interval '14 days')
+    ORDER BY last_seen_at LIMIT $1 FOR UPDATE SKIP LOCKED) over
+WHERE d.id = over.id";
+const FORGOTTEN_AT_ONCE: i64 = 100;
+
 /// Replaces the token of a session. False if another request has done so.
 pub async fn rotate(conn: &mut Connection, old: &SessionToken, new: &SessionToken) -> Result<bool, DbError> {
-    let sql = "UPDATE sessions SET previous_sha256 = sha256, sha256 = $2, rotated_at = capi_now() WHERE sha256 = $1";
+    let sql = "UPDATE sessions SET previous_sha256 = $1, sha256 = $2, rotated_at = capi_now()
+               WHERE (sha256 = $1 OR previous_sha256 = $1) AND rotated_at < capi_now() - interval '1 day'";
     let rotated =
         statement(sql).bind::<Binary, _>(old.sha256()).bind::<Binary, _>(new.sha256()).execute(conn).await?;
     Ok(rotated == 1)
 }
 
-/// Gives a session another token; the one before it is worth nothing any more.
-pub async fn replace(conn: &mut Connection, session: SessionId, new: &SessionToken) -> Result<(), DbError> {
+/// Gives a session another token; the one before it is worth nothing any more. Part of the caller's transaction.
+pub(super) async fn replace(
+    conn: &mut AsyncPgConnection,
+    session: SessionId,
+    new: &SessionToken,
+) -> diesel::QueryResult<()> {
     let sql =
         "UPDATE sessions SET previous_sha256 = NULL, sha256 = $2, rotated_at = capi_now() WHERE id = $1";
     statement(sql).bind::<SqlUuid, _>(session.uuid()).bind::<Binary, _>(new.sha256()).execute(conn).await?;
@@ -187,7 +208,7 @@ pub async fn goes_on(conn: &mut Connection, session: SessionId) -> Result<bool, 
 pub async fn count(conn: &mut Connection, user: UserId) -> Result<i64, DbError> {
     #[derive(QueryableByName)]
     struct Row {
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        #[diesel(sql_type = BigInt)]
         sessions: i64,
     }
     const COUNT: &str =

@@ -7,7 +7,8 @@ use shared::config::{Plans, SecretKeyConfig};
 
 use super::{OnAccount, say};
 use crate::audit::Actor;
-use crate::auth::{Passwords, accounts, too_weak};
+use crate::auth::accounts::{self, NewPassword};
+use crate::auth::{Passwords, too_weak};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -69,7 +70,9 @@ impl Command {
             Self::SetPassword(set) => {
                 let hash = hash_of_standard_input().await?;
                 let (mut conn, user) = set.account.open().await?;
-                Ok(accounts::set_password(&mut conn, user, &hash, None, Actor::Operator).await?)
+                let new = NewPassword { hash: &hash, instead_of: None, keep: None };
+                accounts::set_password(&mut conn, user, &new, Actor::Operator).await?;
+                Ok(())
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `gateway key …`
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use shared::config::Plans;
@@ -9,7 +9,7 @@ use shared::runs::format_time;
 
 use super::{OnAccount, say};
 use crate::audit::Actor;
-use crate::auth::keys::{self, KeyRefusal, MAX_DAYS, MAX_NAME_CHARS, NewKey};
+use crate::auth::keys::{self, KeyRefusal, MAX_DAYS, NewKey};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -65,10 +65,9 @@ impl Command {
 
 impl Create {
     async fn run(self) -> anyhow::Result<()> {
-        ensure!(
-            (1..=MAX_NAME_CHARS).contains(&self.name.chars().count()),
-            "--name must have 1 to {MAX_NAME_CHARS} characters"
-        );
+        if let Some(wrong) = keys::wrong_name(&self.name) {
+            bail!("--name {wrong}");
+        }
         let plans = Plans::read(self.plans.as_deref())?;
         let (mut conn, user) = self.account.open().await?;
         let new = NewKey { name: self.name, app: self.app.map(AppId::from), days: self.days };

@@ -34,7 +34,6 @@ impl Command {
             Self::Show(_) => Action::SecretRevealed,
             Self::Rotate(_) => Action::SecretRotated,
         };
-        audit::record(&mut conn, user, Actor::Operator, action, "").await?;
         let secret = match self {
             Self::Show(_) => {
                 let active = webhook_secrets::active(&mut conn, &key, user).await?;
@@ -45,6 +44,7 @@ impl Command {
             }
             Self::Rotate(_) => webhook_secrets::rotate(&mut conn, &key, user).await?,
         };
+        audit::record(&mut conn, user, Actor::Operator, action, "").await?;
         say(secret.expose_secret());
         Ok(())
     }

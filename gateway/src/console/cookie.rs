@@ -51,7 +51,8 @@ impl CookieRule {
             return None;
         }
         // Where somebody has managed to set a second one of that name, neither is believed.
-        let cookies = request.cookies().ok()?;
+        // As they are: a name that is spelt with percent signs is not bound to this host.
+        let cookies = request.cookies_raw().ok()?;
         let mut found = cookies.iter().filter(|cookie| cookie.name() == self.name());
         let token = SessionToken::parse(found.next()?.value())?;
         found.next().is_none().then_some(token)

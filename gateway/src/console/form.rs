@@ -11,6 +11,8 @@ use crate::extract::{body, is_of_type};
 
 /// Bytes of a form without files: an app with its schema and prompt fits in many times.
 const MAX_FORM: usize = 1 << 20;
+/// Bytes of one that anybody may send: an email and a password.
+const MAX_UNSIGNED: usize = 8 << 10;
 /// The hidden field.
 const TOKEN: &str = "form_token";
 
@@ -25,17 +27,21 @@ impl Form {
         payload: Payload,
         visitor: &Visitor,
     ) -> Result<Self, ApiError> {
-        let form = Self::read_unsigned(request, payload).await?;
+        let form = Self::read_up_to(MAX_FORM, request, payload).await?;
         form.check(visitor)?;
         Ok(form)
     }
 
     /// The same where nobody is signed in yet.
     pub(super) async fn read_unsigned(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
+        Self::read_up_to(MAX_UNSIGNED, request, payload).await
+    }
+
+    async fn read_up_to(limit: usize, request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
         if !is_of_type(request, "application/x-www-form-urlencoded") {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let bytes = body(request, payload, MAX_FORM).await?;
+        let bytes = body(request, payload, limit).await?;
         let fields = form_urlencoded::parse(&bytes);
         Self::of(fields.map(|(name, value)| (name.into_owned(), value.into_owned())))
     }

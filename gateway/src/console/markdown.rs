@@ -9,6 +9,8 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
 /// Bytes of a text that are rendered; longer ones are shown as they are.
 const MAX_RENDERED: usize = 256 * 1024;
+/// Lists, quotes and the like within each other.
+const MAX_DEPTH: usize = 50;
 
 static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut sanitiser = Builder::default();
@@ -51,9 +53,22 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
 /// Safe to put into a page as it is.
 pub(super) fn to_html(text: &str) -> String {
     if text.len() > MAX_RENDERED {
-        return format!("<pre>{}</pre>", ammonia::clean_text(text));
+        return as_it_is(text);
     }
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    // A sanitiser walks the whole way up for each element: without a bound that is quadratic.
+    let mut depth = 0_usize;
+    let too_deep = Parser::new_ext(text, options).any(|event| {
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    });
+    if too_deep {
+        return as_it_is(text);
+    }
     // Raw HTML is shown, not meant. Headings of a text are below those of the page.
     let events = Parser::new_ext(text, options).filter_map(|event| match event {
         Event::Html(raw) | Event::InlineHtml(raw) => Some(Event::Text(raw)),
@@ -65,6 +80,10 @@ pub(super) fn to_html(text: &str) -> String {
     let mut rendered = String::with_capacity(text.len() * 3 / 2);
     html::push_html(&mut rendered, events);
     SANITISER.clean(&rendered).to_string()
+}
+
+fn as_it_is(text: &str) -> String {
+    format!("<pre>{}</pre>", ammonia::clean_text(text))
 }
 
 #[cfg(test)]
@@ -125,6 +144,17 @@ mod tests {
                 assert!(!tag.contains(" on"), "{hostile} gives {html}");
             }
         }
+    }
+
+    #[test]
+    fn quotes_without_end_cost_no_time() {
+        let begun = std::time::Instant::now();
+        for deep in [">".repeat(200_000), "- ".repeat(100_000), "*".repeat(200_000), "[".repeat(200_000)] {
+            to_html(&deep);
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(to_html(&">".repeat(1000)).starts_with("<pre>&gt;"));
+        assert!(to_html("> > > deep").starts_with("<blockquote>"));
     }
 
     #[test]

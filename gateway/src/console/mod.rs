@@ -17,6 +17,7 @@ mod problem;
 mod routes;
 mod run;
 mod sign_in;
+mod stored;
 mod throttle;
 mod visitor;
 mod when;

@@ -16,8 +16,9 @@ pub(super) fn is_own(headers: &HeaderMap, public_url: &Url) -> bool {
             let host = header(HOST.as_str()).unwrap_or_default();
             let named = Url::parse(origin).ok().filter(|origin| matches!(origin.scheme(), "http" | "https"));
             named.is_some_and(|named| {
+                let by_host = public_url.scheme() != "https" || named.scheme() == "https";
                 named.origin() == public_url.origin()
-                    || origin.split_once("://").is_some_and(|(_, at)| at == host)
+                    || by_host && origin.split_once("://").is_some_and(|(_, at)| at == host)
             })
         }
         None => site.is_some(),
@@ -38,7 +39,7 @@ mod tests {
             is_own(request.to_http_request().headers(), &public)
         };
         assert!(own(&[("origin", "https://capi.example.com"), ("host", "10.0.0.3:8080")]));
-        assert!(own(&[("origin", "http://127.0.0.1:8080"), ("host", "127.0.0.1:8080")]));
+        assert!(own(&[("origin", "https://127.0.0.1:8080"), ("host", "127.0.0.1:8080")]));
         assert!(own(&[("sec-fetch-site", "same-origin")]));
         for foreign in [
             &[("origin", "https://evil.example"), ("host", "capi.example.com")][..],
@@ -46,6 +47,7 @@ mod tests {
             &[("origin", "http://capi.example.com"), ("host", "x")],
             &[("origin", "null"), ("host", "null")],
             &[("sec-fetch-site", "cross-site"), ("origin", "https://capi.example.com")],
+            &[("origin", "http://capi.example.com"), ("host", "capi.example.com")],
             &[("sec-fetch-site", "same-site")],
             &[("sec-fetch-site", "none")],
             &[],

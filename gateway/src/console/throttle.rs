@@ -1,5 +1,5 @@
-//! What one account may change through the console in a minute, in this process: more than a person does, less than a
-//! script that was let loose on the pages. Programs have the API, with its own limit.
+//! What one account may ask of the console in a minute, in this process: more than a person does, less than a script that
+//! was let loose on the pages. Programs have the API, with its own limit.
 
 use std::num::NonZeroU32;
 
@@ -11,10 +11,13 @@ use crate::error::ApiError;
 
 /// Forms of one account.
 const FORMS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
+/// Pages, and parts of them: a list asks for itself 20 times a minute in each window.
+const PAGES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(900).unwrap();
 
 /// See the module.
 pub(crate) struct Throttle {
     forms: DefaultKeyedRateLimiter<UserId>,
+    pages: DefaultKeyedRateLimiter<UserId>,
     clock: DefaultClock,
 }
 
@@ -22,20 +25,25 @@ impl Default for Throttle {
     fn default() -> Self {
         Self {
             forms: RateLimiter::keyed(Quota::per_minute(FORMS_PER_MINUTE)),
+            pages: RateLimiter::keyed(Quota::per_minute(PAGES_PER_MINUTE)),
             clock: DefaultClock::default(),
         }
     }
 }
 
 impl Throttle {
-    pub(super) fn take(&self, user: UserId) -> Result<(), ApiError> {
-        self.forms.check_key(&user).map_err(|until| ApiError::TooFast {
+    /// One more request; whether it is a form that changes something.
+    pub(super) fn take(&self, user: UserId, form: bool) -> Result<(), ApiError> {
+        let limiter = if form { &self.forms } else { &self.pages };
+        limiter.check_key(&user).map_err(|until| ApiError::TooFast {
             retry_after: until.wait_time_from(self.clock.now()).as_secs() + 1,
         })
     }
 
     pub(super) fn tidy(&self) {
-        self.forms.retain_recent();
-        self.forms.shrink_to_fit();
+        for limiter in [&self.forms, &self.pages] {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
     }
 }

@@ -34,10 +34,6 @@ impl Visitor {
         self.session.user
     }
 
-    pub(super) const fn address(&self) -> IpAddr {
-        self.address
-    }
-
     pub(super) const fn actor(&self) -> Actor {
         Actor::Console(self.address)
     }
@@ -58,9 +54,9 @@ impl FromRequest for Visitor {
             let asked = &token;
             let finding = context.db.read(|mut conn| async move { sessions::find(&mut conn, asked).await });
             let session = finding.await?.ok_or(ApiError::SignInNeeded)?;
-            if !request.method().is_safe() {
-                context.console.throttle.take(session.user)?;
-            } else if session.due {
+            let safe = request.method().is_safe();
+            context.console.throttle.take(session.user, !safe)?;
+            if safe && session.due {
                 rotate(&request, context, &token).await?;
             }
             let form_token = form_token(&context.console.form_key, &session);

@@ -25,6 +25,6 @@ pub async fn handle(
     Query::none(&request)?;
     let named = Named::of(&request, &caller)?;
     let by = Actor::ApiKey(caller.key, client_address(&request, &context.trusted_proxies));
-    delete_run(&context, caller.user, named, by).await?;
+    delete_run(context, caller.user, named, by).await?;
     Ok(HttpResponse::NoContent().finish())
 }

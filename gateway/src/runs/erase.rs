@@ -1,5 +1,6 @@
 //! Deleting a finished run.
 
+use actix_web::web;
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
@@ -31,22 +32,26 @@ const ERASE: [&str; 6] = [
 /// Deletes everything that a run of the user's left, if it is over. The bytes go first: should the store fail, the rows are still there,
 /// and asking again finishes it.
 pub(crate) async fn delete_run(
-    context: &Context,
+    context: web::Data<Context>,
     user: UserId,
     named: Named,
     by: Actor,
 ) -> Result<(), ApiError> {
-    let asking =
-        context.db.read(|mut conn| async move { status(&mut conn, user, named.app, named.run).await });
-    let status = asking.await?.ok_or(ApiError::NotFound("run"))?;
-    // A run that is over stays so: nothing can come in between but another delete.
-    if !status.is_over() {
-        return Err(ApiError::RunNotFinished(status));
-    }
-    context.artifacts.delete_all(named.run).await?;
-    context.db.write(|mut conn| async move { erase(&mut conn, user, named.run, by).await }).await?;
-    tracing::info!(run_id = %named.run, "run deleted");
-    Ok(())
+    // In a task of its own: a client that hangs up in between must not leave rows without their bytes.
+    let deleting = actix_web::rt::spawn(async move {
+        let asking =
+            context.db.read(|mut conn| async move { status(&mut conn, user, named.app, named.run).await });
+        let status = asking.await?.ok_or(ApiError::NotFound("run"))?;
+        // A run that is over stays so: nothing can come in between but another delete.
+        if !status.is_over() {
+            return Err(ApiError::RunNotFinished(status));
+        }
+        context.artifacts.delete_all(named.run).await?;
+        context.db.write(|mut conn| async move { erase(&mut conn, user, named.run, by).await }).await?;
+        tracing::info!(run_id = %named.run, "run deleted");
+        Ok(())
+    });
+    deleting.await.map_err(|_| ApiError::Internal)?
 }
 
 /// Deletes the run and all rows that belong to it.

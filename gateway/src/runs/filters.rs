@@ -51,27 +51,39 @@ pub(crate) struct Filters {
 
 impl Filters {
     pub(crate) fn read(query: &mut Query) -> Self {
-        let mut status = Vec::new();
-        for text in query.all("status") {
-            match text.parse() {
-                Ok(known) if status.contains(&known) => {}
-                Ok(known) => status.push(known),
-                Err(_) => {
-                    let all: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
-                    query.wrong("status", &format!("status must be one of: {}", all.join(", ")));
-                }
-            }
-        }
-        status.sort_unstable();
         Self {
-            status,
             app: query.value("appId", "an app's id"),
-            source: query.value("source", "one of: api, console"),
             after: time(query, "createdAfter"),
             before: time(query, "createdBefore"),
             metadata: query.prefixed("metadata"),
+            ..Self::read_of_an_app(query)
         }
     }
+
+    /// Those that the page of one app has.
+    pub(crate) fn read_of_an_app(query: &mut Query) -> Self {
+        Self {
+            status: statuses(query),
+            source: query.value("source", "one of: api, console"),
+            ..Self::default()
+        }
+    }
+}
+
+fn statuses(query: &mut Query) -> Vec<RunStatus> {
+    let mut status = Vec::new();
+    for text in query.all("status") {
+        match text.parse() {
+            Ok(known) if status.contains(&known) => {}
+            Ok(known) => status.push(known),
+            Err(_) => {
+                let all: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
+                query.wrong("status", &format!("status must be one of: {}", all.join(", ")));
+            }
+        }
+    }
+    status.sort_unstable();
+    status
 }
 
 /// A cursor is only encoded: whoever makes one up gets no further than with the query itself.

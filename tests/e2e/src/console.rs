@@ -79,7 +79,21 @@ impl Stack {
         .await
     }
 
-    /// The same with these headers instead of the browser's own.
+    /// The same; status and text.
+    pub async fn form_page(
+        &self,
+        gateway: &Process,
+        path: &str,
+        session: &Session,
+        fields: &[(&str, &str)],
+    ) -> (u16, String) {
+        let origin = gateway.url();
+        let request = self.form_request(gateway, path, Some(session), fields, &[("origin", &origin)]);
+        let response = request.send().await.expect("the gateway answers");
+        (response.status().as_u16(), response.text().await.expect("the body comes"))
+    }
+
+    /// POST of a form with these headers instead of the browser's own.
     pub async fn form_from(
         &self,
         gateway: &Process,
@@ -88,6 +102,17 @@ impl Stack {
         fields: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Answer {
+        self.send(self.form_request(gateway, path, session, fields, headers)).await
+    }
+
+    fn form_request(
+        &self,
+        gateway: &Process,
+        path: &str,
+        session: Option<&Session>,
+        fields: &[(&str, &str)],
+        headers: &[(&'static str, &str)],
+    ) -> reqwest::RequestBuilder {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         if let Some(session) = session {
@@ -107,7 +132,7 @@ impl Stack {
         if let Some(session) = session {
             request = request.header("cookie", &session.cookie);
         }
-        self.send(request).await
+        request
     }
 
     /// The call that a script makes with a key: the run's id.

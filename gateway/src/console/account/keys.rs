@@ -14,7 +14,7 @@ use super::super::page::{Frame, see_other, show_as};
 use super::super::visitor::Visitor;
 use super::super::when::When;
 use super::Tab;
-use crate::auth::keys::{self, KeyRefusal, ListedKey, MAX_DAYS, MAX_NAME_CHARS, NewKey};
+use crate::auth::keys::{self, KeyRefusal, ListedKey, MAX_DAYS, NewKey};
 use crate::context::Context;
 use crate::error::ApiError;
 
@@ -117,8 +117,8 @@ pub(in crate::console) async fn make_key(
 }
 
 fn wanted(name: &str, days: &str, app: &str, only: Option<AppId>) -> Result<NewKey, String> {
-    if !(1..=MAX_NAME_CHARS).contains(&name.chars().count()) {
-        return Err(format!("The name must have 1 to {MAX_NAME_CHARS} characters."));
+    if let Some(wrong) = keys::wrong_name(name) {
+        return Err(format!("The name {wrong}."));
     }
     let days = match days {
         "" => None,

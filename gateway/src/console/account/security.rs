@@ -4,13 +4,13 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use askama::Template;
 use secrecy::SecretString;
-use shared::db::DbError;
 
 use super::super::form::Form;
 use super::super::page::{Frame, see_other, show_as};
 use super::super::visitor::{FreshCookie, Visitor};
 use super::Tab;
-use crate::auth::{Flood, MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, accounts, sessions, too_weak};
+use crate::auth::accounts::{self, NewPassword};
+use crate::auth::{Flood, MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, sessions, too_weak};
 use crate::context::Context;
 use crate::error::ApiError;
 
@@ -64,26 +64,26 @@ pub(in crate::console) async fn change_password(
         return show_page(&context, &visitor, &request, None, Some(format!("Choose another one: {weak}.")))
             .await;
     }
-    let attempt = context.console.attempts.take(&session.email, visitor.address());
+    let attempt = context.console.attempts.take_inside(session.user);
     attempt.map_err(|Flood(wait)| ApiError::TooFast { retry_after: wait.as_secs() + 1 })?;
     let email = session.email.as_str();
     let known = context.db.read(|mut conn| async move { accounts::find(&mut conn, email).await }).await?;
     let stored = known.map(|known| known.password_hash);
-    let right = old.len() <= MAX_PASSWORD_BYTES && passwords.verify(SecretString::from(old), stored).await?;
+    let wrong = "That is not the present password.";
+    let right =
+        old.len() <= MAX_PASSWORD_BYTES && passwords.verify(SecretString::from(old), stored.clone()).await?;
     if !right {
-        let error = Some("That is not the present password.".to_owned());
-        return show_page(&context, &visitor, &request, error, None).await;
+        return show_page(&context, &visitor, &request, Some(wrong.to_owned()), None).await;
     }
-    let hash = &passwords.hash(SecretString::from(new)).await?;
+    let hash = passwords.hash(SecretString::from(new)).await?;
     let token = sessions::SessionToken::generate().ok_or(ApiError::Internal)?;
-    let (user, by, id, fresh) = (visitor.user(), visitor.actor(), session.id, &token);
-    let changing = context.db.write(|mut conn| async move {
-        accounts::set_password(&mut conn, user, hash, Some(id), by).await?;
-        // Whoever knows the cookie that went before is out too.
-        sessions::replace(&mut conn, id, fresh).await?;
-        Ok::<_, DbError>(())
-    });
-    changing.await?;
+    let (user, by) = (visitor.user(), visitor.actor());
+    let new = &NewPassword { hash: &hash, instead_of: stored.as_deref(), keep: Some((session.id, &token)) };
+    let changing =
+        context.db.write(|mut conn| async move { accounts::set_password(&mut conn, user, new, by).await });
+    if !changing.await? {
+        return show_page(&context, &visitor, &request, Some(wrong.to_owned()), None).await;
+    }
     request.extensions_mut().insert(FreshCookie(context.console.cookies.give(&token)));
     Ok(see_other("/account/security?done=changed"))
 }

@@ -36,7 +36,7 @@ async fn days(conn: &mut Connection, user: UserId) -> Result<Vec<DayRow>, DbErro
         FROM generate_series((capi_now() AT TIME ZONE 'UTC')::date - 29, (capi_now() AT TIME ZONE 'UTC')::date, interval '1 day') d (day)
         LEFT JOIN (
             SELECT (r.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS runs, sum(r.input_tokens + r.output_tokens)::bigint AS tokens
-            FROM runs r WHERE r.user_id = $1 AND r.created_at >= ((capi_now() AT TIME ZONE 'UTC')::date - 29)::timestamp AT TIME ZONE 'UTC'
+            FROM runs r WHERE r.user_id = $1 AND r.created_at >= (SELECT ((capi_now() AT TIME ZONE 'UTC')::date - 29)::timestamp AT TIME ZONE 'UTC')
             GROUP BY 1) u ON u.day = d.day::date
         ORDER BY 1";
     Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?)

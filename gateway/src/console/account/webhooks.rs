@@ -2,14 +2,17 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use secrecy::{ExposeSecret, SecretString};
-use shared::db::{Connection, DbError};
+use diesel::QueryableByName;
+use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use secrecy::ExposeSecret;
+use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::UserId;
 use shared::sealed::SealingKey;
 use shared::webhook_secrets::{self, SecretsError};
 
 use super::super::form::Form;
-use super::super::page::{Frame, show};
+use super::super::page::{Frame, see_other, show};
 use super::super::visitor::Visitor;
 use super::Tab;
 use crate::audit::{self, Action, Actor};
@@ -22,27 +25,29 @@ struct Page {
     frame: Frame,
     tab: Tab,
     secret: Option<String>,
-    rotated: bool,
     /// Two are valid for a day after a rotation.
     active: usize,
+    /// The id of the one that is current.
+    seen: String,
 }
 
 /// GET /account/webhooks
 pub(in crate::console) async fn page(
     visitor: Visitor,
+    request: HttpRequest,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
+    const NOTICES: [(&str, &str); 1] = [(
+        "rotated",
+        "There is a new secret. The one before it stays valid for 24 hours: put the new one into your receivers meanwhile.",
+    )];
     let (key, user) = (&context.console.sealing, visitor.user());
-    let active =
-        secrets(&context, |mut conn| async move { webhook_secrets::active(&mut conn, key, user).await });
-    let active = active.await?.len();
-    show(&Page {
-        frame: Tab::Webhooks.frame(&visitor),
-        tab: Tab::Webhooks,
-        secret: None,
-        rotated: false,
-        active,
-    })
+    let reading = secrets(&context, |mut conn| async move {
+        Ok((webhook_secrets::active(&mut conn, key, user).await?.len(), current(&mut conn, user).await?))
+    });
+    let (active, seen) = reading.await?;
+    let frame = Tab::Webhooks.frame(&visitor).noticing(&request, &NOTICES);
+    show(&Page { frame, tab: Tab::Webhooks, secret: None, active, seen })
 }
 
 /// POST /account/webhooks/reveal
@@ -54,40 +59,60 @@ pub(in crate::console) async fn reveal(
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
     let (key, user, by) = (&context.console.sealing, visitor.user(), visitor.actor());
-    let active = secrets(&context, |mut conn| async move {
+    let reading = secrets(&context, |mut conn| async move {
         audit::record(&mut conn, user, by, Action::SecretRevealed, "").await?;
-        webhook_secrets::active(&mut conn, key, user).await
+        Ok((webhook_secrets::active(&mut conn, key, user).await?, current(&mut conn, user).await?))
     });
-    shown(&visitor, &active.await?, false)
+    let (active, seen) = reading.await?;
+    let count = active.len();
+    let secret = active.into_iter().next().map(|secret| secret.expose_secret().to_owned());
+    show(&Page { frame: Tab::Webhooks.frame(&visitor), tab: Tab::Webhooks, secret, active: count, seen })
 }
 
-/// POST /account/webhooks/rotate
+/// POST /account/webhooks/rotate: once for each time that the page was opened. Rotating twice would end the secret that receivers
+/// have still at once, and a form may be sent again by a reload.
 pub(in crate::console) async fn rotate(
     visitor: Visitor,
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    Form::read(&request, payload, &visitor).await?;
+    let form = Form::read(&request, payload, &visitor).await?;
     let (key, user, by) = (&context.console.sealing, visitor.user(), visitor.actor());
-    let active = secrets(&context, |conn| renew(conn, key, user, by));
-    shown(&visitor, &active.await?, true)
+    let seen = form.text("seen");
+    secrets(&context, |conn| renew(conn, key, user, seen, by)).await?;
+    Ok(see_other("/account/webhooks?done=rotated"))
 }
 
 async fn renew(
     mut conn: Connection,
     key: &SealingKey,
     user: UserId,
+    seen: &str,
     by: Actor,
-) -> Result<Vec<SecretString>, SecretsError> {
+) -> Result<(), SecretsError> {
     conn.build_transaction()
         .run(async |conn| {
-            webhook_secrets::rotate(conn, key, user).await?;
-            audit::record(conn, user, by, Action::SecretRotated, "").await?;
+            lock_user(conn, user).await?;
+            if current(conn, user).await? == seen {
+                webhook_secrets::rotate(conn, key, user).await?;
+                audit::record(conn, user, by, Action::SecretRotated, "").await?;
+            }
             Ok::<_, SecretsError>(())
         })
-        .await?;
-    webhook_secrets::active(&mut conn, key, user).await
+        .await
+}
+
+/// The id of the secret that is current; empty where there is none.
+async fn current(conn: &mut AsyncPgConnection, user: UserId) -> diesel::QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        id: String,
+    }
+    let sql = "SELECT id::text AS id FROM webhook_secrets WHERE user_id = $1 AND expires_at IS NULL";
+    let found: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
+    Ok(found.into_iter().next().map_or_else(String::new, |row| row.id))
 }
 
 /// Work on secrets, of which only the database's part can be done again.
@@ -102,15 +127,4 @@ async fn secrets<T, Work: Future<Output = Result<T, SecretsError>>>(
         }
     });
     working.await?.map_err(|error| ApiError::fault(&error))
-}
-
-fn shown(visitor: &Visitor, active: &[SecretString], rotated: bool) -> Result<HttpResponse, ApiError> {
-    let secret = active.first().map(|secret| secret.expose_secret().to_owned());
-    show(&Page {
-        frame: Tab::Webhooks.frame(visitor),
-        tab: Tab::Webhooks,
-        secret,
-        rotated,
-        active: active.len(),
-    })
 }

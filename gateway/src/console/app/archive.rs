@@ -4,9 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::super::form::Form;
 use super::super::page::see_other;
+use super::super::stored::stored;
 use super::super::visitor::Visitor;
 use super::app_of;
-use super::versions::stored;
 use crate::apps::store;
 use crate::context::Context;
 use crate::error::ApiError;

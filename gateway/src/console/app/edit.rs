@@ -36,6 +36,11 @@ struct Page {
 }
 
 impl Page {
+    /// Whether the installation has this model, or none is named.
+    fn knows(&self, model: &str) -> bool {
+        model.is_empty() || self.models.iter().any(|(id, _)| id == model)
+    }
+
     fn new(visitor: &Visitor, app: &CurrentApp, context: &Context, draft: Draft) -> Self {
         let header = Header::new(app, Tab::Edit);
         let samples =
@@ -86,20 +91,19 @@ pub(in crate::console) async fn handle(
     let app = app_of(&context, &visitor, &path).await?;
     let base: i32 = form.text("base").parse().unwrap_or(app.version);
     let mut draft = Draft::read(&form);
-    let refused = |draft: Draft, error: String| {
+    // A form that is sent again goes on being over the version that its editor has seen.
+    let refused = |draft: Draft, base: i32, error: String| {
         let page = Page::new(&visitor, &app, &context, draft);
-        // A second attempt is made over the version that the person was told of.
-        let page = Page {
-            base: app.version.max(base),
-            samples: form.text("samples").to_owned(),
-            error: Some(error),
-            ..page
-        };
+        let page = Page { base, samples: form.text("samples").to_owned(), error: Some(error), ..page };
         show_as(StatusCode::BAD_REQUEST, &page)
     };
     let Some(definition) = draft.check(&context.models) else {
         let above = draft.mistake("").map(str::to_owned);
-        return refused(draft, above.unwrap_or_else(|| "Not saved: something is wrong below.".to_owned()));
+        return refused(
+            draft,
+            base,
+            above.unwrap_or_else(|| "Not saved: something is wrong below.".to_owned()),
+        );
     };
     let (user, by, id, definition) = (visitor.user(), visitor.actor(), app.id, &definition);
     let saving = context.db.write(|mut conn| async move {
@@ -113,13 +117,14 @@ pub(in crate::console) async fn handle(
         Err(StoreRefusal::Unknown) => Err(ApiError::NotFound("app")),
         Err(refusal @ StoreRefusal::NameTaken(_)) => {
             draft.blame("name", refusal.to_string());
-            refused(draft, "Not saved: something is wrong below.".to_owned())
+            refused(draft, base, "Not saved: something is wrong below.".to_owned())
         }
         Err(refusal) => {
+            let now = if let StoreRefusal::Changed(now) = refusal { now } else { base };
             let error = format!(
                 "Not saved: {refusal}. What you see here is your text; saving again replaces that version (it stays among the versions)."
             );
-            refused(draft, error)
+            refused(draft, now, error)
         }
     }
 }

@@ -92,8 +92,9 @@ pub(in crate::console) async fn page(
     let app = app_of(&context, &visitor, &path).await?;
     let mut query = Query::without_empty(&request)?;
     let seen = query.text("seen");
-    let filters = Filters { app: None, ..Filters::read(&mut query) };
-    let listed = ListPage::read(&mut query, PER_PAGE, filters);
+    let filters = Filters::read_of_an_app(&mut query);
+    let mut listed = ListPage::read(&mut query, PER_PAGE, filters);
+    listed.limit = PER_PAGE;
     query.end()?;
     let (runs, next) = load(&context, &visitor, app.id, &listed).await?;
     let filters = &listed.filters;

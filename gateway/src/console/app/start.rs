@@ -1,131 +1,27 @@
 //! The tab Run: a form made of the app's input fields, and the run that it starts.
 
+mod inputs;
+mod page;
+
 use std::collections::HashMap;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use askama::Template;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use serde_json::{Map, Number, Value};
-use shared::apps::{InputField, InputType};
+use serde_json::{Map, Value};
 use shared::ids::RunId;
 use uuid::Uuid;
 
 use super::super::form::Form;
-use super::super::page::{Frame, see_other, show_as};
+use super::super::page::{see_other, show_as};
 use super::super::visitor::Visitor;
-use super::{Header, Tab, app_of};
-use crate::apps::CurrentApp;
+use super::app_of;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::idempotency::Once;
-use crate::mistake::{FieldError, Place};
 use crate::runs::{Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, Uploads, read_browser_form};
-
-/// Begins the names of the inputs' fields, so that no input is taken for a field of ours.
-const INPUT: &str = "input.";
-
-struct Field {
-    name: String,
-    label: String,
-    kind: InputType,
-    required: bool,
-    options: Vec<String>,
-    value: String,
-    error: Option<String>,
-}
-
-impl Field {
-    fn is(&self, kind: &str) -> bool {
-        let own = match self.kind {
-            InputType::Text => "text",
-            InputType::Number => "number",
-            InputType::Boolean => "boolean",
-            InputType::Select => "select",
-            InputType::File => "file",
-        };
-        own == kind
-    }
-}
-
-#[derive(Template)]
-#[template(path = "app/start.html")]
-struct Page {
-    frame: Frame,
-    app: Header,
-    fields: Vec<Field>,
-    takes_files: bool,
-    models: Vec<(String, String)>,
-    default_model: String,
-    model: String,
-    error: Option<String>,
-    /// Sent along: the same form sent twice is one run.
-    once: String,
-}
-
-impl Page {
-    fn new(
-        visitor: &Visitor,
-        app: &CurrentApp,
-        context: &Context,
-        value: impl Fn(&InputField) -> String,
-    ) -> Self {
-        let header = Header::new(app, Tab::Run);
-        let definition = &app.definition;
-        let field = |field: &InputField| Field {
-            name: field.name.clone(),
-            label: field.label.clone().unwrap_or_else(|| field.name.clone()),
-            kind: field.r#type,
-            required: field.required,
-            options: field.options.clone(),
-            value: value(field),
-            error: None,
-        };
-        let models = context.models.all().iter().filter(|model| definition.tools.is_empty() || model.tools);
-        Self {
-            frame: header.frame(visitor),
-            app: header,
-            fields: definition.inputs.iter().map(field).collect(),
-            takes_files: definition.reads_files(),
-            models: models.map(|model| (model.id.clone(), model.name.clone())).collect(),
-            default_model: definition
-                .model
-                .clone()
-                .unwrap_or_else(|| context.models.default_model().id.clone()),
-            model: String::new(),
-            error: None,
-            once: Uuid::new_v4().to_string(),
-        }
-    }
-
-    /// Puts each mistake to its field; what has none stands above.
-    fn blame(&mut self, error: &ApiError) {
-        let mut above = Vec::new();
-        for FieldError { place, message, .. } in error.field_errors() {
-            let name = match &place {
-                Place::Pointer(pointer) => pointer.strip_prefix("/inputs/").unwrap_or_default(),
-                Place::Part(name) | Place::Parameter(name) | Place::Header(name) => name,
-            };
-            match self.fields.iter_mut().find(|field| field.name == name) {
-                Some(field) => field.error = Some(message),
-                None => above.push(message),
-            }
-        }
-        if above.is_empty() && self.fields.iter().all(|field| field.error.is_none()) {
-            above.push(error.detail());
-        }
-        self.error = (!above.is_empty()).then(|| above.join("; "));
-    }
-}
-
-/// A value as a form shows it.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
+use inputs::{INPUT, inputs, shown};
+use page::Page;
 
 /// GET /apps/{appId}: empty, or as the run of `from` was started.
 pub(in crate::console) async fn form(
@@ -208,59 +104,10 @@ fn once(form: &str, fields: &Value) -> Option<Once> {
     Some(once)
 }
 
-/// The form's texts as JSON values of the fields' types; what does not fit stays text, for the check to name.
-fn inputs(fields: &[InputField], form: &Form) -> Map<String, Value> {
-    let mut inputs = Map::new();
-    for field in fields {
-        let Some(text) = form.get(&format!("{INPUT}{}", field.name)) else { continue };
-        if text.is_empty() && (field.required || field.default.is_none() || field.r#type != InputType::Text) {
-            continue;
-        }
-        let value = match field.r#type {
-            InputType::Number => number(text).map_or_else(|| text.into(), Value::Number),
-            InputType::Boolean => text.parse::<bool>().map_or_else(|_| text.into(), Value::Bool),
-            InputType::Text | InputType::Select => text.into(),
-            InputType::File => continue,
-        };
-        inputs.insert(field.name.clone(), value);
-    }
-    inputs
-}
-
-fn number(text: &str) -> Option<Number> {
-    let text = text.trim();
-    text.parse::<i64>().ok().map(Number::from).or_else(|| Number::from_f64(text.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn texts_become_values_of_the_fields_types() {
-        let field = |name: &str, kind: &str, default: Value| -> InputField {
-            serde_json::from_value(json!({"name": name, "type": kind, "default": default})).unwrap()
-        };
-        let fields = [
-            field("t", "text", json!("x")),
-            field("u", "text", Value::Null),
-            field("n", "number", Value::Null),
-            field("m", "number", Value::Null),
-            field("b", "boolean", Value::Null),
-        ];
-        let pairs = [
-            ("input.t", ""),
-            ("input.u", ""),
-            ("input.n", "2.5"),
-            ("input.m", "two"),
-            ("input.b", "true"),
-            ("t", "no"),
-        ];
-        let form =
-            Form::of(pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))).unwrap();
-        assert_eq!(json!(inputs(&fields, &form)), json!({"t": "", "n": 2.5, "m": "two", "b": true}));
-    }
 
     #[test]
     fn the_same_form_is_the_same_run() {

@@ -7,19 +7,18 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde_json::Value;
 use shared::apps::AppDefinition;
-use shared::db::DbError;
 use similar::{ChangeTag, TextDiff};
 
 use super::super::form::Form;
 use super::super::page::{Frame, see_other, show};
+use super::super::stored::stored;
 use super::super::visitor::Visitor;
 use super::super::when::When;
 use super::{Header, Tab, app_of};
-use crate::apps::store::{self, StoreRefusal, Version};
+use crate::apps::store::{self, Version};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::extract::Query;
-use crate::mistake::FieldError;
 
 /// A comparison that takes longer is a coarser one.
 const DIFF_TIME: Duration = Duration::from_millis(300);
@@ -43,20 +42,6 @@ struct Page {
     diff: Vec<Line>,
 }
 
-/// A refusal as an answer; only a failed statement is done again.
-pub(super) fn stored<T>(result: Result<T, StoreRefusal>) -> Result<Result<T, ApiError>, DbError> {
-    match result {
-        Ok(done) => Ok(Ok(done)),
-        Err(StoreRefusal::Db(error)) => Err(error),
-        Err(StoreRefusal::Unknown) => Ok(Err(ApiError::NotFound("app"))),
-        Err(refusal) => Ok(Err(ApiError::invalid(FieldError::part(
-            "name",
-            "taken",
-            format!("{refusal}; rename one of them first"),
-        )))),
-    }
-}
-
 /// GET /apps/{appId}/versions
 pub(in crate::console) async fn page(
     visitor: Visitor,
@@ -67,11 +52,11 @@ pub(in crate::console) async fn page(
     let app = app_of(&context, &visitor, &path).await?;
     let mut query = Query::without_empty(&request)?;
     let to = query.value("to", "a version's number").unwrap_or(app.version);
-    let from = query.value("from", "a version's number").unwrap_or((to - 1).max(1));
+    let from = query.value("from", "a version's number").unwrap_or(to.saturating_sub(1).max(1));
     query.end()?;
     let (user, id) = (visitor.user(), app.id);
     let loading = context.db.read(|mut conn| async move {
-        let listed = store::versions(&mut conn, user, id, &[]).await?;
+        let listed = store::list_versions(&mut conn, user, id).await?;
         let compared = store::versions(&mut conn, user, id, &[from, to]).await?;
         Ok((listed, compared))
     });
@@ -82,7 +67,7 @@ pub(in crate::console) async fn page(
     let diff = web::block(move || diff(&old, &new)).await.map_err(|_| ApiError::Internal)?;
     let header = Header::new(&app, Tab::Edit);
     let versions =
-        listed.iter().map(|one| (one.version, When(one.created_at), one.version == app.version)).collect();
+        listed.iter().map(|(version, at)| (*version, When(*at), *version == app.version)).collect();
     show(&Page { frame: header.frame(&visitor), app: header, versions, from, to, diff })
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::page::{Frame, Part, see_other, show};
+use super::stored::stored;
 use super::visitor::Visitor;
 use super::when::When;
 use crate::apps::{AppRow, load, store};
@@ -90,8 +91,9 @@ pub(super) async fn create(
     let form = Form::read(&request, payload, &visitor).await?;
     let definition = &sample(form.text("sample"), &context.models)?;
     let (user, by) = (visitor.user(), visitor.actor());
-    let making = context
-        .db
-        .write(|mut conn| async move { store::create(&mut conn, user, definition.clone(), by).await });
-    Ok(see_other(&format!("/apps/{}/edit?done=created", making.await?)))
+    let making = context.db.write(|mut conn| async move {
+        stored(store::create(&mut conn, user, definition.clone(), by).await)
+    });
+    let app = making.await??;
+    Ok(see_other(&format!("/apps/{app}/edit?done=created")))
 }

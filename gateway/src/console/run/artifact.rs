@@ -93,8 +93,11 @@ pub(in crate::console) async fn text(
         return Err(ApiError::NotFound("text"));
     }
     let size = u64::try_from(row.size).unwrap_or_default();
-    let mut bytes =
-        context.artifacts.get(&ObjectKey::artifact(run, artifact), 0..size.min(SHOWN_BYTES)).await?;
+    let opened = context.artifacts.get(&ObjectKey::artifact(run, artifact), 0..size.min(SHOWN_BYTES)).await;
+    let mut bytes = match opened {
+        Err(error) if error.is_missing() => return Err(ApiError::NotFound("artifact")),
+        opened => opened?,
+    };
     let mut beginning = Vec::new();
     while let Some(chunk) = bytes.next().await {
         beginning.extend_from_slice(&chunk?);

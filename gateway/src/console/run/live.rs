@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -26,9 +27,9 @@ use crate::live::{Place, take_place};
 use crate::middleware::leave_uncompressed;
 use crate::runs::is_over;
 
-/// The longest stream; the browser comes again.
-const LONGEST: Duration = Duration::from_mins(10);
-/// Silence after which a comment is sent and the session looked at again.
+/// The longest stream; the browser comes again. Short, because a gateway that is killed leaves its places taken for so long.
+const LONGEST: Duration = Duration::from_mins(2);
+/// How often the session is looked at again, and a sign of life sent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Pieces that wait for a slow browser.
 const WAITING: usize = 2;
@@ -49,7 +50,10 @@ pub(in crate::console) async fn handle(
     let last =
         request.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     // Before the answer begins: a run of somebody else is a 404 and no stream.
-    load(&context, visitor.user(), id).await?;
+    load(&context, visitor.user(), id, false).await?;
+    if request.method() == Method::HEAD {
+        return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/event-stream")).finish());
+    }
     let place = take_place(&context.db, visitor.user(), LONGEST).await?;
     let (out, pieces) = mpsc::channel(WAITING);
     actix_web::rt::spawn(run(context, visitor, id, last.unwrap_or(after).max(0), out, place));
@@ -89,41 +93,39 @@ async fn follow(
 ) -> Result<(), ApiError> {
     // Subscribed before the first look: what happens in between is not missed.
     let mut watch = context.live.watch(id);
-    let (mut told, mut spoken) = (String::new(), Instant::now());
+    let (mut told, mut looked) = (String::new(), Instant::now());
     loop {
+        if looked.elapsed() >= HEARTBEAT {
+            still_signed_in(context, visitor).await?;
+            out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| ApiError::Internal)?;
+            looked = Instant::now();
+        }
         let reading = context
             .db
             .read(|mut conn| async move { events::read_after(&mut conn, id, after, EVENTS_AT_ONCE).await });
         let events = reading.await?;
-        let more = i64::try_from(events.len()).is_ok_and(|read| read == EVENTS_AT_ONCE);
         if let Some(last) = events.last().map(|event| event.seq) {
-            let html =
-                web::block(move || thread::render(id, &events)).await.map_err(|_| ApiError::Internal)??;
-            send(out, "events", Some(last), &html).await?;
-            (after, spoken) = (last, Instant::now());
-        }
-        if more {
+            let rendering = web::block(move || thread::render(id, &events));
+            send(out, "events", Some(last), &rendering.await.map_err(|_| ApiError::Internal)??).await?;
+            after = last;
             continue;
         }
-        let shown = load(context, visitor.user(), id).await?;
-        let summary = render(&Summary::of(&shown, &visitor.form_token))?;
+        let mut shown = load(context, visitor.user(), id, false).await?;
+        let over = is_over(&shown.run);
+        if over {
+            shown = load(context, visitor.user(), id, true).await?;
+        }
+        let (last, token) = (shown.run.last_seq, visitor.form_token.clone());
+        let rendering = web::block(move || render(&Summary::of(&shown, &token)));
+        let summary = rendering.await.map_err(|_| ApiError::Internal)??;
         if summary != told {
             send(out, "summary", None, &summary).await?;
-            (told, spoken) = (summary, Instant::now());
+            told = summary;
         }
-        if is_over(&shown.run) && after >= shown.run.last_seq {
+        if over && after >= last {
             return send(out, "over", None, "").await;
         }
-        // Events that were written between the two reads are there already.
-        if after < shown.run.last_seq {
-            continue;
-        }
         watch.changed().await;
-        if spoken.elapsed() >= HEARTBEAT {
-            still_signed_in(context, visitor).await?;
-            out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| ApiError::Internal)?;
-            spoken = Instant::now();
-        }
     }
 }
 
@@ -140,7 +142,7 @@ async fn send(out: &Out, event: &str, id: Option<i64>, data: &str) -> Result<(),
     if let Some(id) = id {
         let _ = writeln!(piece, "id: {id}");
     }
-    for line in data.split(['\n', '\r']) {
+    for line in data.replace("\r\n", "\n").split(['\n', '\r']) {
         piece.push_str("data: ");
         piece.push_str(line);
         piece.push('\n');

@@ -32,11 +32,17 @@ async fn pinned(conn: &mut Connection, run: RunId) -> Result<Option<PinnedRow>, 
     Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).load(conn).await?.pop())
 }
 
-/// The user's run.
-pub(super) async fn load(context: &Context, user: UserId, run: RunId) -> Result<Shown, ApiError> {
+/// The user's run; without inputs and result unless they are `wanted`.
+pub(super) async fn load(
+    context: &Context,
+    user: UserId,
+    run: RunId,
+    wanted: bool,
+) -> Result<Shown, ApiError> {
     let viewer = &context.viewer;
     let loading = context.db.read(|mut conn| async move {
-        let Some(view) = viewer.load(&mut conn, user, run).await? else { return Ok(None) };
+        let found = viewer.load_all(&mut conn, user, &[run], wanted).await?.pop();
+        let Some(view) = found else { return Ok(None) };
         Ok(pinned(&mut conn, run).await?.map(|row| (view, row)))
     });
     let (run, row) = loading.await?.ok_or(ApiError::NotFound("run"))?;

@@ -17,10 +17,11 @@ use super::page::{Frame, Part, render};
 use super::visitor::Visitor;
 use crate::context::Context;
 use crate::error::ApiError;
+use crate::runs::is_over;
 use load::load;
-use summary::Summary;
+use summary::{Summary, shown_inputs};
 
-/// Events that come with the page, and then in each piece of the stream: a page of them is some MiB at the very most.
+/// Events that come with the page, and then in each piece of the stream at most: fewer, where they are long.
 const EVENTS_AT_ONCE: i64 = 200;
 
 #[derive(Template)]
@@ -36,6 +37,7 @@ struct Page {
     events: String,
     /// The number of the last event in it.
     after: i64,
+    inputs: Vec<(String, String)>,
     /// Whether more may come.
     open: bool,
 }
@@ -54,16 +56,18 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [("finished", "The run was over before it could be cancelled.")];
     let id = run_of(&path)?;
-    let shown = load(&context, visitor.user(), id).await?;
+    let shown = load(&context, visitor.user(), id, true).await?;
     let reading =
         context.db.read(|mut conn| async move { events::read_after(&mut conn, id, 0, EVENTS_AT_ONCE).await });
     let events = reading.await?;
-    let run = &shown.run;
+    let run = shown.run.clone();
     let after = events.last().map_or(0, |event| event.seq);
-    let summary = render(&Summary::of(&shown, &visitor.form_token))?;
-    // Markdown of many messages takes its time: not on a thread that serves others.
-    let rendered =
-        web::block(move || thread::render(id, &events)).await.map_err(|_| ApiError::Internal)??;
+    let token = visitor.form_token.clone();
+    // Markdown takes its time: not on a thread that serves others.
+    let rendering = web::block(move || {
+        Ok::<_, ApiError>((render(&Summary::of(&shown, &token))?, thread::render(id, &events)?))
+    });
+    let (summary, rendered) = rendering.await.map_err(|_| ApiError::Internal)??;
     let frame = Frame::new(run.title.clone(), Part::Apps, &visitor).noticing(&request, &NOTICES);
     super::page::show(&Page {
         frame,
@@ -72,7 +76,8 @@ pub(super) async fn show(
         api: run.source == "api",
         app_id: run.app_id,
         app_name: run.app_name.clone(),
-        open: !crate::runs::is_over(run) || after < run.last_seq,
+        open: !is_over(&run) || after < run.last_seq,
+        inputs: run.inputs.as_ref().map(shown_inputs).unwrap_or_default(),
         summary,
         events: rendered,
         after,

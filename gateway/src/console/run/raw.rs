@@ -1,7 +1,8 @@
 //! GET /runs/{id}/events.jsonl: the log as it is, an event a line (JSON Lines), as much of it as there is now.
 
+use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
@@ -16,11 +17,15 @@ use crate::error::ApiError;
 /// The handler. A page of events at a time is in memory.
 pub(in crate::console) async fn handle(
     visitor: Visitor,
+    request: HttpRequest,
     path: web::Path<String>,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let id = run_of(&path)?;
-    load(&context, visitor.user(), id).await?;
+    load(&context, visitor.user(), id, false).await?;
+    if request.method() == Method::HEAD {
+        return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/jsonl")).finish());
+    }
     let pages = stream::unfold(Some(0), move |after| {
         let context = context.clone();
         async move {

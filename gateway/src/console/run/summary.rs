@@ -62,7 +62,6 @@ pub(super) struct Summary<'s> {
     data: Option<String>,
     partial: bool,
     files: Vec<File>,
-    inputs: Vec<(String, String)>,
     webhook: Option<String>,
 }
 
@@ -110,7 +109,6 @@ impl<'s> Summary<'s> {
             data: data.and_then(|data| serde_json::to_string_pretty(data).ok()),
             partial: result.is_some_and(|result| result["partial"] == true),
             files: run.artifacts.iter().map(File::of).collect(),
-            inputs: run.inputs.as_ref().map(shown_inputs).unwrap_or_default(),
             webhook: run.webhook.as_ref().and_then(|webhook| webhook["status"].as_str()).map(str::to_owned),
         }
     }
@@ -203,7 +201,8 @@ fn why_pending(pending: &Value) -> String {
     format!("{why} {line}")
 }
 
-fn shown_inputs(inputs: &Value) -> Vec<(String, String)> {
+/// Inputs as the page lists them.
+pub(super) fn shown_inputs(inputs: &Value) -> Vec<(String, String)> {
     let shown = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "–".to_owned(),

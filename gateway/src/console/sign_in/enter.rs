@@ -80,16 +80,22 @@ pub(in crate::console) async fn handle(
     }
     let finding = context.db.read(|mut conn| async move { accounts::find(&mut conn, email).await });
     let known = finding.await?;
-    let (user, stored) = known.map(|known| (known.id, known.password_hash)).unzip();
+    let stored = known.as_ref().map(|known| known.password_hash.clone());
     let right = password.len() <= MAX_PASSWORD_BYTES
         && console.passwords.verify(SecretString::from(password), stored).await?;
-    let Some(user) = user.filter(|_| right) else {
-        metrics::counter!("capi_sign_ins_total", "outcome" => "refused").increment(1);
-        tracing::info!(%from, "a sign-in was refused");
-        return refuse(StatusCode::UNAUTHORIZED, "Email or password is wrong.".to_owned());
+    let begun = match known.filter(|_| right) {
+        Some(known) => {
+            begin_session(&request, &context, (known.id, &known.password_hash), from, next).await?
+        }
+        None => None,
     };
-    metrics::counter!("capi_sign_ins_total", "outcome" => "ok").increment(1);
-    begin_session(&request, &context, user, from, next).await
+    if let Some(entered) = begun {
+        metrics::counter!("capi_sign_ins_total", "outcome" => "ok").increment(1);
+        return Ok(entered);
+    }
+    metrics::counter!("capi_sign_ins_total", "outcome" => "refused").increment(1);
+    tracing::info!(%from, "a sign-in was refused");
+    refuse(StatusCode::UNAUTHORIZED, "Email or password is wrong.".to_owned())
 }
 
 #[derive(Template)]

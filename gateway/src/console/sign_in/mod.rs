@@ -34,20 +34,26 @@ fn next(path: Option<&str>) -> &str {
 
 /// A session for the account, and the way to where he wanted to go: past a page that finds out whether the browser kept
 /// the cookie.
+/// Nothing where the password was changed meanwhile.
 async fn begin_session(
     request: &HttpRequest,
     context: &Context,
-    user: UserId,
+    (user, password_hash): (UserId, &str),
     from: IpAddr,
     next: &str,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Option<HttpResponse>, ApiError> {
     let fresh = SessionToken::generate().ok_or(ApiError::Internal)?;
     let (token, by) = (&fresh, Actor::Console(from));
-    context.db.write(|mut conn| async move { sessions::begin(&mut conn, user, token, by).await }).await?;
+    let beginning = context
+        .db
+        .write(|mut conn| async move { sessions::begin(&mut conn, user, password_hash, token, by).await });
+    if !beginning.await? {
+        return Ok(None);
+    }
     request.extensions_mut().insert(FreshCookie(context.console.cookies.give(token)));
     tracing::info!(user_id = %user, "signed in");
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
-    Ok(see_other(&format!("/signed-in?{query}")))
+    Ok(Some(see_other(&format!("/signed-in?{query}"))))
 }
 
 #[cfg(test)]

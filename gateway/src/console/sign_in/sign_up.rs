@@ -66,6 +66,9 @@ pub(in crate::console) async fn handle(
     let console = &context.console;
     own_origin(&request, console)?;
     is_open(&context)?;
+    if console.cookies == CookieRule::None {
+        return Ok(see_other("/sign-in"));
+    }
     let form = Form::read_unsigned(&request, payload).await?;
     let (email, password, from) =
         (form.text("email").trim(), form.text("password"), address(&request, &context));
@@ -87,7 +90,8 @@ pub(in crate::console) async fn handle(
         }
     });
     if let Some(user) = making.await?.map_err(|error| ApiError::fault(&error))? {
-        return begin_session(&request, &context, user, from, "/apps").await;
+        let begun = begin_session(&request, &context, (user, hash), from, "/apps").await?;
+        return Ok(begun.unwrap_or_else(|| see_other("/sign-in")));
     }
     let taken = Some("There is an account with this email already; sign in instead.".to_owned());
     show_as(StatusCode::CONFLICT, &Page { email, email_error: taken, ..Page::new() })

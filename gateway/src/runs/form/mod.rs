@@ -29,6 +29,8 @@ const MAX_FILE_BYTES: u64 = 25 << 20;
 const MAX_ALL_BYTES: u64 = 100 << 20;
 /// What boundaries and headers may add.
 const OVERHEAD: u64 = 1 << 20;
+/// What a part costs beside its name and text.
+const PART: usize = 256;
 /// The part that holds files which no input names.
 pub(super) const FILES: &str = "files";
 /// Parts that hold JSON; the others hold text.
@@ -85,6 +87,10 @@ pub(crate) async fn read_browser_form(
                 let text = String::from_utf8(text)
                     .map_err(|_| part(&name, "type", format!("the part {name:?} is not UTF-8")))?;
                 if file_name.is_none() {
+                    // A name and its place count too: parts without any text are not free.
+                    text_left = text_left
+                        .checked_sub(name.len() + PART)
+                        .ok_or(ApiError::PayloadTooLarge { limit: MAX_BODY })?;
                     texts.push((name, text));
                 }
             }

@@ -37,6 +37,8 @@ pub(crate) struct Uploads {
     /// A dry run stores nothing.
     stores: bool,
     files: Vec<GivenFile>,
+    /// Whether anything may be in the store.
+    begun: bool,
     kept: bool,
 }
 
@@ -65,7 +67,7 @@ impl Begun {
 
 impl Uploads {
     pub(crate) fn new(run: RunId, store: &Artifacts, stores: bool) -> Self {
-        Self { run, store: store.clone(), stores, files: Vec::new(), kept: false }
+        Self { run, store: store.clone(), stores, files: Vec::new(), begun: false, kept: false }
     }
 
     /// What was read.
@@ -78,7 +80,7 @@ impl Uploads {
         self.files.iter().map(|file| file.size).sum()
     }
 
-    pub(super) async fn begin(&self, part: &str, file_name: &str) -> Result<Begun, ApiError> {
+    pub(super) async fn begin(&mut self, part: &str, file_name: &str) -> Result<Begun, ApiError> {
         let taken = |name: &str| self.files.iter().any(|file| file.name == name);
         let file = GivenFile {
             id: FileId::generate(),
@@ -89,6 +91,7 @@ impl Uploads {
             sha256: String::new(),
         };
         let upload = if self.stores {
+            self.begun = true;
             Some(self.store.upload(&ObjectKey::file(self.run, file.id)).await?)
         } else {
             None
@@ -136,15 +139,14 @@ impl Uploads {
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        if self.kept || !self.stores || self.files.is_empty() {
+        if self.kept || !self.begun {
             return;
         }
-        let (store, run, files) = (self.store.clone(), self.run, std::mem::take(&mut self.files));
+        // With the directory that they are in.
+        let (store, run) = (self.store.clone(), self.run);
         actix_web::rt::spawn(async move {
-            for file in files {
-                if let Err(error) = store.delete(&ObjectKey::file(run, file.id)).await {
-                    tracing::warn!(%error, "a file that belongs to no run stays for a day");
-                }
+            if let Err(error) = store.delete_all(run).await {
+                tracing::warn!(%error, "files that belong to no run stay for a day");
             }
         });
     }

@@ -11,7 +11,7 @@ pub(in crate::console::app) struct FieldRow {
     pub(in crate::console::app) kind: String,
     pub(in crate::console::app) required: bool,
     pub(in crate::console::app) default: String,
-    /// Separated by commas.
+    /// One a line.
     pub(in crate::console::app) options: String,
     pub(in crate::console::app) errors: Vec<String>,
 }
@@ -30,7 +30,7 @@ impl FieldRow {
             kind: kind.unwrap_or_default(),
             required: field.required,
             default,
-            options: field.options.join(", "),
+            options: field.options.join("\n"),
             errors: Vec::new(),
         }
     }
@@ -45,7 +45,7 @@ impl FieldRow {
             InputType::Boolean => Some(text.trim().parse::<bool>().map_or_else(|_| text.into(), Value::Bool)),
             _ => Some(text.into()),
         };
-        let options = self.options.split(',').map(str::trim).filter(|option| !option.is_empty());
+        let options = self.options.lines().map(str::trim).filter(|option| !option.is_empty());
         let field = InputField {
             name: self.name.clone(),
             label: Some(self.label.trim().to_owned()).filter(|label| !label.is_empty()),

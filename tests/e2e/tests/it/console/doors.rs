@@ -126,159 +126,6 @@ async fn every_page_keeps_to_its_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_never_taken_over_and_over_when_it_is_over() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start_console().await;
-    let other_gateway = stack.start_console().await;
-    // One that somebody else has put into the browser.
-    let planted = format!("capi_session={}", "A".repeat(43));
-    assert_eq!(stack.page(&gateway, "/apps", &planted).await.1.matches("<h1>Sign in</h1>").count(), 1);
-    let first = stack.session(&gateway, EMAIL).await;
-    let second = stack.session(&gateway, EMAIL).await;
-    assert!(first.cookie != planted && first.cookie != second.cookie, "each sign-in makes its own");
-    assert_ne!(first.form_token, second.form_token);
-    let mixed = Session { cookie: first.cookie.clone(), form_token: second.form_token.clone() };
-    assert_eq!(
-        stack.form(&gateway, "/sign-out", Some(&mixed), &[]).await.status,
-        403,
-        "a form belongs to its session"
-    );
-
-    let signed_in = async |session: &Session| {
-        stack.page(&other_gateway, "/account/keys", &session.cookie).await.1.contains("Create a key")
-    };
-    assert!(signed_in(&first).await && signed_in(&second).await);
-    assert_eq!(stack.form(&gateway, "/sign-out", Some(&first), &[]).await.status, 303);
-    assert!(
-        !signed_in(&first).await && signed_in(&second).await,
-        "over on every gateway, the other one is not"
-    );
-
-    let third = stack.session(&gateway, EMAIL).await;
-    let change = [("old", "wrong password"), ("new", "battery staple")];
-    assert_eq!(stack.form(&gateway, "/account/security/password", Some(&second), &change).await.status, 400);
-    let change = [("old", e2e::PASSWORD), ("new", "battery staple")];
-    let changed = stack.form(&gateway, "/account/security/password", Some(&second), &change).await;
-    assert_eq!(changed.status, 303);
-    let fresh = changed.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-    assert!(
-        !signed_in(&third).await && !signed_in(&second).await,
-        "others are out, and so is the old cookie"
-    );
-    let fresh = Session { cookie: fresh, ..second };
-    assert!(signed_in(&fresh).await, "whoever changed it goes on");
-    assert_eq!(stack.form(&gateway, "/account/security/sign-out", Some(&fresh), &[]).await.status, 303);
-    assert!(!signed_in(&fresh).await);
-
-    let old = [("email", EMAIL), ("password", e2e::PASSWORD)];
-    assert_eq!(stack.form(&gateway, "/sign-in", None, &old).await.status, 401);
-    stack
-        .cli(&["user", "set-password", "--email", EMAIL, "--password-stdin"], &format!("{}\n", e2e::PASSWORD))
-        .await;
-    let again = stack.session(&gateway, EMAIL).await;
-    stack.database.run_sql("UPDATE sessions SET last_seen_at = capi_now() - interval '15 days'").await;
-    assert!(!signed_in(&again).await, "idle for too long");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sessions_token_is_replaced_every_day() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start_console().await;
-    let session = stack.session(&gateway, EMAIL).await;
-    stack.database.run_sql("UPDATE sessions SET rotated_at = capi_now() - interval '25 hours'").await;
-    let get = async |cookie: &str| {
-        let request = stack.client().get(format!("{}/account/keys", gateway.url())).header("cookie", cookie);
-        let response = request.send().await.unwrap();
-        let fresh = response
-            .headers()
-            .get("set-cookie")
-            .map(|value| value.to_str().unwrap().split(';').next().unwrap().to_owned());
-        (response.text().await.unwrap().contains("Create a key"), fresh)
-    };
-    let (inside, fresh) = get(&session.cookie).await;
-    let fresh = fresh.expect("a fresh cookie");
-    assert!(inside && fresh != session.cookie);
-    assert_eq!(get(&session.cookie).await, (true, None), "requests that were under way still get in");
-    stack.database.run_sql("UPDATE sessions SET rotated_at = rotated_at - interval '2 minutes'").await;
-    assert!(!get(&session.cookie).await.0, "but not for long");
-    let session = Session { cookie: fresh, ..session };
-    assert_eq!(
-        stack.form(&gateway, "/sign-out", Some(&session), &[]).await.status,
-        303,
-        "open forms stay good"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn guessing_is_slowed_down_and_tells_nothing() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start_console().await;
-    let attempt = async |email: &str| {
-        let answer =
-            stack.form(&gateway, "/sign-in", None, &[("email", email), ("password", "guess guess")]).await;
-        (answer.status, answer.headers.contains_key("set-cookie"))
-    };
-    assert_eq!(
-        attempt(EMAIL).await,
-        attempt("nobody@example.com").await,
-        "an unknown account looks the same"
-    );
-    for _ in 0..9 {
-        assert_eq!(attempt(EMAIL).await, (401, false));
-    }
-    assert_eq!(attempt(EMAIL).await, (429, false));
-    let right = [("email", EMAIL), ("password", e2e::PASSWORD)];
-    assert_eq!(stack.form(&gateway, "/sign-in", None, &right).await.status, 429, "not even the right one");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sign_up_is_closed_unless_it_is_open() {
-    let mut stack = Stack::unlimited().await;
-    let gateway = stack.start_console().await;
-    assert_eq!(stack.page(&gateway, "/sign-up", "").await.0, 404);
-    let new = [("email", "new@example.com"), ("password", "battery staple")];
-    assert_eq!(stack.form(&gateway, "/sign-up", None, &new).await.status, 404);
-    stack.settings = stack.settings_with("CAPI_SIGNUP", "open");
-    let gateway = stack.start_console().await;
-    assert_eq!(
-        stack.form(&gateway, "/sign-up", None, &[("email", "new@"), ("password", "short")]).await.status,
-        400
-    );
-    assert_eq!(stack.form(&gateway, "/sign-up", None, &new).await.status, 303);
-    assert_eq!(stack.form(&gateway, "/sign-up", None, &new).await.status, 409);
-    assert_eq!(stack.text("SELECT plan AS text FROM users WHERE email = 'new@example.com'").await, "free");
-    let new = [("email", "NEW@example.com"), ("password", "battery staple")];
-    let signed_in = stack.form(&gateway, "/sign-in", None, &new).await;
-    let cookie = signed_in.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
-    let keys = stack.page(&gateway, "/account/keys", cookie).await.1;
-    assert!(keys.contains("API keys need a paid plan"), "the gate is explained where it is");
-    assert!(stack.page(&gateway, "/apps", cookie).await.1.contains("No app yet"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn where_there_is_no_https_there_is_no_session() {
-    let stack = Stack::unlimited().await;
-    // http://capi.test
-    let gateway = stack.start(e2e::Service::Gateway).await;
-    let (status, page) = stack.page(&gateway, "/sign-in", "").await;
-    assert!(
-        status == 200 && page.contains("CAPI_PUBLIC_URL=https://") && !page.contains("type=\"password\"")
-    );
-    let right = [("email", EMAIL), ("password", e2e::PASSWORD)];
-    let answer = stack.form(&gateway, "/sign-in", None, &right).await;
-    assert!(answer.status == 200 && !answer.headers.contains_key("set-cookie"), "{answer:?}");
-    let gateway = stack.start_with(e2e::Service::Gateway, "CAPI_PUBLIC_URL", "https://capi.test").await;
-    let answer = stack.form(&gateway, "/sign-in", None, &right).await;
-    let cookie = answer.headers["set-cookie"].to_str().unwrap();
-    assert!(
-        cookie.starts_with("__Host-capi_session=") && cookie.contains("; Secure"),
-        "it is bound to https"
-    );
-    let (_, page) = stack.page(&gateway, "/signed-in?next=/apps", "").await;
-    assert!(page.contains("did not keep the session") && page.contains("https://capi.test"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_closed_to_foreign_scripts() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start_console().await;
@@ -323,4 +170,51 @@ async fn every_page_is_closed_to_foreign_scripts() {
         }
     }
     assert!(pages > 15, "the table is read: {pages}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_countless_parts_and_a_stream_that_nobody_reads_hold_nothing() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start_console().await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let name = format!("name=\"{}\"", "x".repeat(500));
+    let parts: Vec<Part<'_>> = vec![(name.as_str(), b"".as_slice()); 3000];
+    assert_eq!(post_form(&stack, &gateway, &session, &parts).await.status, 413, "names count too");
+    let run = stack.create_run(&gateway, "x", None).await;
+    for path in ["live", "events.jsonl"] {
+        let request = stack.client().head(format!("{}/runs/{run}/{path}", gateway.url()));
+        let begun = std::time::Instant::now();
+        assert_eq!(stack.send(request.header("cookie", &session.cookie)).await.status, 200, "{path}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{path}");
+    }
+    assert_eq!(
+        stack.text("SELECT coalesce(sum(cardinality(ends)), 0)::text AS text FROM open_waits").await,
+        "0"
+    );
+    // The name of the cookie is bound to the host only as it is.
+    let spelt = session.cookie.replace("capi", "%63api");
+    assert!(stack.page(&gateway, "/apps", &spelt).await.1.contains("<h1>Sign in</h1>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_rotated_once_however_often_the_form_is_sent() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start_console().await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let seen = stack.text("SELECT id::text AS text FROM webhook_secrets").await;
+    let first = stack.on_account(&["webhook-secret", "show"]).await;
+    for _ in 0..3 {
+        let answer =
+            stack.form(&gateway, "/account/webhooks/rotate", Some(&session), &[("seen", &seen)]).await;
+        assert_eq!(answer.status, 303);
+    }
+    let valid = "SELECT count(*)::text AS text FROM webhook_secrets WHERE expires_at IS NULL OR expires_at > capi_now()";
+    assert_eq!(stack.text(valid).await, "2", "the first one is still good");
+    let (status, page) = stack.form_page(&gateway, "/account/webhooks/reveal", &session, &[]).await;
+    let second = stack.on_account(&["webhook-secret", "show"]).await;
+    assert!(
+        status == 200
+            && page.contains(&second.replace('+', "&#43;")) | page.contains(&second)
+            && first != second
+    );
 }

@@ -5,5 +5,6 @@ mod editing;
 mod hostile;
 mod keyboard;
 mod live;
+mod sessions;
 mod story;
 mod weight;

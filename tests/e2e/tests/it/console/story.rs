@@ -80,10 +80,10 @@ async fn a_run_is_started_with_a_form_fails_and_is_run_again_with_changes() {
     browser.click_text(".list a", "Echo").await;
     browser.fill("#input-text", "STATUS-400 please").await;
     browser.fill("#input-count", "many").await;
-    browser.submit("form[data-once]").await;
+    browser.submit("#run-form").await;
     browser.wait_for_text("#error-count", "must be a number").await;
     browser.fill("#input-count", "3").await;
-    browser.submit("form[data-once]").await;
+    browser.submit("#run-form").await;
     browser.wait_for_text(".failure h2", "model_error").await;
     let failure = browser.text(".failure").await;
     for part in [
@@ -99,7 +99,7 @@ async fn a_run_is_started_with_a_form_fails_and_is_run_again_with_changes() {
     browser.click_text("#summary a", "Run again with changes").await;
     assert_eq!(browser.eval("return document.querySelector('#input-count').value").await, "3");
     browser.fill("#input-text", "Hello").await;
-    browser.submit("form[data-once]").await;
+    browser.submit("#run-form").await;
     browser.wait_for_text("#summary .status", "completed").await;
     browser.click("#delete").await;
     browser.say_yes().await;
