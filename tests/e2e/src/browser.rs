@@ -97,7 +97,11 @@ impl Browser {
             let missing = match attempt().await {
                 Ok(Some(done)) => return done,
                 Ok(None) => String::new(),
-                Err(CmdError::Standard(error)) if passes(&error.error) => error.to_string(),
+                Err(CmdError::Standard(error))
+                    if passes(&error.error) || error.message.contains(REPLACED) =>
+                {
+                    error.to_string()
+                }
                 Err(error) => panic!("{what}: {error}"),
             };
             if Instant::now() > deadline {
@@ -108,6 +112,9 @@ impl Browser {
         }
     }
 }
+
+/// What chromedriver says of an element that the page replaces at that very moment.
+const REPLACED: &str = "does not belong to the document";
 
 fn passes(error: &ErrorStatus) -> bool {
     matches!(

@@ -88,7 +88,7 @@ impl Stack {
         fields: &[(&str, &str)],
     ) -> (u16, String) {
         let origin = gateway.url();
-        let request = self.form_request(gateway, path, Some(session), fields, &[("origin", &origin)]);
+        let request = form_request(gateway, path, Some(session), fields, &[("origin", &origin)]);
         let response = request.send().await.expect("the gateway answers");
         (response.status().as_u16(), response.text().await.expect("the body comes"))
     }
@@ -102,37 +102,7 @@ impl Stack {
         fields: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Answer {
-        self.send(self.form_request(gateway, path, session, fields, headers)).await
-    }
-
-    fn form_request(
-        &self,
-        gateway: &Process,
-        path: &str,
-        session: Option<&Session>,
-        fields: &[(&str, &str)],
-        headers: &[(&'static str, &str)],
-    ) -> reqwest::RequestBuilder {
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        if let Some(session) = session {
-            form.append_pair("form_token", &session.form_token);
-        }
-        for (name, value) in fields {
-            form.append_pair(name, value);
-        }
-        let mut request = client
-            .expect("a client")
-            .post(format!("{}{path}", gateway.url()))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.finish());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(session) = session {
-            request = request.header("cookie", &session.cookie);
-        }
-        request
+        self.send(form_request(gateway, path, session, fields, headers)).await
     }
 
     /// The call that a script makes with a key: the run's id.
@@ -160,4 +130,33 @@ impl Stack {
         );
         self.database.run_sql(sql).await;
     }
+}
+
+fn form_request(
+    gateway: &Process,
+    path: &str,
+    session: Option<&Session>,
+    fields: &[(&str, &str)],
+    headers: &[(&'static str, &str)],
+) -> reqwest::RequestBuilder {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    if let Some(session) = session {
+        form.append_pair("form_token", &session.form_token);
+    }
+    for (name, value) in fields {
+        form.append_pair(name, value);
+    }
+    let mut request = client
+        .expect("a client")
+        .post(format!("{}{path}", gateway.url()))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.finish());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if let Some(session) = session {
+        request = request.header("cookie", &session.cookie);
+    }
+    request
 }

@@ -149,7 +149,8 @@ async fn where_there_is_no_https_there_is_no_session() {
     let answer = stack.form(&gateway, "/sign-in", None, &right).await;
     assert!(answer.status == 200 && !answer.headers.contains_key("set-cookie"), "{answer:?}");
     let gateway = stack.start_with(e2e::Service::Gateway, "CAPI_PUBLIC_URL", "https://capi.test").await;
-    let answer = stack.form(&gateway, "/sign-in", None, &right).await;
+    let own = [("origin", "https://capi.test")];
+    let answer = stack.form_from(&gateway, "/sign-in", None, &right, &own).await;
     let cookie = answer.headers["set-cookie"].to_str().unwrap();
     assert!(
         cookie.starts_with("__Host-capi_session=") && cookie.contains("; Secure"),
