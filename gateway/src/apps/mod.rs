@@ -6,6 +6,7 @@ pub mod get;
 mod inputs;
 pub mod list;
 pub mod store;
+pub mod versions;
 mod view;
 
 pub use cache::{AppCache, CurrentApp};

@@ -1,9 +1,8 @@
 //! Stores agent apps. A version is never changed: another definition is another version. Whatever writes an account's apps
 //! does it behind the account's lock.
 
-use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 use shared::apps::AppDefinition;
@@ -15,8 +14,6 @@ use crate::audit::{self, Action, Actor};
 /// Apps of an account, archived ones among them, and versions of an app: more than anybody makes by hand.
 const MAX_APPS: i64 = 1000;
 const MAX_VERSIONS: i32 = 1000;
-/// Versions that are listed: the newest.
-const MAX_LISTED_VERSIONS: i64 = 100;
 
 /// Why an app was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -246,56 +243,4 @@ pub async fn set_archived(
             Ok(())
         })
         .await
-}
-
-/// Numbers and times of the newest versions of the user's app, newest first.
-pub async fn list_versions(
-    conn: &mut Connection,
-    user: UserId,
-    app: AppId,
-) -> Result<Vec<(i32, DateTime<Utc>)>, DbError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Integer)]
-        version: i32,
-        #[diesel(sql_type = Timestamptz)]
-        created_at: DateTime<Utc>,
-    }
-    let sql = "SELECT v.version, v.created_at FROM app_versions v JOIN apps a ON a.id = v.app_id
-               WHERE a.id = $1 AND a.user_id = $2 ORDER BY v.version DESC LIMIT $3";
-    let rows: Vec<Row> = statement(sql)
-        .bind::<SqlUuid, _>(app.uuid())
-        .bind::<SqlUuid, _>(user.uuid())
-        .bind::<BigInt, _>(MAX_LISTED_VERSIONS)
-        .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.version, row.created_at)).collect())
-}
-
-/// A version of an app.
-#[derive(Debug, Clone, QueryableByName)]
-#[expect(missing_docs, reason = "columns")]
-pub struct Version {
-    #[diesel(sql_type = Integer)]
-    pub version: i32,
-    #[diesel(sql_type = Jsonb)]
-    pub definition: Value,
-}
-
-/// These versions of the user's app, as far as there are such.
-pub async fn versions(
-    conn: &mut Connection,
-    user: UserId,
-    app: AppId,
-    wanted: &[i32],
-) -> Result<Vec<Version>, DbError> {
-    let sql = "SELECT v.version, v.definition FROM app_versions v JOIN apps a ON a.id = v.app_id
-               WHERE a.id = $1 AND a.user_id = $2 AND v.version = ANY ($3)";
-    let rows = statement(sql)
-        .bind::<SqlUuid, _>(app.uuid())
-        .bind::<SqlUuid, _>(user.uuid())
-        .bind::<Array<Integer>, _>(wanted)
-        .load(conn)
-        .await?;
-    Ok(rows)
 }

@@ -15,7 +15,8 @@ use super::super::stored::stored;
 use super::super::visitor::Visitor;
 use super::super::when::When;
 use super::{Header, Tab, app_of};
-use crate::apps::store::{self, Version};
+use crate::apps::store;
+use crate::apps::versions::{self, Version};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::extract::Query;
@@ -56,8 +57,8 @@ pub(in crate::console) async fn page(
     query.end()?;
     let (user, id) = (visitor.user(), app.id);
     let loading = context.db.read(|mut conn| async move {
-        let listed = store::list_versions(&mut conn, user, id).await?;
-        let compared = store::versions(&mut conn, user, id, &[from, to]).await?;
+        let listed = versions::list(&mut conn, user, id).await?;
+        let compared = versions::load(&mut conn, user, id, &[from, to]).await?;
         Ok((listed, compared))
     });
     let (listed, compared) = loading.await?;
@@ -66,9 +67,8 @@ pub(in crate::console) async fn page(
     let (Some(old), Some(new)) = (text(from), text(to)) else { return Err(ApiError::NotFound("version")) };
     let diff = web::block(move || diff(&old, &new)).await.map_err(|_| ApiError::Internal)?;
     let header = Header::new(&app, Tab::Edit);
-    let versions =
-        listed.iter().map(|(version, at)| (*version, When(*at), *version == app.version)).collect();
-    show(&Page { frame: header.frame(&visitor), app: header, versions, from, to, diff })
+    let rows = listed.iter().map(|(version, at)| (*version, When(*at), *version == app.version)).collect();
+    show(&Page { frame: header.frame(&visitor), app: header, versions: rows, from, to, diff })
 }
 
 /// A definition in lines that a person can compare: texts as they are, everything else as JSON.
@@ -119,7 +119,7 @@ pub(in crate::console) async fn restore(
     let wanted: i32 = form.text("version").parse().map_err(|_| ApiError::NotFound("version"))?;
     let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
     let loading =
-        context.db.read(|mut conn| async move { store::versions(&mut conn, user, id, &[wanted]).await });
+        context.db.read(|mut conn| async move { versions::load(&mut conn, user, id, &[wanted]).await });
     let Version { definition, .. } = loading.await?.pop().ok_or(ApiError::NotFound("version"))?;
     let definition: &AppDefinition =
         &serde_json::from_value(definition).map_err(|error| ApiError::fault(&error))?;

@@ -87,6 +87,14 @@ impl<'s> Summary<'s> {
             meter("Steps", used("steps"), limits.steps),
             meter("Tokens", used("inputTokens") + used("outputTokens"), limits.tokens),
             meter("Tool calls", used("toolCalls"), limits.tool_calls),
+            match run.started_at.zip(run.completed_at) {
+                Some((from, to)) => meter("Seconds", (to - from).num_seconds(), limits.seconds),
+                // They go by without a word of the run's: the age above counts them.
+                None => Meter {
+                    text: format!("{} at most", limits.seconds),
+                    ..meter("Seconds", 0, limits.seconds)
+                },
+            },
         ];
         Self {
             id: run.id,

@@ -4,6 +4,7 @@ mod doors;
 mod editing;
 mod hostile;
 mod keyboard;
+mod keys;
 mod live;
 mod sessions;
 mod story;
