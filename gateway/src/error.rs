@@ -173,7 +173,7 @@ impl ApiError {
             }
             Self::SignInNeeded => "sign in first".to_owned(),
             Self::ForeignForm => {
-                "the form did not come from a page of this console, or the page is old: open it again and send it from there".to_owned()
+                "the form did not come from a page of this console, or the page is old: open it again and send it from there. If that does not help, CAPI_PUBLIC_URL is not the address in your browser".to_owned()
             }
             Self::TooFast { retry_after } => format!("too many requests at once; wait {retry_after} s"),
             Self::NotFound(what) => {

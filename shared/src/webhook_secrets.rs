@@ -6,7 +6,7 @@ use diesel::sql_types::{Binary, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::db::{Connection, DbError, lock_user, statement};
+use crate::db::{DbError, lock_user, statement};
 use crate::ids::{UserId, WebhookSecretId};
 use crate::sealed::{SealError, SealingKey};
 
@@ -36,7 +36,7 @@ impl From<diesel::result::Error> for SecretsError {
 
 /// The active ones, newest first: the current, and for 24 h after a rotation the one before it.
 pub async fn active(
-    conn: &mut Connection,
+    conn: &mut AsyncPgConnection,
     key: &SealingKey,
     user: UserId,
 ) -> Result<Vec<SecretString>, SecretsError> {

@@ -175,11 +175,12 @@ pub async fn save(
         .run(async |conn| {
             lock_user(conn, user).await?;
             let row = stored(conn, user, None, Some(app)).await?.ok_or(StoreRefusal::Unknown)?;
+            // First: a form that is sent twice asks for what there is.
+            if row.definition.as_ref() == Some(&json!(definition)) {
+                return Ok(row.current_version);
+            }
             if row.current_version != base {
                 return Err(StoreRefusal::Changed(row.current_version));
-            }
-            if row.definition.as_ref() == Some(&json!(definition)) {
-                return Ok(base);
             }
             name_is_free(conn, user, app, &definition.name).await?;
             write(conn, user, (app, base + 1), definition, by).await?;

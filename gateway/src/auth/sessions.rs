@@ -10,6 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::{SessionId, UserId};
 
+use super::KeyHash;
 use crate::audit::{self, Action, Actor};
 
 const TOKEN_BYTES: usize = 32;
@@ -48,8 +49,12 @@ impl SessionToken {
         &self.0
     }
 
-    fn sha256(&self) -> Vec<u8> {
-        digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
+    /// What is stored, and what in-process tables hold.
+    #[must_use]
+    pub fn sha256(&self) -> KeyHash {
+        let mut hash = KeyHash::default();
+        hash.copy_from_slice(digest(&SHA256, self.0.as_bytes()).as_ref());
+        hash
     }
 }
 
@@ -78,7 +83,7 @@ const FIND: &str = concat!(
     WHERE (s.sha256 = $1 OR s.previous_sha256 = $1) AND ",
     alive!(),
     "), touched AS (
-    UPDATE sessions s SET last_seen_at = capi_now(), previous_sha256 = CASE WHEN found.arrived THEN NULL ELSE s.previous_sha256 END
+    UPDATE sessions s SET last_seen_at = capi_now(), previous_sha256 = CASE WHEN found.arrived AND s.sha256 = $1 THEN NULL ELSE s.previous_sha256 END
     FROM found WHERE s.id = found.id AND (found.arrived OR found.last_seen_at < capi_now() - interval '1 minute')
 )
 SELECT f.id, f.user_id AS \"user\", u.email, u.plan, f.due FROM found f JOIN users u ON u.id = f.user_id"
@@ -86,7 +91,7 @@ SELECT f.id, f.user_id AS \"user\", u.email, u.plan, f.due FROM found f JOIN use
 
 /// The session of this token, if it goes on. One statement, committed by itself.
 pub async fn find(conn: &mut Connection, token: &SessionToken) -> Result<Option<Session>, DbError> {
-    Ok(statement(FIND).bind::<Binary, _>(token.sha256()).load(conn).await?.pop())
+    Ok(statement(FIND).bind::<Binary, _>(token.sha256().as_slice()).load(conn).await?.pop())
 }
 
 /// Begins one, and forgets what is over. False if the account's password is no longer the one of this hash, which somebody was
@@ -118,7 +123,7 @@ pub async fn begin(
             let begun = statement(INSERT)
                 .bind::<SqlUuid, _>(SessionId::generate().uuid())
                 .bind::<SqlUuid, _>(user.uuid())
-                .bind::<Binary, _>(token.sha256())
+                .bind::<Binary, _>(token.sha256().as_slice())
                 .bind::<Text, _>(password_hash)
                 .execute(conn)
                 .await?;
@@ -142,8 +147,11 @@ const FORGOTTEN_AT_ONCE: i64 = 100;
 pub async fn rotate(conn: &mut Connection, old: &SessionToken, new: &SessionToken) -> Result<bool, DbError> {
     let sql = "UPDATE sessions SET previous_sha256 = $1, sha256 = $2, rotated_at = capi_now()
                WHERE (sha256 = $1 OR previous_sha256 = $1) AND rotated_at < capi_now() - interval '1 day'";
-    let rotated =
-        statement(sql).bind::<Binary, _>(old.sha256()).bind::<Binary, _>(new.sha256()).execute(conn).await?;
+    let rotated = statement(sql)
+        .bind::<Binary, _>(old.sha256().as_slice())
+        .bind::<Binary, _>(new.sha256().as_slice())
+        .execute(conn)
+        .await?;
     Ok(rotated == 1)
 }
 
@@ -155,7 +163,11 @@ pub(super) async fn replace(
 ) -> diesel::QueryResult<()> {
     let sql =
         "UPDATE sessions SET previous_sha256 = NULL, sha256 = $2, rotated_at = capi_now() WHERE id = $1";
-    statement(sql).bind::<SqlUuid, _>(session.uuid()).bind::<Binary, _>(new.sha256()).execute(conn).await?;
+    statement(sql)
+        .bind::<SqlUuid, _>(session.uuid())
+        .bind::<Binary, _>(new.sha256().as_slice())
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -163,11 +175,13 @@ pub(super) async fn replace(
 pub async fn end(conn: &mut Connection, session: &Session, by: Actor) -> Result<(), DbError> {
     conn.build_transaction()
         .run(async |conn| {
-            statement("DELETE FROM sessions WHERE id = $1")
+            let ended = statement("DELETE FROM sessions WHERE id = $1")
                 .bind::<SqlUuid, _>(session.id.uuid())
                 .execute(conn)
                 .await?;
-            audit::record(conn, session.user, by, Action::SignedOut, "").await?;
+            if ended == 1 {
+                audit::record(conn, session.user, by, Action::SignedOut, "").await?;
+            }
             Ok::<_, DbError>(())
         })
         .await
@@ -177,8 +191,9 @@ pub async fn end(conn: &mut Connection, session: &Session, by: Actor) -> Result<
 pub async fn end_all(conn: &mut Connection, user: UserId, by: Actor) -> Result<(), DbError> {
     conn.build_transaction()
         .run(async |conn| {
-            end_others(conn, user, None).await?;
-            audit::record(conn, user, by, Action::SignedOutEverywhere, "").await?;
+            if end_others(conn, user, None).await? > 0 {
+                audit::record(conn, user, by, Action::SignedOutEverywhere, "").await?;
+            }
             Ok::<_, DbError>(())
         })
         .await
@@ -189,13 +204,12 @@ pub(super) async fn end_others(
     conn: &mut AsyncPgConnection,
     user: UserId,
     keep: Option<SessionId>,
-) -> diesel::QueryResult<()> {
+) -> diesel::QueryResult<usize> {
     statement("DELETE FROM sessions WHERE user_id = $1 AND ($2 IS NULL OR id <> $2)")
         .bind::<SqlUuid, _>(user.uuid())
         .bind::<Nullable<SqlUuid>, _>(keep.map(SessionId::uuid))
         .execute(conn)
-        .await?;
-    Ok(())
+        .await
 }
 
 /// Whether it goes on.

@@ -25,12 +25,7 @@ pub(super) enum CookieRule {
 
 impl CookieRule {
     pub(super) fn of(public_url: &Url) -> Self {
-        let loopback = match public_url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
+        let loopback = is_loopback(public_url);
         match (public_url.scheme(), loopback) {
             ("https", _) => Self::Secure,
             (_, true) => Self::Loopback,
@@ -76,6 +71,16 @@ impl CookieRule {
             .same_site(SameSite::Lax)
             .max_age(max_age)
             .finish()
+    }
+}
+
+/// Whether the address is of this very machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

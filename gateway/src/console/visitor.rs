@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Instant;
 
 use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
@@ -14,6 +15,7 @@ use shared::ids::UserId;
 
 use super::{Console, address, origin};
 use crate::audit::Actor;
+use crate::auth::Flood;
 use crate::auth::sessions::{self, Session, SessionToken};
 use crate::context::Context;
 use crate::error::ApiError;
@@ -51,16 +53,24 @@ impl FromRequest for Visitor {
                 own_origin(&request, &context.console)?;
             }
             let token = context.console.cookies.read(&request).ok_or(ApiError::SignInNeeded)?;
-            let asked = &token;
+            let (asked, hash, from) = (&token, token.sha256(), address(&request, context));
+            // As for keys: whoever makes tokens up is stopped in front of the database.
+            if let Err(Flood(wait)) = context.flood.check(&hash, from, Instant::now()) {
+                return Err(ApiError::TooFast { retry_after: wait.as_secs() + 1 });
+            }
             let finding = context.db.read(|mut conn| async move { sessions::find(&mut conn, asked).await });
-            let session = finding.await?.ok_or(ApiError::SignInNeeded)?;
+            let Some(session) = finding.await? else {
+                context.flood.failed(from, Instant::now());
+                return Err(ApiError::SignInNeeded);
+            };
+            context.flood.succeeded(&hash);
             let safe = request.method().is_safe();
             context.console.throttle.take(session.user, !safe)?;
             if safe && session.due {
                 rotate(&request, context, &token).await?;
             }
             let form_token = form_token(&context.console.form_key, &session);
-            Ok(Self { session, form_token, address: address(&request, context) })
+            Ok(Self { session, form_token, address: from })
         })
     }
 }

@@ -5,7 +5,7 @@ use askama::Template;
 use diesel::QueryableByName;
 use diesel::sql_types::{Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::UserId;
 use shared::sealed::SealingKey;
@@ -43,7 +43,7 @@ pub(in crate::console) async fn page(
     )];
     let (key, user) = (&context.console.sealing, visitor.user());
     let reading = secrets(&context, |mut conn| async move {
-        Ok((webhook_secrets::active(&mut conn, key, user).await?.len(), current(&mut conn, user).await?))
+        Ok((readable(&mut conn, key, user).await?.len(), current(&mut conn, user).await?))
     });
     let (active, seen) = reading.await?;
     let frame = Tab::Webhooks.frame(&visitor).noticing(&request, &NOTICES);
@@ -60,8 +60,15 @@ pub(in crate::console) async fn reveal(
     Form::read(&request, payload, &visitor).await?;
     let (key, user, by) = (&context.console.sealing, visitor.user(), visitor.actor());
     let reading = secrets(&context, |mut conn| async move {
-        audit::record(&mut conn, user, by, Action::SecretRevealed, "").await?;
-        Ok((webhook_secrets::active(&mut conn, key, user).await?, current(&mut conn, user).await?))
+        conn.build_transaction()
+            .run(async |conn| {
+                let active = readable(conn, key, user).await?;
+                if !active.is_empty() {
+                    audit::record(conn, user, by, Action::SecretRevealed, "").await?;
+                }
+                Ok::<_, SecretsError>((active, current(conn, user).await?))
+            })
+            .await
     });
     let (active, seen) = reading.await?;
     let count = active.len();
@@ -101,6 +108,21 @@ async fn renew(
             Ok::<_, SecretsError>(())
         })
         .await
+}
+
+/// Those that can be read: none after a change of CAPI_SECRET_KEY, and then only another one helps.
+async fn readable(
+    conn: &mut AsyncPgConnection,
+    key: &SealingKey,
+    user: UserId,
+) -> Result<Vec<SecretString>, SecretsError> {
+    match webhook_secrets::active(conn, key, user).await {
+        Err(SecretsError::Seal(error)) => {
+            tracing::warn!(%error, user_id = %user, "a webhook secret cannot be read");
+            Ok(Vec::new())
+        }
+        read => read,
+    }
 }
 
 /// The id of the secret that is current; empty where there is none.

@@ -22,15 +22,17 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.copy) {
-    const said = button.textContent;
+    const source = document.getElementById(button.dataset.copy);
+    const named = button.dataset.named ??= button.textContent;
     try {
-      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      await navigator.clipboard.writeText(source.textContent);
       button.textContent = "Copied";
     } catch {
-      getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+      getSelection().selectAllChildren(source);
       button.textContent = "Press Ctrl + C";
     }
-    setTimeout(() => { button.textContent = said; }, 2000);
+    document.getElementById("said").textContent = button.textContent;
+    setTimeout(() => { button.textContent = named; }, 2000);
   } else if (button.dataset.add) {
     const row = document.getElementById(button.dataset.add).content.cloneNode(true);
     document.getElementById(button.dataset.to).append(row);
@@ -43,15 +45,28 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// A form is sent once, however often its button is pressed; for whom nothing comes of it, again after a while.
+const SENT = 5000;
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.dataset.confirm && !confirm(form.dataset.confirm)) {
+  if (form.dataset.sent || (form.dataset.confirm && !confirm(form.dataset.confirm))) {
     event.preventDefault();
+    return;
   }
+  form.dataset.sent = "1";
+  setTimeout(() => { delete form.dataset.sent; }, SENT);
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form?.requestSubmit();
+  const form = event.target.form;
+  const button = form?.id === "run-form" && form.querySelector(".primary");
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat || !button || button.disabled) return;
+  event.preventDefault();
+  form.requestSubmit(button);
 });
 
 // Lists: asked for again while somebody looks.
@@ -73,6 +88,10 @@ function place(item, thread) {
   } else if (item.parentNode !== thread) {
     thread.append(item);
   }
+}
+
+function signIn() {
+  location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
 }
 
 function follow(thread) {
@@ -111,11 +130,18 @@ function follow(thread) {
       source.close();
       status.textContent = "";
     });
-    source.onerror = () => {
+    source.addEventListener("signed-out", signIn);
+    source.onerror = async () => {
       // With our own address, so that a broken stream goes on behind the last event that was shown.
       source.close();
-      status.textContent = failures < GIVE_UP ? "reconnecting …" : "not connected; open the page anew";
-      if (failures < GIVE_UP) setTimeout(connect, RETRY[Math.min(failures++, RETRY.length - 1)]);
+      const pause = RETRY[Math.min(failures, RETRY.length - 1)];
+      // Each stream ends after a while: that alone is nothing to talk of.
+      if (failures++ > 0) status.textContent = failures < GIVE_UP ? "reconnecting …" : "not connected; open the page anew";
+      if (failures === 2) {
+        const answer = await fetch(thread.dataset.live, { method: "HEAD", redirect: "manual" }).catch(() => null);
+        if (answer?.type === "opaqueredirect") signIn();
+      }
+      if (failures < GIVE_UP) setTimeout(connect, pause);
     };
   }
   connect();
@@ -124,7 +150,7 @@ function follow(thread) {
 document.addEventListener("htmx:afterSettle", (event) => { showTimes(event.target.parentNode ?? document); showAges(); });
 for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(failure, ({ detail: { target } }) => {
-    if (target.id === "preview") target.textContent = "There is no answer; try again, or open the page anew.";
+    if (target.id !== "rows") target.textContent = "There is no answer; open the page anew.";
   });
 }
 

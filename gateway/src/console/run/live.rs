@@ -73,7 +73,9 @@ async fn run(context: web::Data<Context>, visitor: Visitor, id: RunId, after: i6
     let deadline = Instant::now() + LONGEST;
     tokio::select! {
         ended = follow(&context, &visitor, id, after, &out) => {
-            if let Err(error) = ended {
+            if matches!(ended, Err(ApiError::SignInNeeded)) {
+                let _ = send(&out, "signed-out", None, "").await;
+            } else if let Err(error) = ended {
                 tracing::debug!(%error, run_id = %id, "a thread's stream ends early");
             }
         }

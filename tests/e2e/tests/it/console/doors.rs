@@ -217,4 +217,20 @@ async fn a_secret_is_rotated_once_however_often_the_form_is_sent() {
             && page.contains(&second.replace('+', "&#43;")) | page.contains(&second)
             && first != second
     );
+
+    // Sealed with a key that is no more: the page says so, and another secret helps.
+    let changed = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let mut settings = stack.settings_with("CAPI_SECRET_KEY", changed);
+    settings.push(("CAPI_PUBLIC_URL".to_owned(), "http://localhost".to_owned()));
+    let gateway = Process::start(e2e::Service::Gateway, &settings).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let (status, page) = stack.page(&gateway, "/account/webhooks", &session.cookie).await;
+    assert!(status == 200 && page.contains("no secret that can be read"), "{status}");
+    let seen = stack.text("SELECT id::text AS text FROM webhook_secrets WHERE expires_at IS NULL").await;
+    let answer = stack.form(&gateway, "/account/webhooks/rotate", Some(&session), &[("seen", &seen)]).await;
+    assert_eq!(answer.status, 303);
+    let (status, page) = stack.form_page(&gateway, "/account/webhooks/reveal", &session, &[]).await;
+    assert!(status == 200 && page.contains("whsec_"), "{status}");
+    let logged = "SELECT count(*)::text AS text FROM audit_log WHERE action IN ('secret_rotated', 'secret_revealed') AND actor = 'console'";
+    assert_eq!(stack.text(logged).await, "4", "two rotations and two looks");
 }
