@@ -13,7 +13,7 @@ use shared::db::DbError;
 use shared::runs::RunStatus;
 use shared::storage::StorageError;
 
-use crate::auth::PasswordError;
+use crate::auth::{Flood, PasswordError};
 use crate::mistake::{FieldError, said};
 use crate::problems::Problem;
 
@@ -68,6 +68,12 @@ impl From<StorageError> for ApiError {
         metrics::counter!("capi_artifact_store_failures_total").increment(1);
         tracing::error!(%error, "the artifact store does not answer");
         Self::Unavailable("the artifact store does not answer; try again")
+    }
+}
+
+impl From<Flood> for ApiError {
+    fn from(Flood(wait): Flood) -> Self {
+        Self::TooFast { retry_after: wait.as_secs() + 1 }
     }
 }
 

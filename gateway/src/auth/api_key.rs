@@ -43,9 +43,7 @@ impl ApiKey {
     /// What is stored.
     #[must_use]
     pub fn sha256(&self) -> KeyHash {
-        let mut hash = KeyHash::default();
-        hash.copy_from_slice(digest(&SHA256, self.0.as_bytes()).as_ref());
-        hash
+        sha256(&self.0)
     }
 
     /// What lists show.
@@ -59,6 +57,12 @@ impl ApiKey {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+pub(super) fn sha256(secret: &str) -> KeyHash {
+    let mut hash = KeyHash::default();
+    hash.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    hash
 }
 
 fn checksum(body: &str) -> String {

@@ -2,7 +2,6 @@
 //! taken over from a browser, and replaced once a day. The one before it is good until the browser has come with the new one,
 //! and for requests that were under way a minute at least: an answer that is lost signs nobody out.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
@@ -11,6 +10,7 @@ use shared::db::{Connection, DbError, lock_user, statement};
 use shared::ids::{SessionId, UserId};
 
 use super::KeyHash;
+use super::api_key::sha256;
 use crate::audit::{self, Action, Actor};
 
 const TOKEN_BYTES: usize = 32;
@@ -52,9 +52,7 @@ impl SessionToken {
     /// What is stored, and what in-process tables hold.
     #[must_use]
     pub fn sha256(&self) -> KeyHash {
-        let mut hash = KeyHash::default();
-        hash.copy_from_slice(digest(&SHA256, self.0.as_bytes()).as_ref());
-        hash
+        sha256(&self.0)
     }
 }
 

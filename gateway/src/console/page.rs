@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use url::form_urlencoded;
 
 use super::assets;
 use super::visitor::Visitor;
@@ -59,10 +60,9 @@ impl Frame {
 
     /// With what the query's `done` says, where that is one of these.
     pub(super) fn noticing(mut self, request: &HttpRequest, known: &[(&str, &'static str)]) -> Self {
-        let done =
-            url::form_urlencoded::parse(request.query_string().as_bytes()).find(|(name, _)| name == "done");
+        let done = parameter(request, "done");
         self.notice =
-            done.and_then(|(_, done)| known.iter().find(|(word, _)| *word == done).map(|(_, said)| *said));
+            done.and_then(|done| known.iter().find(|(word, _)| *word == done).map(|(_, said)| *said));
         self
     }
 
@@ -106,6 +106,12 @@ pub(super) fn html(status: StatusCode, body: String) -> HttpResponse {
 /// After a form: the page that shows what came of it.
 pub(super) fn see_other(path: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, path)).finish()
+}
+
+/// A parameter of the query that a page may have, and may do without.
+pub(super) fn parameter(request: &HttpRequest, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(request.query_string().as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// Whether the script asks, for a part of a page.

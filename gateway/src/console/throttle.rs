@@ -7,7 +7,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use shared::ids::UserId;
 
-use crate::error::ApiError;
+use crate::auth::Flood;
 
 /// Forms of one account.
 const FORMS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
@@ -33,11 +33,9 @@ impl Default for Throttle {
 
 impl Throttle {
     /// One more request; whether it is a form that changes something.
-    pub(super) fn take(&self, user: UserId, form: bool) -> Result<(), ApiError> {
+    pub(super) fn take(&self, user: UserId, form: bool) -> Result<(), Flood> {
         let limiter = if form { &self.forms } else { &self.pages };
-        limiter.check_key(&user).map_err(|until| ApiError::TooFast {
-            retry_after: until.wait_time_from(self.clock.now()).as_secs() + 1,
-        })
+        limiter.check_key(&user).map_err(|until| Flood(until.wait_time_from(self.clock.now())))
     }
 
     pub(super) fn tidy(&self) {

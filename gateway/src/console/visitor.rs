@@ -15,7 +15,6 @@ use shared::ids::UserId;
 
 use super::{Console, address, origin};
 use crate::audit::Actor;
-use crate::auth::Flood;
 use crate::auth::sessions::{self, Session, SessionToken};
 use crate::context::Context;
 use crate::error::ApiError;
@@ -55,9 +54,7 @@ impl FromRequest for Visitor {
             let token = context.console.cookies.read(&request).ok_or(ApiError::SignInNeeded)?;
             let (asked, hash, from) = (&token, token.sha256(), address(&request, context));
             // As for keys: whoever makes tokens up is stopped in front of the database.
-            if let Err(Flood(wait)) = context.flood.check(&hash, from, Instant::now()) {
-                return Err(ApiError::TooFast { retry_after: wait.as_secs() + 1 });
-            }
+            context.flood.check(&hash, from, Instant::now())?;
             let finding = context.db.read(|mut conn| async move { sessions::find(&mut conn, asked).await });
             let Some(session) = finding.await? else {
                 context.flood.failed(from, Instant::now());

@@ -51,12 +51,13 @@ pub(crate) struct Filters {
 
 impl Filters {
     pub(crate) fn read(query: &mut Query) -> Self {
+        let of_an_app = Self::read_of_an_app(query);
         Self {
             app: query.value("appId", "an app's id"),
             after: time(query, "createdAfter"),
             before: time(query, "createdBefore"),
             metadata: query.prefixed("metadata"),
-            ..Self::read_of_an_app(query)
+            ..of_an_app
         }
     }
 

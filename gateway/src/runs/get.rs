@@ -58,7 +58,8 @@ pub async fn handle(
     Ok(answer(&request, &run))
 }
 
-pub(super) async fn load(context: &Context, user: UserId, named: Named) -> Result<RunView, ApiError> {
+/// The user's run with everything.
+pub(crate) async fn load(context: &Context, user: UserId, named: Named) -> Result<RunView, ApiError> {
     let viewer = &context.viewer;
     let loading = context.db.read(|mut conn| async move { viewer.load(&mut conn, user, named.run).await });
     let loaded = tokio::time::timeout(LOAD_DEADLINE, loading).await.unwrap_or(Err(DbError::Timeout));

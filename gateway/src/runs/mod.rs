@@ -20,7 +20,7 @@ pub(crate) use erase::delete_run;
 pub(crate) use filters::{Filters, Source};
 pub(crate) use find::{Found, find};
 pub(crate) use form::{Uploads, read_browser_form};
-pub(crate) use get::is_over;
+pub(crate) use get::{is_over, load};
 pub(crate) use request::{CreateRequest, DEFAULT_QUEUE_TIMEOUT};
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::super::page::{Frame, see_other, show_as};
 use super::super::visitor::{FreshCookie, Visitor};
 use super::Tab;
 use crate::auth::accounts::{self, NewPassword};
-use crate::auth::{Flood, MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, sessions, too_weak};
+use crate::auth::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, sessions, too_weak};
 use crate::context::Context;
 use crate::error::ApiError;
 
@@ -64,8 +64,7 @@ pub(in crate::console) async fn change_password(
         return show_page(&context, &visitor, &request, None, Some(format!("Choose another one: {weak}.")))
             .await;
     }
-    let attempt = context.console.attempts.take_inside(session.user);
-    attempt.map_err(|Flood(wait)| ApiError::TooFast { retry_after: wait.as_secs() + 1 })?;
+    context.console.attempts.take_inside(session.user)?;
     let email = session.email.as_str();
     let known = context.db.read(|mut conn| async move { accounts::find(&mut conn, email).await }).await?;
     let stored = known.map(|known| known.password_hash);

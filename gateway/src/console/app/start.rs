@@ -3,8 +3,6 @@
 mod inputs;
 mod page;
 
-use std::collections::HashMap;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
@@ -13,7 +11,7 @@ use shared::ids::RunId;
 use uuid::Uuid;
 
 use super::super::form::Form;
-use super::super::page::{see_other, show_as};
+use super::super::page::{parameter, see_other, show_as};
 use super::super::visitor::Visitor;
 use super::app_of;
 use crate::context::Context;
@@ -33,7 +31,7 @@ pub(in crate::console) async fn form(
     let app = app_of(&context, &visitor, &path).await?;
     let mut before = Value::Null;
     let mut model = String::new();
-    if let Some(run) = query(&request).get("from").and_then(|id| id.parse::<RunId>().ok()) {
+    if let Some(run) = parameter(&request, "from").and_then(|id| id.parse::<RunId>().ok()) {
         let (viewer, user) = (&context.viewer, visitor.user());
         let loading = context.db.read(|mut conn| async move { viewer.load(&mut conn, user, run).await });
         if let Some(run) = loading.await?.filter(|run| run.app_id == app.id) {
@@ -47,10 +45,6 @@ pub(in crate::console) async fn form(
     });
     page.model = if model == page.default_model { String::new() } else { model };
     show_as(StatusCode::OK, &page)
-}
-
-fn query(request: &HttpRequest) -> HashMap<String, String> {
-    url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect()
 }
 
 /// POST /apps/{appId}/run

@@ -119,11 +119,9 @@ function follow(thread) {
     });
     source.addEventListener("summary", (piece) => {
       const focused = summary.contains(document.activeElement) && document.activeElement.id;
-      const open = summary.querySelector(".inputs")?.open;
       summary.replaceChildren(...new DOMParser().parseFromString(piece.data, "text/html").body.childNodes);
       showTimes(summary);
       showAges();
-      if (open) summary.querySelector(".inputs").open = true;
       if (focused) (document.getElementById(focused) ?? document.getElementById("again"))?.focus();
     });
     source.addEventListener("over", () => {

@@ -6,10 +6,10 @@ use shared::runs::{Cancelled, RunStatus};
 use super::super::form::Form;
 use super::super::page::see_other;
 use super::super::visitor::Visitor;
-use super::{load, run_of};
+use super::run_of;
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::runs::{Named, cancel_and_tell, delete_run};
+use crate::runs::{Named, cancel_and_tell, delete_run, load};
 
 /// The handler.
 pub(in crate::console) async fn cancel(
@@ -31,7 +31,7 @@ pub(in crate::console) async fn cancel(
         Cancelled::Unknown => return Err(ApiError::NotFound("run")),
     };
     if back {
-        let app = load(&context, visitor.user(), named.run, false).await?.run.app_id;
+        let app = load(&context, visitor.user(), named).await?.app_id;
         return Ok(see_other(&format!("/apps/{app}/runs")));
     }
     Ok(see_other(&format!("/runs/{}{done}", named.run)))
@@ -47,7 +47,7 @@ pub(in crate::console) async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
     let named = Named { run: run_of(&path)?, app: None };
-    let app = load(&context, visitor.user(), named.run, false).await?.run.app_id;
+    let app = load(&context, visitor.user(), named).await?.app_id;
     delete_run(context, visitor.user(), named, visitor.actor()).await?;
     Ok(see_other(&format!("/apps/{app}/runs")))
 }

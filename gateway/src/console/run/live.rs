@@ -12,20 +12,22 @@ use bytes::Bytes;
 use futures_util::stream;
 use shared::events;
 use shared::ids::RunId;
+use shared::runs::RunView;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::super::page::render;
 use super::super::visitor::Visitor;
+use super::load::{limits, status_of};
 use super::summary::Summary;
-use super::{EVENTS_AT_ONCE, load, run_of, thread};
+use super::{EVENTS_AT_ONCE, run_of, thread};
 use crate::auth::sessions;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::live::{Place, take_place};
 use crate::middleware::leave_uncompressed;
-use crate::runs::is_over;
+use crate::runs::{Named, is_over, load};
 
 /// The longest stream; the browser comes again. Short, because a gateway that is killed leaves its places taken for so long.
 const LONGEST: Duration = Duration::from_mins(2);
@@ -50,7 +52,7 @@ pub(in crate::console) async fn handle(
     let last =
         request.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     // Before the answer begins: a run of somebody else is a 404 and no stream.
-    load(&context, visitor.user(), id, false).await?;
+    status_of(&context, visitor.user(), id).await?;
     if request.method() == Method::HEAD {
         return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/event-stream")).finish());
     }
@@ -96,6 +98,7 @@ async fn follow(
     // Subscribed before the first look: what happens in between is not missed.
     let mut watch = context.live.watch(id);
     let (mut told, mut looked) = (String::new(), Instant::now());
+    let limits = limits(context, id).await?;
     loop {
         if looked.elapsed() >= HEARTBEAT {
             still_signed_in(context, visitor).await?;
@@ -112,13 +115,9 @@ async fn follow(
             after = last;
             continue;
         }
-        let mut shown = load(context, visitor.user(), id, false).await?;
-        let over = is_over(&shown.run);
-        if over {
-            shown = load(context, visitor.user(), id, true).await?;
-        }
-        let (last, token) = (shown.run.last_seq, visitor.form_token.clone());
-        let rendering = web::block(move || render(&Summary::of(&shown, &token)));
+        let run = as_it_stands(context, visitor, id).await?;
+        let (over, last, token) = (is_over(&run), run.last_seq, visitor.form_token.clone());
+        let rendering = web::block(move || render(&Summary::of(&run, &limits, &token)));
         let summary = rendering.await.map_err(|_| ApiError::Internal)??;
         if summary != told {
             send(out, "summary", None, &summary).await?;
@@ -129,6 +128,15 @@ async fn follow(
         }
         watch.changed().await;
     }
+}
+
+/// The run; with its result once there is one, which may be large.
+async fn as_it_stands(context: &Context, visitor: &Visitor, id: RunId) -> Result<RunView, ApiError> {
+    let (viewer, user) = (&context.viewer, visitor.user());
+    let loading =
+        context.db.read(|mut conn| async move { viewer.load_all(&mut conn, user, &[id], false).await });
+    let run = loading.await?.pop().ok_or(ApiError::NotFound("run"))?;
+    if is_over(&run) { load(context, user, Named { run: id, app: None }).await } else { Ok(run) }
 }
 
 /// A session that was ended elsewhere sees nothing more.

@@ -1,4 +1,4 @@
-//! What a run's page shows beside the thread: the run as the API shows it, and the budget that its version and plan give it.
+//! What a run's page shows beside the run itself: the budget that its version and plan give it.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Jsonb, Text, Uuid as SqlUuid};
@@ -7,16 +7,10 @@ use serde_json::Value;
 use shared::apps::{AppDefinition, Limits};
 use shared::db::{Connection, DbError, statement};
 use shared::ids::{RunId, UserId};
-use shared::runs::RunView;
+use shared::runs::{RunStatus, status};
 
 use crate::context::Context;
 use crate::error::ApiError;
-
-/// A run and its limits.
-pub(super) struct Shown {
-    pub(super) run: RunView,
-    pub(super) limits: Limits,
-}
 
 #[derive(QueryableByName)]
 struct PinnedRow {
@@ -32,21 +26,17 @@ async fn pinned(conn: &mut Connection, run: RunId) -> Result<Option<PinnedRow>, 
     Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).load(conn).await?.pop())
 }
 
-/// The user's run; without inputs and result unless they are `wanted`.
-pub(super) async fn load(
-    context: &Context,
-    user: UserId,
-    run: RunId,
-    wanted: bool,
-) -> Result<Shown, ApiError> {
-    let viewer = &context.viewer;
-    let loading = context.db.read(|mut conn| async move {
-        let found = viewer.load_all(&mut conn, user, &[run], wanted).await?.pop();
-        let Some(view) = found else { return Ok(None) };
-        Ok(pinned(&mut conn, run).await?.map(|row| (view, row)))
-    });
-    let (run, row) = loading.await?.ok_or(ApiError::NotFound("run"))?;
+/// The limits of a run that is known to be the visitor's.
+pub(super) async fn limits(context: &Context, run: RunId) -> Result<Limits, ApiError> {
+    let loading = context.db.read(|mut conn| async move { pinned(&mut conn, run).await });
+    let row = loading.await?.ok_or(ApiError::NotFound("run"))?;
     let app: AppDefinition =
         serde_json::from_value(row.definition).map_err(|error| ApiError::fault(&error))?;
-    Ok(Shown { run, limits: app.limits.under(context.plans.get(&row.plan)) })
+    Ok(app.limits.under(context.plans.get(&row.plan)))
+}
+
+/// How the user's run stands; a run of somebody else is none.
+pub(super) async fn status_of(context: &Context, user: UserId, run: RunId) -> Result<RunStatus, ApiError> {
+    let asking = context.db.read(|mut conn| async move { status(&mut conn, user, None, run).await });
+    asking.await?.ok_or(ApiError::NotFound("run"))
 }

@@ -11,14 +11,14 @@ mod thread;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use shared::events;
-use shared::ids::RunId;
+use shared::ids::{AppId, RunId};
 
 use super::page::{Frame, Part, render};
 use super::visitor::Visitor;
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::runs::is_over;
-use load::load;
+use crate::runs::{Named, is_over, load};
+use load::limits;
 use summary::{Summary, shown_inputs};
 
 /// Events that come with the page, and then in each piece of the stream at most: fewer, where they are long.
@@ -31,7 +31,7 @@ struct Page {
     id: RunId,
     title: String,
     api: bool,
-    app_id: shared::ids::AppId,
+    app_id: AppId,
     app_name: String,
     summary: String,
     events: String,
@@ -56,27 +56,28 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [("finished", "The run was over before it could be cancelled.")];
     let id = run_of(&path)?;
-    let shown = load(&context, visitor.user(), id, true).await?;
+    let run = load(&context, visitor.user(), Named { run: id, app: None }).await?;
+    let limits = limits(&context, id).await?;
     let reading =
         context.db.read(|mut conn| async move { events::read_after(&mut conn, id, 0, EVENTS_AT_ONCE).await });
     let events = reading.await?;
-    let run = shown.run.clone();
     let after = events.last().map_or(0, |event| event.seq);
     let token = visitor.form_token.clone();
     // Markdown takes its time: not on a thread that serves others.
     let rendering = web::block(move || {
-        Ok::<_, ApiError>((render(&Summary::of(&shown, &token))?, thread::render(id, &events)?))
+        let summary = render(&Summary::of(&run, &limits, &token))?;
+        Ok::<_, ApiError>((summary, thread::render(id, &events)?, run))
     });
-    let (summary, rendered) = rendering.await.map_err(|_| ApiError::Internal)??;
+    let (summary, rendered, run) = rendering.await.map_err(|_| ApiError::Internal)??;
     let frame = Frame::new(run.title.clone(), Part::Apps, &visitor).noticing(&request, &NOTICES);
     super::page::show(&Page {
         frame,
         id,
-        title: run.title.clone(),
+        open: !is_over(&run) || after < run.last_seq,
+        title: run.title,
         api: run.source == "api",
         app_id: run.app_id,
-        app_name: run.app_name.clone(),
-        open: !is_over(&run) || after < run.last_seq,
+        app_name: run.app_name,
         inputs: run.inputs.as_ref().map(shown_inputs).unwrap_or_default(),
         summary,
         events: rendered,

@@ -10,7 +10,8 @@ use shared::events;
 use shared::runs::format_time;
 
 use super::super::visitor::Visitor;
-use super::{EVENTS_AT_ONCE, load, run_of};
+use super::load::status_of;
+use super::{EVENTS_AT_ONCE, run_of};
 use crate::context::Context;
 use crate::error::ApiError;
 
@@ -22,7 +23,7 @@ pub(in crate::console) async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let id = run_of(&path)?;
-    load(&context, visitor.user(), id, false).await?;
+    status_of(&context, visitor.user(), id).await?;
     if request.method() == Method::HEAD {
         return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/jsonl")).finish());
     }

@@ -2,11 +2,12 @@
 
 use askama::Template;
 use serde_json::Value;
+use shared::apps::Limits;
 use shared::ids::{AppId, RunId};
+use shared::runs::RunView;
 
 use super::super::markdown::to_html;
 use super::super::when::{When, bytes, count, duration};
-use super::load::Shown;
 use crate::runs::is_over;
 
 /// A file that the run published.
@@ -66,8 +67,8 @@ pub(super) struct Summary<'s> {
 }
 
 impl<'s> Summary<'s> {
-    pub(super) fn of(shown: &'s Shown, form_token: &'s str) -> Self {
-        let (run, limits, over) = (&shown.run, &shown.limits, is_over(&shown.run));
+    pub(super) fn of(run: &'s RunView, limits: &Limits, form_token: &'s str) -> Self {
+        let over = is_over(run);
         let result = run.result.as_ref();
         let text = result.and_then(|result| result["text"].as_str()).filter(|text| !text.is_empty());
         let data = result.map(|result| &result["data"]).filter(|data| !data.is_null());

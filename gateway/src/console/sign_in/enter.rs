@@ -4,11 +4,10 @@ use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use askama::Template;
 use secrecy::SecretString;
-use url::form_urlencoded;
 
 use super::super::cookie::CookieRule;
 use super::super::form::Form;
-use super::super::page::{Frame, see_other, show, show_as};
+use super::super::page::{Frame, parameter, see_other, show, show_as};
 use super::super::visitor::{Visitor, own_origin};
 use super::super::{Console, address};
 use super::{begin_session, next};
@@ -41,11 +40,6 @@ impl<'p> Page<'p> {
             open: console.signup == Signup::Open,
         }
     }
-}
-
-fn parameter(request: &HttpRequest, name: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(request.query_string().as_bytes());
-    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// GET /sign-in

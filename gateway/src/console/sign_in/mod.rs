@@ -33,8 +33,7 @@ fn next(path: Option<&str>) -> &str {
 }
 
 /// A session for the account, and the way to where he wanted to go: past a page that finds out whether the browser kept
-/// the cookie.
-/// Nothing where the password was changed meanwhile.
+/// the cookie. Nothing where the password was changed meanwhile.
 async fn begin_session(
     request: &HttpRequest,
     context: &Context,

@@ -14,7 +14,7 @@ use super::super::page::{Frame, see_other, show, show_as};
 use super::super::visitor::own_origin;
 use super::begin_session;
 use crate::audit::Actor;
-use crate::auth::{Flood, MIN_PASSWORD_CHARS, accounts, too_weak};
+use crate::auth::{MIN_PASSWORD_CHARS, accounts, too_weak};
 use crate::config::Signup;
 use crate::context::Context;
 use crate::error::ApiError;
@@ -72,9 +72,7 @@ pub(in crate::console) async fn handle(
     let form = Form::read_unsigned(&request, payload).await?;
     let (email, password, from) =
         (form.text("email").trim(), form.text("password"), address(&request, &context));
-    if let Err(Flood(wait)) = console.attempts.take(email, from) {
-        return Err(ApiError::TooFast { retry_after: wait.as_secs() + 1 });
-    }
+    console.attempts.take(email, from)?;
     let email_error = accounts::wrong_email(email).map(|wrong| format!("The email {wrong}."));
     let password_error = too_weak(password).map(|weak| format!("Choose another one: {weak}."));
     if email_error.is_some() || password_error.is_some() {
