@@ -19,6 +19,27 @@ pub struct Session {
     pub form_token: String,
 }
 
+const PAINT: &str = "for (let tries = 0; tries < 200; tries++) {
+    const paint = performance.getEntriesByName('first-contentful-paint')[0];
+    if (paint) return paint.startTime;
+    await new Promise((done) => setTimeout(done, 10));
+}";
+const WEIGHT: &str =
+    "return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))
+    .reduce((sum, entry) => sum + entry.decodedBodySize, 0)";
+
+impl Browser {
+    /// Milliseconds until the page's first paint.
+    pub async fn first_paint(&self) -> f64 {
+        self.eval_async(PAINT).await.as_f64().expect("the page was painted")
+    }
+
+    /// Bytes of the page with everything that it has loaded, as they are and not as they travel.
+    pub async fn weight(&self) -> u64 {
+        self.eval(WEIGHT).await.as_u64().expect("a sum")
+    }
+}
+
 impl Stack {
     /// Starts a gateway whose console has sessions.
     pub async fn start_console(&self) -> Process {

@@ -29,15 +29,6 @@ struct Arguments {
 const SIZES: [(&str, u32, u32); 2] = [("wide", 1440, 900), ("narrow", 390, 844)];
 const SHADES: [(&str, bool); 2] = [("light", false), ("dark", true)];
 
-const PAINT: &str = "for (let tries = 0; tries < 100; tries++) {
-    const paint = performance.getEntriesByName('first-contentful-paint')[0];
-    if (paint) return paint.startTime;
-    await new Promise((done) => setTimeout(done, 10));
-}";
-const WEIGHT: &str =
-    "return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))
-    .reduce((sum, entry) => sum + entry.decodedBodySize, 0)";
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -89,8 +80,8 @@ async fn shoot(
     for (shade, dark) in SHADES {
         browser.emulate_dark(dark).await;
         browser.open(&format!("{}{path}", scene.gateway.url())).await;
-        let paint = browser.eval_async(PAINT).await.as_f64().unwrap_or_default();
-        let weight = browser.eval(WEIGHT).await;
+        let paint = browser.first_paint().await;
+        let weight = browser.weight().await;
         if shade == "light" {
             println!("{:<20} {weight:>12} {paint:>11.0} ms", format!("{name}, {size}"));
         }

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use diesel::QueryableByName;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
 use shared::ids::{ApiKeyId, AppId, UserId};
@@ -19,29 +19,27 @@ use crate::context::Context;
 use crate::error::ApiError;
 
 /// Apps that can be chosen as a key's scope; with more, keys are made on the app's own page.
-const MAX_CHOICES: usize = 200;
+const MAX_CHOICES: i64 = 200;
 
-/// The form for a key, as it was filled in.
+/// What was typed into the form for a key, and what is wrong with it.
 #[derive(Default)]
-pub(in crate::console) struct KeyForm {
+pub(in crate::console) struct Typed {
     pub(in crate::console) name: String,
-    /// Days, as typed.
     pub(in crate::console) days: String,
+    /// The app that it shall see; all where it is empty.
     pub(in crate::console) app: String,
+    pub(in crate::console) error: Option<String>,
+}
+
+/// The form for a key.
+pub(in crate::console) struct KeyForm {
+    pub(in crate::console) typed: Typed,
+    /// To choose from; none where the page is of one app.
     pub(in crate::console) apps: Vec<(AppId, String)>,
     pub(in crate::console) active: usize,
     pub(in crate::console) most: usize,
     /// Of the account, where it has no API.
     pub(in crate::console) no_plan: Option<String>,
-    pub(in crate::console) error: Option<String>,
-}
-
-/// What came of the form.
-pub(in crate::console) enum NewKeyOutcome {
-    /// The key itself, for this once.
-    Made(String),
-    /// The form again, with its mistake.
-    Refused(Box<KeyForm>),
 }
 
 #[derive(QueryableByName)]
@@ -53,18 +51,19 @@ struct AppName {
 }
 
 async fn app_names(conn: &mut Connection, user: UserId) -> Result<Vec<AppName>, DbError> {
-    let sql = "SELECT id, name FROM apps WHERE user_id = $1 AND archived_at IS NULL ORDER BY name LIMIT 200";
-    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?)
+    let sql = "SELECT id, name FROM apps WHERE user_id = $1 AND archived_at IS NULL ORDER BY name LIMIT $2";
+    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).bind::<BigInt, _>(MAX_CHOICES).load(conn).await?)
 }
 
 impl KeyForm {
-    fn empty(context: &Context, visitor: &Visitor, listed: &[ListedKey]) -> Self {
+    fn new(context: &Context, visitor: &Visitor, listed: &[ListedKey], typed: Typed) -> Self {
         let plan = context.plans.get(&visitor.session.plan).filter(|plan| plan.api);
         Self {
+            typed,
+            apps: Vec::new(),
             active: listed.iter().filter(|key| key.state == "active").count(),
             most: plan.map_or(0, |plan| plan.api_keys as usize),
             no_plan: plan.is_none().then(|| visitor.session.plan.clone()),
-            ..Self::default()
         }
     }
 
@@ -72,11 +71,16 @@ impl KeyForm {
     pub(in crate::console) async fn for_app(
         context: &Context,
         visitor: &Visitor,
-        app: AppId,
+        typed: Typed,
     ) -> Result<Self, ApiError> {
         let user = visitor.user();
         let listed = context.db.read(|mut conn| async move { keys::list(&mut conn, user).await }).await?;
-        Ok(Self { app: app.to_string(), ..Self::empty(context, visitor, &listed) })
+        Ok(Self::new(context, visitor, &listed, typed))
+    }
+
+    /// What the page is answered with.
+    pub(in crate::console) fn status(&self) -> StatusCode {
+        if self.typed.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK }
     }
 
     pub(in crate::console) fn full(&self) -> bool {
@@ -84,13 +88,14 @@ impl KeyForm {
     }
 }
 
-/// Makes the key that the form asks for; for `only` this app where it is given.
+/// Makes the key that the form asks for, for `only` this app where it is given: the key itself, for this once, or the form again
+/// with its mistake.
 pub(in crate::console) async fn make_key(
     context: &Context,
     visitor: &Visitor,
     form: &Form,
     only: Option<AppId>,
-) -> Result<NewKeyOutcome, ApiError> {
+) -> Result<Result<String, Typed>, ApiError> {
     let (user, by, plans) = (visitor.user(), visitor.actor(), &context.plans);
     let (name, days, app) = (form.text("name").trim(), form.text("days").trim(), form.text("app"));
     let wanted = wanted(name, days, app, only);
@@ -104,16 +109,13 @@ pub(in crate::console) async fn make_key(
                 }
             });
             match making.await? {
-                Ok(key) => return Ok(NewKeyOutcome::Made(key.reveal().to_owned())),
+                Ok(key) => return Ok(Ok(key.reveal().to_owned())),
                 Err(refusal) => format!("No key was made: {refusal}."),
             }
         }
     };
-    let refused = KeyForm::for_app(context, visitor, only.unwrap_or_else(AppId::generate)).await?;
-    let app = if only.is_some() { refused.app.clone() } else { app.to_owned() };
-    let refused =
-        KeyForm { name: name.to_owned(), days: days.to_owned(), app, error: Some(error), ..refused };
-    Ok(NewKeyOutcome::Refused(Box::new(refused)))
+    let (name, days, app) = (name.to_owned(), days.to_owned(), app.to_owned());
+    Ok(Err(Typed { name, days, app, error: Some(error) }))
 }
 
 fn wanted(name: &str, days: &str, app: &str, only: Option<AppId>) -> Result<NewKey, String> {
@@ -166,7 +168,7 @@ async fn show_page(
     visitor: &Visitor,
     request: &HttpRequest,
     made: Option<String>,
-    refused: Option<KeyForm>,
+    typed: Typed,
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [("revoked", "Revoked: the next request with that key is refused.")];
     let user = visitor.user();
@@ -174,9 +176,8 @@ async fn show_page(
         Ok((keys::list(&mut conn, user).await?, app_names(&mut conn, user).await?))
     });
     let (listed, apps) = loading.await?;
-    let mut form = refused.unwrap_or_else(|| KeyForm::empty(context, visitor, &listed));
-    form.apps = apps.into_iter().map(|app| (app.id, app.name)).take(MAX_CHOICES).collect();
-    let status = if form.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let mut form = KeyForm::new(context, visitor, &listed, typed);
+    form.apps = apps.into_iter().map(|app| (app.id, app.name)).collect();
     let mut keys: Vec<_> = listed
         .into_iter()
         .map(|key| Listed {
@@ -189,7 +190,7 @@ async fn show_page(
     keys.reverse();
     keys.sort_by_key(|listed| !listed.is_active());
     let frame = Tab::Keys.frame(visitor).noticing(request, &NOTICES);
-    show_as(status, &Page { frame, tab: Tab::Keys, keys, made, form, action: "/account/keys" })
+    show_as(form.status(), &Page { frame, tab: Tab::Keys, keys, made, form, action: "/account/keys" })
 }
 
 /// GET /account/keys
@@ -198,7 +199,7 @@ pub(in crate::console) async fn page(
     request: HttpRequest,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    show_page(&context, &visitor, &request, None, None).await
+    show_page(&context, &visitor, &request, None, Typed::default()).await
 }
 
 /// POST /account/keys
@@ -210,8 +211,8 @@ pub(in crate::console) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::read(&request, payload, &visitor).await?;
     match make_key(&context, &visitor, &form, None).await? {
-        NewKeyOutcome::Made(key) => show_page(&context, &visitor, &request, Some(key), None).await,
-        NewKeyOutcome::Refused(form) => show_page(&context, &visitor, &request, None, Some(*form)).await,
+        Ok(key) => show_page(&context, &visitor, &request, Some(key), Typed::default()).await,
+        Err(typed) => show_page(&context, &visitor, &request, None, typed).await,
     }
 }
 

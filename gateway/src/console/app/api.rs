@@ -1,11 +1,10 @@
 //! The tab API: how a program runs this app, and a key for it made in place.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use shared::ids::AppId;
 
-use super::super::account::keys::{KeyForm, NewKeyOutcome, make_key};
+use super::super::account::keys::{KeyForm, Typed, make_key};
 use super::super::form::Form;
 use super::super::page::{Frame, show_as};
 use super::super::visitor::Visitor;
@@ -32,7 +31,7 @@ pub(in crate::console) async fn page(
     path: web::Path<String>,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    show_page(&context, &visitor, &path, None, None).await
+    show_page(&context, &visitor, &path, None, Typed::default()).await
 }
 
 async fn show_page(
@@ -40,19 +39,15 @@ async fn show_page(
     visitor: &Visitor,
     id: &str,
     made: Option<String>,
-    form: Option<KeyForm>,
+    typed: Typed,
 ) -> Result<HttpResponse, ApiError> {
     let app = app_of(context, visitor, id).await?;
     let header = Header::new(&app, Tab::Api);
     let action = format!("/apps/{}/keys", app.id);
-    let form = match form {
-        Some(form) => form,
-        None => KeyForm::for_app(context, visitor, app.id).await?,
-    };
+    let form = KeyForm::for_app(context, visitor, typed).await?;
     let base = context.console.public_url.as_str();
     let snippets = snippets(base, &app.id.to_string(), &app.definition);
-    let status = if form.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    show_as(status, &Page { frame: header.frame(visitor), app: header, snippets, made, form, action })
+    show_as(form.status(), &Page { frame: header.frame(visitor), app: header, snippets, made, form, action })
 }
 
 /// POST /apps/{appId}/keys
@@ -66,7 +61,7 @@ pub(in crate::console) async fn create_key(
     let form = Form::read(&request, payload, &visitor).await?;
     let app: AppId = app_of(&context, &visitor, &path).await?.id;
     match make_key(&context, &visitor, &form, Some(app)).await? {
-        NewKeyOutcome::Made(key) => show_page(&context, &visitor, &path, Some(key), None).await,
-        NewKeyOutcome::Refused(form) => show_page(&context, &visitor, &path, None, Some(*form)).await,
+        Ok(key) => show_page(&context, &visitor, &path, Some(key), Typed::default()).await,
+        Err(typed) => show_page(&context, &visitor, &path, None, typed).await,
     }
 }

@@ -8,16 +8,6 @@ use e2e::{Browser, Stack};
 /// Bytes of a page with everything that it loads, as they are and not as they travel.
 const MOST: u64 = 100 * 1024;
 
-const WEIGHT: &str =
-    "return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))
-    .reduce((sum, entry) => sum + entry.decodedBodySize, 0)";
-/// When the first paint was, and when a long thread was there.
-const PAINT: &str = "for (let tries = 0; tries < 200; tries++) {
-    const paint = performance.getEntriesByName('first-contentful-paint')[0];
-    if (paint) return paint.startTime;
-    await new Promise((done) => setTimeout(done, 10));
-}";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_light_and_long_threads_open() {
     let stack = Stack::unlimited().await;
@@ -33,8 +23,8 @@ async fn pages_are_light_and_long_threads_open() {
         .chain(["", "/runs", "/api", "/edit", "/versions"].map(|tab| format!("/apps/{app}{tab}")))
     {
         browser.open(&format!("{}{path}", gateway.url())).await;
-        let weight = browser.eval(WEIGHT).await.as_u64().unwrap();
-        let paint = browser.eval_async(PAINT).await.as_f64().unwrap();
+        let weight = browser.weight().await;
+        let paint = browser.first_paint().await;
         println!("{path}: {weight} bytes, first paint after {paint:.0} ms");
         assert!((20_000..MOST).contains(&weight), "{path}: {weight} bytes");
     }
