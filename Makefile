@@ -2,7 +2,7 @@
 
 LOCAL := deploy/local
 
-.PHONY: up down status clean test fuzz check bench drill screenshots
+.PHONY: up down status clean test fuzz check widths bench drill screenshots
 
 up: ## set up all, start all, run the main job
 	@bash $(LOCAL)/up.sh
@@ -29,6 +29,9 @@ check: ## format, lints, docs, container files
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	@bash $(LOCAL)/lint-containers.sh
+
+widths: ## lines of code and Markdown that are wider than 110 columns
+	@python3 $(LOCAL)/widths.py
 
 drill: ## everything dies, again and again: half an hour at most; FULL=1 as often as the bars say, DRILLS=… only these
 	@bash $(LOCAL)/with-packages.sh sh -c 'cargo build --workspace --bins && target/debug/drill $(if $(FULL),--full) $(DRILLS)'

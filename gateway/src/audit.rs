@@ -51,7 +51,6 @@ macro_rules! actions {
     ($($name:ident = $text:literal, $shown:literal;)*) => {
         /// What is done.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "each says it itself")]
         pub enum Action { $($name,)* }
 
         impl Action {
@@ -112,7 +111,6 @@ pub async fn record(
 
 /// A line of the log.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(missing_docs, reason = "columns of the log")]
 pub struct Entry {
     #[diesel(sql_type = SqlUuid)]
     pub id: Uuid,

@@ -19,7 +19,6 @@ use crate::problems::Problem;
 
 /// Whatever a request can be answered with instead of what it asked for.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the names are those of `Problem`")]
 pub enum ApiError {
     Unauthorized(&'static str),
     SignInNeeded,

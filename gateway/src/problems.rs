@@ -5,7 +5,6 @@ macro_rules! problems {
     ($($name:ident = $status:literal $code:literal, $title:literal, $meaning:literal;)*) => {
         /// One kind of problem.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "described by their titles and meanings")]
         pub enum Problem { $($name,)* }
 
         impl Problem {

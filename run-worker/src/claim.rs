@@ -32,7 +32,6 @@ pub struct Claimant {
 
 /// A run that is this worker's for now.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(missing_docs, reason = "columns of the run")]
 pub struct Claimed {
     #[diesel(sql_type = SqlUuid)]
     pub id: RunId,

@@ -72,7 +72,6 @@ pub struct SandboxConfig {
 
 /// Whether something is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "as they are called")]
 pub enum Switch {
     On,
     Off,

@@ -24,7 +24,6 @@ const BATCH: usize = 500;
 
 /// Why a sweep ended early; the next one begins anew.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "whose error it is")]
 pub enum SweepError {
     #[error(transparent)]
     Store(#[from] StorageError),

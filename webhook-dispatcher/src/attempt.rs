@@ -19,7 +19,6 @@ const LANE_SHARE: i32 = 4;
 
 /// A delivery that is this dispatcher's for now.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(missing_docs, reason = "columns of the delivery")]
 pub struct Claimed {
     #[diesel(sql_type = SqlUuid)]
     pub id: DeliveryId,

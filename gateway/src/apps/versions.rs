@@ -37,7 +37,6 @@ pub async fn list(
 
 /// A version of an app.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(missing_docs, reason = "columns")]
 pub struct Version {
     #[diesel(sql_type = Integer)]
     pub version: i32,

@@ -149,7 +149,6 @@ pub async fn revoke(conn: &mut Connection, user: UserId, key: ApiKeyId, by: Acto
 
 /// A key as lists show it.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(missing_docs, reason = "columns of the key")]
 pub struct ListedKey {
     #[diesel(sql_type = SqlUuid)]
     pub id: ApiKeyId,

@@ -58,7 +58,6 @@ impl SessionToken {
 
 /// A session and whose it is.
 #[derive(Debug, Clone, QueryableByName)]
-#[expect(missing_docs, reason = "columns")]
 pub struct Session {
     #[diesel(sql_type = SqlUuid)]
     pub id: SessionId,

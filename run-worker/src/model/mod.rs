@@ -61,7 +61,6 @@ pub struct WantedCall {
 
 /// Tokens as a server counted them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as it says")]
 pub struct Counted {
     pub input: i64,
     pub output: i64,

@@ -19,7 +19,6 @@ pub struct Request<'r> {
 
 /// A tool as a model is told of it.
 #[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "as it says")]
 pub struct Offered<'r> {
     pub name: &'r str,
     pub description: &'r str,

@@ -86,7 +86,6 @@ pub struct Output {
 
 /// A file in the store under the call's id.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "as the columns are called")]
 pub struct NewArtifact {
     pub media_type: String,
     pub title: String,

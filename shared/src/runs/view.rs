@@ -19,7 +19,6 @@ use crate::storage::Links;
 /// A run as the contract (docs/API.md) shows it.
 #[derive(Debug, Clone, Serialize, QueryableByName)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are the contract's own and described there")]
 pub struct RunView {
     #[diesel(sql_type = SqlUuid)]
     pub id: RunId,

@@ -1,7 +1,6 @@
 //! The shapes of the contract, for its document alone: the views themselves are JSON that SQL and the handlers build. The
 //! fuzzer and the tests hold each answer against them.
 #![expect(dead_code, reason = "shapes; nothing is ever made of them")]
-#![expect(missing_docs, reason = "the names say it; texts here go into the document")]
 
 mod account;
 mod common;
