@@ -29,6 +29,7 @@ check: ## format, lints, docs, container files
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	@bash $(LOCAL)/lint-containers.sh
+	@python3 $(LOCAL)/check-paths.py
 
 widths: ## lines of code and Markdown that are wider than 110 columns
 	@python3 $(LOCAL)/widths.py
