@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::db::{Connection, DbError, interval, statement};
 use shared::events::{EventType, NewEvent};
 use shared::ids::{ApiKeyId, RunId, UserId};
-use shared::net::webhook_url::WebhookUrl;
+use shared::net::public_url::PublicUrl;
 
 use crate::apps::CurrentApp;
 use crate::idempotency::{KEPT, Once};
@@ -92,7 +92,7 @@ pub struct NewRun<'a> {
     /// The model it will use.
     pub model: &'a str,
     /// Where its end is told.
-    pub webhook: Option<&'a WebhookUrl>,
+    pub webhook: Option<&'a PublicUrl>,
     /// As the caller gave it.
     pub metadata: &'a Value,
     /// Seconds in which it must be started.
@@ -122,7 +122,7 @@ pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbE
         .bind::<Jsonb, _>(run.inputs)
         .bind::<Text, _>(run.model)
         .bind::<Nullable<Text>, _>(run.webhook.map(ToString::to_string))
-        .bind::<Nullable<Text>, _>(run.webhook.map(WebhookUrl::lane_host))
+        .bind::<Nullable<Text>, _>(run.webhook.map(PublicUrl::lane_host))
         .bind::<Jsonb, _>(run.metadata)
         .bind::<Text, _>(EventType::RunCreated.as_str())
         .bind::<Jsonb, _>(NewEvent::created(if run.key.is_some() { "api" } else { "console" }))

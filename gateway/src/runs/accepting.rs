@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::web;
 use shared::db::DbError;
 use shared::ids::{ApiKeyId, AppId, RunId, UserId};
-use shared::net::webhook_url::WebhookUrl;
+use shared::net::public_url::PublicUrl;
 use shared::queue::Work;
 
 use super::form::Uploads;
@@ -29,7 +29,7 @@ pub(crate) struct Create {
     pub(crate) app_id: AppId,
     pub(crate) body: CreateRequest,
     pub(crate) files: Uploads,
-    pub(crate) webhook: Option<WebhookUrl>,
+    pub(crate) webhook: Option<PublicUrl>,
     pub(crate) once: Option<Once>,
 }
 

@@ -6,7 +6,7 @@ use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use shared::ids::{AppId, RunId};
-use shared::net::webhook_url::WebhookUrl;
+use shared::net::public_url::PublicUrl;
 use tokio::time::Instant;
 
 use super::accepting::{Create, Created};
@@ -76,7 +76,7 @@ pub async fn handle(
     if !caller.may_see(app_id) {
         return Err(ApiError::NotFound("app"));
     }
-    let webhook = body.webhook_url.as_deref().map(|text| WebhookUrl::parse(text, &context.ip_policy));
+    let webhook = body.webhook_url.as_deref().map(|text| PublicUrl::parse(text, &context.ip_policy));
     let webhook = webhook.transpose().map_err(|refusal| ApiError::InvalidWebhookUrl(refusal.to_string()))?;
     if dry {
         return dry_run(&caller, &context, &body, files.files(), app_id).await;

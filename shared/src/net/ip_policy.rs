@@ -1,5 +1,6 @@
-//! Which addresses are public. From IANA's special-purpose address registries (RFC 6890 and successors); anything
-//! that embeds an IPv4 address (mapped, NAT64, 6to4, Teredo) is refused, since the embedded one could be private.
+//! Which IP addresses are public, from IANA's special-purpose address registries (RFC 6890 and successors).
+//! IPv6 addresses that embed an IPv4 address (mapped, NAT64, 6to4, Teredo) are not public, because the
+//! embedded address could be private.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -25,7 +26,7 @@ const NON_PUBLIC_V4: [(Ipv4Addr, u8); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3), // multicast, reserved, broadcast
 ];
 
-/// Inside 2000::/3, the only global unicast space; everything outside it is refused as a whole.
+/// Exceptions within 2000::/3, the only global unicast space. Every address outside 2000::/3 is non-public.
 const NON_PUBLIC_V6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments, Teredo, ORCHID
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
@@ -33,20 +34,18 @@ const NON_PUBLIC_V6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// Public, plus what the operator allowed.
+/// Permits public addresses and the networks that the operator allows.
 #[derive(Debug, Clone, Default)]
 pub struct IpPolicy {
     allowed: Vec<IpNet>,
 }
 
 impl IpPolicy {
-    /// `allowed` are the networks that may be reached though they are not public.
     #[must_use]
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed }
     }
 
-    /// Whether a request may go to this address.
     #[must_use]
     pub fn permits(&self, address: IpAddr) -> bool {
         is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn non_public_addresses_are_refused() {
+    fn non_public_addresses_are_refused_and_public_ones_permitted() {
         let refused = [
             "0.0.0.0",
             "0.1.2.3",
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn allowed_networks_open_only_themselves() {
+    fn an_allowed_network_permits_no_other_network() {
         let policy = IpPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
         assert!(policy.permits("127.0.0.1".parse().unwrap()));
         assert!(!policy.permits("::ffff:127.0.0.1".parse().unwrap()));

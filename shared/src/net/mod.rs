@@ -1,6 +1,6 @@
-//! Where requests on behalf of a user may go: the address policy, look-ups under it, and the shape of a webhook URL.
-//! The gateway refuses literals at once, dispatcher and run-worker check every resolved address; all must agree.
+//! Which addresses a request on behalf of a user may reach, and the form of a URL that a user gives.
+//! The gateway rejects a bad URL at once; the dispatcher and the worker check each resolved address again.
 
 pub mod ip_policy;
+pub mod public_url;
 pub mod resolver;
-pub mod webhook_url;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response};
 use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::PublicUrl;
 use shared::net::resolver::{NotPublic, PublicResolver};
-use shared::net::webhook_url::WebhookUrl;
 use shared::text::CleanText;
 
 use crate::attempt::Attempted;
@@ -50,7 +50,7 @@ impl WebhookClient {
     pub async fn post(&self, url: &str, headers: HeaderMap, body: Vec<u8>) -> Attempted {
         let started = Instant::now();
         // A host that is an address never reaches the resolver: it is judged here, again at every try.
-        let url = match WebhookUrl::parse(url, &self.policy) {
+        let url = match PublicUrl::parse(url, &self.policy) {
             Ok(url) => url,
             Err(refusal) => return failed(started, &format!("the URL {refusal}")),
         };

@@ -9,8 +9,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response};
 use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::{PublicUrl, UrlRefusal};
 use shared::net::resolver::{NotPublic, PublicResolver};
-use shared::net::webhook_url::{UrlRefusal, WebhookUrl};
 use url::Url;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ impl FetchClient {
 
     /// A host that is an address never reaches the resolver: it is judged here, at every hop.
     fn check(&self, url: &str) -> Result<Url, String> {
-        let checked = WebhookUrl::parse(url, &self.policy).map_err(|refusal| match refusal {
+        let checked = PublicUrl::parse(url, &self.policy).map_err(|refusal| match refusal {
             UrlRefusal::NotPublic(_) => "The URL does not lead to a public address.".to_owned(),
             UrlRefusal::Credentials => "The URL must not carry a user name or password.".to_owned(),
             other => format!("The URL {other}."),

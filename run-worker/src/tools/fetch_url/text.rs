@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shared::net::webhook_url::MAX_URL_BYTES;
+use shared::net::public_url::MAX_URL_BYTES;
 use url::Url;
 
 /// See the module.

@@ -1,4 +1,4 @@
-//! A webhook URL as the contract allows it.
+//! The form that every URL given by a user must have: webhook URLs, and URLs that a model fetches.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,48 +7,45 @@ use url::{Host, Url};
 
 use super::ip_policy::IpPolicy;
 
-/// Bytes of a webhook URL.
+/// Bytes of a URL, before and after percent-encoding.
 pub const MAX_URL_BYTES: usize = 2048;
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// A URL that passed [`WebhookUrl::parse`].
+/// An http or https URL that passed [`PublicUrl::parse`]. Its host name may still resolve to a non-public
+/// address, so the client checks each resolved address before it connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebhookUrl(Url);
+pub struct PublicUrl(Url);
 
-/// What is wrong with a URL, in words for its author.
+/// Why a URL is rejected. The text continues a sentence whose subject is the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlRefusal {
-    /// Longer than [`MAX_URL_BYTES`].
     #[error("is longer than {MAX_URL_BYTES} bytes; shorten it")]
     TooLong,
-    /// Not a URL.
-    #[error("is not a URL ({0}); give an absolute one like https://example.com/hook")]
+    #[error("is not a URL ({0}); give an absolute one like https://example.com/path")]
     Malformed(url::ParseError),
-    /// Another scheme than http or https.
     #[error("must begin with https:// or http://")]
     Scheme,
-    /// User name or password.
-    #[error("must not carry a user name or password; verify the signature instead")]
+    #[error("must not contain a user name or password")]
     Credentials,
-    /// A privileged port.
     #[error("port {0} is not allowed; use 80, 443 or one from 1024 up")]
     Port(u16),
-    /// The host is an address literal that is not public.
+    /// The host is an IP address. Host names are checked when they are resolved.
     #[error(
-        "points to {0}, which is not a public address; use a public host, or have the operator add its network to CAPI_WEBHOOK_ALLOWED_NETWORKS"
+        "points to {0}, which is not a public address; \
+         use a public host or ask the operator to allow its network"
     )]
     NotPublic(IpAddr),
 }
 
-impl WebhookUrl {
-    /// Checks form, scheme, credentials, port, and the address where the host is a literal (in any notation: the
-    /// WHATWG parser reads decimal, octal and hexadecimal ones).
+impl PublicUrl {
+    /// Checks length, scheme, credentials and port, and the address if the host is an IP address in any
+    /// notation: the WHATWG parser also reads decimal, octal and hexadecimal ones.
     pub fn parse(text: &str, policy: &IpPolicy) -> Result<Self, UrlRefusal> {
         if text.len() > MAX_URL_BYTES {
             return Err(UrlRefusal::TooLong);
         }
         let url = Url::parse(text).map_err(UrlRefusal::Malformed)?;
-        // Percent-encoding makes it longer, and it is this form that is stored and parsed again.
+        // Percent-encoding makes a URL longer, and the encoded form is stored and parsed again.
         if url.as_str().len() > MAX_URL_BYTES {
             return Err(UrlRefusal::TooLong);
         }
@@ -75,21 +72,20 @@ impl WebhookUrl {
         }
     }
 
-    /// Host and port: what a lane is made of.
+    /// Host and port, which identify a webhook lane together with the user.
     #[must_use]
     pub fn lane_host(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
         format!("{host}:{}", self.0.port_or_known_default().unwrap_or_default())
     }
 
-    /// The URL for a client.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.0
     }
 }
 
-impl fmt::Display for WebhookUrl {
+impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -101,7 +97,7 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_wrong() {
-        let refusal = |text: &str| WebhookUrl::parse(text, &IpPolicy::default()).unwrap_err().to_string();
+        let refusal = |text: &str| PublicUrl::parse(text, &IpPolicy::default()).unwrap_err().to_string();
         assert!(refusal(&format!("https://e.com/{}", "x".repeat(2048))).contains("longer"));
         assert!(refusal("/hook").contains("absolute"));
         assert!(refusal("ftp://e.com/").contains("https://"));
@@ -115,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_host_and_port() {
-        let parse = |text: &str| WebhookUrl::parse(text, &IpPolicy::default()).unwrap().lane_host();
+    fn lane_host_is_host_and_port() {
+        let parse = |text: &str| PublicUrl::parse(text, &IpPolicy::default()).unwrap().lane_host();
         assert_eq!(parse("https://Example.com/a"), "example.com:443");
         assert_eq!(parse("http://example.com:8080/a"), "example.com:8080");
     }
