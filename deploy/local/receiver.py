@@ -1,6 +1,8 @@
-"""Receives one webhook on loopback and verifies its signature (Standard Webhooks 1.0), with the standard library.
+"""Receives one webhook on loopback and verifies its signature (Standard Webhooks 1.0).
 
-usage: receiver.py PORT-FILE SECONDS < SECRET    prints the verified event's type and run id; else exits with 1
+usage: receiver.py PORT-FILE SECONDS < SECRET
+
+It prints the type and the run id of the verified event, or exits with 1 if none arrives in time.
 """
 
 import base64
@@ -16,14 +18,15 @@ MAX_BODY = 1 << 20
 
 
 def verified(secret, headers, body):
-    """Whether the request was signed with the secret, and lately."""
+    """Returns whether the secret signed this request within the last five minutes."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "0")
     if not timestamp.isdigit() or abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
         return False
     signed = f"{message_id}.{timestamp}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return any(hmac.compare_digest(expected, given) for given in headers.get("webhook-signature", "").split(" "))
+    signatures = headers.get("webhook-signature", "").split(" ")
+    return any(hmac.compare_digest(expected, given) for given in signatures)
 
 
 def main():

@@ -1,14 +1,28 @@
-# capi's own three services, from target/release, and the files that tell clients and further replicas about them.
+# The three services of capi, and the files that hold their settings.
+# They are built with the profile `local` of Cargo.toml, which compiles faster than `release`.
 
 SERVICES=(gateway run-worker webhook-dispatcher)
+BIN=$ROOT/target/local
 
-build_services() {
-    step "build (release; the first time takes a few minutes)"
-    (cd "$ROOT" && cargo build --release -p gateway -p run-worker -p webhook-dispatcher 9>&-) || fail "cargo build"
+# Compiles in the background; wait_for_build waits for the end. Everything that needs no compiled program is
+# downloaded, installed and started meanwhile.
+start_build() {
+    local packages=("${SERVICES[@]/#/--package=}")
+    step "compile the services in the background (a few minutes at the first time)"
+    (cd "$ROOT" && exec cargo build --profile local "${packages[@]}" 9>&-) &
+    BUILD=$!
+    trap 'kill $BUILD 2> /dev/null || true' EXIT
+}
+
+wait_for_build() {
+    step "wait for the compiler"
+    wait $BUILD || fail "cargo build failed; its messages are above"
+    trap - EXIT
 }
 
 write_services_env() { # GATEWAY-PORT
-    if [ ! -s "$LOCAL/secret.key" ]; then (umask 077 && openssl rand -base64 32 > "$LOCAL/secret.key"); fi
+    local file=$LOCAL/services.env key=$LOCAL/secret.key
+    if [ ! -s "$key" ]; then (umask 077 && openssl rand -base64 32 > "$key"); fi
     (
         umask 077
         {
@@ -21,14 +35,14 @@ write_services_env() { # GATEWAY-PORT
             echo "CAPI_PUBLIC_URL='http://127.0.0.1:$1'"
             echo "CAPI_SANDBOX='${CAPI_SANDBOX:-}'"
             echo "CAPI_SANDBOX_PYTHON='$CAPI_SANDBOX_PYTHON'"
-            echo "CAPI_SECRET_KEY_FILE='$LOCAL/secret.key'"
+            echo "CAPI_SECRET_KEY_FILE='$key'"
             echo "CAPI_WEBHOOK_ALLOWED_NETWORKS='${CAPI_WEBHOOK_ALLOWED_NETWORKS:-127.0.0.0/8}'"
-        } | grep -v "=''$" > "$LOCAL/services.env.new"
-        mv "$LOCAL/services.env.new" "$LOCAL/services.env"
+        } | grep -v "=''$" > "$file.new"
+        mv "$file.new" "$file"
     )
 }
 
-# The services' settings, and nothing else of capi's but the model keys that CAPI_MODELS names.
+# Replaces all CAPI_ variables by those of services.env; it keeps the model keys that the models file names.
 load_services_env() {
     local name models
     models=$(. "$LOCAL/services.env" && echo "$CAPI_MODELS")
@@ -40,12 +54,12 @@ load_services_env() {
     set +a
 }
 
-capi_gateway() { (load_services_env && "$ROOT/target/release/gateway" "$@"); }
+capi_gateway() { (load_services_env && "$BIN/gateway" "$@"); }
 
 start_services() {
     local service http_port
     for service in "${SERVICES[@]}"; do
-        # Restarted each time, so that it is the build of this tree that runs.
+        # A restart makes sure that the programs of the latest build run.
         end "$service"
         rm -f "$RUN/$service.http" "$RUN/$service.ops"
     done
@@ -63,8 +77,8 @@ start_services() {
     CAPI_URL=http://$(cat "$RUN/gateway.http")
 }
 
-launch_service() ( # a subshell: the service's settings stay in it
-    service=$1 http_addr=$2 program=("$ROOT/target/release/$1")
+launch_service() ( # A subshell, so that the service's settings do not reach the other services.
+    service=$1 http_addr=$2 program=("$BIN/$1")
     load_services_env
     export CAPI_RUN_DIR=$RUN
     if [ "$service" = gateway ]; then

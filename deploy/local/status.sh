@@ -1,18 +1,18 @@
 #!/bin/bash
-# make status: what make up started, and how it is.
+# make status: lists the processes that `make up` started, and whether each is ready.
 . "$(dirname "$0")/common.sh"
-printf '%-20s %-9s %-8s %s\n' NAME STATE PID WHERE
+printf '%-20s %-9s %-8s %s\n' NAME STATE PID ADDRESS
 for name in postgres rabbitmq epmd model gateway run-worker webhook-dispatcher; do
-    state=stopped pid=- where=-
+    state=stopped pid=- address=-
     if alive $name; then
         state=running pid=$(pid_of $name)
         if [ -f "$RUN/$name.ops" ]; then
-            where="ops http://$(cat "$RUN/$name.ops")"
-            if ! curl -fsS -m 3 "http://$(cat "$RUN/$name.ops")/readyz" > /dev/null 2>&1; then state=unready; fi
+            ops=http://$(cat "$RUN/$name.ops") address="ops $ops"
+            if ! curl -fsS -m 3 "$ops/readyz" > /dev/null 2>&1; then state=unready; fi
         elif [ -f "$RUN/$name.port" ]; then
-            where="127.0.0.1:$(cat "$RUN/$name.port")"
+            address="127.0.0.1:$(cat "$RUN/$name.port")"
         fi
-        if [ -f "$RUN/$name.http" ]; then where="http://$(cat "$RUN/$name.http")  $where"; fi
+        if [ -f "$RUN/$name.http" ]; then address="http://$(cat "$RUN/$name.http")  $address"; fi
     fi
-    printf '%-20s %-9s %-8s %s\n' $name $state $pid "$where"
+    printf '%-20s %-9s %-8s %s\n' $name $state $pid "$address"
 done

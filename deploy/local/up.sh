@@ -1,18 +1,28 @@
 #!/bin/bash
-# make up: set up all, start all, run the main job.
+# make up: installs, compiles and starts everything, then runs the main job.
 . "$(dirname "$0")/common.sh"
 for part in packages postgres rabbitmq sandbox model services account main-job; do . "$HERE/$part.sh"; done
 
 lock
-# What tests started stays from now on.
+# Services that tests started now belong to `make up`, so the tests do not stop them.
 rm -f "$RUN/for-tests"
+allow_sudo
+start_build
 install_packages
-build_services
 prepare_sandbox
 if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_postgres; fi
 if [ -z "${CAPI_AMQP_URL:-}" ]; then start_rabbitmq; fi
-if [ -n "${CAPI_MODELS:-}" ]; then MODELS_FILE=$(realpath "$CAPI_MODELS"); else start_model; fi
+if [ -n "${CAPI_MODELS:-}" ]; then
+    MODELS_FILE=$(realpath "$CAPI_MODELS")
+else
+    install_model
+    start_model
+fi
+wait_for_build
 start_services
 ensure_account
 main_job
-say "capi is up at $CAPI_URL (in a browser: $LOCAL_EMAIL, password in .local/password); your settings are in .local/env; 'make status' lists what runs, 'make down' stops it"
+say "capi is up at $CAPI_URL after $SECONDS s
+    console: sign in as $LOCAL_EMAIL with the password in .local/password
+    API: .local/env has the key and the ids
+    'make status' lists the processes, 'make down' stops them"

@@ -1,11 +1,11 @@
-# Python tools that checks use, at pinned versions, each set in an environment of its own.
+# Python tools that the checks use. Each has pinned versions and a virtual environment of its own.
 
-ensure_venv() { # NAME REQUIREMENTS: .local/NAME
-    local venv=$LOCAL/$1
-    if ! cmp -s "$2" "$venv/installed.txt"; then
-        step "install $1"
-        { python3 -m venv --clear "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$2"; } \
-            > "$LOG/$1-install.log" 2>&1 9>&- || fail "$1 cannot be installed" "$LOG/$1-install.log"
-        cp "$2" "$venv/installed.txt"
-    fi
+ensure_venv() { # NAME REQUIREMENTS: installs into .local/NAME
+    local venv=$LOCAL/$1 log=$LOG/$1-install.log
+    if cmp -s "$2" "$venv/installed.txt"; then return; fi
+    step "install $1"
+    { python3 -m venv --clear "$venv" &&
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$2"; } > "$log" 2>&1 9>&- ||
+        fail "cannot install $1" "$log"
+    cp "$2" "$venv/installed.txt"
 }

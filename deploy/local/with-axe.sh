@@ -1,5 +1,5 @@
 #!/bin/bash
-# with-axe.sh COMMAND…: runs COMMAND with CAPI_AXE, the script that judges whether everybody can use a page.
+# with-axe.sh COMMAND…: runs COMMAND with CAPI_AXE, the path of axe, which checks the accessibility of a page.
 . "$(dirname "$0")/common.sh"
 for part in packages venv; do . "$HERE/$part.sh"; done
 

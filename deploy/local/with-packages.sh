@@ -1,5 +1,5 @@
 #!/bin/bash
-# with-packages.sh COMMAND…: runs COMMAND when the programs of PostgreSQL and RabbitMQ are installed; it starts its own.
+# with-packages.sh COMMAND…: installs the programs of PostgreSQL and RabbitMQ for COMMAND, which starts them.
 . "$(dirname "$0")/common.sh"
 . "$HERE/packages.sh"
 

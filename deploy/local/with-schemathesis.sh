@@ -1,5 +1,5 @@
 #!/bin/bash
-# with-schemathesis.sh COMMAND…: runs COMMAND with CAPI_SCHEMATHESIS, the fuzzer that the contract's test uses.
+# with-schemathesis.sh COMMAND…: runs COMMAND with CAPI_SCHEMATHESIS, the path of the fuzzer for the API.
 . "$(dirname "$0")/common.sh"
 for part in packages venv; do . "$HERE/$part.sh"; done
 

@@ -1,11 +1,12 @@
 #!/bin/bash
-# with-test-services.sh COMMAND…: runs COMMAND with CAPI_TEST_DATABASE_URL and CAPI_TEST_AMQP_URL set to a PostgreSQL
-# and a RabbitMQ, and CAPI_TEST_SANDBOX_PYTHON to the sandbox's Python: those of CAPI_DATABASE_URL and CAPI_AMQP_URL, those that run here already, or private ones that
-# are stopped again at the end. Every test makes its own database and queues there.
+# with-test-services.sh COMMAND…: runs COMMAND with CAPI_TEST_DATABASE_URL, CAPI_TEST_AMQP_URL and
+# CAPI_TEST_SANDBOX_PYTHON. PostgreSQL and RabbitMQ are those of CAPI_DATABASE_URL and CAPI_AMQP_URL, or those
+# that run in this tree already, or new ones that are stopped at the end. Each test makes its own database and
+# its own queues there.
 . "$(dirname "$0")/common.sh"
 for part in packages postgres rabbitmq sandbox; do . "$HERE/$part.sh"; done
 
-# Parts that nobody but tests wants; `make up` makes them its own.
+# Lists the services that only tests use. `make up` removes the list, so the services keep running.
 FOR_TESTS=$RUN/for-tests
 
 start_for_tests() { # PART
@@ -14,7 +15,7 @@ start_for_tests() { # PART
     "start_$1"
 }
 
-# Whoever is the last to use them stops them.
+# Every COMMAND holds a shared lock. The last one gets the exclusive lock and stops the services.
 finish() {
     local part
     trap - ERR
@@ -37,4 +38,6 @@ if [ -z "${CAPI_AMQP_URL:-}" ]; then start_for_tests rabbitmq 8>&-; fi
 exec 9>&-
 trap - ERR
 set +e
-CAPI_TEST_DATABASE_URL=$CAPI_DATABASE_URL CAPI_TEST_AMQP_URL=$CAPI_AMQP_URL CAPI_TEST_SANDBOX_PYTHON=$CAPI_SANDBOX_PYTHON "$@" 8>&-
+export CAPI_TEST_DATABASE_URL=$CAPI_DATABASE_URL CAPI_TEST_AMQP_URL=$CAPI_AMQP_URL
+export CAPI_TEST_SANDBOX_PYTHON=$CAPI_SANDBOX_PYTHON
+"$@" 8>&-

@@ -1,0 +1,22 @@
+# Runs the phases of a check or a test, and records how long each took.
+
+PHASES=$LOG/phases.tsv
+: > "$PHASES"
+
+phase() { # NAME COMMAND…
+    local name=$1 started=$EPOCHREALTIME status=0
+    shift
+    step "$name"
+    "$@" || status=$?
+    awk -v name="$name" -v from="$started" -v to="$EPOCHREALTIME" \
+        'BEGIN { printf "%s\t%.1f\n", name, to - from }' >> "$PHASES"
+    return $status
+}
+
+# The phases that need nothing but the compiler and Python.
+check_code() {
+    phase "check the format" cargo fmt --all --check
+    phase "check the paths in the docs" python3 "$HERE/check-paths.py"
+    phase "lint" cargo clippy --workspace --all-targets --all-features -- -D warnings
+    phase "check the docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+}

@@ -1,0 +1,27 @@
+#!/bin/bash
+# make test: checks, compiles and tests everything, then prints how long each phase took.
+. "$(dirname "$0")/common.sh"
+for part in packages phases; do . "$HERE/$part.sh"; done
+
+cd "$ROOT"
+TESTS_LOG=$LOG/tests.log
+: > "$TESTS_LOG"
+report() { python3 "$HERE/report_phases.py" "$PHASES" "$TESTS_LOG"; }
+
+# The installation needs the network and cargo needs the processors, so they run side by side.
+allow_sudo browser
+step "install the test tools in the background"
+bash "$HERE/prepare-tests.sh" > "$LOG/prepare-tests.log" 2>&1 &
+PREPARATION=$!
+trap report EXIT
+
+check_code
+# One command for all targets: programs and tests share one set of features, and no crate compiles twice.
+phase "compile" cargo build --workspace --all-targets
+phase "wait for the test tools" wait $PREPARATION || fail "the test tools" "$LOG/prepare-tests.log"
+run_tests() {
+    bash "$HERE/with-test-services.sh" bash "$HERE/with-schemathesis.sh" bash "$HERE/with-axe.sh" \
+        cargo test --workspace 2>&1 | tee "$TESTS_LOG"
+}
+trap - ERR
+phase "test" run_tests
