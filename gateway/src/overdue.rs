@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use shared::db::{Connection, Db, DbError, statement};
 use shared::ids::RunId;
 use shared::lifecycle::Lifecycle;
-use shared::queue::{News, Publisher, Work};
+use shared::queue::{Broadcast, Publisher, WorkQueue};
 use shared::runs::{ErrorCode, Finished, expire};
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -61,9 +61,9 @@ async fn fail_overdue(db: &Db, publisher: &Publisher) -> Result<bool, DbError> {
             Ok(Finished::Done { lane, .. }) => {
                 failed += 1;
                 if let Some(lane) = lane {
-                    publisher.nudge(Work::Deliveries, lane.uuid());
+                    publisher.nudge(WorkQueue::Deliveries, lane.uuid());
                 }
-                publisher.announce(News::Happened(*run));
+                publisher.broadcast(Broadcast::RunChanged(*run));
                 let code = ErrorCode::QueueTimeout.as_str();
                 metrics::counter!("capi_runs_ended_total", "status" => "failed", "code" => code).increment(1);
                 tracing::info!(run_id = %run, code, "run ended");

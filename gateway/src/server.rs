@@ -78,10 +78,11 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let broker = Broker::new(&config.broker, "capi-gateway")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let live = Live::default();
-    let hearing = live.clone();
-    let heard = move |heard| hearing.heard(heard);
-    let (health, listening) = queue::listen(broker, live.topics(), heard, lifecycle.stopping().clone());
-    lifecycle.spawn(listening);
+    let receiving = live.clone();
+    let receive = move |received| receiving.receive(received);
+    let (health, subscribing) =
+        queue::subscribe(broker, live.topics(), receive, lifecycle.stopping().clone());
+    lifecycle.spawn(subscribing);
     let broker = vec![publisher.health(), health];
     lifecycle.spawn(overdue::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
     lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));
@@ -89,7 +90,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(live.forget_idle(lifecycle.clone()));
     lifecycle.spawn(tidy(context.clone()));
     let (http, serving, server) = serve(config.http_addr, context)?;
-    ops::announce(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
+    ops::write_address(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
     let readiness = Readiness { db, broker, own: vec![], lifecycle: lifecycle.clone() };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
     Ok(Running { http, ops, lifecycle, server, serving })

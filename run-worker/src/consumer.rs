@@ -47,15 +47,15 @@ impl Handler for RunHandler {
         Ok(None)
     }
 
-    fn look_interval(&self) -> Option<Duration> {
-        Some(self.reaper.interval())
+    fn poll_interval(&self) -> Option<Duration> {
+        Some(self.reaper.poll_interval())
     }
 
-    fn news(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.reaper.news())
+    fn poll_requests(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.reaper.poll_requests())
     }
 
-    async fn look(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
-        Some(self.reaper.look(permit).await).filter(|unused| unused.num_permits() > 0)
+    async fn poll(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        Some(self.reaper.poll(permit).await).filter(|unused| unused.num_permits() > 0)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::db::DbError;
-use shared::queue::{News, Work};
+use shared::queue::{Broadcast, WorkQueue};
 use shared::runs::{Ended, ErrorCode, Finished, RunError, finish};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use crate::claim::Claimed;
 use crate::context::Context;
 use crate::leases::{Lease, Lost};
 use crate::letting_go::{LetGo, hand_over, tell_why};
-use crate::patience::patiently;
+use crate::retry_on_outage::retry_on_outage;
 
 /// Leases that may expire in a row, without a step recorded between, before a run is taken for poison.
 const MAX_LOSSES: i32 = 3;
@@ -147,17 +147,17 @@ fn fault(cause: &str, message: &str) -> AgentWork {
 }
 
 async fn record(context: &Context, claimed: &Claimed, work: &AgentWork) -> Outcome {
-    let finishing = patiently(context, "to record the end", |mut conn| async move {
+    let finishing = retry_on_outage(context, "to record the end", |mut conn| async move {
         finish(&mut conn, claimed.fence(), &work.last_events, &work.ended).await
     });
     match finishing.await {
         Ok(Finished::Fenced) => Outcome::Fenced,
         Ok(Finished::Done { user, lane }) => {
             if let Some(lane) = lane {
-                context.publisher.nudge(Work::Deliveries, lane.uuid());
+                context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
             }
-            context.publisher.nudge(Work::Runs, user.uuid());
-            context.publisher.announce(News::Happened(claimed.id));
+            context.publisher.nudge(WorkQueue::Runs, user.uuid());
+            context.publisher.broadcast(Broadcast::RunChanged(claimed.id));
             announce(&work.ended);
             Outcome::Recorded
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared::lifecycle::Lifecycle;
-use shared::queue::{Broker, BrokerHealth, Heard, News, Topic, listen};
+use shared::queue::{Broadcast, Broker, BrokerHealth, Received, Topic, subscribe};
 use tokio::sync::watch;
 
 use crate::leases::Leases;
@@ -17,15 +17,19 @@ pub(crate) fn hear(
     reaper: Arc<Reaper>,
     lifecycle: &Lifecycle,
 ) -> BrokerHealth {
-    let (_, wanted) = watch::channel(BTreeSet::from([Topic::Cancels, Topic::FreeLeases]));
-    let heard = move |heard| match heard {
-        Heard::News(News::Cancelled(run)) => leases.suspect(run),
-        Heard::Listening(Topic::Cancels) => leases.suspect_all(),
-        Heard::News(News::LeaseFree(_)) | Heard::Listening(Topic::FreeLeases) => reaper.look_soon(),
+    let (_, wanted) = watch::channel(BTreeSet::from([Topic::Cancels, Topic::ReleasedLeases]));
+    let receive = move |received| match received {
+        Received::Broadcast(Broadcast::RunCancelled(run)) => leases.suspect(run),
+        Received::Subscribed(Topic::Cancels) => leases.suspect_all(),
+        Received::Broadcast(Broadcast::LeaseReleased(_)) | Received::Subscribed(Topic::ReleasedLeases) => {
+            reaper.request_poll()
+        }
         // Heartbeat and reaper look as often as what is bound is bound again.
-        Heard::BoundAgain(_) | Heard::News(News::Happened(_)) | Heard::Listening(Topic::Runs(_)) => {}
+        Received::Resubscribed(_)
+        | Received::Broadcast(Broadcast::RunChanged(_))
+        | Received::Subscribed(Topic::Runs(_)) => {}
     };
-    let (health, listening) = listen(broker, wanted, heard, lifecycle.flushing().clone());
+    let (health, listening) = subscribe(broker, wanted, receive, lifecycle.flushing().clone());
     lifecycle.spawn_last(listening);
     health
 }

@@ -8,12 +8,12 @@ use diesel::sql_types::{Double, Integer, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
 use shared::ids::RunId;
-use shared::queue::News;
+use shared::queue::Broadcast;
 
 use crate::claim::give_back;
 use crate::context::Context;
 use crate::leases::Lost;
-use crate::patience::patiently;
+use crate::retry_on_outage::retry_on_outage;
 
 /// A stopping worker waits this long to note when it let a run go.
 const LAST_NOTE: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ pub(crate) enum LetGo {
 pub(crate) async fn hand_over(context: &Context, fence: (RunId, i32)) -> Option<LetGo> {
     match context.db.write(|mut conn| async move { give_back(&mut conn, fence).await }).await {
         Ok(true) => {
-            context.publisher.announce(News::LeaseFree(fence.0));
+            context.publisher.broadcast(Broadcast::LeaseReleased(fence.0));
             tracing::info!("run given back");
             None
         }
@@ -80,7 +80,7 @@ async fn find_out(conn: &mut Connection, fence: (RunId, i32), let_go: LetGo) -> 
 
 /// Says why the run was let go, and notes it on the row of a cancelled one. The model's stream is closed and the tools are gone.
 pub(crate) async fn tell_why(context: &Context, fence: (RunId, i32), let_go: LetGo) {
-    let finding_out = patiently(context, "to note that a run was let go", |mut conn| async move {
+    let finding_out = retry_on_outage(context, "to note that a run was let go", |mut conn| async move {
         find_out(&mut conn, fence, let_go).await
     });
     let no_longer = async {
@@ -99,7 +99,7 @@ pub(crate) async fn tell_why(context: &Context, fence: (RunId, i32), let_go: Let
             "cancelled"
         }
         (Some(Found::GivenBack), _) => {
-            context.publisher.announce(News::LeaseFree(fence.0));
+            context.publisher.broadcast(Broadcast::LeaseReleased(fence.0));
             "lease_ran_out"
         }
         (_, LetGo::Lost(Lost::RanOut)) => "lease_ran_out",

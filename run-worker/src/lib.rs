@@ -13,11 +13,11 @@ pub mod heartbeat;
 pub mod leases;
 mod letting_go;
 pub mod model;
-pub mod objects;
-pub mod patience;
 pub mod reaper;
 mod report;
+pub mod retry_on_outage;
 pub mod sandbox;
+pub mod store_gc;
 pub mod sweeper;
 pub mod tools;
 pub mod workspace;
@@ -30,7 +30,7 @@ use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
-use shared::queue::{Broker, Publisher, Work, consume};
+use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::storage::Artifacts;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -102,12 +102,12 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let reaper = Arc::new(Reaper::new(Arc::clone(&context)));
     let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
     let hearing = hearing::hear(broker.clone(), context.leases.clone(), Arc::clone(&reaper), &lifecycle);
-    let consuming = consume(broker, Work::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
+    let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn_last(heartbeat::beat(Arc::clone(&context)));
     lifecycle.spawn(report::report(Arc::clone(&context), consuming.clone()));
     lifecycle.spawn(async move { reaper.reap(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    lifecycle.spawn(objects::sweep(Arc::clone(&context)));
+    lifecycle.spawn(store_gc::sweep(Arc::clone(&context)));
     lifecycle.spawn_last(leave(home, lifecycle.clone()));
     let readiness = Readiness {
         db,

@@ -21,13 +21,13 @@ const AWAY_INTERVAL: Duration = Duration::from_millis(500);
 /// One process's look-out for runs that nobody works on.
 pub struct Reaper {
     context: Arc<Context>,
-    looks: Mutex<Looks>,
+    schedule: Mutex<Schedule>,
     /// Counts the news of free leases. Whoever may look has a receiver of his own.
-    news: watch::Sender<u64>,
+    poll_requests: watch::Sender<u64>,
 }
 
 /// When the next look is due.
-struct Looks {
+struct Schedule {
     /// Since when the database is away, as far as is known. Only an answer to a ping ends that.
     away_since: Option<Instant>,
     /// It was away for long: nothing is looked for before.
@@ -38,17 +38,17 @@ struct Looks {
     seen: u64,
 }
 
-impl Looks {
+impl Schedule {
     fn first(now: Instant) -> Self {
         Self { away_since: None, not_before: now, next: now, seen: 0 }
     }
 
     /// Whether a look is due. One that begins speaks for all: the slots and the reaper's own task need not ask the same.
-    fn begin(&mut self, now: Instant, news: u64, interval: Duration) -> bool {
-        let told = news > self.seen || now >= self.next;
+    fn begin(&mut self, now: Instant, requests: u64, interval: Duration) -> bool {
+        let told = requests > self.seen || now >= self.next;
         let due = told && self.away_since.is_none() && now >= self.not_before;
         if due {
-            (self.next, self.seen) = (now + interval / 2, news);
+            (self.next, self.seen) = (now + interval / 2, requests);
         }
         due
     }
@@ -69,39 +69,43 @@ impl Reaper {
     /// Over the process's context.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, looks: Mutex::new(Looks::first(Instant::now())), news: watch::Sender::new(0) }
+        Self {
+            context,
+            schedule: Mutex::new(Schedule::first(Instant::now())),
+            poll_requests: watch::Sender::new(0),
+        }
     }
 
     /// How often there is a look.
     #[must_use]
-    pub fn interval(&self) -> Duration {
+    pub fn poll_interval(&self) -> Duration {
         INTERVAL.min(self.context.lease.heartbeat())
     }
 
     /// How long an outage lasts must be known well: it is compared with a heartbeat.
     fn pause(&self) -> Duration {
         let away = self.lock().away_since.is_some();
-        if away { AWAY_INTERVAL.min(self.context.lease.heartbeat() / 4) } else { self.interval() }
+        if away { AWAY_INTERVAL.min(self.context.lease.heartbeat() / 4) } else { self.poll_interval() }
     }
 
     /// A lease may be free: there is a look at once.
-    pub fn look_soon(&self) {
-        self.news.send_modify(|number| *number += 1);
+    pub fn request_poll(&self) {
+        self.poll_requests.send_modify(|number| *number += 1);
     }
 
     /// Changes with each piece of news.
     #[must_use]
-    pub fn news(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
+    pub fn poll_requests(&self) -> watch::Receiver<u64> {
+        self.poll_requests.subscribe()
     }
 
-    /// Until the process stops: watches the database, and looks with the permits that nobody holds.
+    /// Until the process stops: watches the database, and schedule with the permits that nobody holds.
     pub async fn reap(&self, permits: &Arc<Semaphore>) {
-        let mut news = self.news();
+        let mut requests = self.poll_requests();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.pause()) => {}
-                Ok(()) = news.changed() => {}
+                Ok(()) = requests.changed() => {}
                 () = self.context.lifecycle.stopping().cancelled() => return,
             }
             match self.context.lease_db.ping().await {
@@ -112,16 +116,16 @@ impl Reaper {
             if free > 0
                 && let Ok(reserved) = Arc::clone(permits).try_acquire_many_owned(free)
             {
-                drop(self.look(reserved).await);
+                drop(self.poll(reserved).await);
             }
         }
     }
 
     /// Takes over at most as many runs as permits are given; gives back those that were not needed. Permits come
     /// before the claim: a run that is taken over must not wait for one under its lease.
-    pub async fn look(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
-        let news = *self.news.borrow();
-        let due = self.lock().begin(Instant::now(), news, self.interval());
+    pub async fn poll(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
+        let requests = *self.poll_requests.borrow();
+        let due = self.lock().begin(Instant::now(), requests, self.poll_interval());
         if !due || self.context.lifecycle.stopping().is_cancelled() {
             return permits;
         }
@@ -149,7 +153,7 @@ impl Reaper {
         };
         if i64::try_from(taken.len()).is_ok_and(|found| found == most) {
             // There may be more, for whoever has a permit left.
-            self.look_soon();
+            self.request_poll();
         }
         for claimed in taken {
             let Some(permit) = permits.split(1) else { break };
@@ -167,8 +171,8 @@ impl Reaper {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Looks> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,26 +181,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_outage_in_which_renewals_were_missed_puts_the_looks_off() {
+    fn only_an_outage_in_which_renewals_were_missed_puts_the_schedule_off() {
         let (lease, second) = (LeaseConfig { lease_seconds: 30 }, Duration::from_secs(1));
         let start = Instant::now();
-        let mut looks = Looks::first(start);
-        assert!(looks.begin(start, 0, INTERVAL));
-        assert!(!looks.begin(start + second, 0, INTERVAL), "one has just begun");
-        assert!(looks.begin(start + second, 1, INTERVAL), "but there is news");
+        let mut schedule = Schedule::first(start);
+        assert!(schedule.begin(start, 0, INTERVAL));
+        assert!(!schedule.begin(start + second, 0, INTERVAL), "one has just begun");
+        assert!(schedule.begin(start + second, 1, INTERVAL), "but there is news");
 
-        looks.away(start + second * 10);
+        schedule.away(start + second * 10);
         assert!(
-            !looks.begin(start + second * 11, 2, INTERVAL),
+            !schedule.begin(start + second * 11, 2, INTERVAL),
             "while it is away there is nothing to look at"
         );
-        looks.back(start + second * 12, lease);
-        assert!(looks.begin(start + second * 12, 2, INTERVAL), "one ping was slow");
+        schedule.back(start + second * 12, lease);
+        assert!(schedule.begin(start + second * 12, 2, INTERVAL), "one ping was slow");
 
-        looks.away(start + second * 20);
-        looks.away(start + second * 29);
-        looks.back(start + second * 30, lease);
-        assert!(!looks.begin(start + second * 59, 3, INTERVAL), "nobody could renew for a heartbeat");
-        assert!(looks.begin(start + second * 60, 3, INTERVAL));
+        schedule.away(start + second * 20);
+        schedule.away(start + second * 29);
+        schedule.back(start + second * 30, lease);
+        assert!(!schedule.begin(start + second * 59, 3, INTERVAL), "nobody could renew for a heartbeat");
+        assert!(schedule.begin(start + second * 60, 3, INTERVAL));
     }
 }

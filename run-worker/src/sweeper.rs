@@ -7,7 +7,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
-use shared::queue::{self, Work};
+use shared::queue::{self, WorkQueue};
 use uuid::Uuid;
 
 use crate::claim::Claimant;
@@ -21,7 +21,7 @@ pub async fn sweep(context: Arc<Context>) {
         (context.db.clone(), context.publisher.clone(), context.lifecycle.clone());
     let by = &context.claimant;
     let find = |mut conn, room| async move { waiting_users(&mut conn, by, room).await };
-    queue::sweep(Work::Runs, INTERVAL, db, publisher, lifecycle, find).await;
+    queue::sweep(WorkQueue::Runs, INTERVAL, db, publisher, lifecycle, find).await;
 }
 
 #[derive(QueryableByName)]

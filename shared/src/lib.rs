@@ -5,6 +5,7 @@ pub mod apps;
 pub mod config;
 pub mod db;
 pub mod deliveries;
+pub mod encryption;
 pub mod events;
 pub mod ids;
 pub mod lifecycle;
@@ -14,7 +15,6 @@ pub mod output_schema;
 pub mod prompt;
 pub mod queue;
 pub mod runs;
-pub mod sealed;
 pub mod storage;
 pub mod telemetry;
 #[cfg(feature = "testing")]

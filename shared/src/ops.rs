@@ -48,7 +48,7 @@ pub async fn serve(
         .await
         .map_err(|error| anyhow::anyhow!("CAPI_OPS_ADDR: cannot listen on {}: {error}", config.ops_addr))?;
     let address = listener.local_addr()?;
-    announce(config.run_dir.as_deref(), service, "ops", address)?;
+    write_address(config.run_dir.as_deref(), service, "ops", address)?;
     // Not one of the tasks that a stop waits for: it answers until the very end that the process is draining.
     tokio::spawn(async move {
         let mut upkeep = tokio::time::interval(UPKEEP);
@@ -79,7 +79,7 @@ pub fn raise_open_files() {
 }
 
 /// Logs an address and writes it to RUN_DIR/SERVICE.KIND.
-pub fn announce(
+pub fn write_address(
     run_dir: Option<&Path>,
     service: &str,
     kind: &str,

@@ -7,8 +7,8 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::db::{DbError, lock_user, statement};
+use crate::encryption::{EncryptionError, EncryptionKey};
 use crate::ids::{UserId, WebhookSecretId};
-use crate::sealed::{SealError, SealingKey};
 
 /// Random bytes of a secret (Standard Webhooks 1.0 asks for 24 to 64).
 const SECRET_BYTES: usize = 32;
@@ -22,7 +22,7 @@ pub enum SecretsError {
     Db(#[from] DbError),
     /// The key.
     #[error(transparent)]
-    Seal(#[from] SealError),
+    Seal(#[from] EncryptionError),
     /// The system's random source failed.
     #[error("no random bytes")]
     Random,
@@ -37,7 +37,7 @@ impl From<diesel::result::Error> for SecretsError {
 /// The active ones, newest first: the current, and for 24 h after a rotation the one before it.
 pub async fn active(
     conn: &mut AsyncPgConnection,
-    key: &SealingKey,
+    key: &EncryptionKey,
     user: UserId,
 ) -> Result<Vec<SecretString>, SecretsError> {
     #[derive(QueryableByName)]
@@ -64,7 +64,7 @@ pub async fn active(
 /// transaction, or a part of the caller's.
 pub async fn rotate(
     conn: &mut AsyncPgConnection,
-    key: &SealingKey,
+    key: &EncryptionKey,
     user: UserId,
 ) -> Result<SecretString, SecretsError> {
     let mut raw = [0; SECRET_BYTES];

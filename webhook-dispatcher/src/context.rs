@@ -1,10 +1,10 @@
 //! What the tasks of a dispatcher share. Built once, in `start`.
 
 use shared::db::Db;
+use shared::encryption::EncryptionKey;
 use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
 use shared::runs::Viewer;
-use shared::sealed::SealingKey;
 
 use crate::client::WebhookClient;
 
@@ -17,7 +17,7 @@ pub struct Context {
     /// The only way to user URLs.
     pub client: WebhookClient,
     /// Opens the signing secrets.
-    pub secret_key: SealingKey,
+    pub secret_key: EncryptionKey,
     /// Shows the run.
     pub viewer: Viewer,
     /// This process, in rows and logs.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use shared::deliveries::DeliveryStatus;
 use shared::ids::LaneId;
-use shared::queue::Work;
+use shared::queue::WorkQueue;
 use shared::text::CleanText;
 use shared::webhook_secrets::{self, SecretsError};
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, se
     );
     write_down(context, claimed, &attempted, status, wait).await;
     // Its place in the lane is free, and more may wait there.
-    context.publisher.nudge(Work::Deliveries, lane.uuid());
+    context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
 }
 
 /// One try. `None`: nothing was sent.

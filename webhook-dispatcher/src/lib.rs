@@ -21,7 +21,7 @@ use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
-use shared::queue::{Broker, Publisher, Work, consume};
+use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::runs::{RunningCaps, Viewer};
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -69,7 +69,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     });
     let permits = Arc::new(Semaphore::new(config.concurrency));
     let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
-    let consuming = consume(broker, Work::Deliveries, db.clone(), permits, handler, &lifecycle);
+    let consuming = consume(broker, WorkQueue::Deliveries, db.clone(), permits, handler, &lifecycle);
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     let readiness = Readiness {
         db,

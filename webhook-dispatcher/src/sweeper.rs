@@ -7,7 +7,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
-use shared::queue::{self, Work};
+use shared::queue::{self, WorkQueue};
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -19,7 +19,7 @@ pub async fn sweep(context: Arc<Context>) {
     let (db, publisher, lifecycle) =
         (context.db.clone(), context.publisher.clone(), context.lifecycle.clone());
     let find = |mut conn, room| async move { due_lanes(&mut conn, room).await };
-    queue::sweep(Work::Deliveries, INTERVAL, db, publisher, lifecycle, find).await;
+    queue::sweep(WorkQueue::Deliveries, INTERVAL, db, publisher, lifecycle, find).await;
 }
 
 #[derive(QueryableByName)]

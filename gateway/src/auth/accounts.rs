@@ -4,8 +4,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::{Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use shared::db::{Connection, DbError, lock_user, statement};
+use shared::encryption::EncryptionKey;
 use shared::ids::{SessionId, UserId};
-use shared::sealed::SealingKey;
 use shared::webhook_secrets::{self, SecretsError};
 
 use super::sessions::{self, SessionToken};
@@ -34,7 +34,7 @@ INSERT INTO user_slots (user_id) SELECT id FROM made";
 /// Makes an account with a webhook secret. `None` if there is one with this email already.
 pub async fn create(
     conn: &mut Connection,
-    key: &SealingKey,
+    key: &EncryptionKey,
     (email, password_hash, plan): (&str, &str, &str),
     by: Actor,
 ) -> Result<Option<UserId>, SecretsError> {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use shared::config::BrokerConfig;
-use shared::queue::{Broker, DeadLetters, Work};
+use shared::queue::{Broker, DeadLetters, WorkQueue};
 
 use super::say;
 
@@ -45,13 +45,13 @@ enum Kind {
 }
 
 impl OnQueues {
-    async fn open(&self) -> anyhow::Result<(DeadLetters, Vec<Work>)> {
+    async fn open(&self) -> anyhow::Result<(DeadLetters, Vec<WorkQueue>)> {
         let letters = DeadLetters::open(Broker::new(&self.broker, "capi-gateway-cli")?).await;
         let letters = letters.map_err(|error| anyhow::anyhow!("CAPI_AMQP_URL: {error}"))?;
         let works = match self.work {
-            None => vec![Work::Runs, Work::Deliveries],
-            Some(Kind::Runs) => vec![Work::Runs],
-            Some(Kind::Deliveries) => vec![Work::Deliveries],
+            None => vec![WorkQueue::Runs, WorkQueue::Deliveries],
+            Some(Kind::Runs) => vec![WorkQueue::Runs],
+            Some(Kind::Deliveries) => vec![WorkQueue::Deliveries],
         };
         Ok((letters, works))
     }

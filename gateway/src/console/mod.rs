@@ -29,7 +29,7 @@ pub(crate) use visitor::FreshCookie;
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use shared::sealed::SealingKey;
+use shared::encryption::EncryptionKey;
 use url::Url;
 
 use crate::auth::{Attempts, Passwords};
@@ -47,7 +47,7 @@ pub struct Console {
     /// Writes of one account.
     pub(crate) throttle: Throttle,
     /// Seals webhook secrets.
-    pub(crate) sealing: SealingKey,
+    pub(crate) encryption_key: EncryptionKey,
     /// Signs the forms of a session.
     form_key: [u8; 32],
     cookies: CookieRule,
@@ -64,7 +64,7 @@ impl Console {
             passwords: Passwords::new()?,
             attempts: Attempts::default(),
             throttle: Throttle::default(),
-            sealing: config.secret_key.read()?,
+            encryption_key: config.secret_key.read()?,
             form_key: config.secret_key.derived("capi console forms 1")?,
         })
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use shared::ids::RunId;
 use shared::lifecycle::Lifecycle;
-use shared::queue::{Bucket, Heard, News, Topic};
+use shared::queue::{Broadcast, Bucket, Received, Topic};
 use tokio::sync::watch;
 
 /// Between two looks without a nudge.
@@ -55,17 +55,17 @@ impl Live {
         Watch { live: self.clone(), run, woken }
     }
 
-    /// Passes on what the broker said.
-    pub fn heard(&self, heard: Heard) {
+    /// Wakes the watchers of the runs that a broadcast names.
+    pub fn receive(&self, received: Received) {
         let watched = self.lock();
-        match heard {
-            Heard::News(News::Happened(run)) => {
+        match received {
+            Received::Broadcast(Broadcast::RunChanged(run)) => {
                 if let Some(watchers) = watched.get(&run) {
                     watchers.send_replace(());
                 }
             }
             // What happened before the bucket was bound, or while the broker was away, was told to nobody.
-            Heard::Listening(Topic::Runs(bucket)) | Heard::BoundAgain(Topic::Runs(bucket)) => {
+            Received::Subscribed(Topic::Runs(bucket)) | Received::Resubscribed(Topic::Runs(bucket)) => {
                 for (_, watchers) in watched.iter().filter(|(run, _)| Bucket::of(**run) == bucket) {
                     watchers.send_replace(());
                 }
@@ -124,13 +124,13 @@ mod tests {
         let (mut first, mut second) = (live.watch(run), live.watch(run));
         assert!(live.topics().borrow().contains(&Topic::Runs(Bucket::of(run))));
         let begun = tokio::time::Instant::now();
-        live.heard(Heard::News(News::Happened(run)));
+        live.receive(Received::Broadcast(Broadcast::RunChanged(run)));
         first.changed().await;
         second.changed().await;
-        live.heard(Heard::Listening(Topic::Runs(Bucket::of(run))));
+        live.receive(Received::Subscribed(Topic::Runs(Bucket::of(run))));
         first.changed().await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        live.heard(Heard::News(News::Happened(RunId::generate())));
+        live.receive(Received::Broadcast(Broadcast::RunChanged(RunId::generate())));
         first.changed().await;
         assert_eq!(begun.elapsed(), SLOW_POLL, "another run's news wakes nobody");
         drop(first);

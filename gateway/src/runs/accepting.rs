@@ -6,7 +6,7 @@ use actix_web::web;
 use shared::db::DbError;
 use shared::ids::{ApiKeyId, AppId, RunId, UserId};
 use shared::net::public_url::PublicUrl;
-use shared::queue::Work;
+use shared::queue::WorkQueue;
 
 use super::form::Uploads;
 use super::load_app;
@@ -57,7 +57,7 @@ impl Create {
         }
         let created = self.write(&context).await?;
         if let Created::Now(id, app) = &created {
-            context.publisher.nudge(Work::Runs, self.user.uuid());
+            context.publisher.nudge(WorkQueue::Runs, self.user.uuid());
             metrics::counter!("capi_runs_accepted_total").increment(1);
             tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
         }

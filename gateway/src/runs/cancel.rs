@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use shared::ids::UserId;
-use shared::queue::{News, Work};
+use shared::queue::{Broadcast, WorkQueue};
 use shared::runs::{Cancelled, RunStatus, cancel};
 
 use super::Named;
@@ -52,14 +52,14 @@ pub(crate) async fn cancel_and_tell(
     };
     if let Cancelled::Done { lane, held } = cancelled {
         if held {
-            context.publisher.announce(News::Cancelled(named.run));
+            context.publisher.broadcast(Broadcast::RunCancelled(named.run));
         }
         if let Some(lane) = lane {
-            context.publisher.nudge(Work::Deliveries, lane.uuid());
+            context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
         }
         // His place may be free.
-        context.publisher.nudge(Work::Runs, user.uuid());
-        context.publisher.announce(News::Happened(named.run));
+        context.publisher.nudge(WorkQueue::Runs, user.uuid());
+        context.publisher.broadcast(Broadcast::RunChanged(named.run));
         metrics::counter!("capi_runs_ended_total", "status" => "cancelled", "code" => "").increment(1);
         tracing::info!(run_id = %named.run, "run cancelled");
     }

@@ -7,7 +7,7 @@ use super::Stopped;
 use super::transcript::Transcript;
 use crate::claim::{Claimed, append};
 use crate::context::Context;
-use crate::patience::patiently;
+use crate::retry_on_outage::retry_on_outage;
 
 pub(super) struct Log<'a> {
     context: &'a Context,
@@ -23,7 +23,7 @@ impl<'a> Log<'a> {
         let recorded = if claimed.attempt == 1 {
             Vec::new()
         } else {
-            patiently(context, "to read the log", |mut conn| async move {
+            retry_on_outage(context, "to read the log", |mut conn| async move {
                 events::read(&mut conn, claimed.id).await
             })
             .await?
@@ -56,7 +56,7 @@ impl<'a> Log<'a> {
         let (context, fence, after, events) =
             (self.context, self.claimed.fence(), self.last_seq, &self.unrecorded);
         let lease = context.lease.lease();
-        let written = patiently(context, "to record a step", |mut conn| async move {
+        let written = retry_on_outage(context, "to record a step", |mut conn| async move {
             append(&mut conn, fence, after, events, lease).await
         });
         if !written.await? {

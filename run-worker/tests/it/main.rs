@@ -4,10 +4,10 @@
 mod claiming;
 mod fencing;
 mod interleavings;
-mod moves;
-mod objects;
 mod resume;
 mod sandbox;
+mod state_machine;
+mod store_gc;
 
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;

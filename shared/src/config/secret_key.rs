@@ -8,7 +8,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::LinksConfig;
-use crate::sealed::SealingKey;
+use crate::encryption::EncryptionKey;
 use crate::storage::Links;
 
 /// The key, or the file that holds it.
@@ -43,8 +43,8 @@ pub enum SecretKeyError {
 
 impl SecretKeyConfig {
     /// Reads and checks the key, for sealing.
-    pub fn read(&self) -> Result<SealingKey, SecretKeyError> {
-        Ok(SealingKey::new(&self.bytes()?))
+    pub fn read(&self) -> Result<EncryptionKey, SecretKeyError> {
+        Ok(EncryptionKey::new(&self.bytes()?))
     }
 
     /// Reads and checks the key, for links.

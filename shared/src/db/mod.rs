@@ -2,9 +2,9 @@
 
 mod connect;
 mod connection;
+mod connector;
 mod error;
 mod migrate;
-mod opening;
 mod statement;
 
 pub use connect::{ConnectError, connect_once};
@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 
 use crate::config::DatabaseConfig;
-use opening::Opener;
+use connector::Connector;
 
 /// How long a caller waits for a free connection before it gets an error: less than the second within which a
 /// request must be answered 503 when the database is away.
@@ -44,10 +44,10 @@ impl Db {
     /// Prepares a pool; connections are opened when they are needed, on the runtime this is called on. (The gateway's
     /// HTTP threads are current-thread runtimes that also serve requests: no place for a connection's driver.)
     pub fn new(config: &DatabaseConfig, application_name: &'static str) -> anyhow::Result<Self> {
-        let opener = Opener::new(config.url.expose_secret(), application_name);
+        let connector = Connector::new(config.url.expose_secret(), application_name);
         let mut manager_config = ManagerConfig::default();
         manager_config.recycling_method = RecyclingMethod::Fast;
-        manager_config.custom_setup = Box::new(move |_| opener.clone().open().boxed());
+        manager_config.custom_setup = Box::new(move |_| connector.clone().open().boxed());
         let manager =
             AsyncDieselConnectionManager::new_with_config(config.url.expose_secret(), manager_config);
         let pool = Pool::builder(manager)

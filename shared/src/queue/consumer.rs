@@ -1,7 +1,7 @@
-//! Permit → consume → claim → ack. A slot first reserves one of the process's permits and only then asks for a
-//! message, so no message ever waits for anything but a database call or two. Without a permit, or while the database
-//! is down, the slot cancels its consumer *before* it lets go of the message in hand: otherwise the broker would
-//! push the next one to a process that cannot serve it.
+//! Permit → consume → claim → ack. A slot reserves one of the process's permits before it asks for a message, so a
+//! message waits only for database calls. When a slot has no permit, or the database is down, it cancels its consumer
+//! *before* it acknowledges or returns its message. Otherwise the broker would push the next message to a process that
+//! cannot handle it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::handler::time_to_look;
-use super::{Broker, BrokerHealth, Handler, Nudge, QueueError, Work, answered};
+use super::handler::poll_due;
+use super::{Broker, BrokerHealth, Handler, Nudge, QueueError, WorkQueue, answered};
 use crate::db::{Db, DbError};
 use crate::lifecycle::Lifecycle;
 
-/// Slots side by side: claims per second, not work in parallel, is what they bound.
+/// Slots bound the claims per second. They do not bound the work in parallel: permits do.
 const SLOTS: usize = 4;
 const DATABASE_POLL: Duration = Duration::from_millis(500);
 
-/// Starts consuming `work`, over a connection of its own, until the lifecycle stops.
+/// Starts consuming `queue` over a separate connection, until the lifecycle stops.
 pub fn consume(
     broker: Broker,
-    work: Work,
+    queue: WorkQueue,
     db: Db,
     permits: Arc<Semaphore>,
     handler: Arc<impl Handler>,
@@ -40,7 +40,7 @@ pub fn consume(
     let health = BrokerHealth::default();
     let (supervised, spawner) = (health.clone(), lifecycle.clone());
     lifecycle.spawn(async move {
-        let queue = broker.topology.queue(work);
+        let queue = broker.topology.queue(queue);
         let session = |connection: Arc<lapin::Connection>| {
             let slots = (0..SLOTS).map(|_| Slot {
                 connection: Arc::clone(&connection),
@@ -49,8 +49,8 @@ pub fn consume(
                 permits: Arc::clone(&permits),
                 handler: Arc::clone(&handler),
                 lifecycle: spawner.clone(),
-                next_look: Instant::now(),
-                news: handler.news(),
+                next_poll: Instant::now(),
+                poll_requests: handler.poll_requests(),
             });
             let running: Vec<_> = slots.map(Slot::run).collect();
             async move { try_join_all(running).await.map(|_| ()) }
@@ -67,11 +67,11 @@ struct Slot<H> {
     permits: Arc<Semaphore>,
     handler: Arc<H>,
     lifecycle: Lifecycle,
-    next_look: Instant,
-    news: Option<watch::Receiver<u64>>,
+    next_poll: Instant,
+    poll_requests: Option<watch::Receiver<u64>>,
 }
 
-/// Why a slot let its consumer go.
+/// Why a slot cancelled its consumer.
 enum Paused {
     NoPermit,
     DatabaseDown,
@@ -80,8 +80,8 @@ enum Paused {
 
 impl<H: Handler> Slot<H> {
     async fn run(mut self) -> Result<(), QueueError> {
-        let channel = answered("opening a channel", self.connection.create_channel()).await?;
-        answered("setting the prefetch", channel.basic_qos(1, BasicQosOptions::default())).await?;
+        let channel = answered("open a channel", self.connection.create_channel()).await?;
+        answered("set the prefetch", channel.basic_qos(1, BasicQosOptions::default())).await?;
         loop {
             let waiting = Arc::clone(&self.permits).acquire_owned();
             let permit = tokio::select! {
@@ -103,20 +103,20 @@ impl<H: Handler> Slot<H> {
     ) -> Result<Paused, QueueError> {
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         let consuming = channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments);
-        let mut consumer = answered("consuming", consuming).await?;
+        let mut consumer = answered("consume", consuming).await?;
         loop {
             let delivery = tokio::select! {
                 biased;
                 () = self.lifecycle.stopping().cancelled() => {
                     cancel(channel, &consumer).await?;
-                    put_back(&mut consumer).await?;
+                    requeue_pushed(&mut consumer).await?;
                     return Ok(Paused::Stopping);
                 }
-                // Before the next message: with a full queue there is always one, and what was abandoned came first.
-                () = time_to_look(self.handler.look_interval().map(|_| self.next_look), &mut self.news) => {
-                    let Some(next) = self.look(permit).await? else {
+                // Poll before the next message: a full queue always has one, and abandoned work is older.
+                () = poll_due(self.handler.poll_interval().map(|_| self.next_poll), &mut self.poll_requests) => {
+                    let Some(next) = self.poll(permit).await? else {
                         cancel(channel, &consumer).await?;
-                        put_back(&mut consumer).await?;
+                        requeue_pushed(&mut consumer).await?;
                         return Ok(Paused::NoPermit);
                     };
                     permit = next;
@@ -132,7 +132,7 @@ impl<H: Handler> Slot<H> {
                 self.reject(&delivery).await?;
                 continue;
             };
-            match self.serve(nudge.id, permit).await? {
+            match self.handle_nudge(nudge.id, permit).await? {
                 Ok(unused) => {
                     if let Some(next) = self.next_permit(unused) {
                         ack(&delivery).await?;
@@ -144,7 +144,10 @@ impl<H: Handler> Slot<H> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(queue = self.queue, %error, "a nudge goes back: the database does not take it");
+                    tracing::warn!(
+                        queue = self.queue, id = %nudge.id, %error,
+                        "failed to handle a nudge: the database is down; the nudge is requeued"
+                    );
                     cancel(channel, &consumer).await?;
                     nack(&delivery).await?;
                     return Ok(Paused::DatabaseDown);
@@ -153,9 +156,9 @@ impl<H: Handler> Slot<H> {
         }
     }
 
-    /// A nudge that PostgreSQL refuses, or whose rows somebody keeps locked, is done with: brought back, it would only
-    /// keep the others waiting. The sweeper tries again.
-    async fn serve(
+    /// The slot acknowledges a nudge that PostgreSQL rejects or whose rows stay locked. A requeued one would only
+    /// delay the others, and the sweeper tries again.
+    async fn handle_nudge(
         &self,
         id: Uuid,
         permit: OwnedSemaphorePermit,
@@ -163,19 +166,19 @@ impl<H: Handler> Slot<H> {
         match self.handle(id, permit).await? {
             Err(error) if !error.is_away() => {
                 metrics::counter!("capi_nudges_refused_total").increment(1);
-                tracing::error!(queue = self.queue, %error, "a nudge could not be served");
+                tracing::error!(queue = self.queue, %id, %error, "failed to handle a nudge");
                 if error.is_outage() {
-                    // No disk, no memory: the next one will fare no better.
+                    // The database has no disk or memory left: the next nudge would fail too.
                     tokio::time::sleep(DATABASE_POLL).await;
                 }
                 Ok(Ok(None))
             }
-            served => Ok(served),
+            handled => Ok(handled),
         }
     }
 
-    /// In a task of its own: a connection that breaks ends this slot, and must not end a claim between its commit
-    /// and the start of the work.
+    /// Spawns a task: a broken connection ends this slot, and must not stop a claim between its commit and the start
+    /// of the work.
     async fn handle(
         &self,
         id: Uuid,
@@ -186,15 +189,15 @@ impl<H: Handler> Slot<H> {
         handling.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))
     }
 
-    /// In a task of its own, for the same reason.
-    async fn look(
+    /// Spawns a task for the same reason as [`Self::handle`].
+    async fn poll(
         &mut self,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<OwnedSemaphorePermit>, QueueError> {
         let handler = Arc::clone(&self.handler);
-        let looking = self.lifecycle.spawn(async move { handler.look(permit).await });
-        let unused = looking.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))?;
-        self.next_look = Instant::now() + self.handler.look_interval().unwrap_or_default();
+        let polling = self.lifecycle.spawn(async move { handler.poll(permit).await });
+        let unused = polling.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))?;
+        self.next_poll = Instant::now() + self.handler.poll_interval().unwrap_or_default();
         Ok(self.next_permit(unused))
     }
 
@@ -207,7 +210,7 @@ impl<H: Handler> Slot<H> {
         tracing::warn!(
             queue = self.queue,
             bytes = delivery.data.len(),
-            "undecodable message is dead-lettered"
+            "failed to decode a message; it is dead-lettered"
         );
         delivery.reject(BasicRejectOptions { requeue: false }).await?;
         Ok(())
@@ -233,8 +236,8 @@ async fn nack(delivery: &Delivery) -> Result<(), QueueError> {
     Ok(())
 }
 
-/// What was pushed before a consumer was cancelled goes back to the queue; a cancelled one ends after that.
-async fn put_back(consumer: &mut Consumer) -> Result<(), QueueError> {
+/// Requeues the messages that the broker pushed before the consumer was cancelled. The stream ends after them.
+async fn requeue_pushed(consumer: &mut Consumer) -> Result<(), QueueError> {
     while let Some(delivery) = consumer.next().await {
         nack(&delivery?).await?;
     }
@@ -243,5 +246,5 @@ async fn put_back(consumer: &mut Consumer) -> Result<(), QueueError> {
 
 async fn cancel(channel: &Channel, consumer: &Consumer) -> Result<(), QueueError> {
     let cancelling = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-    answered("cancelling a consumer", cancelling).await
+    answered("cancel a consumer", cancelling).await
 }

@@ -1,4 +1,4 @@
-//! Dead letters, for the operator's hands: messages that are no nudges, or that were delivered too often without an end.
+//! The operator's commands on dead letters: messages that no version can decode, or that were delivered too often.
 
 use std::time::Duration;
 
@@ -10,37 +10,36 @@ use lapin::types::AMQPValue;
 use lapin::{Channel, Connection};
 
 use super::publisher::publish;
-use super::{Broker, Nudge, QueueError, Work};
+use super::{Broker, Nudge, QueueError, WorkQueue};
 use crate::text::CleanText;
 
-/// For the whole of one command: ten thousand messages, one after the other.
+/// Bounds one whole command: ten thousand messages, one after the other.
 const DEADLINE: Duration = Duration::from_mins(10);
-/// Bytes of a message that are shown.
+/// The number of bytes of a message that a [`DeadLetter`] shows.
 const SHOWN: usize = 80;
 
-/// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What it says, where it is a nudge.
+    /// `None` if the message cannot be decoded.
     pub nudge: Option<Nudge>,
-    /// RabbitMQ's word: `rejected` (not decodable), `delivery_limit` (failed again and again), …
+    /// The reason as RabbitMQ names it: `rejected` (not decodable), `delivery_limit` (failed again and again), …
     pub reason: String,
-    /// Its first bytes, as text.
+    /// The first bytes as text.
     pub begin: String,
-    /// Bytes of all of it.
+    /// Bytes of the whole message.
     pub size: usize,
 }
 
-/// What became of dead letters that were to go back.
+/// How many dead letters [`DeadLetters::requeue`] moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requeued {
-    /// Nudges that are in their queue again.
+    /// Nudges that were sent to their queue again.
     pub sent: usize,
-    /// Messages that are no nudges: they would only come back.
+    /// Messages that stay: they are no nudges, so the consumer would reject them again.
     pub left: usize,
 }
 
-/// A connection to look after dead letters.
+/// A connection for the commands on dead letters.
 pub struct DeadLetters {
     broker: Broker,
     channel: Channel,
@@ -48,7 +47,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Connects, and declares what is missing.
+    /// Connects and declares the queues.
     pub async fn open(broker: Broker) -> Result<Self, QueueError> {
         within(async {
             let connection = broker.connect().await?;
@@ -59,12 +58,12 @@ impl DeadLetters {
         .await
     }
 
-    /// The first `most` of a kind of work, and how many there are. (To the broker each look is a delivery.)
-    pub async fn list(&self, work: Work, most: usize) -> Result<(Vec<DeadLetter>, usize), QueueError> {
+    /// Returns the first `most` dead letters of `queue` and the number of all. The broker counts each read as a delivery.
+    pub async fn list(&self, queue: WorkQueue, most: usize) -> Result<(Vec<DeadLetter>, usize), QueueError> {
         within(async {
             let (mut letters, mut last, mut all) = (Vec::new(), None, 0);
             while letters.len() < most
-                && let Some(message) = self.take(work).await?
+                && let Some(message) = self.take(queue).await?
             {
                 all = all.max(letters.len() + 1 + usize::try_from(message.message_count).unwrap_or(0));
                 letters.push(shown(&message));
@@ -76,17 +75,17 @@ impl DeadLetters {
         .await
     }
 
-    /// Sends the nudges among them to their queue again.
-    pub async fn requeue(&self, work: Work) -> Result<Requeued, QueueError> {
+    /// Sends the nudges among the dead letters to their queue again.
+    pub async fn requeue(&self, queue: WorkQueue) -> Result<Requeued, QueueError> {
         within(async {
             let (mut requeued, mut last_left, mut ahead) = (Requeued::default(), None, u32::MAX);
-            // What dies again meanwhile is not waited for.
+            // Messages that are dead-lettered again meanwhile must not keep the loop going.
             while ahead > 0
-                && let Some(message) = self.take(work).await?
+                && let Some(message) = self.take(queue).await?
             {
                 ahead = ahead.min(message.message_count + 1) - 1;
                 if let Ok(nudge) = Nudge::decode(&message.delivery.data) {
-                    publish(&self.channel, self.broker.topology.queue(work), nudge).await?;
+                    publish(&self.channel, self.broker.topology.queue(queue), nudge).await?;
                     message.delivery.ack(BasicAckOptions::default()).await?;
                     requeued.sent += 1;
                 } else {
@@ -100,25 +99,25 @@ impl DeadLetters {
         .await
     }
 
-    /// Deletes all of them; how many there were.
-    pub async fn drop_all(&self, work: Work) -> Result<u32, QueueError> {
-        let queue = self.broker.topology.dead_queue(work);
+    /// Deletes all dead letters of `queue` and returns their number.
+    pub async fn drop_all(&self, queue: WorkQueue) -> Result<u32, QueueError> {
+        let queue = self.broker.topology.dead_queue(queue);
         within(async { Ok(self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?) })
             .await
     }
 
-    async fn take(&self, work: Work) -> Result<Option<BasicGetMessage>, QueueError> {
-        let queue = self.broker.topology.dead_queue(work);
+    async fn take(&self, queue: WorkQueue) -> Result<Option<BasicGetMessage>, QueueError> {
+        let queue = self.broker.topology.dead_queue(queue);
         Ok(self.channel.basic_get(queue.into(), BasicGetOptions::default()).await?)
     }
 }
 
 async fn within<T>(command: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
     let ended = tokio::time::timeout(DEADLINE, command).await;
-    ended.unwrap_or(Err(QueueError::Timeout(DEADLINE, "look after dead letters")))
+    ended.unwrap_or(Err(QueueError::Timeout(DEADLINE, "read the dead letters")))
 }
 
-/// It, and all before it that nobody acknowledged.
+/// Requeues this message and all unacknowledged ones before it.
 async fn put_back(last: Option<BasicGetMessage>) -> Result<(), QueueError> {
     if let Some(message) = last {
         let options = BasicNackOptions { multiple: true, requeue: true };

@@ -1,4 +1,4 @@
-//! What the consumer asks of a service.
+//! What the consumer needs from a service.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use uuid::Uuid;
 
 use crate::db::DbError;
 
-/// What a service does with a nudge.
+/// Handles the nudges of one work queue.
 pub trait Handler: Send + Sync + 'static {
-    /// One database call. Gives the permit back where there was nothing to do; else work has begun that holds it.
+    /// Makes one database call. Returns the permit if there was no work; otherwise the started work keeps it.
     fn handle(
         &self,
         id: Uuid,
         permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = Result<Option<OwnedSemaphorePermit>, DbError>> + Send;
 
-    /// How often a slot calls [`Self::look`] before it takes the next message; never where absent.
-    fn look_interval(&self) -> Option<Duration> {
+    /// How often a slot calls [`Self::poll`] before it takes the next message. With `None` it never does.
+    fn poll_interval(&self) -> Option<Duration> {
         None
     }
 
-    /// Changes when there is reason to look sooner.
-    fn news(&self) -> Option<watch::Receiver<u64>> {
+    /// A counter that changes when a slot must poll before the interval is over.
+    fn poll_requests(&self) -> Option<watch::Receiver<u64>> {
         None
     }
 
-    /// One database call for work that no message announces. Gives the permit back where there was none.
-    fn look(
+    /// Makes one database call to find work that no nudge announces. Returns the permit if there was none.
+    fn poll(
         &self,
         permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send {
@@ -36,22 +36,22 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-/// Returns when a look is due, or when there is news; never where nothing is looked for.
-pub(super) async fn time_to_look(due: Option<Instant>, news: &mut Option<watch::Receiver<u64>>) {
+/// Returns when `next_poll` is reached or `requests` changes. Never returns if both are `None`.
+pub(super) async fn poll_due(next_poll: Option<Instant>, requests: &mut Option<watch::Receiver<u64>>) {
     let time = async {
-        match due {
-            Some(due) => tokio::time::sleep_until(due).await,
+        match next_poll {
+            Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,
         }
     };
-    let told = async {
-        let heard = match news {
-            Some(news) => news.changed().await.is_ok(),
+    let requested = async {
+        let changed = match requests {
+            Some(requests) => requests.changed().await.is_ok(),
             None => false,
         };
-        if !heard {
+        if !changed {
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! { () = time => {}, () = told => {} }
+    tokio::select! { () = time => {}, () = requested => {} }
 }

@@ -1,22 +1,20 @@
-//! What a message says. It carries an id and a version, never data; old versions stay decodable.
+//! The body of each message: an id and a version, never data. Old versions stay decodable.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Bytes that a message may have at most.
 const MAX_BYTES: usize = 1024;
 const VERSION: u8 = 1;
 
-/// "This user, or this lane, may have work."
+/// Says that a user or a lane may have work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nudge {
-    /// A user's id in a run nudge, a lane's in a delivery nudge.
+    /// The user's id in a run nudge, the lane's id in a delivery nudge, the run's id in a broadcast.
     pub id: Uuid,
 }
 
-/// A message that is no nudge of a known version.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a nudge of a known version")]
+#[error("the message is no nudge of a known version")]
 pub struct UndecodableMessage;
 
 #[derive(Serialize, Deserialize)]
@@ -26,13 +24,12 @@ struct Wire {
 }
 
 impl Nudge {
-    /// As JSON.
     #[must_use]
     pub fn encode(self) -> Vec<u8> {
         format!(r#"{{"v":{VERSION},"id":"{}"}}"#, self.id).into_bytes()
     }
 
-    /// From JSON; fields that a later build adds are ignored.
+    /// Ignores unknown fields, which a later version may add.
     pub fn decode(bytes: &[u8]) -> Result<Self, UndecodableMessage> {
         if bytes.len() > MAX_BYTES {
             return Err(UndecodableMessage);
@@ -47,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decodes_what_it_encodes_and_refuses_the_rest() {
+    fn decodes_only_nudges_of_this_version() {
         let nudge = Nudge { id: Uuid::now_v7() };
         assert_eq!(Nudge::decode(&nudge.encode()), Ok(nudge));
         let grown = format!(r#"{{"v":1,"id":"{}","later":true}}"#, nudge.id);

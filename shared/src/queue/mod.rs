@@ -1,57 +1,53 @@
-//! RabbitMQ carries nudges: "here may be work". A lost one is repaired by a sweeper, a doubled one finds nothing to
-//! do, so no failure of the broker loses or doubles anything.
+//! RabbitMQ carries nudges (work-queue messages that hold only an id) and broadcasts. A sweeper repairs lost nudges,
+//! and a doubled nudge finds no work. So no failure of the broker loses or doubles a run or a delivery.
 
 use std::time::Duration;
 
+mod broadcasts;
 mod consumer;
 mod dead;
-mod fanout;
 mod handler;
 mod message;
-mod news;
 mod publisher;
+mod subscriber;
 mod supervisor;
 mod sweeper;
 mod topology;
 
+pub use broadcasts::{Broadcast, Bucket, Exchange, Received, Topic};
 pub use consumer::consume;
 pub use dead::{DeadLetter, DeadLetters, Requeued};
-pub use fanout::listen;
 pub use handler::Handler;
 pub use message::{Nudge, UndecodableMessage};
-pub use news::{Bucket, Exchange, Heard, News, Topic};
 pub use publisher::Publisher;
+pub use subscriber::subscribe;
 pub use supervisor::{Broker, BrokerHealth};
 pub use sweeper::sweep;
-pub use topology::{Topology, Work};
+pub use topology::{Topology, WorkQueue};
 
-/// What a broker session can end with; it always ends in a new connection.
+/// Why a broker session failed. The supervisor then opens a new connection.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// The client library's word.
     #[error("{0}")]
     Amqp(#[from] lapin::Error),
-    /// The connection broke.
-    #[error("the connection broke")]
+    #[error("the connection to the broker is lost")]
     ConnectionLost,
-    /// Nothing came back in time.
-    #[error("no answer from the broker within {0:?} to {1}")]
+    #[error("failed to {1}: no answer from the broker within {0:?}")]
     Timeout(Duration, &'static str),
-    /// The broker took a message and did not route or store it.
-    #[error("the broker did not take a message for {0}")]
+    #[error("the broker did not route or store a message for {0}")]
     NotRouted(String),
-    /// The broker ended a consumer, as it does when its queue is deleted.
-    #[error("the broker ended the consumer of {0}")]
+    /// The broker does this when the queue is deleted.
+    #[error("the broker cancelled the consumer of {0}")]
     ConsumerEnded(String),
-    /// The code that handles a nudge failed; the message goes back to the queue with the connection.
-    #[error("handling a message of {0} failed")]
+    /// The handler panicked. The broker requeues the message when the connection closes.
+    #[error("failed to handle a message of {0}: the handler panicked")]
     HandlerFailed(String),
 }
 
-/// How long the broker may take to answer. One that hangs, or is under a memory alarm, says nothing at all.
+/// How long the broker may take to answer. A broker that hangs or has a memory alarm does not answer at all.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the broker answers, in time.
+/// Awaits an answer of the broker under [`ANSWER_TIMEOUT`]. `what` completes "failed to …".
 async fn answered<T>(
     what: &'static str,
     call: impl Future<Output = lapin::Result<T>>,

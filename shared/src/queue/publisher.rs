@@ -1,5 +1,5 @@
-//! Sends nudges from a bounded buffer in the process, with confirms and `mandatory`. Callers never wait: a full
-//! buffer or a dead broker costs a nudge, and the sweepers make up for it.
+//! Sends nudges and broadcasts from a bounded buffer. Nudges are sent `mandatory` and with confirms. Callers never
+//! wait: a full buffer or a dead broker loses a nudge, and the sweepers repair that.
 
 use std::time::Duration;
 
@@ -10,27 +10,29 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{ANSWER_TIMEOUT, Broker, BrokerHealth, News, Nudge, QueueError, Topology, Work, answered};
+use super::{
+    ANSWER_TIMEOUT, Broadcast, Broker, BrokerHealth, Nudge, QueueError, Topology, WorkQueue, answered,
+};
 use crate::lifecycle::Lifecycle;
 
-/// Nudges that wait for the broker in this process.
+/// Messages that may wait for the broker in this process.
 const BUFFER: usize = 10_000;
-/// Messages that are on the way at once and whose confirms are awaited.
+/// Messages that may be in flight, without a confirm, at once.
 const BATCH: usize = 512;
-/// What a stopping process may still spend on its buffer.
+/// How long a stopping process may take to send its buffer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
 
-/// Which messages are counted.
+/// Which queue to count.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Counted {
-    Ready(Work),
-    Dead(Work),
+    Ready(WorkQueue),
+    Dead(WorkQueue),
 }
 
 enum Order {
-    Publish(Work, Nudge),
-    Announce(News),
+    Nudge(WorkQueue, Nudge),
+    Broadcast(Broadcast),
     Count(Counted, oneshot::Sender<u32>),
 }
 
@@ -42,7 +44,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the publishing task. It outlives the other tasks and flushes what they left.
+    /// Starts the publishing task. It outlives the other tasks and sends what they left in the buffer.
     #[must_use]
     pub fn start(broker: Broker, lifecycle: &Lifecycle) -> Self {
         let (orders, received) = mpsc::channel(BUFFER);
@@ -61,7 +63,7 @@ impl Publisher {
                     tokio::select! {
                         ended = publishing => ended,
                         () = flushing.cancelled() => {
-                            // Whoever orders has ended: send what is there.
+                            // All other tasks have ended: send the rest of the buffer.
                             received.close();
                             let flushing = publish_all(&channel, &topology, &mut received);
                             tokio::time::timeout(FLUSH_TIMEOUT, flushing).await.unwrap_or(Ok(()))
@@ -74,21 +76,21 @@ impl Publisher {
         publisher
     }
 
-    /// "The owner of this id may have work." Returns at once.
-    pub fn nudge(&self, work: Work, id: Uuid) {
-        if self.orders.try_send(Order::Publish(work, Nudge { id })).is_err() {
+    /// Says that the user or lane with this id may have work. Returns at once.
+    pub fn nudge(&self, queue: WorkQueue, id: Uuid) {
+        if self.orders.try_send(Order::Nudge(queue, Nudge { id })).is_err() {
             metrics::counter!("capi_nudges_dropped_total").increment(1);
         }
     }
 
-    /// Tells whoever listens. Returns at once.
-    pub fn announce(&self, news: News) {
-        if self.orders.try_send(Order::Announce(news)).is_err() {
+    /// Sends to all subscribed processes. Returns at once.
+    pub fn broadcast(&self, broadcast: Broadcast) {
+        if self.orders.try_send(Order::Broadcast(broadcast)).is_err() {
             metrics::counter!("capi_announcements_dropped_total").increment(1);
         }
     }
 
-    /// Messages in a queue that nobody has taken, or `None` while the broker is away.
+    /// The number of ready messages in a queue, or `None` while the broker is down.
     pub(super) async fn count(&self, what: Counted) -> Option<u32> {
         let (answer, counted) = oneshot::channel();
         self.orders.try_send(Order::Count(what, answer)).ok()?;
@@ -102,8 +104,8 @@ impl Publisher {
     }
 }
 
-/// Until the buffer is closed and empty, or something fails. What was ordered while a batch was on its way is the next
-/// batch: at rest nothing waits, and under load the broker writes its log once for many messages.
+/// Runs until the buffer is closed and empty, or a call fails. The orders that arrive while a batch is in flight are
+/// the next batch. An idle system pays no delay for it, and under load the broker writes its log once a batch.
 async fn publish_all(
     channel: &Channel,
     topology: &Topology,
@@ -118,12 +120,12 @@ async fn publish_all(
 
 async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Result<(), QueueError> {
     match order {
-        Order::Publish(work, nudge) => publish(channel, topology.queue(work), nudge).await,
-        Order::Announce(news) => announce(channel, topology, news).await,
+        Order::Nudge(queue, nudge) => publish(channel, topology.queue(queue), nudge).await,
+        Order::Broadcast(broadcast) => send_broadcast(channel, topology, broadcast).await,
         Order::Count(counted, answer) => {
             let queue = match counted {
-                Counted::Ready(work) => topology.queue(work),
-                Counted::Dead(work) => topology.dead_queue(work),
+                Counted::Ready(queue) => topology.queue(queue),
+                Counted::Dead(queue) => topology.dead_queue(queue),
             };
             let _ = answer.send(count_ready(channel, &queue).await?);
             Ok(())
@@ -131,15 +133,19 @@ async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Resu
     }
 }
 
-/// Nobody may be listening, and a process that restarts reads the database anyway: told once, not kept.
-async fn announce(channel: &Channel, topology: &Topology, news: News) -> Result<(), QueueError> {
-    let (nudge, topic) = (Nudge { id: news.id() }.encode(), news.topic());
+/// Neither mandatory nor persistent: there may be no subscriber, and a restarted process reads the database anyway.
+async fn send_broadcast(
+    channel: &Channel,
+    topology: &Topology,
+    broadcast: Broadcast,
+) -> Result<(), QueueError> {
+    let (nudge, topic) = (Nudge { id: broadcast.id() }.encode(), broadcast.topic());
     let (exchange, key) = (topology.exchange(topic.exchange()), topic.routing_key());
-    let telling = async {
+    let sending = async {
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
         channel.basic_publish(exchange.into(), key.into(), options, &nudge, properties).await?.await
     };
-    answered("announcing", telling).await.map(drop)
+    answered("publish a broadcast", sending).await.map(drop)
 }
 
 pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
@@ -151,9 +157,9 @@ pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> R
             .await?
             .await
     };
-    let sent = match answered("publishing", sending).await {
+    let sent = match answered("publish a nudge", sending).await {
         Ok(Confirmation::Ack(None)) => Ok(()),
-        // An ack that carries the message back means that it was not routed.
+        // An ack that returns the message means that the broker did not route it.
         Ok(_) => Err(QueueError::NotRouted(queue)),
         Err(error) => Err(error),
     };
@@ -165,5 +171,5 @@ pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> R
 async fn count_ready(channel: &Channel, queue: &str) -> Result<u32, QueueError> {
     let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
     let declaring = channel.queue_declare(queue.into(), options, FieldTable::default());
-    Ok(answered("counting messages", declaring).await?.message_count())
+    Ok(answered("count messages", declaring).await?.message_count())
 }

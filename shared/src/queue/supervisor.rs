@@ -1,5 +1,5 @@
-//! Owns a connection: connect under a deadline, declare, work; on any error drop everything and start over with
-//! backoff, for ever. The client library's own recovery is off: it is young and can wait without end.
+//! Owns a connection: connects under a deadline, declares, runs the session. After an error it drops everything and
+//! starts again with backoff, for ever. The client library's recovery stays off: it has no deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,29 +18,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
-/// How often a connection is looked at.
-const WATCH: Duration = Duration::from_millis(250);
-/// Seconds; two missed ones end a connection whose peer vanished without a word.
+/// How often the connection status is polled.
+const STATUS_POLL: Duration = Duration::from_millis(250);
+/// Seconds. After two missed heartbeats the connection to an unreachable peer ends.
 const HEARTBEAT: u16 = 5;
-/// Bytes. Nudges have some forty; the client keeps 64 such frames for each connection, and RabbitMQ's own 128 KiB would be
-/// 8 MB of every process for each.
+/// Bytes. A nudge has about forty. The client keeps 64 frames a connection: with RabbitMQ's default of 128 KiB they
+/// would take 8 MB.
 const FRAME_MAX: u32 = 16 * 1024;
 
-/// Where the broker is, and how its queues are named.
+/// The broker's address and the names of its queues.
 #[derive(Clone)]
 pub struct Broker {
     uri: AMQPUri,
-    /// The queues.
     pub topology: Topology,
     name: &'static str,
 }
 
-/// Whether one supervised connection is up now.
+/// Whether one supervised connection is up.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerHealth(Arc<AtomicBool>);
 
 impl BrokerHealth {
-    /// True between a finished declaration and the next error.
+    /// True from the end of the declarations until the next error.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -48,7 +47,7 @@ impl BrokerHealth {
 }
 
 impl Broker {
-    /// Checks the URL; connects to nothing yet.
+    /// Checks the URL and does not connect.
     pub fn new(config: &BrokerConfig, name: &'static str) -> anyhow::Result<Self> {
         let mut uri: AMQPUri = config.url.expose_secret().parse().map_err(|error| {
             anyhow::anyhow!("CAPI_AMQP_URL must be amqp://USER:PASSWORD@HOST:PORT/VHOST: {error}")
@@ -58,7 +57,7 @@ impl Broker {
         Ok(Self { uri, topology: Topology::new(&config.queue_prefix), name })
     }
 
-    /// Runs `session` over one connection after the other until `stopping`. A session that returns Ok is done.
+    /// Runs `session` over one connection after the other, until `stopping` or until a session returns `Ok`.
     pub async fn supervise<F>(
         &self,
         role: &'static str,
@@ -82,11 +81,11 @@ impl Broker {
                     let connection = Arc::new(connection);
                     let ended = tokio::select! {
                         ended = session(Arc::clone(&connection)) => ended,
-                        // A session that waits for orders, or for a permit, hears nothing of its connection.
+                        // A session that waits for orders or for a permit does not notice a lost connection.
                         () = lost(&connection) => Err(QueueError::ConnectionLost),
                     };
                     health.0.store(false, Ordering::Relaxed);
-                    // A session that breaks at once is no success.
+                    // A session that fails at once must not reset the backoff.
                     if begun.elapsed() > LAST_BACKOFF {
                         backoff = FIRST_BACKOFF;
                     }
@@ -101,7 +100,7 @@ impl Broker {
                 return;
             }
             metrics::counter!("capi_broker_connection_failures_total", "role" => role).increment(1);
-            tracing::warn!(role, %error, retry_ms = backoff.as_millis(), "broker connection is down");
+            tracing::warn!(role, %error, retry_ms = backoff.as_millis(), "broker connection failed");
             tokio::select! {
                 () = tokio::time::sleep(backoff.mul_f64(rand::random_range(0.5..1.0))) => {}
                 () = stopping.cancelled() => return,
@@ -121,13 +120,13 @@ impl Broker {
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .unwrap_or(Err(QueueError::Timeout(CONNECT_TIMEOUT, "connecting and declaring")))
+            .unwrap_or(Err(QueueError::Timeout(CONNECT_TIMEOUT, "connect and declare")))
     }
 }
 
 /// Returns once the connection is unusable.
 async fn lost(connection: &Connection) {
     while connection.status().connected() {
-        tokio::time::sleep(WATCH).await;
+        tokio::time::sleep(STATUS_POLL).await;
     }
 }

@@ -1,22 +1,22 @@
-//! The net under the nudges: tops a queue up for whoever has work and was not announced, or whose nudge was lost.
-//! It writes nothing, so a backlog costs nothing.
+//! Repairs lost nudges: tops a queue up with the ids that have work in the database. It writes no row, so a backlog
+//! costs little.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::publisher::Counted;
-use super::{Publisher, Work};
+use super::{Publisher, WorkQueue};
 use crate::db::{Connection, Db, DbError};
 use crate::lifecycle::Lifecycle;
 
-/// Ready messages that a queue is topped up to.
+/// The number of ready messages up to which a queue is filled.
 const TOP_UP_TO: u32 = 500;
 
-/// Looks each `interval` until the process stops. `find` gives the ids to nudge, at most as many as it is told; its
-/// statement sees to it that one process at a time looks.
+/// Runs every `interval` until the process stops. `find` returns the ids to nudge, at most as many as its argument
+/// says. Its statement holds an advisory lock, so that one process at a time sweeps.
 pub async fn sweep<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
-    work: Work,
+    queue: WorkQueue,
     interval: Duration,
     db: Db,
     publisher: Publisher,
@@ -28,17 +28,17 @@ pub async fn sweep<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
             () = tokio::time::sleep(interval) => {}
             () = lifecycle.stopping().cancelled() => return,
         }
-        if let Some(ready) = publisher.count(Counted::Ready(work)).await {
-            top_up(work, TOP_UP_TO.saturating_sub(ready), &db, &publisher, &find).await;
+        if let Some(ready) = publisher.count(Counted::Ready(queue)).await {
+            top_up(queue, TOP_UP_TO.saturating_sub(ready), &db, &publisher, &find).await;
         }
-        if let Some(dead) = publisher.count(Counted::Dead(work)).await {
-            metrics::gauge!("capi_dead_letters", "work" => work.as_str()).set(dead);
+        if let Some(dead) = publisher.count(Counted::Dead(queue)).await {
+            metrics::gauge!("capi_dead_letters", "queue" => queue.as_str()).set(dead);
         }
     }
 }
 
 async fn top_up<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
-    work: Work,
+    queue: WorkQueue,
     room: u32,
     db: &Db,
     publisher: &Publisher,
@@ -50,11 +50,11 @@ async fn top_up<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
     match db.write(|conn| find(conn, room)).await {
         Ok(found) => {
             for id in &found {
-                publisher.nudge(work, *id);
+                publisher.nudge(queue, *id);
             }
-            metrics::counter!("capi_nudges_swept_total", "work" => work.as_str())
+            metrics::counter!("capi_nudges_swept_total", "queue" => queue.as_str())
                 .increment(u64::try_from(found.len()).unwrap_or(u64::MAX));
         }
-        Err(error) => tracing::warn!(%error, work = work.as_str(), "waiting work is not looked for"),
+        Err(error) => tracing::warn!(%error, queue = queue.as_str(), "failed to sweep for waiting work"),
     }
 }

@@ -1,5 +1,5 @@
-//! Every queue and exchange there is. Works alike on RabbitMQ 3.10 and 4.x: durable quorum queues on the default exchange, with
-//! an explicit delivery limit and a dead-letter queue each; no priorities, no plugins.
+//! All queues and exchanges. They work alike on RabbitMQ 3.10 and 4.x: durable quorum queues on the default exchange,
+//! each with an explicit delivery limit and a dead-letter queue; no priorities, no plugins.
 
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -7,17 +7,19 @@ use lapin::{Channel, ExchangeKind};
 
 use super::Exchange;
 
-/// The two kinds of work that nudges speak of.
+/// The queues that carry nudges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
-    /// "This user may have a run to start."
+pub enum WorkQueue {
+    /// The id is a user's, who may have a run to start.
     Runs,
-    /// "This lane may have a webhook to send."
+    /// The id is a lane's, which may have a webhook to send.
     Deliveries,
 }
 
-impl Work {
-    /// The queue's name behind the prefix.
+impl WorkQueue {
+    pub const ALL: [Self; 2] = [Self::Runs, Self::Deliveries];
+
+    /// The queue's name after the prefix.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -27,53 +29,50 @@ impl Work {
     }
 }
 
-/// Deliveries of one message before it is dead-lettered. RabbitMQ 4 has a default of 20, 3.10 has none.
+/// Deliveries of one message before the broker dead-letters it. RabbitMQ 4 has a default of 20, 3.10 has none.
 const DELIVERY_LIMIT: i32 = 20;
-/// Dead letters that are kept: nudges hold no data, a few tell the operator enough.
+/// Bounds the dead letters: a nudge holds no data, so a sample is enough for the operator.
 const MAX_DEAD_LETTERS: i32 = 10_000;
 
-/// The names under one prefix.
+/// The names of the queues and exchanges under one prefix.
 #[derive(Debug, Clone)]
 pub struct Topology {
     prefix: String,
 }
 
 impl Topology {
-    /// All names begin with `prefix` and a dot.
+    /// All names start with `prefix` and a dot.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// The queue of this kind of work.
     #[must_use]
-    pub fn queue(&self, work: Work) -> String {
-        format!("{}.{}", self.prefix, work.as_str())
+    pub fn queue(&self, queue: WorkQueue) -> String {
+        format!("{}.{}", self.prefix, queue.as_str())
     }
 
-    /// Where its dead letters go.
     #[must_use]
-    pub fn dead_queue(&self, work: Work) -> String {
-        format!("{}.dead", self.queue(work))
+    pub fn dead_queue(&self, queue: WorkQueue) -> String {
+        format!("{}.dead", self.queue(queue))
     }
 
-    /// Where news is told.
     #[must_use]
     pub fn exchange(&self, exchange: Exchange) -> String {
         format!("{}.{}", self.prefix, exchange.as_str())
     }
 
-    /// Creates what is missing; a no-op on what is there.
+    /// Declares all queues and exchanges. Declaring an existing one changes nothing.
     pub async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        for work in [Work::Runs, Work::Deliveries] {
-            let dead = self.dead_queue(work);
+        for queue in WorkQueue::ALL {
+            let dead = self.dead_queue(queue);
             declare(channel, &dead, &[("x-max-length", AMQPValue::LongInt(MAX_DEAD_LETTERS))]).await?;
             let arguments = [
                 ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
                 ("x-dead-letter-exchange", long_string("")),
                 ("x-dead-letter-routing-key", long_string(&dead)),
             ];
-            declare(channel, &self.queue(work), &arguments).await?;
+            declare(channel, &self.queue(queue), &arguments).await?;
         }
         for exchange in Exchange::ALL {
             let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
@@ -106,10 +105,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_part_of_the_operators_contract() {
+    fn names_do_not_change() {
         let topology = Topology::new("capi");
-        let names =
-            [Work::Runs, Work::Deliveries].map(|work| (topology.queue(work), topology.dead_queue(work)));
+        let names = WorkQueue::ALL.map(|queue| (topology.queue(queue), topology.dead_queue(queue)));
         let exchanges = Exchange::ALL.map(|exchange| topology.exchange(exchange)).join(" ");
         insta::assert_snapshot!(format!("{names:?} {exchanges}"), @r#"[("capi.runs", "capi.runs.dead"), ("capi.deliveries", "capi.deliveries.dead")] capi.run.events capi.run.cancel capi.lease.free"#);
     }

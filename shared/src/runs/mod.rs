@@ -1,15 +1,20 @@
 //! The run: its states, how it ends, and how it is shown.
 
-mod moves;
+mod cancel;
+mod end_sql;
+mod expire;
+mod finish;
 mod outcome;
 mod state;
-mod transition;
+mod state_machine;
 mod usage;
 mod view;
 
-pub use moves::{Cause, MOVES};
+pub use cancel::{Cancelled, cancel};
+pub use expire::expire;
+pub use finish::{Finished, finish};
 pub use outcome::{Ended, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
-pub use transition::{Cancelled, Finished, cancel, expire, finish};
+pub use state_machine::{TRANSITIONS, Transition};
 pub use usage::UsageDelta;
 pub use view::{RunView, RunningCaps, Viewer, WORKERS_REPORT_WITHIN, format_time, status};

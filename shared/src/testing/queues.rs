@@ -9,7 +9,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Exchange
 use uuid::Uuid;
 
 use super::{block_on_elsewhere, eventually, required};
-use crate::queue::{Exchange, Topology, Work};
+use crate::queue::{Exchange, Topology, WorkQueue};
 
 /// Dropped with its queues.
 pub struct TestQueues {
@@ -45,21 +45,21 @@ impl TestQueues {
     }
 
     /// Deletes the queue of this kind of work.
-    pub async fn delete(&self, work: Work) {
+    pub async fn delete(&self, work: WorkQueue) {
         let (topology, channel) = self.by_hand().await;
         let options = QueueDeleteOptions::default();
         channel.queue_delete(topology.queue(work).into(), options).await.expect("the queue can be deleted");
     }
 
     /// Empties it.
-    pub async fn purge(&self, work: Work) {
+    pub async fn purge(&self, work: WorkQueue) {
         let (topology, channel) = self.by_hand().await;
         let options = QueuePurgeOptions::default();
         channel.queue_purge(topology.queue(work).into(), options).await.expect("the queue can be purged");
     }
 
     /// Messages in it that nobody has taken.
-    pub async fn ready(&self, work: Work) -> u32 {
+    pub async fn ready(&self, work: WorkQueue) -> u32 {
         let (topology, channel) = self.by_hand().await;
         let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
         let declared =
@@ -68,7 +68,7 @@ impl TestQueues {
     }
 
     /// Sends it a message.
-    pub async fn publish(&self, work: Work, message: &[u8]) {
+    pub async fn publish(&self, work: WorkQueue, message: &[u8]) {
         let (topology, channel) = self.by_hand().await;
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
         let queue = topology.queue(work);
@@ -77,7 +77,7 @@ impl TestQueues {
     }
 
     /// Takes its only message again and again without an end, as a process does that it kills.
-    pub async fn reject_until_dead(&self, work: Work) {
+    pub async fn reject_until_dead(&self, work: WorkQueue) {
         let (topology, channel) = self.by_hand().await;
         for _ in 0..DELIVERIES {
             let taken = eventually("the message is there", async || {
@@ -123,7 +123,7 @@ impl Drop for TestQueues {
                 let name = topology.exchange(exchange);
                 let _ = channel.exchange_delete(name.into(), ExchangeDeleteOptions::default()).await;
             }
-            for work in [Work::Runs, Work::Deliveries] {
+            for work in [WorkQueue::Runs, WorkQueue::Deliveries] {
                 for queue in [topology.queue(work), topology.dead_queue(work)] {
                     let _ = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
                 }

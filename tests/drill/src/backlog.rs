@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use e2e::{Process, Service, Stack};
-use shared::queue::Work;
+use shared::queue::WorkQueue;
 use shared::testing::eventually;
 
 use crate::report::Report;
@@ -76,11 +76,11 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     stack.backlog(RUNS, "hello").await;
     // The first looks after it fill the queue.
     eventually("the queue is topped up", async || {
-        (stack.queues.ready(Work::Runs).await >= TOP_UP_TO).then_some(())
+        (stack.queues.ready(WorkQueue::Runs).await >= TOP_UP_TO).then_some(())
     })
     .await;
     let with = watch(&stack, &workers).await;
-    let ready = stack.queues.ready(Work::Runs).await;
+    let ready = stack.queues.ready(WorkQueue::Runs).await;
     for (what, used) in [("without", &without), ("with", &with)] {
         report.notes.push(format!(
             "{what} the backlog, {WORKERS} workers, {WATCHED:?}: {:.0} transactions, {:.0} rows written, {:.0} kB of WAL, {:.0} messages",

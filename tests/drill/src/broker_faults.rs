@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::{Process, Service, Stack};
 use serde_json::json;
-use shared::queue::Work;
+use shared::queue::WorkQueue;
 use shared::testing::eventually;
 
 use crate::load::Load;
@@ -46,7 +46,7 @@ pub(crate) async fn deletions(stage: &Stage) -> Report {
     let (load, mut beside) = (steady(&stack, &gateway), Vec::new());
     for _ in 0..DELETIONS {
         tokio::time::sleep(BETWEEN).await;
-        stack.queues.delete(Work::Runs).await;
+        stack.queues.delete(WorkQueue::Runs).await;
         report.faults += 1;
         let (id, begins) = a_run_begins(&stack, &gateway).await;
         beside.push(id);
@@ -100,7 +100,7 @@ pub(crate) async fn purges(stage: &Stage) -> Report {
             (gateway.counter("capi_nudges_published_total").await >= all).then_some(())
         })
         .await;
-        stack.queues.purge(Work::Runs).await;
+        stack.queues.purge(WorkQueue::Runs).await;
         report.faults += 1;
         let mut worker = stack.start(Service::RunWorker).await;
         let begun = std::time::Instant::now();

@@ -7,8 +7,8 @@ use diesel::sql_types::{Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use secrecy::{ExposeSecret, SecretString};
 use shared::db::{Connection, DbError, lock_user, statement};
+use shared::encryption::EncryptionKey;
 use shared::ids::UserId;
-use shared::sealed::SealingKey;
 use shared::webhook_secrets::{self, SecretsError};
 
 use super::super::form::Form;
@@ -41,7 +41,7 @@ pub(in crate::console) async fn page(
         "rotated",
         "There is a new secret. The one before it stays valid for 24 hours: put the new one into your receivers meanwhile.",
     )];
-    let (key, user) = (&context.console.sealing, visitor.user());
+    let (key, user) = (&context.console.encryption_key, visitor.user());
     let reading = secrets(&context, |mut conn| async move {
         Ok((readable(&mut conn, key, user).await?.len(), current(&mut conn, user).await?))
     });
@@ -58,7 +58,7 @@ pub(in crate::console) async fn reveal(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
-    let (key, user, by) = (&context.console.sealing, visitor.user(), visitor.actor());
+    let (key, user, by) = (&context.console.encryption_key, visitor.user(), visitor.actor());
     let reading = secrets(&context, |mut conn| async move {
         conn.build_transaction()
             .run(async |conn| {
@@ -85,7 +85,7 @@ pub(in crate::console) async fn rotate(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::read(&request, payload, &visitor).await?;
-    let (key, user, by) = (&context.console.sealing, visitor.user(), visitor.actor());
+    let (key, user, by) = (&context.console.encryption_key, visitor.user(), visitor.actor());
     let seen = form.text("seen");
     secrets(&context, |conn| renew(conn, key, user, seen, by)).await?;
     Ok(see_other("/account/webhooks?done=rotated"))
@@ -93,7 +93,7 @@ pub(in crate::console) async fn rotate(
 
 async fn renew(
     mut conn: Connection,
-    key: &SealingKey,
+    key: &EncryptionKey,
     user: UserId,
     seen: &str,
     by: Actor,
@@ -113,7 +113,7 @@ async fn renew(
 /// Those that can be read: none after a change of CAPI_SECRET_KEY, and then only another one helps.
 async fn readable(
     conn: &mut AsyncPgConnection,
-    key: &SealingKey,
+    key: &EncryptionKey,
     user: UserId,
 ) -> Result<Vec<SecretString>, SecretsError> {
     match webhook_secrets::active(conn, key, user).await {

@@ -81,7 +81,8 @@ pub(in crate::console) async fn handle(
     let hash = &console.passwords.hash(SecretString::from(password)).await?;
     let making = context.db.write(|mut conn| async move {
         let made =
-            accounts::create(&mut conn, &console.sealing, (email, hash, PLAN), Actor::Console(from)).await;
+            accounts::create(&mut conn, &console.encryption_key, (email, hash, PLAN), Actor::Console(from))
+                .await;
         match made {
             Err(SecretsError::Db(error)) => Err::<_, DbError>(error),
             made => Ok(made),

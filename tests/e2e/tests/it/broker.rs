@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::{PrivateBroker, Process, Service, Stack};
 use futures_util::future::join_all;
 use serde_json::json;
-use shared::queue::{Exchange, Work};
+use shared::queue::{Exchange, WorkQueue};
 use shared::testing::eventually;
 
 const CONFIRMED: &str = "capi_nudges_published_total{outcome=\"confirmed\"}";
@@ -75,7 +75,7 @@ async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
     eventually("a nudge is confirmed", async || (series(&gateway, CONFIRMED).await > 0.0).then_some(()))
         .await;
     let confirmed = series(&gateway, CONFIRMED).await;
-    stack.queues.delete(Work::Runs).await;
+    stack.queues.delete(WorkQueue::Runs).await;
     stack.create_run(&gateway, "hello", None).await;
     eventually("the loss is noticed", async || (series(&gateway, LOST).await > 0.0).then_some(())).await;
     assert_eq!(series(&gateway, CONFIRMED).await, confirmed, "what was not routed does not count as sent");
@@ -83,7 +83,7 @@ async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
     let worker = stack.start(Service::RunWorker).await;
     completed(&stack, 2).await;
 
-    stack.queues.delete(Work::Runs).await;
+    stack.queues.delete(WorkQueue::Runs).await;
     stack.create_run(&gateway, "hello", None).await;
     completed(&stack, 3).await;
     // Nobody else can tell that a consumer's queue is gone.
@@ -176,7 +176,7 @@ async fn r10_purged_nudges_are_made_up_for() {
     }
     eventually("all nudges are sent", async || (series(&gateway, CONFIRMED).await >= 200.0).then_some(()))
         .await;
-    stack.queues.purge(Work::Runs).await;
+    stack.queues.purge(WorkQueue::Runs).await;
     let _worker = stack.start(Service::RunWorker).await;
     completed(&stack, RUNS).await;
     each_was_executed_once(&stack, RUNS).await;
@@ -193,7 +193,7 @@ async fn r11_nudges_that_come_five_times_start_a_run_once() {
     for _ in 0..RUNS {
         stack.create_run(&gateway, "hello", None).await;
         for _ in 0..4 {
-            stack.queues.publish(Work::Runs, nudge.as_bytes()).await;
+            stack.queues.publish(WorkQueue::Runs, nudge.as_bytes()).await;
         }
     }
     completed(&stack, RUNS).await;

@@ -1,7 +1,7 @@
 //! Messages that nobody can do anything with are kept apart, counted, and left to the operator's hands.
 
 use e2e::{Service, Stack};
-use shared::queue::Work;
+use shared::queue::WorkQueue;
 use shared::testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -11,10 +11,10 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     let id = stack.create_run(&gateway, "hello", None).await;
     let user = stack.text("SELECT id::text AS text FROM users").await;
     // A nudge that kills whoever takes it.
-    stack.queues.reject_until_dead(Work::Runs).await;
+    stack.queues.reject_until_dead(WorkQueue::Runs).await;
     let worker = stack.start(Service::RunWorker).await;
     assert_eq!(stack.ended(&gateway, &id).await["status"], "completed", "the sweeper makes up for it");
-    stack.queues.publish(Work::Runs, b"<order id=\"7\"/>\0\xff").await;
+    stack.queues.publish(WorkQueue::Runs, b"<order id=\"7\"/>\0\xff").await;
     eventually("it is dead", async || {
         (worker.counter("capi_messages_undecodable_total").await == 1.0).then_some(())
     })

@@ -20,7 +20,7 @@ const LATE_IS_GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Clone)]
-pub(super) struct Opener {
+pub(super) struct Connector {
     url: Arc<str>,
     application_name: &'static str,
     /// A connection's driver lives where the connection was opened.
@@ -29,7 +29,7 @@ pub(super) struct Opener {
     late: Arc<Mutex<Vec<(Instant, AsyncPgConnection)>>>,
 }
 
-impl Opener {
+impl Connector {
     /// Opens on the runtime this is called on.
     pub(super) fn new(url: &str, application_name: &'static str) -> Self {
         Self {
@@ -82,13 +82,16 @@ mod tests {
         let mut url = Url::parse(&database.url).unwrap();
         let proxy = TcpProxy::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
         url.set_port(Some(proxy.address.port())).unwrap();
-        let opener = Opener::new(url.as_str(), "capi-test-late");
-        let patient = async || tokio::time::timeout(Duration::from_millis(500), opener.clone().open()).await;
+        let connector = Connector::new(url.as_str(), "capi-test-late");
+        let patient =
+            async || tokio::time::timeout(Duration::from_millis(500), connector.clone().open()).await;
         proxy.freeze();
         assert!(patient().await.is_err(), "the caller gives up");
         proxy.mend();
-        eventually("it comes all the same", async || (opener.late.lock().unwrap().len() == 1).then_some(()))
-            .await;
+        eventually("it comes all the same", async || {
+            (connector.late.lock().unwrap().len() == 1).then_some(())
+        })
+        .await;
         proxy.freeze();
         assert!(matches!(patient().await, Ok(Ok(_))), "and is used");
         assert!(patient().await.is_err(), "once");

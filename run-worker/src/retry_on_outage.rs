@@ -12,7 +12,7 @@ use crate::context::Context;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Does `call` until the database answers it. The error is the last one.
-pub async fn patiently<T, Call: Future<Output = Result<T, DbError>>>(
+pub async fn retry_on_outage<T, Call: Future<Output = Result<T, DbError>>>(
     context: &Context,
     what: &'static str,
     call: impl Fn(Connection) -> Call,

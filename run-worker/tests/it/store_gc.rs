@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use diesel::sql_types::{Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use run_worker::objects::sweep_older;
+use run_worker::store_gc::sweep_older;
 use shared::db::statement;
 use shared::ids::{ArtifactId, FileId, RunId};
 use shared::storage::{Artifacts, ObjectKey};

@@ -6,7 +6,9 @@ use diesel_async::RunQueryDsl;
 use run_worker::claim::{claim, take_over};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
-use shared::runs::{Cause, Ended, ErrorCode, MOVES, RunError, RunResult, RunStatus, cancel, expire, finish};
+use shared::runs::{
+    Ended, ErrorCode, RunError, RunResult, RunStatus, TRANSITIONS, Transition, cancel, expire, finish,
+};
 use shared::testing::TestDatabase;
 
 use crate::{claimant, pending_runs};
@@ -39,27 +41,27 @@ async fn bring_to(conn: &mut Connection, user: UserId, run: RunId, state: RunSta
 }
 
 /// Each move that the cause could make, as one try.
-async fn try_to(conn: &mut Connection, user: UserId, run: RunId, cause: Cause, end: &Ended) {
-    match cause {
-        Cause::Claim => {
+async fn try_to(conn: &mut Connection, user: UserId, run: RunId, transition: Transition, end: &Ended) {
+    match transition {
+        Transition::Claim => {
             let _ = claim(conn, &claimant("other", 5), user).await.unwrap();
         }
-        Cause::TakeOver => {
+        Transition::TakeOver => {
             let sql =
                 "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE status = 'running'";
             statement(sql).execute(conn).await.unwrap();
             let _ = take_over(conn, &claimant("other", 5), 5).await.unwrap();
         }
         // The attempt that a run of this state has or would have had.
-        Cause::Finish => {
+        Transition::Finish => {
             for attempt in [0, ATTEMPT] {
                 let _ = finish(conn, (run, attempt), &[], end).await.unwrap();
             }
         }
-        Cause::Cancel => {
+        Transition::Cancel => {
             let _ = cancel(conn, user, None, run).await.unwrap();
         }
-        Cause::Expire => {
+        Transition::Expire => {
             let sql = "UPDATE runs SET queue_timeout_seconds = 1, created_at = capi_now() - interval '1 h'";
             statement(sql).execute(conn).await.unwrap();
             let _ = expire(conn, run).await.unwrap();
@@ -88,30 +90,31 @@ async fn every_cause_makes_its_moves_and_no_others() {
     let mut conn = database.conn().await;
     let mut made = Vec::new();
     for from in RunStatus::ALL {
-        for cause in Cause::ALL {
+        for transition in Transition::ALL {
             for end in ends() {
                 let (user, ids) = pending_runs(&database, 1).await;
                 bring_to(&mut conn, user, ids[0], from).await;
                 let before = state(&mut conn).await;
                 assert_eq!(before.0, from);
-                try_to(&mut conn, user, ids[0], cause, &end).await;
+                try_to(&mut conn, user, ids[0], transition, &end).await;
                 let after = state(&mut conn).await;
                 if after == before {
-                    let listed = MOVES.iter().find(|(start, by, _)| *start == from && *by == cause);
-                    assert!(listed.is_none(), "{from:?} by {cause:?} did not come about");
+                    let listed =
+                        TRANSITIONS.iter().find(|(start, by, _)| *start == from && *by == transition);
+                    assert!(listed.is_none(), "{from:?} by {transition:?} did not come about");
                 } else {
-                    made.push((from, cause, after.0));
+                    made.push((from, transition, after.0));
                 }
                 database.run_sql("TRUNCATE run_events").await;
                 database.run_sql("TRUNCATE runs CASCADE").await;
             }
         }
     }
-    let all = |moves: &[(RunStatus, Cause, RunStatus)]| {
+    let all = |moves: &[(RunStatus, Transition, RunStatus)]| {
         let mut named: Vec<_> = moves.iter().map(|made| format!("{made:?}")).collect();
         named.sort();
         named.dedup();
         named
     };
-    assert_eq!(all(&made), all(&MOVES));
+    assert_eq!(all(&made), all(&TRANSITIONS));
 }

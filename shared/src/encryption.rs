@@ -9,14 +9,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 const KEY_ID_LEN: usize = 8;
 
 /// Seals and opens.
-pub struct SealingKey {
+pub struct EncryptionKey {
     id: [u8; KEY_ID_LEN],
     key: RandomizedNonceKey,
 }
 
 /// Why a value was not sealed or opened.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SealError {
+pub enum EncryptionError {
     /// It was sealed with another key.
     #[error("sealed with another CAPI_SECRET_KEY than the present one")]
     OtherKey,
@@ -25,7 +25,7 @@ pub enum SealError {
     Damaged,
 }
 
-impl SealingKey {
+impl EncryptionKey {
     /// A key of 32 bytes; its id is the head of its SHA-256.
     #[must_use]
     #[expect(
@@ -40,37 +40,37 @@ impl SealingKey {
     }
 
     /// Encrypts `plain` for `owner`.
-    pub fn seal(&self, owner: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub fn seal(&self, owner: &[u8], plain: &[u8]) -> Result<Vec<u8>, EncryptionError> {
         let mut sealed = plain.to_vec();
         let nonce = self
             .key
             .seal_in_place_append_tag(Aad::from(owner), &mut sealed)
-            .map_err(|_| SealError::Damaged)?;
+            .map_err(|_| EncryptionError::Damaged)?;
         Ok([&self.id, nonce.as_ref().as_slice(), &sealed].concat())
     }
 
     /// Decrypts what [`Self::seal`] made for the same owner.
-    pub fn open(&self, owner: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let (id, rest) = sealed.split_at_checked(KEY_ID_LEN).ok_or(SealError::Damaged)?;
+    pub fn open(&self, owner: &[u8], sealed: &[u8]) -> Result<Vec<u8>, EncryptionError> {
+        let (id, rest) = sealed.split_at_checked(KEY_ID_LEN).ok_or(EncryptionError::Damaged)?;
         if id != self.id {
-            return Err(SealError::OtherKey);
+            return Err(EncryptionError::OtherKey);
         }
-        let (nonce, ciphertext) = rest.split_at_checked(NONCE_LEN).ok_or(SealError::Damaged)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Damaged)?;
+        let (nonce, ciphertext) = rest.split_at_checked(NONCE_LEN).ok_or(EncryptionError::Damaged)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| EncryptionError::Damaged)?;
         let mut plain = ciphertext.to_vec();
         let length = self
             .key
             .open_in_place(nonce, Aad::from(owner), &mut plain)
-            .map_err(|_| SealError::Damaged)?
+            .map_err(|_| EncryptionError::Damaged)?
             .len();
         plain.truncate(length);
         Ok(plain)
     }
 }
 
-impl fmt::Debug for SealingKey {
+impl fmt::Debug for EncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealingKey")
+        f.write_str("EncryptionKey")
     }
 }
 
@@ -80,14 +80,14 @@ mod tests {
 
     #[test]
     fn opens_only_what_it_sealed_for_the_same_owner() {
-        let key = SealingKey::new(&[7; 32]);
+        let key = EncryptionKey::new(&[7; 32]);
         let sealed = key.seal(b"ada", b"secret").unwrap();
         assert_eq!(key.open(b"ada", &sealed).unwrap(), b"secret");
-        assert_eq!(key.open(b"bob", &sealed), Err(SealError::Damaged));
-        assert_eq!(SealingKey::new(&[8; 32]).open(b"ada", &sealed), Err(SealError::OtherKey));
+        assert_eq!(key.open(b"bob", &sealed), Err(EncryptionError::Damaged));
+        assert_eq!(EncryptionKey::new(&[8; 32]).open(b"ada", &sealed), Err(EncryptionError::OtherKey));
         let mut flipped = sealed.clone();
         *flipped.last_mut().unwrap() ^= 1;
-        assert_eq!(key.open(b"ada", &flipped), Err(SealError::Damaged));
-        assert_eq!(key.open(b"ada", &sealed[..10]), Err(SealError::Damaged));
+        assert_eq!(key.open(b"ada", &flipped), Err(EncryptionError::Damaged));
+        assert_eq!(key.open(b"ada", &sealed[..10]), Err(EncryptionError::Damaged));
     }
 }

@@ -1,0 +1,120 @@
+//! Broadcasts: messages that one process sends to all others through fan-out exchanges, beside the work queues.
+//! A broadcast carries only an id, like a nudge. It may be lost or arrive twice, so its receiver reads the row.
+
+use uuid::Uuid;
+
+use crate::ids::RunId;
+
+/// The number of groups into which runs are divided by their ids.
+const BUCKETS: u8 = 64;
+
+/// A group of runs that share one routing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(u8);
+
+impl Bucket {
+    /// Takes the last byte of the id: the end of a UUIDv7 is random.
+    #[must_use]
+    pub const fn of(run: RunId) -> Self {
+        Self(run.uuid().as_bytes()[15] % BUCKETS)
+    }
+}
+
+/// The exchanges that carry broadcasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exchange {
+    /// Gateways receive it for the runs that their clients watch.
+    RunEvents,
+    /// Workers receive it for the runs that they execute.
+    RunCancel,
+    /// Workers receive it when a lease is free to take over.
+    LeaseFree,
+}
+
+impl Exchange {
+    pub const ALL: [Self; 3] = [Self::RunEvents, Self::RunCancel, Self::LeaseFree];
+
+    /// The exchange's name after the prefix. The former version uses the same names, so they must not change.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RunEvents => "run.events",
+            Self::RunCancel => "run.cancel",
+            Self::LeaseFree => "lease.free",
+        }
+    }
+}
+
+/// What a process can subscribe to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Changes of the runs in one bucket.
+    Runs(Bucket),
+    /// Cancels of runs that a worker holds.
+    Cancels,
+    /// Leases that a worker released.
+    ReleasedLeases,
+}
+
+impl Topic {
+    pub(super) const fn exchange(self) -> Exchange {
+        match self {
+            Self::Runs(_) => Exchange::RunEvents,
+            Self::Cancels => Exchange::RunCancel,
+            Self::ReleasedLeases => Exchange::LeaseFree,
+        }
+    }
+
+    pub(super) fn routing_key(self) -> String {
+        match self {
+            Self::Runs(Bucket(number)) => number.to_string(),
+            Self::Cancels | Self::ReleasedLeases => String::new(),
+        }
+    }
+}
+
+/// One message to all processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broadcast {
+    /// The run has a new event or a new status.
+    RunChanged(RunId),
+    /// The run was cancelled while a worker held it.
+    RunCancelled(RunId),
+    /// A worker released the lease of this run before the run was over.
+    LeaseReleased(RunId),
+}
+
+impl Broadcast {
+    pub(super) const fn topic(self) -> Topic {
+        match self {
+            Self::RunChanged(run) => Topic::Runs(Bucket::of(run)),
+            Self::RunCancelled(_) => Topic::Cancels,
+            Self::LeaseReleased(_) => Topic::ReleasedLeases,
+        }
+    }
+
+    pub(super) const fn id(self) -> Uuid {
+        match self {
+            Self::RunChanged(run) | Self::RunCancelled(run) | Self::LeaseReleased(run) => run.uuid(),
+        }
+    }
+
+    pub(super) fn from_exchange(exchange: Exchange, id: Uuid) -> Self {
+        match exchange {
+            Exchange::RunEvents => Self::RunChanged(id.into()),
+            Exchange::RunCancel => Self::RunCancelled(id.into()),
+            Exchange::LeaseFree => Self::LeaseReleased(id.into()),
+        }
+    }
+}
+
+/// What a subscriber passes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    Broadcast(Broadcast),
+    /// The topic is bound from now on. Earlier broadcasts may have been missed, so read the rows once.
+    Subscribed(Topic),
+    /// The topic was bound again. If the binding had been deleted, broadcasts of the last seconds were missed.
+    /// Processes that rarely poll use this to read the rows.
+    Resubscribed(Topic),
+}

@@ -1,0 +1,97 @@
+//! The worker's end of a run: completed or failed.
+
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::{Value, json};
+
+use super::end_sql::{log_and_deliver, partial_result};
+use super::outcome::{Ended, RunError};
+use super::state_machine::Transition;
+use super::usage::UsageDelta;
+use crate::db::{Connection, DbError, statement};
+use crate::events::NewEvent;
+use crate::ids::{DeliveryId, LaneId, RunId, UserId};
+
+/// What [`finish`] or [`super::expire`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// The run is over. Nudge the user and the lane.
+    Done {
+        user: UserId,
+        /// The lane of the run's webhook delivery.
+        lane: Option<LaneId>,
+    },
+    /// A stale write: the guard did not match, so nothing changed.
+    Fenced,
+}
+
+const FINISH: &str = concat!(
+    "
+WITH done AS (
+    UPDATE runs
+    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), result = CASE WHEN $15 THEN ",
+    partial_result!(),
+    " ELSE $8 END, error_code = $9,
+        error = $10 || CASE WHEN $10 IS NULL THEN NULL ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
+        input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
+        tool_calls = tool_calls + $14,
+        lease_owner = NULL, lease_expires_at = NULL, losses = 0
+    WHERE id = $1 AND attempt = $2 AND status = ANY ($16)
+    RETURNING id, user_id, attempt, last_seq, completed_at, webhook_url, webhook_host
+",
+    log_and_deliver!()
+);
+
+#[derive(QueryableByName)]
+pub(super) struct DoneRow {
+    #[diesel(sql_type = SqlUuid)]
+    pub(super) user_id: UserId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub(super) lane_id: Option<LaneId>,
+}
+
+impl From<Option<DoneRow>> for Finished {
+    fn from(row: Option<DoneRow>) -> Self {
+        row.map_or(Self::Fenced, |row| Self::Done { user: row.user_id, lane: row.lane_id })
+    }
+}
+
+/// Ends the run if `attempt` still holds it. Records `last_events` before the terminal event, in the same statement.
+pub async fn finish(
+    conn: &mut Connection,
+    (run, attempt): (RunId, i32),
+    last_events: &[NewEvent],
+    ended: &Ended,
+) -> Result<Finished, DbError> {
+    let usage = UsageDelta::of(last_events);
+    let terminal = ended.event();
+    let (kinds, data): (Vec<&str>, Vec<&Value>) =
+        last_events.iter().chain([&terminal]).map(|event| (event.kind.as_str(), &event.data)).unzip();
+    let (result, error) = match ended {
+        Ended::Completed(result) => (Some(result), None),
+        Ended::Failed(error, result) => (result.as_ref(), Some(error)),
+        Ended::Lost(error) => (None, Some(error)),
+    };
+    let row: Option<DoneRow> = statement(FINISH)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<Integer, _>(attempt)
+        .bind::<Text, _>(ended.status().as_str())
+        .bind::<Array<Text>, _>(kinds)
+        .bind::<Array<Jsonb>, _>(data)
+        .bind::<SqlUuid, _>(LaneId::generate().uuid())
+        .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
+        .bind::<Nullable<Jsonb>, _>(result.map(|result| json!(result)))
+        .bind::<Nullable<Text>, _>(error.map(|error| error.code.as_str()))
+        .bind::<Nullable<Jsonb>, _>(error.map(RunError::stored))
+        .bind::<BigInt, _>(usage.input_tokens)
+        .bind::<BigInt, _>(usage.output_tokens)
+        .bind::<Integer, _>(usage.steps)
+        .bind::<Integer, _>(usage.tool_calls)
+        .bind::<Bool, _>(matches!(ended, Ended::Lost(_)))
+        .bind::<Array<Text>, _>(Transition::Finish.allowed_from())
+        .load(conn)
+        .await?
+        .pop();
+    Ok(row.into())
+}
