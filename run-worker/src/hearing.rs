@@ -22,7 +22,7 @@ pub(crate) fn hear(
         Received::Broadcast(Broadcast::RunCancelled(run)) => leases.suspect(run),
         Received::Subscribed(Topic::Cancels) => leases.suspect_all(),
         Received::Broadcast(Broadcast::LeaseReleased(_)) | Received::Subscribed(Topic::ReleasedLeases) => {
-            reaper.request_poll()
+            reaper.request_poll();
         }
         // Heartbeat and reaper look as often as what is bound is bound again.
         Received::Resubscribed(_)

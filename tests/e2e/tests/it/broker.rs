@@ -231,7 +231,7 @@ async fn r13_long_runs_keep_no_message_and_no_channel() {
     for worker in [&full, &other] {
         eventually("dead letters are counted", async || {
             let (_, metrics) = worker.ops("/metrics").await?;
-            metrics.contains("capi_dead_letters{work=\"runs\"} 0").then_some(())
+            metrics.contains("capi_dead_letters{queue=\"runs\"} 0").then_some(())
         })
         .await;
     }
