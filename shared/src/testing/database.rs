@@ -1,15 +1,17 @@
-//! A migrated database of a test's own.
+//! A migrated database for one test.
+
+use std::time::Duration;
 
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use secrecy::SecretString;
 use url::Url;
 use uuid::Uuid;
 
-use super::{block_on_elsewhere, eventually, required};
+use super::{block_on_elsewhere, eventually, required, template};
 use crate::config::DatabaseConfig;
-use crate::db::{Connection, Db, connect_once, migrate_up, statement};
+use crate::db::{Connection, Db, statement};
 
-/// Dropped with its database.
+/// Dropping it drops the database.
 pub struct TestDatabase {
     /// postgres://…
     pub url: String,
@@ -20,28 +22,33 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Creates and migrates it.
+    /// Creates a database with the current schema.
     pub async fn create() -> Self {
         Self::create_at(required("CAPI_TEST_DATABASE_URL")).await
     }
 
-    /// Creates and migrates it on the server of this URL.
+    /// Creates one on the server of this URL.
     pub async fn create_at(admin: String) -> Self {
-        let made = Self::create_empty_at(admin).await;
-        migrate_up(&made.url).await.expect("the migrations run");
-        made
+        Self::make(admin, true).await
     }
 
-    /// Creates it without a schema.
+    /// Creates a database without a schema.
     pub async fn create_empty() -> Self {
-        Self::create_empty_at(required("CAPI_TEST_DATABASE_URL")).await
+        Self::make(required("CAPI_TEST_DATABASE_URL"), false).await
     }
 
-    async fn create_empty_at(admin: String) -> Self {
+    async fn make(admin: String, with_schema: bool) -> Self {
         let name = format!("capi_test_{}", Uuid::now_v7().simple());
-        let mut conn = connect_once(&admin, "capi-test").await.expect("PostgreSQL answers");
-        conn.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database can be created");
         let mut url = Url::parse(&admin).expect("CAPI_TEST_DATABASE_URL is a URL");
+        let mut conn = template::connect(&admin).await;
+        // Another test process may drop an old template in between.
+        eventually("the test's database is created", async || {
+            let template = if with_schema { template::ensure(&mut conn, &url).await } else { "template1" };
+            // A copy of the files would cost two checkpoints; through the log it takes a tenth of that.
+            let create = format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log");
+            conn.batch_execute(&create).await.ok()
+        })
+        .await;
         url.set_path(&name);
         let config = DatabaseConfig { url: SecretString::from(url.to_string()), pool_size: 10 };
         let db = Db::new(&config, "capi-test").expect("a pool can be made");
@@ -53,9 +60,20 @@ impl TestDatabase {
         eventually("the test's database answers", async || self.db.get().await.ok()).await
     }
 
-    /// Runs a statement without values.
+    /// Runs a statement without values; the number of rows.
     pub async fn run_sql(&self, sql: impl Into<std::borrow::Cow<'static, str>>) -> usize {
         statement(sql).execute(&mut self.conn().await).await.expect("the statement runs")
+    }
+
+    /// Sets the clock that leases, windows and expiries are compared with this far ahead of the server's clock. The
+    /// timers of processes do not follow it.
+    pub async fn set_clock_ahead(&self, by: Duration) {
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION capi_now() RETURNS timestamptz LANGUAGE sql VOLATILE
+             AS 'SELECT clock_timestamp() + interval ''{} ms'''",
+            by.as_millis()
+        );
+        self.run_sql(sql).await;
     }
 }
 
@@ -63,9 +81,8 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (admin, name) = (self.admin.clone(), self.name.clone());
         block_on_elsewhere(async move {
-            if let Ok(mut conn) = connect_once(&admin, "capi-test").await {
-                let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-            }
+            let mut conn = template::connect(&admin).await;
+            let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         });
     }
 }

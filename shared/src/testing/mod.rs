@@ -14,6 +14,7 @@ mod proxy;
 mod queues;
 mod receiver;
 mod script;
+mod template;
 
 pub use database::TestDatabase;
 pub use model::ScriptedModel;
