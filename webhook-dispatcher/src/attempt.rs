@@ -1,5 +1,5 @@
-//! The dispatcher's statements: claim a delivery, record what came of a request. Every later write carries attempt
-//! and status, so a dispatcher that woke up after its lease changes nothing.
+//! The SQL of a delivery attempt: claim a delivery under a lease, record the result, give the claim back. The later
+//! writes name the attempt and the lease's owner, so a dispatcher whose lease expired changes nothing.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use shared::deliveries::DeliveryStatus;
 use shared::ids::{DeliveryId, LaneId, RunId, UserId};
 use shared::text::CleanText;
 
-/// Longer than a request may take, so that no delivery is sent twice at once.
+/// Longer than the longest request and its recording, so that two dispatchers never send a delivery at once.
 pub const LEASE: Duration = Duration::from_secs(30);
-/// Requests under way in one lane over all dispatchers: a host that hangs fills these and nothing more.
+/// Requests that one lane may have in flight over all dispatchers, so that a host that hangs blocks no more.
 const LANE_SHARE: i32 = 4;
+const MAX_ERROR_BYTES: usize = 300;
 
-/// A delivery that is this dispatcher's for now.
+/// A delivery under this dispatcher's lease.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Claimed {
     #[diesel(sql_type = SqlUuid)]
@@ -32,7 +33,7 @@ pub struct Claimed {
     pub r#type: String,
     #[diesel(sql_type = Text)]
     pub url: String,
-    /// The database's time; the `webhook-timestamp` of this try.
+    /// By the database's clock. It is also the attempt's `webhook-timestamp`.
     #[diesel(sql_type = Timestamptz)]
     pub claimed_at: DateTime<Utc>,
     /// When the run ended.
@@ -40,7 +41,7 @@ pub struct Claimed {
     pub created_at: DateTime<Utc>,
 }
 
-/// Claims the lane's oldest due delivery, if the lane's share allows.
+/// Claims the lane's oldest due delivery, unless [`LANE_SHARE`] requests of the lane are in flight.
 pub async fn claim(
     conn: &mut Connection,
     dispatcher: &str,
@@ -63,7 +64,7 @@ UPDATE webhook_deliveries
 SET attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL, next_attempt_at = capi_now() + $4
 WHERE id = $1 AND attempt = $2 AND lease_owner = $3 AND status IN ('pending', 'retrying')";
 
-/// Gives a claim back with which nothing was sent: it was no try, and is due again after `wait`.
+/// Gives back a claim for which nothing was sent. It does not count as an attempt, and is due again after `wait`.
 pub async fn give_back(
     conn: &mut Connection,
     dispatcher: &str,
@@ -80,19 +81,26 @@ pub async fn give_back(
     Ok(given == 1)
 }
 
-/// What one request came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attempted {
+pub struct AttemptResult {
     /// From connecting to the last byte read.
     pub duration: Duration,
-    /// Of the answer, if there was one.
     pub status_code: Option<u16>,
-    /// Why it is no success, in words.
+    /// A sentence for the receiver's owner. `None` means delivered.
     pub error: Option<CleanText>,
-    /// The head of the answer's body.
+    /// The stable name of a failure before or while the answer arrived. It is logged and not stored.
+    pub reason: Option<&'static str>,
+    /// The beginning of the answer's body.
     pub response_body: Option<CleanText>,
-    /// Seconds that the receiver asked to wait.
+    /// The seconds of the answer's `Retry-After`.
     pub retry_after: Option<u64>,
+}
+
+impl AttemptResult {
+    #[must_use]
+    pub fn failed(error: &str) -> Self {
+        Self { error: Some(CleanText::new(error, MAX_ERROR_BYTES)), ..Self::default() }
+    }
 }
 
 const RECORD: &str = "
@@ -106,12 +114,13 @@ WITH mine AS (
 INSERT INTO webhook_attempts (delivery_id, number, at, duration_ms, status_code, error, response_body)
 SELECT id, attempt, $5, $6, $7, $8, $9 FROM mine";
 
-/// Records the attempt and where the delivery stands now. False if it is no longer this attempt's, or recorded already.
+/// Records the attempt and the delivery's next status. Returns false if the lease was lost or the attempt is
+/// already recorded.
 pub async fn record(
     conn: &mut Connection,
     dispatcher: &str,
     claimed: &Claimed,
-    attempted: &Attempted,
+    result: &AttemptResult,
     status: DeliveryStatus,
     wait: Duration,
 ) -> Result<bool, DbError> {
@@ -121,10 +130,10 @@ pub async fn record(
         .bind::<Text, _>(status.as_str())
         .bind::<Interval, _>(interval(wait))
         .bind::<Timestamptz, _>(claimed.claimed_at)
-        .bind::<Integer, _>(i32::try_from(attempted.duration.as_millis()).unwrap_or(i32::MAX))
-        .bind::<Nullable<Integer>, _>(attempted.status_code.map(i32::from))
-        .bind::<Nullable<Text>, _>(attempted.error.as_deref())
-        .bind::<Nullable<Text>, _>(attempted.response_body.as_deref())
+        .bind::<Integer, _>(i32::try_from(result.duration.as_millis()).unwrap_or(i32::MAX))
+        .bind::<Nullable<Integer>, _>(result.status_code.map(i32::from))
+        .bind::<Nullable<Text>, _>(result.error.as_deref())
+        .bind::<Nullable<Text>, _>(result.response_body.as_deref())
         .bind::<Text, _>(dispatcher)
         .execute(conn)
         .await?;

@@ -1,4 +1,6 @@
-//! What a dispatcher needs.
+//! The settings of a webhook-dispatcher.
+
+use std::time::Duration;
 
 use clap::Parser;
 use shared::config::{
@@ -6,32 +8,35 @@ use shared::config::{
     concurrency,
 };
 
+use crate::client;
+
 /// capi's webhook-dispatcher.
 #[derive(Parser, Clone, Debug)]
 #[command(version, about)]
 pub struct Config {
-    /// Requests that this process has under way at once.
-    #[arg(long = "dispatcher-concurrency", env = "CAPI_DISPATCHER_CONCURRENCY", default_value_t = 64, value_parser = concurrency)]
+    /// Requests that this process has in flight at once.
+    #[arg(
+        long = "dispatcher-concurrency",
+        env = "CAPI_DISPATCHER_CONCURRENCY",
+        default_value_t = 64,
+        value_parser = concurrency
+    )]
     pub concurrency: usize,
-    /// See there.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// See there.
     #[command(flatten)]
     pub broker: BrokerConfig,
-    /// See there.
     #[command(flatten)]
     pub webhook_networks: WebhookNetworksConfig,
-    /// See there.
     #[command(flatten)]
     pub secret_key: SecretKeyConfig,
-    /// See there.
     #[command(flatten)]
     pub links: LinksConfig,
-    /// See there.
     #[command(flatten)]
     pub ops: OpsConfig,
-    /// See there.
     #[command(flatten)]
     pub log: LogConfig,
+    // Not a setting: the contract promises 15 s. Tests shorten it; the lease does not allow a longer one.
+    #[arg(skip = client::TOTAL_TIMEOUT)]
+    pub total_timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! What a delivery nudge does: claim the lane's oldest due delivery and send it.
+//! Handles a delivery nudge: claims the lane's oldest due delivery and starts to deliver it.
 
 use std::sync::Arc;
 
@@ -12,11 +12,9 @@ use crate::attempt::claim;
 use crate::context::Context;
 use crate::deliver::deliver;
 
-/// Handles delivery nudges.
 pub struct DeliveryHandler(Arc<Context>);
 
 impl DeliveryHandler {
-    /// Over the process's context.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
         Self(context)
@@ -26,17 +24,19 @@ impl DeliveryHandler {
 impl Handler for DeliveryHandler {
     async fn handle(
         &self,
-        id: Uuid,
+        lane: Uuid,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
-        let (context, sent) = (Arc::clone(&self.0), Instant::now());
-        let by = &self.0.dispatcher;
-        let claiming = self.0.db.write(|mut conn| async move { claim(&mut conn, by, id.into()).await });
-        let Some(claimed) = claiming.await? else {
+        // Before the claim: the database starts the lease at some later moment.
+        let lease_start = Instant::now();
+        let context = Arc::clone(&self.0);
+        let owner = &self.0.dispatcher;
+        let claim = self.0.db.write(|mut conn| async move { claim(&mut conn, owner, lane.into()).await });
+        let Some(claimed) = claim.await? else {
             return Ok(Some(permit));
         };
         self.0.lifecycle.spawn(async move {
-            deliver(&context, &claimed, id.into(), sent).await;
+            deliver(&context, &claimed, lane.into(), lease_start).await;
             drop(permit);
         });
         Ok(None)

@@ -1,4 +1,4 @@
-//! What the tasks of a dispatcher share. Built once, in `start`.
+//! What the tasks of a dispatcher share. `start` builds it once.
 
 use shared::db::Db;
 use shared::encryption::EncryptionKey;
@@ -8,20 +8,15 @@ use shared::runs::Viewer;
 
 use crate::client::WebhookClient;
 
-/// The context of one dispatcher process.
 pub struct Context {
-    /// The truth.
     pub db: Db,
-    /// The way to the other dispatchers.
     pub publisher: Publisher,
-    /// The only way to user URLs.
     pub client: WebhookClient,
-    /// Opens the signing secrets.
+    /// Decrypts the signing secrets.
     pub secret_key: EncryptionKey,
-    /// Shows the run.
+    /// Renders a run as the API shows it.
     pub viewer: Viewer,
-    /// This process, in rows and logs.
+    /// The name of this process in leases and logs.
     pub dispatcher: String,
-    /// Whether the process is stopping, and the tasks it waits for.
     pub lifecycle: Lifecycle,
 }

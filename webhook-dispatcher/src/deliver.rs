@@ -1,146 +1,132 @@
-//! One delivery, top to bottom: render the finished run, sign, send, record. No database connection is held while
-//! the request is in flight.
+//! One delivery attempt, top to bottom: load the finished run, render and sign the body, send it, record the result.
+//! No database connection is held while the request is in flight.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use public_client::header::HeaderMap;
 use shared::deliveries::DeliveryStatus;
 use shared::ids::LaneId;
 use shared::queue::WorkQueue;
-use shared::text::CleanText;
 use shared::webhook_secrets::{self, SecretsError};
 use tokio::time::Instant;
 
-use crate::attempt::{Attempted, Claimed, LEASE, give_back, record};
+use crate::attempt::{AttemptResult, Claimed, LEASE, give_back, record};
 use crate::context::Context;
 use crate::{client, request, retry, signature};
 
-const RETRY_WRITE: Duration = Duration::from_millis(500);
-/// Until a delivery is claimed again that could not be sent because of the database.
-const NOT_SENT_WAIT: Duration = Duration::from_secs(5);
-/// What must be left of the lease when the longest request is over.
+const RECORD_INTERVAL: Duration = Duration::from_millis(500);
+/// After this many failures the result is lost: the lease expires and the receiver gets the webhook twice.
+const RECORD_TRIES: usize = 20;
+/// Time until a claim that was given back is due again.
+const GIVE_BACK_WAIT: Duration = Duration::from_secs(5);
+/// What must remain of the lease after the longest request.
 const TIME_TO_RECORD: Duration = Duration::from_secs(5);
-/// A result that the database does not take in this time is left to the next claim; the receiver sees it twice.
-const WRITE_TRIES: usize = 20;
 
-/// Sends a delivery that was claimed by a statement sent at `sent`, and records what came of it.
-pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, sent: Instant) {
-    let Some(attempted) = attempt(context, claimed, sent).await else {
+/// Sends a claimed delivery and records the result. `lease_start` is not later than the start of the lease.
+pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, lease_start: Instant) {
+    let Some(result) = attempt(context, claimed, lease_start).await else {
         metrics::counter!("capi_webhook_attempts_abandoned_total").increment(1);
-        let by = &context.dispatcher;
-        let giving = context
+        let owner = &context.dispatcher;
+        let given = context
             .db
-            .write(|mut conn| async move { give_back(&mut conn, by, claimed, NOT_SENT_WAIT).await });
-        if let Err(error) = giving.await {
-            tracing::warn!(delivery_id = %claimed.id, %error, "not given back; its lease will expire");
+            .write(|mut conn| async move { give_back(&mut conn, owner, claimed, GIVE_BACK_WAIT).await });
+        if let Err(error) = given.await {
+            tracing::warn!(delivery_id = %claimed.id, %error, "failed to give a claim back; its lease will expire");
         }
         return;
     };
     let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
-    let (status, wait) = retry::after(claimed.attempt, &attempted, age, rand::random());
+    let (status, wait) = retry::next(claimed.attempt, &result, age, rand::random());
     metrics::counter!("capi_webhook_attempts_total", "status" => status.as_str()).increment(1);
-    metrics::histogram!("capi_webhook_attempt_seconds").record(attempted.duration.as_secs_f64());
+    metrics::histogram!("capi_webhook_attempt_seconds").record(result.duration.as_secs_f64());
     tracing::info!(
         delivery_id = %claimed.id, run_id = %claimed.run_id, attempt = claimed.attempt, status = status.as_str(),
-        status_code = attempted.status_code, error = attempted.error.as_deref(), "webhook attempt"
+        status_code = result.status_code, reason = result.reason, error = result.error.as_deref(), "webhook attempt"
     );
-    write_down(context, claimed, &attempted, status, wait).await;
-    // Its place in the lane is free, and more may wait there.
+    record_result(context, claimed, result, status, wait).await;
+    // The lane may have more due deliveries than its share.
     context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
 }
 
-/// One try. `None`: nothing was sent.
-async fn attempt(context: &Context, claimed: &Claimed, sent: Instant) -> Option<Attempted> {
-    if usize::try_from(claimed.attempt).is_ok_and(|number| number > retry::TRIES) {
-        return Some(refused("all tries were begun, and the last ones could not be recorded"));
+/// Returns `None` if nothing was sent and the attempt does not count.
+async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> Option<AttemptResult> {
+    if usize::try_from(claimed.attempt).is_ok_and(|number| number > retry::ATTEMPTS) {
+        return Some(AttemptResult::failed("The results of the last attempts could not be recorded."));
     }
     match prepare(context, claimed).await {
         Ok(Some((headers, body))) => {
-            // The answer has to be recorded under this lease, or the delivery is sent twice at once.
-            if sent.elapsed() + client::TOTAL_TIMEOUT + TIME_TO_RECORD > LEASE {
-                tracing::warn!(delivery_id = %claimed.id, "not sent: too little of the lease is left; the database is slow");
+            // If the lease expired before the result is recorded, another dispatcher would send it again.
+            if lease_start.elapsed() + client::TOTAL_TIMEOUT + TIME_TO_RECORD > LEASE {
+                tracing::warn!(delivery_id = %claimed.id, "webhook not sent: the database was slow, so the lease ends too soon");
                 return None;
             }
             Some(context.client.post(&claimed.url, headers, body).await)
         }
-        Ok(None) => Some(refused("the run or the signing secret is gone")),
+        Ok(None) => Some(AttemptResult::failed("The run or the signing secret no longer exists.")),
         Err(SecretsError::Db(error)) if error.is_outage() => {
-            tracing::warn!(delivery_id = %claimed.id, %error, "not sent: the database does not answer");
+            tracing::warn!(delivery_id = %claimed.id, %error, "webhook not sent: the database does not answer");
             None
         }
         Err(SecretsError::Db(error)) => {
-            tracing::error!(delivery_id = %claimed.id, %error, "not sent");
-            Some(refused("a fault of capi: the run cannot be read"))
+            tracing::error!(delivery_id = %claimed.id, %error, "webhook not sent: failed to load the run");
+            Some(AttemptResult::failed("capi failed to load the run. This is a fault of capi."))
         }
         Err(error) => {
-            tracing::error!(delivery_id = %claimed.id, %error, "not sent");
-            Some(refused("the signing secret cannot be read; the operator must look at CAPI_SECRET_KEY"))
+            tracing::error!(delivery_id = %claimed.id, %error, "webhook not sent: the signing secret cannot be read");
+            Some(AttemptResult::failed(
+                "The signing secret cannot be read. The operator must check CAPI_SECRET_KEY.",
+            ))
         }
     }
 }
 
+/// Headers and body of the request. `None` if the run or its owner's secrets were deleted.
 async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, SecretsError> {
-    let loading = context.db.read(|mut conn| async move {
+    let loaded = context.db.read(|mut conn| async move {
         let run = context.viewer.load(&mut conn, claimed.user_id, claimed.run_id).await?;
         Ok((run, webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await))
     });
-    let (Some(run), secrets) = loading.await? else {
+    let (Some(run), secrets) = loaded.await? else {
         return Ok(None);
     };
-    let secrets = secrets?;
-    let keys: Vec<_> = secrets.iter().filter_map(webhook_secrets::signing_bytes).collect();
+    let keys: Vec<_> = secrets?.iter().filter_map(webhook_secrets::signing_bytes).collect();
     if keys.is_empty() {
         return Ok(None);
     }
     let body = request::body(&claimed.r#type, claimed.claimed_at, &run);
-    let (id, timestamp) = (claimed.id.to_string(), claimed.claimed_at.timestamp());
-    let signature = signature::signature(&keys, &id, timestamp, &body);
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in
-        [("webhook-id", id), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", signature)]
-    {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
+    let headers = signature::headers(&keys, claimed.id, claimed.claimed_at, &body);
     Ok(Some((headers, body)))
 }
 
-fn refused(why: &str) -> Attempted {
-    Attempted { error: Some(CleanText::new(why, 300)), ..Attempted::default() }
-}
-
-async fn write_down(
+async fn record_result(
     context: &Context,
     claimed: &Claimed,
-    attempted: &Attempted,
+    mut result: AttemptResult,
     status: DeliveryStatus,
     wait: Duration,
 ) {
-    let mut attempted = attempted.clone();
-    for _ in 0..WRITE_TRIES {
-        let (by, written) = (&context.dispatcher, &attempted);
-        let writing = context
-            .db
-            .write(|mut conn| async move { record(&mut conn, by, claimed, written, status, wait).await });
-        match writing.await {
+    for _ in 0..RECORD_TRIES {
+        let (owner, result_now) = (&context.dispatcher, &result);
+        let recorded = context.db.write(|mut conn| async move {
+            record(&mut conn, owner, claimed, result_now, status, wait).await
+        });
+        match recorded.await {
             Ok(true) => return,
             Ok(false) => {
                 metrics::counter!("capi_writes_fenced_total").increment(1);
-                tracing::warn!(delivery_id = %claimed.id, "a write was refused: the delivery is no longer this dispatcher's, or recorded already");
+                tracing::warn!(delivery_id = %claimed.id, "stale write: the lease was lost or the attempt is already recorded");
                 return;
             }
             Err(error) => {
-                tracing::warn!(delivery_id = %claimed.id, %error, "the attempt is not recorded yet");
+                tracing::warn!(delivery_id = %claimed.id, %error, "failed to record a webhook attempt");
                 if !error.is_outage() {
-                    // What the database refuses is most likely in the receiver's words: better without than sent again.
-                    attempted = Attempted { error: None, response_body: None, ..attempted };
+                    // The database most likely refuses text of the receiver. Losing it is better than a second delivery.
+                    result = AttemptResult { error: None, response_body: None, ..result };
                 }
-                tokio::time::sleep(RETRY_WRITE).await;
+                tokio::time::sleep(RECORD_INTERVAL).await;
             }
         }
     }
-    tracing::error!(delivery_id = %claimed.id, "the attempt is not recorded; its lease will expire");
+    tracing::error!(delivery_id = %claimed.id, "gave up recording a webhook attempt; its lease will expire");
 }

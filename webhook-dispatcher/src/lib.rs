@@ -1,6 +1,4 @@
-//! The webhook-dispatcher: tells callers how their runs ended.
-//!
-//! Read `deliver` first: one delivery, top to bottom.
+//! The webhook-dispatcher sends a signed webhook when a run ends. README.md says what to read first.
 
 pub mod attempt;
 pub mod client;
@@ -33,15 +31,13 @@ use crate::context::Context;
 
 const SERVICE: &str = "webhook-dispatcher";
 
-/// A dispatcher that delivers.
 pub struct Running {
-    /// Where the operators look.
+    /// Address of /healthz, /readyz and /metrics.
     pub ops: SocketAddr,
-    /// Stops it.
     pub lifecycle: Lifecycle,
 }
 
-/// Starts a dispatcher.
+/// Starts a dispatcher; `main` and the tests use it alike.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
     let secret_key = config.secret_key.read()?;
     let lifecycle = Lifecycle::default();
@@ -54,10 +50,10 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let context = Arc::new(Context {
         db: db.clone(),
         publisher: publisher.clone(),
-        client: WebhookClient::new(policy)?,
+        client: WebhookClient::new(policy, config.total_timeout)?,
         secret_key,
         viewer: Viewer {
-            // A finished run is never pending: the caps are not asked.
+            // The caps matter only for pending runs, and the dispatcher shows finished ones.
             caps: RunningCaps {
                 by_plan: plans.running_caps(),
                 otherwise: plans.smallest_running_cap().into(),
@@ -78,6 +74,6 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         lifecycle: lifecycle.clone(),
     };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "taking deliveries");
+    tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "consuming deliveries");
     Ok(Running { ops, lifecycle })
 }

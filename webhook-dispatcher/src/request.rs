@@ -1,13 +1,13 @@
-//! The body of a webhook: pure. The run as it ended, without `webhook`, in at most 256 KiB.
+//! Renders the body of a webhook: the finished run without its field `webhook`, in at most 256 KiB.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use shared::runs::{RunView, format_time};
 
-/// Bytes of a body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The body of a try at `at`. What does not fit is left out, in a fixed order, and named in `omitted`.
+/// The body of an attempt at `at`. If the run is too large, fields are left out in a fixed order and named in
+/// `omitted`.
 #[must_use]
 pub fn body(kind: &str, at: DateTime<Utc>, run: &RunView) -> Vec<u8> {
     let mut data = json!(RunView { webhook: None, ..run.clone() });
@@ -35,7 +35,7 @@ pub fn body(kind: &str, at: DateTime<Utc>, run: &RunView) -> Vec<u8> {
     if rendered.len() > MAX_BODY_BYTES {
         omitted.push("result.text");
         let text = data["result"]["text"].as_str().unwrap_or_default().to_owned();
-        // Escaping makes JSON longer than its text; halving ends soon.
+        // Escaped text is longer than the text, so the length that fits is found by halving.
         let mut keep = text.len();
         while rendered.len() > MAX_BODY_BYTES && keep > 0 {
             keep = text.floor_char_boundary(keep / 2);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_run_says_what_it_left_out() {
+    fn a_large_run_names_what_is_left_out() {
         let big = "x".repeat(300 * 1024);
         let body = parsed(&run(json!({ "a": big }), "done"));
         assert_eq!((&body["omitted"], &body["data"]["result"]["text"]), (&json!(["inputs"]), &json!("done")));

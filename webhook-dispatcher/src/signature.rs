@@ -1,16 +1,34 @@
-//! Standard Webhooks 1.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, one per active secret,
-//! separated by spaces.
+//! Signs a request by Standard Webhooks 1.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, one
+//! signature for each active secret, separated by spaces.
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use chrono::{DateTime, Utc};
+use public_client::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use shared::ids::DeliveryId;
 
-/// The value of `webhook-signature`; `keys` are the secrets' bytes.
+/// The headers of a request; `keys` are the bytes of the active secrets.
 #[must_use]
-pub fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &[u8]) -> String {
+pub fn headers(keys: &[Vec<u8>], id: DeliveryId, at: DateTime<Utc>, body: &[u8]) -> HeaderMap {
+    let (id, timestamp) = (id.to_string(), at.timestamp());
+    let signature = signature(keys, &id, timestamp, body);
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in
+        [("webhook-id", id), ("webhook-timestamp", timestamp.to_string()), ("webhook-signature", signature)]
+    {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &[u8]) -> String {
     let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
-    let one =
+    let sign_with =
         |key: &Vec<u8>| format!("v1,{}", BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, key), &signed)));
-    keys.iter().map(one).collect::<Vec<_>>().join(" ")
+    keys.iter().map(sign_with).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -18,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agrees_with_the_official_library() {
+    fn every_secret_gives_the_signature_of_the_official_library() {
         let secrets = [vec![1_u8; 32], vec![2_u8; 32]];
         let now = chrono::Utc::now().timestamp();
         let value = signature(&secrets, "msg", now, b"{}");

@@ -1,4 +1,4 @@
-//! Finds lanes with a due delivery, one dispatcher at a time: the clock of the retries.
+//! Nudges lanes that have a due delivery. It starts the retries, and repairs lost nudges.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::context::Context;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Until the process stops.
+/// Runs until the process stops.
 pub async fn sweep(context: Arc<Context>) {
     let (db, publisher, lifecycle) =
         (context.db.clone(), context.publisher.clone(), context.lifecycle.clone());
@@ -35,7 +35,7 @@ WHERE (SELECT alone FROM sweeping) AND status IN ('pending', 'retrying') AND nex
   AND (lease_expires_at IS NULL OR lease_expires_at <= capi_now())
 GROUP BY lane_id ORDER BY min(next_attempt_at) LIMIT $1";
 
-/// Lanes, the longest due first, at most `room`. Empty where another dispatcher looks right now.
+/// At most `room` lanes, the longest due first. Empty while another dispatcher runs the same query.
 async fn due_lanes(conn: &mut Connection, room: u32) -> Result<Vec<Uuid>, DbError> {
     let rows: Vec<LaneRow> = statement(DUE).bind::<BigInt, _>(i64::from(room)).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.lane_id).collect())

@@ -1,26 +1,19 @@
-//! The only client of the run-worker for URLs that a model chose: it owns the policy on addresses, redirects, proxies and sizes. Redirects
-//! are followed by hand, since each hop's host may be an address that no resolver sees.
+//! Fetches a page through the client for addresses that users and models give, and decodes it to text.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use encoding_rs::{Encoding, UTF_8};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
-use reqwest::{Client, Response};
+use public_client::header::CONTENT_TYPE;
+use public_client::{Body, BodyEnd, Limits, MAX_REDIRECTS, PublicClient, Response};
+use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
-use shared::net::public_url::{PublicUrl, UrlRefusal};
-use shared::net::resolver::{NotPublic, PublicResolver};
+use shared::net::public_url::UrlRefusal;
 use url::Url;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// From connecting to the last byte, of one hop.
-const HOP_TIMEOUT: Duration = Duration::from_secs(15);
-const MAX_REDIRECTS: usize = 5;
-/// Bytes of a page that are read.
-const MAX_PAGE_BYTES: usize = 2 << 20;
-/// Bytes in which a page names its encoding, if it does.
-const SNIFFED: usize = 1024;
+const LIMITS: Limits = Limits { total: Duration::from_secs(15), body_bytes: 2 << 20 };
+const ACCEPT: &str = "text/html, text/*, application/json;q=0.9, */*;q=0.1";
+/// A page names its encoding within these first bytes, if it does at all.
+const SNIFFED_BYTES: usize = 1024;
 const TEXT_TYPES: [&str; 6] = [
     "application/json",
     "application/xml",
@@ -30,14 +23,10 @@ const TEXT_TYPES: [&str; 6] = [
     "+xml",
 ];
 
-/// See the module.
-pub(super) struct FetchClient {
-    http: Client,
-    policy: IpPolicy,
-}
+pub(super) struct FetchClient(PublicClient);
 
-/// What a URL led to.
 pub(super) struct Page {
+    /// The URL that answered, after redirects.
     pub(super) url: Url,
     pub(super) status: u16,
     pub(super) text: String,
@@ -45,106 +34,53 @@ pub(super) struct Page {
     pub(super) is_cut: bool,
 }
 
-struct Resolver(PublicResolver);
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.0.clone();
-        Box::pin(async move { Ok(Box::new(resolver.resolve(name.as_str()).await?.into_iter()) as Addrs) })
-    }
-}
-
 impl FetchClient {
     pub(super) fn new(policy: IpPolicy) -> anyhow::Result<Self> {
-        let http = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(HOP_TIMEOUT)
-            .user_agent(concat!("capi-fetch/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(Resolver(PublicResolver::new(policy.clone())?)))
-            .build()?;
-        Ok(Self { http, policy })
+        let user_agent = concat!("capi-fetch/", env!("CARGO_PKG_VERSION"));
+        Ok(Self(PublicClient::new(user_agent, policy, LIMITS)?))
     }
 
-    /// The page, or why there is none, in words for a model.
+    /// Returns the page, or a sentence for the model that says why there is none.
     pub(super) async fn get(&self, url: &str) -> Result<Page, String> {
-        let mut url = url.to_owned();
-        for _ in 0..=MAX_REDIRECTS {
-            let checked = self.check(&url)?;
-            let request = self
-                .http
-                .get(checked.clone())
-                .header(ACCEPT, "text/html, text/*, application/json;q=0.9, */*;q=0.1");
-            let response = request.send().await.map_err(|error| words(&error))?;
-            match next_hop(&checked, &response) {
-                Some(next) => url = next,
-                None => return read(checked, response).await,
-            }
-        }
-        Err(format!("The page redirects more than {MAX_REDIRECTS} times."))
-    }
-
-    /// A host that is an address never reaches the resolver: it is judged here, at every hop.
-    fn check(&self, url: &str) -> Result<Url, String> {
-        let checked = PublicUrl::parse(url, &self.policy).map_err(|refusal| match refusal {
-            UrlRefusal::NotPublic(_) => "The URL does not lead to a public address.".to_owned(),
-            UrlRefusal::Credentials => "The URL must not carry a user name or password.".to_owned(),
-            other => format!("The URL {other}."),
-        })?;
-        Ok(checked.url().clone())
+        let response = self.0.get(url, ACCEPT).await.map_err(|failure| message(&failure))?;
+        read(response).await
     }
 }
 
-fn next_hop(from: &Url, response: &Response) -> Option<String> {
-    let target = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
-    Some(from.join(target.to_str().ok()?).ok()?.into())
-}
-
-async fn read(url: Url, mut response: Response) -> Result<Page, String> {
-    let kind =
-        response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("text/html");
-    let kind = kind.to_ascii_lowercase();
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_owned();
-    if !essence.starts_with("text/") && !TEXT_TYPES.iter().any(|known| essence.ends_with(known)) {
-        return Err(format!("The page is {essence}, which is not text."));
+async fn read(response: Response) -> Result<Page, String> {
+    let content_type = response.header(CONTENT_TYPE).unwrap_or("text/html").to_ascii_lowercase();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.starts_with("text/") && !TEXT_TYPES.iter().any(|known| media_type.ends_with(known)) {
+        return Err(format!("The page is {media_type}, which is not text."));
     }
-    let (mut bytes, mut is_cut) = (Vec::new(), false);
-    while let Some(more) = response.chunk().await.map_err(|error| words(&error))? {
-        let room = MAX_PAGE_BYTES - bytes.len();
-        bytes.extend_from_slice(&more[..more.len().min(room)]);
-        if more.len() > room {
-            is_cut = true;
-            break;
-        }
+    let is_html = media_type == "text/html" || media_type == "application/xhtml+xml";
+    let (url, status) = (response.url().clone(), response.status());
+    let Body { bytes, end } = response.read().await;
+    if let BodyEnd::Failed(failure) = &end {
+        return Err(message(failure));
     }
-    let encoding =
-        charset(&kind).or_else(|| charset(&String::from_utf8_lossy(&bytes[..bytes.len().min(SNIFFED)])));
-    let (text, ..) = encoding.unwrap_or(UTF_8).decode(&bytes);
-    let is_html = essence == "text/html" || essence == "application/xhtml+xml";
-    Ok(Page { url, status: response.status().as_u16(), text: text.into_owned(), is_html, is_cut })
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(SNIFFED_BYTES)]);
+    let encoding = named_encoding(&content_type).or_else(|| named_encoding(&head)).unwrap_or(UTF_8);
+    let text = encoding.decode(&bytes).0.into_owned();
+    Ok(Page { url, status, text, is_html, is_cut: end == BodyEnd::Cut })
 }
 
 /// The encoding that a header or the beginning of a page names.
-fn charset(text: &str) -> Option<&'static Encoding> {
+fn named_encoding(text: &str) -> Option<&'static Encoding> {
     let (_, named) = text.split_once("charset=")?;
     let name = named.trim_start_matches(['"', '\'']).split(['"', '\'', ';', '>', '/', ' ']).next()?;
     Encoding::for_label(name.as_bytes())
 }
 
-fn words(error: &reqwest::Error) -> String {
-    let why = if NotPublic::caused(error) {
-        "The host has no public address."
-    } else if error.is_timeout() {
-        "The page did not come in time."
-    } else if error.is_connect() {
-        "There is no connection to the host; does it exist?"
-    } else {
-        "The connection broke."
-    };
-    why.to_owned()
+fn message(failure: &RequestFailure) -> String {
+    match failure {
+        // The refusal's own text says how an operator allows the address. A model cannot use that.
+        RequestFailure::InvalidUrl(UrlRefusal::NotPublic(_)) => {
+            "The URL does not lead to a public address.".to_owned()
+        }
+        RequestFailure::TooManyRedirects => format!("The page redirects more than {MAX_REDIRECTS} times."),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -152,8 +88,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encodings_are_named_in_many_ways() {
-        let named = |text: &str| charset(text).map(Encoding::name);
+    fn an_encoding_is_found_in_headers_and_meta_elements() {
+        let named = |text: &str| named_encoding(text).map(Encoding::name);
         assert_eq!(named("text/html; charset=\"shift_jis\"; x=y"), Some("Shift_JIS"));
         assert_eq!(named("<meta charset=windows-1251>"), Some("windows-1251"));
         assert_eq!(named("<meta content='text/html; charset=iso-8859-1'/>"), Some("windows-1252"));
