@@ -1,4 +1,4 @@
-//! P7: what the sandbox adds to a command.
+//! P7: the time that the sandbox adds to a command.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::line;
 
 const COMMANDS: usize = 200;
-/// As the worker's default is.
+/// The default of the worker.
 const USER: u32 = 65_533;
 
 pub(crate) async fn measure() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! P1: creates accepted per second, with 1,000 accounts and the workers stopped, beside the database alone.
+//! P1: accepted creates per second, compared with the database alone. There are 1,000 accounts and no worker.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::{accounts, line, raw};
 
 pub(crate) const ACCOUNTS: usize = 1000;
 
-/// Rounds of both, one after the other: the machine's disk is not equally fast at all times.
+/// The speed of the disk varies, so both measurements alternate.
 const ROUNDS: usize = 3;
 
 pub(crate) async fn measure(seconds: u64, connections: u32) -> anyhow::Result<()> {
@@ -31,7 +31,7 @@ pub(crate) async fn measure(seconds: u64, connections: u32) -> anyhow::Result<()
     Ok(())
 }
 
-/// Seconds of each accepted create.
+/// Returns the seconds of each accepted create.
 async fn creates(seconds: u64, connections: u32) -> anyhow::Result<Vec<f64>> {
     let stack = Stack::unlimited().await;
     let requests = Arc::new(requests(&stack, &json!({"inputs": {"text": "hello"}})).await?);
@@ -47,7 +47,7 @@ async fn creates(seconds: u64, connections: u32) -> anyhow::Result<Vec<f64>> {
                 while Instant::now() < until {
                     let sent = Instant::now();
                     let status = connection.send(&requests[at % ACCOUNTS]).await?;
-                    anyhow::ensure!(status == 202, "answered {status}");
+                    anyhow::ensure!(status == 202, "the gateway answered {status}");
                     samples.push(sent.elapsed().as_secs_f64());
                     at += 1;
                 }
@@ -62,9 +62,9 @@ async fn creates(seconds: u64, connections: u32) -> anyhow::Result<Vec<f64>> {
     Ok(samples)
 }
 
-/// One create for each account, as bytes, with these fields.
+/// Returns one request for each account, as bytes, with these fields.
 pub(crate) async fn requests(stack: &Stack, fields: &Value) -> anyhow::Result<Vec<Vec<u8>>> {
-    let accounts = accounts::make(stack, ACCOUNTS).await?;
+    let accounts = accounts::create(stack, ACCOUNTS).await?;
     let request = |account: &accounts::Account| {
         let mut body = fields.clone();
         body["appId"] = json!(account.app);

@@ -1,39 +1,39 @@
-//! A client that costs next to nothing, so that the machine is the gateway's: one connection, one request after the other,
-//! written and read as bytes.
+//! A client that uses little processor time, so that the gateway gets the rest. It sends bytes over one
+//! connection, one request at a time.
 
 use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const MAX_ANSWER: usize = 64 * 1024;
+const MAX_RESPONSE: usize = 64 * 1024;
 
 pub(crate) struct Connection {
     stream: TcpStream,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
 impl Connection {
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, answer: Vec::with_capacity(MAX_ANSWER) })
+        Ok(Self { stream, response: Vec::with_capacity(MAX_RESPONSE) })
     }
 
-    /// Sends a whole request; the status of its answer, which is read to its end.
+    /// Sends a whole request, reads the whole response and returns its status.
     pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<u16> {
         self.stream.write_all(request).await?;
-        self.answer.clear();
+        self.response.clear();
         loop {
-            ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "the gateway hung up");
-            ensure!(self.answer.len() < MAX_ANSWER, "a longer answer than expected");
-            let Some(head) = self.answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            ensure!(self.stream.read_buf(&mut self.response).await? > 0, "the gateway closed the connection");
+            ensure!(self.response.len() < MAX_RESPONSE, "the response is longer than {MAX_RESPONSE} bytes");
+            let Some(head) = self.response.windows(4).position(|window| window == b"\r\n\r\n") else {
                 continue;
             };
-            let text = std::str::from_utf8(&self.answer[..head])?;
+            let text = std::str::from_utf8(&self.response[..head])?;
             let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.context("an answer without content-length")?.parse()?;
-            if self.answer.len() >= head + 4 + length {
-                return Ok(text.get(9..12).context("no status")?.parse()?);
+            let length: usize = length.context("the response has no content-length")?.parse()?;
+            if self.response.len() >= head + 4 + length {
+                return Ok(text.get(9..12).context("the response has no status")?.parse()?);
             }
         }
     }

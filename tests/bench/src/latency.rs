@@ -1,4 +1,4 @@
-//! From the request leaving the client to the model's server having it, on an idle system, one run at a time.
+//! The time from a create to the request at the model's server, one run at a time on an idle system.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::line;
 
 const CALLS: &str = "capi_database_calls_total";
 
-/// Creates whose database calls are counted.
+/// The number of creates whose database calls are counted.
 const COUNTED: u32 = 20;
 
 pub(crate) async fn measure(stack: &Stack, runs: u32) -> anyhow::Result<()> {
@@ -19,28 +19,30 @@ pub(crate) async fn measure(stack: &Stack, runs: u32) -> anyhow::Result<()> {
     for number in 1..=runs as usize {
         let sent = Instant::now();
         let id = stack.create_run(&gateway, "hello", None).await;
-        let asked =
-            eventually("the model is asked", async || stack.model.asked().get(number - 1).map(|(at, _)| *at))
-                .await;
+        let asked = eventually("the model gets the request", async || {
+            stack.model.asked().get(number - 1).map(|(at, _)| *at)
+        })
+        .await;
         samples.push(asked.duration_since(sent).as_secs_f64());
         stack.ended(&gateway, &id).await;
     }
-    // The first ones open connections and prepare statements.
+    // The first runs open connections and prepare statements.
     let warm = samples.split_off(samples.len() / 10);
     line("request to model asked, idle", &format!("{} runs", warm.len()), warm);
     count_calls(stack, &gateway, &worker).await;
     Ok(())
 }
 
-/// On the way to the model: the gateway's calls, the nudge, and of the worker's calls those before the last one.
+/// Counts the database calls of the gateway and the worker until the model gets the request.
 async fn count_calls(stack: &Stack, gateway: &Process, worker: &Process) {
     let before = (gateway.counter(CALLS).await, worker.counter(CALLS).await);
     let already = stack.model.asked().len();
     for _ in 0..COUNTED {
         stack.create_run(gateway, "hello", None).await;
     }
-    let all = already + COUNTED as usize;
-    eventually("all are asked", async || (stack.model.asked().len() == all).then_some(())).await;
+    let expected = already + COUNTED as usize;
+    eventually("the model gets all requests", async || (stack.model.asked().len() == expected).then_some(()))
+        .await;
     let per_run = |calls: f64| format!("{:.2}", calls / f64::from(COUNTED));
     line("database calls per create, gateway", &per_run(gateway.counter(CALLS).await - before.0), vec![]);
     line("database calls per run, worker", &per_run(worker.counter(CALLS).await - before.1), vec![]);

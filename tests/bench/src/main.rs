@@ -1,6 +1,11 @@
-//! The load harness: creates accepted per second beside the database alone, the time from a request to the model being asked, whole
-//! runs per second and what they cost, thousands of them in flight, and what the sandbox adds to a command. Everything (load generator, services, database, broker) shares the machine.
-#![expect(clippy::print_stdout, reason = "the figures are the answer")]
+//! The load harness. It measures:
+//! - start time and memory of each service, and what the sandbox adds to a command;
+//! - the time from a create to the request at the model;
+//! - accepted creates per second, compared with the database alone;
+//! - whole runs per second with their processor time, and thousands of runs in flight.
+//!
+//! The load generator, the services, the database and the broker share one machine.
+#![expect(clippy::print_stdout, reason = "the program prints its figures")]
 
 mod accounts;
 mod commands;
@@ -14,22 +19,22 @@ mod runs;
 use clap::Parser;
 use e2e::Stack;
 
-/// capi's load harness. Needs CAPI_TEST_DATABASE_URL and CAPI_TEST_AMQP_URL, as `make bench` sets them.
+/// The load harness of capi. `make bench` sets the CAPI_TEST_ variables that it needs.
 #[derive(Parser)]
 struct Arguments {
-    /// Seconds of creates.
+    /// Seconds of each round of creates
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     seconds: u64,
-    /// Connections side by side.
+    /// Concurrent connections
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: u32,
-    /// Runs whose way to the model is measured, one after the other.
+    /// Runs for the latency, one after the other
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
-    /// Whole runs with an instant model.
+    /// Whole runs with an instant model
     #[arg(long, default_value_t = 5000)]
     whole_runs: usize,
-    /// Runs in flight at once in one worker (at most 10,000).
+    /// Concurrent runs in one worker (at most 10,000)
     #[arg(long, default_value_t = 5000)]
     in_flight: usize,
 }
@@ -37,7 +42,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    // Each run in flight is a connection of the scripted model's.
+    // Each run in flight holds one connection to the scripted model.
     shared::ops::raise_open_files();
     println!("{:<44} {:>12} {:>12} {:>12}", "what", "rate or n", "p50", "p99");
     let stack = Stack::unlimited().await;
@@ -50,7 +55,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One line of the table; durations in seconds.
+/// Prints one line of the table. The samples are in seconds.
 fn line(what: &str, rate: &str, mut samples: Vec<f64>) {
     if samples.is_empty() {
         println!("{what:<44} {rate:>12}");

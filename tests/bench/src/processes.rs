@@ -1,4 +1,4 @@
-//! Start to ready, and idle memory, of each service.
+//! The time from start to ready, and the idle memory, of each service.
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ fn proc_file(process: &Process, name: &str) -> String {
     file.unwrap_or_default()
 }
 
-/// Processor time of a process so far, in its own code and in the kernel on its behalf, in milliseconds.
+/// Returns the user and system processor time of a process in milliseconds.
 pub(crate) fn cpu_ms(process: &Process) -> f64 {
     const MS_PER_TICK: f64 = 10.0;
     let stat = proc_file(process, "stat");

@@ -1,5 +1,5 @@
-//! The database alone: pgbench running the very statements of the accept path, with accounts of its own, in the same
-//! number of connections. What the gateway adds is the difference.
+//! The database alone: pgbench runs the SQL statements of a create, over as many connections as the gateway's
+//! clients. The difference to the gateway's rate is what the gateway costs.
 
 use anyhow::{Context as _, ensure};
 use diesel_async::RunQueryDsl;
@@ -11,23 +11,32 @@ use tokio::process::Command;
 
 use crate::creates::ACCOUNTS;
 
-/// Everything about account `n` can be computed from `n`, as a pgbench script has to.
-const MAKE: &str = "
-WITH n AS (SELECT n, md5('user-' || n)::uuid AS u, md5('app-' || n)::uuid AS a, md5('version-' || n)::uuid AS v FROM generate_series(1, $1) n),
-users AS (INSERT INTO users (id, email, password_hash, plan) SELECT u, n || '@raw', '', 'big' FROM n),
+/// A pgbench script cannot look ids up, so all ids of account `n` derive from `n`.
+const INSERT_ACCOUNTS: &str = "
+WITH n AS (
+    SELECT n, md5('user-' || n)::uuid AS u, md5('app-' || n)::uuid AS a, md5('version-' || n)::uuid AS v
+    FROM generate_series(1, $1) n
+),
+users AS (
+    INSERT INTO users (id, email, password_hash, plan) SELECT u, n || '@raw', '', 'big' FROM n
+),
 slots AS (INSERT INTO user_slots SELECT u FROM n),
 apps AS (INSERT INTO apps (id, user_id, name) SELECT a, u, 'raw' FROM n),
-versions AS (INSERT INTO app_versions (id, app_id, version, definition) SELECT v, a, 1, '{}' FROM n)
+versions AS (
+    INSERT INTO app_versions (id, app_id, version, definition) SELECT v, a, 1, '{}' FROM n
+)
 INSERT INTO api_keys (id, user_id, name, sha256, display_prefix)
 SELECT md5('key-' || n)::uuid, u, 'raw', sha256(('raw-' || n)::bytea), 'capi_raw' FROM n";
 
-const RUN_ID: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || substr(md5(random()::text), 1, 20))::uuid";
+/// Like a UUID v7: a time in milliseconds, then random digits.
+const RUN_ID: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') \
+                      || substr(md5(random()::text), 1, 20))::uuid";
 
 fn id(what: &str) -> String {
     format!("md5('{what}-' || :n::text)::uuid")
 }
 
-/// `$1`, `$2`, … replaced by what the script knows.
+/// Replaces `$1`, `$2`, … by expressions of the pgbench script.
 fn fill(sql: &str, values: &[String]) -> String {
     let numbered = values.iter().enumerate().rev();
     let filled =
@@ -61,18 +70,18 @@ fn script() -> String {
     format!("\\set n random(1, {ACCOUNTS})\n{admit}{accept}")
 }
 
-/// Creates of the database alone: how many per second, and the seconds of each.
+/// Returns the transactions per second and the seconds of each.
 pub(crate) async fn measure(
     stack: &Stack,
     seconds: u64,
     connections: u32,
 ) -> anyhow::Result<(f64, Vec<f64>)> {
     let accounts = i32::try_from(ACCOUNTS)?;
-    statement(MAKE)
+    statement(INSERT_ACCOUNTS)
         .bind::<diesel::sql_types::Integer, _>(accounts)
         .execute(&mut stack.database.conn().await)
         .await
-        .context("accounts cannot be made")?;
+        .context("failed to create the accounts")?;
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("creates.sql");
     std::fs::write(&file, script())?;
@@ -93,17 +102,18 @@ pub(crate) async fn measure(
         .arg(&stack.database.url)
         .output()
         .await
-        .context("pgbench cannot be run")?;
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        .context("failed to run pgbench")?;
+    let output = String::from_utf8_lossy(&ran.stdout).into_owned();
     ensure!(ran.status.success(), "pgbench: {}", String::from_utf8_lossy(&ran.stderr));
     let written: usize = stack.text("SELECT count(*)::text AS text FROM runs").await.parse()?;
-    ensure!(written > 0, "pgbench wrote no run: {said}");
-    let rate = said.lines().find_map(|line| line.strip_prefix("tps = "));
-    let rate = rate.and_then(|rest| rest.split(' ').next()?.parse().ok()).context("pgbench told no rate")?;
+    ensure!(written > 0, "pgbench wrote no run: {output}");
+    let rate = output.lines().find_map(|line| line.strip_prefix("tps = "));
+    let rate =
+        rate.and_then(|rest| rest.split(' ').next()?.parse().ok()).context("pgbench printed no rate")?;
     Ok((rate, samples(dir.path())?))
 }
 
-/// The third column of pgbench's logs is a transaction's microseconds.
+/// The third column of a log of pgbench has the microseconds of a transaction.
 fn samples(dir: &std::path::Path) -> anyhow::Result<Vec<f64>> {
     let mut samples = Vec::new();
     for file in std::fs::read_dir(dir)? {

@@ -1,4 +1,5 @@
-//! P3 and P4: whole runs with an instant model, from the create to the delivered webhook; and many runs in flight in one worker.
+//! P3: whole runs with an instant model, from the create to the delivered webhook.
+//! P4: many runs in flight in one worker.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ async fn create(stack: &Stack, gateway: &Process, count: usize, fields: &Value) 
                 let mut connection = Connection::open(&address).await?;
                 for at in (number..count).step_by(CONNECTIONS) {
                     let status = connection.send(&requests[at % ACCOUNTS]).await?;
-                    anyhow::ensure!(status == 202, "answered {status}");
+                    anyhow::ensure!(status == 202, "the gateway answered {status}");
                 }
                 Ok(())
             })
@@ -40,13 +41,13 @@ async fn create(stack: &Stack, gateway: &Process, count: usize, fields: &Value) 
     Ok(())
 }
 
-/// Longest wait of one measurement.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// The longest wait of one measurement.
+const TIMEOUT: Duration = Duration::from_mins(3);
 
-async fn none(stack: &Stack, what: &str, sql: &'static str) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+async fn wait_for_none(stack: &Stack, what: &str, sql: &'static str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
     while stack.text(sql).await != "0" {
-        anyhow::ensure!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        anyhow::ensure!(Instant::now() < deadline, "not reached within {TIMEOUT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())
@@ -69,9 +70,9 @@ pub(crate) async fn whole(count: usize) -> anyhow::Result<()> {
     let begun = Instant::now();
     create(&stack, &gateway, count, &json!({"inputs": {"text": "hello"}, "webhookUrl": receiver.url()}))
         .await?;
-    none(&stack, "all runs are over", PENDING).await?;
+    wait_for_none(&stack, "all runs end", PENDING).await?;
     let over = begun.elapsed().as_secs_f64();
-    none(&stack, "all webhooks are delivered", UNDELIVERED).await?;
+    wait_for_none(&stack, "all webhooks are delivered", UNDELIVERED).await?;
     let delivered = begun.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
     let runs = count as f64;
@@ -98,15 +99,15 @@ pub(crate) async fn in_flight(count: usize) -> anyhow::Result<()> {
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &count.to_string()).await;
     create(&stack, &gateway, count, &json!({"inputs": {"text": "HOLD"}})).await?;
-    eventually("the model holds all answers", async || (stack.model.holding() >= count).then_some(())).await;
+    eventually("the model holds all requests", async || (stack.model.holding() >= count).then_some(())).await;
     let resident = worker.resident_mb();
     let begun = Instant::now();
     stack.model.release();
-    none(&stack, "all runs are over", PENDING).await?;
+    wait_for_none(&stack, "all runs end", PENDING).await?;
     let took = begun.elapsed().as_secs_f64();
     let most = worker.resident_mb().max(resident);
     line(&format!("{count} in flight in one worker"), &format!("{resident} MB"), vec![]);
-    line("all over after the answers", &format!("{took:.1} s, {most} MB"), vec![]);
+    line("all runs end after the answers", &format!("{took:.1} s, {most} MB"), vec![]);
     let good = "SELECT count(*)::text AS text FROM runs WHERE status = 'completed' AND attempt = 1";
     anyhow::ensure!(
         stack.text(good).await == count.to_string(),

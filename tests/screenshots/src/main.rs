@@ -1,7 +1,8 @@
-//! A picture of every page of the console in light and dark, wide and narrow; and for each what axe finds, what it weighs, and when its
-//! first paint was. It fails where axe finds anything, a page is wider than its window, or the browser's console has an error.
-#![expect(clippy::print_stdout, reason = "the table is the answer")]
-#![expect(clippy::expect_used, reason = "a page that cannot be shown ends it")]
+//! Takes a picture of every page of the console, light and dark, in a wide and a narrow window. It prints the
+//! size and the first paint of each page. It fails if axe finds a fault, if a page is wider than its window,
+//! or if the browser logs an error.
+#![expect(clippy::print_stdout, reason = "the program prints a table")]
+#![expect(clippy::expect_used, reason = "the program ends at a page that does not load")]
 
 mod scene;
 
@@ -15,13 +16,13 @@ use e2e::console::EMAIL;
 
 use scene::Scene;
 
-/// Pictures of the console's pages. Needs the test services and CAPI_AXE, as `make screenshots` sets them.
+/// Pictures of the console's pages. `make screenshots` sets the variables that it needs.
 #[derive(Parser)]
 struct Arguments {
-    /// Directory that they are written to.
+    /// Directory for the pictures
     #[arg(long, default_value = ".local/screenshots")]
     to: PathBuf,
-    /// Only pages whose name has this in it.
+    /// Only pages whose name contains this text
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -34,12 +35,12 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let axe = std::fs::read_to_string(std::env::var("CAPI_AXE")?)?;
     std::fs::create_dir_all(&arguments.to)?;
-    let scene = Scene::set().await;
+    let scene = Scene::prepare().await;
     let (mut found, mut pictures) = (Vec::new(), 0);
     println!("{:<20} {:>12} {:>14}", "page", "bytes", "first paint");
     for (size, width, height) in SIZES {
         let browser = Browser::start(width, height).await;
-        for (name, path) in scene::OPEN_PAGES {
+        for (name, path) in scene::PUBLIC_PAGES {
             pictures +=
                 shoot(&arguments, &browser, &scene, (size, width), (name, path), &axe, &mut found).await?;
         }
@@ -57,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
         browser.clear_cookies().await;
         scene.stack.sign_in(&browser, &scene.gateway, EMAIL).await;
         if size == "wide" {
-            long_thread(&browser, &scene).await;
+            open_long_run(&browser, &scene).await;
         }
     }
     println!("{pictures} pictures in {}", arguments.to.display());
@@ -86,10 +87,10 @@ async fn shoot(
             println!("{:<20} {weight:>12} {paint:>11.0} ms", format!("{name}, {size}"));
         }
         scene.act(browser, name).await;
-        let seen = browser.eval("return document.documentElement.scrollWidth").await;
+        let page_width = browser.eval("return document.documentElement.scrollWidth").await;
         let here = format!("{name}, {size}, {shade}");
-        if seen != width {
-            found.push(format!("{here}: {seen} pixels wide"));
+        if page_width != width {
+            found.push(format!("{here}: {page_width} pixels wide"));
         }
         found.extend(browser.axe(axe).await.into_iter().map(|fault| format!("{here}: {fault}")));
         let errors = browser
@@ -103,8 +104,8 @@ async fn shoot(
     Ok(SHADES.len())
 }
 
-/// The bar: 2,000 events open within a second.
-async fn long_thread(browser: &Browser, scene: &Scene) {
+/// Prints how long a run of 2,000 events takes to open. The bar is one second.
+async fn open_long_run(browser: &Browser, scene: &Scene) {
     let mut took = Vec::new();
     for _ in 0..5 {
         let begun = Instant::now();
@@ -113,5 +114,5 @@ async fn long_thread(browser: &Browser, scene: &Scene) {
         took.push(begun.elapsed());
     }
     took.sort();
-    println!("2,000 events opened, the middle of 5: {:?}", took[2]);
+    println!("a run of 2,000 events opens, median of 5: {:?}", took[2]);
 }

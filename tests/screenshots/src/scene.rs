@@ -1,4 +1,4 @@
-//! What the pages show: an account in the middle of its work.
+//! The content of the pages: an account with apps, runs in each status, keys and files.
 
 use e2e::{Browser, Process, Service, Stack};
 use serde_json::json;
@@ -6,17 +6,17 @@ use shared::testing::{PageServer, eventually};
 
 /// A run of 2,000 events.
 pub(crate) const LONG: &str = "019f0000-0000-7000-8000-000000000003";
-/// An account that has nothing yet.
+/// The email of an account without apps, runs and keys.
 pub(crate) const FRESH: &str = "new@example.com";
 
-/// Pages that nobody has to be signed in for.
-pub(crate) const OPEN_PAGES: [(&str, &str); 2] = [("sign-in", "/sign-in"), ("sign-up", "/sign-up")];
+/// Pages without a sign-in.
+pub(crate) const PUBLIC_PAGES: [(&str, &str); 2] = [("sign-in", "/sign-in"), ("sign-up", "/sign-up")];
 
-/// Pages of an account that has nothing yet.
+/// Pages of the account `FRESH`.
 pub(crate) const EMPTY_PAGES: [(&str, &str); 3] =
     [("apps-empty", "/apps"), ("keys-no-plan", "/account/keys"), ("usage-empty", "/account/usage")];
 
-/// Everything behind the pages.
+/// The services and the stored data behind the pages.
 pub(crate) struct Scene {
     pub(crate) stack: Stack,
     pub(crate) gateway: Process,
@@ -24,13 +24,47 @@ pub(crate) struct Scene {
     pages: Vec<(&'static str, String)>,
 }
 
-const REPORT: &str = "## What the pages say\n\nThe museum is open **Tuesday to Sunday**, from nine to five. On Mondays it is closed.\n\n\
-                      | Day | Open |\n|---|---|\n| Monday | closed |\n| Tuesday | 9–17 |\n| Sunday | 9–17 |\n\n\
-                      1. The hours are on the [first page](https://museum.example/hours).\n2. The prices are the same on all days.\n\n\
-                      ```python\nprint(\"closed\" if day == \"Monday\" else \"open\")\n```";
+const REPORT: &str = r#"## What the pages say
+
+The museum is open **Tuesday to Sunday**, from nine to five. On Mondays it is closed.
+
+| Day | Open |
+|---|---|
+| Monday | closed |
+| Tuesday | 9–17 |
+| Sunday | 9–17 |
+
+1. The hours are on the [first page](https://museum.example/hours).
+2. The prices are the same on all days.
+
+```python
+print("closed" if day == "Monday" else "open")
+```"#;
+
+const CHART: &str = "import matplotlib; matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+plt.figure(figsize=(6, 2.6))
+plt.bar(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'], [0, 8, 8, 8, 8, 8, 8])
+plt.title('Hours open')
+plt.ylabel('Hours')
+plt.tight_layout()
+plt.savefig('hours.png', dpi=110)
+print('drawn')";
+
+const OPEN_TWO_TOOL_CALLS: &str =
+    "document.querySelectorAll('.call details').forEach((call, at) => { call.open = at < 2; })";
+
+const LOAD_ALL_IMAGES: &str =
+    "document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })";
+
+const WAIT_FOR_IMAGES: &str = "
+const loading = () => [...document.querySelectorAll('.thread img')].some((image) => !image.complete);
+for (let tries = 0; tries < 100 && loading(); tries++) {
+    await new Promise((done) => setTimeout(done, 50));
+}";
 
 impl Scene {
-    pub(crate) async fn set() -> Self {
+    pub(crate) async fn prepare() -> Self {
         let mut stack = Stack::unlimited().await;
         stack.settings = stack.settings_with("CAPI_SIGNUP", "open");
         let gateway = stack.start_console().await;
@@ -42,18 +76,15 @@ impl Scene {
         stack.on_account(&["key", "create", "--name", "Nightly build", "--days", "10"]).await;
         let app = stack.import_with_tools("").await;
         let done = Self::report(&stack, &gateway, &app).await;
-        let failed = stack
-            .run_app(&gateway, &app, "Summarise the minutes of Monday's meeting and list who has to do what until when, please STATUS-400", &json!({}))
-            .await;
-        let held = stack
-            .post(
-                &gateway,
-                "/api/v1/runs",
-                &json!({"appId": app, "inputs": {"text": "Compare the offers of the three printers and say which is the cheapest over two years, HOLD"}}),
-            )
-            .await;
+        let question = "Summarise the minutes of Monday's meeting and list who has to do what until when, \
+                        please STATUS-400";
+        let failed = stack.run_app(&gateway, &app, question, &json!({})).await;
+        let question = "Compare the offers of the three printers and say which is the cheapest over two \
+                        years, HOLD";
+        let create = json!({"appId": app, "inputs": {"text": question}});
+        let held = stack.post(&gateway, "/api/v1/runs", &create).await;
         let held = held.body["id"].as_str().expect("an id").to_owned();
-        eventually("it runs", async || (stack.model.holding() == 1).then_some(())).await;
+        eventually("the held run runs", async || (stack.model.holding() == 1).then_some(())).await;
         stack.run_of_many_events(LONG, 2000).await;
         stack
             .cli(
@@ -88,37 +119,42 @@ impl Scene {
         let web = PageServer::start().await;
         let write =
             json!({"title": "report.md", "media_type": "text/markdown", "content": REPORT}).to_string();
-        let chart = "import matplotlib; matplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(6, 2.6))\nplt.bar(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'], [0, 8, 8, 8, 8, 8, 8])\nplt.title('Hours open')\nplt.ylabel('Hours')\nplt.tight_layout()\nplt.savefig('hours.png', dpi=110)\nprint('drawn')";
+        let fetch = json!({"url": web.url("/slow")}).to_string();
+        let draw = json!({"script": CHART}).to_string();
+        let publish = json!({"path": "hours.png"}).to_string();
         let script = json!([
-            {"say": "I read the page about the hours first.", "call": [["fetch_url", json!({"url": web.url("/slow")}).to_string()], ["current_time", "{}"]], "usage": [812, 64]},
-            {"say": "", "call": [["python", json!({"script": chart}).to_string()]], "usage": [1490, 210]},
-            {"say": "The chart is drawn; now both files are published.", "call": [["save_artifact", json!({"path": "hours.png"}).to_string()], ["save_artifact", write]], "usage": [1720, 120]},
+            {
+                "say": "I read the page about the hours first.",
+                "call": [["fetch_url", fetch], ["current_time", "{}"]],
+                "usage": [812, 64],
+            },
+            {"say": "", "call": [["python", draw]], "usage": [1490, 210]},
+            {
+                "say": "The chart is drawn; now both files are published.",
+                "call": [["save_artifact", publish], ["save_artifact", write]],
+                "usage": [1720, 120],
+            },
             {"say": REPORT, "usage": [2100, 180]},
         ]);
-        stack
-            .run_app(
-                gateway,
-                app,
-                &format!("When is the museum open this winter, and what does a ticket cost for two adults and a child? SCRIPT {script}"),
-                &json!({}),
-            )
-            .await
+        let question = format!(
+            "When is the museum open this winter, and what does a ticket cost for two adults and a child? \
+             SCRIPT {script}"
+        );
+        stack.run_app(gateway, app, &question, &json!({})).await
     }
 
-    /// All others.
+    /// All pages of the main account.
     pub(crate) fn pages(&self) -> Vec<(&'static str, String)> {
         self.pages.clone()
     }
 
-    /// What is done on a page before its picture is taken.
+    /// Opens the parts of a page that its picture shows.
     pub(crate) async fn act(&self, browser: &Browser, name: &str) {
         match name {
             "run-completed" => {
-                browser.eval("document.querySelectorAll('.call details').forEach((one, at) => { one.open = at < 2; })").await;
-                browser
-                    .eval("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })")
-                    .await;
-                browser.eval_async("for (let tries = 0; tries < 100 && [...document.querySelectorAll('.thread img')].some((one) => !one.complete); tries++) await new Promise((done) => setTimeout(done, 50));").await;
+                browser.eval(OPEN_TWO_TOOL_CALLS).await;
+                browser.eval(LOAD_ALL_IMAGES).await;
+                browser.eval_async(WAIT_FOR_IMAGES).await;
             }
             "run-running" => browser.wait_for_text("#connection", "live").await,
             "edit" => {
