@@ -5,9 +5,9 @@ use diesel::sql_types::{Binary, Integer, Interval, Jsonb, Nullable, Text, Uuid a
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::db::{Connection, DbError, interval, statement};
-use shared::events::{EventType, NewEvent};
 use shared::ids::{ApiKeyId, RunId, UserId};
 use shared::net::public_url::PublicUrl;
+use shared::runs::events::{EventData, RunCreated};
 
 use crate::apps::CurrentApp;
 use crate::idempotency::{KEPT, Once};
@@ -112,6 +112,8 @@ pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbE
         (Some(_), None) => ACCEPT_ONCE,
         (Some(_), Some(_)) => ACCEPT_ONCE_FILES,
     };
+    let source = if run.key.is_some() { "api" } else { "console" };
+    let created = EventData::RunCreated(RunCreated { source: source.to_owned() });
     let accepting = statement(sql)
         .bind::<SqlUuid, _>(run.id.uuid())
         .bind::<SqlUuid, _>(run.user.uuid())
@@ -124,8 +126,8 @@ pub async fn accept(conn: &mut Connection, run: &NewRun<'_>) -> Result<bool, DbE
         .bind::<Nullable<Text>, _>(run.webhook.map(ToString::to_string))
         .bind::<Nullable<Text>, _>(run.webhook.map(PublicUrl::lane_host))
         .bind::<Jsonb, _>(run.metadata)
-        .bind::<Text, _>(EventType::RunCreated.as_str())
-        .bind::<Jsonb, _>(NewEvent::created(if run.key.is_some() { "api" } else { "console" }))
+        .bind::<Text, _>(created.event_type().as_str())
+        .bind::<Jsonb, _>(created.data())
         .bind::<Integer, _>(run.queue_timeout_seconds);
     let written = match (run.once, run.files) {
         (None, None) => accepting.execute(conn).await?,

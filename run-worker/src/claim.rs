@@ -13,9 +13,9 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, interval, statement};
-use shared::events::{EventType, NewEvent};
 use shared::ids::{RunId, UserId};
 use shared::runs::UsageDelta;
+use shared::runs::events::{self, EventData, EventType};
 
 /// Who claims, and under which terms.
 #[derive(Debug, Clone)]
@@ -141,16 +141,15 @@ pub async fn append(
     conn: &mut Connection,
     (run, attempt): (RunId, i32),
     after: i64,
-    events: &[NewEvent],
+    events: &[EventData],
     lease: Duration,
 ) -> Result<bool, DbError> {
     let usage = UsageDelta::of(events);
-    let (kinds, data): (Vec<_>, Vec<_>) =
-        events.iter().map(|event| (event.kind.as_str(), &event.data)).unzip();
+    let (types, data) = events::columns(events);
     let written = statement(APPEND)
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<Integer, _>(attempt)
-        .bind::<Array<Text>, _>(kinds)
+        .bind::<Array<Text>, _>(types)
         .bind::<Array<Jsonb>, _>(data)
         .bind::<Interval, _>(interval(lease))
         .bind::<BigInt, _>(after)

@@ -119,6 +119,9 @@ async fn end_of(context: &Context, claimed: &Claimed, recording: &AtomicBool, de
             Ok(Err(Stopped::Fenced)) => return Outcome::Fenced,
             Ok(Err(Stopped::Database(error))) if error.is_outage() => return Outcome::Unrecorded(error),
             Ok(Err(Stopped::Database(error))) => fault(&error.to_string(), "a step could not be recorded"),
+            Ok(Err(Stopped::UnreadableLog(error))) => {
+                fault(&error.to_string(), "the run's log cannot be read")
+            }
             Err(_) => {
                 metrics::counter!("capi_run_panics_total").increment(1);
                 fault("panic", "the worker's code failed")

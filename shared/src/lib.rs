@@ -6,7 +6,6 @@ pub mod config;
 pub mod db;
 pub mod deliveries;
 pub mod encryption;
-pub mod events;
 pub mod ids;
 pub mod lifecycle;
 pub mod net;

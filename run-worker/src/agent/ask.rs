@@ -3,11 +3,11 @@
 
 use rand::random;
 use shared::runs::RunError;
+use shared::runs::events::NoteKind;
 use tokio::time::Instant;
 
-use super::message::{answered, note};
 use super::window::{self, Fitted};
-use super::{Agent, Stopped, WRAP_UP};
+use super::{Agent, Stopped, events};
 use crate::model::{Answer, ModelError, Offered, Request, wait_before_next};
 use crate::tools::Tool;
 
@@ -20,10 +20,10 @@ const MOST_TRIES: u32 = 20;
 pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, Stopped> {
     let transcript = agent.log.transcript();
     if transcript.spent().steps() > 0
-        && !transcript.has_note(WRAP_UP)
+        && !transcript.has_note(&NoteKind::WrapUp)
         && let Some(warning) = agent.budget.warning(transcript.spent(), Instant::now())
     {
-        agent.log.say(note(WRAP_UP, &warning));
+        agent.log.add(events::note(NoteKind::WrapUp, warning));
     }
     agent.log.record().await?;
     let traits = agent.model.traits();
@@ -33,8 +33,8 @@ pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, S
         Ok(answer) => answer,
         Err(error) => return Ok(Err(error)),
     };
-    let asked_tokens = fitted.tokens;
-    agent.log.say(answered(&answer, asked_tokens));
+    let event = events::answer(&answer, fitted.tokens);
+    agent.log.add(event);
     Ok(Ok(()))
 }
 

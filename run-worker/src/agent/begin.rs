@@ -5,10 +5,10 @@ use std::sync::Arc;
 use shared::apps::AppDefinition;
 use shared::output_schema::OutputSchema;
 use shared::prompt;
+use shared::runs::events::NoteKind;
 use shared::runs::{ErrorCode, RunError};
 
-use super::message::{note, opening};
-use super::{Agent, FILES};
+use super::{Agent, events};
 use crate::claim::Claimed;
 use crate::context::Context;
 use crate::model::OpenAiModel;
@@ -41,16 +41,16 @@ pub(super) fn begin(agent: &mut Agent<'_>) -> Result<(), RunError> {
         .map_err(|error| RunError::new(ErrorCode::PromptError, &format!("the prompt {error}"), None))?;
     let instructions = instructions(&agent.app, agent.model.traits().json_schema);
     if !instructions.trim().is_empty() {
-        agent.log.say(opening("system", &instructions));
+        agent.log.add(events::system(instructions));
     }
-    agent.log.say(opening("user", &prompt));
+    agent.log.add(events::user(prompt.into_string()));
     if !agent.inputs.is_empty() {
         let named = agent
             .inputs
             .iter()
             .map(|file| format!("\n- inputs/{} ({}, {} bytes)", file.name, file.media_type, file.size));
         let text = format!("The caller's files are in the workspace:{}", named.collect::<String>());
-        agent.log.say(note(FILES, &text));
+        agent.log.add(events::note(NoteKind::Files, text));
     }
     Ok(())
 }

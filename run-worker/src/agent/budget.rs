@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use shared::apps::Limits;
+use shared::runs::events::StepUsage;
 use shared::runs::{ErrorCode, RunError};
 use tokio::time::Instant;
 
@@ -20,18 +20,18 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// One more answer, with its `usage` event field.
-    pub(super) fn step(&mut self, usage: &Value, calls: usize) {
-        let tokens = |name: &str| usage[name].as_u64().unwrap_or(0);
+    /// Adds one answer.
+    pub(super) fn add_step(&mut self, usage: &StepUsage, calls: usize) {
         self.steps += 1;
         self.tool_calls = self.tool_calls.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
-        self.tokens =
-            self.tokens.saturating_add(tokens("inputTokens")).saturating_add(tokens("outputTokens"));
+        for tokens in [usage.input_tokens, usage.output_tokens] {
+            self.tokens = self.tokens.saturating_add(u64::try_from(tokens).unwrap_or(0));
+        }
     }
 
-    /// More bytes that the run brought forth.
-    pub(super) fn output(&mut self, bytes: usize) {
-        self.output_bytes = self.output_bytes.saturating_add(bytes.try_into().unwrap_or(u64::MAX));
+    /// Adds bytes that the run produced.
+    pub(super) fn add_output(&mut self, bytes: u64) {
+        self.output_bytes = self.output_bytes.saturating_add(bytes);
     }
 
     /// Answers so far.
@@ -156,7 +156,6 @@ fn exceeded(code: ErrorCode, spent: &Spent, what: &str) -> RunError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     const LIMITS: Limits = Limits {
         steps: 10,
@@ -206,8 +205,9 @@ mod tests {
     #[test]
     fn tokens_and_time_add_up_over_attempts() {
         let mut spent = Spent::default();
-        spent.step(&json!({"inputTokens": 3, "outputTokens": 4}), 2);
-        spent.step(&json!({"inputTokens": -3}), 1);
+        let usage = |input_tokens, output_tokens| StepUsage { input_tokens, output_tokens, estimated: false };
+        spent.add_step(&usage(3, 4), 2);
+        spent.add_step(&usage(-3, 0), 1);
         assert_eq!(spent, Spent { steps: 2, tool_calls: 3, tokens: 7, output_bytes: 0 });
         let now = Instant::now();
         assert_eq!(Budget::new(LIMITS, 30.0, now).deadline(), now + Duration::from_secs(70));

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use futures_util::stream::{self, StreamExt};
-use shared::events::NewEvent;
 use shared::ids::RunId;
+use shared::runs::events::{EventData, PublishedArtifact, RequestedCall, ToolResult};
 use shared::runs::{ErrorCode, RunError};
 use shared::text::CleanText;
 use tokio::time::{Instant, timeout_at};
 
-use super::message::Call;
 use super::transcript::OpenCall;
-use super::{Agent, Stopped, files};
+use super::{Agent, Stopped, events, files};
 use crate::tools::{self, Files, Invocation, ToolError, Toolbox};
 use crate::workspace::Workspace;
 
@@ -34,12 +33,12 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
     if let [OpenCall { call, intended: true }] = &batch[..]
         && !is_repeatable(call, tools)
     {
-        let result = call.result(UNKNOWN_OUTCOME, true);
-        agent.log.say(result);
+        let result = events::tool_result(call, UNKNOWN_OUTCOME.to_owned(), true);
+        agent.log.add(EventData::ToolResult(result));
         return Ok(Ok(()));
     }
     for open in batch.iter().filter(|open| !open.intended) {
-        agent.log.say(open.call.event(step));
+        agent.log.add(events::tool_call(&open.call, step));
     }
     agent.log.record().await?;
     let deadline = agent.budget.deadline();
@@ -67,8 +66,8 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
             Some(Err((code, why))) => {
                 return Ok(Err(RunError::new(code, &format!("step {step}: {why}"), Some(step))));
             }
-            Some(Ok(events)) => {
-                if let Err(error) = record(agent, events, changes_files).await? {
+            Some(Ok(returned)) => {
+                if let Err(error) = record(agent, returned, changes_files).await? {
                     return Ok(Err(error));
                 }
             }
@@ -80,21 +79,25 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
 /// goes on from a result without the files that belong to it.
 async fn record(
     agent: &mut Agent<'_>,
-    mut events: Vec<NewEvent>,
+    mut returned: Returned,
     changes_files: bool,
 ) -> Result<Result<(), RunError>, Stopped> {
     let before = agent.log.transcript().snapshot().cloned();
     let mut replaced = None;
-    if changes_files && let Some(result) = events.last_mut() {
-        match files::keep(agent, result).await {
-            Ok(true) => replaced = before,
-            Ok(false) => {}
+    if changes_files {
+        match files::keep(agent).await {
+            Ok(Some(snapshot)) => {
+                returned.result.workspace = Some(snapshot);
+                replaced = before;
+            }
+            Ok(None) => {}
             Err(error) => return Ok(Err(error)),
         }
     }
-    for event in events {
-        agent.log.say(event);
+    if let Some(artifact) = returned.artifact {
+        agent.log.add(EventData::Artifact(artifact));
     }
+    agent.log.add(EventData::ToolResult(returned.result));
     agent.log.record().await?;
     if let Some(snapshot) = replaced {
         files::forget(agent, &snapshot).await;
@@ -103,11 +106,11 @@ async fn record(
 }
 
 /// Whether no other call may be under way meanwhile.
-fn is_alone(call: &Call, tools: Toolbox<'_>) -> bool {
+fn is_alone(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
     tools.get(&call.name).is_some_and(|tool| !tool.spec().repeatable || tool.spec().files == Files::Changes)
 }
 
-fn is_repeatable(call: &Call, tools: Toolbox<'_>) -> bool {
+fn is_repeatable(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
     tools.get(&call.name).is_none_or(|tool| tool.spec().repeatable)
 }
 
@@ -136,8 +139,14 @@ struct Invoking<'t> {
     output_left: Arc<AtomicU64>,
 }
 
-/// One call, with what is to be recorded of it; or in words why the run cannot go on.
-async fn call_one(invoking: &Invoking<'_>, call: Call) -> Result<Vec<NewEvent>, (ErrorCode, String)> {
+/// What a call returned, to be recorded.
+struct Returned {
+    artifact: Option<PublishedArtifact>,
+    result: ToolResult,
+}
+
+/// Makes one call. An error ends the run.
+async fn call_one(invoking: &Invoking<'_>, call: RequestedCall) -> Result<Returned, (ErrorCode, String)> {
     let begun = Instant::now();
     let outcome = invoke(invoking, &call).await;
     let name = invoking.tools.get(&call.name).map_or("unknown", |tool| tool.spec().name);
@@ -149,16 +158,19 @@ async fn call_one(invoking: &Invoking<'_>, call: Call) -> Result<Vec<NewEvent>, 
     metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => told).increment(1);
     metrics::histogram!("capi_tool_call_seconds", "tool" => name).record(begun.elapsed().as_secs_f64());
     match outcome {
-        Ok(output) => {
-            let result = call.result(&output.text, false);
-            Ok(output.artifact.into_iter().map(|artifact| artifact.event(call.id)).chain([result]).collect())
+        Ok(output) => Ok(Returned {
+            artifact: output.artifact.map(|artifact| artifact.published(call.id)),
+            result: events::tool_result(&call, output.text, false),
+        }),
+        Err(ToolError::RespondToModel(why)) => {
+            let content = CleanText::new(&why, MAX_WORDS).into_string();
+            Ok(Returned { artifact: None, result: events::tool_result(&call, content, true) })
         }
-        Err(ToolError::RespondToModel(why)) => Ok(vec![call.result(&CleanText::new(&why, MAX_WORDS), true)]),
         Err(ToolError::Fatal(code, why)) => Err((code, format!("the tool {name} failed: {why}"))),
     }
 }
 
-async fn invoke(invoking: &Invoking<'_>, call: &Call) -> Result<tools::Output, ToolError> {
+async fn invoke(invoking: &Invoking<'_>, call: &RequestedCall) -> Result<tools::Output, ToolError> {
     let tools = invoking.tools;
     let Some(tool) = tools.get(&call.name) else {
         let known: Vec<_> = tools.all().map(|tool| tool.spec().name).collect();

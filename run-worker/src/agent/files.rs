@@ -7,11 +7,10 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use futures_util::StreamExt;
-use serde_json::Value;
 use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, statement};
-use shared::events::NewEvent;
 use shared::ids::{FileId, RunId};
+use shared::runs::events::StoredSnapshot;
 use shared::runs::{ErrorCode, RunError};
 use shared::storage::{ObjectKey, StorageError};
 use tokio::time::{timeout, timeout_at};
@@ -67,9 +66,9 @@ pub(super) async fn open(
     })
 }
 
-/// Keeps the files as they are now, if they changed, and names the snapshot in the event that is recorded next.
-pub(super) async fn keep(agent: &Agent<'_>, result: &mut NewEvent) -> Result<bool, RunError> {
-    let Some(workspace) = &agent.workspace else { return Ok(false) };
+/// Stores a snapshot of the workspace, if it changed. The event that is recorded next must name it.
+pub(super) async fn keep(agent: &Agent<'_>) -> Result<Option<StoredSnapshot>, RunError> {
+    let Some(workspace) = &agent.workspace else { return Ok(None) };
     let (run, attempt) = agent.claimed.fence();
     let key = ObjectKey::snapshot(run, attempt, agent.log.next_seq());
     let saving = timeout_at(agent.budget.deadline(), workspace.save(&agent.context.artifacts, key));
@@ -77,17 +76,13 @@ pub(super) async fn keep(agent: &Agent<'_>, result: &mut NewEvent) -> Result<boo
         return Err(agent.budget.out_of_time(agent.log.transcript().spent()));
     };
     match saved {
-        Ok(None) => Ok(false),
-        Ok(Some(snapshot)) => {
-            result.data["workspace"] = snapshot.shown();
-            Ok(true)
-        }
+        Ok(snapshot) => Ok(snapshot.as_ref().map(Snapshot::stored)),
         Err(error) => Err(failed(&error, Some(agent.log.transcript().spent().steps()))),
     }
 }
 
 /// Deletes a snapshot that no attempt goes on from any more. One that stays is swept after a day.
-pub(super) async fn forget(agent: &Agent<'_>, snapshot: &Value) {
+pub(super) async fn forget(agent: &Agent<'_>, snapshot: &StoredSnapshot) {
     let Some(snapshot) = Snapshot::read(agent.claimed.id, snapshot) else { return };
     match timeout(TIME_TO_FORGET, agent.context.artifacts.delete(&snapshot.key)).await {
         Ok(Ok(())) => {}

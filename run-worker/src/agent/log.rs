@@ -1,7 +1,8 @@
-//! The run's log under this attempt's hands: what is said is taken into the transcript at once, and recorded before anything
-//! is done because of it. What nobody has acted on yet goes to the database together: with the next step, or with the end.
+//! The log of the run, as this attempt reads and writes it. An event enters the transcript at once, and the database
+//! before anything is done because of it. Events that nothing was done about yet are written together: with the next
+//! step, or with the end.
 
-use shared::events::{self, NewEvent};
+use shared::runs::events::{self, Event, EventData};
 
 use super::Stopped;
 use super::transcript::Transcript;
@@ -13,12 +14,12 @@ pub(super) struct Log<'a> {
     context: &'a Context,
     claimed: &'a Claimed,
     transcript: Transcript,
-    unrecorded: Vec<NewEvent>,
+    unrecorded: Vec<EventData>,
     last_seq: i64,
 }
 
 impl<'a> Log<'a> {
-    /// As the attempts before this one left it. The first has nothing to read.
+    /// Reads the log as earlier attempts left it. The first attempt has nothing to read.
     pub(super) async fn open(context: &'a Context, claimed: &'a Claimed) -> Result<Self, Stopped> {
         let recorded = if claimed.attempt == 1 {
             Vec::new()
@@ -28,8 +29,10 @@ impl<'a> Log<'a> {
             })
             .await?
         };
-        let transcript =
-            Transcript::rebuild(recorded.iter().map(|event| (event.r#type.as_str(), &event.data)));
+        // Types that only a later version knows are left out.
+        let recorded: Vec<EventData> =
+            recorded.iter().filter_map(|event| Event::read(event).transpose()).collect::<Result<_, _>>()?;
+        let transcript = Transcript::rebuild(&recorded);
         Ok(Self { context, claimed, transcript, unrecorded: Vec::new(), last_seq: claimed.last_seq })
     }
 
@@ -37,8 +40,8 @@ impl<'a> Log<'a> {
         &self.transcript
     }
 
-    /// Takes an event, to be recorded with what follows.
-    pub(super) fn say(&mut self, event: NewEvent) {
+    /// Adds an event. It is recorded together with what follows.
+    pub(super) fn add(&mut self, event: EventData) {
         self.transcript.apply(&event);
         self.unrecorded.push(event);
     }
@@ -48,7 +51,7 @@ impl<'a> Log<'a> {
         self.last_seq + 1 + i64::try_from(self.unrecorded.len()).unwrap_or(0)
     }
 
-    /// Records what was said.
+    /// Writes the added events to the database.
     pub(super) async fn record(&mut self) -> Result<(), Stopped> {
         if self.unrecorded.is_empty() {
             return Ok(());
@@ -67,8 +70,8 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    /// What is to be recorded with the run's end.
-    pub(super) fn take_unrecorded(&mut self) -> Vec<NewEvent> {
+    /// The events that are recorded with the run's end.
+    pub(super) fn take_unrecorded(&mut self) -> Vec<EventData> {
         std::mem::take(&mut self.unrecorded)
     }
 }

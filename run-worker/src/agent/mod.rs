@@ -5,10 +5,10 @@ mod ask;
 mod begin;
 mod budget;
 mod call;
+mod events;
 mod files;
 mod judge;
 mod log;
-mod message;
 mod transcript;
 mod window;
 
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use shared::apps::AppDefinition;
 use shared::db::DbError;
-use shared::events::NewEvent;
 use shared::output_schema::OutputSchema;
+use shared::runs::events::{EventData, NoteKind};
 use shared::runs::{Ended, ErrorCode, RunError, RunResult};
 use tokio::time::Instant;
 
@@ -29,13 +29,7 @@ use budget::Budget;
 pub use files::{close, forget_snapshots};
 use judge::{Verdict, broken_off, judge};
 use log::Log;
-pub use message::{Call, Message};
 pub use transcript::{Next, Transcript};
-
-/// The kinds of notes: what capi says to the model of its own accord, once each.
-const WRAP_UP: &str = "wrap_up";
-const REPAIR: &str = "repair";
-const FILES: &str = "files";
 
 /// For comparing an answer with the app's schema.
 const TIME_TO_JUDGE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -43,7 +37,7 @@ const TIME_TO_JUDGE: std::time::Duration = std::time::Duration::from_secs(10);
 /// How a run's work came out, not recorded yet.
 pub struct Work {
     /// Events before the terminal one.
-    pub last_events: Vec<NewEvent>,
+    pub last_events: Vec<EventData>,
     /// The end.
     pub ended: Ended,
 }
@@ -63,6 +57,14 @@ pub enum Stopped {
     Fenced,
     /// The database refuses a step, or does not answer for a lease time.
     Database(DbError),
+    /// A recorded event is not as it must be.
+    UnreadableLog(serde_json::Error),
+}
+
+impl From<serde_json::Error> for Stopped {
+    fn from(error: serde_json::Error) -> Self {
+        Self::UnreadableLog(error)
+    }
 }
 
 impl From<DbError> for Stopped {
@@ -126,7 +128,7 @@ impl Agent<'_> {
             let failed = match (self.log.transcript().next(), self.budget.exceeded(&spent)) {
                 (Next::Begin, _) => begin::begin(self).err(),
                 // What was cut off says so itself, and has most often used up something too.
-                (Next::Answered, exceeded) if exceeded.is_none() || self.log.transcript().is_broken_off() => {
+                (Next::Answered, exceeded) if exceeded.is_none() || self.log.transcript().is_incomplete() => {
                     match self.answered().await {
                         Some(ended) => return Ok(ended),
                         None => continue,
@@ -153,20 +155,22 @@ impl Agent<'_> {
     async fn answered(&mut self) -> Option<Ended> {
         let transcript = self.log.transcript();
         let (step, spent) = (transcript.spent().steps(), *transcript.spent());
-        if transcript.is_broken_off() {
+        if transcript.is_incomplete() {
             return Some(self.fails(broken_off(transcript.finish_reason(), step)));
         }
         let why = match self.judge().await {
             Verdict::Done(result) => return Some(Ended::Completed(result)),
             Verdict::Mismatch(why) => why,
         };
-        if transcript.has_note(REPAIR) || self.budget.exhausted(&spent).is_some() {
+        if transcript.has_note(&NoteKind::Repair) || self.budget.exhausted(&spent).is_some() {
             let message = format!("step {step}: the answer does not match the app's output schema: {why}");
             return Some(self.fails(RunError::new(ErrorCode::InvalidResult, &message, Some(step))));
         }
-        self.log.say(message::note(REPAIR, &format!(
-            "Your answer does not match the JSON Schema that it must match: {why}. Answer again, with the corrected JSON alone."
-        )));
+        let text = format!(
+            "Your answer does not match the JSON Schema that it must match: {why}. Answer again, with the corrected \
+             JSON alone."
+        );
+        self.log.add(events::note(NoteKind::Repair, text));
         None
     }
 

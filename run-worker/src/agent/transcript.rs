@@ -1,18 +1,18 @@
-//! The conversation, and what has been spent on it, as a pure function of the events: a new attempt goes on with exactly what the
-//! one before it said. The running attempt builds it in the same way, event by event, so the two cannot differ.
+//! The conversation, and what was spent on it, as a pure function of the events. A new attempt continues with exactly
+//! the conversation of the one before. The running attempt builds it in the same way, event by event, so the two
+//! cannot differ.
 
 use std::collections::VecDeque;
 
-use serde_json::Value;
-use shared::events::{EventType, NewEvent};
+use shared::runs::events::{EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot};
 use uuid::Uuid;
 
 use super::budget::Spent;
-use super::message::{self, Call, Message};
-use crate::model::{CONTENT_FILTER, LENGTH, OVERSIZED};
+use super::events;
+use crate::model::{CONTENT_FILTER, LENGTH, Message, OVERSIZED};
 
-/// Finish reasons that make an answer the last one, whatever it calls.
-const BROKEN_OFF: [&str; 6] = [LENGTH, OVERSIZED, CONTENT_FILTER, "abort", "cancelled", "error"];
+/// Finish reasons of an answer that is not whole. Such an answer is the last one, even if it requests calls.
+const INCOMPLETE: [&str; 6] = [LENGTH, OVERSIZED, CONTENT_FILTER, "abort", "cancelled", "error"];
 
 /// What the log says so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,101 +21,101 @@ pub struct Transcript {
     open: VecDeque<OpenCall>,
     finish_reason: String,
     spent: Spent,
-    notes: Vec<String>,
+    notes: Vec<NoteKind>,
     artifacts: usize,
-    snapshot: Option<Value>,
+    snapshot: Option<StoredSnapshot>,
 }
 
 /// A call without a result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenCall {
-    /// The call.
-    pub call: Call,
-    /// Whether its intent is in the log: the tool may have begun.
+    pub call: RequestedCall,
+    /// Its intent is in the log, so the tool may have begun.
     pub intended: bool,
 }
 
-/// What a run does next.
+/// The next action of a run.
 #[derive(Debug, PartialEq)]
 pub enum Next {
-    /// Nothing was said yet.
+    /// The log has no message yet.
     Begin,
-    /// The model is to be asked.
+    /// Ask the model.
     Ask,
-    /// Tools are to be called.
+    /// Call tools.
     Call,
-    /// The model has said its last word, for whatever reason.
+    /// The model gave its last answer: whole, or cut.
     Answered,
 }
 
 impl Transcript {
-    /// From a log.
-    pub fn rebuild<'e>(events: impl IntoIterator<Item = (&'e str, &'e Value)>) -> Self {
+    pub fn rebuild<'e>(events: impl IntoIterator<Item = &'e EventData>) -> Self {
         let mut transcript = Self::default();
-        for (kind, data) in events {
-            transcript.take(kind, data);
+        for event in events {
+            transcript.apply(event);
         }
         transcript
     }
 
-    /// Takes one more event.
-    pub fn apply(&mut self, event: &NewEvent) {
-        self.take(event.kind.as_str(), &event.data);
-    }
-
-    fn take(&mut self, kind: &str, data: &Value) {
-        let Some(kind) = EventType::ALL.into_iter().find(|known| known.as_str() == kind) else { return };
-        let call_id = || data["callId"].as_str().and_then(|id| id.parse::<Uuid>().ok());
-        match kind {
-            EventType::Message => self.take_message(data),
-            EventType::ToolCall => {
-                let id = call_id();
-                for open in self.open.iter_mut().filter(|open| Some(open.call.id) == id) {
+    /// Adds one event.
+    pub fn apply(&mut self, event: &EventData) {
+        match event {
+            EventData::Message(logged) => {
+                let message = events::message(logged);
+                if let LoggedMessage::Assistant(answer) = logged {
+                    self.add_answer(answer, message.bytes());
+                }
+                self.messages.push(message);
+            }
+            EventData::ToolCall(intent) => {
+                for open in self.open.iter_mut().filter(|open| open.call.id == intent.call_id) {
                     open.intended = true;
                 }
             }
-            EventType::ToolResult => {
-                let (id, content) = (call_id(), data["content"].as_str().unwrap_or_default());
-                if let Some(snapshot) = data.get("workspace") {
+            EventData::ToolResult(result) => {
+                if let Some(snapshot) = &result.workspace {
                     self.snapshot = Some(snapshot.clone());
                 }
-                if let Some(at) = self.open.iter().position(|open| Some(open.call.id) == id)
-                    && let Some(open) = self.open.remove(at)
-                {
-                    self.spent.output(content.len());
-                    self.messages
-                        .push(Message::Tool { call: open.call.provider_id, content: content.to_owned() });
-                }
+                self.close(result.call_id, &result.content);
             }
-            EventType::Artifact => {
+            EventData::Artifact(artifact) => {
                 self.artifacts += 1;
-                self.spent.output(data["size"].as_u64().and_then(|size| size.try_into().ok()).unwrap_or(0));
+                self.spent.add_output(artifact.size);
             }
-            EventType::Note => {
-                self.notes.push(data["kind"].as_str().unwrap_or_default().to_owned());
-                self.messages.push(Message::User(data["text"].as_str().unwrap_or_default().to_owned()));
+            EventData::Note(note) => {
+                self.notes.push(note.kind.clone());
+                self.messages.push(Message::User(note.text.clone()));
             }
-            _ => {}
+            EventData::RunCreated(_)
+            | EventData::RunStarted(_)
+            | EventData::RunTakenOver(_)
+            | EventData::RunCompleted {}
+            | EventData::RunFailed(_)
+            | EventData::RunCancelled {} => {}
         }
     }
 
-    fn take_message(&mut self, data: &Value) {
-        let Some(message) = message::read(data) else { return };
-        if let Message::Assistant { calls, .. } = &message {
-            self.spent.step(&data["usage"], calls.len());
-            self.spent.output(message.bytes());
-            self.open = calls.iter().map(|call| OpenCall { call: call.clone(), intended: false }).collect();
-            data["finishReason"].as_str().unwrap_or_default().clone_into(&mut self.finish_reason);
-        }
-        self.messages.push(message);
+    fn add_answer(&mut self, answer: &LoggedAnswer, bytes: usize) {
+        self.spent.add_step(&answer.usage, answer.tool_calls.len());
+        self.spent.add_output(bytes.try_into().unwrap_or(u64::MAX));
+        self.open =
+            answer.tool_calls.iter().map(|call| OpenCall { call: call.clone(), intended: false }).collect();
+        self.finish_reason.clone_from(&answer.finish_reason);
     }
 
-    /// What comes next.
+    fn close(&mut self, call: Uuid, content: &str) {
+        if let Some(at) = self.open.iter().position(|open| open.call.id == call)
+            && let Some(open) = self.open.remove(at)
+        {
+            self.spent.add_output(content.len().try_into().unwrap_or(u64::MAX));
+            self.messages.push(Message::Tool { call: open.call.provider_id, content: content.to_owned() });
+        }
+    }
+
     #[must_use]
     pub fn next(&self) -> Next {
         match self.messages.last() {
             None => Next::Begin,
-            Some(Message::Assistant { calls, .. }) if calls.is_empty() || self.is_broken_off() => {
+            Some(Message::Assistant { calls, .. }) if calls.is_empty() || self.is_incomplete() => {
                 Next::Answered
             }
             _ if !self.open.is_empty() => Next::Call,
@@ -123,7 +123,6 @@ impl Transcript {
         }
     }
 
-    /// The conversation.
     #[must_use]
     pub fn messages(&self) -> &[Message] {
         &self.messages
@@ -135,13 +134,12 @@ impl Transcript {
         &self.open
     }
 
-    /// What it has taken.
     #[must_use]
     pub const fn spent(&self) -> &Spent {
         &self.spent
     }
 
-    /// Of the last answer, in the server's word.
+    /// The finish reason of the last answer, in the model server's own word.
     #[must_use]
     pub fn finish_reason(&self) -> &str {
         &self.finish_reason
@@ -149,17 +147,16 @@ impl Transcript {
 
     /// Whether the last answer is not whole.
     #[must_use]
-    pub fn is_broken_off(&self) -> bool {
-        BROKEN_OFF.contains(&self.finish_reason.as_str())
+    pub fn is_incomplete(&self) -> bool {
+        INCOMPLETE.contains(&self.finish_reason.as_str())
     }
 
-    /// Whether capi has said something of this kind.
     #[must_use]
-    pub fn has_note(&self, kind: &str) -> bool {
-        self.notes.iter().any(|noted| noted == kind)
+    pub fn has_note(&self, kind: &NoteKind) -> bool {
+        self.notes.contains(kind)
     }
 
-    /// The model's last words that are any.
+    /// The model's last text that is not blank.
     #[must_use]
     pub fn last_text(&self) -> &str {
         let texts = self.messages.iter().rev().filter_map(|message| match message {
@@ -169,13 +166,13 @@ impl Transcript {
         texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
     }
 
-    /// The workspace as the last step that changed it left it, in an event's words.
+    /// The snapshot of the workspace after the last call that changed it.
     #[must_use]
-    pub const fn snapshot(&self) -> Option<&Value> {
+    pub const fn snapshot(&self) -> Option<&StoredSnapshot> {
         self.snapshot.as_ref()
     }
 
-    /// Files that were published.
+    /// How many files the run published.
     #[must_use]
     pub const fn artifacts(&self) -> usize {
         self.artifacts

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::message::{Message, estimated_tokens};
+use crate::model::{Message, estimated_tokens};
 
 /// Bytes of a shortened result that stay.
 const KEPT: usize = 400;
@@ -71,10 +71,9 @@ fn shorten(content: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     fn conversation() -> Vec<Message> {
-        let answer = || Message::Assistant { text: String::new(), reasoning: Value::Null, calls: vec![] };
+        let answer = || Message::Assistant { text: String::new(), reasoning: None, calls: vec![] };
         let result = |fill: &str| Message::Tool { call: "c".to_owned(), content: fill.repeat(4000) };
         vec![
             Message::User("go".to_owned()),

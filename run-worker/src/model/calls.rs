@@ -4,7 +4,7 @@
 use shared::text::CleanText;
 
 use super::wire::CallDelta;
-use super::{MAX_ANSWER_BYTES, WantedCall};
+use super::{Call, MAX_ANSWER_BYTES};
 
 /// Calls of one answer.
 const MAX_CALLS: usize = 128;
@@ -83,11 +83,11 @@ impl Calls {
     }
 
     /// The calls in their order.
-    pub(super) fn finish(self) -> Vec<WantedCall> {
+    pub(super) fn finish(self) -> Vec<Call> {
         let clean = |text: &str, most| CleanText::new(text, most).into_string();
         self.0
             .into_iter()
-            .map(|piece| WantedCall {
+            .map(|piece| Call {
                 id: clean(&piece.id, MAX_NAME_BYTES),
                 name: clean(piece.name.trim(), MAX_NAME_BYTES),
                 arguments: clean(&piece.arguments, MAX_ANSWER_BYTES),

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod calls;
+mod conversation;
 mod openai;
 mod refusal;
 mod request;
@@ -17,6 +18,7 @@ use shared::config::ModelsFile;
 use shared::runs::ErrorCode;
 use shared::text::CleanText;
 
+pub use conversation::{Call, Message, estimated_tokens};
 pub use openai::{ModelTraits, OpenAiModel};
 pub use request::{Offered, Request, messages};
 pub use retry::wait_before_next;
@@ -40,23 +42,12 @@ pub struct Answer {
     pub text: CleanText,
     /// What it thought, under the names of the server's own fields.
     pub reasoning: Option<Value>,
-    /// The tools it wants called.
-    pub calls: Vec<WantedCall>,
+    /// The tool calls that it requests.
+    pub calls: Vec<Call>,
     /// Why it stopped, in the server's word.
     pub finish_reason: String,
     /// As the server counted, if it did.
     pub usage: Option<Counted>,
-}
-
-/// A tool call as the model wants it; clean text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedCall {
-    /// The provider's; may be empty or not unique.
-    pub id: String,
-    /// Of a tool, if there is one of that name.
-    pub name: String,
-    /// JSON, if the model made no mistake.
-    pub arguments: String,
 }
 
 /// Tokens as a server counted them.

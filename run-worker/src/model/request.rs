@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::agent::Message;
+use super::Message;
 
 /// One question.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +73,7 @@ fn shown(message: &Message, returns_reasoning: bool) -> Value {
         Message::Tool { call, content } => json!({"role": "tool", "tool_call_id": call, "content": content}),
         Message::Assistant { text, reasoning, calls } => {
             let mut shown = Map::new();
-            if let Some(fields) = reasoning.as_object().filter(|_| returns_reasoning) {
+            if let Some(Value::Object(fields)) = reasoning.as_ref().filter(|_| returns_reasoning) {
                 shown.extend(fields.clone());
             }
             shown.insert("role".to_owned(), json!("assistant"));
@@ -82,7 +82,7 @@ fn shown(message: &Message, returns_reasoning: bool) -> Value {
             shown.insert("content".to_owned(), content);
             if !calls.is_empty() {
                 let calls = calls.iter().map(|call| {
-                    json!({"id": call.provider_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
+                    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
                 });
                 shown.insert("tool_calls".to_owned(), calls.collect());
             }

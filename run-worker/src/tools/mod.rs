@@ -20,10 +20,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
-use shared::events::{EventType, NewEvent};
+use serde_json::Value;
 use shared::ids::RunId;
 use shared::net::ip_policy::IpPolicy;
+use shared::runs::events::PublishedArtifact;
 use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
 use uuid::Uuid;
@@ -117,13 +117,11 @@ pub trait Tool: Send + Sync + 'static {
 }
 
 impl NewArtifact {
-    /// Its event; the row comes from it.
+    /// As the event and the row hold it.
     #[must_use]
-    pub fn event(&self, id: Uuid) -> NewEvent {
-        let data = json!({
-            "id": id, "type": self.media_type, "title": self.title, "size": self.size, "sha256": self.sha256,
-        });
-        NewEvent { kind: EventType::Artifact, data }
+    pub fn published(self, id: Uuid) -> PublishedArtifact {
+        let Self { media_type, title, size, sha256 } = self;
+        PublishedArtifact { id: id.into(), media_type, title, size, sha256 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Snapshots between the workspace and the store: taken after a step that changed it, restored by the next attempt.
 
-use serde_json::{Value, json};
 use shared::ids::RunId;
+use shared::runs::events::StoredSnapshot;
 use shared::storage::{Artifacts, ObjectKey, StorageError};
 use tokio::fs::File;
 
@@ -22,18 +22,15 @@ pub struct Snapshot {
 impl Snapshot {
     /// For an event.
     #[must_use]
-    pub fn shown(&self) -> Value {
-        json!({"key": self.key.to_string(), "sha256": self.sha256, "size": self.size})
+    pub fn stored(&self) -> StoredSnapshot {
+        StoredSnapshot { key: self.key.to_string(), sha256: self.sha256.clone(), size: self.size }
     }
 
-    /// From an event.
+    /// From an event. `None` if the key is not one of the run's snapshots.
     #[must_use]
-    pub fn read(run: RunId, shown: &Value) -> Option<Self> {
-        Some(Self {
-            key: ObjectKey::read_snapshot(run, shown["key"].as_str()?)?,
-            sha256: shown["sha256"].as_str()?.to_owned(),
-            size: shown["size"].as_u64()?,
-        })
+    pub fn read(run: RunId, stored: &StoredSnapshot) -> Option<Self> {
+        let key = ObjectKey::read_snapshot(run, &stored.key)?;
+        Some(Self { key, sha256: stored.sha256.clone(), size: stored.size })
     }
 }
 

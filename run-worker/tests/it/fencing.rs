@@ -7,13 +7,11 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use run_worker::claim::{Renewed, append, claim, give_back, renew, take_over};
-use serde_json::json;
 use shared::db::statement;
-use shared::events::NewEvent;
 use shared::runs::{Ended, Finished, RunResult, finish};
 use shared::testing::TestDatabase;
 
-use crate::{claimant, pending_runs};
+use crate::{claimant, pending_runs, user_message};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -48,7 +46,7 @@ async fn stale_writes_are_refused() {
     let successor = take_over(&mut conn, &claimant("successor", 5), 5).await.unwrap().remove(0);
     let before = state(&database).await;
 
-    let said = [NewEvent::message(json!({"role": "user", "content": "late"}))];
+    let said = [user_message("late")];
     assert!(!append(&mut conn, sleeper.fence(), successor.last_seq, &said, LEASE).await.unwrap());
     let late = finish(&mut conn, sleeper.fence(), &said, &completed("late")).await.unwrap();
     assert_eq!(late, Finished::Fenced);
@@ -95,9 +93,7 @@ async fn a_run_that_was_given_back_is_not_renewed_by_what_was_under_way() {
     assert!(give_back(&mut conn, running.fence()).await.unwrap());
     assert_eq!(renew(&mut conn, &[running.fence()], LEASE).await.unwrap(), Renewed::default());
     assert!(
-        !append(&mut conn, running.fence(), running.last_seq, &[NewEvent::message(json!({}))], LEASE)
-            .await
-            .unwrap()
+        !append(&mut conn, running.fence(), running.last_seq, &[user_message("late")], LEASE).await.unwrap()
     );
     assert_eq!(take_over(&mut conn, &claimant("other", 5), 1).await.unwrap().len(), 1, "at once");
 }

@@ -4,6 +4,7 @@
 mod claiming;
 mod fencing;
 mod interleavings;
+mod recorded;
 mod resume;
 mod sandbox;
 mod state_machine;
@@ -15,6 +16,7 @@ use run_worker::claim::Claimant;
 use serde_json::json;
 use shared::db::statement;
 use shared::ids::{RunId, UserId};
+use shared::runs::events::{EventData, LoggedMessage};
 use shared::testing::TestDatabase;
 use std::time::Duration;
 
@@ -25,6 +27,10 @@ fn claimant(worker: &str, cap: i32) -> Claimant {
         caps: json!({ "pro": cap }),
         smallest_cap: 1,
     }
+}
+
+fn user_message(content: &str) -> EventData {
+    EventData::Message(LoggedMessage::User { content: content.to_owned() })
 }
 
 /// An account of the plan `pro` with `count` pending runs, oldest first.
@@ -47,7 +53,7 @@ async fn pending_runs(database: &TestDatabase, count: usize) -> (UserId, Vec<Run
         WITH r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq,
                                      webhook_url, webhook_host)
                    VALUES ($1, $2, $3, $4, 'api', 'pending', 't', '{}', 'm', '{}', capi_now(), 1, 'http://h/', 'h:80') RETURNING id, created_at)
-        INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{}' FROM r";
+        INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM r";
     let ids: Vec<_> = (0..count).map(|_| RunId::generate()).collect();
     for id in &ids {
         statement(run)

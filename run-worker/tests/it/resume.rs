@@ -8,7 +8,7 @@ use run_worker::agent::{Next, Transcript};
 use run_worker::config::Config;
 use serde_json::{Value, json};
 use shared::db::statement;
-use shared::events;
+use shared::runs::events::{self, Event, EventData, LoggedMessage};
 use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually};
 
 use crate::pending_runs;
@@ -84,12 +84,12 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
     let log = events::read(&mut database.conn().await, ids[0]).await.unwrap();
     let mut sent: VecDeque<Value> = model.asked().into_iter().map(|(_, body)| body).collect();
     assert_eq!(sent.len(), 4);
+    let log: Vec<EventData> = log.iter().map(|event| Event::read(event).unwrap().unwrap()).collect();
     for cut in 1..=log.len() {
-        let before = log[..cut].iter().map(|event| (event.r#type.as_str(), &event.data));
-        let transcript = Transcript::rebuild(before);
-        // Whoever takes the run over here asks, unless capi had more to say first: a note comes before its question.
+        let transcript = Transcript::rebuild(&log[..cut]);
+        // The next attempt asks the model here, unless more messages to the model follow.
         let more_to_say = log.get(cut).is_some_and(|next| {
-            next.r#type == "note" || next.r#type == "message" && next.data["role"] == "user"
+            matches!(next, EventData::Note(_) | EventData::Message(LoggedMessage::User { .. }))
         });
         if transcript.next() == Next::Ask && !more_to_say {
             let body = sent.pop_front().expect("no more questions than were asked");

@@ -2,15 +2,28 @@
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use run_worker::store_gc::sweep_older;
 use shared::db::statement;
 use shared::ids::{ArtifactId, FileId, RunId};
+use shared::runs::events::{self, EventData, StoredSnapshot, ToolResult};
 use shared::storage::{Artifacts, ObjectKey};
 use shared::testing::TestDatabase;
 
 use crate::pending_runs;
+
+/// The first two calls changed the workspace, the third did not.
+fn result_of_call(run: RunId, seq: i64) -> EventData {
+    let key = ObjectKey::snapshot(run, 1, seq).to_string();
+    EventData::ToolResult(ToolResult {
+        call_id: ArtifactId::generate().uuid(),
+        name: "shell".to_owned(),
+        content: String::new(),
+        is_error: false,
+        workspace: (seq < 3).then(|| StoredSnapshot { key, sha256: "00".to_owned(), size: 1 }),
+    })
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
@@ -31,13 +44,15 @@ async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
         .execute(&mut conn)
         .await
         .unwrap();
-    let names = "INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-                 SELECT $1, 2 + n, 'tool.result', capi_now(), 1, jsonb_build_object('workspace', jsonb_build_object('key', $2 || n)) FROM generate_series(1, 2) n";
+    let insert = "INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+                  SELECT $1, 2 + e.number, e.type, capi_now(), 1, e.data
+                  FROM unnest($2, $3) WITH ORDINALITY AS e (type, data, number)";
     for run in [running, over] {
-        let before = ObjectKey::snapshot(run, 1, 0).to_string();
-        statement(names)
+        let (types, data) = events::columns(&[1, 2, 3].map(|seq| result_of_call(run, seq)));
+        statement(insert)
             .bind::<SqlUuid, _>(run.uuid())
-            .bind::<Text, _>(before.trim_end_matches('0'))
+            .bind::<Array<Text>, _>(types)
+            .bind::<Array<Jsonb>, _>(data)
             .execute(&mut conn)
             .await
             .unwrap();

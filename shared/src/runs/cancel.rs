@@ -3,15 +3,14 @@
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, Bool, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use serde_json::json;
 
 use super::end_sql::{log_and_deliver, partial_result};
+use super::events::{self, EventData};
 use super::finish::DoneRow;
 use super::state::RunStatus;
 use super::state_machine::Transition;
 use super::view::status;
 use crate::db::{Connection, DbError, statement};
-use crate::events::EventType;
 use crate::ids::{AppId, DeliveryId, LaneId, RunId, UserId};
 
 /// Locks the row before [`CANCEL`] takes its snapshot, so that the snapshot holds what a worker recorded while this
@@ -74,12 +73,13 @@ pub async fn cancel(
                 .load(conn)
                 .await?;
             let held = found.pop().is_some_and(|row| row.held);
+            let (types, data) = events::columns([&EventData::RunCancelled {}]);
             let mut done: Vec<DoneRow> = statement(CANCEL)
                 .bind::<SqlUuid, _>(run.uuid())
                 .bind::<SqlUuid, _>(user.uuid())
                 .bind::<Text, _>(RunStatus::Cancelled.as_str())
-                .bind::<Array<Text>, _>(vec![EventType::RunCancelled.as_str()])
-                .bind::<Array<Jsonb>, _>(vec![json!({})])
+                .bind::<Array<Text>, _>(types)
+                .bind::<Array<Jsonb>, _>(data)
                 .bind::<SqlUuid, _>(LaneId::generate().uuid())
                 .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
                 .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))

@@ -2,8 +2,10 @@
 
 use diesel::sql_types::{Array, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 
 use super::end_sql::log_and_deliver;
+use super::events;
 use super::finish::{DoneRow, Finished};
 use super::outcome::{Ended, RunError};
 use super::state::ErrorCode;
@@ -31,16 +33,16 @@ pub async fn expire(conn: &mut Connection, run: RunId) -> Result<Finished, DbErr
     let message = "no worker started the run within its queueTimeoutSeconds";
     let error = RunError::new(ErrorCode::QueueTimeout, message, None);
     let ended = Ended::Lost(error.clone());
-    let terminal = ended.event();
+    let (types, data) = events::columns([&ended.event()]);
     let row: Option<DoneRow> = statement(EXPIRE)
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<Text, _>(error.code.as_str())
         .bind::<Text, _>(ended.status().as_str())
-        .bind::<Array<Text>, _>(vec![terminal.kind.as_str()])
-        .bind::<Array<Jsonb>, _>(vec![&terminal.data])
+        .bind::<Array<Text>, _>(types)
+        .bind::<Array<Jsonb>, _>(data)
         .bind::<SqlUuid, _>(LaneId::generate().uuid())
         .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
-        .bind::<Jsonb, _>(error.stored())
+        .bind::<Jsonb, _>(json!(error.stored()))
         .bind::<Array<Text>, _>(Transition::Expire.allowed_from())
         .load(conn)
         .await?

@@ -3,14 +3,14 @@
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::end_sql::{log_and_deliver, partial_result};
-use super::outcome::{Ended, RunError};
+use super::events::{self, EventData};
+use super::outcome::Ended;
 use super::state_machine::Transition;
 use super::usage::UsageDelta;
 use crate::db::{Connection, DbError, statement};
-use crate::events::NewEvent;
 use crate::ids::{DeliveryId, LaneId, RunId, UserId};
 
 /// What [`finish`] or [`super::expire`] did.
@@ -61,13 +61,12 @@ impl From<Option<DoneRow>> for Finished {
 pub async fn finish(
     conn: &mut Connection,
     (run, attempt): (RunId, i32),
-    last_events: &[NewEvent],
+    last_events: &[EventData],
     ended: &Ended,
 ) -> Result<Finished, DbError> {
     let usage = UsageDelta::of(last_events);
     let terminal = ended.event();
-    let (kinds, data): (Vec<&str>, Vec<&Value>) =
-        last_events.iter().chain([&terminal]).map(|event| (event.kind.as_str(), &event.data)).unzip();
+    let (types, data) = events::columns(last_events.iter().chain([&terminal]));
     let (result, error) = match ended {
         Ended::Completed(result) => (Some(result), None),
         Ended::Failed(error, result) => (result.as_ref(), Some(error)),
@@ -77,13 +76,13 @@ pub async fn finish(
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<Integer, _>(attempt)
         .bind::<Text, _>(ended.status().as_str())
-        .bind::<Array<Text>, _>(kinds)
+        .bind::<Array<Text>, _>(types)
         .bind::<Array<Jsonb>, _>(data)
         .bind::<SqlUuid, _>(LaneId::generate().uuid())
         .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
         .bind::<Nullable<Jsonb>, _>(result.map(|result| json!(result)))
         .bind::<Nullable<Text>, _>(error.map(|error| error.code.as_str()))
-        .bind::<Nullable<Jsonb>, _>(error.map(RunError::stored))
+        .bind::<Nullable<Jsonb>, _>(error.map(|error| json!(error.stored())))
         .bind::<BigInt, _>(usage.input_tokens)
         .bind::<BigInt, _>(usage.output_tokens)
         .bind::<Integer, _>(usage.steps)

@@ -1,36 +1,36 @@
-//! What a run ended with, as it is stored.
+//! How a run ends, as it is stored.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::events::{EventData, RunFailed};
 use super::state::{ErrorCode, RunStatus};
-use crate::events::{EventType, NewEvent};
 use crate::text::CleanText;
 
 /// Bytes of `error.message`.
 const MAX_MESSAGE_BYTES: usize = 500;
 
-/// What a run produced, as stored.
+/// The column `result` of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct RunResult {
     /// The model's answer.
     pub text: String,
-    /// The same, parsed, where the app declares a schema that it matches.
+    /// The parsed answer, if the app declares an output schema and the answer matches it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub data: Option<Value>,
-    /// Set where the run did not complete: what there was.
+    /// The run did not complete; this is what it produced until then.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub partial: bool,
 }
 
-/// Why a run failed, as stored.
+/// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunError {
-    /// What programs look at.
+    /// For programs.
     pub code: ErrorCode,
-    /// What people read; names the step, and the provider's status and words.
+    /// For people: the step, and the model server's status and text.
     pub message: CleanText,
-    /// The step that failed, counted from 1; none before the first.
+    /// The step that failed, counted from 1; `None` before the first.
     pub step: Option<i32>,
 }
 
@@ -41,21 +41,39 @@ impl RunError {
         Self { code, message: CleanText::new(message, MAX_MESSAGE_BYTES), step }
     }
 
-    pub(super) fn stored(&self) -> Value {
-        json!({
-            "code": self.code.as_str(), "message": &*self.message, "step": self.step, "retryable": self.code.retryable(),
-        })
+    pub(super) fn stored(&self) -> StoredError {
+        StoredError {
+            code: self.code.as_str().to_owned(),
+            message: self.message.clone().into_string(),
+            step: self.step,
+            retryable: self.code.retryable(),
+            event_seq: None,
+        }
     }
+}
+
+/// A [`RunError`] in the event `run.failed` and in the column `error` of a run. Its code may be one that only a later
+/// version knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredError {
+    pub code: String,
+    pub message: String,
+    pub step: Option<i32>,
+    pub retryable: bool,
+    /// The number of the event `run.failed`; only in the column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_seq: Option<i64>,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub enum Ended {
-    /// With a result.
     Completed(RunResult),
-    /// With an error, and what there was until then.
+    /// With an error, and what the run produced until then.
     Failed(RunError, Option<RunResult>),
-    /// With an error, by somebody who knows nothing of the run: what there was is found in its log.
+    /// With an error. The process that ends the run does not know what the run produced, so the statement takes it from
+    /// the log.
     Lost(RunError),
 }
 
@@ -67,11 +85,11 @@ impl Ended {
         }
     }
 
-    pub(super) fn event(&self) -> NewEvent {
+    pub(super) fn event(&self) -> EventData {
         match self {
-            Self::Completed(_) => NewEvent { kind: EventType::RunCompleted, data: json!({}) },
+            Self::Completed(_) => EventData::RunCompleted {},
             Self::Failed(error, _) | Self::Lost(error) => {
-                NewEvent { kind: EventType::RunFailed, data: json!({ "error": error.stored() }) }
+                EventData::RunFailed(RunFailed { error: error.stored() })
             }
         }
     }

@@ -1,34 +1,29 @@
-//! What a run used is what its log says: the counters on the row are changed by whatever appends events, in the same
-//! statement.
+//! The usage counters on a run's row are the sums over its events. The statement that appends events also adds what
+//! they used.
 
-use crate::events::{EventType, NewEvent};
+use super::events::{EventData, LoggedMessage};
 
-/// What a write adds to a run's usage.
+/// What one write adds to the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UsageDelta {
-    /// Tokens sent.
     pub input_tokens: i64,
-    /// Tokens received.
     pub output_tokens: i64,
-    /// Model answers.
     pub steps: i32,
-    /// Calls of tools.
     pub tool_calls: i32,
 }
 
 impl UsageDelta {
-    /// What these events stand for: each `message` with a `usage` is a step, each `tool.call` a call.
+    /// Each answer is a step, each `tool.call` a tool call.
     #[must_use]
-    pub fn of<'e>(events: impl IntoIterator<Item = &'e NewEvent>) -> Self {
+    pub fn of<'e>(events: impl IntoIterator<Item = &'e EventData>) -> Self {
         events.into_iter().fold(Self::default(), |mut sum, event| {
-            match event.kind {
-                EventType::Message if event.data["usage"].is_object() => {
-                    let tokens = |name: &str| event.data["usage"][name].as_i64().unwrap_or(0);
-                    sum.input_tokens += tokens("inputTokens");
-                    sum.output_tokens += tokens("outputTokens");
+            match event {
+                EventData::Message(LoggedMessage::Assistant(answer)) => {
+                    sum.input_tokens += answer.usage.input_tokens;
+                    sum.output_tokens += answer.usage.output_tokens;
                     sum.steps += 1;
                 }
-                EventType::ToolCall => sum.tool_calls += 1,
+                EventData::ToolCall(_) => sum.tool_calls += 1,
                 _ => {}
             }
             sum
@@ -38,17 +33,31 @@ impl UsageDelta {
 
 #[cfg(test)]
 mod tests {
+    use super::super::events::{LoggedAnswer, StepUsage, ToolCall};
     use super::*;
-    use serde_json::json;
+    use uuid::Uuid;
 
     #[test]
-    fn answers_are_steps_and_intents_are_calls() {
-        let call = |data| NewEvent { kind: EventType::ToolCall, data };
+    fn answers_count_as_steps_and_intents_as_calls() {
+        let answer = LoggedAnswer {
+            content: "x".to_owned(),
+            finish_reason: "stop".to_owned(),
+            usage: StepUsage { input_tokens: 3, output_tokens: 2, estimated: false },
+            tool_calls: Vec::new(),
+            reasoning: None,
+        };
+        let call = ToolCall {
+            call_id: Uuid::nil(),
+            name: "x".to_owned(),
+            arguments: String::new(),
+            step: 1,
+            truncated: false,
+        };
         let events = [
-            NewEvent::message(json!({"role": "user", "content": "x"})),
-            NewEvent::message(json!({"role": "assistant", "usage": {"inputTokens": 3, "outputTokens": 2}})),
-            call(json!({})),
-            call(json!({})),
+            EventData::Message(LoggedMessage::User { content: "x".to_owned() }),
+            EventData::Message(LoggedMessage::Assistant(answer)),
+            EventData::ToolCall(call.clone()),
+            EventData::ToolCall(call),
         ];
         let expected = UsageDelta { input_tokens: 3, output_tokens: 2, steps: 1, tool_calls: 2 };
         assert_eq!(UsageDelta::of(&events), expected);

@@ -37,7 +37,7 @@ impl Stack {
                        a.user_id, a.id, v.id, 'api', 'pending', 't', jsonb_build_object('text', $2), 'scripted', '{}', capi_now(), 1
                 FROM apps a JOIN app_versions v ON v.app_id = a.id, generate_series(1, $1) n WHERE a.id = $3
                 RETURNING id, created_at)
-            INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{}' FROM made";
+            INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM made";
         statement(sql)
             .bind::<Integer, _>(i32::try_from(runs).expect("a count of runs"))
             .bind::<Text, _>(text)

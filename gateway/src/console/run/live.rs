@@ -10,9 +10,8 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
-use shared::events;
 use shared::ids::RunId;
-use shared::runs::RunView;
+use shared::runs::{RunView, events};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 

@@ -10,8 +10,8 @@ mod thread;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use shared::events;
 use shared::ids::{AppId, RunId};
+use shared::runs::events;
 
 use super::page::{Frame, Part, render};
 use super::visitor::Visitor;

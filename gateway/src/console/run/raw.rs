@@ -6,8 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
-use shared::events;
-use shared::runs::format_time;
+use shared::runs::{events, format_time};
 
 use super::super::visitor::Visitor;
 use super::load::status_of;

@@ -3,8 +3,9 @@
 use askama::Template;
 use serde_json::Value;
 use shared::apps::Limits;
-use shared::ids::{AppId, RunId};
-use shared::runs::RunView;
+use shared::ids::{AppId, ArtifactId, RunId};
+use shared::runs::events::PublishedArtifact;
+use shared::runs::{RunView, StoredError};
 
 use super::super::markdown::to_html;
 use super::super::when::{When, bytes, count, duration};
@@ -12,7 +13,7 @@ use crate::runs::is_over;
 
 /// A file that the run published.
 pub(super) struct File {
-    pub(super) id: String,
+    pub(super) id: ArtifactId,
     pub(super) title: String,
     pub(super) size: String,
     pub(super) kind: String,
@@ -23,7 +24,7 @@ struct Failure {
     code: String,
     sentence: &'static str,
     message: String,
-    step: Option<i64>,
+    step: Option<i32>,
     seq: Option<i64>,
     retryable: bool,
     kept: String,
@@ -113,24 +114,31 @@ impl<'s> Summary<'s> {
             attempt: run.attempt,
             meters,
             pending: run.pending.as_ref().map(why_pending),
-            failure: run.error.as_ref().map(|error| Failure::of(error, text.is_some(), run.artifacts.len())),
+            failure: run
+                .error
+                .as_ref()
+                .and_then(read)
+                .map(|error| Failure::of(error, text.is_some(), run.artifacts.len())),
             result: text.filter(|_| data.is_none()).map(to_html),
             data: data.and_then(|data| serde_json::to_string_pretty(data).ok()),
             partial: result.is_some_and(|result| result["partial"] == true),
-            files: run.artifacts.iter().map(File::of).collect(),
+            files: run.artifacts.iter().filter_map(|shown| Some(File::of(&read(shown)?))).collect(),
             webhook: run.webhook.as_ref().and_then(|webhook| webhook["status"].as_str()).map(str::to_owned),
         }
     }
 }
 
+fn read<T: serde::de::DeserializeOwned>(stored: &Value) -> Option<T> {
+    T::deserialize(stored).ok()
+}
+
 impl File {
-    pub(super) fn of(artifact: &Value) -> Self {
-        let text = |name: &str| artifact[name].as_str().unwrap_or_default().to_owned();
+    pub(super) fn of(artifact: &PublishedArtifact) -> Self {
         Self {
-            id: text("id"),
-            title: text("title"),
-            size: bytes(artifact["size"].as_i64().unwrap_or_default()),
-            kind: text("type"),
+            id: artifact.id,
+            title: artifact.title.clone(),
+            size: bytes(i64::try_from(artifact.size).unwrap_or(i64::MAX)),
+            kind: artifact.media_type.clone(),
         }
     }
 
@@ -146,8 +154,7 @@ impl File {
 }
 
 impl Failure {
-    fn of(error: &Value, text_kept: bool, files: usize) -> Self {
-        let text = |name: &str| error[name].as_str().unwrap_or_default();
+    fn of(error: StoredError, text_kept: bool, files: usize) -> Self {
         let kept = match (text_kept, files) {
             (false, 0) => "Nothing was brought forth until then.".to_owned(),
             (true, 0) => "The last answer was kept.".to_owned(),
@@ -155,12 +162,12 @@ impl Failure {
             (true, files) => format!("The last answer and {files} file(s) were kept."),
         };
         Self {
-            code: text("code").to_owned(),
-            sentence: sentence(text("code")),
-            message: text("message").to_owned(),
-            step: error["step"].as_i64(),
-            seq: error["eventSeq"].as_i64(),
-            retryable: error["retryable"] == true,
+            sentence: sentence(&error.code),
+            code: error.code,
+            message: error.message,
+            step: error.step,
+            seq: error.event_seq,
+            retryable: error.retryable,
             kept,
         }
     }

@@ -1,21 +1,22 @@
-//! Events as a person reads them: pure. A tool's result stands in its call, where both are at hand; else the script moves
-//! it there (`data-into`).
+//! Events as a person reads them: pure. A tool's result is shown in its call, if both are in these events; otherwise
+//! the script moves it there (`data-into`).
 
 use std::collections::HashMap;
 
 use askama::Template;
 use serde_json::Value;
-use shared::events::Event;
 use shared::ids::RunId;
+use shared::runs::events::{Event, EventData, LoggedAnswer, LoggedMessage, ToolCall, ToolResult};
 use url::Url;
+use uuid::Uuid;
 
 use super::super::markdown::to_html;
 use super::super::when::When;
 use super::summary::File;
 use crate::error::ApiError;
 
-/// An argument of a call, or a part of a result.
-struct Shown {
+/// An argument of a call.
+struct Argument {
     name: String,
     text: String,
 }
@@ -23,37 +24,36 @@ struct Shown {
 /// What a tool returned.
 struct ToolOutput<'e> {
     seq: i64,
-    call: &'e str,
+    call: Uuid,
     text: &'e str,
     failed: bool,
-    truncated: bool,
 }
 
 enum Kind<'e> {
-    /// Of whom, and the text as HTML that is safe.
     Message {
         role: &'static str,
+        /// Safe HTML.
         html: String,
         thoughts: Option<String>,
-        tokens: Option<String>,
+        tokens: String,
     },
-    /// What begins the conversation: long, and the same each time.
+    /// The messages that begin the conversation: long, and the same each time.
     Opening {
         title: &'static str,
         text: &'e str,
     },
     Call {
-        id: &'e str,
+        id: Uuid,
         name: &'e str,
         about: String,
         link: Option<String>,
-        arguments: Vec<Shown>,
+        arguments: Vec<Argument>,
         output: Option<ToolOutput<'e>>,
     },
     Output(ToolOutput<'e>),
     Artifact(File),
     Note(&'e str),
-    /// A line.
+    /// One line.
     State {
         text: String,
         kind: &'static str,
@@ -70,74 +70,78 @@ struct Item<'e> {
     kind: Kind<'e>,
 }
 
+/// The results of these events by their calls.
+type Outputs<'e> = HashMap<Uuid, ToolOutput<'e>>;
+
 /// The events as items of the list.
 pub(super) fn render(run: RunId, events: &[Event]) -> Result<String, ApiError> {
-    let mut outputs: HashMap<&str, &Event> = HashMap::new();
-    for event in events.iter().filter(|event| event.r#type == "tool.result") {
-        if let Some(call) = event.data["callId"].as_str() {
-            outputs.insert(call, event);
+    let read: Vec<(&Event, Option<EventData>)> =
+        events.iter().map(|event| (event, event.read().ok().flatten())).collect();
+    let mut outputs = Outputs::new();
+    for (event, data) in &read {
+        if let Some(EventData::ToolResult(result)) = data {
+            outputs.insert(result.call_id, output(event.seq, result));
         }
     }
     let mut html = String::new();
-    for event in events {
-        let Some(kind) = kind_of(event, &mut outputs) else { continue };
+    for (event, data) in &read {
+        let kind = match data {
+            Some(data) => kind_of(event, data, &mut outputs),
+            // Of a later version: the type says at least something.
+            None => state(event.r#type.clone(), ""),
+        };
+        let Some(kind) = kind else { continue };
         let item = Item { run, seq: event.seq, at: When(event.at), attempt: event.attempt, kind };
         item.render_into(&mut html).map_err(|error| ApiError::fault(&error))?;
     }
     Ok(html)
 }
 
-fn kind_of<'e>(event: &'e Event, outputs: &mut HashMap<&'e str, &'e Event>) -> Option<Kind<'e>> {
-    let data = &event.data;
-    let text = |name: &str| data[name].as_str().unwrap_or_default();
-    let state = |text: String, kind| Some(Kind::State { text, kind });
-    match event.r#type.as_str() {
-        "message" => message(data),
-        "tool.call" => {
-            let id = text("callId");
-            Some(call(data, id, outputs.remove(id).map(output)))
+#[expect(clippy::unnecessary_wraps, reason = "one type with the other kinds")]
+fn state<'e>(text: String, kind: &'static str) -> Option<Kind<'e>> {
+    Some(Kind::State { text, kind })
+}
+
+fn kind_of<'e>(event: &Event, data: &'e EventData, outputs: &mut Outputs<'e>) -> Option<Kind<'e>> {
+    match data {
+        EventData::Message(message) => message_of(message),
+        EventData::ToolCall(call) => Some(call_of(call, outputs.remove(&call.call_id))),
+        // Its call removed it, unless the call came in earlier events.
+        EventData::ToolResult(result) => {
+            let alone = outputs.get(&result.call_id).is_some_and(|output| output.seq == event.seq);
+            alone.then(|| Kind::Output(output(event.seq, result)))
         }
-        // Shown with its call, if that has come before it in these events.
-        "tool.result" => match outputs.get(text("callId")) {
-            Some(open) if open.seq == event.seq => Some(Kind::Output(output(event))),
-            _ => None,
-        },
-        "artifact" => Some(Kind::Artifact(File::of(data))),
-        "note" => Some(Kind::Note(text("text"))),
-        "run.created" => state(
-            format!("Created from the {}", if text("source") == "console" { "console" } else { "API" }),
-            "",
-        ),
-        "run.started" => state(format!("Started by {}", text("worker")), ""),
-        "run.taken_over" => {
-            state(format!("Attempt {}: taken over by {}", event.attempt, text("worker")), "warn")
+        EventData::Artifact(artifact) => Some(Kind::Artifact(File::of(artifact))),
+        EventData::Note(note) => Some(Kind::Note(&note.text)),
+        EventData::RunCreated(created) => {
+            let source = if created.source == "console" { "console" } else { "API" };
+            state(format!("Created from the {source}"), "")
         }
-        "run.completed" => state("Completed".to_owned(), "good"),
-        "run.failed" => {
-            state(format!("Failed: {}", data["error"]["code"].as_str().unwrap_or_default()), "bad")
+        EventData::RunStarted(started) => state(format!("Started by {}", started.worker), ""),
+        EventData::RunTakenOver(taken) => {
+            state(format!("Attempt {}: taken over by {}", event.attempt, taken.worker), "warn")
         }
-        "run.cancelled" => state("Cancelled".to_owned(), "warn"),
-        other => state(other.to_owned(), ""),
+        EventData::RunCompleted {} => state("Completed".to_owned(), "good"),
+        EventData::RunFailed(failed) => state(format!("Failed: {}", failed.error.code), "bad"),
+        EventData::RunCancelled {} => state("Cancelled".to_owned(), "warn"),
     }
 }
 
-fn message(data: &Value) -> Option<Kind<'_>> {
-    let content = data["content"].as_str().unwrap_or_default();
-    match data["role"].as_str() {
-        Some("system") if content.is_empty() => None,
-        Some("system") => Some(Kind::Opening { title: "Instructions", text: content }),
-        Some("user") => Some(Kind::Opening { title: "Prompt", text: content }),
-        _ => {
-            let tokens = data["usage"]["outputTokens"].as_i64().map(|tokens| {
-                format!("{} in, {tokens} out", data["usage"]["inputTokens"].as_i64().unwrap_or_default())
-            });
-            let thoughts = thoughts(&data["reasoning"]);
-            Some(Kind::Message { role: "Agent", html: to_html(content), thoughts, tokens })
-        }
+fn message_of(message: &LoggedMessage) -> Option<Kind<'_>> {
+    match message {
+        LoggedMessage::System { content } if content.is_empty() => None,
+        LoggedMessage::System { content } => Some(Kind::Opening { title: "Instructions", text: content }),
+        LoggedMessage::User { content } => Some(Kind::Opening { title: "Prompt", text: content }),
+        LoggedMessage::Assistant(LoggedAnswer { content, usage, reasoning, .. }) => Some(Kind::Message {
+            role: "Agent",
+            html: to_html(content),
+            thoughts: reasoning.as_ref().and_then(thoughts),
+            tokens: format!("{} in, {} out", usage.input_tokens, usage.output_tokens),
+        }),
     }
 }
 
-/// What a model thought, wherever its server put it.
+/// The texts of a model's reasoning, in whichever fields its server put them.
 fn thoughts(reasoning: &Value) -> Option<String> {
     fn collect(value: &Value, into: &mut Vec<String>) {
         match value {
@@ -159,37 +163,31 @@ fn thoughts(reasoning: &Value) -> Option<String> {
     (!all.trim().is_empty()).then_some(all)
 }
 
-fn call<'e>(data: &'e Value, id: &'e str, output: Option<ToolOutput<'e>>) -> Kind<'e> {
-    let raw = data["arguments"].as_str().unwrap_or_default();
+fn call_of<'e>(call: &'e ToolCall, output: Option<ToolOutput<'e>>) -> Kind<'e> {
+    let raw = &call.arguments;
     let parsed: Value = serde_json::from_str(raw).unwrap_or_default();
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let arguments: Vec<Shown> = match &parsed {
+    let arguments: Vec<Argument> = match &parsed {
         Value::Object(members) => {
-            members.iter().map(|(name, value)| Shown { name: name.clone(), text: shown(value) }).collect()
+            members.iter().map(|(name, value)| Argument { name: name.clone(), text: shown(value) }).collect()
         }
         _ if raw.is_empty() => Vec::new(),
-        _ => vec![Shown { name: "arguments".to_owned(), text: raw.to_owned() }],
+        _ => vec![Argument { name: "arguments".to_owned(), text: raw.clone() }],
     };
-    let link = parsed["url"].as_str().filter(|url| is_web(url)).map(str::to_owned);
+    let link = parsed.get("url").and_then(Value::as_str).filter(|url| is_web(url)).map(str::to_owned);
     let about = arguments
         .first()
         .map(|first| first.text.lines().next().unwrap_or_default().chars().take(100).collect());
     let about = if link.is_some() { String::new() } else { about.unwrap_or_default() };
-    Kind::Call { id, name: data["name"].as_str().unwrap_or_default(), about, link, arguments, output }
+    Kind::Call { id: call.call_id, name: &call.name, about, link, arguments, output }
 }
 
 fn is_web(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
-fn output(event: &Event) -> ToolOutput<'_> {
-    ToolOutput {
-        seq: event.seq,
-        call: event.data["callId"].as_str().unwrap_or_default(),
-        text: event.data["content"].as_str().unwrap_or_default(),
-        failed: event.data["isError"] == true,
-        truncated: event.data["truncated"] == true,
-    }
+fn output(seq: i64, result: &ToolResult) -> ToolOutput<'_> {
+    ToolOutput { seq, call: result.call_id, text: &result.content, failed: result.is_error }
 }
 
 #[cfg(test)]
@@ -209,14 +207,19 @@ mod tests {
         all.iter().enumerate().map(event).collect()
     }
 
+    const CALL: &str = "01a227ce-c469-7567-8040-b5b344d83370";
+
     #[test]
-    fn a_result_stands_in_its_call_and_alone_where_that_came_earlier() {
+    fn a_result_is_shown_in_its_call_or_alone_if_the_call_came_earlier() {
         let run = RunId::generate();
         let call = (
             "tool.call",
-            json!({"callId": "c", "name": "fetch_url", "arguments": "{\"url\":\"https://e.example/a\"}"}),
+            json!({"callId": CALL, "name": "fetch_url", "arguments": "{\"url\":\"https://e.example/a\"}", "step": 1}),
         );
-        let result = ("tool.result", json!({"callId": "c", "content": "a <b>page</b>", "isError": false}));
+        let result = (
+            "tool.result",
+            json!({"callId": CALL, "name": "fetch_url", "content": "a <b>page</b>", "isError": false}),
+        );
         let both = render(run, &events(&[call.clone(), result.clone()])).unwrap();
         assert_eq!(both.matches("<li").count(), 1, "{both}");
         assert!(
@@ -224,7 +227,7 @@ mod tests {
             "{both}"
         );
         let alone = render(run, &events(&[result])).unwrap();
-        assert!(alone.contains("data-into=\"call-c\""), "{alone}");
+        assert!(alone.contains(&format!("data-into=\"call-{CALL}\"")), "{alone}");
         assert_eq!(render(run, &events(&[call])).unwrap().matches("<li").count(), 1);
     }
 
@@ -233,23 +236,44 @@ mod tests {
         let hostile = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>";
         let all = events(&[
             ("message", json!({"role": "system", "content": hostile})),
-            ("message", json!({"role": "assistant", "content": hostile, "reasoning": {"thinking": hostile}})),
+            ("message", json!({"role": "user", "content": hostile})),
+            (
+                "message",
+                json!({"role": "assistant", "content": hostile, "reasoning": {"thinking": hostile}, "finishReason": hostile,
+                    "usage": {"inputTokens": 1, "outputTokens": 1}}),
+            ),
             (
                 "tool.call",
-                json!({"callId": hostile, "name": hostile, "arguments": json!({"url": "javascript:alert(1)", hostile: hostile}).to_string()}),
+                json!({"callId": CALL, "name": hostile, "step": 1,
+                    "arguments": json!({"url": "javascript:alert(1)", hostile: hostile}).to_string()}),
             ),
-            ("tool.call", json!({"callId": "d", "name": "x", "arguments": hostile})),
-            ("tool.result", json!({"callId": "e", "content": hostile})),
-            ("artifact", json!({"id": hostile, "title": hostile, "type": hostile, "size": 1})),
-            ("note", json!({"text": hostile})),
+            ("tool.call", json!({"callId": Uuid::now_v7(), "name": "x", "arguments": hostile, "step": 1})),
+            (
+                "tool.result",
+                json!({"callId": Uuid::now_v7(), "name": hostile, "content": hostile, "isError": false}),
+            ),
+            (
+                "artifact",
+                json!({"id": CALL, "title": hostile, "type": hostile, "size": 1, "sha256": hostile}),
+            ),
+            ("note", json!({"kind": hostile, "text": hostile})),
+            ("run.created", json!({"source": hostile})),
             ("run.started", json!({"worker": hostile})),
-            ("run.failed", json!({"error": {"code": hostile}})),
+            ("run.taken_over", json!({"worker": hostile, "losses": 1})),
+            (
+                "run.failed",
+                json!({"error": {"code": hostile, "message": hostile, "step": null, "retryable": false}}),
+            ),
+            // What cannot be read is one line with its type.
+            ("tool.call", json!({"callId": hostile})),
+            ("artifact", json!({"id": hostile})),
             (hostile, json!({})),
         ]);
         let html = render(RunId::generate(), &all).unwrap();
         for bad in ["<script", "<img", "href=\"javascript", "\"'>"] {
             assert!(!html.contains(bad), "{bad}: {html}");
         }
-        assert_eq!(html.matches("<li").count(), 10);
+        assert_eq!(html.matches("<li").count(), all.len());
+        assert_eq!(html.matches("class=\"line \"").count(), 5, "{html}");
     }
 }

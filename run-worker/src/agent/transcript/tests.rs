@@ -1,11 +1,12 @@
 use proptest::prelude::*;
-use serde_json::{Value, json};
-use shared::events::NewEvent;
+use serde_json::json;
+use shared::ids::ArtifactId;
+use shared::runs::events::PublishedArtifact;
 use shared::text::CleanText;
 
-use super::super::message::{answered, note, opening};
+use super::super::events::{answer as answered, note, tool_call, tool_result, user};
 use super::*;
-use crate::model::{Answer, Counted, WantedCall};
+use crate::model::{Answer, Call, Counted};
 
 /// What happens next in a made-up run, as far as it can.
 #[derive(Debug, Clone)]
@@ -22,11 +23,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    let call = ("[a-c]?", "[a-z_]{1,6}", text()).prop_map(|(id, name, arguments)| WantedCall {
-        id,
-        name,
-        arguments,
-    });
+    let call =
+        ("[a-c]?", "[a-z_]{1,6}", text()).prop_map(|(id, name, arguments)| Call { id, name, arguments });
     let usage =
         proptest::option::of((0..1000i64, 0..1000i64).prop_map(|(input, output)| Counted { input, output }));
     let reasoning = proptest::option::of(
@@ -56,22 +54,29 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     proptest::collection::vec(action, 0..40)
 }
 
-/// The events of an action where the run stands, if it makes sense there.
-fn events(at: &Transcript, action: &Action) -> Option<NewEvent> {
+/// The event of an action where the run stands, if it makes sense there.
+fn event_of(at: &Transcript, action: &Action) -> Option<EventData> {
     match (at.next(), action) {
-        (Next::Begin, _) => Some(opening("user", "go")),
+        (Next::Begin, _) => Some(user("go".to_owned())),
         (Next::Ask, Action::Answer(answer)) => Some(answered(answer, 7)),
-        (Next::Ask, Action::Note(text)) => Some(note("wrap_up", text)),
-        (Next::Answered, Action::Note(text)) if !at.is_broken_off() => Some(note("repair", text)),
+        (Next::Ask, Action::Note(text)) => Some(note(NoteKind::WrapUp, text.clone())),
+        (Next::Answered, Action::Note(text)) if !at.is_incomplete() => {
+            Some(note(NoteKind::Repair, text.clone()))
+        }
         (Next::Call, Action::Intend) => {
-            at.open().iter().find(|open| !open.intended).map(|open| open.call.event(1))
+            at.open().iter().find(|open| !open.intended).map(|open| tool_call(&open.call, 1))
         }
         (Next::Call, Action::Return(text, failed)) => {
-            at.open().front().filter(|open| open.intended).map(|open| open.call.result(text, *failed))
+            let result = |open: &OpenCall| tool_result(&open.call, text.clone(), *failed);
+            at.open().front().filter(|open| open.intended).map(result).map(EventData::ToolResult)
         }
-        (Next::Call, Action::Publish(size)) => {
-            Some(NewEvent { kind: EventType::Artifact, data: json!({"size": size}) })
-        }
+        (Next::Call, Action::Publish(size)) => Some(EventData::Artifact(PublishedArtifact {
+            id: ArtifactId::generate(),
+            media_type: "text/plain".to_owned(),
+            title: "t".to_owned(),
+            size: (*size).into(),
+            sha256: "00".to_owned(),
+        })),
         _ => None,
     }
 }
@@ -84,7 +89,7 @@ fn is_paired(messages: &[Message]) -> bool {
         other => {
             let paired = awaited.is_empty();
             if let Message::Assistant { calls, .. } = other {
-                awaited = calls.iter().map(|call| call.provider_id.as_str()).collect();
+                awaited = calls.iter().map(|call| call.id.as_str()).collect();
             }
             paired
         }
@@ -94,15 +99,16 @@ fn is_paired(messages: &[Message]) -> bool {
 proptest! {
     #[test]
     fn every_part_of_a_log_is_rebuilt_as_it_was(actions in actions()) {
-        let (mut live, mut log) = (Transcript::default(), Vec::<(String, String)>::new());
+        let (mut live, mut log) = (Transcript::default(), Vec::<(&str, String)>::new());
         for action in &actions {
-            let Some(event) = events(&live, action) else { continue };
+            let Some(event) = event_of(&live, action) else { continue };
             live.apply(&event);
-            log.push((event.kind.as_str().to_owned(), event.data.to_string()));
-            let read: Vec<(String, Value)> =
-                log.iter().map(|(kind, data)| (kind.clone(), serde_json::from_str(data).unwrap())).collect();
-            let rebuilt = Transcript::rebuild(read.iter().map(|(kind, data)| (kind.as_str(), data)));
-            prop_assert_eq!(&rebuilt, &live);
+            log.push((event.event_type().as_str(), event.data().to_string()));
+            let read = log.iter().map(|(event_type, data)| {
+                EventData::read(event_type, &serde_json::from_str(data).unwrap()).unwrap().unwrap()
+            });
+            let read: Vec<_> = read.collect();
+            prop_assert_eq!(&Transcript::rebuild(&read), &live);
             if live.next() == Next::Ask {
                 prop_assert!(is_paired(live.messages()), "{:?}", live.messages());
             }
@@ -112,8 +118,7 @@ proptest! {
 
 #[test]
 fn the_log_decides_what_comes_next() {
-    let wanted =
-        |id: &str| WantedCall { id: id.to_owned(), name: "x".to_owned(), arguments: "{}".to_owned() };
+    let wanted = |id: &str| Call { id: id.to_owned(), name: "x".to_owned(), arguments: "{}".to_owned() };
     let said = |text: &str, calls, reason: &str| {
         let answer = Answer {
             text: CleanText::new(text, 100),
@@ -126,7 +131,7 @@ fn the_log_decides_what_comes_next() {
     };
     let mut transcript = Transcript::default();
     assert_eq!(transcript.next(), Next::Begin);
-    transcript.apply(&opening("user", "go"));
+    transcript.apply(&user("go".to_owned()));
     assert_eq!(transcript.next(), Next::Ask);
     transcript.apply(&said("Hm.", vec![wanted("a"), wanted("a"), wanted("")], "tool_calls"));
     assert_eq!(transcript.next(), Next::Call);
@@ -135,8 +140,8 @@ fn the_log_decides_what_comes_next() {
     assert_eq!(calls[1].provider_id, calls[1].id.to_string(), "ids of one message are unique");
     for call in &calls {
         assert_eq!(transcript.next(), Next::Call);
-        transcript.apply(&call.event(1));
-        transcript.apply(&call.result("1", false));
+        transcript.apply(&tool_call(call, 1));
+        transcript.apply(&EventData::ToolResult(tool_result(call, "1".to_owned(), false)));
     }
     assert_eq!(transcript.next(), Next::Ask);
     let mut cut = transcript.clone();
@@ -144,7 +149,7 @@ fn the_log_decides_what_comes_next() {
     assert_eq!((transcript.next(), transcript.last_text()), (Next::Answered, "Done."));
     cut.apply(&said("", vec![wanted("b")], "length"));
     assert_eq!((cut.next(), cut.last_text()), (Next::Answered, "Hm."), "what was cut calls nothing");
-    transcript.apply(&note("repair", "Again."));
+    transcript.apply(&note(NoteKind::Repair, "Again.".to_owned()));
     assert_eq!(transcript.next(), Next::Ask);
-    assert!(transcript.has_note("repair") && !transcript.has_note("wrap_up"));
+    assert!(transcript.has_note(&NoteKind::Repair) && !transcript.has_note(&NoteKind::WrapUp));
 }

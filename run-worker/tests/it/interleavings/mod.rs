@@ -12,14 +12,12 @@ use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use proptest::prelude::*;
 use run_worker::claim::{Claimed, append, claim, give_back, renew, take_over};
-use serde_json::json;
 use shared::db::{Connection, statement};
-use shared::events::NewEvent;
 use shared::ids::{RunId, UserId};
 use shared::runs::{Cancelled, Ended, ErrorCode, Finished, RunError, RunResult, cancel, expire, finish};
 use shared::testing::TestDatabase;
 
-use crate::{claimant, pending_runs};
+use crate::{claimant, pending_runs, user_message};
 
 const WORKERS: usize = 3;
 const RUNS: usize = 4;
@@ -144,7 +142,7 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
         }
         Op::Append { held, .. } => {
             let Some(held) = memory.get_mut(held) else { return Did::Nothing };
-            let said = [NewEvent::message(json!({"attempt": held.attempt}))];
+            let said = [user_message(&format!("attempt {}", held.attempt))];
             let wrote = append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
             // As a worker does whose answer got lost.
             let again = wrote && append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();

@@ -76,7 +76,7 @@ async fn pictures_are_shown_and_what_only_says_so_is_not_run() {
         .await;
     let event = |seq: u32, id: ArtifactId| {
         format!(
-            "INSERT INTO run_events (run_id, seq, type, at, attempt, data) VALUES ('{run}', {seq}, 'artifact', capi_now(), 1, jsonb_build_object('id', '{id}', 'title', 'a.png', 'type', 'image/png', 'size', 70))"
+            "INSERT INTO run_events (run_id, seq, type, at, attempt, data) VALUES ('{run}', {seq}, 'artifact', capi_now(), 1, jsonb_build_object('id', '{id}', 'title', 'a.png', 'type', 'image/png', 'size', 70, 'sha256', repeat('00', 32)))"
         )
     };
     stack.database.run_sql(event(2, picture)).await;

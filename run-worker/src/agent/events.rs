@@ -1,0 +1,97 @@
+//! The events that the agent records, and the messages that recorded ones stand for: pure.
+
+use shared::runs::events::{
+    EventData, LoggedAnswer, LoggedMessage, Note, NoteKind, RequestedCall, StepUsage, ToolCall, ToolResult,
+};
+use uuid::Uuid;
+
+use crate::model::{Answer, Call, Message, estimated_tokens};
+
+/// Bytes of the arguments in a `tool.call` event; the message has them whole.
+const MAX_SHOWN_ARGUMENTS: usize = 4 * 1024;
+
+pub(super) fn system(content: String) -> EventData {
+    EventData::Message(LoggedMessage::System { content })
+}
+
+pub(super) fn user(content: String) -> EventData {
+    EventData::Message(LoggedMessage::User { content })
+}
+
+pub(super) fn note(kind: NoteKind, text: String) -> EventData {
+    EventData::Note(Note { kind, text })
+}
+
+/// Gives each call an id. Where the server did not count tokens, the usage is `sent_tokens` and an estimate.
+pub(super) fn answer(answer: &Answer, sent_tokens: i64) -> EventData {
+    EventData::Message(LoggedMessage::Assistant(LoggedAnswer {
+        content: answer.text.to_string(),
+        finish_reason: answer.finish_reason.clone(),
+        usage: usage(answer, sent_tokens),
+        tool_calls: requested(&answer.calls),
+        reasoning: answer.reasoning.clone(),
+    }))
+}
+
+fn usage(answer: &Answer, sent_tokens: i64) -> StepUsage {
+    if let Some(counted) = answer.usage {
+        return StepUsage { input_tokens: counted.input, output_tokens: counted.output, estimated: false };
+    }
+    let reasoning = answer.reasoning.as_ref().map_or(0, |reasoning| reasoning.to_string().len());
+    let arguments: usize = answer.calls.iter().map(|call| call.arguments.len()).sum();
+    StepUsage {
+        input_tokens: sent_tokens,
+        output_tokens: estimated_tokens(answer.text.len() + reasoning + arguments),
+        estimated: true,
+    }
+}
+
+/// A server's id that is empty or repeated is replaced: it must be unique within its message.
+fn requested(calls: &[Call]) -> Vec<RequestedCall> {
+    let mut taken: Vec<&str> = Vec::new();
+    let mut requested = Vec::new();
+    for Call { id: provider_id, name, arguments } in calls {
+        let id = Uuid::now_v7();
+        let usable = !provider_id.is_empty() && !taken.contains(&provider_id.as_str());
+        taken.push(provider_id);
+        requested.push(RequestedCall {
+            id,
+            provider_id: if usable { provider_id.clone() } else { id.to_string() },
+            name: name.clone(),
+            arguments: arguments.clone(),
+        });
+    }
+    requested
+}
+
+pub(super) fn tool_call(call: &RequestedCall, step: i32) -> EventData {
+    let shown = &call.arguments[..call.arguments.floor_char_boundary(MAX_SHOWN_ARGUMENTS)];
+    EventData::ToolCall(ToolCall {
+        call_id: call.id,
+        name: call.name.clone(),
+        arguments: shown.to_owned(),
+        step,
+        truncated: shown.len() < call.arguments.len(),
+    })
+}
+
+pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool) -> ToolResult {
+    ToolResult { call_id: call.id, name: call.name.clone(), content, is_error, workspace: None }
+}
+
+/// The message that the model is sent for a recorded one.
+pub(super) fn message(logged: &LoggedMessage) -> Message {
+    match logged {
+        LoggedMessage::System { content } => Message::System(content.clone()),
+        LoggedMessage::User { content } => Message::User(content.clone()),
+        LoggedMessage::Assistant(answer) => Message::Assistant {
+            text: answer.content.clone(),
+            reasoning: answer.reasoning.clone(),
+            calls: answer.tool_calls.iter().map(sent_call).collect(),
+        },
+    }
+}
+
+fn sent_call(call: &RequestedCall) -> Call {
+    Call { id: call.provider_id.clone(), name: call.name.clone(), arguments: call.arguments.clone() }
+}

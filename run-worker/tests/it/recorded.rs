@@ -1,0 +1,109 @@
+//! The statements that build or read the data of events in SQL use the keys of [`EventData`].
+
+use std::time::Duration;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{Bool, Jsonb, Nullable};
+use diesel_async::RunQueryDsl;
+use run_worker::claim::{append, claim, take_over};
+use serde_json::{Value, json};
+use shared::db::{Connection, statement};
+use shared::ids::{ArtifactId, RunId};
+use shared::runs::events::{
+    self, Event, EventData, LoggedAnswer, LoggedMessage, PublishedArtifact, RequestedCall, RunStarted,
+    RunTakenOver, StepUsage,
+};
+use shared::runs::{Ended, ErrorCode, RunError, StoredError, cancel, finish};
+use shared::testing::TestDatabase;
+
+use crate::{claimant, pending_runs, user_message};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+#[derive(QueryableByName)]
+struct RunRow {
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    result: Option<Value>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    error: Option<Value>,
+    #[diesel(sql_type = Jsonb)]
+    usage: Value,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    artifact: Option<Value>,
+    #[diesel(sql_type = Bool)]
+    newest: bool,
+}
+
+async fn row(conn: &mut Connection, run: RunId) -> RunRow {
+    let sql = "
+        SELECT r.result, r.error, jsonb_build_array(r.input_tokens, r.output_tokens, r.steps, r.tool_calls) AS usage,
+               (SELECT to_jsonb(a) FROM (SELECT id, type, title, size, encode(sha256, 'hex') AS sha256 FROM artifacts
+                WHERE run_id = $1) a) AS artifact,
+               r.last_seq = (SELECT max(seq) FROM run_events WHERE run_id = $1) AS newest
+        FROM runs r WHERE r.id = $1";
+    statement(sql).bind::<diesel::sql_types::Uuid, _>(run.uuid()).get_result(conn).await.unwrap()
+}
+
+async fn log(conn: &mut Connection, run: RunId) -> Vec<EventData> {
+    let recorded = events::read(conn, run).await.unwrap();
+    recorded.iter().map(|event| Event::read(event).unwrap().unwrap()).collect()
+}
+
+fn answer(content: &str) -> EventData {
+    EventData::Message(LoggedMessage::Assistant(LoggedAnswer {
+        content: content.to_owned(),
+        finish_reason: "tool_calls".to_owned(),
+        usage: StepUsage { input_tokens: 3, output_tokens: 2, estimated: false },
+        tool_calls: vec![RequestedCall {
+            id: ArtifactId::generate().uuid(),
+            provider_id: "a".to_owned(),
+            name: "save_artifact".to_owned(),
+            arguments: "{}".to_owned(),
+        }],
+        reasoning: Some(json!({"reasoning": "Hm."})),
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_write_and_read_events_as_they_are_defined() {
+    let database = TestDatabase::create().await;
+    let (user, ids) = pending_runs(&database, 2).await;
+    let mut conn = database.conn().await;
+    claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+    database
+        .run_sql("UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE status = 'running'")
+        .await;
+    let run = take_over(&mut conn, &claimant("second", 5), 1).await.unwrap().remove(0);
+    let artifact = PublishedArtifact {
+        id: ArtifactId::generate(),
+        media_type: "text/plain".to_owned(),
+        title: "a.txt".to_owned(),
+        size: 7,
+        sha256: "0f".repeat(32),
+    };
+    let written = [user_message("go"), answer("Half."), answer(" \n"), EventData::Artifact(artifact.clone())];
+    assert!(append(&mut conn, run.fence(), run.last_seq, &written, LEASE).await.unwrap());
+    let error = RunError::new(ErrorCode::WorkerLost, "why", None);
+    finish(&mut conn, run.fence(), &[], &Ended::Lost(error)).await.unwrap();
+
+    let recorded = log(&mut conn, ids[0]).await;
+    assert_eq!(recorded[1], EventData::RunStarted(RunStarted { worker: "first".to_owned() }));
+    assert_eq!(recorded[2], EventData::RunTakenOver(RunTakenOver { worker: "second".to_owned(), losses: 1 }));
+    assert_eq!(recorded[3..7], written);
+    let EventData::RunFailed(failed) = &recorded[7] else { panic!("{recorded:?}") };
+
+    let ended = row(&mut conn, ids[0]).await;
+    assert_eq!(
+        ended.result,
+        Some(json!({"text": "Half.", "partial": true})),
+        "the last text that is not blank"
+    );
+    let stored: StoredError = serde_json::from_value(ended.error.unwrap()).unwrap();
+    assert_eq!(stored, StoredError { event_seq: Some(8), ..failed.error.clone() });
+    assert_eq!(ended.usage, json!([6, 4, 2, 0]));
+    assert_eq!(ended.artifact, Some(json!(artifact)));
+    assert!(ended.newest);
+
+    cancel(&mut conn, user, None, ids[1]).await.unwrap();
+    assert_eq!(log(&mut conn, ids[1]).await[1..], [EventData::RunCancelled {}]);
+}

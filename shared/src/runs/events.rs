@@ -1,0 +1,243 @@
+//! What an event of a run holds: the one definition, for whoever writes events and whoever reads them. The columns
+//! `type` and `data` of `run_events` hold an [`EventData`]. The statements that build or read `data` in SQL use the
+//! same keys; run-worker/tests/it/recorded.rs checks them.
+//!
+//! A former version reads what this one writes, and the other way round. So keys stay, new fields are optional, and
+//! readers ignore fields and types that they do not know.
+
+mod log;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::outcome::StoredError;
+use crate::ids::ArtifactId;
+
+pub use log::{Event, read, read_after};
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $name:ident $payload:tt = $text:literal;)*) => {
+        /// The type of an event.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum EventType { $($(#[$doc])* $name,)* }
+
+        impl EventType {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// As stored and as shown.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+
+        /// An event without its number: its type and its data. All texts are clean (`shared::text`).
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "type", content = "data")]
+        pub enum EventData { $($(#[$doc])* #[serde(rename = $text)] $name $payload,)* }
+
+        impl EventData {
+            #[must_use]
+            pub const fn event_type(&self) -> EventType {
+                match self { $(Self::$name { .. } => EventType::$name,)* }
+            }
+        }
+    };
+}
+
+event_types! {
+    /// The gateway accepted the run.
+    RunCreated(RunCreated) = "run.created";
+    /// A worker claimed the run for the first time.
+    RunStarted(RunStarted) = "run.started";
+    /// Another worker took the run over.
+    RunTakenOver(RunTakenOver) = "run.taken_over";
+    /// A message of the conversation with the model.
+    Message(LoggedMessage) = "message";
+    /// The intent to call a tool, recorded before the call.
+    ToolCall(ToolCall) = "tool.call";
+    ToolResult(ToolResult) = "tool.result";
+    /// The run published a file.
+    Artifact(PublishedArtifact) = "artifact";
+    /// A message from capi to the model.
+    Note(Note) = "note";
+    RunCompleted {} = "run.completed";
+    RunFailed(RunFailed) = "run.failed";
+    /// The user cancelled the run.
+    RunCancelled {} = "run.cancelled";
+}
+
+impl EventData {
+    /// The column `data`.
+    #[must_use]
+    pub fn data(&self) -> Value {
+        json!(self)["data"].take()
+    }
+
+    /// Reads the columns `type` and `data`. Returns `None` for a type that only a later version knows.
+    pub fn read(event_type: &str, data: &Value) -> serde_json::Result<Option<Self>> {
+        if !EventType::ALL.iter().any(|known| known.as_str() == event_type) {
+            return Ok(None);
+        }
+        Self::deserialize(json!({"type": event_type, "data": data})).map(Some)
+    }
+}
+
+/// The columns `type` and `data` of these events, as two arrays of one length.
+pub fn columns<'e>(events: impl IntoIterator<Item = &'e EventData>) -> (Vec<&'static str>, Vec<Value>) {
+    events.into_iter().map(|event| (event.event_type().as_str(), event.data())).unzip()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCreated {
+    /// `api` or `console`.
+    pub source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStarted {
+    pub worker: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTakenOver {
+    pub worker: String,
+    /// Leases that expired in a row, without an event recorded between.
+    pub losses: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "lowercase")]
+pub enum LoggedMessage {
+    /// The app's instructions.
+    System {
+        content: String,
+    },
+    /// The rendered prompt.
+    User {
+        content: String,
+    },
+    Assistant(LoggedAnswer),
+}
+
+/// A whole answer of the model: one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedAnswer {
+    pub content: String,
+    /// The model server's own word.
+    pub finish_reason: String,
+    pub usage: StepUsage,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<RequestedCall>,
+    /// An object with the model server's own fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Value>,
+}
+
+/// The tokens of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepUsage {
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    /// The model server did not count them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub estimated: bool,
+}
+
+/// A tool call as the model requested it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestedCall {
+    /// Unique; also the id of an artifact that the call publishes.
+    pub id: Uuid,
+    /// The model server's id of the call. It is unique within its message.
+    pub provider_id: String,
+    /// A tool, if the app has one of this name.
+    pub name: String,
+    /// JSON, unless the model made a mistake.
+    pub arguments: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolCall {
+    pub call_id: Uuid,
+    pub name: String,
+    /// The beginning of the arguments. [`RequestedCall`] has all of them.
+    pub arguments: String,
+    pub step: i32,
+    /// The arguments go on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolResult {
+    pub call_id: Uuid,
+    pub name: String,
+    /// What the model is sent.
+    pub content: String,
+    pub is_error: bool,
+    /// The snapshot that holds the workspace after this call, if the call changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<StoredSnapshot>,
+}
+
+/// A snapshot of the workspace in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSnapshot {
+    pub key: String,
+    /// Hexadecimal digits.
+    pub sha256: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedArtifact {
+    pub id: ArtifactId,
+    #[serde(rename = "type")]
+    pub media_type: String,
+    pub title: String,
+    /// In bytes.
+    pub size: u64,
+    /// Hexadecimal digits.
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub kind: NoteKind,
+    pub text: String,
+}
+
+/// Why capi wrote to the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteKind {
+    /// It lists the caller's files.
+    Files,
+    /// A limit is near: the model should finish.
+    WrapUp,
+    /// The answer does not match the app's output schema.
+    Repair,
+    /// A kind that only a later version knows.
+    #[serde(untagged)]
+    Other(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailed {
+    pub error: StoredError,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
