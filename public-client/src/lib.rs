@@ -29,14 +29,16 @@ pub use response::{Body, BodyEnd, Response};
 use failure::classify;
 use resolver::PublicResolver;
 
-/// Covers the host's resolution, the TCP connection and the TLS handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The usual [`Limits::connect`].
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Redirects that one [`PublicClient::get`] follows.
 pub const MAX_REDIRECTS: usize = 5;
 
 /// What one request may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// For the host's resolution, the TCP connection and the TLS handshake together.
+    pub connect: Duration,
     /// From connecting to the last byte of the body. Each redirect starts it again.
     pub total: Duration,
     /// Bytes of a body that are read. The rest is dropped.
@@ -54,7 +56,7 @@ impl PublicClient {
         let http = Client::builder()
             .user_agent(user_agent)
             .dns_resolver(Arc::new(PublicResolver::new(policy.clone())?))
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(limits.connect)
             .no_proxy()
             // `get` follows redirects itself: reqwest does not resolve a literal, so nothing would check it.
             .redirect(Policy::none())

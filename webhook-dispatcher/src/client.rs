@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use public_client::header::{HeaderMap, RETRY_AFTER};
-use public_client::{BodyEnd, Limits, PublicClient, Response};
+use public_client::{BodyEnd, CONNECT_TIMEOUT, Limits, PublicClient, Response};
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 use shared::text::CleanText;
@@ -20,7 +20,7 @@ pub struct WebhookClient(PublicClient);
 
 impl WebhookClient {
     pub fn new(policy: IpPolicy, total_timeout: Duration) -> anyhow::Result<Self> {
-        let limits = Limits { total: total_timeout, body_bytes: READ_BYTES };
+        let limits = Limits { connect: CONNECT_TIMEOUT, total: total_timeout, body_bytes: READ_BYTES };
         let user_agent = concat!("capi-webhooks/", env!("CARGO_PKG_VERSION"));
         Ok(Self(PublicClient::new(user_agent, policy, limits)?))
     }

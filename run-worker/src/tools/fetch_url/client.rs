@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use encoding_rs::{Encoding, UTF_8};
 use public_client::header::CONTENT_TYPE;
-use public_client::{Body, BodyEnd, Limits, MAX_REDIRECTS, PublicClient, Response};
+use public_client::{Body, BodyEnd, CONNECT_TIMEOUT, Limits, MAX_REDIRECTS, PublicClient, Response};
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::UrlRefusal;
 use url::Url;
 
-const LIMITS: Limits = Limits { total: Duration::from_secs(15), body_bytes: 2 << 20 };
+const LIMITS: Limits =
+    Limits { connect: CONNECT_TIMEOUT, total: Duration::from_secs(15), body_bytes: 2 << 20 };
 const ACCEPT: &str = "text/html, text/*, application/json;q=0.9, */*;q=0.1";
 /// A page names its encoding within these first bytes, if it does at all.
 const SNIFFED_BYTES: usize = 1024;

@@ -1,0 +1,103 @@
+//! What the client sends, follows and reads.
+
+use std::time::{Duration, Instant};
+
+use public_client::header::{CONTENT_ENCODING, HeaderMap};
+use public_client::{BodyEnd, Limits, MAX_REDIRECTS, PublicClient};
+use shared::net::failure::RequestFailure;
+use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::UrlRefusal;
+use shared::testing::{PageServer, WebhookReceiver, eventually};
+
+use crate::server::RawServer;
+use crate::{LIMITS, client};
+
+#[tokio::test]
+async fn a_host_without_a_public_address_is_never_connected() {
+    let pages = PageServer::start().await;
+    let client = PublicClient::new("test/1", IpPolicy::default(), LIMITS).unwrap();
+    let local = pages.url("/long").replace("127.0.0.1", "localhost");
+    for (url, expected) in [
+        (pages.url("/long"), RequestFailure::InvalidUrl(UrlRefusal::NotPublic("127.0.0.1".parse().unwrap()))),
+        (local, RequestFailure::AddressNotAllowed),
+    ] {
+        let failure = client.get(&url, "*/*").await.err().unwrap();
+        assert_eq!((&failure, failure.code()), (&expected, "address_not_allowed"), "{url}");
+        let failure = client.post(&url, HeaderMap::new(), vec![]).await.err().unwrap();
+        assert_eq!(failure, expected, "{url}");
+    }
+    assert_eq!(pages.asked(), 0);
+}
+
+#[tokio::test]
+async fn get_checks_every_redirect_and_follows_a_few() {
+    let pages = PageServer::start().await;
+    let client = client(LIMITS);
+    let page = client.get(&pages.url("/hop"), "*/*").await.unwrap();
+    assert_eq!((page.status(), page.url().path()), (200, "/slow"));
+    let failure = client.get(&pages.url("/inward"), "*/*").await.err().unwrap();
+    assert_eq!(failure.code(), "address_not_allowed");
+    let asked = pages.asked();
+    assert_eq!(client.get(&pages.url("/loop"), "*/*").await.err().unwrap(), RequestFailure::TooManyRedirects);
+    assert_eq!(pages.asked() - asked, MAX_REDIRECTS + 1);
+}
+
+#[tokio::test]
+async fn post_does_not_follow_a_redirect() {
+    let pages = PageServer::start().await;
+    let answer = client(LIMITS).post(&pages.url("/hop"), HeaderMap::new(), b"{}".to_vec()).await.unwrap();
+    assert_eq!((answer.status(), pages.asked()), (302, 1));
+}
+
+#[tokio::test]
+async fn a_body_is_read_up_to_the_cap() {
+    let pages = PageServer::start().await;
+    let read = async |path| client(LIMITS).get(&pages.url(path), "*/*").await.unwrap().read().await;
+    let huge = read("/huge").await;
+    assert_eq!((huge.bytes.len(), huge.end), (LIMITS.body_bytes, BodyEnd::Cut));
+    let long = read("/long").await;
+    assert_eq!((long.bytes.len(), long.end), (4000, BodyEnd::Complete));
+}
+
+#[tokio::test]
+async fn the_deadline_covers_the_whole_body() {
+    const TOTAL: Duration = Duration::from_millis(500);
+    let limits = Limits { total: TOTAL, ..LIMITS };
+    let pages = PageServer::start().await;
+    let mut pieces = vec![b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".as_slice()];
+    pieces.extend([b"x".as_slice(); 1000]);
+    let dripping = RawServer::start(pieces, TOTAL / 10).await;
+    for url in [pages.url("/never"), dripping.url("http")] {
+        let started = Instant::now();
+        let body = client(limits).get(&url, "*/*").await.unwrap().read().await;
+        assert_eq!(body.end, BodyEnd::Failed(RequestFailure::Timeout), "{url}");
+        assert!(!body.bytes.is_empty(), "what arrived is kept: {url}");
+        assert!(started.elapsed() >= TOTAL, "{url}");
+    }
+    eventually("the connection is closed", async || (pages.holding() == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn connections_are_not_reused() {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".as_slice();
+    let server = RawServer::start(vec![answer], Duration::from_millis(200)).await;
+    let client = client(LIMITS);
+    for _ in 0..2 {
+        assert_eq!(client.get(&server.url("http"), "*/*").await.unwrap().read().await.bytes, b"ok");
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn bodies_are_not_decompressed_and_no_compression_is_asked_for() {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08";
+    let server = RawServer::start(vec![answer.as_slice()], Duration::ZERO).await;
+    let response = client(LIMITS).get(&server.url("http"), "*/*").await.unwrap();
+    assert_eq!(response.header(CONTENT_ENCODING), Some("gzip"));
+    assert_eq!(response.read().await.bytes, b"\x1f\x8b\x08");
+
+    let receiver = WebhookReceiver::start([]).await;
+    client(LIMITS).post(&receiver.url(), HeaderMap::new(), vec![]).await.unwrap();
+    let headers = &receiver.received()[0].headers;
+    assert_eq!((headers.get("accept-encoding"), &headers["user-agent"]), (None, &"test/1".to_owned()));
+}
