@@ -1,10 +1,10 @@
-//! The HTTP client for addresses that users and models give: webhooks and `fetch_url`. No other code may send a
-//! request to such an address, because this client enforces the rules for all of them:
+//! The HTTP client for addresses that users and models give: webhooks and `fetch_url`. No other code may send
+//! a request to such an address, because this client enforces the rules for all of them:
 //!
-//! - Every address must be permitted by the [`IpPolicy`]: a literal when the URL is parsed, at each redirect too; a
-//!   resolved one right before the connection (see [`resolver`]).
-//! - No proxy, no cookies, no decompression (a small body cannot become a large one), no reused connection (each
-//!   request resolves and checks its host again).
+//! - Every address must be permitted by the [`IpPolicy`]: a literal when the URL is parsed, at each redirect
+//!   too; a resolved one right before the connection (see [`resolver`]).
+//! - No proxy, no cookies, no decompression (a small body cannot become a large one), no reused connection
+//!   (each request resolves and checks its host again).
 //! - One deadline covers a request from connecting to the last byte; the body is read up to a cap.
 //! - Every failure is a [`RequestFailure`].
 

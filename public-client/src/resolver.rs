@@ -1,5 +1,5 @@
-//! Resolves a host and checks its addresses right before the connection is made. A name that resolves to another
-//! address each time (DNS rebinding) therefore gains nothing.
+//! Resolves a host and checks its addresses right before the connection is made. A name that resolves to
+//! another address each time (DNS rebinding) therefore gains nothing.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -24,8 +24,8 @@ impl PublicResolver {
         Ok(Self { dns: TokioResolver::builder_tokio()?.build()?, policy })
     }
 
-    /// Returns all addresses of the host or fails. One address that is not permitted rejects the whole answer,
-    /// because an answer with public and private addresses is typical of an attack.
+    /// Returns all addresses of the host or fails. One address that is not permitted rejects the whole
+    /// answer, because an answer with public and private addresses is typical of an attack.
     async fn lookup(&self, host: &str) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let answer = self.dns.lookup_ip(host).await?;
         let addresses: Vec<_> = answer.iter().collect();

@@ -1,5 +1,5 @@
-//! The SQL of a delivery attempt: claim a delivery under a lease, record the result, give the claim back. The later
-//! writes name the attempt and the lease's owner, so a dispatcher whose lease expired changes nothing.
+//! The SQL of a delivery attempt: claim a delivery under a lease, record the result, give the claim back. The
+//! later writes name the attempt and the lease's owner, so a dispatcher whose lease expired changes nothing.
 
 use std::time::Duration;
 
@@ -64,7 +64,8 @@ UPDATE webhook_deliveries
 SET attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL, next_attempt_at = capi_now() + $4
 WHERE id = $1 AND attempt = $2 AND lease_owner = $3 AND status IN ('pending', 'retrying')";
 
-/// Gives back a claim for which nothing was sent. It does not count as an attempt, and is due again after `wait`.
+/// Gives back a claim for which nothing was sent. It does not count as an attempt, and is due again after
+/// `wait`.
 pub async fn give_back(
     conn: &mut Connection,
     dispatcher: &str,

@@ -16,8 +16,8 @@ const MAX_RETRY_AFTER: u64 = 86_400;
 const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 const GONE: u16 = 410;
 
-/// The delivery's status after attempt number `attempt` (from 1), and the time until the next one. `age` is the time
-/// since the run ended; `random` is in 0..1.
+/// The delivery's status after attempt number `attempt` (from 1), and the time until the next one. `age` is
+/// the time since the run ended; `random` is in 0..1.
 #[must_use]
 pub fn next(attempt: i32, result: &AttemptResult, age: Duration, random: f64) -> (DeliveryStatus, Duration) {
     if result.error.is_none() {

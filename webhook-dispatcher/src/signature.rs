@@ -1,5 +1,5 @@
-//! Signs a request by Standard Webhooks 1.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, one
-//! signature for each active secret, separated by spaces.
+//! Signs a request by Standard Webhooks 1.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`,
+//! one signature for each active secret, separated by spaces.
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use base64::prelude::{BASE64_STANDARD, Engine};

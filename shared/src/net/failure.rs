@@ -1,5 +1,5 @@
-//! Why a request to an address that a user gave failed. The set is closed: the client classifies every error, and
-//! all readers (delivery attempts, tool results, logs) show the same code and sentence.
+//! Why a request to an address that a user gave failed. The set is closed: the client classifies every error,
+//! and all readers (delivery attempts, tool results, logs) show the same code and sentence.
 
 use super::public_url::UrlRefusal;
 
