@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Interval, Jsonb, Text, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Double, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid,
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::apps::AppDefinition;
@@ -54,6 +56,9 @@ pub struct Claimed {
     /// Since the run was started for the first time.
     #[diesel(sql_type = Double)]
     pub seconds_used: f64,
+    /// The id of the request that created the run. Runs that a gateway of the former version created have none.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub request_id: Option<String>,
 }
 
 impl Claimed {
@@ -72,7 +77,8 @@ impl Claimed {
 /// Claims the user's oldest pending run, if his plan leaves a place.
 pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result<Option<Claimed>, DbError> {
     let sql =
-        "SELECT id, attempt, last_seq, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used
+        "SELECT id, attempt, last_seq, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used,
+                      run_request_id_v1(id) AS request_id
                FROM claim_run_v1($1, $2, $3, $4, $5)";
     let mut claimed: Vec<Claimed> = statement(sql)
         .bind::<SqlUuid, _>(user.uuid())
@@ -102,7 +108,8 @@ WITH expired AS (
     SELECT id, last_seq, $4, capi_now(), attempt, jsonb_build_object('worker', $1, 'losses', losses) FROM taken
 )
 SELECT t.id, t.attempt, t.last_seq, t.losses, t.user_id, u.plan, t.chat_model_id, t.inputs, v.definition,
-       extract(epoch FROM capi_now() - t.started_at)::double precision AS seconds_used
+       extract(epoch FROM capi_now() - t.started_at)::double precision AS seconds_used,
+       t.request_id
 FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id";
 
 /// Takes over up to `most` runs whose lease expired or was given back, oldest first.

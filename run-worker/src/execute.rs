@@ -32,7 +32,10 @@ const OWN_END: Duration = Duration::from_secs(2);
 /// the lease let go, even if the task panics.
 pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: OwnedSemaphorePermit) {
     let lease = context.leases.hold(claimed.fence(), sent);
-    let span = tracing::info_span!("run", run_id = %claimed.id, attempt = claimed.attempt);
+    let span = tracing::info_span!(
+        "run", run_id = %claimed.id, attempt = claimed.attempt, user_id = %claimed.user_id,
+        request_id = claimed.request_id,
+    );
     let context_of_task = Arc::clone(context);
     let task = async move {
         let let_go = execute(&context_of_task, &claimed, &lease).await;

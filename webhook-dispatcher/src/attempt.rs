@@ -39,6 +39,9 @@ pub struct Claimed {
     /// When the run ended.
     #[diesel(sql_type = Timestamptz)]
     pub created_at: DateTime<Utc>,
+    /// The id of the request that created the run.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub request_id: Option<String>,
 }
 
 /// Claims the lane's oldest due delivery, unless [`LANE_SHARE`] requests of the lane are in flight.
@@ -47,7 +50,8 @@ pub async fn claim(
     dispatcher: &str,
     lane: LaneId,
 ) -> Result<Option<Claimed>, DbError> {
-    let sql = "SELECT id, attempt, user_id, run_id, type, url, claimed_at, created_at
+    let sql = "SELECT id, attempt, user_id, run_id, type, url, claimed_at, created_at,
+                      run_request_id_v1(run_id) AS request_id
                FROM claim_delivery_v1($1, $2, $3, $4)";
     let mut claimed: Vec<Claimed> = statement(sql)
         .bind::<SqlUuid, _>(lane.uuid())

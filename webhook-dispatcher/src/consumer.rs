@@ -6,6 +6,7 @@ use shared::db::DbError;
 use shared::queue::Handler;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::attempt::claim;
@@ -35,10 +36,15 @@ impl Handler for DeliveryHandler {
         let Some(claimed) = claim.await? else {
             return Ok(Some(permit));
         };
-        self.0.lifecycle.spawn(async move {
+        let span = tracing::info_span!(
+            "delivery", delivery_id = %claimed.id, run_id = %claimed.run_id, user_id = %claimed.user_id,
+            request_id = claimed.request_id,
+        );
+        let task = async move {
             deliver(&context, &claimed, lane.into(), lease_start).await;
             drop(permit);
-        });
+        };
+        self.0.lifecycle.spawn(task.instrument(span));
         Ok(None)
     }
 }
