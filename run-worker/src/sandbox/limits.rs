@@ -10,12 +10,12 @@ pub struct SandboxLimits {
     /// Bytes of address space of one process. pandas and matplotlib map 0.8 GB; an allocation of 4 GB fails in the program that
     /// asks for it.
     pub address_space: u64,
-    /// Processors' worth of time, where its cgroup holds them: what wants more leaves every processor to others for a part of each
-    /// tenth of a second.
-    pub processors: u64,
-    /// Bytes in memory of all its processes together. The kernel holds it where cgroup v2 is delegated, else whoever is found above it
-    /// is ended.
+    /// Bytes in memory of all its processes together. With cgroup v2 the kernel holds this limit; without it the worker ends a command
+    /// that it finds above.
     pub memory: u64,
+    /// Share of the processors with cgroup v2, where the worker itself has 100. 1 is the least: many commands at once still leave the
+    /// worker most of the time.
+    pub cpu_weight: u64,
     /// Open files of one process.
     pub open_files: u64,
     /// Bytes of /tmp: memory, gone after the command.
@@ -39,8 +39,8 @@ impl Default for SandboxLimits {
         Self {
             processes: 64,
             address_space: 2 << 30,
-            processors: 1,
             memory: 1 << 30,
+            cpu_weight: 1,
             open_files: 256,
             tmp: 64 << 20,
             shared_memory: 16 << 20,

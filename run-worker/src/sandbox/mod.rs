@@ -1,4 +1,4 @@
-//! Where the model's commands run: bwrap's namespaces, seccomp, limits, landlock, a cgroup where the worker may make one. Each command has a
+//! Where the model's commands run: bwrap's namespaces, seccomp, limits, landlock, and a group of cgroup v2 where that is delegated. Each command has a
 //! sandbox of its own, which ends with it; what stays is the workspace.
 //!
 //! `policy` says what a command sees, `syscalls` what it may ask the kernel for, `limits` what it may use; `supervise` is one
@@ -8,7 +8,6 @@
 mod cgroup;
 pub mod limits;
 pub mod output;
-mod patience;
 pub mod policy;
 mod processes;
 mod self_test;
@@ -25,7 +24,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use cgroup::{Cgroup, Cgroups};
+use cgroup::Cgroups;
 use limits::SandboxLimits;
 use policy::Host;
 pub use policy::{Interpreter, Mounts};
@@ -70,7 +69,7 @@ struct Engine {
     filters: [Vec<u8>; 2],
     spawner: Spawner,
     user: Option<u32>,
-    cgroups: Option<Cgroups>,
+    cgroups: Option<Arc<Cgroups>>,
 }
 
 /// See the module.
@@ -193,11 +192,6 @@ impl Health {
 }
 
 impl Engine {
-    /// A command's group, where it can have one. Blocks: the kernel may be busy with another's for a hundredth of a second.
-    fn new_group(&self) -> std::io::Result<Option<Arc<Cgroup>>> {
-        self.cgroups.as_ref().map(|cgroups| cgroups.create(&self.limits).map(Arc::new)).transpose()
-    }
-
     fn build(parts: &Parts, home: &Home) -> Result<Self, SandboxError> {
         let python = parts.python.clone().filter(|python| python.join("bin/python3").exists());
         let fonts = python.as_ref().and_then(|python| {
@@ -224,7 +218,7 @@ impl Engine {
             filters: syscalls::filters()?,
             spawner: Spawner::start()?,
             user: home.user(),
-            cgroups: Cgroups::find(&limits),
+            cgroups: Cgroups::find().map(Arc::new),
         })
     }
 }

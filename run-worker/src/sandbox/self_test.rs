@@ -69,14 +69,11 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
             let told = execution.printed.shown("");
             tracing::debug!(told, "the sandbox's self-test");
             let mut missing = judge(&told, owner, execution.landlocked);
-            if !engine.cgroups.as_ref().is_some_and(|cgroups| cgroups.holds.memory) {
+            if engine.cgroups.is_none() {
                 missing.further.push("cgroup");
                 if !processes::can_be_seen() {
                     missing.needed.push("memory");
                 }
-            }
-            if !engine.cgroups.as_ref().is_some_and(|cgroups| cgroups.holds.processors()) {
-                missing.further.push("cpu_cgroup");
             }
             missing
         }

@@ -79,16 +79,17 @@ pub(super) async fn supervise(
     job: Job,
     stop: CancellationToken,
 ) -> Result<Execution, SandboxError> {
-    let cgroup = if engine.cgroups.as_ref().is_some_and(|cgroups| cgroups.holds.memory) {
-        let engine = Arc::clone(&engine);
-        spawn_blocking(move || engine.new_group()).await.map_err(std::io::Error::from)??
-    } else {
-        None
+    let cgroup = match engine.cgroups.clone() {
+        Some(cgroups) => {
+            let limits = engine.limits;
+            Some(spawn_blocking(move || cgroups.create(&limits)).await.map_err(std::io::Error::from)??)
+        }
+        None => None,
     };
     let given = Given {
         script: &job.script,
         filters: &engine.filters,
-        cgroup: cgroup.as_ref().map(|cgroup| cgroup.door()).transpose()?,
+        cgroup: cgroup.as_ref().map(Cgroup::open_for_joining).transpose()?,
     };
     let file_size = job.allowance.bytes;
     let spawned = engine.spawner.spawn(&engine.bwrap, engine.user, given, |fds| {
@@ -133,7 +134,7 @@ struct Running {
     tree: Option<Tree>,
     printed: Printed,
     /// Removed when no process is in it any more.
-    cgroup: Option<Arc<Cgroup>>,
+    cgroup: Option<Cgroup>,
 }
 
 /// bwrap's word.
@@ -157,16 +158,11 @@ impl Running {
     }
 
     /// Why it has to be ended; none where it ended by itself.
-    async fn until_end(
-        &mut self,
-        engine: &Arc<Engine>,
-        job: &Job,
-        stop: &CancellationToken,
-    ) -> Option<Ended> {
+    async fn until_end(&mut self, engine: &Engine, job: &Job, stop: &CancellationToken) -> Option<Ended> {
         let tree = self.tree.as_ref()?;
         let deadline = Instant::now() + job.time;
         let most_printed = engine.limits.printed;
-        let mut watch = Watch::new(engine, job, &mut self.cgroup);
+        let mut watch = Watch::new(&engine.limits, job, self.cgroup.is_some());
         let (mut buffer, mut open, mut next_read) = (vec![0; 64 << 10], true, Instant::now());
         let output = &mut self.spawned.output;
         loop {
@@ -200,7 +196,7 @@ impl Running {
     /// Ends what is left and waits until it is gone. The exit code.
     async fn end(&mut self) -> i32 {
         if let Some(cgroup) = &self.cgroup {
-            cgroup.let_go();
+            cgroup.hurry();
         }
         if let Some(tree) = &self.tree {
             tree.kill();

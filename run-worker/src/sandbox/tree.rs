@@ -26,11 +26,6 @@ impl Tree {
         Ok(Self { init, handle: Arc::new(pidfd_open(pid, PidfdFlags::empty())?) })
     }
 
-    /// Its first process, outside. The number is another's once this one is gone.
-    pub(super) const fn init(&self) -> u32 {
-        self.init
-    }
-
     /// All of them, the first at the front; none where it is gone.
     pub(super) fn members(&self) -> Vec<u32> {
         // Each process has one parent; whoever is reparented meanwhile is found next time.
@@ -51,6 +46,8 @@ impl Tree {
 
     /// Ends all of them; harmless where they are gone.
     pub(super) fn kill(&self) {
+        // A killed process still needs a processor to exit. Only a worker that is root may give it back the usual priority.
+        let _ = std::fs::write(format!("/proc/{}/autogroup", self.init), "0");
         let _ = pidfd_send_signal(&self.handle, Signal::KILL);
     }
 

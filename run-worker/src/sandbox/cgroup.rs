@@ -1,0 +1,198 @@
+//! Groups of cgroup v2: the kernel bounds the memory and the processes of each command, and gives it little processor time while the
+//! worker wants it.
+//!
+//! This needs a delegated part of the hierarchy (systemd: `Delegate=yes`). A command joins its group before it begins.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use uuid::Uuid;
+
+use super::limits::SandboxLimits;
+
+/// Where systemd mounts the hierarchy of version 2.
+const HIERARCHY: &str = "/sys/fs/cgroup";
+/// Without all three, the worker makes no groups.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+/// The worker's own group: a group that hands controllers down must not hold processes.
+const LEAF: &str = "capi-worker";
+const PREFIX: &str = "capi-sandbox-";
+/// The kernel's default.
+const USUAL_WEIGHT: u64 = 100;
+/// A worker that was killed leaves its groups behind. An empty group of this age is one of them.
+const LEFT_BEHIND: Duration = Duration::from_mins(1);
+/// The last process may need a moment to leave a group.
+const REMOVALS: usize = 3;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(5);
+
+/// The group in which this worker makes those of its commands.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    parent: PathBuf,
+}
+
+/// The group of one command. Dropping it removes it, which may block for some milliseconds.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroups {
+    /// None if no part of the hierarchy is delegated to this worker.
+    pub(super) fn find() -> Option<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let cgroups = take_over(&parent_of(&own)?)
+            .inspect_err(|error| tracing::info!(%error, "commands have no groups of cgroup v2"))
+            .ok()?;
+        cgroups.sweep();
+        Some(cgroups)
+    }
+
+    /// May block for some milliseconds.
+    pub(super) fn create(&self, limits: &SandboxLimits) -> io::Result<Cgroup> {
+        let path = self.parent.join(format!("{PREFIX}{}", Uuid::now_v7().simple()));
+        fs::create_dir(&path)?;
+        let cgroup = Cgroup { path };
+        cgroup.set("memory.max", limits.memory)?;
+        // A kernel without swap accounting does not have this file.
+        let _ = cgroup.set("memory.swap.max", 0);
+        cgroup.set("pids.max", limits.processes)?;
+        cgroup.set("cpu.weight", limits.cpu_weight)?;
+        Ok(cgroup)
+    }
+
+    /// Removes the groups that killed workers left. The kernel refuses to remove a group with processes; a young group may be one
+    /// that a process is about to join.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.parent).into_iter().flatten().flatten() {
+            if is_left_behind(&entry.file_name().to_string_lossy(), SystemTime::now()) {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+    }
+}
+
+/// The worker's group, read from /proc/self/cgroup.
+fn parent_of(own: &str) -> Option<PathBuf> {
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let group = Path::new(HIERARCHY).join(path.trim_start_matches('/'));
+    // A restarted worker begins in the leaf if its supervisor kept the group.
+    if group.ends_with(LEAF) { Some(group.parent()?.to_owned()) } else { Some(group) }
+}
+
+/// Moves the worker into its leaf and hands the controllers down.
+fn take_over(parent: &Path) -> io::Result<Cgroups> {
+    let offered = fs::read_to_string(parent.join("cgroup.controllers"))?;
+    let is_missing = |name: &&&str| !offered.split_whitespace().any(|one| one == **name);
+    if let Some(missing) = CONTROLLERS.iter().find(is_missing) {
+        return Err(io::Error::other(format!("{} has no controller {missing}", parent.display())));
+    }
+    let leaf = parent.join(LEAF);
+    if !leaf.exists() {
+        fs::create_dir(&leaf)?;
+    }
+    fs::write(leaf.join("cgroup.procs"), "0")?;
+    let handed_down = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
+    fs::write(parent.join("cgroup.subtree_control"), handed_down)?;
+    Ok(Cgroups { parent: parent.to_owned() })
+}
+
+/// The name holds the time at which the group was made.
+fn is_left_behind(name: &str, now: SystemTime) -> bool {
+    let id = name.strip_prefix(PREFIX).and_then(|id| Uuid::try_parse(id).ok());
+    let made = id.and_then(|id| id.get_timestamp()).map(SystemTime::from);
+    made.and_then(|made| now.duration_since(made).ok()).is_some_and(|age| age > LEFT_BEHIND)
+}
+
+impl Cgroup {
+    fn set(&self, file: &str, value: u64) -> io::Result<()> {
+        fs::write(self.path.join(file), value.to_string())
+    }
+
+    /// A process that writes `0` to this descriptor joins the group. It needs no rights of its own: the kernel checks those of the
+    /// process that opened the file.
+    pub(super) fn open_for_joining(&self) -> io::Result<OwnedFd> {
+        Ok(OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?.into())
+    }
+
+    /// Gives its processes the usual share. They are about to be killed, and a killed process still needs a processor to exit.
+    pub(super) fn hurry(&self) {
+        if let Err(error) = self.set("cpu.weight", USUAL_WEIGHT) {
+            tracing::warn!(%error, cgroup = %self.path.display(), "failed to raise the weight of a cgroup");
+        }
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for attempt in 1..=REMOVALS {
+            match fs::remove_dir(&self.path) {
+                Ok(()) => break,
+                Err(_) if attempt < REMOVALS => std::thread::sleep(BETWEEN_REMOVALS),
+                Err(error) => {
+                    tracing::warn!(%error, cgroup = %self.path.display(), "failed to remove the cgroup of a command");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plain files stand in for those of the kernel.
+    #[test]
+    fn limits_are_written_where_the_kernel_reads_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |path: &str| fs::read_to_string(dir.path().join(path)).unwrap();
+        fs::write(dir.path().join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
+        let cgroups = take_over(dir.path()).unwrap();
+        assert_eq!(read("capi-worker/cgroup.procs"), "0", "the worker is in its leaf");
+        assert_eq!(read("cgroup.subtree_control"), "+cpu +memory +pids");
+        let cgroup = cgroups.create(&SandboxLimits::default()).unwrap();
+        let name = cgroup.path.file_name().unwrap().to_str().unwrap().to_owned();
+        for (file, value) in
+            [("memory.max", "1073741824"), ("memory.swap.max", "0"), ("pids.max", "64"), ("cpu.weight", "1")]
+        {
+            assert_eq!(read(&format!("{name}/{file}")), value, "{file}");
+        }
+        cgroup.hurry();
+        assert_eq!(read(&format!("{name}/cpu.weight")), "100");
+        assert!(cgroup.open_for_joining().is_err(), "only the kernel makes cgroup.procs");
+    }
+
+    #[test]
+    fn all_three_controllers_are_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        for (offered, missing) in
+            [("cpu pids\n", "memory"), ("memory pids\n", "cpu"), ("cpu memory\n", "pids")]
+        {
+            fs::write(dir.path().join("cgroup.controllers"), offered).unwrap();
+            let error = take_over(dir.path()).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("no controller {missing}")), "{error}");
+            assert!(!dir.path().join(LEAF).exists(), "nothing was changed");
+        }
+    }
+
+    #[test]
+    fn the_group_of_the_worker_is_found() {
+        let hybrid = "9:name=systemd:/\n5:cpuacct,cpu:/workers\n0::/unified\n";
+        assert_eq!(parent_of(hybrid).unwrap(), Path::new("/sys/fs/cgroup/unified"));
+        assert_eq!(parent_of("0::/a/capi-worker\n").unwrap(), Path::new("/sys/fs/cgroup/a"));
+        assert_eq!(parent_of("5:cpu:/\n"), None);
+    }
+
+    #[test]
+    fn only_old_groups_of_workers_are_left_behind() {
+        let (id, now) = (Uuid::now_v7().simple(), SystemTime::now());
+        let later = now + LEFT_BEHIND + Duration::from_secs(1);
+        assert!(!is_left_behind(&format!("{PREFIX}{id}"), now));
+        assert!(is_left_behind(&format!("{PREFIX}{id}"), later));
+        assert!(!is_left_behind(&format!("other-{id}"), later));
+        assert!(!is_left_behind(&format!("{PREFIX}x"), later));
+    }
+}
