@@ -1,6 +1,7 @@
 """Checks that each file which a Markdown file of the repository names exists, and fails if one does not.
 
-A path begins with a folder of the repository, and may hold {a,b} and *. A bare name.rs may be anywhere.
+A path is relative to the root of the repository or to the file's own folder. It may hold {a,b} and *. A bare
+name.rs may be anywhere.
 """
 
 import glob
@@ -32,12 +33,17 @@ def alternatives(path):
     return [one for part in found[1].split(",") for one in alternatives(before + part + after)]
 
 
-def missing(text, rust_files):
+def exists(folder, path):
+    """Whether the path leads somewhere, from the root of the repository or from the file's own folder."""
+    return glob.glob(path) or glob.glob(os.path.join(folder, path)) or is_ignored(path)
+
+
+def missing(folder, text, rust_files):
     for match in PATH.finditer(text):
         for path in alternatives(match[1].rstrip(".,-")):
-            if not glob.glob(path) and not is_ignored(path):
+            if not exists(folder, path):
                 yield path
-    for match in RUST_FILE.finditer(text):
+    for match in RUST_FILE.finditer(PATH.sub("", text)):
         if not any(known.endswith("/" + match[1]) for known in rust_files):
             yield match[1]
 
@@ -49,7 +55,8 @@ def main():
     for name in git("ls-files", "-co", "--exclude-standard", "*.md"):
         with open(name, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
-                faults.extend(f"{name}:{number}: there is no file {path}" for path in missing(line, rust_files))
+                found = missing(os.path.dirname(name), line, rust_files)
+                faults.extend(f"{name}:{number}: there is no file {path}" for path in found)
     if faults:
         sys.exit("\n".join(faults))
 
