@@ -1,5 +1,5 @@
-//! What a run nudge does: claim the user's oldest pending run and execute it. Every so often a slot looks out for
-//! abandoned runs first: on a small worker, and on any busy one, the slots get every permit there is.
+//! Handles a run nudge: claims the user's oldest pending run and starts it. At each poll interval a slot first takes
+//! expired leases over, because on a busy worker the slots hold all permits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,17 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::claim::claim;
 use crate::context::Context;
-use crate::execute::spawn;
-use crate::reaper::Reaper;
+use crate::execute;
+use crate::leases::store::claim;
+use crate::leases::takeover::Reaper;
 
-/// Handles run nudges.
 pub struct RunHandler {
     context: Arc<Context>,
     reaper: Arc<Reaper>,
 }
 
 impl RunHandler {
-    /// Over the process's context.
     #[must_use]
     pub fn new(context: Arc<Context>, reaper: Arc<Reaper>) -> Self {
         Self { context, reaper }
@@ -32,18 +30,18 @@ impl RunHandler {
 impl Handler for RunHandler {
     async fn handle(
         &self,
-        id: Uuid,
+        user: Uuid,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
         let (context, sent) = (&self.context, Instant::now());
-        let by = &context.claimant;
-        let claiming = context.db.write(|mut conn| async move { claim(&mut conn, by, id.into()).await });
+        let by = &context.leases.claimant;
+        let claiming = context.db.write(|mut conn| async move { claim(&mut conn, by, user.into()).await });
         let Some(claimed) = claiming.await? else {
             metrics::counter!("capi_run_nudges_total", "outcome" => "nothing").increment(1);
             return Ok(Some(permit));
         };
         metrics::counter!("capi_run_nudges_total", "outcome" => "claimed").increment(1);
-        spawn(context, claimed, sent, permit);
+        execute::spawn(context, claimed, sent, permit);
         Ok(None)
     }
 

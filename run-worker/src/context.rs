@@ -1,4 +1,4 @@
-//! What the tasks of a worker share. Built once, in `start`.
+//! What the tasks of a worker share. `start` builds it once.
 
 use std::sync::Arc;
 
@@ -8,36 +8,23 @@ use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
 use shared::storage::Artifacts;
 
-use crate::claim::Claimant;
-use crate::leases::Leases;
+use crate::leases::LeaseContext;
 use crate::model::ModelClients;
 use crate::tools::Tools;
 use crate::workspace::Home;
 
-/// The context of one worker process.
 pub struct Context {
-    /// The truth.
     pub db: Db,
-    /// Connections for renewals and signs of life alone: the statements of thousands of runs must not make them wait.
-    pub lease_db: Db,
-    /// The way to dispatchers and other workers.
     pub publisher: Publisher,
-    /// The language models.
     pub models: ModelClients,
-    /// What the models may call.
     pub tools: Tools,
-    /// Where the runs' files are while they are executed.
+    /// Holds the workspaces of the runs that this worker executes.
     pub home: Arc<Home>,
-    /// Artifacts, callers' files and snapshots.
+    /// The store of artifacts, input files and snapshots.
     pub artifacts: Artifacts,
-    /// Ceilings over the apps' limits.
+    /// The plans' limits, which bound the limits of the apps.
     pub plans: Plans,
-    /// This process, and its terms.
-    pub claimant: Claimant,
-    /// The runs that this process holds now.
-    pub leases: Leases,
-    /// How long a claim holds.
+    pub leases: Arc<LeaseContext>,
     pub lease: LeaseConfig,
-    /// Whether the process is stopping, and the tasks it waits for.
     pub lifecycle: Lifecycle,
 }

@@ -1,20 +1,14 @@
 //! The run-worker: claims runs, executes them, records each step, finishes them.
 //!
-//! Read `execute` first: one run, top to bottom. Then `claim` (lease, heartbeat, fence).
+//! Read `execute` first: one run, top to bottom. Then read `leases` (lease, heartbeat, fence) and `agent`.
 
 pub mod agent;
-pub mod claim;
 pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod execute;
-mod hearing;
-pub mod heartbeat;
 pub mod leases;
-mod letting_go;
 pub mod model;
-pub mod reaper;
-mod report;
 pub mod retry_on_outage;
 pub mod sandbox;
 pub mod store_gc;
@@ -35,27 +29,27 @@ use shared::storage::Artifacts;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use crate::claim::Claimant;
 use crate::config::{Config, SandboxConfig, Switch};
 use crate::consumer::RunHandler;
 use crate::context::Context;
-use crate::leases::Leases;
+use crate::leases::held::HeldLeases;
+use crate::leases::store::Claimant;
+use crate::leases::takeover::Reaper;
+use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
 use crate::model::ModelClients;
-use crate::reaper::Reaper;
 use crate::sandbox::Sandbox;
 use crate::tools::Tools;
 use crate::workspace::Home;
 
 const SERVICE: &str = "run-worker";
 
-/// For the heartbeat, for what is looked at in between, and for the reaper's pings.
+/// One each for the heartbeat, for the checks of suspected runs and for the reaper's pings.
 const LEASE_CONNECTIONS: usize = 3;
 
-/// A worker that takes runs.
+/// A started worker.
 pub struct Running {
-    /// Where the operators look.
+    /// The address of /healthz, /readyz and /metrics.
     pub ops: SocketAddr,
-    /// Stops it.
     pub lifecycle: Lifecycle,
 }
 
@@ -67,18 +61,15 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-run-worker")?;
     require_schema(&db).await?;
-    let few = DatabaseConfig { pool_size: LEASE_CONNECTIONS, ..config.database.clone() };
-    let lease_db = Db::new(&few, "capi-run-worker-leases")?;
-    // The first cancel must not wait for a connection.
-    lease_db.warm().await;
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let permits = Arc::new(Semaphore::new(config.concurrency));
     let artifacts = Artifacts::open(&config.storage.artifacts_url)?;
     let (home, sandbox) = open_sandbox(&config.sandbox).await?;
+    let leases = Arc::new(lease_context(config, &plans, &db, &publisher, &lifecycle).await?);
+    let worker = leases.claimant.worker.clone();
     let context = Arc::new(Context {
         db: db.clone(),
-        lease_db,
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
         tools: Tools::new(
@@ -88,39 +79,62 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         ),
         home: Arc::clone(&home),
         artifacts,
+        plans,
+        leases: Arc::clone(&leases),
+        lease: config.lease,
+        lifecycle: lifecycle.clone(),
+    });
+    let starting = Arc::clone(&context);
+    let start_run = move |claimed, sent, permit| execute::spawn(&starting, claimed, sent, permit);
+    let reaper = Arc::new(Reaper::new(Arc::clone(&leases), start_run));
+    let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
+    let receiving = broadcasts::subscribe(broker.clone(), &leases, Arc::clone(&reaper));
+    let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
+    lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
+    lifecycle.spawn(presence::run(leases, consuming.clone()));
+    lifecycle.spawn(async move { reaper.run(&permits).await });
+    lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
+    lifecycle.spawn(store_gc::sweep(context));
+    lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
+    let readiness = Readiness {
+        db,
+        broker: vec![publisher.health(), consuming, receiving],
+        own: vec![("sandbox", sandbox.health().is_good(), sandbox.health().shown())],
+        lifecycle: lifecycle.clone(),
+    };
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    tracing::info!(worker, concurrency = config.concurrency, "taking runs");
+    Ok(Running { ops, lifecycle })
+}
+
+async fn lease_context(
+    config: &Config,
+    plans: &Plans,
+    db: &Db,
+    publisher: &Publisher,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<LeaseContext> {
+    let small_pool = DatabaseConfig { pool_size: LEASE_CONNECTIONS, ..config.database.clone() };
+    let lease_db = Db::new(&small_pool, "capi-run-worker-leases")?;
+    // The first cancel must not wait for a connection.
+    lease_db.warm().await;
+    Ok(LeaseContext {
+        db: db.clone(),
+        lease_db,
+        publisher: publisher.clone(),
         claimant: Claimant {
             worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
             lease: config.lease.lease(),
             caps: plans.running_caps(),
             smallest_cap: i32::try_from(plans.smallest_running_cap()).unwrap_or(i32::MAX),
         },
-        plans,
-        leases: Leases::new(config.lease),
-        lease: config.lease,
+        config: config.lease,
+        held: HeldLeases::new(config.lease),
         lifecycle: lifecycle.clone(),
-    });
-    let reaper = Arc::new(Reaper::new(Arc::clone(&context)));
-    let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
-    let hearing = hearing::hear(broker.clone(), context.leases.clone(), Arc::clone(&reaper), &lifecycle);
-    let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
-    lifecycle.spawn_last(heartbeat::beat(Arc::clone(&context)));
-    lifecycle.spawn(report::report(Arc::clone(&context), consuming.clone()));
-    lifecycle.spawn(async move { reaper.reap(&permits).await });
-    lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    lifecycle.spawn(store_gc::sweep(Arc::clone(&context)));
-    lifecycle.spawn_last(leave(home, lifecycle.clone()));
-    let readiness = Readiness {
-        db,
-        broker: vec![publisher.health(), consuming, hearing],
-        own: vec![("sandbox", sandbox.health().is_good(), sandbox.health().shown())],
-        lifecycle: lifecycle.clone(),
-    };
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
-    tracing::info!(worker = context.claimant.worker, concurrency = config.concurrency, "taking runs");
-    Ok(Running { ops, lifecycle })
+    })
 }
 
-/// The worker's directory, and the sandbox as the self-test found it.
+/// Opens the work directory and the sandbox, which tests itself.
 async fn open_sandbox(config: &SandboxConfig) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
     let refused = |error| anyhow::anyhow!("CAPI_WORK_DIR: cannot use {}: {error}", config.work_dir.display());
     let home = Arc::new(Home::make(&config.work_dir, config.user).map_err(refused)?);
@@ -133,8 +147,8 @@ async fn open_sandbox(config: &SandboxConfig) -> anyhow::Result<(Arc<Home>, Arc<
     Ok((home, Arc::new(sandbox)))
 }
 
-/// When nothing works in it any more, the worker's directory is removed.
-async fn leave(home: Arc<Home>, lifecycle: Lifecycle) {
+/// Removes the worker's directory when all runs have ended.
+async fn clear_home(home: Arc<Home>, lifecycle: Lifecycle) {
     lifecycle.flushing().cancelled().await;
     let _ = tokio::task::spawn_blocking(move || home.clear()).await;
 }

@@ -1,34 +1,34 @@
-//! How long a run waits for the database. An outage is waited out, since the answer that the run holds was paid for;
-//! but never longer than a lease lasts, because a database that renews leases and yet takes no write would keep the
-//! run for ever. Whatever is no outage comes back at once: the same statement would only be refused again.
+//! Retries a database call of a run during an outage, because the model answer that the run holds was paid for. It
+//! gives up after a lease time: a database that renews leases but takes no other write would keep the run for ever.
+//! Other errors return at once, because the same statement would fail again.
 
 use std::time::Duration;
 
-use shared::db::{Connection, DbError};
+use shared::config::LeaseConfig;
+use shared::db::{Connection, Db, DbError};
 use tokio::time::Instant;
-
-use crate::context::Context;
 
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Does `call` until the database answers it. The error is the last one.
+/// Repeats `call` until the database answers. Returns the last error. `what` completes "failed to …".
 pub async fn retry_on_outage<T, Call: Future<Output = Result<T, DbError>>>(
-    context: &Context,
+    db: &Db,
+    lease: LeaseConfig,
     what: &'static str,
     call: impl Fn(Connection) -> Call,
 ) -> Result<T, DbError> {
-    let until = Instant::now() + context.lease.lease();
-    let mut said = false;
+    let until = Instant::now() + lease.lease();
+    let mut logged = false;
     loop {
-        match context.db.write(&call).await {
+        match db.write(&call).await {
             Err(error) if error.is_outage() && Instant::now() < until => {
-                // Once: thousands of runs may be waiting.
-                if !std::mem::replace(&mut said, true) {
-                    tracing::warn!(%error, what, "waiting for the database");
+                // One line a call: thousands of runs may be waiting.
+                if !std::mem::replace(&mut logged, true) {
+                    tracing::warn!(%error, "failed to {what}; retrying until the database answers");
                 }
                 tokio::time::sleep(PAUSE).await;
             }
-            answered => return answered,
+            answer => return answer,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Sweeps the store: files of creates that came to nothing, snapshots of attempts that died. What neither an artifact, nor a file of a run,
-//! nor the last word of a running run names, goes after a day. Workers may sweep at the same time: deleting twice is deleting.
+//! Deletes objects older than a day that no artifact, input file or current snapshot references. Failed creates leave
+//! input files, and lost attempts leave snapshots. Several workers may sweep at once: a second delete does nothing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use shared::storage::{Artifacts, ObjectKey, StorageError, Stored};
 
 use crate::context::Context;
 
-/// How long what nobody names is kept: longer than any request, tool or step.
-const KEPT: TimeDelta = TimeDelta::days(1);
-const EVERY: Duration = Duration::from_hours(1);
-/// Objects that are judged together.
+/// The age of deleted objects. No request, tool call or step takes as long.
+const MIN_AGE: TimeDelta = TimeDelta::days(1);
+const INTERVAL: Duration = Duration::from_hours(1);
+/// Objects that one query checks.
 const BATCH: usize = 500;
 
-/// Why a sweep ended early; the next one begins anew.
+/// Why a sweep ended early. The next sweep starts from the beginning.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     #[error(transparent)]
@@ -31,29 +31,30 @@ pub enum SweepError {
     Database(#[from] DbError),
 }
 
-/// Until the process stops; the first sweep comes some time within the first hour, so that workers that start together do not sweep together.
+/// Runs until the process stops. The first sweep starts at a random time within the first hour, so that workers which
+/// start together do not sweep together.
 pub(crate) async fn sweep(context: Arc<Context>) {
-    let mut pause = EVERY.mul_f64(rand::random());
+    let mut pause = INTERVAL.mul_f64(rand::random());
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = context.lifecycle.stopping().cancelled() => return,
         }
-        let sweeping = sweep_older(&context.db, &context.artifacts, Utc::now() - KEPT);
+        let sweeping = sweep_older(&context.db, &context.artifacts, Utc::now() - MIN_AGE);
         let swept = tokio::select! {
             swept = sweeping => swept,
             () = context.lifecycle.stopping().cancelled() => return,
         };
         match swept {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "objects that nothing names were deleted"),
-            Err(error) => tracing::warn!(%error, "the store was not swept"),
+            Ok(count) => tracing::info!(count, "deleted unreferenced objects"),
+            Err(error) => tracing::warn!(%error, "failed to sweep the store"),
         }
-        pause = EVERY;
+        pause = INTERVAL;
     }
 }
 
-/// Deletes what was written before `then` and is named by nothing; how many objects.
+/// Deletes the unreferenced objects that were written before `then`. Returns their number.
 pub async fn sweep_older(db: &Db, store: &Artifacts, then: DateTime<Utc>) -> Result<u64, SweepError> {
     let old = store.list(None).filter(|object| {
         let counts = object.as_ref().map_or(true, |object| object.written < then);
@@ -65,10 +66,10 @@ pub async fn sweep_older(db: &Db, store: &Artifacts, then: DateTime<Utc>) -> Res
         let runs: HashSet<RunId> = batch.iter().filter_map(|object| object.run).collect();
         let runs: Vec<RunId> = runs.into_iter().collect();
         let asked = &runs;
-        let named = db.read(|mut conn| async move { named(&mut conn, asked).await }).await?;
-        // What is under no run's name is not ours.
+        let referenced = db.read(|mut conn| async move { referenced(&mut conn, asked).await }).await?;
+        // Objects outside the folders of runs do not belong to capi.
         for object in batch.iter().filter(|object| object.run.is_some()) {
-            if !named.contains(&object.key.to_string()) {
+            if !referenced.contains(&object.key.to_string()) {
                 delete(store, &object.key).await?;
                 swept += 1;
             }
@@ -78,7 +79,7 @@ pub async fn sweep_older(db: &Db, store: &Artifacts, then: DateTime<Utc>) -> Res
 }
 
 async fn delete(store: &Artifacts, key: &ObjectKey) -> Result<(), StorageError> {
-    tracing::debug!(%key, "an object that nothing names is deleted");
+    tracing::debug!(%key, "deleting an unreferenced object");
     metrics::counter!("capi_objects_swept_total").increment(1);
     store.delete(key).await
 }
@@ -89,14 +90,16 @@ struct Row {
     key: String,
 }
 
-/// The keys of these runs that are in use.
-async fn named(conn: &mut Connection, runs: &[RunId]) -> Result<HashSet<String>, DbError> {
+/// Returns the keys that are referenced in these runs.
+async fn referenced(conn: &mut Connection, runs: &[RunId]) -> Result<HashSet<String>, DbError> {
     let sql = "
         SELECT 'runs/' || run_id || '/artifacts/' || id AS key FROM artifacts WHERE run_id = ANY ($1)
         UNION ALL SELECT 'runs/' || run_id || '/files/' || id FROM run_files WHERE run_id = ANY ($1)
         UNION ALL (
-            SELECT DISTINCT ON (e.run_id) e.data #>> '{workspace,key}' FROM run_events e JOIN runs r ON r.id = e.run_id
-            WHERE e.run_id = ANY ($1) AND r.status = 'running' AND e.data ? 'workspace' ORDER BY e.run_id, e.seq DESC)";
+            SELECT DISTINCT ON (e.run_id) e.data #>> '{workspace,key}'
+            FROM run_events e JOIN runs r ON r.id = e.run_id
+            WHERE e.run_id = ANY ($1) AND r.status = 'running' AND e.data ? 'workspace'
+            ORDER BY e.run_id, e.seq DESC)";
     let rows: Vec<Row> = statement(sql).bind::<Array<SqlUuid>, _>(runs).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.key).collect())
 }

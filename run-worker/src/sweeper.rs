@@ -1,4 +1,4 @@
-//! Finds users with pending runs and free places that no nudge announced: one worker at a time.
+//! Finds users who could start a pending run, and nudges for them. One worker at a time does so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use shared::db::{Connection, DbError, statement};
 use shared::queue::{self, WorkQueue};
 use uuid::Uuid;
 
-use crate::claim::Claimant;
 use crate::context::Context;
+use crate::leases::store::Claimant;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Until the process stops.
+/// Runs until the process stops.
 pub async fn sweep(context: Arc<Context>) {
     let (db, publisher, lifecycle) =
         (context.db.clone(), context.publisher.clone(), context.lifecycle.clone());
-    let by = &context.claimant;
+    let by = &context.leases.claimant;
     let find = |mut conn, room| async move { waiting_users(&mut conn, by, room).await };
     queue::sweep(WorkQueue::Runs, INTERVAL, db, publisher, lifecycle, find).await;
 }
@@ -28,31 +28,36 @@ pub async fn sweep(context: Arc<Context>) {
 struct WaitingRow {
     #[diesel(sql_type = SqlUuid)]
     user_id: Uuid,
+    /// How many pending runs the user can start now.
     #[diesel(sql_type = BigInt)]
-    places: i64,
+    startable: i64,
 }
 
-/// Users are found by hopping over the index of pending runs, so that a backlog of one user is one hop.
+/// Skips from user to user in the index of pending runs, so that the backlog of one user costs one step.
 const WAITING: &str = "
 WITH RECURSIVE sweeping AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(4706042) AS alone
 ), users_waiting AS (
     (SELECT user_id FROM runs WHERE status = 'pending' ORDER BY user_id LIMIT 1)
     UNION ALL
-    SELECT (SELECT r.user_id FROM runs r WHERE r.status = 'pending' AND r.user_id > w.user_id ORDER BY r.user_id LIMIT 1)
+    SELECT (
+        SELECT r.user_id FROM runs r WHERE r.status = 'pending' AND r.user_id > w.user_id
+        ORDER BY r.user_id LIMIT 1)
     FROM users_waiting w WHERE w.user_id IS NOT NULL
-), places AS (
+), quotas AS (
     SELECT w.user_id,
-        coalesce(($1 ->> u.plan)::bigint, $2) - (SELECT count(*) FROM runs r WHERE r.user_id = w.user_id AND r.status = 'running') AS free,
+        coalesce(($1 ->> u.plan)::bigint, $2)
+            - (SELECT count(*) FROM runs r WHERE r.user_id = w.user_id AND r.status = 'running') AS free,
         (SELECT min(r.created_at) FROM runs r WHERE r.user_id = w.user_id AND r.status = 'pending') AS oldest
     FROM users_waiting w JOIN users u ON u.id = w.user_id
 )
-SELECT p.user_id, least(p.free, (SELECT count(*) FROM (
-    SELECT 1 FROM runs r WHERE r.user_id = p.user_id AND r.status = 'pending' LIMIT greatest(p.free, 0)) counted)) AS places
-FROM places p WHERE (SELECT alone FROM sweeping) AND p.free > 0 ORDER BY p.oldest LIMIT $3";
+SELECT q.user_id, least(q.free, (SELECT count(*) FROM (
+    SELECT 1 FROM runs r WHERE r.user_id = q.user_id AND r.status = 'pending'
+    LIMIT greatest(q.free, 0)) counted)) AS startable
+FROM quotas q WHERE (SELECT alone FROM sweeping) AND q.free > 0 ORDER BY q.oldest LIMIT $3";
 
-/// Users with pending runs and free places, the longest waiting first, each as often as runs can start: at most
-/// `room` in all. Empty where another worker looks right now.
+/// Returns the users who can start pending runs, longest wait first, each once per startable run, at most `room` in
+/// all. Returns none while another worker sweeps.
 async fn waiting_users(conn: &mut Connection, by: &Claimant, room: u32) -> Result<Vec<Uuid>, DbError> {
     let rows: Vec<WaitingRow> = statement(WAITING)
         .bind::<Jsonb, _>(&by.caps)
@@ -62,6 +67,6 @@ async fn waiting_users(conn: &mut Connection, by: &Claimant, room: u32) -> Resul
         .await?;
     let nudges = rows
         .iter()
-        .flat_map(|row| std::iter::repeat_n(row.user_id, usize::try_from(row.places).unwrap_or(0)));
+        .flat_map(|row| std::iter::repeat_n(row.user_id, usize::try_from(row.startable).unwrap_or(0)));
     Ok(nudges.take(usize::try_from(room).unwrap_or(usize::MAX)).collect())
 }

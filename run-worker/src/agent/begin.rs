@@ -9,8 +9,8 @@ use shared::runs::events::NoteKind;
 use shared::runs::{ErrorCode, RunError};
 
 use super::{Agent, events};
-use crate::claim::Claimed;
 use crate::context::Context;
+use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
 
 type Prepared<'a> = (AppDefinition, &'a OpenAiModel, Option<Arc<OutputSchema>>);

@@ -18,8 +18,8 @@ use tokio::time::{timeout, timeout_at};
 use super::budget::Budget;
 use super::transcript::Transcript;
 use super::{Agent, Desk, Stopped};
-use crate::claim::Claimed;
 use crate::context::Context;
+use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
 use crate::sandbox::limits::SandboxLimits;
 use crate::workspace::{Allowance, InputFile, Snapshot, Workspace, WorkspaceError};
@@ -42,9 +42,10 @@ pub(super) async fn open(
         return Ok(Ok((None, Vec::new())));
     }
     let run = claimed.id;
-    let inputs = retry_on_outage(context, "to read the run's files", |mut conn| async move {
-        of_run(&mut conn, run).await
-    });
+    let inputs =
+        retry_on_outage(&context.db, context.lease, "read the list of input files", |mut conn| async move {
+            of_run(&mut conn, run).await
+        });
     let inputs = inputs.await?;
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let SandboxLimits { entries, depth, .. } = SandboxLimits::default();

@@ -6,8 +6,8 @@ use shared::runs::events::{self, Event, EventData};
 
 use super::Stopped;
 use super::transcript::Transcript;
-use crate::claim::{Claimed, append};
 use crate::context::Context;
+use crate::leases::store::{Claimed, append};
 use crate::retry_on_outage::retry_on_outage;
 
 pub(super) struct Log<'a> {
@@ -24,7 +24,7 @@ impl<'a> Log<'a> {
         let recorded = if claimed.attempt == 1 {
             Vec::new()
         } else {
-            retry_on_outage(context, "to read the log", |mut conn| async move {
+            retry_on_outage(&context.db, context.lease, "read the log", |mut conn| async move {
                 events::read(&mut conn, claimed.id).await
             })
             .await?
@@ -59,7 +59,7 @@ impl<'a> Log<'a> {
         let (context, fence, after, events) =
             (self.context, self.claimed.fence(), self.last_seq, &self.unrecorded);
         let lease = context.lease.lease();
-        let written = retry_on_outage(context, "to record a step", |mut conn| async move {
+        let written = retry_on_outage(&context.db, context.lease, "record a step", |mut conn| async move {
             append(&mut conn, fence, after, events, lease).await
         });
         if !written.await? {

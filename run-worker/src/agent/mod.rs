@@ -21,8 +21,8 @@ use shared::runs::events::{EventData, NoteKind};
 use shared::runs::{Ended, ErrorCode, RunError, RunResult};
 use tokio::time::Instant;
 
-use crate::claim::Claimed;
 use crate::context::Context;
+use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
 use crate::workspace::{InputFile, Workspace};
 use budget::Budget;
@@ -34,15 +34,15 @@ pub use transcript::{Next, Transcript};
 /// For comparing an answer with the app's schema.
 const TIME_TO_JUDGE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// How a run's work came out, not recorded yet.
-pub struct Work {
+/// How the run ends. The caller records it.
+pub struct RunEnd {
     /// Events before the terminal one.
     pub last_events: Vec<EventData>,
     /// The end.
     pub ended: Ended,
 }
 
-impl Work {
+impl RunEnd {
     /// Ended with an error, and nothing more to tell.
     #[must_use]
     pub fn failed(error: RunError) -> Self {
@@ -92,7 +92,7 @@ struct Agent<'a> {
 pub type Desk = std::sync::OnceLock<Workspace>;
 
 /// Executes the run up to its end.
-pub async fn work(context: &Context, claimed: &Claimed, desk: &Desk) -> Result<Work, Stopped> {
+pub async fn work(context: &Context, claimed: &Claimed, desk: &Desk) -> Result<RunEnd, Stopped> {
     let now = Instant::now();
     let mut log = Log::open(context, claimed).await?;
     let ended = match begin::prepare(context, claimed) {
@@ -112,7 +112,7 @@ pub async fn work(context: &Context, claimed: &Claimed, desk: &Desk) -> Result<W
         }
         Err(error) => Ended::Failed(error, partial(log.transcript())),
     };
-    Ok(Work { last_events: log.take_unrecorded(), ended })
+    Ok(RunEnd { last_events: log.take_unrecorded(), ended })
 }
 
 fn partial(transcript: &Transcript) -> Option<RunResult> {

@@ -2,7 +2,7 @@
 
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
-use run_worker::claim::{claim, give_back, take_over};
+use run_worker::leases::store::{claim, give_back, take_over};
 use shared::testing::{TestDatabase, eventually};
 
 use crate::{claimant, pending_runs};

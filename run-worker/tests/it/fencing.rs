@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
-use run_worker::claim::{Renewed, append, claim, give_back, renew, take_over};
+use run_worker::leases::store::{Renewed, append, claim, give_back, renew, take_over};
 use shared::db::statement;
 use shared::runs::{Ended, Finished, RunResult, finish};
 use shared::testing::TestDatabase;

@@ -12,7 +12,7 @@ mod store_gc;
 
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
-use run_worker::claim::Claimant;
+use run_worker::leases::store::Claimant;
 use serde_json::json;
 use shared::db::statement;
 use shared::ids::{RunId, UserId};

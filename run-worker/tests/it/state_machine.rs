@@ -3,7 +3,7 @@
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
-use run_worker::claim::{claim, take_over};
+use run_worker::leases::store::{claim, take_over};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
 use shared::runs::{

@@ -11,7 +11,7 @@ use std::time::Duration;
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use proptest::prelude::*;
-use run_worker::claim::{Claimed, append, claim, give_back, renew, take_over};
+use run_worker::leases::store::{Claimed, append, claim, give_back, renew, take_over};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
 use shared::runs::{Cancelled, Ended, ErrorCode, Finished, RunError, RunResult, cancel, expire, finish};

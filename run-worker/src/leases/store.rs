@@ -1,8 +1,8 @@
-//! Lease and fence: how a run becomes this worker's, stays so, and how a worker that lost it can change nothing.
+//! The statements of a worker on its runs, and the fence that rejects stale writes.
 //!
-//! A worker that was stopped for longer than its lease and wakes up believes that the run is still its own. Every
-//! write therefore carries `attempt` and `status = 'running'`: taking over counts the attempt up, a cancel changes
-//! the status, and the sleeper's statement finds no row.
+//! A worker that was suspended for longer than its lease still believes that it holds the run. Every write therefore
+//! carries `attempt` and `status = 'running'`. A takeover increments the attempt and a cancel changes the status, so a
+//! stale write matches no row.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,20 +19,19 @@ use shared::ids::{RunId, UserId};
 use shared::runs::UsageDelta;
 use shared::runs::events::{self, EventData, EventType};
 
-/// Who claims, and under which terms.
+/// The worker that claims, and the terms of its claims.
 #[derive(Debug, Clone)]
 pub struct Claimant {
-    /// This process, in rows and logs.
+    /// The worker's name in rows and logs.
     pub worker: String,
-    /// How long a claim holds.
     pub lease: Duration,
-    /// `{plan: running runs}`.
+    /// The plans' caps on running runs, as `{plan: cap}`.
     pub caps: Value,
-    /// The cap of an account whose plan is not listed.
+    /// The cap for accounts whose plan is not in `caps`.
     pub smallest_cap: i32,
 }
 
-/// A run that is this worker's for now.
+/// A run that this worker holds.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Claimed {
     #[diesel(sql_type = SqlUuid)]
@@ -53,7 +52,7 @@ pub struct Claimed {
     pub inputs: Value,
     #[diesel(sql_type = Jsonb)]
     pub definition: Value,
-    /// Since the run was started for the first time.
+    /// Seconds since the first attempt started.
     #[diesel(sql_type = Double)]
     pub seconds_used: f64,
     /// The id of the request that created the run. Runs that a gateway of the former version created have none.
@@ -62,19 +61,19 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// What fences every write.
+    /// The values that fence every write.
     #[must_use]
     pub fn fence(&self) -> (RunId, i32) {
         (self.id, self.attempt)
     }
 
-    /// The app's version that the run pins.
+    /// The app version that the run was created with.
     pub fn app(&self) -> serde_json::Result<AppDefinition> {
         serde_json::from_value(self.definition.clone())
     }
 }
 
-/// Claims the user's oldest pending run, if his plan leaves a place.
+/// Claims the user's oldest pending run, if the cap of the user's plan allows one more.
 pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result<Option<Claimed>, DbError> {
     let sql =
         "SELECT id, attempt, last_seq, losses, user_id, plan, chat_model_id, inputs, definition, seconds_used,
@@ -91,8 +90,8 @@ pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result
     Ok(claimed.pop())
 }
 
-/// An expired lease is a loss, one that was given back (no owner) is not. The cap is not asked: the run holds its
-/// place already.
+/// An expired lease counts as a loss. A lease that was given back has no owner and does not count. The cap is not
+/// checked: the run already counts as running.
 const TAKE_OVER: &str = "
 WITH expired AS (
     SELECT id FROM runs WHERE status = 'running' AND lease_expires_at <= capi_now()
@@ -112,24 +111,25 @@ SELECT t.id, t.attempt, t.last_seq, t.losses, t.user_id, u.plan, t.chat_model_id
        t.request_id
 FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id";
 
-/// Takes over up to `most` runs whose lease expired or was given back, oldest first.
-pub async fn take_over(conn: &mut Connection, by: &Claimant, most: i64) -> Result<Vec<Claimed>, DbError> {
+/// Takes over up to `limit` runs whose lease expired or was given back, oldest first.
+pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Result<Vec<Claimed>, DbError> {
     let taken = statement(TAKE_OVER)
         .bind::<Text, _>(&by.worker)
         .bind::<Interval, _>(interval(by.lease))
-        .bind::<BigInt, _>(most)
+        .bind::<BigInt, _>(limit)
         .bind::<Text, _>(EventType::RunTakenOver.as_str())
         .load(conn)
         .await?;
     Ok(taken)
 }
 
-/// The numbers come from `last_seq` in the very statement that inserts: no gaps, and commit order is number order. Usage
-/// and artifacts are the same events once more, as columns.
+/// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and commit order
+/// is number order. The usage columns and the artifacts repeat what the events hold.
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
-        input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9, tool_calls = tool_calls + $10
+        input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9,
+        tool_calls = tool_calls + $10
     WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
     RETURNING id, attempt, last_seq
 ), published AS (
@@ -142,8 +142,8 @@ INSERT INTO run_events (run_id, seq, type, at, attempt, data)
 SELECT f.id, f.last_seq - cardinality($3) + e.number, e.type, capi_now(), f.attempt, e.data
 FROM fenced f, unnest($3, $4) WITH ORDINALITY AS e (type, data, number)";
 
-/// Records events behind number `after`, and renews the lease. False if the run is no longer this attempt's, or if the
-/// log has gone on (as it has where this very statement was committed and its answer got lost): nothing was written.
+/// Appends events after number `after` and renews the lease. Returns false for a stale write, and if the log is longer
+/// than `after`. The latter happens when this statement was committed but its answer was lost.
 pub async fn append(
     conn: &mut Connection,
     (run, attempt): (RunId, i32),
@@ -169,12 +169,11 @@ pub async fn append(
     Ok(written == events.len())
 }
 
-/// What a renewal found. What is in neither set is lost.
+/// What [`renew`] found. A run in neither set is lost.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Renewed {
-    /// Renewed.
     pub kept: HashSet<RunId>,
-    /// Somebody has the row just now: its own step, or a cancel. Nothing is known yet.
+    /// Another statement has locked the row: a step of the run, or a cancel. The state of the lease is unknown.
     pub locked: HashSet<RunId>,
 }
 
@@ -186,7 +185,7 @@ struct RenewedRow {
     kept: bool,
 }
 
-/// It waits for nobody: one row that a stopped process has locked must not cost the others their leases.
+/// Skips locked rows: one row that a suspended process has locked must not cost the other runs their leases.
 const RENEW: &str = "
 WITH held AS (
     SELECT id, attempt FROM unnest($1, $2) AS held (id, attempt)
@@ -201,7 +200,7 @@ SELECT r.id, n.id IS NOT NULL AS kept
 FROM runs r JOIN held h ON r.id = h.id AND r.attempt = h.attempt LEFT JOIN renewed n ON n.id = r.id
 WHERE r.status = 'running' AND r.lease_owner IS NOT NULL";
 
-/// Renews all leases of the process in one statement.
+/// Renews leases in one statement.
 pub async fn renew(
     conn: &mut Connection,
     held: &[(RunId, i32)],
@@ -225,11 +224,37 @@ pub async fn renew(
     Ok(renewed)
 }
 
-/// Gives a run back: its lease ends now and has no owner, so that another worker takes it over without a loss.
+/// Gives a run back: the lease expires now and has no owner, so another worker takes the run over without a loss.
 pub async fn give_back(conn: &mut Connection, (run, attempt): (RunId, i32)) -> Result<bool, DbError> {
     let sql = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now()
                WHERE id = $1 AND attempt = $2 AND status = 'running'";
     let given =
         statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).execute(conn).await?;
     Ok(given == 1)
+}
+
+/// Matches only a cancelled run, and only once. A run that was taken over belongs to its new worker.
+const RECORD_RELEASE: &str = "
+UPDATE runs SET released_at = capi_now()
+WHERE id = $1 AND attempt = $2 AND status = 'cancelled' AND released_at IS NULL
+RETURNING extract(epoch FROM released_at - completed_at)::double precision AS seconds";
+
+#[derive(QueryableByName)]
+struct ReleasedRow {
+    #[diesel(sql_type = Double)]
+    seconds: f64,
+}
+
+/// Records that this worker released a cancelled run. Returns the seconds since the cancel, or `None` if the run was
+/// not cancelled.
+pub async fn record_cancel_release(
+    conn: &mut Connection,
+    (run, attempt): (RunId, i32),
+) -> Result<Option<f64>, DbError> {
+    let mut rows: Vec<ReleasedRow> = statement(RECORD_RELEASE)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<Integer, _>(attempt)
+        .load(conn)
+        .await?;
+    Ok(rows.pop().map(|row| row.seconds))
 }

@@ -1,0 +1,208 @@
+//! The reaper: takes over runs whose lease expired or was given back, without a nudge. It uses the permits that are
+//! free and those that consumer slots hold. After an outage that was long enough for a renewal to be missed it takes
+//! nothing over for one lease time, because the other workers could not renew either.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shared::config::LeaseConfig;
+use shared::db::DbError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+use super::LeaseContext;
+use super::store::{Claimed, take_over};
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Between pings of a database that is down.
+const OUTAGE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Starts a run that was taken over by a statement sent at the given time.
+type Start = Box<dyn Fn(Claimed, Instant, OwnedSemaphorePermit) + Send + Sync>;
+
+pub struct Reaper {
+    context: Arc<LeaseContext>,
+    start: Start,
+    schedule: Mutex<Schedule>,
+    /// Counts the requests to poll before the interval is over. Each poller has its own receiver.
+    requests: watch::Sender<u64>,
+}
+
+/// When the next poll is due.
+struct Schedule {
+    /// Set by a failed call, cleared by an answered ping.
+    down_since: Option<Instant>,
+    /// Set after a long outage: no poll before this time.
+    not_before: Instant,
+    /// The next poll without a request.
+    next: Instant,
+    /// The number of requests that the last poll served.
+    served: u64,
+}
+
+impl Schedule {
+    fn first(now: Instant) -> Self {
+        Self { down_since: None, not_before: now, next: now, served: 0 }
+    }
+
+    /// Whether a poll is due. One poll serves all: the slots and the reaper's task need not repeat it.
+    fn begin(&mut self, now: Instant, requests: u64, interval: Duration) -> bool {
+        let wanted = requests > self.served || now >= self.next;
+        let due = wanted && self.down_since.is_none() && now >= self.not_before;
+        if due {
+            (self.next, self.served) = (now + interval / 2, requests);
+        }
+        due
+    }
+
+    fn down(&mut self, now: Instant) {
+        self.down_since.get_or_insert(now);
+    }
+
+    /// A short outage changes nothing: one slow answer does not mean that other workers missed a renewal.
+    fn up(&mut self, now: Instant, lease: LeaseConfig) {
+        if self.down_since.take().is_some_and(|since| now - since >= lease.heartbeat()) {
+            self.not_before = now + lease.lease();
+        }
+    }
+}
+
+impl Reaper {
+    /// `start` starts each run that was taken over. It must not block.
+    #[must_use]
+    pub fn new(
+        context: Arc<LeaseContext>,
+        start: impl Fn(Claimed, Instant, OwnedSemaphorePermit) + Send + Sync + 'static,
+    ) -> Self {
+        let schedule = Mutex::new(Schedule::first(Instant::now()));
+        Self { context, start: Box::new(start), schedule, requests: watch::Sender::new(0) }
+    }
+
+    /// How often to poll without a request.
+    #[must_use]
+    pub fn poll_interval(&self) -> Duration {
+        INTERVAL.min(self.context.config.heartbeat())
+    }
+
+    /// During an outage the pause is short: the length of the outage is compared with a heartbeat.
+    fn pause(&self) -> Duration {
+        let down = self.lock().down_since.is_some();
+        if down { OUTAGE_INTERVAL.min(self.context.config.heartbeat() / 4) } else { self.poll_interval() }
+    }
+
+    /// Requests a poll at once, because a lease may be free.
+    pub fn request_poll(&self) {
+        self.requests.send_modify(|number| *number += 1);
+    }
+
+    /// A counter that changes with each request.
+    #[must_use]
+    pub fn poll_requests(&self) -> watch::Receiver<u64> {
+        self.requests.subscribe()
+    }
+
+    /// Pings the database and polls with the free permits, until the process stops.
+    pub async fn run(&self, permits: &Arc<Semaphore>) {
+        let mut requests = self.poll_requests();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.pause()) => {}
+                Ok(()) = requests.changed() => {}
+                () = self.context.lifecycle.stopping().cancelled() => return,
+            }
+            match self.context.lease_db.ping().await {
+                Ok(()) => self.lock().up(Instant::now(), self.context.config),
+                Err(error) => self.note(&error),
+            }
+            let free = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
+            if free > 0
+                && let Ok(reserved) = Arc::clone(permits).try_acquire_many_owned(free)
+            {
+                drop(self.poll(reserved).await);
+            }
+        }
+    }
+
+    /// Takes over at most as many runs as there are permits and returns the unused permits. The permits come first: a
+    /// run that was taken over must not wait for one while its lease passes.
+    pub async fn poll(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
+        let requests = *self.requests.borrow();
+        let due = self.lock().begin(Instant::now(), requests, self.poll_interval());
+        if !due || self.context.lifecycle.stopping().is_cancelled() {
+            return permits;
+        }
+        match self.take_expired(permits).await {
+            Ok(unused) => unused,
+            Err((error, unused)) => {
+                tracing::warn!(%error, "failed to take over expired leases");
+                self.note(&error);
+                unused
+            }
+        }
+    }
+
+    async fn take_expired(
+        &self,
+        mut permits: OwnedSemaphorePermit,
+    ) -> Result<OwnedSemaphorePermit, (DbError, OwnedSemaphorePermit)> {
+        let limit = i64::try_from(permits.num_permits()).unwrap_or(i64::MAX);
+        let sent = Instant::now();
+        let by = &self.context.claimant;
+        let taking = self.context.db.write(|mut conn| async move { take_over(&mut conn, by, limit).await });
+        let taken = match taking.await {
+            Ok(taken) => taken,
+            Err(error) => return Err((error, permits)),
+        };
+        if i64::try_from(taken.len()).is_ok_and(|found| found == limit) {
+            // There may be more expired leases, for pollers that have permits left.
+            self.request_poll();
+        }
+        for claimed in taken {
+            let Some(permit) = permits.split(1) else { break };
+            tracing::info!(
+                run_id = %claimed.id, attempt = claimed.attempt, losses = claimed.losses,
+                user_id = %claimed.user_id, request_id = claimed.request_id, "took the run over"
+            );
+            metrics::counter!("capi_runs_taken_over_total").increment(1);
+            (self.start)(claimed, sent, permit);
+        }
+        Ok(permits)
+    }
+
+    /// A busy pool is no outage: the other workers continue to renew.
+    fn note(&self, error: &DbError) {
+        if error.is_outage() && !error.is_busy() {
+            self.lock().down(Instant::now());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_outage_longer_than_a_heartbeat_delays_polls() {
+        let (lease, second) = (LeaseConfig { lease_seconds: 30 }, Duration::from_secs(1));
+        let start = Instant::now();
+        let mut schedule = Schedule::first(start);
+        assert!(schedule.begin(start, 0, INTERVAL));
+        assert!(!schedule.begin(start + second, 0, INTERVAL), "a poll has just begun");
+        assert!(schedule.begin(start + second, 1, INTERVAL), "but there is a request");
+
+        schedule.down(start + second * 10);
+        assert!(!schedule.begin(start + second * 11, 2, INTERVAL), "the database is down");
+        schedule.up(start + second * 12, lease);
+        assert!(schedule.begin(start + second * 12, 2, INTERVAL), "a short outage changes nothing");
+
+        schedule.down(start + second * 20);
+        schedule.down(start + second * 29);
+        schedule.up(start + second * 30, lease);
+        assert!(!schedule.begin(start + second * 59, 3, INTERVAL), "other workers missed a renewal");
+        assert!(schedule.begin(start + second * 60, 3, INTERVAL));
+    }
+}
