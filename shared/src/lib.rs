@@ -8,6 +8,7 @@ pub mod deliveries;
 pub mod encryption;
 pub mod ids;
 pub mod lifecycle;
+pub mod media_types;
 pub mod net;
 pub mod ops;
 pub mod output_schema;

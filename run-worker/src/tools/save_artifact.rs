@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
+use shared::media_types;
 use shared::runs::ErrorCode;
 use shared::storage::{Artifacts, ObjectKey, StorageError, Uploaded};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -18,8 +19,6 @@ use super::{Files, Invocation, NewArtifact, Output, Spec, Tool, ToolError, argum
 
 const MAX_TITLE_CHARS: usize = 255;
 const MAX_TYPE_BYTES: usize = 255;
-/// Bytes that a file's type is told from.
-const SNIFFED: u64 = 8 << 10;
 
 pub(super) struct SaveArtifact {
     spec: Spec,
@@ -39,9 +38,9 @@ struct Arguments {
 struct Source {
     bytes: Box<dyn AsyncRead + Send + Unpin>,
     size: u64,
-    /// What the bytes themselves say.
-    sniffed: Option<&'static str>,
-    /// Of the file.
+    /// The first bytes of a file; empty for text that the model gives.
+    beginning: Vec<u8>,
+    /// The name of the file.
     name: Option<String>,
 }
 
@@ -90,10 +89,7 @@ impl SaveArtifact {
                     "{given:?} is no media type; give one like text/markdown or text/csv."
                 ));
             }
-            // Bytes that say what they are know better.
-            given => {
-                source.sniffed.map(str::to_owned).or(given).unwrap_or_else(|| of_name(&title).to_owned())
-            }
+            given => type_of(given, &title, &source.beginning),
         };
         // Taken before the bytes are stored: calls side by side share what is left.
         let (size, take) = (source.size, |left: u64| left.checked_sub(source.size));
@@ -127,7 +123,12 @@ fn told<T>(why: &str) -> Result<T, ToolError> {
 
 fn of_text(content: String) -> Source {
     let size = content.len() as u64;
-    Source { bytes: Box::new(std::io::Cursor::new(content.into_bytes())), size, sniffed: None, name: None }
+    Source {
+        bytes: Box::new(std::io::Cursor::new(content.into_bytes())),
+        size,
+        beginning: Vec::new(),
+        name: None,
+    }
 }
 
 async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolError> {
@@ -136,34 +137,23 @@ async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolEr
         let open = || {
             let (root, place) = workspace.root_of(place.clone())?;
             let mut beginning = Vec::new();
-            root.read(&place)?.take(SNIFFED).read_to_end(&mut beginning)?;
+            root.read(&place)?.take(media_types::SNIFFED_BYTES as u64).read_to_end(&mut beginning)?;
             let file = root.read(&place)?;
             Ok((file.metadata()?.len(), beginning, file))
         };
         let (size, beginning, file) = open().map_err(|error| refused(&path, &error))?;
-        let binary = beginning.contains(&0).then_some("application/octet-stream");
-        let sniffed =
-            infer::get(&beginning).map(|kind| kind.mime_type()).filter(|kind| !kind.starts_with("text/"));
         let name = std::path::Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
         // Never more than was measured.
         let bytes = Box::new(tokio::fs::File::from_std(file).take(size));
-        Ok(Source { bytes, size, sniffed: sniffed.or(binary), name })
+        Ok(Source { bytes, size, beginning, name })
     })
     .await
 }
 
-/// The media type that a text's name suggests.
-fn of_name(title: &str) -> &'static str {
-    let extension = title.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    match extension.as_deref() {
-        Some("csv") => "text/csv",
-        Some("htm" | "html") => "text/html",
-        Some("json") => "application/json",
-        Some("md") => "text/markdown",
-        Some("svg") => "image/svg+xml",
-        Some("xml") => "application/xml",
-        _ => "text/plain",
-    }
+/// The content of a binary file is more reliable than the type that the model gives.
+fn type_of(given: Option<String>, title: &str, beginning: &[u8]) -> String {
+    let binary = media_types::of_binary(title, beginning).map(str::to_owned);
+    binary.or(given).unwrap_or_else(|| media_types::of_text(title, beginning).to_owned())
 }
 
 impl Tool for SaveArtifact {

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use futures_util::StreamExt;
 use shared::ids::{ArtifactId, RunId};
+use shared::media_types;
 use shared::storage::ObjectKey;
 
 use super::super::page::show;
@@ -19,10 +20,6 @@ use crate::error::ApiError;
 pub(super) const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 /// Bytes of a text that the page shows.
 const SHOWN_BYTES: u64 = 64 << 10;
-
-pub(super) fn is_text(kind: &str) -> bool {
-    kind.starts_with("text/") || ["application/json", "application/xml"].contains(&kind)
-}
 
 type Ids = web::Path<(String, String)>;
 
@@ -89,7 +86,7 @@ pub(in crate::console) async fn text(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let (run, artifact, row) = owned(&context, &visitor, &path).await?;
-    if !is_text(&row.r#type) {
+    if !media_types::is_text(&row.r#type) {
         return Err(ApiError::NotFound("text"));
     }
     let size = u64::try_from(row.size).unwrap_or_default();

@@ -149,7 +149,7 @@ impl File {
 
     /// Shown as text.
     pub(super) fn is_text(&self) -> bool {
-        super::artifact::is_text(&self.kind)
+        shared::media_types::is_text(&self.kind)
     }
 }
 

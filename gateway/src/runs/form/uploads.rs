@@ -3,13 +3,11 @@
 
 use serde_json::{Value, json};
 use shared::ids::{FileId, RunId};
+use shared::media_types;
 use shared::storage::{Artifacts, ObjectKey, Upload};
 
 use super::file_name::{safe, unique};
 use crate::error::ApiError;
-
-/// Bytes that a file's type is told from.
-const SNIFFED: usize = 8 << 10;
 
 /// A file that was read.
 #[derive(Debug, Clone)]
@@ -51,7 +49,7 @@ pub(super) struct Begun {
 
 impl Begun {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
-        let missing = SNIFFED.saturating_sub(self.beginning.len());
+        let missing = media_types::SNIFFED_BYTES.saturating_sub(self.beginning.len());
         self.beginning.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         self.file.size += bytes.len() as u64;
         if let Some(upload) = &mut self.upload {
@@ -101,7 +99,7 @@ impl Uploads {
 
     pub(super) async fn add(&mut self, begun: Begun) -> Result<(), ApiError> {
         let Begun { mut file, upload, beginning } = begun;
-        media_type(&beginning, &file.name).clone_into(&mut file.media_type);
+        media_types::of_file(&file.name, &beginning).clone_into(&mut file.media_type);
         // From now on the object may be there.
         self.files.push(file);
         if let (Some(upload), Some(file)) = (upload, self.files.last_mut()) {
@@ -149,23 +147,5 @@ impl Drop for Uploads {
                 tracing::warn!(%error, "files that belong to no run stay for a day");
             }
         });
-    }
-}
-
-/// What the bytes say, or the name where they are text.
-fn media_type(beginning: &[u8], name: &str) -> &'static str {
-    if let Some(kind) = infer::get(beginning) {
-        return kind.mime_type();
-    }
-    if beginning.contains(&0) {
-        return "application/octet-stream";
-    }
-    match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
-        Some("csv") => "text/csv",
-        Some("json") => "application/json",
-        Some("md") => "text/markdown",
-        Some("htm" | "html") => "text/html",
-        Some("xml") => "application/xml",
-        _ => "text/plain",
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use encoding_rs::{Encoding, UTF_8};
 use public_client::header::CONTENT_TYPE;
 use public_client::{Body, BodyEnd, CONNECT_TIMEOUT, Limits, MAX_REDIRECTS, PublicClient, Response};
+use shared::media_types;
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::UrlRefusal;
@@ -15,14 +16,6 @@ const LIMITS: Limits =
 const ACCEPT: &str = "text/html, text/*, application/json;q=0.9, */*;q=0.1";
 /// A page names its encoding within these first bytes, if it does at all.
 const SNIFFED_BYTES: usize = 1024;
-const TEXT_TYPES: [&str; 6] = [
-    "application/json",
-    "application/xml",
-    "application/xhtml+xml",
-    "application/javascript",
-    "+json",
-    "+xml",
-];
 
 pub(super) struct FetchClient(PublicClient);
 
@@ -51,7 +44,7 @@ impl FetchClient {
 async fn read(response: Response) -> Result<Page, String> {
     let content_type = response.header(CONTENT_TYPE).unwrap_or("text/html").to_ascii_lowercase();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.starts_with("text/") && !TEXT_TYPES.iter().any(|known| media_type.ends_with(known)) {
+    if !media_types::is_text(media_type) {
         return Err(format!("The page is {media_type}, which is not text."));
     }
     let is_html = media_type == "text/html" || media_type == "application/xhtml+xml";
