@@ -14,12 +14,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::agent::{self, Desk, RunEnd, Stopped};
+use crate::agent::{self, RunEnd, Stopped};
 use crate::context::Context;
 use crate::leases::held::{Lease, Lost};
 use crate::leases::release::{ReleaseReason, give_back, record_release};
 use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
+use crate::workspace::WorkspaceSlot;
 
 /// After this many leases expired in a row, without a recorded step between them, the run fails: it probably kills the
 /// workers.
@@ -61,8 +62,8 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
         context.lifecycle.stopping().cancelled().await;
         tokio::time::sleep(STOPPING_GRACE).await;
     };
-    let (finishing, desk) = (AtomicBool::new(false), Desk::new());
-    let mut work = Box::pin(work_and_record(context, claimed, &finishing, &desk));
+    let (finishing, slot) = (AtomicBool::new(false), WorkspaceSlot::new());
+    let mut work = Box::pin(work_and_record(context, claimed, &finishing, &slot));
     let mut first = tokio::select! {
         biased;
         recorded = &mut work => First::Ended(recorded),
@@ -79,8 +80,8 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
     }
     // Closes the model's stream and ends the tools and their processes.
     drop(work);
-    let had_files = desk.get().is_some();
-    agent::close(desk).await;
+    let had_files = slot.get().is_some();
+    agent::close(slot).await;
     metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
     match first {
         First::Ended(Recorded::Yes) => {
@@ -114,9 +115,9 @@ async fn work_and_record(
     context: &Context,
     claimed: &Claimed,
     finishing: &AtomicBool,
-    desk: &Desk,
+    slot: &WorkspaceSlot,
 ) -> Recorded {
-    let end = match work(context, claimed, desk).await {
+    let end = match work(context, claimed, slot).await {
         Ok(end) => end,
         Err(recorded) => return recorded,
     };
@@ -134,13 +135,13 @@ async fn work_and_record(
 }
 
 /// Returns the run's end, or why there is none to record.
-async fn work(context: &Context, claimed: &Claimed, desk: &Desk) -> Result<RunEnd, Recorded> {
+async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Result<RunEnd, Recorded> {
     if claimed.losses >= MAX_LOSSES {
         let message = format!("{} workers in a row went silent over this run", claimed.losses);
         return Ok(lost(RunError::new(ErrorCode::WorkerLost, &message, None)));
     }
     // A panic is a fault of the worker. The run must still end.
-    match AssertUnwindSafe(agent::work(context, claimed, desk)).catch_unwind().await {
+    match AssertUnwindSafe(agent::work(context, claimed, slot)).catch_unwind().await {
         Ok(Ok(end)) => Ok(end),
         Ok(Err(Stopped::Fenced)) => Err(Recorded::Stale),
         Ok(Err(Stopped::Database(error))) if error.is_outage() => Err(Recorded::No(error)),

@@ -17,12 +17,12 @@ use tokio::time::{timeout, timeout_at};
 
 use super::budget::Budget;
 use super::transcript::Transcript;
-use super::{Agent, Desk, Stopped};
+use super::{Agent, Stopped};
 use crate::context::Context;
 use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
 use crate::sandbox::limits::SandboxLimits;
-use crate::workspace::{Allowance, InputFile, Snapshot, Workspace, WorkspaceError};
+use crate::workspace::{InputFile, Quota, Snapshot, Workspace, WorkspaceError, WorkspaceSlot};
 
 /// For deleting a run's snapshots; those that stay are swept.
 const TIME_TO_FORGET: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ pub(super) async fn open(
     claimed: &Claimed,
     app: &AppDefinition,
     transcript: &Transcript,
-    desk: &Desk,
+    slot: &WorkspaceSlot,
     budget: &Budget,
 ) -> Result<Result<Opened, RunError>, Stopped> {
     if !context.tools.of(&app.tools).has_files() {
@@ -49,10 +49,10 @@ pub(super) async fn open(
     let inputs = inputs.await?;
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let SandboxLimits { entries, depth, .. } = SandboxLimits::default();
-    let allowance = Allowance { bytes: limits.workspace_bytes.into(), entries, depth };
+    let quota = Quota { bytes: limits.workspace_bytes.into(), entries, depth };
     let opening = async {
-        let workspace = Workspace::make(&context.home, run, claimed.attempt, allowance)?;
-        let workspace = desk.get_or_init(|| workspace).clone();
+        let workspace = Workspace::make(&context.home, run, claimed.attempt, quota)?;
+        let workspace = slot.get_or_init(|| workspace).clone();
         workspace.fetch_inputs(&context.artifacts, &inputs).await?;
         if let Some(snapshot) = transcript.snapshot().and_then(|named| Snapshot::read(run, named)) {
             workspace.restore(&context.artifacts, &snapshot).await?;
@@ -94,14 +94,14 @@ pub(super) async fn forget(agent: &Agent<'_>, snapshot: &StoredSnapshot) {
 
 fn failed(error: &WorkspaceError, step: Option<i32>) -> RunError {
     let (code, why) = match error {
-        WorkspaceError::Excess(excess) => (ErrorCode::WorkspaceLimitExceeded, excess.to_string()),
+        WorkspaceError::QuotaExceeded(exceeded) => (ErrorCode::WorkspaceLimitExceeded, exceeded.to_string()),
         WorkspaceError::Disk(_) => (ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned()),
         WorkspaceError::Store(_) => (ErrorCode::ToolError, "the artifact store is not available".to_owned()),
         WorkspaceError::Changed(_) => {
             (ErrorCode::SandboxError, "the run's files are not what was stored".to_owned())
         }
     };
-    if !matches!(error, WorkspaceError::Excess(_)) {
+    if !matches!(error, WorkspaceError::QuotaExceeded(_)) {
         metrics::counter!("capi_workspace_failures_total").increment(1);
         tracing::error!(%error, "the run's files cannot be had or kept");
     }
@@ -136,9 +136,9 @@ async fn of_run(conn: &mut Connection, run: RunId) -> Result<Vec<InputFile>, DbE
     Ok(rows.into_iter().map(file).collect())
 }
 
-/// What a desk is closed with: nothing works in it any more, and its directory is gone.
-pub async fn close(desk: Desk) {
-    if let Some(workspace) = desk.into_inner() {
+/// Waits until no task works in the workspace, and removes its directory.
+pub async fn close(slot: WorkspaceSlot) {
+    if let Some(workspace) = slot.into_inner() {
         workspace.close().await;
     }
 }

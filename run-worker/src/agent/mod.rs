@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
-use crate::workspace::{InputFile, Workspace};
+use crate::workspace::{InputFile, Workspace, WorkspaceSlot};
 use budget::Budget;
 pub use files::{close, forget_snapshots};
 use judge::{Verdict, broken_off, judge};
@@ -88,18 +88,15 @@ struct Agent<'a> {
     inputs: Vec<InputFile>,
 }
 
-/// Where the run's workspace is left for whoever closes it.
-pub type Desk = std::sync::OnceLock<Workspace>;
-
 /// Executes the run up to its end.
-pub async fn work(context: &Context, claimed: &Claimed, desk: &Desk) -> Result<RunEnd, Stopped> {
+pub async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Result<RunEnd, Stopped> {
     let now = Instant::now();
     let mut log = Log::open(context, claimed).await?;
     let ended = match begin::prepare(context, claimed) {
         Ok((app, model, schema)) => {
             let limits = app.limits.under(context.plans.get(&claimed.plan));
             let budget = Budget::new(limits, claimed.seconds_used, now);
-            match files::open(context, claimed, &app, log.transcript(), desk, &budget).await? {
+            match files::open(context, claimed, &app, log.transcript(), slot, &budget).await? {
                 Ok((workspace, inputs)) => {
                     let mut agent =
                         Agent { context, claimed, app, model, schema, budget, log, workspace, inputs };

@@ -1,8 +1,8 @@
-//! The first program inside a sandbox: it puts the last layers on, says that they are, and becomes the command.
+//! The first program inside a sandbox. It adds the last layers, reports that, and becomes the command.
 //!
-//! bwrap has made the namespaces and the seccomp filter. What is left can only be done from inside: the limits (of
-//! processes they count per user namespace), landlock, under which bwrap could not mount, and joining the cgroup. Whatever fails here ends the program
-//! before the command begins.
+//! bwrap has made the namespaces and loaded the seccomp filters. The rest can only be done from inside: the
+//! limits (the kernel counts processes per user namespace), landlock (bwrap could not mount under it), and
+//! joining the cgroup. If one of them fails, the command does not begin.
 //!
 //! Arguments: STATUS-FD CGROUP-FD (or `-`) PROCESSES ADDRESS-SPACE FILE-SIZE OPEN-FILES -- COMMAND…
 
@@ -19,11 +19,12 @@ use landlock::{
 };
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
-/// The newest landlock that is asked for; an older kernel gives what it has.
+/// The newest version of landlock that is used. An older kernel applies what it knows.
 const LANDLOCK: ABI = ABI::V6;
-/// What may be written to.
+/// The directories that a command can write to.
 const WRITABLE: [&str; 3] = ["/workspace", "/tmp", "/dev/shm"];
-/// Commands give way to services.
+/// A command gets 3 % of a processor that a service also wants (weight 36 against 1024): enough to end at
+/// all.
 const NICE: i32 = 15;
 
 fn main() -> anyhow::Result<()> {
@@ -31,49 +32,49 @@ fn main() -> anyhow::Result<()> {
     let [status, cgroup, processes, address_space, file_size, open_files, separator, program, rest @ ..] =
         &arguments[..]
     else {
-        bail!("this program is started by run-worker");
+        bail!("only run-worker starts this program");
     };
     if separator != "--" {
-        bail!("this program is started by run-worker");
+        bail!("only run-worker starts this program");
     }
-    let mut status = passed(status)?;
-    for (resource, most) in [
+    let mut status = inherited(status)?;
+    for (resource, max) in [
         (Resource::Nproc, processes),
         (Resource::As, address_space),
         (Resource::Fsize, file_size),
         (Resource::Nofile, open_files),
     ] {
-        limit(resource, most.parse()?)?;
+        limit(resource, max.parse()?)?;
     }
     for resource in [Resource::Core, Resource::Msgqueue, Resource::Memlock, Resource::Rtprio] {
         limit(resource, 0)?;
     }
-    // Both may be refused, and neither guards anything.
+    // The kernel may refuse both, and no protection depends on them. The second one is for the whole session.
     let _ = nice(NICE);
     let _ = std::fs::write("/proc/self/autogroup", NICE.to_string());
     let landlocked = landlock().context("landlock")?;
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    // Last, because from then on it may have to wait for a processor.
+    // Last: in its group, the program may wait for a processor.
     if cgroup != "-" {
-        passed(cgroup)?.write_all(b"0").context("cgroup")?;
+        inherited(cgroup)?.write_all(b"0").context("cgroup")?;
     }
     status.write_all(if landlocked { b"L" } else { b"-" }).context("status")?;
-    Err(Command::new(program).args(rest).exec()).context("the command cannot be started")
+    Err(Command::new(program).args(rest).exec()).context("failed to start the command")
 }
 
-#[expect(unsafe_code, reason = "a descriptor has no other way into a new program")]
-fn passed(number: &str) -> anyhow::Result<File> {
+#[expect(unsafe_code, reason = "a program gets inherited descriptors only by their numbers")]
+fn inherited(number: &str) -> anyhow::Result<File> {
     let number = number.parse()?;
-    // SAFETY: run-worker opened it for this program, which has nothing else that could own it.
+    // SAFETY: run-worker opened it for this program, and nothing else here owns it.
     Ok(unsafe { File::from_raw_fd(number) })
 }
 
-fn limit(resource: Resource, most: u64) -> anyhow::Result<()> {
-    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+fn limit(resource: Resource, max: u64) -> anyhow::Result<()> {
+    let limit = Rlimit { current: Some(max), maximum: Some(max) };
     setrlimit(resource, limit).with_context(|| format!("{resource:?}"))
 }
 
-/// Whether the kernel has landlock at all; if so, it is in force.
+/// Applies landlock. Returns false if the kernel does not have it.
 fn landlock() -> anyhow::Result<bool> {
     let read = AccessFs::from_read(LANDLOCK);
     let devices = AccessFs::WriteFile | AccessFs::IoctlDev;

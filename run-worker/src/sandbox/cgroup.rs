@@ -1,7 +1,7 @@
-//! Groups of cgroup v2: the kernel bounds the memory and the processes of each command, and gives it little processor time while the
-//! worker wants it.
+//! A group of cgroup v2 for each command: the kernel limits its memory and its processes, and prefers the
+//! worker when both want a processor.
 //!
-//! This needs a delegated part of the hierarchy (systemd: `Delegate=yes`). A command joins its group before it begins.
+//! This needs a delegated group (systemd: `Delegate=yes`). A command joins its group before it begins.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -13,39 +13,41 @@ use uuid::Uuid;
 
 use super::limits::SandboxLimits;
 
-/// Where systemd mounts the hierarchy of version 2.
+/// The mount point of cgroup v2.
 const HIERARCHY: &str = "/sys/fs/cgroup";
-/// Without all three, the worker makes no groups.
+/// If one of them is not delegated, commands have no groups.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
-/// The worker's own group: a group that hands controllers down must not hold processes.
+/// The worker's own group: the kernel allows no processes in a group that delegates controllers.
 const LEAF: &str = "capi-worker";
 const PREFIX: &str = "capi-sandbox-";
 /// The kernel's default.
 const USUAL_WEIGHT: u64 = 100;
-/// A worker that was killed leaves its groups behind. An empty group of this age is one of them.
+/// An empty group of this age was left by a worker that was killed.
 const LEFT_BEHIND: Duration = Duration::from_mins(1);
 /// The last process may need a moment to leave a group.
 const REMOVALS: usize = 3;
 const BETWEEN_REMOVALS: Duration = Duration::from_millis(5);
 
-/// The group in which this worker makes those of its commands.
+/// The group that contains the groups of this worker's commands.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     parent: PathBuf,
 }
 
-/// The group of one command. Dropping it removes it, which may block for some milliseconds.
+/// The group of one command. Drop removes it and may block for some milliseconds.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: PathBuf,
 }
 
 impl Cgroups {
-    /// None if no part of the hierarchy is delegated to this worker.
+    /// Returns none if cgroup v2 is not delegated to this worker.
     pub(super) fn find() -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let cgroups = take_over(&parent_of(&own)?)
-            .inspect_err(|error| tracing::info!(%error, "commands have no groups of cgroup v2"))
+            .inspect_err(
+                |error| tracing::info!(%error, "cgroup v2 is not delegated; commands run without groups"),
+            )
             .ok()?;
         cgroups.sweep();
         Some(cgroups)
@@ -64,8 +66,8 @@ impl Cgroups {
         Ok(cgroup)
     }
 
-    /// Removes the groups that killed workers left. The kernel refuses to remove a group with processes; a young group may be one
-    /// that a process is about to join.
+    /// Removes the groups that killed workers left. The kernel keeps a group that has processes. A new group
+    /// may be empty because its command has not joined yet.
     fn sweep(&self) {
         for entry in fs::read_dir(&self.parent).into_iter().flatten().flatten() {
             if is_left_behind(&entry.file_name().to_string_lossy(), SystemTime::now()) {
@@ -79,11 +81,11 @@ impl Cgroups {
 fn parent_of(own: &str) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     let group = Path::new(HIERARCHY).join(path.trim_start_matches('/'));
-    // A restarted worker begins in the leaf if its supervisor kept the group.
+    // A restarted worker starts in the leaf if its supervisor kept the group.
     if group.ends_with(LEAF) { Some(group.parent()?.to_owned()) } else { Some(group) }
 }
 
-/// Moves the worker into its leaf and hands the controllers down.
+/// Moves the worker into its leaf and delegates the controllers to the groups of commands.
 fn take_over(parent: &Path) -> io::Result<Cgroups> {
     let offered = fs::read_to_string(parent.join("cgroup.controllers"))?;
     let is_missing = |name: &&&str| !offered.split_whitespace().any(|one| one == **name);
@@ -95,12 +97,12 @@ fn take_over(parent: &Path) -> io::Result<Cgroups> {
         fs::create_dir(&leaf)?;
     }
     fs::write(leaf.join("cgroup.procs"), "0")?;
-    let handed_down = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
-    fs::write(parent.join("cgroup.subtree_control"), handed_down)?;
+    let delegated = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
+    fs::write(parent.join("cgroup.subtree_control"), delegated)?;
     Ok(Cgroups { parent: parent.to_owned() })
 }
 
-/// The name holds the time at which the group was made.
+/// The id in the name contains the time of creation.
 fn is_left_behind(name: &str, now: SystemTime) -> bool {
     let id = name.strip_prefix(PREFIX).and_then(|id| Uuid::try_parse(id).ok());
     let made = id.and_then(|id| id.get_timestamp()).map(SystemTime::from);
@@ -112,13 +114,14 @@ impl Cgroup {
         fs::write(self.path.join(file), value.to_string())
     }
 
-    /// A process that writes `0` to this descriptor joins the group. It needs no rights of its own: the kernel checks those of the
+    /// A process that writes `0` here joins the group. It needs no rights: the kernel checks those of the
     /// process that opened the file.
     pub(super) fn open_for_joining(&self) -> io::Result<OwnedFd> {
         Ok(OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?.into())
     }
 
-    /// Gives its processes the usual share. They are about to be killed, and a killed process still needs a processor to exit.
+    /// Gives the processes the usual share before they are killed: a killed process still needs a processor
+    /// to exit.
     pub(super) fn hurry(&self) {
         if let Err(error) = self.set("cpu.weight", USUAL_WEIGHT) {
             tracing::warn!(%error, cgroup = %self.path.display(), "failed to raise the weight of a cgroup");

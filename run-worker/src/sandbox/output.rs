@@ -1,4 +1,5 @@
-//! What a command prints: its beginning and its end for the model, the whole in a file, all of it bounded.
+//! The output of a command. The model sees its beginning and its end; a long output goes to a file as a
+//! whole.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -6,12 +7,12 @@ use std::path::{Path, PathBuf};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-/// Bytes that are shown of the beginning, and as many of the end: errors stand at either.
+/// Bytes shown of the beginning, and as many of the end: errors stand at either.
 const SHOWN: usize = 8 << 10;
 
-/// See the module.
+/// Standard output and standard error, in the order in which they came.
 #[derive(Debug)]
-pub struct Printed {
+pub struct CommandOutput {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     total: u64,
@@ -19,14 +20,13 @@ pub struct Printed {
     file: Option<File>,
 }
 
-impl Printed {
-    /// Nothing yet. The file is made when the output is longer than what is shown.
+impl CommandOutput {
+    /// The file is made only if the output is longer than what is shown.
     pub(super) fn new(path: &Path) -> Self {
         Self { head: Vec::new(), tail: VecDeque::new(), total: 0, path: path.to_owned(), file: None }
     }
 
-    /// Takes more.
-    pub(super) async fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let room = SHOWN - self.head.len();
         let (to_head, to_tail) = bytes.split_at(room.min(bytes.len()));
         self.head.extend_from_slice(to_head);
@@ -49,27 +49,26 @@ impl Printed {
         Ok(())
     }
 
-    /// Everything is written.
-    pub(super) async fn finish(&mut self) -> std::io::Result<()> {
+    pub(super) async fn flush(&mut self) -> std::io::Result<()> {
         match &mut self.file {
             Some(file) => file.flush().await,
             None => Ok(()),
         }
     }
 
-    /// Bytes that were printed.
+    /// The number of bytes printed.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.total
     }
 
-    /// The file with all of it, where that is longer than what [`Self::shown`] shows.
+    /// The file with the whole output, if [`Self::shown`] leaves something out.
     #[must_use]
-    pub fn whole(&self) -> Option<&Path> {
+    pub fn file(&self) -> Option<&Path> {
         self.file.as_ref().map(|_| self.path.as_path())
     }
 
-    /// The output; of a long one the beginning and the end, with `between` in the middle.
+    /// The output. Of a long one, the beginning and the end, with `between` in the middle.
     #[must_use]
     pub fn shown(&self, between: &str) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
@@ -86,27 +85,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_long_output_is_shown_at_both_ends_and_kept_whole() {
+    async fn a_long_output_is_shown_at_both_ends_and_written_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("printed");
+        let path = dir.path().join("output");
         for (length, step) in
             [(10, 3), (SHOWN * 2, 1000), (SHOWN * 2 + 1, 7), (100_000, 65_536), (100_000, 999)]
         {
             let whole: Vec<u8> = (0..length).map(|at| b"abcdefghij"[at % 10]).collect();
             let _ = std::fs::remove_file(&path);
-            let mut printed = Printed::new(&path);
+            let mut output = CommandOutput::new(&path);
             for part in whole.chunks(step) {
-                printed.take(part).await.unwrap();
+                output.write(part).await.unwrap();
             }
-            printed.finish().await.unwrap();
-            assert_eq!(printed.total(), length as u64);
+            output.flush().await.unwrap();
+            assert_eq!(output.total(), length as u64);
             if length <= SHOWN * 2 {
-                assert_eq!(printed.shown("-").as_bytes(), whole);
-                assert!(printed.whole().is_none() && !path.exists());
+                assert_eq!(output.shown("-").as_bytes(), whole);
+                assert!(output.file().is_none() && !path.exists());
             } else {
                 let (head, tail) = (&whole[..SHOWN], &whole[length - SHOWN..]);
-                assert_eq!(printed.shown("-").as_bytes(), [head, b"\n-\n", tail].concat(), "{length} {step}");
-                assert_eq!(std::fs::read(printed.whole().unwrap()).unwrap(), whole, "{length} {step}");
+                assert_eq!(output.shown("-").as_bytes(), [head, b"\n-\n", tail].concat(), "{length} {step}");
+                assert_eq!(std::fs::read(output.file().unwrap()).unwrap(), whole, "{length} {step}");
             }
         }
     }

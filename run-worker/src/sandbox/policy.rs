@@ -1,60 +1,48 @@
-//! What a command sees of the machine, as bwrap's arguments: pure. What is not named here is not there.
+//! What a command sees of the machine, as bwrap's arguments. It sees nothing else.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::limits::SandboxLimits;
+use crate::workspace::{INSIDE as WORKSPACE, Mounts};
 
-/// Where the workspace is inside.
-pub const WORKSPACE: &str = "/workspace";
-/// Where the prepared Python environment is inside.
+/// The path of the prepared Python environment inside.
 const PYTHON: &str = "/opt/python";
-/// The id of the only user inside; nobody outside has it.
+/// The only user inside. It is mapped to an unprivileged user outside.
 const USER: &str = "1000";
 
-/// What the machine has, found once at start.
+/// What the machine offers, found once when the worker starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// The sandbox-entry program, in a place that the sandbox's user can read.
-    pub entry: PathBuf,
-    /// The /etc that is shown instead of the machine's.
-    pub etc: PathBuf,
+pub(super) struct Host {
+    /// A copy of sandbox-entry that the sandbox's user can read.
+    pub(super) entry: PathBuf,
+    /// Replaces the machine's /etc.
+    pub(super) etc: PathBuf,
     /// The prepared Python environment, a venv of /usr/bin/python3.
-    pub python: Option<PathBuf>,
-    /// matplotlib's list of fonts, made with it: making it takes seconds.
-    pub fonts: Option<PathBuf>,
-    /// /bin, /lib and the like: where they lead if they are links.
-    pub roots: Vec<(PathBuf, Option<PathBuf>)>,
+    pub(super) python: Option<PathBuf>,
+    /// matplotlib's list of fonts. matplotlib would need seconds to make it.
+    pub(super) fonts: Option<PathBuf>,
+    /// /bin, /lib and the like, with their targets if they are links.
+    pub(super) roots: Vec<(PathBuf, Option<PathBuf>)>,
 }
 
-/// Descriptors of the new process, by number.
+/// The numbers of the descriptors that bwrap inherits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Descriptors {
-    /// bwrap tells the first process's id there.
-    pub info: i32,
-    /// The entry tells there that the command begins.
-    pub status: i32,
-    /// The script is read from there.
-    pub script: i32,
-    /// The two filters.
-    pub filters: [i32; 2],
-    /// cgroup.procs of the sandbox's own cgroup.
-    pub cgroup: Option<i32>,
-}
-
-/// The directories of one run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mounts {
-    /// Writable.
-    pub workspace: PathBuf,
-    /// The caller's files, not writable.
-    pub inputs: PathBuf,
+pub(super) struct Descriptors {
+    /// bwrap writes the id of the first process there.
+    pub(super) info: i32,
+    /// The entry writes there when the command begins.
+    pub(super) status: i32,
+    /// bwrap reads the script from there.
+    pub(super) script: i32,
+    pub(super) filters: [i32; 2],
+    /// cgroup.procs of the command's cgroup.
+    pub(super) cgroup: Option<i32>,
 }
 
 /// A script's interpreter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpreter {
-    /// bash
     Bash,
     /// The system's Python 3 with the prepared packages.
     Python,
@@ -76,7 +64,7 @@ impl Interpreter {
     }
 }
 
-/// Everything that programs inside find in their environment.
+/// The whole environment of a command.
 const ENVIRONMENT: [(&str, &str); 12] = [
     ("PATH", "/opt/python/bin:/usr/local/bin:/usr/bin:/bin"),
     ("HOME", "/tmp"),
@@ -87,16 +75,16 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     ("PYTHONPATH", WORKSPACE),
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("PYTHONUNBUFFERED", "1"),
-    // A thread for each core would take its share of the address space and of the processes.
+    // A thread for each core would use up address space and processes.
     ("OPENBLAS_NUM_THREADS", "1"),
     ("OMP_NUM_THREADS", "1"),
     ("MPLCONFIGDIR", "/tmp/matplotlib"),
 ];
-/// Where no display is, matplotlib draws into files.
+/// There is no display: matplotlib draws into files.
 const BACKEND: (&str, &str) = ("MPLBACKEND", "Agg");
 
-/// The whole command line.
-pub fn arguments(
+/// bwrap's command line.
+pub(super) fn arguments(
     host: &Host,
     limits: &SandboxLimits,
     mounts: &Mounts,
@@ -113,8 +101,8 @@ pub fn arguments(
         line.add(["--setenv", name, value]);
     }
     line.read_only(Path::new("/usr"), "/usr");
-    for (root, leads_to) in &host.roots {
-        match leads_to {
+    for (root, target) in &host.roots {
+        match target {
             Some(target) => line.push("--symlink").push(target).push(root),
             None => line.push("--ro-bind").push(root).push(root),
         };

@@ -1,11 +1,11 @@
-//! What /proc tells of processes (proc(5)). Hostile processes choose their names. They may also end their first thread while others
-//! live: /proc then shows a process that is over and holds no memory.
+//! Reads the state of processes from /proc (proc(5)). A hostile process can choose its name. It can also end
+//! its first thread while others run: /proc then shows the process as ended, with no memory.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Services run on machines with pages of 4 KiB.
+/// Bytes of a memory page on the supported machines.
 const PAGE: u64 = 4096;
 
 /// Whether the kernel lists the children of a process.
@@ -13,16 +13,16 @@ pub(super) fn can_be_seen() -> bool {
     Path::new("/proc/thread-self/children").exists()
 }
 
-/// Bytes in memory of these processes. Pages that they share count once for each.
+/// Bytes in memory of all these processes. A shared page counts once for each process.
 pub(super) fn memory_of(processes: &[u32]) -> u64 {
-    processes.iter().filter_map(|pid| Some(resident(*pid, &read(&format!("/proc/{pid}/stat"))?))).sum()
+    processes.iter().filter_map(|pid| Some(resident(*pid, &read(format!("/proc/{pid}/stat"))?))).sum()
 }
 
 fn resident(pid: u32, stat: &Stat) -> u64 {
-    if !stat.first_thread_is_over {
+    if !stat.first_thread_ended {
         return stat.resident;
     }
-    let others = threads(pid).into_iter().filter_map(|thread| read(&thread.join("stat")));
+    let others = threads(pid).into_iter().filter_map(|thread| read(thread.join("stat")));
     others.map(|thread| thread.resident).max().unwrap_or_default()
 }
 
@@ -31,7 +31,7 @@ fn threads(pid: u32) -> Vec<PathBuf> {
     threads.map(|thread| thread.path()).collect()
 }
 
-/// Bytes on disk of deleted files that these processes have open. Slow: this looks at each open file.
+/// Bytes on disk of deleted files that these processes have open. Slow: it looks at each open file.
 pub(super) fn deleted_files_of(processes: &[u32]) -> u64 {
     // A thread may have descriptors of its own.
     let threads = processes.iter().flat_map(|pid| threads(*pid));
@@ -43,7 +43,7 @@ pub(super) fn deleted_files_of(processes: &[u32]) -> u64 {
     each_once.values().sum()
 }
 
-/// The children of a process. Some may be over and not yet waited for.
+/// The children of a process, including zombies.
 pub(super) fn children(pid: u32) -> Vec<u32> {
     let lists =
         threads(pid).into_iter().filter_map(|thread| std::fs::read_to_string(thread.join("children")).ok());
@@ -52,9 +52,9 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Of one process or one thread.
+/// Of one process or thread.
 struct Stat {
-    first_thread_is_over: bool,
+    first_thread_ended: bool,
     resident: u64,
 }
 
@@ -63,11 +63,11 @@ fn read(stat: impl AsRef<Path>) -> Option<Stat> {
     parse(&String::from_utf8_lossy(&std::fs::read(stat).ok()?))
 }
 
-/// The fields are counted from the one behind the name: the name may hold anything.
+/// The fields are counted from the one after the name, because the name may contain any character.
 fn parse(stat: &str) -> Option<Stat> {
     let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let pages: u64 = fields.get(21)?.parse().ok()?;
-    Some(Stat { first_thread_is_over: matches!(fields[0], "Z" | "X"), resident: pages * PAGE })
+    Some(Stat { first_thread_ended: matches!(fields[0], "Z" | "X"), resident: pages * PAGE })
 }
 
 #[cfg(test)]
@@ -78,8 +78,8 @@ mod tests {
     fn the_fields_of_a_process_are_read() {
         let line = "17 (a) Z 1 (b) R 1 17 17 0 -1 4194560 95 3 0 0 200 30 4 1 20 0 2 0 77 2564096 250 18446744073709551615 1";
         let stat = parse(line).unwrap();
-        assert_eq!((stat.first_thread_is_over, stat.resident), (false, 1_024_000));
-        assert!(parse(&line.replace(") R", ") Z")).unwrap().first_thread_is_over);
+        assert_eq!((stat.first_thread_ended, stat.resident), (false, 1_024_000));
+        assert!(parse(&line.replace(") R", ") Z")).unwrap().first_thread_ended);
         assert!(parse("17 (a) R 1").is_none());
     }
 

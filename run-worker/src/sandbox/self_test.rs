@@ -1,5 +1,5 @@
-//! A look from inside, at the worker's start: a script tells what it finds, and each layer is judged by that. What no answer vouches for
-//! does not hold.
+//! Checks every layer from inside when the worker starts. A script prints what it finds, and the worker
+//! judges each layer by that. A layer without an answer counts as missing.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -8,23 +8,24 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::policy::{Interpreter, Mounts};
-use super::supervise::{Ended, Job, supervise};
+use super::job::{EndReason, Job};
+use super::policy::Interpreter;
+use super::supervise::supervise;
 use super::{Engine, processes};
-use crate::workspace::{Allowance, Home};
+use crate::workspace::{Home, Mounts, Quota};
 
-/// Layers that do not hold.
+/// Layers that do not work.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Missing {
-    /// Without these no command may run.
-    pub(super) needed: Vec<&'static str>,
-    /// The kernel does not offer these.
-    pub(super) further: Vec<&'static str>,
+    /// Without these, no command may run.
+    pub(super) required: Vec<&'static str>,
+    /// This machine does not offer these. Commands run without them.
+    pub(super) optional: Vec<&'static str>,
 }
 
 const TIME: Duration = Duration::from_secs(20);
 
-/// What is found inside, as `name=value` lines. Builtins where they do: each program costs time.
+/// Prints `name=value` lines. It uses builtins where possible: each program costs time.
 const PROBE: &str = r#"
 while read -r name value _; do
     case $name in NoNewPrivs:|Seccomp:|Seccomp_filters:|CapEff:|CapBnd:) echo "$name=$value" ;; esac
@@ -44,53 +45,52 @@ echo "environment=$(compgen -e | sort | tr '\n' ' ')"
 set -- /proc/self/fd/*; echo "descriptors=${*##*/}"
 "#;
 
-/// Runs the probe.
 pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
-    let nothing = || Missing { needed: vec!["bwrap"], further: vec![] };
+    let all = || Missing { required: vec!["bwrap"], optional: vec![] };
     let Ok(dirs) = home.make_run_dirs("self-test").inspect_err(|error| {
-        tracing::error!(%error, "no workspace can be made");
+        tracing::error!(%error, "failed to make the workspace of the self-test");
     }) else {
-        return nothing();
+        return all();
     };
     let job = Job {
         interpreter: Interpreter::Bash,
         script: PROBE.to_owned(),
         mounts: Mounts { workspace: dirs.workspace.clone(), inputs: dirs.inputs.clone() },
-        printed: dirs.run.join("printed"),
+        output_file: dirs.run.join("output"),
         time: TIME,
-        allowance: Allowance { bytes: 1 << 20, entries: engine.limits.entries, depth: engine.limits.depth },
+        quota: Quota { bytes: 1 << 20, entries: engine.limits.entries, depth: engine.limits.depth },
     };
     let written = dirs.workspace.join("capi-probe");
     let probed = supervise(Arc::clone(engine), job, CancellationToken::new()).await;
     let owner = std::fs::symlink_metadata(written).map(|file| file.uid()).ok();
     home.remove(&dirs.run);
     match probed {
-        Ok(execution) if matches!(execution.ended, Ended::Exited(_)) => {
-            let told = execution.printed.shown("");
-            tracing::debug!(told, "the sandbox's self-test");
-            let mut missing = judge(&told, owner, execution.landlocked);
+        Ok(execution) if matches!(execution.end, EndReason::Exited(_)) => {
+            let output = execution.output.shown("");
+            tracing::debug!(output, "output of the sandbox's self-test");
+            let mut missing = judge(&output, owner, execution.landlocked);
             if engine.cgroups.is_none() {
-                missing.further.push("cgroup");
+                missing.optional.push("cgroup");
                 if !processes::can_be_seen() {
-                    missing.needed.push("memory");
+                    missing.required.push("memory");
                 }
             }
             missing
         }
         Ok(execution) => {
-            tracing::error!(ended = ?execution.ended, "the sandbox's self-test did not end by itself");
-            nothing()
+            tracing::error!(end = ?execution.end, "the sandbox's self-test did not end by itself");
+            all()
         }
         Err(error) => {
-            tracing::error!(%error, "the sandbox's self-test did not run");
-            nothing()
+            tracing::error!(%error, "failed to run the sandbox's self-test");
+            all()
         }
     }
 }
 
-/// Judges what the probe told, with the user whom a file that it wrote belongs to outside: pure.
-fn judge(told: &str, owner: Option<u32>, landlocked: bool) -> Missing {
-    let found: HashMap<&str, &str> = told
+/// Judges the output of the probe. `owner` is the user outside that owns the file which the probe wrote.
+fn judge(output: &str, owner: Option<u32>, landlocked: bool) -> Missing {
+    let found: HashMap<&str, &str> = output
         .split(['\n'])
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name, value.trim()))
@@ -104,7 +104,7 @@ fn judge(told: &str, owner: Option<u32>, landlocked: bool) -> Missing {
     let environment = found.get("environment").is_some_and(|names| {
         !names.is_empty() && names.split(' ').all(|name| known.split(' ').any(|known| known == name))
     });
-    // 3 is the directory that the script looks at, 255 the script.
+    // 3 is the directory that the script lists, 255 is the script.
     let descriptors = found.get("descriptors").is_some_and(|open| {
         open.starts_with("0 1 2") && open.split(' ').all(|fd| ["0", "1", "2", "3", "255"].contains(&fd))
     });
@@ -115,7 +115,7 @@ fn judge(told: &str, owner: Option<u32>, landlocked: bool) -> Missing {
                 && owner.is_some_and(|uid| uid != 0),
         ),
         ("capabilities", no_capabilities("CapEff:") && no_capabilities("CapBnd:") && is("NoNewPrivs:", "1")),
-        // The filter of the container that the worker may be in is counted too.
+        // The filter of a container around the worker counts too.
         (
             "seccomp",
             is("Seccomp:", "2")
@@ -130,18 +130,15 @@ fn judge(told: &str, owner: Option<u32>, landlocked: bool) -> Missing {
                 && number("files").is_some_and(|most| most <= 1024),
         ),
         ("network", is("interfaces", "1")),
-        (
-            "read_only_system",
-            ["system", "etc", "devices", "inputs"].iter().all(|place| is(place, "read-only")),
-        ),
+        ("read_only_system", ["system", "etc", "devices", "inputs"].iter().all(|name| is(name, "read-only"))),
         ("workspace", is("workspace", "writable")),
         ("user_namespaces", is("namespaces", "flat")),
         ("environment", environment),
         ("descriptors", descriptors),
         ("landlock", !landlocked || is("landlock", "holds")),
     ];
-    let needed = layers.into_iter().filter(|(_, holds)| !holds).map(|(layer, _)| layer).collect();
-    Missing { needed, further: if landlocked { vec![] } else { vec!["landlock"] } }
+    let required = layers.into_iter().filter(|(_, works)| !works).map(|(layer, _)| layer).collect();
+    Missing { required, optional: if landlocked { vec![] } else { vec!["landlock"] } }
 }
 
 #[cfg(test)]
@@ -154,9 +151,12 @@ mod tests {
         environment=HOME LANG PATH PWD SHLVL _ \ndescriptors=0 1 2\n";
 
     #[test]
-    fn each_layer_is_missed_when_its_sign_is() {
+    fn a_layer_is_missing_without_its_sign() {
         assert_eq!(judge(GOOD, Some(65_533), true), Missing::default());
-        assert_eq!(judge(GOOD, Some(65_533), false), Missing { needed: vec![], further: vec!["landlock"] });
+        assert_eq!(
+            judge(GOOD, Some(65_533), false),
+            Missing { required: vec![], optional: vec!["landlock"] }
+        );
         for (sign, other, layer) in [
             ("pid=1", "pid=2", "user"),
             ("CapEff:=0000000000000000", "CapEff:=0000000000200000", "capabilities"),
@@ -172,11 +172,11 @@ mod tests {
             ("landlock=holds", "landlock=absent", "landlock"),
         ] {
             assert!(GOOD.contains(sign), "{sign}");
-            assert_eq!(judge(&GOOD.replace(sign, other), Some(65_533), true).needed, [layer], "{sign}");
+            assert_eq!(judge(&GOOD.replace(sign, other), Some(65_533), true).required, [layer], "{sign}");
         }
         for owner in [Some(0), None] {
-            assert_eq!(judge(GOOD, owner, true).needed, ["user"]);
+            assert_eq!(judge(GOOD, owner, true).required, ["user"]);
         }
-        assert_eq!(judge("", None, true).needed.len(), 11, "nothing holds that nothing vouches for");
+        assert_eq!(judge("", None, true).required.len(), 11, "a layer without an answer is missing");
     }
 }

@@ -1,5 +1,7 @@
-//! Starting bwrap: with nothing of the worker's environment, as a user without rights, with just the descriptors it needs, and from one
-//! thread that lives as long as the process, because `--die-with-parent` means that thread.
+//! Starts bwrap: with an empty environment, as an unprivileged user, with no other descriptors than it needs.
+//!
+//! One thread starts all of them and lives as long as the worker: `--die-with-parent` refers to the thread
+//! that started bwrap.
 
 use std::ffi::OsString;
 use std::io::{Seek, SeekFrom, Write};
@@ -17,85 +19,85 @@ use tokio::sync::oneshot;
 
 use super::policy::Descriptors;
 
-/// A started bwrap.
 pub(super) struct Spawned {
     pub(super) child: Child,
-    /// bwrap's word about the first process inside, as JSON.
+    /// bwrap's report about the first process inside, as JSON.
     pub(super) info: Receiver,
-    /// The entry's word that the command begins.
+    /// The entry writes one byte when the command begins.
     pub(super) status: Receiver,
     /// Standard output and standard error of everything inside.
     pub(super) output: Receiver,
 }
 
-/// What a new bwrap is given beside its arguments.
-pub(super) struct Given<'a> {
+/// What bwrap gets as descriptors.
+pub(super) struct Inherited<'a> {
     pub(super) script: &'a str,
     pub(super) filters: &'a [Vec<u8>; 2],
-    /// cgroup.procs of its own cgroup, open for writing.
+    /// cgroup.procs of the command's cgroup, open for writing.
     pub(super) cgroup: Option<OwnedFd>,
 }
 
-struct Request {
+struct SpawnRequest {
     command: Command,
     reply: oneshot::Sender<std::io::Result<Child>>,
 }
 
-/// The thread.
+/// Sends requests to the thread.
 #[derive(Debug, Clone)]
-pub(super) struct Spawner(mpsc::Sender<Request>);
+pub(super) struct Spawner(mpsc::Sender<SpawnRequest>);
 
 impl Spawner {
-    /// Starts it; it ends with the last clone of this.
+    /// Starts the thread. It ends when the last clone is dropped.
     pub(super) fn start() -> std::io::Result<Self> {
-        let (sender, requests) = mpsc::channel::<Request>();
+        let (sender, requests) = mpsc::channel::<SpawnRequest>();
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new().name("sandbox-spawner".to_owned()).spawn(move || {
             let _runtime = runtime.enter();
-            for Request { mut command, reply } in requests {
-                // A receiver that is gone drops the child, which kills it.
+            for SpawnRequest { mut command, reply } in requests {
+                // If the receiver is gone, the child is dropped here, which kills it.
                 let _ = reply.send(command.spawn());
             }
         })?;
         Ok(Self(sender))
     }
 
-    /// Starts `program`, with the arguments that are made for its descriptors; as `user` where one is given.
+    /// Starts `program`, as `user` if there is one. `arguments` makes the command line from the numbers of
+    /// the descriptors.
     pub(super) async fn spawn(
         &self,
         program: &Path,
         user: Option<u32>,
-        given: Given<'_>,
+        inherited: Inherited<'_>,
         arguments: impl FnOnce(Descriptors) -> Vec<OsString>,
     ) -> std::io::Result<Spawned> {
         let pipe = || pipe_with(PipeFlags::CLOEXEC);
         let ((info, info_end), (status, status_end), (output, output_end)) = (pipe()?, pipe()?, pipe()?);
-        let [first, second] = given.filters;
+        let [first, second] = inherited.filters;
         let mut passed = vec![info_end, status_end];
-        passed.extend([in_memory(given.script.as_bytes())?, in_memory(first)?, in_memory(second)?]);
-        let cgroup = given.cgroup.is_some().then_some(8);
-        passed.extend(given.cgroup);
+        passed.extend([in_memory(inherited.script.as_bytes())?, in_memory(first)?, in_memory(second)?]);
+        let cgroup = inherited.cgroup.is_some().then_some(8);
+        passed.extend(inherited.cgroup);
         let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7], cgroup };
         let mut command = Command::new(program);
         command.args(arguments(fds)).env_clear().current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(output_end.try_clone()?).stderr(output_end);
         if let Some(user) = user {
-            // Gives up the groups too.
+            // This also drops the supplementary groups.
             command.uid(user).gid(user);
         }
         let mappings = passed.into_iter().zip(3..);
         let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
         command.fd_mappings(mappings.collect()).map_err(std::io::Error::other)?;
         let (reply, answer) = oneshot::channel();
-        let gone = || std::io::Error::other("the spawning thread is gone");
-        self.0.send(Request { command, reply }).map_err(|_| gone())?;
+        let gone = || std::io::Error::other("the thread that starts sandboxes is gone");
+        self.0.send(SpawnRequest { command, reply }).map_err(|_| gone())?;
         let child = answer.await.map_err(|_| gone())??;
         let receiver = Receiver::from_owned_fd;
         Ok(Spawned { child, info: receiver(info)?, status: receiver(status)?, output: receiver(output)? })
     }
 }
 
-/// A file without a name, to be read from its beginning.
+/// An unnamed file with this content, at its beginning.
 fn in_memory(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     let mut file = std::fs::File::from(memfd_create("capi", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;

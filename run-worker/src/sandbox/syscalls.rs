@@ -1,6 +1,8 @@
-//! The system calls that programs inside may make, as two seccomp filters for bwrap to load: pure. The first lets through what it names and
-//! answers everything else, the next kernel's calls too, with "not implemented", which C libraries understand: they
-//! fall back from clone3 to clone, which can be looked into. The second refuses calls by their arguments.
+//! The system calls that a command can make, as two seccomp filters for bwrap.
+//!
+//! The first filter allows the calls that it lists and answers all others with "not implemented". C libraries
+//! then fall back: from clone3, whose arguments a filter cannot read, to clone. The second filter refuses
+//! calls by their arguments.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +11,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// Both filters, as the kernel reads them.
+/// Both filters as programs for the kernel.
 pub(super) fn filters() -> Result<[Vec<u8>; 2], Error> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
     let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
@@ -28,7 +30,7 @@ fn bytes(program: &BpfProgram) -> Vec<u8> {
     program.iter().flat_map(instruction).collect()
 }
 
-/// Sockets but for those between processes of the sandbox; new namespaces; typing into a terminal.
+/// All sockets except Unix ones, new namespaces, and input into a terminal.
 fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
     let is = |argument, operator, value: u64| {
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
@@ -57,59 +59,56 @@ fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
     ]))
 }
 
-/// What compilers, shells and interpreters use. Not here, each a way out that was found before or a store of memory that no limit
-/// counts: mounts, namespaces, modules, keys, bpf, io_uring, perf, userfaultfd, ptrace and reading other processes' memory, handles, System V
-/// IPC and message queues, memfd, clocks, swap, quotas, ports.
-#[rustfmt::skip]
-const COMMON: &[i64] = &[
-    libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev, libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_preadv,
-    libc::SYS_pwritev, libc::SYS_preadv2, libc::SYS_pwritev2, libc::SYS_sendfile, libc::SYS_splice, libc::SYS_tee, libc::SYS_copy_file_range,
-    libc::SYS_openat, libc::SYS_openat2, libc::SYS_close, libc::SYS_close_range, libc::SYS_lseek, libc::SYS_dup, libc::SYS_dup3, libc::SYS_pipe2,
-    libc::SYS_fcntl, libc::SYS_ioctl, libc::SYS_flock, libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync_file_range, libc::SYS_fadvise64,
-    libc::SYS_readahead, libc::SYS_ftruncate, libc::SYS_truncate, libc::SYS_fallocate, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx,
-    libc::SYS_statfs, libc::SYS_fstatfs, libc::SYS_getdents64, libc::SYS_getcwd, libc::SYS_chdir, libc::SYS_fchdir, libc::SYS_mkdirat,
-    libc::SYS_unlinkat, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_readlinkat, libc::SYS_mknodat,
-    libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_umask,
-    libc::SYS_utimensat, libc::SYS_getxattr, libc::SYS_lgetxattr, libc::SYS_fgetxattr, libc::SYS_listxattr, libc::SYS_llistxattr,
-    libc::SYS_flistxattr, libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr, libc::SYS_removexattr, libc::SYS_lremovexattr,
-    libc::SYS_fremovexattr, libc::SYS_inotify_init1, libc::SYS_inotify_add_watch, libc::SYS_inotify_rm_watch, libc::SYS_sync, libc::SYS_syncfs,
-    libc::SYS_epoll_create1, libc::SYS_epoll_ctl, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_ppoll, libc::SYS_pselect6,
-    libc::SYS_eventfd2, libc::SYS_signalfd4, libc::SYS_timerfd_create, libc::SYS_timerfd_settime, libc::SYS_timerfd_gettime,
-    libc::SYS_socket, libc::SYS_socketpair, libc::SYS_bind, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_connect,
-    libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg,
-    libc::SYS_sendmmsg, libc::SYS_recvmmsg, libc::SYS_setsockopt, libc::SYS_getsockopt, libc::SYS_shutdown,
-    libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_msync, libc::SYS_mincore,
-    libc::SYS_brk, libc::SYS_mlock, libc::SYS_munlock, libc::SYS_membarrier, libc::SYS_rseq, libc::SYS_pkey_alloc, libc::SYS_pkey_free,
-    libc::SYS_pkey_mprotect, libc::SYS_get_mempolicy, libc::SYS_futex, libc::SYS_set_robust_list, libc::SYS_get_robust_list,
-    libc::SYS_clone, libc::SYS_execve, libc::SYS_execveat, libc::SYS_exit, libc::SYS_exit_group, libc::SYS_wait4, libc::SYS_waitid,
-    libc::SYS_kill, libc::SYS_tkill, libc::SYS_tgkill, libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal, libc::SYS_set_tid_address,
-    libc::SYS_getpid, libc::SYS_getppid, libc::SYS_gettid, libc::SYS_getpgid, libc::SYS_setpgid, libc::SYS_getsid, libc::SYS_setsid,
-    libc::SYS_getuid, libc::SYS_geteuid, libc::SYS_getgid, libc::SYS_getegid, libc::SYS_getresuid, libc::SYS_getresgid, libc::SYS_getgroups,
-    libc::SYS_setuid, libc::SYS_setgid, libc::SYS_setreuid, libc::SYS_setregid, libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups,
-    libc::SYS_setfsuid, libc::SYS_setfsgid, libc::SYS_capget, libc::SYS_capset, libc::SYS_prctl, libc::SYS_seccomp,
-    libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self,
-    libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn, libc::SYS_rt_sigpending, libc::SYS_rt_sigtimedwait,
-    libc::SYS_rt_sigsuspend, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo, libc::SYS_sigaltstack, libc::SYS_restart_syscall,
-    libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_clock_gettime, libc::SYS_clock_getres, libc::SYS_gettimeofday,
-    libc::SYS_getitimer, libc::SYS_setitimer, libc::SYS_timer_create, libc::SYS_timer_settime, libc::SYS_timer_gettime,
-    libc::SYS_timer_getoverrun, libc::SYS_timer_delete, libc::SYS_times, libc::SYS_getrusage, libc::SYS_getrlimit, libc::SYS_setrlimit,
-    libc::SYS_prlimit64, libc::SYS_getpriority, libc::SYS_setpriority, libc::SYS_sched_yield, libc::SYS_sched_getaffinity,
-    libc::SYS_sched_setaffinity, libc::SYS_sched_getparam, libc::SYS_sched_getscheduler, libc::SYS_sched_setscheduler,
-    libc::SYS_sched_get_priority_max, libc::SYS_sched_get_priority_min, libc::SYS_sched_getattr, libc::SYS_getcpu,
-    libc::SYS_uname, libc::SYS_sysinfo, libc::SYS_getrandom, libc::SYS_personality,
-];
+macro_rules! calls {
+    ($($name:ident)*) => { &[$(libc::$name),*] };
+}
 
-/// Older forms, which newer architectures do not have.
+/// The calls of compilers, shells and interpreters.
+///
+/// Left out are calls with a history of escapes, and calls that use memory which no limit counts: mounts,
+/// namespaces, modules, keys, bpf, io_uring, perf, userfaultfd, ptrace and other access to the memory of
+/// processes, file handles, System V IPC, message queues, memfd, clocks, swap, quotas, I/O ports.
+const COMMON: &[i64] = calls! {
+    SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev SYS_preadv2
+    SYS_pwritev2 SYS_sendfile SYS_splice SYS_tee SYS_copy_file_range SYS_openat SYS_openat2 SYS_close
+    SYS_close_range SYS_lseek SYS_dup SYS_dup3 SYS_pipe2 SYS_fcntl SYS_ioctl SYS_flock SYS_fsync SYS_fdatasync
+    SYS_sync_file_range SYS_fadvise64 SYS_readahead SYS_ftruncate SYS_truncate SYS_fallocate SYS_fstat
+    SYS_newfstatat SYS_statx SYS_statfs SYS_fstatfs SYS_getdents64 SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat
+    SYS_unlinkat SYS_renameat SYS_renameat2 SYS_linkat SYS_symlinkat SYS_readlinkat SYS_mknodat SYS_faccessat
+    SYS_faccessat2 SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_umask SYS_utimensat SYS_getxattr
+    SYS_lgetxattr SYS_fgetxattr SYS_listxattr SYS_llistxattr SYS_flistxattr SYS_setxattr SYS_lsetxattr
+    SYS_fsetxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr SYS_inotify_init1 SYS_inotify_add_watch
+    SYS_inotify_rm_watch SYS_sync SYS_syncfs SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2
+    SYS_ppoll SYS_pselect6 SYS_eventfd2 SYS_signalfd4 SYS_timerfd_create SYS_timerfd_settime
+    SYS_timerfd_gettime SYS_socket SYS_socketpair SYS_bind SYS_listen SYS_accept SYS_accept4 SYS_connect
+    SYS_getsockname SYS_getpeername SYS_sendto SYS_recvfrom SYS_sendmsg SYS_recvmsg SYS_sendmmsg SYS_recvmmsg
+    SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_mmap SYS_munmap SYS_mprotect SYS_mremap SYS_madvise
+    SYS_msync SYS_mincore SYS_brk SYS_mlock SYS_munlock SYS_membarrier SYS_rseq SYS_pkey_alloc SYS_pkey_free
+    SYS_pkey_mprotect SYS_get_mempolicy SYS_futex SYS_set_robust_list SYS_get_robust_list SYS_clone SYS_execve
+    SYS_execveat SYS_exit SYS_exit_group SYS_wait4 SYS_waitid SYS_kill SYS_tkill SYS_tgkill SYS_pidfd_open
+    SYS_pidfd_send_signal SYS_set_tid_address SYS_getpid SYS_getppid SYS_gettid SYS_getpgid SYS_setpgid
+    SYS_getsid SYS_setsid SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_getresuid SYS_getresgid
+    SYS_getgroups SYS_setuid SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setgroups
+    SYS_setfsuid SYS_setfsgid SYS_capget SYS_capset SYS_prctl SYS_seccomp SYS_landlock_create_ruleset
+    SYS_landlock_add_rule SYS_landlock_restrict_self SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn
+    SYS_rt_sigpending SYS_rt_sigtimedwait SYS_rt_sigsuspend SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo
+    SYS_sigaltstack SYS_restart_syscall SYS_nanosleep SYS_clock_nanosleep SYS_clock_gettime SYS_clock_getres
+    SYS_gettimeofday SYS_getitimer SYS_setitimer SYS_timer_create SYS_timer_settime SYS_timer_gettime
+    SYS_timer_getoverrun SYS_timer_delete SYS_times SYS_getrusage SYS_getrlimit SYS_setrlimit SYS_prlimit64
+    SYS_getpriority SYS_setpriority SYS_sched_yield SYS_sched_getaffinity SYS_sched_setaffinity
+    SYS_sched_getparam SYS_sched_getscheduler SYS_sched_setscheduler SYS_sched_get_priority_max
+    SYS_sched_get_priority_min SYS_sched_getattr SYS_getcpu SYS_uname SYS_sysinfo SYS_getrandom
+    SYS_personality
+};
+
+/// Older forms of the calls. Newer architectures do not have them.
 #[cfg(target_arch = "x86_64")]
-#[rustfmt::skip]
-const OF_THE_ARCHITECTURE: &[i64] = &[
-    libc::SYS_open, libc::SYS_creat, libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_pipe, libc::SYS_dup2, libc::SYS_poll,
-    libc::SYS_select, libc::SYS_epoll_create, libc::SYS_epoll_wait, libc::SYS_eventfd, libc::SYS_signalfd, libc::SYS_inotify_init,
-    libc::SYS_getdents, libc::SYS_rename, libc::SYS_mkdir, libc::SYS_rmdir, libc::SYS_link, libc::SYS_unlink, libc::SYS_symlink,
-    libc::SYS_readlink, libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_mknod, libc::SYS_utime, libc::SYS_utimes,
-    libc::SYS_futimesat, libc::SYS_fork, libc::SYS_vfork, libc::SYS_alarm, libc::SYS_pause, libc::SYS_time, libc::SYS_getpgrp,
-    libc::SYS_arch_prctl,
-];
+const OF_THE_ARCHITECTURE: &[i64] = calls! {
+    SYS_open SYS_creat SYS_stat SYS_lstat SYS_access SYS_pipe SYS_dup2 SYS_poll SYS_select SYS_epoll_create
+    SYS_epoll_wait SYS_eventfd SYS_signalfd SYS_inotify_init SYS_getdents SYS_rename SYS_mkdir SYS_rmdir
+    SYS_link SYS_unlink SYS_symlink SYS_readlink SYS_chmod SYS_chown SYS_lchown SYS_mknod SYS_utime SYS_utimes
+    SYS_futimesat SYS_fork SYS_vfork SYS_alarm SYS_pause SYS_time SYS_getpgrp SYS_arch_prctl
+};
 #[cfg(not(target_arch = "x86_64"))]
 const OF_THE_ARCHITECTURE: &[i64] = &[];
 

@@ -1,119 +1,119 @@
-//! The worker watches a command while it runs: the memory of its processes (where no cgroup holds it), and what its workspace holds.
+//! While a command runs, the worker checks the memory of its processes (unless a cgroup limits it) and the
+//! size of its workspace.
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::job::{EndReason, Job};
 use super::limits::SandboxLimits;
 use super::processes::{deleted_files_of, memory_of};
-use super::supervise::{Ended, Job};
-use super::tree::Tree;
-use crate::workspace::{Allowance, Excess, Measured, measure};
+use super::tree::ProcessTree;
+use crate::workspace::{Measured, Quota, QuotaExceeded, measure};
 
-/// How often the worker looks, and the share of the time that it may spend on that. A look at 60 processes with their files takes 2 ms.
+/// How often the worker looks, and the share of the time that this may take. A look at 60 processes with
+/// their files takes 2 ms.
 const EVERY: Duration = Duration::from_millis(100);
 const SHARE: u32 = 10;
-/// The longest pause, however long a look took.
-const AT_LEAST_EVERY: Duration = Duration::from_millis(500);
-/// One look in so many also searches for deleted files that are still open.
+/// The longest pause, even after a look that took long.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// One look in five also searches for deleted files that are still open, which is slow.
 const THOROUGH: u32 = 5;
-/// Bytes that stay free on the disk, whatever the workspaces may hold.
+/// Bytes that must stay free on the disk.
 const DISK_RESERVE: u64 = 256 << 20;
 
-/// Of one command.
 pub(super) struct Watch<'a> {
     limits: &'a SandboxLimits,
     job: &'a Job,
-    /// Whether a cgroup bounds the memory.
-    memory_is_held: bool,
+    /// Whether a cgroup limits the memory.
+    has_cgroup: bool,
     looks: u32,
-    /// Bytes in deleted files, by the last search.
+    /// Bytes of deleted open files, by the last search.
     deleted: u64,
-    /// When to look.
+    /// The time of the next look.
     pub(super) due: Instant,
 }
 
-type Measurement = std::io::Result<Result<Measured, Excess>>;
+type Measurement = std::io::Result<Result<Measured, QuotaExceeded>>;
 
-/// The result of one look.
+/// What one look found.
 struct Seen {
     memory: u64,
     deleted: u64,
     workspace: Measurement,
-    /// Bytes that are free on the disk.
-    free: u64,
+    free_on_disk: u64,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(limits: &'a SandboxLimits, job: &'a Job, memory_is_held: bool) -> Self {
-        Self { limits, job, memory_is_held, looks: 0, deleted: 0, due: Instant::now() + EVERY }
+    pub(super) fn new(limits: &'a SandboxLimits, job: &'a Job, has_cgroup: bool) -> Self {
+        Self { limits, job, has_cgroup, looks: 0, deleted: 0, due: Instant::now() + EVERY }
     }
 
-    /// Looks once. Returns why the command must be ended, if it must.
-    pub(super) async fn look(&mut self, tree: &Tree) -> Option<Ended> {
+    /// Returns why the command must be ended, if it must.
+    pub(super) async fn look(&mut self, tree: &ProcessTree) -> Option<EndReason> {
         let begun = Instant::now();
         self.due = begun + EVERY;
         self.looks += 1;
         let known = (!self.looks.is_multiple_of(THOROUGH)).then_some(self.deleted);
-        let (workspace, allowance) = (self.job.mounts.workspace.clone(), self.job.allowance);
-        let (tree, memory_is_held) = (tree.clone(), self.memory_is_held);
+        let (workspace, quota) = (self.job.mounts.workspace.clone(), self.job.quota);
+        let (tree, has_cgroup) = (tree.clone(), self.has_cgroup);
         let looking = tokio::task::spawn_blocking(move || {
-            let (measured, deleted) = measure_all(&workspace, &allowance, &tree, known);
+            let (measured, deleted) = measure_all(&workspace, &quota, &tree, known);
             Seen {
-                memory: if memory_is_held { 0 } else { memory_of(&tree.members()) },
+                memory: if has_cgroup { 0 } else { memory_of(&tree.members()) },
                 deleted,
                 workspace: measured,
-                free: rustix::fs::statvfs(&workspace)
+                free_on_disk: rustix::fs::statvfs(&workspace)
                     .map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             }
         });
         let seen = looking.await.ok()?;
         self.deleted = seen.deleted;
-        self.due = Instant::now() + (begun.elapsed() * SHARE).clamp(EVERY, AT_LEAST_EVERY);
+        self.due = Instant::now() + (begun.elapsed() * SHARE).clamp(EVERY, MAX_PAUSE);
         self.judge(seen)
     }
 
-    fn judge(&self, seen: Seen) -> Option<Ended> {
+    fn judge(&self, seen: Seen) -> Option<EndReason> {
         if seen.memory > self.limits.memory {
-            return Some(Ended::Memory(self.limits.memory));
+            return Some(EndReason::MemoryLimit(self.limits.memory));
         }
-        let most = self.job.allowance.bytes;
-        if is_over(&seen.workspace, seen.deleted, most) {
-            return Some(Ended::Workspace(Excess::Bytes(most)));
+        let bytes = self.job.quota.bytes;
+        if is_over(&seen.workspace, seen.deleted, bytes) {
+            return Some(EndReason::Quota(QuotaExceeded::Bytes(bytes)));
         }
         match seen.workspace {
-            Ok(Ok(_)) if seen.free < DISK_RESERVE => Some(Ended::Workspace(Excess::Disk)),
+            Ok(Ok(_)) if seen.free_on_disk < DISK_RESERVE => Some(EndReason::Quota(QuotaExceeded::Disk)),
             Ok(Ok(_)) => None,
-            Ok(Err(excess)) => Some(Ended::Workspace(excess)),
+            Ok(Err(exceeded)) => Some(EndReason::Quota(exceeded)),
             Err(error) => {
-                tracing::warn!(%error, "failed to measure a workspace; its command is ended");
-                Some(Ended::Workspace(Excess::Bytes(most)))
+                tracing::warn!(%error, "failed to measure a workspace; the worker ends its command");
+                Some(EndReason::Quota(QuotaExceeded::Bytes(bytes)))
             }
         }
     }
 }
 
-/// Measures the workspace and the deleted files. The `known` size of the latter is taken, unless it would end the command.
+/// Measures the workspace and the deleted open files. Takes the `known` size of these, unless that would end
+/// the command.
 fn measure_all(
     workspace: &Path,
-    allowance: &Allowance,
-    tree: &Tree,
+    quota: &Quota,
+    tree: &ProcessTree,
     known: Option<u64>,
 ) -> (Measurement, u64) {
-    // A program may change what is being read; two failures in a row are no accident.
-    let measure = || measure(workspace, allowance).or_else(|_| measure(workspace, allowance));
+    // The command may change what is being measured. Two failures in a row are no accident.
+    let measure = || measure(workspace, quota).or_else(|_| measure(workspace, quota));
     let measured = measure();
-    let known = known.filter(|known| *known == 0 || !is_over(&measured, *known, allowance.bytes));
+    let known = known.filter(|known| *known == 0 || !is_over(&measured, *known, quota.bytes));
     let deleted = known.unwrap_or_else(|| deleted_files_of(&tree.members()));
-    if deleted > 0 && is_over(&measured, deleted, allowance.bytes) {
+    if deleted > 0 && is_over(&measured, deleted, quota.bytes) {
         // A file that was deleted between the two measurements was counted twice.
         return (measure(), deleted);
     }
     (measured, deleted)
 }
 
-/// Whether the workspace and the deleted files hold more than `most` bytes.
-fn is_over(measured: &Measurement, deleted: u64, most: u64) -> bool {
-    matches!(measured, Ok(Ok(measured)) if measured.bytes + deleted > most)
+fn is_over(measured: &Measurement, deleted: u64, max: u64) -> bool {
+    matches!(measured, Ok(Ok(measured)) if measured.bytes + deleted > max)
 }

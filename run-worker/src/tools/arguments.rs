@@ -1,4 +1,5 @@
-//! Arguments as a model writes them: JSON, more or less. Every mistake is told to the model, which can mend it.
+//! Arguments as a model writes them: JSON, more or less. Every mistake is told to the model, which can mend
+//! it.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -1,4 +1,5 @@
-//! `edit_file`: replaces a piece of a file's text. Made again on the workspace as it was before, it does the same.
+//! `edit_file`: replaces a piece of a file's text. Made again on the workspace as it was before, it does the
+//! same.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +14,7 @@ use serde_json::json;
 use super::files::{has_room, on_disk, refused, workspace, writable};
 use super::read_file::{no_text, too_long};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
-use crate::workspace::{Place, Root};
+use crate::workspace::{RootDir, WorkspacePath};
 
 pub(super) struct EditFile(Spec);
 
@@ -65,8 +66,9 @@ impl Tool for EditFile {
             let Arguments { path, old, new, all } = arguments::read(invocation.arguments)?;
             let place = writable(&path)?;
             let edited = on_disk(workspace.tasks().clone(), move || {
-                let (root, place) =
-                    workspace.root_of(Place::Workspace(place)).map_err(|error| refused(&path, &error))?;
+                let (root, place) = workspace
+                    .open_root(WorkspacePath::Workspace(place))
+                    .map_err(|error| refused(&path, &error))?;
                 let (text, mode) = read_text(&root, &place, &path)?;
                 let (text, count) = replace(&text, &old, &new, all).map_err(ToolError::RespondToModel)?;
                 has_room(&workspace, &place, text.len() as u64)?;
@@ -81,7 +83,7 @@ impl Tool for EditFile {
 }
 
 /// A text file whole, with its mode. What is no text stays as it is.
-fn read_text(root: &Root, place: &Path, path: &str) -> Result<(String, u32), ToolError> {
+fn read_text(root: &RootDir, place: &Path, path: &str) -> Result<(String, u32), ToolError> {
     let file = root.read(place).map_err(|error| refused(path, &error))?;
     let found = file.metadata().map_err(|error| refused(path, &error))?;
     if found.len() > MAX_FILE_BYTES {

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use tokio_util::task::TaskTracker;
 
 use super::{Invocation, ToolError};
-use crate::workspace::{Excess, Place, Workspace};
+use crate::workspace::{QuotaExceeded, Workspace, WorkspacePath};
 
 /// The run's files.
 pub(super) fn workspace(invocation: &Invocation) -> Result<Workspace, ToolError> {
@@ -16,8 +16,8 @@ pub(super) fn workspace(invocation: &Invocation) -> Result<Workspace, ToolError>
 }
 
 /// A path of the model's.
-pub(super) fn place(path: &str) -> Result<Place, ToolError> {
-    Place::parse(path).map_err(ToolError::RespondToModel)
+pub(super) fn place(path: &str) -> Result<WorkspacePath, ToolError> {
+    WorkspacePath::parse(path).map_err(ToolError::RespondToModel)
 }
 
 /// A path of the model's, to be written to.
@@ -49,26 +49,29 @@ const BLOCK: u64 = 4096;
 
 /// Whether a file of so many bytes fits at this place.
 pub(super) fn has_room(workspace: &Workspace, place: &Path, bytes: u64) -> Result<(), ToolError> {
-    let most = workspace.allowance();
+    let most = workspace.quota();
     let told = |why: String| Err(ToolError::RespondToModel(why));
     let levels = place.components().count();
     if levels > most.depth {
-        return told(format!("{}.", Excess::Depth(most.depth)));
+        return told(format!("{}.", QuotaExceeded::Depth(most.depth)));
     }
     // As if none of the directories on its way were there.
     let (more, blocks) = (levels as u64, bytes.div_ceil(BLOCK) + levels as u64);
     match workspace.measure().map_err(|error| broken(&error))? {
-        Ok(held) if held.entries + more > most.entries => told(format!("{}.", Excess::Entries(most.entries))),
+        Ok(held) if held.entries + more > most.entries => {
+            told(format!("{}.", QuotaExceeded::Entries(most.entries)))
+        }
         Ok(held) if held.bytes + blocks * BLOCK <= most.bytes => Ok(()),
-        Ok(_) | Err(Excess::Bytes(_)) => told(format!(
+        Ok(_) | Err(QuotaExceeded::Bytes(_)) => told(format!(
             "There is no room: the workspace may hold {} bytes. Remove what is not needed.",
             most.bytes
         )),
-        Err(excess) => told(format!("{excess}.")),
+        Err(exceeded) => told(format!("{exceeded}.")),
     }
 }
 
-/// Runs what waits for the disk where it may wait, as one of the tasks of the workspace: it is not closed before they are done.
+/// Runs what waits for the disk where it may wait, as one of the tasks of the workspace: it is not closed
+/// before they are done.
 pub(super) async fn on_disk<T: Send + 'static>(
     tasks: TaskTracker,
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::files::{on_disk, place, refused, workspace};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
-use crate::workspace::{Listed, Place};
+use crate::workspace::{ListedFile, WorkspacePath};
 
 pub(super) struct ListFiles(Spec);
 
@@ -54,16 +54,16 @@ impl Tool for ListFiles {
             let Arguments { path } = arguments::read(invocation.arguments)?;
             let asked = place(&path)?;
             let listed = on_disk(workspace.tasks().clone(), move || {
-                let list = |place: Place| {
-                    let (root, place) = workspace.root_of(place)?;
+                let list = |place: WorkspacePath| {
+                    let (root, place) = workspace.open_root(place)?;
                     root.list(&place, MAX_ENTRIES)
                 };
-                let whole = asked == Place::Workspace("".into());
+                let whole = asked == WorkspacePath::Workspace("".into());
                 let (mut listed, mut more) = list(asked).map_err(|error| refused(&path, &error))?;
                 if whole {
                     let (inputs, more_inputs) =
-                        list(Place::Inputs("".into())).map_err(|error| refused("inputs", &error))?;
-                    let below = |one: Listed| Listed { path: format!("inputs/{}", one.path), ..one };
+                        list(WorkspacePath::Inputs("".into())).map_err(|error| refused("inputs", &error))?;
+                    let below = |one: ListedFile| ListedFile { path: format!("inputs/{}", one.path), ..one };
                     listed.extend(inputs.into_iter().map(below));
                     listed.retain(|one| one.path != "inputs/");
                     more |= more_inputs;
@@ -76,7 +76,7 @@ impl Tool for ListFiles {
     }
 }
 
-fn shown(listed: &[Listed], more: bool) -> String {
+fn shown(listed: &[ListedFile], more: bool) -> String {
     if listed.is_empty() {
         return "[nothing is there]".to_owned();
     }

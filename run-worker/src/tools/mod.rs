@@ -1,5 +1,5 @@
-//! What an app's model may call: one file a tool, behind one trait. A new tool is a file here, a line in [`Tools::new`], and its
-//! name in `shared::tools`.
+//! What an app's model may call: one file a tool, behind one trait. A new tool is a file here, a line in
+//! [`Tools::new`], and its name in `shared::tools`.
 
 pub mod arguments;
 mod current_time;

@@ -1,4 +1,5 @@
-//! `python`: a Python script in the run's sandbox, with the packages of deploy/sandbox/requirements.txt. It may be made again, as `shell` may.
+//! `python`: a Python script in the run's sandbox, with the packages of deploy/sandbox/requirements.txt. It
+//! may be made again, as `shell` may.
 
 use std::sync::Arc;
 

@@ -70,7 +70,7 @@ impl Tool for ReadFile {
             let Arguments { path, from_line, lines } = arguments::read(invocation.arguments)?;
             let place = place(&path)?;
             let read = on_disk(workspace.tasks().clone(), move || {
-                let (root, place) = workspace.root_of(place).map_err(|error| refused(&path, &error))?;
+                let (root, place) = workspace.open_root(place).map_err(|error| refused(&path, &error))?;
                 let file = root.read(&place).map_err(|error| refused(&path, &error))?;
                 let size = file.metadata().map_err(|error| refused(&path, &error))?.len();
                 if size > MAX_FILE_BYTES {

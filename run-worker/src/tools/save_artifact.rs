@@ -1,5 +1,6 @@
-//! `save_artifact`: publishes a text, or a file of the run, as part of the result. The bytes go to the store under the call's id first; the row
-//! comes with the result, so that nothing is listed that cannot be downloaded. Made again, a call writes the same object.
+//! `save_artifact`: publishes a text, or a file of the run, as part of the result. The bytes go to the store
+//! under the call's id first; the row comes with the result, so that nothing is listed that cannot be
+//! downloaded. Made again, a call writes the same object.
 
 use std::io::Read;
 use std::sync::atomic::Ordering;
@@ -135,7 +136,7 @@ async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolEr
     let (workspace, place) = (workspace(invocation)?, place(&path)?);
     on_disk(workspace.tasks().clone(), move || {
         let open = || {
-            let (root, place) = workspace.root_of(place.clone())?;
+            let (root, place) = workspace.open_root(place.clone())?;
             let mut beginning = Vec::new();
             root.read(&place)?.take(media_types::SNIFFED_BYTES as u64).read_to_end(&mut beginning)?;
             let file = root.read(&place)?;

@@ -13,8 +13,8 @@ use shared::text::CleanText;
 use super::files::{broken, has_room, on_disk, workspace};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
 use crate::sandbox::limits::SandboxLimits;
-use crate::sandbox::{Ended, Execution, Health, Interpreter, Job, Sandbox};
-use crate::workspace::{Place, Workspace};
+use crate::sandbox::{EndReason, Execution, Health, Interpreter, Job, Sandbox};
+use crate::workspace::{Workspace, WorkspacePath};
 
 /// The longest script, and what it takes to start and to put away.
 const TIMEOUT: Duration = Duration::from_mins(11);
@@ -55,7 +55,7 @@ impl Script {
         language: &str,
     ) -> Self {
         let limits = SandboxLimits::default();
-        let (usual, most) = (limits.usual_time.as_secs(), limits.longest_time.as_secs());
+        let (usual, most) = (limits.default_time.as_secs(), limits.max_time.as_secs());
         let timeout = format!("After so many seconds the script is ended; {usual} if absent");
         let spec = Spec {
             name,
@@ -87,14 +87,14 @@ impl Script {
             return Err(ToolError::RespondToModel(why));
         }
         let limits = self.sandbox.limits().copied().unwrap_or_default();
-        let time = timeout_seconds.map_or(limits.usual_time, |asked| Duration::from_secs(asked.max(1)));
+        let time = timeout_seconds.map_or(limits.default_time, |asked| Duration::from_secs(asked.max(1)));
         let job = Job {
             interpreter: self.interpreter,
             script,
             mounts: workspace.mounts(),
-            printed: workspace.aside(&format!("printed-{id}")),
-            time: time.min(limits.longest_time),
-            allowance: workspace.allowance(),
+            output_file: workspace.private_path(&format!("output-{id}")),
+            time: time.min(limits.max_time),
+            quota: workspace.quota(),
         };
         let execution = self.sandbox.run(job, workspace.tasks()).await.map_err(|error| {
             metrics::counter!("capi_sandbox_failures_total").increment(1);
@@ -102,8 +102,8 @@ impl Script {
             ToolError::Fatal(ErrorCode::SandboxError, "the worker's sandbox failed to start".to_owned())
         })?;
         tell(&execution);
-        if let Ended::Workspace(excess) = execution.ended {
-            return Err(ToolError::Fatal(ErrorCode::WorkspaceLimitExceeded, excess.to_string()));
+        if let EndReason::Quota(exceeded) = execution.end {
+            return Err(ToolError::Fatal(ErrorCode::WorkspaceLimitExceeded, exceeded.to_string()));
         }
         let kept = keep(&execution, &workspace, &id).await?;
         Ok(Output { text: in_words(&execution, kept.as_deref()), artifact: None })
@@ -127,21 +127,21 @@ impl Tool for Script {
 }
 
 fn tell(execution: &Execution) {
-    let ended = match execution.ended {
-        Ended::Exited(0) => "exit_0",
-        Ended::Exited(_) => "exit_other",
-        Ended::OutOfTime(_) => "out_of_time",
-        Ended::Printed(_) => "printed",
-        Ended::Memory(_) => "memory",
-        Ended::Workspace(_) => "workspace",
-        Ended::Abandoned => "abandoned",
+    let ended = match execution.end {
+        EndReason::Exited(0) => "exit_0",
+        EndReason::Exited(_) => "exit_other",
+        EndReason::TimedOut(_) => "out_of_time",
+        EndReason::OutputLimit(_) => "printed",
+        EndReason::MemoryLimit(_) => "memory",
+        EndReason::Quota(_) => "workspace",
+        EndReason::Cancelled => "abandoned",
     };
     metrics::counter!("capi_sandbox_commands_total", "ended" => ended).increment(1);
 }
 
 /// A long output becomes a file of the workspace; its path there.
 async fn keep(execution: &Execution, workspace: &Workspace, id: &str) -> Result<Option<String>, ToolError> {
-    let Some(whole) = execution.printed.whole().map(ToOwned::to_owned) else { return Ok(None) };
+    let Some(whole) = execution.output.file().map(ToOwned::to_owned) else { return Ok(None) };
     let (workspace, path) = (workspace.clone(), format!("output/{}.txt", &id[id.len() - 12..]));
     let keeping = on_disk(workspace.tasks().clone(), move || {
         let size = std::fs::metadata(&whole).map_err(|error| broken(&error))?.len();
@@ -150,7 +150,7 @@ async fn keep(execution: &Execution, workspace: &Workspace, id: &str) -> Result<
             .map_err(|_| std::io::Error::other("no room"))
             .and_then(|()| std::fs::File::open(&whole))
             .and_then(|mut file| {
-                let (root, place) = workspace.root_of(Place::Workspace(path.clone().into()))?;
+                let (root, place) = workspace.open_root(WorkspacePath::Workspace(path.clone().into()))?;
                 root.write(&place, &mut file, 0o644, workspace.owner())
             });
         std::fs::remove_file(&whole).map_err(|error| broken(&error))?;
@@ -161,20 +161,20 @@ async fn keep(execution: &Execution, workspace: &Workspace, id: &str) -> Result<
 }
 
 fn in_words(execution: &Execution, kept: Option<&str>) -> String {
-    let end = match execution.ended {
-        Ended::Exited(code @ 129..=192) => format!("exit code {code} (ended by signal {})", code - 128),
-        Ended::Exited(code) => format!("exit code {code}"),
-        Ended::OutOfTime(time) => format!("ended by capi: it was not done after {} s", time.as_secs()),
-        Ended::Printed(most) => format!("ended by capi: it printed more than {most} bytes"),
-        Ended::Memory(most) => format!("ended by capi: it used more than {most} bytes of memory"),
-        Ended::Workspace(_) | Ended::Abandoned => "ended by capi".to_owned(),
+    let end = match execution.end {
+        EndReason::Exited(code @ 129..=192) => format!("exit code {code} (ended by signal {})", code - 128),
+        EndReason::Exited(code) => format!("exit code {code}"),
+        EndReason::TimedOut(time) => format!("ended by capi: it was not done after {} s", time.as_secs()),
+        EndReason::OutputLimit(most) => format!("ended by capi: it printed more than {most} bytes"),
+        EndReason::MemoryLimit(most) => format!("ended by capi: it used more than {most} bytes of memory"),
+        EndReason::Quota(_) | EndReason::Cancelled => "ended by capi".to_owned(),
     };
-    let total = execution.printed.total();
+    let total = execution.output.total();
     let between = match kept {
         Some(path) => format!("[… of {total} bytes the middle is left out; all of it is in {path} …]"),
         None => format!("[… of {total} bytes the middle is left out …]"),
     };
-    let printed = execution.printed.shown(&between);
+    let printed = execution.output.shown(&between);
     let printed = if printed.is_empty() { "[nothing was printed]" } else { printed.as_str() };
     CleanText::new(&format!("{end}, {:.1} s\n{printed}", execution.took.as_secs_f64()), MAX_RESULT_BYTES)
         .into_string()

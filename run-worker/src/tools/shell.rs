@@ -1,5 +1,5 @@
-//! `shell`: a bash script in the run's sandbox. All that it can have an effect on is the workspace, and an attempt that goes on begins
-//! with the workspace as it was before: so it may be made again.
+//! `shell`: a bash script in the run's sandbox. All that it can have an effect on is the workspace, and an
+//! attempt that goes on begins with the workspace as it was before: so it may be made again.
 
 use std::sync::Arc;
 

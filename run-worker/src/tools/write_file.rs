@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::files::{has_room, on_disk, refused, workspace, writable};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
-use crate::workspace::Place;
+use crate::workspace::WorkspacePath;
 
 pub(super) struct WriteFile(Spec);
 
@@ -55,9 +55,10 @@ impl Tool for WriteFile {
             let size = content.len();
             let written = on_disk(workspace.tasks().clone(), move || {
                 has_room(&workspace, &place, size as u64)?;
-                let written = workspace.root_of(Place::Workspace(place)).and_then(|(root, place)| {
-                    root.write(&place, &mut content.as_bytes(), 0o644, workspace.owner())
-                });
+                let written =
+                    workspace.open_root(WorkspacePath::Workspace(place)).and_then(|(root, place)| {
+                        root.write(&place, &mut content.as_bytes(), 0o644, workspace.owner())
+                    });
                 written.map_err(|error| refused(&path, &error))?;
                 Ok(format!("Wrote {size} bytes to {path:?}."))
             });

@@ -1,5 +1,5 @@
-//! The worker's own directory, with one for each run that it executes. Nothing in it outlives the process for long: the next worker
-//! on the machine removes what a killed one left.
+//! The worker's own directory, with a subdirectory for each run that it executes. A killed worker leaves its
+//! directory behind; the next worker on the machine removes it.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -13,34 +13,34 @@ use super::remove::remove_tree;
 
 const PREFIX: &str = "capi-worker-";
 const LOCK: &str = "lock";
-/// A directory without a lock may be one that is being made.
+/// Another worker may still be making a directory without a lock that is younger than this.
 const BEING_MADE: Duration = Duration::from_mins(1);
 
-/// See the module.
 #[derive(Debug)]
 pub struct Home {
     dir: PathBuf,
     user: Option<u32>,
-    /// Held as long as the process lives.
+    /// Locked as long as the process lives.
     _lock: File,
 }
 
 /// The directories of one run.
 #[derive(Debug, Clone)]
 pub struct RunDirs {
-    /// Holds the others, and what is only the worker's.
+    /// Contains the others, and files of the worker that no sandbox sees.
     pub run: PathBuf,
-    /// The sandbox's user writes there.
+    /// The sandbox's user can write here.
     pub workspace: PathBuf,
     /// The caller's files.
     pub inputs: PathBuf,
 }
 
 impl Home {
-    /// Makes it in `parent`. A worker that runs as root gives workspaces to `user`, whom it becomes for the sandbox.
+    /// Makes the directory in `parent`. A worker that runs as root starts sandboxes as `user`, who owns the
+    /// workspaces.
     pub fn make(parent: &Path, user: u32) -> io::Result<Self> {
         let dir = parent.join(format!("{PREFIX}{}", uuid::Uuid::now_v7().simple()));
-        // The sandbox's user must be able to pass.
+        // The sandbox's user must be able to enter it.
         make_dir(&dir, 0o711)?;
         let making = dir.join("lock.new");
         let lock = File::create_new(&making)?;
@@ -49,32 +49,32 @@ impl Home {
         Ok(Self { dir, user: rustix::process::geteuid().is_root().then_some(user), _lock: lock })
     }
 
-    /// Removes what workers of this user left that are dead.
+    /// Removes the directories of dead workers of the same user.
     pub fn sweep(&self) {
         let siblings = self.dir.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
         for sibling in siblings.filter(|sibling| sibling.file_name().to_string_lossy().starts_with(PREFIX)) {
             let path = sibling.path();
             if path != self.dir && is_abandoned(&path).unwrap_or(false) {
-                tracing::info!(path = %path.display(), "a dead worker's directory is removed");
+                tracing::info!(path = %path.display(), "removing the directory of a dead worker");
                 self.remove(&path);
             }
         }
     }
 
-    /// Whom the sandbox's processes belong to, where that is not the worker's own user.
+    /// The user of the sandbox's processes, if that is not the worker's own user.
     #[must_use]
     pub const fn user(&self) -> Option<u32> {
         self.user
     }
 
-    /// The directories of a run, empty.
+    /// Makes empty directories for a run.
     pub fn make_run_dirs(&self, name: &str) -> io::Result<RunDirs> {
         let run = self.dir.join(name);
         let dirs = RunDirs { workspace: run.join("workspace"), inputs: run.join("inputs"), run };
         make_dir(&dirs.run, 0o711)?;
         make_dir(&dirs.inputs, 0o755)?;
         make_dir(&dirs.workspace, 0o700)?;
-        // What the caller's files are mounted on.
+        // The mount point of the caller's files.
         let mountpoint = dirs.workspace.join("inputs");
         make_dir(&mountpoint, 0o755)?;
         for path in [&mountpoint, &dirs.workspace] {
@@ -83,16 +83,16 @@ impl Home {
         Ok(dirs)
     }
 
-    /// Gives a file or directory to the sandbox's user.
-    pub fn give(&self, path: &Path) -> io::Result<()> {
+    /// Makes the sandbox's user the owner.
+    fn give(&self, path: &Path) -> io::Result<()> {
         match self.user {
             Some(user) => chown(path, Some(user), Some(user)),
             None => Ok(()),
         }
     }
 
-    /// A copy of a program, where the sandbox's user can read it.
-    pub fn lend_program(&self, program: &Path) -> io::Result<PathBuf> {
+    /// Copies a program so that the sandbox's user can read it.
+    pub fn copy_program(&self, program: &Path) -> io::Result<PathBuf> {
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", program.display()));
         let copy = self.dir.join(program.file_name().unwrap_or_default());
@@ -101,7 +101,7 @@ impl Home {
         Ok(copy)
     }
 
-    /// An /etc with nothing of the machine's but what programs ask for.
+    /// Makes an /etc with only the files that programs need.
     pub fn make_etc(&self) -> io::Result<PathBuf> {
         let etc = self.dir.join("etc");
         make_dir(&etc, 0o755)?;
@@ -119,16 +119,16 @@ impl Home {
         Ok(etc)
     }
 
-    /// Removes it; harmless where it is gone.
+    /// Removes the whole directory; harmless if it is gone.
     pub fn clear(&self) {
         self.remove(&self.dir);
     }
 
-    /// Removes a directory with all that is in it.
+    /// Removes a directory with its content.
     pub fn remove(&self, path: &Path) {
         if let Err(error) = remove_tree(path) {
             metrics::counter!("capi_workspaces_left_total").increment(1);
-            tracing::error!(%error, path = %path.display(), "a directory cannot be removed");
+            tracing::error!(%error, path = %path.display(), "failed to remove a directory");
         }
     }
 }
@@ -139,7 +139,7 @@ impl Drop for Home {
     }
 }
 
-/// Whatever the umask says.
+/// The mode does not depend on the umask.
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)?;
     fs::set_permissions(path, Permissions::from_mode(mode))
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_dead_worker_left_is_removed_and_what_a_living_one_has_stays() {
+    fn only_directories_of_dead_workers_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let [living, next] = [(); 2].map(|()| Home::make(parent.path(), 65_533).unwrap());
         living.make_run_dirs("run").unwrap();

@@ -1,4 +1,4 @@
-//! The caller's files, fetched from the store into the run's `inputs/`.
+//! Fetches the caller's files from the store into the run's `inputs/`.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -12,26 +12,25 @@ use tokio::io::AsyncWriteExt;
 
 use super::{Workspace, WorkspaceError};
 
-/// A file of the caller's.
+/// A file that the caller sent with the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
-    /// Under `inputs/`: one name, made safe by the gateway.
+    /// A file name without directories. The gateway made it safe.
     pub name: String,
-    /// As the gateway sniffed it.
+    /// The gateway detected it from the content.
     pub media_type: String,
     /// In bytes.
     pub size: u64,
-    /// In hexadecimal digits.
+    /// In hexadecimal.
     pub sha256: String,
-    /// Where its bytes are.
     pub key: ObjectKey,
 }
 
 impl Workspace {
-    /// Fetches the files. Their sandbox can read and nobody can change them.
+    /// Fetches the files and makes them read-only.
     pub async fn fetch_inputs(&self, store: &Artifacts, files: &[InputFile]) -> Result<(), WorkspaceError> {
         for file in files {
-            // A row that was written by something else than the gateway leads nowhere either.
+            // This holds even for a row that the gateway did not write.
             let name = Path::new(&file.name).file_name().unwrap_or_default();
             let path = self.mounts().inputs.join(name);
             if download(store, &file.key, &path, file.size).await? != file.sha256 {
@@ -43,19 +42,19 @@ impl Workspace {
     }
 }
 
-/// Writes an object to a file that is not there yet; its SHA-256.
+/// Writes an object of at most `max` bytes to a new file. Returns its SHA-256.
 pub(super) async fn download(
     store: &Artifacts,
     key: &ObjectKey,
     path: &Path,
-    most: u64,
+    max: u64,
 ) -> Result<String, WorkspaceError> {
     let (mut pieces, mut file) = (store.get(key, 0..0).await?, File::create_new(path).await?);
     let (mut digest, mut size) = (Context::new(&SHA256), 0);
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
         size += piece.len() as u64;
-        if size > most {
+        if size > max {
             return Err(WorkspaceError::Changed(key.to_string()));
         }
         digest.update(&piece);

@@ -1,4 +1,4 @@
-//! What a workspace holds, measured from outside, also while programs change it.
+//! Measures a workspace from outside, also while programs change it.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,16 +6,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::io::Errno;
 
-use super::beneath::{Root, TO_READ, open_dir_at};
-use super::remove::is_dots;
+use super::root_dir::{Entries, RootDir, TO_READ, open_dir_at};
 
-/// What a workspace may hold.
+/// The limits of a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
-    /// Bytes of its files, however sparse, and of its directories.
+pub struct Quota {
+    /// Bytes of files and directories. A sparse file counts with its full size.
     pub bytes: u64,
     /// Files and directories.
     pub entries: u64,
@@ -23,92 +22,90 @@ pub struct Allowance {
     pub depth: usize,
 }
 
-/// What there is too much of.
+/// Which limit a workspace exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Excess {
-    /// More than so many bytes.
+pub enum QuotaExceeded {
     Bytes(u64),
-    /// More than so many files and directories.
     Entries(u64),
-    /// More than so many levels of directories.
     Depth(usize),
-    /// More than the disk of the worker has.
+    /// The worker's disk is nearly full.
     Disk,
 }
 
-impl fmt::Display for Excess {
+impl fmt::Display for QuotaExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytes(most) => {
-                write!(f, "the workspace holds more than {most} bytes; raise limits.workspace_bytes")
+            Self::Bytes(max) => {
+                write!(f, "the workspace holds more than {max} bytes; raise limits.workspace_bytes")
             }
-            Self::Entries(most) => write!(f, "the workspace holds more than {most} files and directories"),
+            Self::Entries(max) => write!(f, "the workspace holds more than {max} files and directories"),
+            Self::Depth(max) => write!(f, "the workspace has directories more than {max} levels deep"),
             Self::Disk => write!(f, "the worker's disk is nearly full"),
-            Self::Depth(most) => write!(f, "the workspace has directories more than {most} levels deep"),
         }
     }
 }
 
-/// See [`measure`].
+/// The size of a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Measured {
-    /// Of all files and directories.
     pub bytes: u64,
     /// Files and directories.
     pub entries: u64,
-    /// Changes with any change: names, sizes, times of the kernel's.
+    /// Differs after any change of names, sizes or the kernel's times.
     pub fingerprint: u64,
 }
 
-/// Measures what is beneath `dir`.
-pub fn measure(dir: &Path, allowance: &Allowance) -> io::Result<Result<Measured, Excess>> {
+/// Measures everything below `dir`.
+pub fn measure(dir: &Path, quota: &Quota) -> io::Result<Result<Measured, QuotaExceeded>> {
     let mut sum = Measured::default();
     // Depth first: no more directories are open than there are levels.
-    let mut open: Vec<(OwnedFd, Dir, u64)> = Vec::new();
-    let top = Root::open(dir)?.dir(Path::new(""))?;
-    let entries = Dir::read_from(&top)?;
+    let mut open: Vec<(OwnedFd, Entries, u64)> = Vec::new();
+    let top = RootDir::open(dir)?.dir(Path::new(""))?;
+    let entries = Entries::of(&top)?;
     open.push((top, entries, 0));
-    while let Some((dir, entries, place)) = open.last_mut() {
+    while let Some((dir, entries, parent)) = open.last_mut() {
         let Some(entry) = entries.next() else {
             open.pop();
             continue;
         };
         let entry = entry?;
         let name = entry.file_name();
-        if is_dots(name.to_bytes()) {
-            continue;
-        }
         let stat = match statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => continue,
             stat => stat?,
         };
-        let mut hasher = DefaultHasher::new();
-        (*place, name.to_bytes(), stat.st_ino, stat.st_mode, stat.st_size).hash(&mut hasher);
-        (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec).hash(&mut hasher);
-        let own = hasher.finish();
+        let own = fingerprint(*parent, name.to_bytes(), &stat);
         sum.fingerprint = sum.fingerprint.wrapping_add(own);
         sum.entries += 1;
         let on_disk = stat.st_blocks.unsigned_abs() * 512;
         sum.bytes = sum.bytes.saturating_add(on_disk.max(stat.st_size.unsigned_abs()));
-        if sum.bytes > allowance.bytes {
-            return Ok(Err(Excess::Bytes(allowance.bytes)));
+        if sum.bytes > quota.bytes {
+            return Ok(Err(QuotaExceeded::Bytes(quota.bytes)));
         }
-        if sum.entries > allowance.entries {
-            return Ok(Err(Excess::Entries(allowance.entries)));
+        if sum.entries > quota.entries {
+            return Ok(Err(QuotaExceeded::Entries(quota.entries)));
         }
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let inner = match open_dir_at(&*dir, name, TO_READ) {
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 inner => inner?,
             };
-            if open.len() > allowance.depth {
-                return Ok(Err(Excess::Depth(allowance.depth)));
+            if open.len() > quota.depth {
+                return Ok(Err(QuotaExceeded::Depth(quota.depth)));
             }
-            let entries = Dir::read_from(&inner)?;
+            let entries = Entries::of(&inner)?;
             open.push((inner, entries, own));
         }
     }
     Ok(Ok(sum))
+}
+
+/// Of one entry, with its place in the tree: `parent` is the fingerprint of its directory.
+fn fingerprint(parent: u64, name: &[u8], stat: &Stat) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (parent, name, stat.st_ino, stat.st_mode, stat.st_size).hash(&mut hasher);
+    (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -117,29 +114,29 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn bytes_entries_and_depth_are_bounded_and_changes_are_seen() {
+    fn bytes_entries_and_depth_are_limited_and_changes_are_detected() {
         let dir = tempfile::tempdir().unwrap();
-        let allowance = Allowance { bytes: 100_000, entries: 10, depth: 3 };
-        let look = || measure(dir.path(), &allowance).unwrap();
-        let empty = look().unwrap();
+        let quota = Quota { bytes: 100_000, entries: 10, depth: 3 };
+        let measured = || measure(dir.path(), &quota).unwrap();
+        let empty = measured().unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         fs::write(dir.path().join("a/b/file"), "x").unwrap();
-        let first = look().unwrap();
-        assert_eq!((first.entries, look().unwrap()), (3, first), "nothing changed");
+        let first = measured().unwrap();
+        assert_eq!((first.entries, measured().unwrap()), (3, first), "nothing changed");
         assert_ne!(first.fingerprint, empty.fingerprint);
         fs::write(dir.path().join("a/b/file"), "y").unwrap();
-        assert_ne!(look().unwrap().fingerprint, first.fingerprint);
+        assert_ne!(measured().unwrap().fingerprint, first.fingerprint);
 
         let sparse = fs::File::create(dir.path().join("sparse")).unwrap();
         sparse.set_len(100_000).unwrap();
-        assert_eq!(look(), Err(Excess::Bytes(100_000)));
+        assert_eq!(measured(), Err(QuotaExceeded::Bytes(100_000)));
         fs::remove_file(dir.path().join("sparse")).unwrap();
         fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
-        assert!(look().is_ok());
+        assert!(measured().is_ok());
         fs::create_dir_all(dir.path().join("a/b/c/d")).unwrap();
-        assert_eq!(look(), Err(Excess::Depth(3)));
+        assert_eq!(measured(), Err(QuotaExceeded::Depth(3)));
         fs::remove_dir_all(dir.path().join("a")).unwrap();
         (0..11).for_each(|at| fs::write(dir.path().join(at.to_string()), "").unwrap());
-        assert_eq!(look(), Err(Excess::Entries(10)));
+        assert_eq!(measured(), Err(QuotaExceeded::Entries(10)));
     }
 }

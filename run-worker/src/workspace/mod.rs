@@ -1,128 +1,114 @@
-//! The files of a run: the workspace that its tools work in, the caller's files beside it, and the snapshots from which another worker
-//! goes on.
+//! The files of a run: the workspace that its tools work in, the caller's files, and the snapshots from which
+//! another worker continues.
 
-mod beneath;
 mod home;
 mod inputs;
 mod measure;
-mod place;
+mod mounts;
+mod path;
 mod remove;
+mod root_dir;
 mod snapshot;
 mod store;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use shared::ids::RunId;
 use shared::storage::StorageError;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use beneath::Listed;
-pub use beneath::Root;
 pub use home::{Home, RunDirs};
 pub use inputs::InputFile;
-pub use measure::{Allowance, Excess, Measured, measure};
-pub use place::Place;
+pub use measure::{Measured, Quota, QuotaExceeded, measure};
+pub use mounts::{INSIDE, Mounts};
+pub use path::WorkspacePath;
+pub(crate) use root_dir::ListedFile;
+pub use root_dir::RootDir;
 pub use store::Snapshot;
 
-use crate::sandbox::Mounts;
+/// The time that the tasks in a workspace get to end, once their run has ended or was released.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(30);
 
-/// For the processes of a run that is let go.
-const GONE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Why a workspace cannot be had, kept or gone on with.
+/// Why a workspace cannot be made, saved or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
-    /// The local disk.
-    #[error("the workspace: {0}")]
+    #[error("failed to use the worker's disk: {0}")]
     Disk(#[from] std::io::Error),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StorageError),
-    /// Other bytes than were stored.
-    #[error("the store has other bytes than were written: {0}")]
+    #[error("an object in the store differs from what was written: {0}")]
     Changed(String),
-    /// It holds too much.
     #[error("{0}")]
-    Excess(Excess),
+    QuotaExceeded(QuotaExceeded),
 }
 
-/// The files of one run on this worker. Clones are the same.
+/// The files of one run on this worker. Clones share them.
 #[derive(Clone)]
 pub struct Workspace(Arc<Inner>);
+
+/// Holds the workspace of a run, once it is made, for the code that closes it.
+pub type WorkspaceSlot = OnceLock<Workspace>;
 
 struct Inner {
     home: Arc<Home>,
     dirs: RunDirs,
-    allowance: Allowance,
+    quota: Quota,
     tasks: TaskTracker,
-    /// As the last snapshot had it.
+    /// At the last snapshot.
     saved: Mutex<Measured>,
 }
 
 impl Workspace {
-    /// An empty one.
-    pub fn make(
-        home: &Arc<Home>,
-        run: RunId,
-        attempt: i32,
-        allowance: Allowance,
-    ) -> Result<Self, WorkspaceError> {
+    /// Makes an empty workspace.
+    pub fn make(home: &Arc<Home>, run: RunId, attempt: i32, quota: Quota) -> Result<Self, WorkspaceError> {
         let dirs = home.make_run_dirs(&format!("{run}-{attempt}"))?;
-        let inner = Inner {
-            home: Arc::clone(home),
-            dirs,
-            allowance,
-            tasks: TaskTracker::new(),
-            saved: Mutex::default(),
-        };
+        let inner =
+            Inner { home: Arc::clone(home), dirs, quota, tasks: TaskTracker::new(), saved: Mutex::default() };
         let workspace = Self(Arc::new(inner));
-        workspace.remember(workspace.measure()?.map_err(WorkspaceError::Excess)?);
+        workspace.remember(workspace.measure()?.map_err(WorkspaceError::QuotaExceeded)?);
         Ok(workspace)
     }
 
-    /// For a sandbox.
     #[must_use]
     pub fn mounts(&self) -> Mounts {
         Mounts { workspace: self.0.dirs.workspace.clone(), inputs: self.0.dirs.inputs.clone() }
     }
 
-    /// What it may hold.
     #[must_use]
-    pub fn allowance(&self) -> Allowance {
-        self.0.allowance
+    pub fn quota(&self) -> Quota {
+        self.0.quota
     }
 
-    /// The sandboxes that work in it.
+    /// The sandboxes and file operations that work in it.
     #[must_use]
     pub fn tasks(&self) -> &TaskTracker {
         &self.0.tasks
     }
 
-    /// Where the worker keeps a file of its own, out of the sandbox's sight.
+    /// The path for a file of the worker that no sandbox sees.
     #[must_use]
-    pub fn aside(&self, name: &str) -> PathBuf {
+    pub fn private_path(&self, name: &str) -> PathBuf {
         self.0.dirs.run.join(name)
     }
 
-    /// Whom files in it belong to, where that is not the worker's own user.
+    /// The owner of its files, if that is not the worker's own user.
     #[must_use]
     pub fn owner(&self) -> Option<u32> {
         self.0.home.user()
     }
 
-    /// The directory that a place is in, and its path there.
-    pub fn root_of(&self, place: Place) -> std::io::Result<(Root, PathBuf)> {
-        Ok(match place {
-            Place::Workspace(path) => (Root::open(&self.0.dirs.workspace)?, path),
-            Place::Inputs(path) => (Root::open(&self.0.dirs.inputs)?, path),
+    /// Opens the directory that `path` is in. Also returns the path relative to it.
+    pub fn open_root(&self, path: WorkspacePath) -> std::io::Result<(RootDir, PathBuf)> {
+        Ok(match path {
+            WorkspacePath::Workspace(path) => (RootDir::open(&self.0.dirs.workspace)?, path),
+            WorkspacePath::Inputs(path) => (RootDir::open(&self.0.dirs.inputs)?, path),
         })
     }
 
-    /// What it holds.
-    pub fn measure(&self) -> std::io::Result<Result<Measured, Excess>> {
-        measure(&self.0.dirs.workspace, &self.0.allowance)
+    pub fn measure(&self) -> std::io::Result<Result<Measured, QuotaExceeded>> {
+        measure(&self.0.dirs.workspace, &self.0.quota)
     }
 
     fn saved(&self) -> Measured {
@@ -133,23 +119,22 @@ impl Workspace {
         *self.0.saved.lock().unwrap_or_else(PoisonError::into_inner) = measured;
     }
 
-    /// Waits until nothing works in it.
-    async fn settle(&self) -> std::io::Result<()> {
-        // Closed, it can be waited for; it takes tasks all the same.
+    async fn wait_for_tasks(&self) -> std::io::Result<()> {
+        // Only a closed tracker can be waited for. It still accepts tasks.
         self.0.tasks.close();
-        let waited = tokio::time::timeout(GONE_WITHIN, self.0.tasks.wait()).await;
-        waited.map_err(|_| std::io::Error::other("something still works in it"))
+        let waited = tokio::time::timeout(TASKS_END_WITHIN, self.0.tasks.wait()).await;
+        waited.map_err(|_| std::io::Error::other("tasks in the workspace did not end in time"))
     }
 
-    /// Waits until nothing works in it any more, and removes it.
+    /// Waits until no task works in it, and removes it.
     pub async fn close(self) {
-        if let Err(error) = self.settle().await {
-            tracing::error!(%error, "a workspace is removed all the same");
+        if let Err(error) = self.wait_for_tasks().await {
+            tracing::error!(%error, "removing a workspace although tasks work in it");
         }
         let inner = self.0;
         let removing = tokio::task::spawn_blocking(move || inner.home.remove(&inner.dirs.run));
         if removing.await.is_err() {
-            tracing::error!("a workspace was not removed");
+            tracing::error!("failed to remove a workspace: the task panicked");
         }
     }
 }

@@ -1,17 +1,18 @@
-//! Removing a directory whose content a program made that may have tried to make it hard: nested as deep as the disk allows, without
-//! rights, with links that lead elsewhere. Directories inside are moved up and emptied one by one, so that neither depth nor links matter.
+//! Removes a directory that a hostile program filled: nested as deep as the disk allows, without rights, with
+//! links that lead outside. Inner directories are moved up and emptied one by one, so neither depth nor links
+//! matter.
 
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat};
 
-use super::beneath::open_dir_at;
+use super::root_dir::{Entries, open_dir_at};
 
-/// Removes it. Nothing outside is touched.
+/// Removes a directory; harmless if it is gone.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
-    let parent = path.parent().ok_or_else(|| io::Error::other("the root is not removed"))?;
-    let name = path.file_name().ok_or_else(|| io::Error::other("no name"))?;
+    let parent = path.parent().ok_or_else(|| io::Error::other("cannot remove the root directory"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("the path has no name"))?;
     let parent = openat(CWD, parent, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let top = match open_dir_at(&parent, name, Mode::RWXU) {
         Ok(top) => top,
@@ -20,12 +21,8 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     };
     loop {
         let mut inside = Vec::new();
-        for entry in Dir::read_from(&top)? {
-            let entry = entry?;
-            if is_dots(entry.file_name().to_bytes()) {
-                continue;
-            }
-            inside.push(entry.file_name().to_owned());
+        for entry in Entries::of(&top)? {
+            inside.push(entry?.file_name().to_owned());
         }
         if inside.is_empty() {
             break;
@@ -37,18 +34,15 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
                 Err(error) => return Err(error.into()),
             }
             let dir = open_dir_at(&top, &name, Mode::RWXU)?;
-            for entry in Dir::read_from(&dir)? {
+            for entry in Entries::of(&dir)? {
                 let entry = entry?;
                 let file_name = entry.file_name();
-                if is_dots(file_name.to_bytes()) {
-                    continue;
-                }
                 if entry.file_type() == FileType::Directory
                     || unlinkat(&dir, file_name, AtFlags::empty()).is_err()
                 {
-                    // Moving a directory changes it, so it must be writable.
+                    // Moving a directory changes its `..`, so it must be writable.
                     let _ = open_dir_at(&dir, file_name, Mode::RWXU)?;
-                    // A name that nothing inside can have.
+                    // A name that no entry of `top` has.
                     let new_name = uuid::Uuid::new_v4().to_string();
                     renameat_with(&dir, file_name, &top, &new_name, RenameFlags::NOREPLACE)?;
                 }
@@ -59,10 +53,6 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     Ok(unlinkat(&parent, name, AtFlags::REMOVEDIR)?)
 }
 
-pub(super) fn is_dots(name: &[u8]) -> bool {
-    matches!(name, b"." | b"..")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +60,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn depth_links_and_missing_rights_keep_nothing_and_nothing_outside_goes() {
+    fn neither_depth_nor_links_nor_missing_rights_stop_a_removal() {
         let dir = tempfile::tempdir().unwrap();
         let (outside, tree) = (dir.path().join("outside"), dir.path().join("tree"));
         fs::create_dir_all(&outside).unwrap();

@@ -1,5 +1,5 @@
-//! A workspace as one file, tar in zstd: regular files and directories, their names, bytes, times, and whether they can be executed. Links,
-//! FIFOs and devices stay behind. Nothing runs in the workspace meanwhile.
+//! Packs a workspace into one file, tar in zstd: regular files and directories with their names, content,
+//! times and execute bits. Links, FIFOs and devices are left out. No command runs in the workspace meanwhile.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -7,26 +7,24 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use tar::{Archive, Builder, EntryType, Header};
 use zstd::{Decoder, Encoder};
 
-use super::beneath::{Root, TO_READ, give_back, open_dir_at};
-use super::measure::Allowance;
-use super::place::INPUTS;
-use super::remove::is_dots;
+use super::measure::Quota;
+use super::path::INPUTS;
+use super::root_dir::{Entries, RootDir, TO_READ, open_dir_at, restore_rights};
 
-/// zstd's own default weighs time against size.
 const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
-/// Memory that unpacking may use, as a power of two: more than packing at that level asks for.
+/// The memory that unpacking may use, as a power of two. Packing at this level needs less.
 const WINDOW_LOG: u32 = 24;
 
-/// Writes what is in `workspace` to `target`, which is made.
+/// Writes the content of `workspace` to `target`, a new file.
 pub(super) fn pack(workspace: &Path, target: &Path) -> io::Result<()> {
     let mut builder = Builder::new(Encoder::new(BufWriter::new(File::create(target)?), LEVEL)?);
     // Depth first: no more directories are open than there are levels.
-    let top = Root::open(workspace)?.dir(Path::new(""))?;
-    let entries = Dir::read_from(&top)?;
+    let top = RootDir::open(workspace)?.dir(Path::new(""))?;
+    let entries = Entries::of(&top)?;
     let mut open = vec![(top, entries, PathBuf::new())];
     while let Some((dir, entries, path)) = open.last_mut() {
         let Some(entry) = entries.next() else {
@@ -36,7 +34,7 @@ pub(super) fn pack(workspace: &Path, target: &Path) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let path = path.join(os_str(name));
-        if is_dots(name.to_bytes()) || path == Path::new(INPUTS) {
+        if path == Path::new(INPUTS) {
             continue;
         }
         let stat = statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -49,7 +47,7 @@ pub(super) fn pack(workspace: &Path, target: &Path) -> io::Result<()> {
                 header.set_size(0);
                 builder.append_data(&mut header, &path, io::empty())?;
                 let inner = open_dir_at(&*dir, name, TO_READ)?;
-                let entries = Dir::read_from(&inner)?;
+                let entries = Entries::of(&inner)?;
                 open.push((inner, entries, path));
             }
             FileType::RegularFile => {
@@ -68,40 +66,35 @@ fn os_str(name: &std::ffi::CStr) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(name.to_bytes())
 }
 
-/// One that its owner may not read gets that right back.
+/// If the owner removed its own right to read the file, that right is restored.
 fn open_file(dir: &OwnedFd, name: &std::ffi::CStr) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     if let Ok(file) = openat(dir, name, flags, Mode::empty()) {
         return Ok(file.into());
     }
     let pinned = openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    give_back(&pinned, Mode::RUSR)?;
+    restore_rights(&pinned, Mode::RUSR)?;
     Ok(openat(dir, name, flags, Mode::empty())?.into())
 }
 
-/// Fills an empty workspace from a snapshot, for `owner`.
-pub(super) fn unpack(
-    source: &Path,
-    workspace: &Path,
-    allowance: &Allowance,
-    owner: Option<u32>,
-) -> io::Result<()> {
+/// Fills an empty workspace from a snapshot. The files belong to `owner`.
+pub(super) fn unpack(source: &Path, workspace: &Path, quota: &Quota, owner: Option<u32>) -> io::Result<()> {
     let mut decoder = Decoder::new(BufReader::new(File::open(source)?))?;
     decoder.window_log_max(WINDOW_LOG)?;
-    let root = Root::open(workspace)?;
+    let root = RootDir::open(workspace)?;
     let (mut bytes, mut entries) = (0_u64, 0_u64);
-    let too_much = || io::Error::other("the snapshot holds more than a workspace may");
-    // Headers and padding come on top of the files' own bytes.
-    let most = allowance.bytes.saturating_add(allowance.entries * 4096);
-    for entry in Archive::new(decoder.take(most)).entries()? {
+    let too_much = || io::Error::other("the snapshot holds more than the workspace may");
+    // Headers and padding come on top of the content.
+    let max = quota.bytes.saturating_add(quota.entries * 4096);
+    for entry in Archive::new(decoder.take(max)).entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(io::Error::other("the snapshot names a place outside"));
+            return Err(io::Error::other("the snapshot names a path outside the workspace"));
         }
         entries += 1;
         bytes = bytes.saturating_add(entry.size());
-        if bytes > allowance.bytes || entries > allowance.entries {
+        if bytes > quota.bytes || entries > quota.entries {
             return Err(too_much());
         }
         let (mode, modified) = (entry.header().mode()?, entry.header().mtime()?);
@@ -116,7 +109,9 @@ pub(super) fn unpack(
                 root.read(&path)?.set_modified(time)?;
             }
             _ => {
-                return Err(io::Error::other("the snapshot holds something else than files and directories"));
+                return Err(io::Error::other(
+                    "the snapshot holds an entry that is neither a file nor a directory",
+                ));
             }
         }
     }
@@ -129,10 +124,10 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    const ALLOWANCE: Allowance = Allowance { bytes: 1 << 20, entries: 100, depth: 10 };
+    const QUOTA: Quota = Quota { bytes: 1 << 20, entries: 100, depth: 10 };
 
     #[test]
-    fn files_and_directories_come_back_and_nothing_else() {
+    fn only_files_and_directories_are_restored() {
         let dir = tempfile::tempdir().unwrap();
         let [from, to, file] = ["from", "to", "snapshot"].map(|name| dir.path().join(name));
         let long = "x".repeat(200);
@@ -148,8 +143,8 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, from.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
         pack(&from, &file).unwrap();
         assert!(fs::metadata(&file).unwrap().len() < 2000, "compressed");
-        unpack(&file, &to, &ALLOWANCE, None).unwrap();
-        let (listed, _) = Root::open(&to).unwrap().list(Path::new(""), 100).unwrap();
+        unpack(&file, &to, &QUOTA, None).unwrap();
+        let (listed, _) = RootDir::open(&to).unwrap().list(Path::new(""), 100).unwrap();
         let paths: Vec<_> = listed.iter().map(|one| one.path.as_str()).collect();
         assert_eq!(paths, ["a/", "a/empty/", "a/run.sh", "unreadable", &long]);
         let of = |root: &Path| fs::metadata(root.join("a/run.sh")).unwrap();
@@ -178,13 +173,13 @@ mod tests {
             let to = dir.path().join("to");
             let _ = fs::remove_dir_all(&to);
             fs::create_dir(&to).unwrap();
-            unpack(&file, &to, &ALLOWANCE, None).map_err(|error| error.to_string())
+            unpack(&file, &to, &QUOTA, None).map_err(|error| error.to_string())
         };
         assert!(unpacked(&[(b"file", EntryType::Regular, 10)]).is_ok());
         for path in [&b"../x"[..], b"/tmp/x", b"a/../../x"] {
             assert!(unpacked(&[(path, EntryType::Regular, 1)]).unwrap_err().contains("outside"));
         }
-        assert!(unpacked(&[(b"x", EntryType::Symlink, 0)]).unwrap_err().contains("something else"));
+        assert!(unpacked(&[(b"x", EntryType::Symlink, 0)]).unwrap_err().contains("neither"));
         assert!(unpacked(&[(b"bomb", EntryType::Regular, 2 << 20)]).unwrap_err().contains("more than"));
     }
 }

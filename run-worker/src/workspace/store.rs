@@ -1,4 +1,4 @@
-//! Snapshots between the workspace and the store: taken after a step that changed it, restored by the next attempt.
+//! Saves snapshots of the workspace to the store, and restores them for the next attempt.
 
 use shared::ids::RunId;
 use shared::runs::events::StoredSnapshot;
@@ -11,9 +11,8 @@ use super::{Workspace, WorkspaceError};
 /// A snapshot in the store, as an event names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Where it is.
     pub key: ObjectKey,
-    /// Of its bytes, in hexadecimal digits.
+    /// In hexadecimal.
     pub sha256: String,
     /// In bytes.
     pub size: u64,
@@ -35,16 +34,16 @@ impl Snapshot {
 }
 
 impl Workspace {
-    /// Stores a snapshot under the key if anything changed since the last one.
+    /// Stores a snapshot under `key` if the workspace changed since the last one.
     pub async fn save(&self, store: &Artifacts, key: ObjectKey) -> Result<Option<Snapshot>, WorkspaceError> {
-        self.settle().await?;
-        let (itself, file) = (self.clone(), self.aside("snapshot"));
+        self.wait_for_tasks().await?;
+        let (workspace, file) = (self.clone(), self.private_path("snapshot"));
         let packing = self.tasks().spawn_blocking(move || {
-            let measured = itself.measure()?.map_err(WorkspaceError::Excess)?;
-            if measured == itself.saved() {
+            let measured = workspace.measure()?.map_err(WorkspaceError::QuotaExceeded)?;
+            if measured == workspace.saved() {
                 return Ok::<_, WorkspaceError>(None);
             }
-            pack(&itself.mounts().workspace, &file)?;
+            pack(&workspace.mounts().workspace, &file)?;
             Ok(Some((file, measured)))
         });
         let Some((file, measured)) = packing.await.map_err(std::io::Error::other)?? else { return Ok(None) };
@@ -61,18 +60,18 @@ impl Workspace {
         Ok(Some(Snapshot { key, sha256: stored.sha256, size: stored.size }))
     }
 
-    /// Fills the empty workspace with exactly what the snapshot holds.
+    /// Fills the empty workspace with exactly the content of the snapshot.
     pub async fn restore(&self, store: &Artifacts, snapshot: &Snapshot) -> Result<(), WorkspaceError> {
-        let file = self.aside("snapshot");
+        let file = self.private_path("snapshot");
         let written = super::inputs::download(store, &snapshot.key, &file, snapshot.size).await?;
         if written != snapshot.sha256 {
             return Err(WorkspaceError::Changed(snapshot.key.to_string()));
         }
-        let itself = self.clone();
+        let workspace = self.clone();
         let unpacking = self.tasks().spawn_blocking(move || {
-            unpack(&file, &itself.mounts().workspace, &itself.allowance(), itself.owner())?;
+            unpack(&file, &workspace.mounts().workspace, &workspace.quota(), workspace.owner())?;
             std::fs::remove_file(&file)?;
-            itself.remember(itself.measure()?.map_err(WorkspaceError::Excess)?);
+            workspace.remember(workspace.measure()?.map_err(WorkspaceError::QuotaExceeded)?);
             Ok(())
         });
         unpacking.await.map_err(std::io::Error::other)?

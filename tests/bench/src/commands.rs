@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use run_worker::sandbox::{Interpreter, Job, Parts, Sandbox};
-use run_worker::workspace::{Allowance, Home, Workspace};
+use run_worker::workspace::{Home, Quota, Workspace};
 use shared::ids::RunId;
 use tokio_util::task::TaskTracker;
 
@@ -20,8 +20,8 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let python = std::env::var_os("CAPI_TEST_SANDBOX_PYTHON").map(Into::into);
     let parts = Parts { bwrap: "/usr/bin/bwrap".into(), entry: e2e::bin_dir().join("sandbox-entry"), python };
     let sandbox = Sandbox::open(&parts, &home).await;
-    let allowance = Allowance { bytes: 100 << 20, entries: 10_000, depth: 64 };
-    let workspace = Workspace::make(&home, RunId::generate(), 1, allowance)?;
+    let quota = Quota { bytes: 100 << 20, entries: 10_000, depth: 64 };
+    let workspace = Workspace::make(&home, RunId::generate(), 1, quota)?;
     let tasks = TaskTracker::new();
     let dir = tempfile::tempdir()?;
     let script = dir.path().join("main.sh");
@@ -35,9 +35,9 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
             interpreter: Interpreter::Bash,
             script: "true".to_owned(),
             mounts: workspace.mounts(),
-            printed: workspace.aside("printed"),
+            output_file: workspace.private_path("output"),
             time: Duration::from_secs(10),
-            allowance,
+            quota,
         };
         let begun = Instant::now();
         sandbox.run(job, &tasks).await?;

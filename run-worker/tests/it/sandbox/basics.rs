@@ -1,6 +1,6 @@
 //! What has to work.
 
-use run_worker::sandbox::{Ended, Health, Interpreter};
+use run_worker::sandbox::{EndReason, Health, Interpreter};
 
 use super::Lab;
 
@@ -17,5 +17,5 @@ async fn every_layer_holds_on_this_machine() {
     }
     let workspace = lab.workspace();
     let execution = lab.run(Lab::job(&workspace, Interpreter::Bash, "echo hello; exit 3")).await;
-    assert_eq!((execution.ended, execution.printed.shown("")), (Ended::Exited(3), "hello\n".to_owned()));
+    assert_eq!((execution.end, execution.output.shown("")), (EndReason::Exited(3), "hello\n".to_owned()));
 }

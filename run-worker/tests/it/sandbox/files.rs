@@ -4,10 +4,10 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use run_worker::sandbox::{Ended, Interpreter, Job};
-use run_worker::workspace::{Excess, Place, measure};
+use run_worker::sandbox::{EndReason, Interpreter, Job};
+use run_worker::workspace::{QuotaExceeded, WorkspacePath, measure};
 
-use super::{ALLOWANCE, Lab};
+use super::{Lab, QUOTA};
 
 const SECRET: &str = "outside-77e0";
 
@@ -15,7 +15,7 @@ const SECRET: &str = "outside-77e0";
 async fn s4_links_fifos_and_devices_open_nothing() {
     let lab = Lab::open().await;
     let workspace = lab.workspace();
-    let outside = workspace.aside("outside");
+    let outside = workspace.private_path("outside");
     std::fs::write(&outside, SECRET).unwrap();
     std::fs::write(workspace.mounts().inputs.join("given"), "given").unwrap();
     let script = format!(
@@ -24,10 +24,10 @@ async fn s4_links_fifos_and_devices_open_nothing() {
          ln -s inputs/given through; mv inputs elsewhere 2>/dev/null || echo inputs stay; rmdir inputs 2>/dev/null || echo inputs stay; echo own > own",
         outside.display()
     );
-    let said = lab.bash(&workspace, 10, &script).await.printed.shown("");
+    let said = lab.bash(&workspace, 10, &script).await.output.shown("");
     assert_eq!(said, "no hard link\nno hard link\nno device\ninputs stay\ninputs stay\n");
     let read = |path: &str| {
-        let (root, path) = workspace.root_of(Place::parse(path).unwrap())?;
+        let (root, path) = workspace.open_root(WorkspacePath::parse(path).unwrap())?;
         let mut text = String::new();
         root.read(&path)?.read_to_string(&mut text).map(|_| text)
     };
@@ -36,7 +36,7 @@ async fn s4_links_fifos_and_devices_open_nothing() {
         ("own\n".to_owned(), "given".to_owned())
     );
     for path in ["absolute", "relative", "up/outside", "fifo", "magic", "device", "up/../outside"] {
-        let found = Place::parse(path).map_err(std::io::Error::other).and_then(|_| read(path));
+        let found = WorkspacePath::parse(path).map_err(std::io::Error::other).and_then(|_| read(path));
         assert!(found.is_err(), "{path}: {found:?}");
     }
     workspace.close().await;
@@ -46,7 +46,7 @@ async fn s4_links_fifos_and_devices_open_nothing() {
 async fn s4_a_swap_in_the_middle_of_a_read_shows_nothing_from_outside() {
     let lab = Lab::open().await;
     let workspace = lab.workspace();
-    let outside = workspace.aside("outside");
+    let outside = workspace.private_path("outside");
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("file"), SECRET).unwrap();
     let script = format!(
@@ -59,7 +59,8 @@ async fn s4_a_swap_in_the_middle_of_a_read_shows_nothing_from_outside() {
         tokio::task::spawn_blocking(move || {
             let (mut inside, begun) = (0, Instant::now());
             while begun.elapsed() < Duration::from_secs(3) {
-                let Ok((root, path)) = workspace.root_of(Place::Workspace("dir/file".into())) else {
+                let Ok((root, path)) = workspace.open_root(WorkspacePath::Workspace("dir/file".into()))
+                else {
                     continue;
                 };
                 let mut text = String::new();
@@ -68,13 +69,13 @@ async fn s4_a_swap_in_the_middle_of_a_read_shows_nothing_from_outside() {
                     inside += 1;
                 }
                 let _ = root.write(Path::new("dir/written"), &mut &b"x"[..], 0o644, workspace.owner());
-                let _ = measure(&workspace.mounts().workspace, &ALLOWANCE);
+                let _ = measure(&workspace.mounts().workspace, &QUOTA);
             }
             inside
         })
     };
     let execution = lab.run(job).await;
-    assert!(matches!(execution.ended, Ended::OutOfTime(_)), "{execution:?}");
+    assert!(matches!(execution.end, EndReason::TimedOut(_)), "{execution:?}");
     assert!(reading.await.unwrap() > 100, "it was read in between");
     let left: Vec<_> =
         std::fs::read_dir(&outside).unwrap().flatten().map(|entry| entry.file_name()).collect();
@@ -87,6 +88,6 @@ async fn s4_a_zip_bomb_is_stopped_at_the_quota() {
     let workspace = lab.workspace();
     let script = "import zipfile\nwith zipfile.ZipFile('bomb.zip', 'w', zipfile.ZIP_DEFLATED) as z:\n  for n in range(4): z.writestr(f'{n}', bytes(10 << 20))\nprint('packed', flush=True)\nzipfile.ZipFile('bomb.zip').extractall('out')\nimport time; time.sleep(1000)";
     let execution = lab.run(Lab::job(&workspace, Interpreter::Python, script)).await;
-    assert_eq!(execution.ended, Ended::Workspace(Excess::Bytes(ALLOWANCE.bytes)), "{execution:?}");
-    assert_eq!(execution.printed.shown(""), "packed\n");
+    assert_eq!(execution.end, EndReason::Quota(QuotaExceeded::Bytes(QUOTA.bytes)), "{execution:?}");
+    assert_eq!(execution.output.shown(""), "packed\n");
 }

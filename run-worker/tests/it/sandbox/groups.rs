@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use run_worker::sandbox::{Ended, Health, Interpreter};
+use run_worker::sandbox::{EndReason, Health, Interpreter};
 use shared::testing::eventually;
 
 use super::Lab;
@@ -56,7 +56,7 @@ async fn s2_each_command_has_a_group_with_limits_that_ends_with_it() {
         groups
     };
     let ((left, right), (first, second)) = tokio::join!(running, looking);
-    assert_eq!((left.ended, right.ended), (Ended::Exited(0), Ended::Exited(0)));
+    assert_eq!((left.end, right.end), (EndReason::Exited(0), EndReason::Exited(0)));
     assert_ne!(first, second);
     assert!(!first.exists() && !second.exists(), "nothing is left");
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use run_worker::sandbox::{Ended, Health, Interpreter, Job};
-use run_worker::workspace::Excess;
+use run_worker::sandbox::{EndReason, Health, Interpreter, Job};
+use run_worker::workspace::QuotaExceeded;
 
-use super::{ALLOWANCE, Lab, processes};
+use super::{Lab, QUOTA, processes};
 
 /// Past its limit.
 const IN_TIME: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ async fn s2_programs_that_do_not_end_are_ended() {
     ] {
         let (workspace, begun) = (lab.workspace(), Instant::now());
         let execution = lab.bash(&workspace, 2, script).await;
-        assert_eq!(execution.ended, Ended::OutOfTime(Duration::from_secs(2)), "{script}");
+        assert_eq!(execution.end, EndReason::TimedOut(Duration::from_secs(2)), "{script}");
         assert!(begun.elapsed() < IN_TIME + Duration::from_secs(2), "{script}: {:?}", begun.elapsed());
         workspace.close().await;
     }
@@ -34,11 +34,11 @@ async fn s2_what_goes_on_in_the_background_ends_with_the_command() {
     let workspace = lab.workspace();
     let script = "(setsid nohup sleep 1000 &) ; (trap '' HUP TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &) ; echo done";
     let execution = lab.bash(&workspace, 300, script).await;
-    assert_eq!((execution.ended, execution.printed.shown("")), (Ended::Exited(0), "done\n".to_owned()));
+    assert_eq!((execution.end, execution.output.shown("")), (EndReason::Exited(0), "done\n".to_owned()));
     let busy = "(while :; do echo x > f.$RANDOM; rm -f f.*; done) > /dev/null 2>&1 & sleep 0.1; chmod 0 /workspace; exit 4";
-    assert_eq!(lab.bash(&workspace, 300, busy).await.ended, Ended::Exited(4));
+    assert_eq!(lab.bash(&workspace, 300, busy).await.end, EndReason::Exited(4));
     let left = workspace.measure().unwrap();
-    assert_eq!(lab.bash(&workspace, 300, "pwd").await.ended, Ended::Exited(0), "it can be used again");
+    assert_eq!(lab.bash(&workspace, 300, "pwd").await.end, EndReason::Exited(0), "it can be used again");
     assert_eq!(workspace.measure().unwrap(), left, "nothing changes it any more");
 }
 
@@ -61,9 +61,9 @@ async fn s2_memory_is_bounded_for_one_and_for_all_together() {
         let execution = lab.run(Lab::job(&workspace, Interpreter::Python, &script)).await;
         match lab.sandbox.health() {
             Health::Degraded(missing) if missing.contains(&"cgroup") => {
-                assert_eq!(execution.ended, Ended::Memory(1 << 30), "{child}");
+                assert_eq!(execution.end, EndReason::MemoryLimit(1 << 30), "{child}");
             }
-            _ => assert!(matches!(execution.ended, Ended::Exited(_) | Ended::OutOfTime(_))),
+            _ => assert!(matches!(execution.end, EndReason::Exited(_) | EndReason::TimedOut(_))),
         }
         assert!(processes(&workspace).is_empty());
     }
@@ -72,39 +72,45 @@ async fn s2_memory_is_bounded_for_one_and_for_all_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s2_disks_are_not_filled() {
     let lab = Lab::open().await;
-    let full = |most| Ended::Workspace(Excess::Bytes(most));
+    let full = |most| EndReason::Quota(QuotaExceeded::Bytes(most));
     for (script, ended) in [
         (
             "for n in 1 2 3; do eval \"exec $((n + 4))> x\"; rm x; head -c 15M /dev/zero >&$((n + 4)); done; sleep 1000",
-            full(ALLOWANCE.bytes),
+            full(QUOTA.bytes),
         ),
         (
             "mkdir d; cd d; chmod 0 /workspace; head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000",
-            full(ALLOWANCE.bytes),
+            full(QUOTA.bytes),
         ),
-        ("head -c 100M /dev/zero > a; sleep 1000", full(ALLOWANCE.bytes)),
-        ("head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000", full(ALLOWANCE.bytes)),
-        ("for n in $(seq 3000); do : > f$n; done; sleep 1000", Ended::Workspace(Excess::Entries(2000))),
-        ("for n in $(seq 50); do mkdir d; cd d; done; sleep 1000", Ended::Workspace(Excess::Depth(20))),
+        ("head -c 100M /dev/zero > a; sleep 1000", full(QUOTA.bytes)),
+        ("head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000", full(QUOTA.bytes)),
+        (
+            "for n in $(seq 3000); do : > f$n; done; sleep 1000",
+            EndReason::Quota(QuotaExceeded::Entries(2000)),
+        ),
+        (
+            "for n in $(seq 50); do mkdir d; cd d; done; sleep 1000",
+            EndReason::Quota(QuotaExceeded::Depth(20)),
+        ),
         (
             "mkdir d; cd d; head -c 15M /dev/zero > a; chmod 0 ../d; head -c 15M /dev/zero > b; sleep 1000",
-            full(ALLOWANCE.bytes),
+            full(QUOTA.bytes),
         ),
     ] {
         let workspace = lab.workspace();
         // A program that took away its own rights cannot write more. Its time ends it.
         let takes_rights_away = script.contains("chmod");
         let execution = lab.bash(&workspace, if takes_rights_away { 30 } else { 300 }, script).await;
-        let out_of_time = matches!(execution.ended, Ended::OutOfTime(_)) && takes_rights_away;
-        assert!(execution.ended == ended || out_of_time, "{script}: {execution:?}");
+        let out_of_time = matches!(execution.end, EndReason::TimedOut(_)) && takes_rights_away;
+        assert!(execution.end == ended || out_of_time, "{script}: {execution:?}");
         workspace.close().await;
     }
     let workspace = lab.workspace();
     let script = "cd /tmp; for n in 1 2 3 4 5; do head -c 15M /dev/zero > t$n; done; cd /dev/shm; for n in 1 2; do head -c 15M /dev/zero > s$n; done
                   head -c 100M /dev/zero > /tmp/t1; true > /dev/x; true > /x; echo end";
     let execution = lab.bash(&workspace, 300, script).await;
-    let said = execution.printed.shown("");
-    assert_eq!(execution.ended, Ended::Exited(0), "{said}");
+    let said = execution.output.shown("");
+    assert_eq!(execution.end, EndReason::Exited(0), "{said}");
     for (what, times) in [("No space left on device", 2), ("Read-only file system", 2), ("end", 1)] {
         assert!(said.matches(what).count() >= times, "{what}: {said}");
     }
@@ -115,12 +121,9 @@ async fn s2_endless_output_is_ended_and_kept_whole_up_to_the_end() {
     let lab = Lab::open().await;
     let workspace = lab.workspace();
     let execution = lab.bash(&workspace, 300, "head -c 10G /dev/zero | tr '\\0' x").await;
-    assert_eq!(execution.ended, Ended::Printed(16 << 20));
-    assert!(execution.printed.total() < 17 << 20, "it is ended right past the limit");
-    assert_eq!(
-        std::fs::metadata(execution.printed.whole().unwrap()).unwrap().len(),
-        execution.printed.total()
-    );
+    assert_eq!(execution.end, EndReason::OutputLimit(16 << 20));
+    assert!(execution.output.total() < 17 << 20, "it is ended right past the limit");
+    assert_eq!(std::fs::metadata(execution.output.file().unwrap()).unwrap().len(), execution.output.total());
 }
 
 #[tokio::test(flavor = "multi_thread")]

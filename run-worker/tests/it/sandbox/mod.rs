@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use run_worker::sandbox::{Execution, Interpreter, Job, Parts, Sandbox};
-use run_worker::workspace::{Allowance, Home, Workspace};
+use run_worker::workspace::{Home, Quota, Workspace};
 use shared::ids::RunId;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +27,7 @@ struct Lab {
     _dir: tempfile::TempDir,
 }
 
-const ALLOWANCE: Allowance = Allowance { bytes: 20 << 20, entries: 2000, depth: 20 };
+const QUOTA: Quota = Quota { bytes: 20 << 20, entries: 2000, depth: 20 };
 
 /// Names the entry where that is not where cargo put it.
 const ENTRY: &str = "CAPI_LAB_ENTRY";
@@ -56,7 +56,7 @@ impl Lab {
     }
 
     fn workspace(&self) -> Workspace {
-        Workspace::make(&self.home, RunId::generate(), 1, ALLOWANCE).unwrap()
+        Workspace::make(&self.home, RunId::generate(), 1, QUOTA).unwrap()
     }
 
     fn job(workspace: &Workspace, interpreter: Interpreter, script: &str) -> Job {
@@ -64,10 +64,10 @@ impl Lab {
             interpreter,
             script: script.to_owned(),
             mounts: workspace.mounts(),
-            printed: workspace.aside(&format!("printed-{}", RunId::generate())),
+            output_file: workspace.private_path(&format!("output-{}", RunId::generate())),
             // Commands are nice: on a busy machine they take their time.
             time: Duration::from_mins(5),
-            allowance: ALLOWANCE,
+            quota: QUOTA,
         }
     }
 
@@ -89,7 +89,7 @@ impl Lab {
         let workspace = self.workspace();
         let execution = self.run(Self::job(&workspace, interpreter, script)).await;
         workspace.close().await;
-        execution.printed.shown("…")
+        execution.output.shown("…")
     }
 }
 

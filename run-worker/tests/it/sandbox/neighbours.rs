@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use run_worker::sandbox::{Ended, Interpreter};
+use run_worker::sandbox::{EndReason, Interpreter};
 
 use super::Lab;
 
@@ -14,8 +14,12 @@ async fn s5_two_runs_see_nothing_of_each_other() {
     let looks = "sleep 1; ls -AR /workspace /tmp /dev/shm; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; grep -rs left-mark /workspace /tmp/[!m]* /dev/shm; \
                  kill -9 -1; ls /proc | grep -c '^[0-9]'";
     let (left, right) = tokio::join!(lab.bash(&left, 20, leaves), lab.bash(&right, 20, looks));
-    assert_eq!((left.ended, right.ended), (Ended::Exited(0), Ended::Exited(0)), "one cannot kill the other");
-    let seen = right.printed.shown("").replace(looks, "");
+    assert_eq!(
+        (left.end, right.end),
+        (EndReason::Exited(0), EndReason::Exited(0)),
+        "one cannot kill the other"
+    );
+    let seen = right.output.shown("").replace(looks, "");
     assert!(!seen.contains("left-mark") && !seen.contains("/t\n"), "{seen}");
     assert!(left.took > Duration::from_secs(2));
 }

@@ -1,5 +1,6 @@
-//! Access to a directory that hostile programs write to. The kernel resolves each path beneath it (`openat2`), whatever links somebody
-//! swaps in meanwhile, and only regular files are opened.
+//! Access to a directory that hostile programs can write to. The kernel resolves each path below the
+//! directory (`openat2`), so a link that a program swaps in cannot lead outside. Only regular files are
+//! opened.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -8,59 +9,56 @@ use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Component, Path};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, renameat,
-    unlinkat,
+    AtFlags, CWD, Dir, DirEntry, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2,
+    renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-use super::remove::is_dots;
-
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
 
-/// What reading a directory takes.
+/// The rights that reading a directory needs.
 pub(super) const TO_READ: Mode = Mode::RUSR.union(Mode::XUSR);
 
-/// A directory, and what is beneath it.
 #[derive(Debug)]
-pub struct Root(OwnedFd);
+pub struct RootDir(OwnedFd);
 
-/// One entry of a directory.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Listed {
-    /// Relative to the listed directory.
+pub(crate) struct ListedFile {
+    /// Relative to the listed directory. The path of a directory ends with a slash.
     pub(crate) path: String,
-    /// A directory has none.
+    /// None for a directory.
     pub(crate) size: Option<u64>,
 }
 
-impl Root {
-    /// Its owner may have taken the rights to it away; he gets them back, or the next sandbox could not use it.
+impl RootDir {
+    /// A command may have removed its own rights to the directory. They are restored, or the next sandbox
+    /// could not use it.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         Ok(Self(open_dir_at(CWD, dir, Mode::RWXU)?))
     }
 
-    /// A regular file, for reading.
+    /// Opens a regular file for reading.
     pub fn read(&self, path: &Path) -> io::Result<File> {
-        // Non-blocking: a FIFO must not be waited for.
+        // Non-blocking: opening a FIFO must not wait.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat2(&self.0, path, flags, Mode::empty(), BENEATH)?;
         match FileType::from_raw_mode(fstat(&file)?.st_mode) {
             FileType::RegularFile => Ok(File::from(file)),
             FileType::Directory => Err(io::ErrorKind::IsADirectory.into()),
-            _ => Err(io::Error::other("it is no regular file")),
+            _ => Err(io::Error::other("is not a regular file")),
         }
     }
 
-    /// A directory beneath.
+    /// Opens a directory. The empty path is the root itself.
     pub(crate) fn dir(&self, path: &Path) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         Ok(openat2(&self.0, path, flags, Mode::empty(), BENEATH)?)
     }
 
-    /// Writes a file whole or not at all, with the directories on its way, for `owner`.
+    /// Writes a file for `owner`, as a whole or not at all, and makes missing directories on its path.
     pub fn write(
         &self,
         path: &Path,
@@ -88,13 +86,13 @@ impl Root {
         written
     }
 
-    /// Makes the directories of a path that are not there, for `owner`.
+    /// Makes the missing directories of a path for `owner`. Returns the last one.
     pub(crate) fn make_dirs(&self, path: &Path, owner: Option<u32>) -> io::Result<OwnedFd> {
         let mut dir = self.dir(Path::new(""))?;
         for part in path.components() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let Component::Normal(part) = part else {
-                return Err(io::Error::other("it leads outside"));
+                return Err(io::Error::other("leads outside"));
             };
             match mkdirat(&dir, part, Mode::from_raw_mode(0o755)) {
                 Ok(()) => {
@@ -111,28 +109,25 @@ impl Root {
         Ok(dir)
     }
 
-    /// What is in a directory and the directories in it, at most `most` entries; and whether there are more.
-    pub(crate) fn list(&self, path: &Path, most: usize) -> io::Result<(Vec<Listed>, bool)> {
+    /// Lists a directory and everything below it, up to `max` entries. Also returns whether there are more.
+    pub(crate) fn list(&self, path: &Path, max: usize) -> io::Result<(Vec<ListedFile>, bool)> {
         let (mut listed, mut open) = (Vec::new(), vec![(self.dir(path)?, String::new())]);
         while let Some((dir, prefix)) = open.pop() {
-            for entry in Dir::read_from(&dir)? {
+            for entry in Entries::of(&dir)? {
                 let entry = entry?;
                 let name = entry.file_name();
-                if is_dots(name.to_bytes()) {
-                    continue;
-                }
-                if listed.len() == most {
+                if listed.len() == max {
                     return Ok((listed, true));
                 }
-                let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let stat = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 let path = format!("{prefix}{}", name.to_string_lossy());
                 if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    // The stack holds open directories: bounded by `most`, and by how many files may be open.
-                    let inner = open_dir_at(&dir, name, TO_READ).map_err(io::Error::from);
-                    listed.push(Listed { path: format!("{path}/"), size: None });
-                    open.push((inner?, format!("{path}/")));
+                    // `max` bounds the number of directories that are open at once.
+                    let inner = open_dir_at(&dir, name, TO_READ)?;
+                    listed.push(ListedFile { path: format!("{path}/"), size: None });
+                    open.push((inner, format!("{path}/")));
                 } else {
-                    listed.push(Listed { path, size: Some(stat.st_size.unsigned_abs()) });
+                    listed.push(ListedFile { path, size: Some(stat.st_size.unsigned_abs()) });
                 }
             }
         }
@@ -141,8 +136,26 @@ impl Root {
     }
 }
 
-/// Gives the owner of what a descriptor stands for the needed rights, where he has not got them.
-pub(super) fn give_back(pinned: &OwnedFd, needed: Mode) -> Result<(), Errno> {
+/// The entries of a directory, without `.` and `..`.
+pub(super) struct Entries(Dir);
+
+impl Entries {
+    pub(super) fn of(dir: &OwnedFd) -> Result<Self, Errno> {
+        Ok(Self(Dir::read_from(dir)?))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<DirEntry, Errno>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let is_dots = |entry: &DirEntry| matches!(entry.file_name().to_bytes(), b"." | b"..");
+        self.0.find(|entry| !entry.as_ref().is_ok_and(is_dots))
+    }
+}
+
+/// Restores the owner's rights to a file or directory, if they are missing.
+pub(super) fn restore_rights(pinned: &OwnedFd, needed: Mode) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(fstat(pinned)?.st_mode);
     if mode.contains(needed) {
         return Ok(());
@@ -150,12 +163,12 @@ pub(super) fn give_back(pinned: &OwnedFd, needed: Mode) -> Result<(), Errno> {
     rustix::fs::chmod(format!("/proc/self/fd/{}", pinned.as_raw_fd()), mode | needed)
 }
 
-/// A directory in a directory, never through a link. One that its owner took the needed rights from gets them back: through a descriptor,
-/// so that nobody can put something else in its place.
+/// Opens a directory in a directory, never through a link, and restores its owner's rights. It does so
+/// through one descriptor, so a program cannot put something else in its place meanwhile.
 pub(super) fn open_dir_at(parent: impl AsFd, name: impl Arg + Copy, needed: Mode) -> Result<OwnedFd, Errno> {
     let dir = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let pinned = openat(&parent, name, dir | OFlags::PATH, Mode::empty())?;
-    give_back(&pinned, needed)?;
+    restore_rights(&pinned, needed)?;
     openat(&pinned, ".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -166,7 +179,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn nothing_but_regular_files_beneath_is_opened() {
+    fn only_regular_files_below_are_opened() {
         let dir = tempfile::tempdir().unwrap();
         let inside = dir.path().join("inside");
         fs::create_dir_all(inside.join("sub")).unwrap();
@@ -177,7 +190,7 @@ mod tests {
         symlink("sub/file", inside.join("harmless")).unwrap();
         symlink("/", inside.join("root")).unwrap();
         rustix::fs::mknodat(CWD, inside.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
-        let root = Root::open(&inside).unwrap();
+        let root = RootDir::open(&inside).unwrap();
         let text = |path: &str| root.read(Path::new(path)).and_then(io::read_to_string);
         assert_eq!(text("sub/file").unwrap(), "fine");
         assert_eq!(text("harmless").unwrap(), "fine");

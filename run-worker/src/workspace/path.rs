@@ -1,25 +1,26 @@
-//! Paths as a model writes them: pure. They name places in the workspace, or files of the caller under `inputs/`.
+//! Parses the paths that a model writes: paths in the workspace, and paths of the caller's files under
+//! `inputs/`.
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::sandbox::policy::WORKSPACE;
+use super::mounts::INSIDE;
 
 const MAX_PATH_BYTES: usize = 4096;
 const MAX_NAME_BYTES: usize = 255;
 /// The directory of the caller's files.
 pub(super) const INPUTS: &str = "inputs";
 
-/// A place that a tool may look at.
+/// A path that a tool can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// In the workspace; empty for itself.
+pub enum WorkspacePath {
+    /// Relative to the workspace. Empty for the workspace itself.
     Workspace(PathBuf),
-    /// Among the caller's files, which nobody changes; empty for all of them.
+    /// Relative to `inputs/`, which is read-only. Empty for `inputs/` itself.
     Inputs(PathBuf),
 }
 
-impl Place {
-    /// Reads a path; what is wrong with it is told in words for the model.
+impl WorkspacePath {
+    /// The error is a sentence for the model.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refused =
             |why: &str| Err(format!("The path {:?} {why}.", text.chars().take(100).collect::<String>()));
@@ -27,10 +28,10 @@ impl Place {
             return refused("is longer than 4096 bytes");
         }
         if text.contains('\0') {
-            return refused("holds a NUL character");
+            return refused("contains a NUL character");
         }
         let given = Path::new(text);
-        let relative = given.strip_prefix(WORKSPACE).unwrap_or(given);
+        let relative = given.strip_prefix(INSIDE).unwrap_or(given);
         let mut path = PathBuf::new();
         for part in relative.components() {
             match part {
@@ -39,7 +40,7 @@ impl Place {
                     return refused("has a name of more than 255 bytes");
                 }
                 Component::Normal(name) => path.push(name),
-                Component::ParentDir => return refused("holds \"..\"; write it without"),
+                Component::ParentDir => return refused("contains \"..\"; write it without"),
                 Component::RootDir | Component::Prefix(_) => {
                     return refused("is not in the workspace; write it relative to /workspace");
                 }
@@ -51,13 +52,13 @@ impl Place {
         })
     }
 
-    /// For writing.
+    /// The path in the workspace, if a tool may write to it.
     pub fn writable(self) -> Result<PathBuf, String> {
         match self {
             Self::Workspace(path) if path.as_os_str().is_empty() => Err("The path names no file.".to_owned()),
             Self::Workspace(path) => Ok(path),
             Self::Inputs(_) => {
-                Err("The files in inputs/ cannot be changed; write to another place.".to_owned())
+                Err("The files in inputs/ cannot be changed; write to another path.".to_owned())
             }
         }
     }
@@ -69,7 +70,7 @@ mod tests {
 
     #[test]
     fn paths_stay_in_the_workspace() {
-        let workspace = |path: &str| Ok(Place::Workspace(path.into()));
+        let workspace = |path: &str| Ok(WorkspacePath::Workspace(path.into()));
         for (text, path) in [
             ("a.txt", "a.txt"),
             ("./a//b/", "a/b"),
@@ -77,10 +78,10 @@ mod tests {
             ("/workspace", ""),
             ("inputsx", "inputsx"),
         ] {
-            assert_eq!(Place::parse(text), workspace(path), "{text}");
+            assert_eq!(WorkspacePath::parse(text), workspace(path), "{text}");
         }
-        assert_eq!(Place::parse("inputs/a.csv"), Ok(Place::Inputs("a.csv".into())));
-        assert_eq!(Place::parse("/workspace/inputs"), Ok(Place::Inputs("".into())));
+        assert_eq!(WorkspacePath::parse("inputs/a.csv"), Ok(WorkspacePath::Inputs("a.csv".into())));
+        assert_eq!(WorkspacePath::parse("/workspace/inputs"), Ok(WorkspacePath::Inputs("".into())));
         for text in [
             "../x",
             "a/../../x",
@@ -90,9 +91,9 @@ mod tests {
             &"x".repeat(256),
             &"x/".repeat(3000),
         ] {
-            assert!(Place::parse(text).is_err(), "{text}");
+            assert!(WorkspacePath::parse(text).is_err(), "{text}");
         }
-        assert!(Place::parse("inputs/a").unwrap().writable().is_err());
-        assert!(Place::parse(".").unwrap().writable().is_err());
+        assert!(WorkspacePath::parse("inputs/a").unwrap().writable().is_err());
+        assert!(WorkspacePath::parse(".").unwrap().writable().is_err());
     }
 }
