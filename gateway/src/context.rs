@@ -1,55 +1,58 @@
-//! What every handler may use. Built once, in `server`.
+//! What the handlers of both faces use. `start` builds one per process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_domain::apps::{AppCache, CurrentApp};
+use gateway_domain::runs::{Intake, RunWatchers};
 use ipnet::IpNet;
 use shared::config::{ModelsFile, Plans};
 use shared::db::Db;
+use shared::ids::{AppId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::queue::Publisher;
 use shared::runs::Viewer;
 use shared::storage::{Artifacts, Links};
 
-use crate::apps::AppCache;
-use crate::auth::{FloodGuard, Refusals};
-use crate::console::Console;
-use crate::live::Live;
+use crate::http::ApiError;
+use crate::http::limits::{FloodGuard, Refusals};
 
-/// The context of one gateway process.
 pub struct Context {
-    /// The truth.
     pub db: Db,
-    /// The way to the workers.
-    pub publisher: Publisher,
-    /// What `chatModelId` accepts.
-    pub models: ModelsFile,
-    /// What accounts may do.
+    /// Creates runs.
+    pub intake: Intake,
+    pub models: Arc<ModelsFile>,
     pub plans: Plans,
     /// `plans.rates()`, computed once.
     pub rates: serde_json::Value,
-    /// Shows runs.
     pub viewer: Viewer,
-    /// Checks signed links.
+    /// Verifies signed links.
     pub links: Links,
-    /// The bytes of artifacts.
     pub artifacts: Artifacts,
-    /// Wakes those who wait for a run.
-    pub live: Live,
-    /// The longest that a request is held.
+    pub watchers: RunWatchers,
+    /// The longest time that a request waits for a run.
     pub max_wait: Duration,
-    /// In front of the database.
     pub flood: FloodGuard,
-    /// Callers that were told to wait.
     pub refusals: Refusals,
-    /// Whose X-Forwarded-For is believed.
+    /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether the process is stopping.
     pub lifecycle: Lifecycle,
     /// Where webhooks may go.
     pub ip_policy: IpPolicy,
-    /// Current app versions.
-    pub apps: AppCache,
-    /// What its pages need.
-    pub console: Console,
+}
+
+impl Context {
+    pub fn apps(&self) -> &AppCache {
+        &self.intake.apps
+    }
+
+    pub fn publisher(&self) -> &Publisher {
+        &self.intake.publisher
+    }
+
+    /// The user's app as it is stored now.
+    pub async fn load_app(&self, user: UserId, app: AppId) -> Result<Arc<CurrentApp>, ApiError> {
+        Ok(self.intake.apps.load(&self.db, user, app).await?)
+    }
 }

@@ -1,30 +1,16 @@
 //! The gateway: checks keys, limits rates, accepts runs and answers for them. It executes nothing.
 //!
-//! Read `accept` first (the run's birth), then `routes`, then one endpoint.
+//! `start` puts a process together. `api` (for programs), `console` (for browsers) and `cli` (for operators) are its
+//! faces: they parse and render. The crate `gateway-domain` decides and owns the SQL. The faces share `http` and
+//! `context`, and never reach into each other.
 
-pub mod accept;
-pub mod apps;
-pub mod artifacts;
-pub mod audit;
-pub mod auth;
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod console;
 pub mod context;
 pub mod docs;
-pub mod error;
-pub mod extract;
-pub mod idempotency;
-pub mod live;
-pub mod me;
-mod middleware;
-pub mod mistake;
-pub mod models;
-pub mod openapi;
-mod overdue;
-pub mod problems;
-pub mod routes;
-pub mod runs;
-pub mod server;
+pub mod http;
+mod start;
 
-pub use server::{Running, start};
+pub use start::{Running, endpoints, start};

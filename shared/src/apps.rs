@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::limits::Limits;
 use crate::tools::FILE_READERS;
 
 /// Instructions, prompt, inputs, model and limits of one version. Fields that this build does not know are ignored: a
@@ -87,51 +88,4 @@ pub enum InputType {
     Select,
     /// A file of the caller's: in a run, its path in the workspace.
     File,
-}
-
-/// Budgets of one run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Model answers.
-    pub steps: u32,
-    /// Wall time from the first start, over all attempts.
-    pub seconds: u32,
-    /// Input and output tokens together.
-    pub tokens: u32,
-    /// Calls of tools.
-    pub tool_calls: u32,
-    /// Bytes that the run brings forth: the model's words and arguments, tools' results, artifacts.
-    pub output_bytes: u32,
-    /// Bytes of the run's workspace.
-    pub workspace_bytes: u32,
-}
-
-impl Default for Limits {
-    /// Twenty steps, ten minutes, 200,000 tokens, a hundred calls, 8 MiB, 100 MiB of files: enough for an afternoon's task of a person,
-    /// too little to burn a month's bill.
-    fn default() -> Self {
-        Self {
-            steps: 20,
-            seconds: 600,
-            tokens: 200_000,
-            tool_calls: 100,
-            output_bytes: 8 << 20,
-            workspace_bytes: 100 << 20,
-        }
-    }
-}
-
-impl Limits {
-    /// The same under a plan's ceilings.
-    #[must_use]
-    pub fn under(self, plan: Option<&crate::config::Plan>) -> Self {
-        let lower = |limit: u32, ceiling: Option<u32>| ceiling.map_or(limit, |ceiling| limit.min(ceiling));
-        plan.map_or(self, |plan| Self {
-            steps: lower(self.steps, plan.max_steps),
-            seconds: lower(self.seconds, plan.max_seconds),
-            tokens: lower(self.tokens, plan.max_tokens),
-            ..self
-        })
-    }
 }

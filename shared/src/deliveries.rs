@@ -1,15 +1,20 @@
-//! The states of a webhook delivery, which the run's view shows and the dispatcher moves.
+//! Webhook deliveries: their states, which the run's view shows and the dispatcher changes, and the body that it sends.
 
-/// Where a delivery stands.
+use serde::Serialize;
+
+use crate::runs::RunView;
+use crate::time::Time;
+
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryStatus {
-    /// Not tried yet.
+    /// Not attempted yet.
     Pending,
-    /// Tried without success; tried again at `next_attempt_at`.
+    /// Attempted without success. The next attempt is at `next_attempt_at`.
     Retrying,
     /// A receiver answered 2xx.
     Delivered,
-    /// Given up.
+    /// No further attempt follows.
     Failed,
 }
 
@@ -24,4 +29,25 @@ impl DeliveryStatus {
             Self::Failed => "failed",
         }
     }
+}
+
+/// The body of a webhook (Standard Webhooks 1.0).
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Webhook))]
+pub struct WebhookBody<'a> {
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = String, pattern = r"^run\.(completed|failed|cancelled)$")
+    )]
+    pub r#type: &'a str,
+    pub timestamp: Time,
+    /// The run as it ended, without `webhook`.
+    pub data: RunView,
+    /// What was left out because the body would be longer than 256 KiB.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = Option<Vec<String>>, nullable = false, required = false)
+    )]
+    pub omitted: Vec<&'static str>,
 }

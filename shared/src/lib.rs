@@ -8,6 +8,7 @@ pub mod deliveries;
 pub mod encryption;
 pub mod ids;
 pub mod lifecycle;
+pub mod limits;
 pub mod media_types;
 pub mod net;
 pub mod ops;
@@ -20,5 +21,6 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod time;
 pub mod tools;
 pub mod webhook_secrets;

@@ -1,80 +1,85 @@
-//! Renders the body of a webhook: the finished run without its field `webhook`, in at most 256 KiB.
+//! The body of a webhook: the run as it ended, without `webhook`, in at most 256 KiB. Pure.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
-use shared::runs::{RunView, format_time};
+use serde_json::Value;
+use shared::db::Json;
+use shared::deliveries::WebhookBody;
+use shared::runs::{RunView, Webhook};
+use shared::time::Time;
 
+/// Bytes of a body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The body of an attempt at `at`. If the run is too large, fields are left out in a fixed order and named in
-/// `omitted`.
+/// The body of an attempt at `at`. What does not fit is left out in a fixed order and named in `omitted`.
 #[must_use]
 pub fn body(kind: &str, at: DateTime<Utc>, run: &RunView) -> Vec<u8> {
-    let mut data = json!(RunView { webhook: None, ..run.clone() });
-    let mut omitted: Vec<&str> = Vec::new();
-    let render = |data: &Value, omitted: &[&str]| {
-        let mut body = json!({ "type": kind, "timestamp": format_time(at), "data": data });
-        if !omitted.is_empty() {
-            body["omitted"] = json!(omitted);
-        }
-        body.to_string().into_bytes()
-    };
-    let mut rendered = render(&data, &omitted);
+    let data = RunView { webhook: Json(Webhook::LeftOut), ..run.clone() };
+    let mut body = WebhookBody { r#type: kind, timestamp: Time(at), data, omitted: Vec::new() };
+    let mut rendered = render(&body);
     if rendered.len() > MAX_BODY_BYTES {
-        data["inputs"] = Value::Null;
-        omitted.push("inputs");
-        rendered = render(&data, &omitted);
+        body.data.inputs = Some(Value::Null);
+        body.omitted.push("inputs");
+        rendered = render(&body);
     }
     if rendered.len() > MAX_BODY_BYTES
-        && let Some(result) = data["result"].as_object_mut()
-        && result.remove("data").is_some()
+        && let Some(Json(result)) = &mut body.data.result
+        && result.data.take().is_some()
     {
-        omitted.push("result.data");
-        rendered = render(&data, &omitted);
+        body.omitted.push("result.data");
+        rendered = render(&body);
     }
-    if rendered.len() > MAX_BODY_BYTES {
-        omitted.push("result.text");
-        let text = data["result"]["text"].as_str().unwrap_or_default().to_owned();
-        // Escaped text is longer than the text, so the length that fits is found by halving.
+    if rendered.len() > MAX_BODY_BYTES
+        && let Some(text) = body.data.result.as_ref().map(|Json(result)| result.text.clone())
+    {
+        body.omitted.push("result.text");
+        // Escaping makes JSON longer than its text, so the length is found by halving.
         let mut keep = text.len();
         while rendered.len() > MAX_BODY_BYTES && keep > 0 {
             keep = text.floor_char_boundary(keep / 2);
-            data["result"]["text"] = json!(text[..keep]);
-            rendered = render(&data, &omitted);
+            if let Some(Json(result)) = &mut body.data.result {
+                text[..keep].clone_into(&mut result.text);
+            }
+            rendered = render(&body);
         }
     }
     rendered
 }
 
+fn render(body: &WebhookBody<'_>) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use shared::ids::{AppId, RunId};
+    use shared::runs::{RunStatus, ShownResult, Source, WebhookState};
 
     fn run(inputs: Value, text: &str) -> RunView {
         RunView {
             id: RunId::generate(),
             title: "t".to_owned(),
-            status: "completed".to_owned(),
+            status: RunStatus::Completed,
             app_id: AppId::generate(),
             app_name: "a".to_owned(),
             app_version: 1,
-            source: "api".to_owned(),
+            source: Source::Api,
             api_key: None,
             inputs: Some(inputs),
             chat_model_id: "m".to_owned(),
             webhook_url: None,
-            webhook: Some(json!({})),
+            webhook: Json(Webhook::State(WebhookState { status: "pending".to_owned(), delivery_id: None })),
             files: vec![],
-            metadata: json!({}),
-            result: Some(json!({"text": text, "artifacts": []})),
+            metadata: Json::default(),
+            result: Some(Json(ShownResult { text: text.to_owned(), ..ShownResult::default() })),
             artifacts: vec![],
             error_code: None,
             error: None,
             pending: None,
-            usage: json!({}),
+            usage: Json::default(),
             attempt: 1,
-            created_at: DateTime::UNIX_EPOCH,
+            created_at: Time::default(),
             started_at: None,
             completed_at: None,
             last_seq: 5,
@@ -102,7 +107,9 @@ mod tests {
         let body = parsed(&run(json!({ "a": big }), "done"));
         assert_eq!((&body["omitted"], &body["data"]["result"]["text"]), (&json!(["inputs"]), &json!("done")));
         let mut with_data = run(json!({ "a": big }), "done");
-        with_data.result = Some(json!({"text": "done", "data": big, "artifacts": []}));
+        let result =
+            ShownResult { text: "done".to_owned(), data: Some(json!(big)), ..ShownResult::default() };
+        with_data.result = Some(Json(result));
         let body = parsed(&with_data);
         assert_eq!(body["omitted"], json!(["inputs", "result.data"]));
         assert_eq!(body["data"]["result"], json!({"text": "done", "artifacts": []}));

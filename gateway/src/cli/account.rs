@@ -5,10 +5,11 @@ use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use shared::config::{Plans, SecretKeyConfig};
 
+use gateway_domain::accounts::Actor;
+use gateway_domain::accounts::passwords::{Passwords, too_weak};
+use gateway_domain::accounts::users::{self, NewPassword, NewUser};
+
 use super::{OnAccount, say};
-use crate::audit::Actor;
-use crate::auth::accounts::{self, NewPassword};
-use crate::auth::{Passwords, too_weak};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -16,7 +17,7 @@ pub(super) enum Command {
     Create(Create),
     /// Change an account's plan.
     SetPlan(SetPlan),
-    /// Give an account another password and end its sessions.
+    /// Set an account's password and end its sessions.
     SetPassword(SetPassword),
 }
 
@@ -64,14 +65,14 @@ impl Command {
             Self::Create(create) => create.run().await,
             Self::SetPlan(set) => {
                 check_plan(&set.plan, set.plans.as_deref())?;
-                let (mut conn, user) = set.account.open().await?;
-                Ok(accounts::set_plan(&mut conn, user, &set.plan, Actor::Operator).await?)
+                let (db, user) = set.account.open().await?;
+                Ok(users::set_plan(&db, user, &set.plan, Actor::Operator).await?)
             }
             Self::SetPassword(set) => {
                 let hash = hash_of_standard_input().await?;
-                let (mut conn, user) = set.account.open().await?;
+                let (db, user) = set.account.open().await?;
                 let new = NewPassword { hash: &hash, instead_of: None, keep: None };
-                accounts::set_password(&mut conn, user, &new, Actor::Operator).await?;
+                users::set_password(&db, user, new, Actor::Operator).await?;
                 Ok(())
             }
         }
@@ -83,13 +84,13 @@ impl Create {
         check_plan(&self.plan, self.plans.as_deref())?;
         let key = self.secret_key.read()?;
         let email = self.account.email.trim();
-        if let Some(wrong) = accounts::wrong_email(email) {
+        if let Some(wrong) = users::wrong_email(email) {
             bail!("--email {wrong}");
         }
         let hash = hash_of_standard_input().await?;
-        let mut conn = self.account.on.connect().await?;
-        let made = accounts::create(&mut conn, &key, (email, &hash, &self.plan), Actor::Operator).await?;
-        let user = made.with_context(|| format!("an account with the email {email} exists already"))?;
+        let new = NewUser { email, password_hash: &hash, plan: &self.plan };
+        let created = users::create(&self.account.on.open()?, &key, new, Actor::Operator).await?;
+        let user = created.with_context(|| format!("an account with the email {email} exists already"))?;
         say(&user.to_string());
         Ok(())
     }

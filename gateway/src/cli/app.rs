@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use gateway_domain::accounts::Actor;
+use gateway_domain::apps::{parse_definition, store};
 use shared::config::ModelsFile;
 
 use super::{OnAccount, say};
-use crate::apps::{parse_definition, store};
-use crate::audit::Actor;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -36,8 +36,8 @@ impl Command {
             .with_context(|| format!("cannot read {}", command.file.display()))?;
         let definition =
             parse_definition(&text, &models).with_context(|| command.file.display().to_string())?;
-        let (mut conn, user) = command.account.open().await?;
-        let (app, _) = store::import(&mut conn, user, &definition, Actor::Operator).await?;
+        let (db, user) = command.account.open().await?;
+        let (app, _) = store::import(&db, user, &definition, Actor::Operator).await?;
         say(&app.to_string());
         Ok(())
     }

@@ -3,13 +3,13 @@
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use gateway_domain::accounts::Actor;
+use gateway_domain::accounts::keys::{self, KeyRefusal, MAX_DAYS, NewKey};
 use shared::config::Plans;
 use shared::ids::AppId;
-use shared::runs::format_time;
+use shared::time::format_time;
 
 use super::{OnAccount, say};
-use crate::audit::Actor;
-use crate::auth::keys::{self, KeyRefusal, MAX_DAYS, NewKey};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -54,8 +54,8 @@ impl Command {
             Self::Create(create) => create.run().await,
             Self::List(account) => list(&account).await,
             Self::Revoke(revoke) => {
-                let (mut conn, user) = revoke.account.open().await?;
-                let revoked = keys::revoke(&mut conn, user, revoke.id.into(), Actor::Operator).await?;
+                let (db, user) = revoke.account.open().await?;
+                let revoked = keys::revoke(&db, user, revoke.id.into(), Actor::Operator).await?;
                 ensure!(revoked, "the account has no active key with the id {}", revoke.id);
                 Ok(())
             }
@@ -69,9 +69,9 @@ impl Create {
             bail!("--name {wrong}");
         }
         let plans = Plans::read(self.plans.as_deref())?;
-        let (mut conn, user) = self.account.open().await?;
+        let (db, user) = self.account.open().await?;
         let new = NewKey { name: self.name, app: self.app.map(AppId::from), days: self.days };
-        let made = keys::create(&mut conn, user, &new, &plans, Actor::Operator).await;
+        let made = keys::create(&db, user, &new, &plans, Actor::Operator).await;
         let key = match made {
             Err(error @ KeyRefusal::NoApp) => return Err(error).context("--app"),
             Err(error @ KeyRefusal::Plan(_)) => return Err(error).context("see `gateway user set-plan`"),
@@ -83,9 +83,9 @@ impl Create {
 }
 
 async fn list(account: &OnAccount) -> anyhow::Result<()> {
-    let (mut conn, user) = account.open().await?;
+    let (db, user) = account.open().await?;
     let time = |at: Option<DateTime<Utc>>| at.map_or("never".to_owned(), format_time);
-    for key in keys::list(&mut conn, user).await? {
+    for key in keys::list(&db, user).await? {
         let app = key.app_id.map_or("all apps".to_owned(), |app| format!("app {app}"));
         let (expires, last_used) = (time(key.expires_at), time(key.last_used_at));
         say(&format!(

@@ -8,12 +8,10 @@ mod webhook_secret;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use diesel::QueryableByName;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use gateway_domain::accounts::users;
 use secrecy::ExposeSecret;
 use shared::config::{DatabaseConfig, LogConfig};
-use shared::db::{Connection, Db, migrate_up, statement};
+use shared::db::{Db, migrate_up};
 use shared::ids::UserId;
 
 use crate::config::Config;
@@ -71,28 +69,18 @@ struct OnAccount {
 }
 
 impl OnDatabase {
-    async fn connect(&self) -> anyhow::Result<Connection> {
-        let db = Db::new(&self.database, "capi-gateway-cli")?;
-        db.get().await.context("CAPI_DATABASE_URL: cannot connect")
+    fn open(&self) -> anyhow::Result<Db> {
+        Db::new(&self.database, "capi-gateway-cli")
     }
 }
 
 impl OnAccount {
-    /// A connection, and the account's id.
-    async fn open(&self) -> anyhow::Result<(Connection, UserId)> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = SqlUuid)]
-            id: UserId,
-        }
-        let mut conn = self.on.connect().await?;
-        let found: Vec<Row> = statement("SELECT id FROM users WHERE lower(email) = lower($1)")
-            .bind::<Text, _>(self.email.trim())
-            .load(&mut conn)
-            .await?;
-        let row =
-            found.into_iter().next().with_context(|| format!("no account has the email {}", self.email))?;
-        Ok((conn, row.id))
+    /// The database, and the account's id.
+    async fn open(&self) -> anyhow::Result<(Db, UserId)> {
+        let db = self.on.open()?;
+        let found = users::find(&db, &self.email).await.context("CAPI_DATABASE_URL: cannot read")?;
+        let user = found.with_context(|| format!("no account has the email {}", self.email))?.id;
+        Ok((db, user))
     }
 }
 
@@ -112,7 +100,7 @@ impl Cli {
                 Ok(())
             }
             Command::Openapi => {
-                say(crate::openapi::document().trim_end());
+                say(crate::api::openapi::document().trim_end());
                 Ok(())
             }
             Command::User(command) => command.run().await,

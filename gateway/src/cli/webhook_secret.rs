@@ -2,12 +2,11 @@
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use gateway_domain::accounts::{Actor, webhook_secret};
 use secrecy::ExposeSecret;
 use shared::config::SecretKeyConfig;
-use shared::webhook_secrets;
 
 use super::{OnAccount, say};
-use crate::audit::{self, Action, Actor};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -29,22 +28,16 @@ impl Command {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let (Self::Show(on) | Self::Rotate(on)) = &self;
         let key = on.secret_key.read()?;
-        let (mut conn, user) = on.account.open().await?;
-        let action = match &self {
-            Self::Show(_) => Action::SecretRevealed,
-            Self::Rotate(_) => Action::SecretRotated,
-        };
+        let (db, user) = on.account.open().await?;
         let secret = match self {
             Self::Show(_) => {
-                let active = webhook_secrets::active(&mut conn, &key, user).await?;
-                active
-                    .into_iter()
-                    .next()
-                    .context("the account has no webhook secret; run `gateway webhook-secret rotate`")?
+                let active = webhook_secret::reveal(&db, &key, user, Actor::Operator).await?;
+                active.secrets.into_iter().next()
             }
-            Self::Rotate(_) => webhook_secrets::rotate(&mut conn, &key, user).await?,
+            Self::Rotate(_) => webhook_secret::rotate(&db, &key, user, None, Actor::Operator).await?,
         };
-        audit::record(&mut conn, user, Actor::Operator, action, "").await?;
+        let secret =
+            secret.context("the account has no webhook secret; run `gateway webhook-secret rotate`")?;
         say(secret.expose_secret());
         Ok(())
     }

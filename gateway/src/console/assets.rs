@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 const FILES: [(&str, &str, &[u8]); 4] = [
     // htmx 2.0.11, https://htmx.org, Zero-Clause BSD.
@@ -32,7 +32,7 @@ pub(super) fn version() -> &'static str {
 /// GET /console/{version}/{file}
 pub(super) async fn handle(path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let file = FILES.iter().find(|(name, ..)| *name == path.1 && path.0 == version());
-    let (_, kind, bytes) = file.ok_or(ApiError::NotFound("file"))?;
+    let (_, kind, bytes) = file.ok_or(ApiError::not_found("file"))?;
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, *kind))
         .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))

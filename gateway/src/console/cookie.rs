@@ -5,9 +5,8 @@
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
+use gateway_domain::accounts::sessions::SessionToken;
 use url::{Host, Url};
-
-use crate::auth::sessions::SessionToken;
 
 /// How long a browser keeps it: as long as a session may last.
 const MAX_AGE: Duration = Duration::days(90);

@@ -6,8 +6,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use url::form_urlencoded;
 
 use super::visitor::Visitor;
-use crate::error::ApiError;
-use crate::extract::{body, is_of_type};
+use crate::http::ApiError;
+use crate::http::extract::{body, is_of_type};
 
 /// Bytes of a form without files: an app with its schema and prompt fits in many times.
 const MAX_FORM: usize = 1 << 20;
@@ -52,7 +52,7 @@ impl Form {
         let fields: Vec<_> = fields.map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect();
         if fields.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
             let message = "the form holds the character U+0000; leave it out".to_owned();
-            return Err(ApiError::InvalidRequest(message, vec![]));
+            return Err(ApiError::invalid_request(message));
         }
         Ok(Self(fields))
     }

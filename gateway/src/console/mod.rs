@@ -18,13 +18,11 @@ mod routes;
 mod run;
 mod sign_in;
 mod stored;
-mod throttle;
 mod visitor;
 mod when;
 
-pub(crate) use problem::answer as problem_page;
+pub(crate) use problem::answer as error_page;
 pub use routes::endpoints;
-pub(crate) use visitor::FreshCookie;
 
 use std::net::IpAddr;
 
@@ -32,10 +30,10 @@ use actix_web::HttpRequest;
 use shared::encryption::EncryptionKey;
 use url::Url;
 
-use crate::auth::{Attempts, Passwords};
 use crate::config::Signup;
+use crate::http::limits::{Attempts, Throttle};
 use cookie::CookieRule;
-use throttle::Throttle;
+use gateway_domain::accounts::passwords::Passwords;
 
 /// What the console's pages need beside everything else.
 pub struct Console {
@@ -69,19 +67,14 @@ impl Console {
         })
     }
 
-    /// Forgets what is no longer limited.
-    pub(crate) fn tidy(&self) {
-        self.attempts.tidy();
-        self.throttle.tidy();
+    /// Removes entries of the limits that limit nothing any more.
+    pub(crate) fn prune(&self) {
+        self.attempts.prune();
+        self.throttle.prune();
     }
-}
-
-/// Whether the request is for a page, and not for a program.
-pub(crate) fn is_for_people(request: &HttpRequest) -> bool {
-    !["/api/", "/docs"].iter().any(|programs| request.path().starts_with(programs))
 }
 
 /// Whose address a page is asked from.
 fn address(request: &HttpRequest, context: &crate::context::Context) -> IpAddr {
-    crate::extract::client_address(request, &context.trusted_proxies)
+    crate::http::extract::client_address(request, &context.trusted_proxies)
 }

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::assets;
 use super::visitor::Visitor;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 /// Everything from here, no script within a page, no frame around it, and forms that go nowhere else.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -87,10 +87,7 @@ pub(super) fn show_as(status: StatusCode, page: &impl Template) -> Result<HttpRe
 
 /// A template as text.
 pub(super) fn render(page: &impl Template) -> Result<String, ApiError> {
-    page.render().map_err(|error| {
-        tracing::error!(%error, "a page cannot be rendered");
-        ApiError::Internal
-    })
+    page.render().map_err(|error| ApiError::fault(&error))
 }
 
 /// Text that is HTML already.

@@ -7,7 +7,7 @@ use askama::Template;
 use url::form_urlencoded;
 
 use super::page::{Frame, html, is_for_script, see_other};
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 #[derive(Template)]
 #[template(path = "problem.html")]

@@ -6,7 +6,7 @@ use actix_web::web;
 
 use super::page::see_other;
 use super::{account, app, apps, assets, run, sign_in};
-use crate::routes::{Access, Endpoint};
+use crate::http::endpoint::{Access, Endpoint};
 
 /// The console's endpoints.
 #[must_use]

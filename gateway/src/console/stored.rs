@@ -1,25 +1,19 @@
-//! What the store of apps refuses, as an answer.
+//! How the console answers a refusal of the app store.
 
-use shared::db::DbError;
+use gateway_domain::FieldError;
+use gateway_domain::apps::store::StoreRefusal;
 
-use crate::apps::store::StoreRefusal;
-use crate::error::ApiError;
-use crate::mistake::FieldError;
+use crate::http::ApiError;
 
-/// A refusal as an answer; only a failed statement is done again.
-pub(super) fn stored<T>(result: Result<T, StoreRefusal>) -> Result<Result<T, ApiError>, DbError> {
-    match result {
-        Ok(done) => Ok(Ok(done)),
-        Err(StoreRefusal::Db(error)) => Err(error),
-        Err(StoreRefusal::Unknown) => Ok(Err(ApiError::NotFound("app"))),
-        Err(refusal) => {
-            let advice = match refusal {
-                StoreRefusal::NameTaken(_) => "rename one of them first",
-                StoreRefusal::TooMany(..) => "go on with another app",
-                _ => "open its versions again",
-            };
-            let mistake = FieldError::part("version", "conflict", format!("{refusal}; {advice}"));
-            Ok(Err(ApiError::invalid(mistake)))
-        }
+impl From<StoreRefusal> for ApiError {
+    fn from(refusal: StoreRefusal) -> Self {
+        let advice = match refusal {
+            StoreRefusal::Db(error) => return error.into(),
+            StoreRefusal::Unknown => return Self::not_found("app"),
+            StoreRefusal::NameTaken(_) => "rename one of them first",
+            StoreRefusal::TooMany(..) => "use another app",
+            StoreRefusal::Changed(_) => "open its versions again",
+        };
+        Self::invalid(FieldError::part("version", "conflict", format!("{refusal}; {advice}")))
     }
 }

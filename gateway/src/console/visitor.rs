@@ -6,21 +6,18 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Instant;
 
-use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use gateway_domain::accounts::Actor;
+use gateway_domain::accounts::sessions::{self, Session, SessionToken};
 use shared::ids::UserId;
 
 use super::{Console, address, origin};
-use crate::audit::Actor;
-use crate::auth::sessions::{self, Session, SessionToken};
 use crate::context::Context;
-use crate::error::ApiError;
-
-/// A cookie for the answer, whatever that is.
-pub(crate) struct FreshCookie(pub(crate) Cookie<'static>);
+use crate::http::ApiError;
+use crate::http::middleware::{SetCookie, record_user};
 
 /// Who is signed in.
 #[derive(Debug, Clone)]
@@ -47,26 +44,27 @@ impl FromRequest for Visitor {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::Internal)?;
+            let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::internal())?;
+            let console = request.app_data::<web::Data<Console>>().ok_or(ApiError::internal())?;
             if !request.method().is_safe() {
-                own_origin(&request, &context.console)?;
+                own_origin(&request, console)?;
             }
-            let token = context.console.cookies.read(&request).ok_or(ApiError::SignInNeeded)?;
-            let (asked, hash, from) = (&token, token.sha256(), address(&request, context));
+            let token = console.cookies.read(&request).ok_or(ApiError::SignInNeeded)?;
+            let (hash, from) = (token.sha256(), address(&request, context));
             // As for keys: whoever makes tokens up is stopped in front of the database.
             context.flood.check(&hash, from, Instant::now())?;
-            let finding = context.db.read(|mut conn| async move { sessions::find(&mut conn, asked).await });
-            let Some(session) = finding.await? else {
+            let Some(session) = sessions::find(&context.db, &token).await? else {
                 context.flood.failed(from, Instant::now());
                 return Err(ApiError::SignInNeeded);
             };
             context.flood.succeeded(&hash);
             let safe = request.method().is_safe();
-            context.console.throttle.take(session.user, !safe)?;
+            console.throttle.take(session.user, !safe)?;
             if safe && session.due {
-                rotate(&request, context, &token).await?;
+                rotate(&request, (context, console), &token).await?;
             }
-            let form_token = form_token(&context.console.form_key, &session);
+            record_user(session.user);
+            let form_token = form_token(&console.form_key, &session);
             Ok(Self { session, form_token, address: from })
         })
     }
@@ -81,12 +79,14 @@ pub(super) fn own_origin(request: &HttpRequest, console: &Console) -> Result<(),
     Err(ApiError::ForeignForm)
 }
 
-async fn rotate(request: &HttpRequest, context: &Context, old: &SessionToken) -> Result<(), ApiError> {
-    let fresh = SessionToken::generate().ok_or(ApiError::Internal)?;
-    let new = &fresh;
-    let rotated = context.db.write(|mut conn| async move { sessions::rotate(&mut conn, old, new).await });
-    if rotated.await? {
-        request.extensions_mut().insert(FreshCookie(context.console.cookies.give(&fresh)));
+async fn rotate(
+    request: &HttpRequest,
+    (context, console): (&Context, &Console),
+    old: &SessionToken,
+) -> Result<(), ApiError> {
+    let fresh = SessionToken::generate().ok_or(ApiError::internal())?;
+    if sessions::rotate(&context.db, old, &fresh).await? {
+        request.extensions_mut().insert(SetCookie(console.cookies.give(&fresh)));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use askama::filters::HtmlSafe;
 use chrono::{DateTime, Utc};
-use shared::runs::format_time;
+use shared::time::format_time;
 
 /// A point in time.
 #[derive(Debug, Clone, Copy)]

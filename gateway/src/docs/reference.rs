@@ -8,14 +8,14 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use utoipa_swagger_ui::{Config, serve};
 
-use crate::error::ApiError;
-use crate::middleware::leave_uncompressed;
-use crate::openapi;
+use crate::api::openapi;
+use crate::http::ApiError;
+use crate::http::middleware::leave_uncompressed;
 
-/// Everything from here. Swagger UI sets styles and loads its icons as data.
+/// Only files of this server. Swagger UI sets styles and loads its icons as data URLs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// The files belong to this build.
+/// The files change with each build.
 const CACHED: &str = "public, max-age=3600";
 
 static SETTINGS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
@@ -26,7 +26,7 @@ static SETTINGS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 });
 
 /// GET /api/v1/openapi.json
-pub async fn document() -> HttpResponse {
+pub(super) async fn document() -> HttpResponse {
     let mut response = HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/json"))
         .insert_header((CACHE_CONTROL, CACHED))
@@ -36,14 +36,14 @@ pub async fn document() -> HttpResponse {
 }
 
 /// GET /docs and /docs/. Its links are relative to a directory.
-pub async fn page() -> HttpResponse {
+pub(super) async fn page() -> HttpResponse {
     HttpResponse::Found().insert_header(("location", "/docs/index.html")).finish()
 }
 
 /// GET /docs/{file}
-pub async fn file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let Ok(Some(file)) = serve(&name, Arc::clone(&SETTINGS)) else {
-        return Err(ApiError::NotFound("page"));
+        return Err(ApiError::not_found("page"));
     };
     let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
@@ -54,7 +54,7 @@ pub async fn file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
         .insert_header((CACHE_CONTROL, CACHED))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         .body(bytes);
-    // Anybody may ask for them, as often as he likes.
+    // Any client may request them at any rate, so they are not compressed each time.
     leave_uncompressed(response.headers_mut());
     Ok(response)
 }

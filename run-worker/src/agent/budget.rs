@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::apps::Limits;
+use shared::limits::Limits;
 use shared::runs::events::StepUsage;
 use shared::runs::{ErrorCode, RunError};
 use tokio::time::Instant;

@@ -4,12 +4,14 @@ mod connect;
 mod connection;
 mod connector;
 mod error;
+mod json;
 mod migrate;
 mod statement;
 
 pub use connect::{ConnectError, connect_once};
 pub use connection::Connection;
 pub use error::DbError;
+pub use json::Json;
 pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up, require_schema};
 pub use statement::{Prepared, PushBinds, interval, lock_user, statement};
 

@@ -18,4 +18,7 @@ pub use outcome::{Ended, RunError, RunResult, StoredError};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
 pub use usage::UsageDelta;
-pub use view::{RunView, RunningCaps, Viewer, WORKERS_REPORT_WITHIN, format_time, status};
+pub use view::{
+    GivenFile, Pending, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
+    Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookState, status,
+};

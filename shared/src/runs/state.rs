@@ -1,10 +1,18 @@
 //! The states of a run, and the codes of those that failed.
 
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
 /// Where a run stands. A status never goes backwards; the last three are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
+)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Status))]
 #[serde(rename_all = "lowercase")]
+#[diesel(sql_type = Text)]
 pub enum RunStatus {
     /// Accepted, not claimed yet.
     Pending,
@@ -52,11 +60,17 @@ impl std::str::FromStr for RunStatus {
     }
 }
 
+impl FromSql<Text, Pg> for RunStatus {
+    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(<String as FromSql<Text, Pg>>::from_sql(bytes)?.parse()?)
+    }
+}
+
 macro_rules! error_codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, retryable: $retryable:literal;)*) => {
-        /// Why a run failed. Codes may be added; clients treat unknown ones by `retryable`.
+    ($($name:ident = $text:literal, retryable: $retryable:literal, $meaning:literal;)*) => {
+        /// Why a run failed. Codes may be added; clients treat unknown codes by `retryable`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum ErrorCode { $($(#[$doc])* $name,)* }
+        pub enum ErrorCode { $(#[doc = $meaning] $name,)* }
 
         impl ErrorCode {
             /// All codes that this build can give.
@@ -68,7 +82,13 @@ macro_rules! error_codes {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Whether the same run, created again, may well succeed.
+            /// One sentence for people. The console and docs/API.md show it.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+
+            /// Whether the same run, created again, is likely to succeed.
             #[must_use]
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$name => $retryable,)* }
@@ -78,44 +98,53 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// The model's server answered with something that is no answer.
-    ModelError = "model_error", retryable: true;
-    /// The model's server refused the operator's key.
-    ModelAuthFailed = "model_auth_failed", retryable: false;
-    /// The model's server said 429.
-    ModelRateLimited = "model_rate_limited", retryable: true;
-    /// The model's server is away, too slow, or said 5xx.
-    ModelUnavailable = "model_unavailable", retryable: true;
-    /// The model, or a content filter, declined to answer.
-    ModelRefused = "model_refused", retryable: false;
-    /// The request is longer than the model can take.
-    ContextLengthExceeded = "context_length_exceeded", retryable: false;
-    /// The app's prompt could not be rendered over these inputs.
-    PromptError = "prompt_error", retryable: false;
-    /// A tool failed in a way that the model cannot work around.
-    ToolError = "tool_error", retryable: true;
-    /// The sandbox is missing a layer, or did not start.
-    SandboxError = "sandbox_error", retryable: true;
-    /// The answer does not match the app's schema, not even after a repair.
-    InvalidResult = "invalid_result", retryable: true;
-    /// The model answered as often as the app allows, and was not done.
-    StepLimitExceeded = "step_limit_exceeded", retryable: false;
-    /// The model wanted to call tools more often than the app allows.
-    ToolCallLimitExceeded = "tool_call_limit_exceeded", retryable: false;
-    /// The model used up the app's tokens.
-    TokenLimitExceeded = "token_limit_exceeded", retryable: false;
-    /// The run used up its seconds.
-    TimeLimitExceeded = "time_limit_exceeded", retryable: true;
-    /// An answer is longer than a result may be, or the run brought forth more bytes than the app allows.
-    OutputLimitExceeded = "output_limit_exceeded", retryable: false;
-    /// The run's files take more room than the app allows.
-    WorkspaceLimitExceeded = "workspace_limit_exceeded", retryable: false;
-    /// No worker started the run within its `queueTimeoutSeconds`.
-    QueueTimeout = "queue_timeout", retryable: true;
-    /// Three workers in a row went silent over this run.
-    WorkerLost = "worker_lost", retryable: true;
-    /// A fault of capi itself.
-    InternalError = "internal_error", retryable: true;
+    ModelError = "model_error", retryable: true,
+        "The model server rejected the request, or its answer cannot be used.";
+    ModelAuthFailed = "model_auth_failed", retryable: false,
+        "The model server rejected the installation's API key. An operator must correct it.";
+    ModelRateLimited = "model_rate_limited", retryable: true,
+        "The model server received too many requests.";
+    ModelUnavailable = "model_unavailable", retryable: true,
+        "The model server was unreachable or too slow.";
+    ModelRefused = "model_refused", retryable: false,
+        "The model, or a content filter in front of it, declined to answer.";
+    ContextLengthExceeded = "context_length_exceeded", retryable: false,
+        "The conversation became longer than the model can read.";
+    PromptError = "prompt_error", retryable: false,
+        "The app's prompt could not be rendered with these inputs.";
+    ToolError = "tool_error", retryable: true,
+        "A tool failed in a way that the agent could not work around.";
+    SandboxError = "sandbox_error", retryable: true,
+        "The sandbox did not start on the worker.";
+    InvalidResult = "invalid_result", retryable: true,
+        "The answer did not match the app's output schema, not even after a repair.";
+    StepLimitExceeded = "step_limit_exceeded", retryable: false,
+        "The run used all its steps before it was done.";
+    ToolCallLimitExceeded = "tool_call_limit_exceeded", retryable: false,
+        "The run used all its tool calls before it was done.";
+    TokenLimitExceeded = "token_limit_exceeded", retryable: false,
+        "The run used all its tokens before it was done.";
+    TimeLimitExceeded = "time_limit_exceeded", retryable: true,
+        "The run took longer than its limit allows.";
+    OutputLimitExceeded = "output_limit_exceeded", retryable: false,
+        "The run produced more output than its limit allows.";
+    WorkspaceLimitExceeded = "workspace_limit_exceeded", retryable: false,
+        "The run's files took more space than its limit allows.";
+    QueueTimeout = "queue_timeout", retryable: true,
+        "No worker started the run within its queue timeout.";
+    WorkerLost = "worker_lost", retryable: true,
+        "Three workers in a row were lost while they executed this run.";
+    InternalError = "internal_error", retryable: true,
+        "capi itself failed. Report the run's id to the operator.";
+}
+
+impl std::str::FromStr for ErrorCode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|code| code.as_str() == text).ok_or_else(|| format!("{text:?} is not an error code"))
+    }
 }
 
 #[cfg(test)]

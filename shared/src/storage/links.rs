@@ -7,11 +7,11 @@ use std::time::Duration;
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use chrono::{DateTime, Timelike, Utc};
-use serde_json::{Value, json};
 use url::Url;
 
 use crate::ids::{ArtifactId, RunId};
-use crate::runs::format_time;
+use crate::runs::ShownArtifact;
+use crate::time::Time;
 
 /// Separates this use of the secret from all others.
 const PURPOSE: &[u8] = b"capi artifact links 1";
@@ -41,15 +41,15 @@ impl Links {
         }
     }
 
-    /// Adds `url`, `downloadUrl` and `downloadUrlExpiresAt` to an artifact's `{id, …}`.
-    pub(crate) fn add_to(&self, artifact: &mut Value, run: RunId, now: DateTime<Utc>) {
-        let Some(id) = artifact["id"].as_str().and_then(|id| id.parse::<ArtifactId>().ok()) else { return };
+    /// Sets the artifact's links, as they are shown at `now`.
+    pub(crate) fn add_to(&self, artifact: &mut ShownArtifact, run: RunId, now: DateTime<Utc>) {
+        let id = artifact.id;
         let url = format!("{}/api/v1/runs/{run}/artifacts/{id}", self.base);
-        // A link holds whole seconds; it must not end before the time that is shown.
+        // A link holds whole seconds. It must not expire before the time that is shown.
         let expires = (now + LIFETIME).with_nanosecond(0).unwrap_or(now + LIFETIME);
-        artifact["downloadUrl"] = json!(format!("{url}?{}", self.query(run, id, expires)));
-        artifact["downloadUrlExpiresAt"] = json!(format_time(expires));
-        artifact["url"] = json!(url);
+        artifact.download_url = format!("{url}?{}", self.query(run, id, expires));
+        artifact.download_url_expires_at = Time(expires);
+        artifact.url = url;
     }
 
     /// The query of a link that is good until `expires` (whole seconds).
@@ -82,16 +82,18 @@ fn signed(run: RunId, artifact: ArtifactId, expires: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::format_time;
 
     #[test]
     fn a_link_opens_its_own_artifact_until_its_own_time() {
         let base = Url::parse("https://capi.example.com/").unwrap();
         let (links, other) = (Links::new(&[7; 32], &base), Links::new(&[8; 32], &base));
         let (run, artifact) = (RunId::generate(), ArtifactId::generate());
-        let mut shown = json!({"id": artifact});
+        let stored = serde_json::json!({"id": artifact, "type": "", "title": "", "size": 0, "sha256": ""});
+        let mut shown: ShownArtifact = serde_json::from_value(stored).unwrap();
         links.add_to(&mut shown, run, DateTime::UNIX_EPOCH);
-        assert_eq!(shown["downloadUrlExpiresAt"], "1970-01-08T00:00:00.000Z");
-        let url = Url::parse(shown["downloadUrl"].as_str().unwrap()).unwrap();
+        assert_eq!(format_time(shown.download_url_expires_at.0), "1970-01-08T00:00:00.000Z");
+        let url = Url::parse(&shown.download_url).unwrap();
         assert_eq!(url.path(), format!("/api/v1/runs/{run}/artifacts/{artifact}"));
         let pairs: Vec<_> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
         let (expires, signature) = (pairs[0].parse().unwrap(), &pairs[1]);

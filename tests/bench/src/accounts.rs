@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use diesel::sql_types::{Array, Binary, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use e2e::Stack;
-use gateway::auth::ApiKey;
+use gateway_domain::accounts::ApiKey;
 use secrecy::SecretString;
 use shared::config::SecretKeyConfig;
 use shared::db::statement;

@@ -4,8 +4,8 @@
 use anyhow::{Context as _, ensure};
 use diesel_async::RunQueryDsl;
 use e2e::Stack;
-use gateway::accept::ACCEPT;
-use gateway::auth::ADMIT;
+use gateway_domain::accounts::rate_limit::ADMIT;
+use gateway_domain::runs::insert::INSERT;
 use shared::db::statement;
 use tokio::process::Command;
 
@@ -49,7 +49,7 @@ fn script() -> String {
     let admit =
         fill(ADMIT, &["sha256(('raw-' || :n::text)::bytea)".to_owned(), text("'{\"big\": 10000}'::jsonb")]);
     let accept = fill(
-        ACCEPT,
+        INSERT,
         &[
             text(RUN_ID),
             id("user"),
@@ -65,6 +65,7 @@ fn script() -> String {
             text("'run.created'::text"),
             text("'{\"source\": \"api\"}'::jsonb"),
             text("86400"),
+            text("'raw'::text"),
         ],
     );
     format!("\\set n random(1, {ACCOUNTS})\n{admit}{accept}")

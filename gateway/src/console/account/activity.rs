@@ -7,10 +7,10 @@ use super::super::page::{Frame, show};
 use super::super::visitor::Visitor;
 use super::super::when::When;
 use super::Tab;
-use crate::audit::{self, Entry};
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::extract::{Page as ListPage, Query};
+use crate::http::ApiError;
+use crate::http::extract::{Query, read_page};
+use gateway_domain::accounts::audit::{self, Entry};
 
 /// Lines of a page.
 const PER_PAGE: u32 = 50;
@@ -31,11 +31,9 @@ pub(in crate::console) async fn page(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let mut query = Query::of(&request)?;
-    let page = ListPage::<()>::read(&mut query, PER_PAGE, ());
+    let page = read_page(&mut query, PER_PAGE, ());
     query.end()?;
-    let (user, after, rows) = (visitor.user(), page.after, page.rows());
-    let loading = context.db.read(|mut conn| async move { audit::list(&mut conn, user, after, rows).await });
-    let mut entries = loading.await?;
+    let mut entries = audit::list(&context.db, visitor.user(), page.after, page.rows()).await?;
     let next = page.cut(&mut entries, Entry::position);
     let entries = entries.into_iter().map(|entry| (entry.clone(), When(entry.at))).collect();
     show(&Page { frame: Tab::Activity.frame(&visitor), tab: Tab::Activity, entries, next })

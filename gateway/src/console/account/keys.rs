@@ -3,20 +3,17 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
-use shared::db::{Connection, DbError, statement};
-use shared::ids::{ApiKeyId, AppId, UserId};
+use gateway_domain::accounts::keys::{self, KeyRefusal, ListedKey, MAX_DAYS, NewKey};
+use gateway_domain::apps;
+use shared::ids::{ApiKeyId, AppId};
 
 use super::super::form::Form;
 use super::super::page::{Frame, see_other, show_as};
 use super::super::visitor::Visitor;
 use super::super::when::When;
 use super::Tab;
-use crate::auth::keys::{self, KeyRefusal, ListedKey, MAX_DAYS, NewKey};
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 /// Apps that can be chosen as a key's scope; with more, keys are made on the app's own page.
 const MAX_CHOICES: i64 = 200;
@@ -42,19 +39,6 @@ pub(in crate::console) struct KeyForm {
     pub(in crate::console) no_plan: Option<String>,
 }
 
-#[derive(QueryableByName)]
-struct AppName {
-    #[diesel(sql_type = SqlUuid)]
-    id: AppId,
-    #[diesel(sql_type = Text)]
-    name: String,
-}
-
-async fn app_names(conn: &mut Connection, user: UserId) -> Result<Vec<AppName>, DbError> {
-    let sql = "SELECT id, name FROM apps WHERE user_id = $1 AND archived_at IS NULL ORDER BY name LIMIT $2";
-    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).bind::<BigInt, _>(MAX_CHOICES).load(conn).await?)
-}
-
 impl KeyForm {
     fn new(context: &Context, visitor: &Visitor, listed: &[ListedKey], typed: Typed) -> Self {
         let plan = context.plans.get(&visitor.session.plan).filter(|plan| plan.api);
@@ -73,8 +57,7 @@ impl KeyForm {
         visitor: &Visitor,
         typed: Typed,
     ) -> Result<Self, ApiError> {
-        let user = visitor.user();
-        let listed = context.db.read(|mut conn| async move { keys::list(&mut conn, user).await }).await?;
+        let listed = keys::list(&context.db, visitor.user()).await?;
         Ok(Self::new(context, visitor, &listed, typed))
     }
 
@@ -96,21 +79,15 @@ pub(in crate::console) async fn make_key(
     form: &Form,
     only: Option<AppId>,
 ) -> Result<Result<String, Typed>, ApiError> {
-    let (user, by, plans) = (visitor.user(), visitor.actor(), &context.plans);
     let (name, days, app) = (form.text("name").trim(), form.text("days").trim(), form.text("app"));
     let wanted = wanted(name, days, app, only);
     let error = match &wanted {
         Err(error) => error.clone(),
         Ok(new) => {
-            let making = context.db.write(|mut conn| async move {
-                match keys::create(&mut conn, user, new, plans, by).await {
-                    Err(KeyRefusal::Db(error)) => Err::<_, DbError>(error),
-                    made => Ok(made),
-                }
-            });
-            match making.await? {
+            match keys::create(&context.db, visitor.user(), new, &context.plans, visitor.actor()).await {
                 Ok(key) => return Ok(Ok(key.reveal().to_owned())),
-                Err(refusal) => format!("No key was made: {refusal}."),
+                Err(KeyRefusal::Db(error)) => return Err(error.into()),
+                Err(refusal) => format!("No key was created: {refusal}."),
             }
         }
     };
@@ -171,11 +148,8 @@ async fn show_page(
     typed: Typed,
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [("revoked", "Revoked: the next request with that key is refused.")];
-    let user = visitor.user();
-    let loading = context.db.read(|mut conn| async move {
-        Ok((keys::list(&mut conn, user).await?, app_names(&mut conn, user).await?))
-    });
-    let (listed, apps) = loading.await?;
+    let listed = keys::list(&context.db, visitor.user()).await?;
+    let apps = apps::list::names(&context.db, visitor.user(), MAX_CHOICES).await?;
     let mut form = KeyForm::new(context, visitor, &listed, typed);
     form.apps = apps.into_iter().map(|app| (app.id, app.name)).collect();
     let mut keys: Vec<_> = listed
@@ -225,8 +199,7 @@ pub(in crate::console) async fn revoke(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
-    let key: ApiKeyId = path.parse().map_err(|_| ApiError::NotFound("key"))?;
-    let (user, by) = (visitor.user(), visitor.actor());
-    let revoking = context.db.write(|mut conn| async move { keys::revoke(&mut conn, user, key, by).await });
-    if revoking.await? { Ok(see_other("/account/keys?done=revoked")) } else { Err(ApiError::NotFound("key")) }
+    let key: ApiKeyId = path.parse().map_err(|_| ApiError::not_found("key"))?;
+    let revoked = keys::revoke(&context.db, visitor.user(), key, visitor.actor()).await?;
+    if revoked { Ok(see_other("/account/keys?done=revoked")) } else { Err(ApiError::not_found("key")) }
 }

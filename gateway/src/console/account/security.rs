@@ -5,14 +5,17 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use askama::Template;
 use secrecy::SecretString;
 
+use super::super::Console;
 use super::super::form::Form;
 use super::super::page::{Frame, see_other, show_as};
-use super::super::visitor::{FreshCookie, Visitor};
+use super::super::visitor::Visitor;
 use super::Tab;
-use crate::auth::accounts::{self, NewPassword};
-use crate::auth::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, sessions, too_weak};
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
+use crate::http::middleware::SetCookie;
+use gateway_domain::accounts::passwords::{MAX_BYTES, MIN_CHARS, too_weak};
+use gateway_domain::accounts::sessions;
+use gateway_domain::accounts::users::{self, NewPassword};
 
 #[derive(Template)]
 #[template(path = "account/security.html")]
@@ -33,11 +36,10 @@ async fn show_page(
     new_error: Option<String>,
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [("changed", "The password is changed; all other sessions are over.")];
-    let user = visitor.user();
-    let sessions = context.db.read(|mut conn| async move { sessions::count(&mut conn, user).await }).await?;
+    let sessions = sessions::count(&context.db, visitor.user()).await?;
     let refused = old_error.is_some() || new_error.is_some();
     let frame = Tab::Security.frame(visitor).noticing(request, &NOTICES);
-    let page = Page { frame, tab: Tab::Security, sessions, least: MIN_PASSWORD_CHARS, old_error, new_error };
+    let page = Page { frame, tab: Tab::Security, sessions, least: MIN_CHARS, old_error, new_error };
     show_as(if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK }, &page)
 }
 
@@ -56,34 +58,30 @@ pub(in crate::console) async fn change_password(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::read(&request, payload, &visitor).await?;
     let (old, new, session) = (form.text("old"), form.text("new"), &visitor.session);
-    let passwords = &context.console.passwords;
+    let passwords = &console.passwords;
     if let Some(weak) = too_weak(new) {
         return show_page(&context, &visitor, &request, None, Some(format!("Choose another one: {weak}.")))
             .await;
     }
-    context.console.attempts.take_inside(session.user)?;
-    let email = session.email.as_str();
-    let known = context.db.read(|mut conn| async move { accounts::find(&mut conn, email).await }).await?;
+    console.attempts.take_signed_in(session.user)?;
+    let known = users::find(&context.db, &session.email).await?;
     let stored = known.map(|known| known.password_hash);
     let wrong = "That is not the present password.";
-    let right =
-        old.len() <= MAX_PASSWORD_BYTES && passwords.verify(SecretString::from(old), stored.clone()).await?;
+    let right = old.len() <= MAX_BYTES && passwords.verify(SecretString::from(old), stored.clone()).await?;
     if !right {
         return show_page(&context, &visitor, &request, Some(wrong.to_owned()), None).await;
     }
     let hash = passwords.hash(SecretString::from(new)).await?;
-    let token = sessions::SessionToken::generate().ok_or(ApiError::Internal)?;
-    let (user, by) = (visitor.user(), visitor.actor());
-    let new = &NewPassword { hash: &hash, instead_of: stored.as_deref(), keep: Some((session.id, &token)) };
-    let changing =
-        context.db.write(|mut conn| async move { accounts::set_password(&mut conn, user, new, by).await });
-    if !changing.await? {
+    let token = sessions::SessionToken::generate().ok_or(ApiError::internal())?;
+    let new = NewPassword { hash: &hash, instead_of: stored.as_deref(), keep: Some((session.id, &token)) };
+    if !users::set_password(&context.db, visitor.user(), new, visitor.actor()).await? {
         return show_page(&context, &visitor, &request, Some(wrong.to_owned()), None).await;
     }
-    request.extensions_mut().insert(FreshCookie(context.console.cookies.give(&token)));
+    request.extensions_mut().insert(SetCookie(console.cookies.give(&token)));
     Ok(see_other("/account/security?done=changed"))
 }
 
@@ -93,10 +91,10 @@ pub(in crate::console) async fn sign_out_everywhere(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
-    let (user, by) = (visitor.user(), visitor.actor());
-    context.db.write(|mut conn| async move { sessions::end_all(&mut conn, user, by).await }).await?;
-    request.extensions_mut().insert(FreshCookie(context.console.cookies.take()));
+    sessions::end_all(&context.db, visitor.user(), visitor.actor()).await?;
+    request.extensions_mut().insert(SetCookie(console.cookies.take()));
     Ok(see_other("/sign-in"))
 }

@@ -2,45 +2,18 @@
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
-use chrono::NaiveDate;
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Date, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
-use shared::db::{Connection, DbError, statement};
-use shared::ids::UserId;
+use gateway_domain::accounts::usage::{self, Day};
 
 use super::super::page::{Frame, show};
 use super::super::visitor::Visitor;
 use super::super::when::count;
 use super::Tab;
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 /// Pixels of the chart; it is as wide as the page.
 const HEIGHT: i64 = 120;
 const DAY_WIDTH: usize = 20;
-
-#[derive(QueryableByName)]
-struct DayRow {
-    #[diesel(sql_type = Date)]
-    day: NaiveDate,
-    #[diesel(sql_type = BigInt)]
-    runs: i64,
-    #[diesel(sql_type = BigInt)]
-    tokens: i64,
-}
-
-async fn days(conn: &mut Connection, user: UserId) -> Result<Vec<DayRow>, DbError> {
-    let sql = "
-        SELECT d.day::date AS day, coalesce(u.runs, 0) AS runs, coalesce(u.tokens, 0) AS tokens
-        FROM generate_series((capi_now() AT TIME ZONE 'UTC')::date - 29, (capi_now() AT TIME ZONE 'UTC')::date, interval '1 day') d (day)
-        LEFT JOIN (
-            SELECT (r.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS runs, sum(r.input_tokens + r.output_tokens)::bigint AS tokens
-            FROM runs r WHERE r.user_id = $1 AND r.created_at >= (SELECT ((capi_now() AT TIME ZONE 'UTC')::date - 29)::timestamp AT TIME ZONE 'UTC')
-            GROUP BY 1) u ON u.day = d.day::date
-        ORDER BY 1";
-    Ok(statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?)
-}
 
 /// A bar of a chart.
 struct Bar {
@@ -61,9 +34,9 @@ struct Chart {
 }
 
 impl Chart {
-    fn new(name: &'static str, days: &[DayRow], value: impl Fn(&DayRow) -> i64) -> Self {
+    fn new(name: &'static str, days: &[Day], value: impl Fn(&Day) -> i64) -> Self {
         let most = days.iter().map(&value).max().unwrap_or(0).max(1);
-        let bar = |(at, day): (usize, &DayRow)| {
+        let bar = |(at, day): (usize, &Day)| {
             let amount = value(day);
             // Anything at all is at least a line.
             let height = if amount == 0 { 0 } else { (amount.saturating_mul(HEIGHT) / most).max(2) };
@@ -102,8 +75,7 @@ pub(in crate::console) async fn page(
     visitor: Visitor,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    let user = visitor.user();
-    let days = context.db.read(|mut conn| async move { days(&mut conn, user).await }).await?;
+    let days = usage::days(&context.db, visitor.user()).await?;
     let plan = context.plans.get(&visitor.session.plan);
     let most =
         |limit: Option<u32>| limit.map_or_else(|| "as the app says".to_owned(), |limit| count(limit.into()));

@@ -2,22 +2,18 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use diesel::QueryableByName;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use secrecy::{ExposeSecret, SecretString};
-use shared::db::{Connection, DbError, lock_user, statement};
-use shared::encryption::EncryptionKey;
-use shared::ids::UserId;
-use shared::webhook_secrets::{self, SecretsError};
+use gateway_domain::accounts::webhook_secret;
+use secrecy::ExposeSecret;
+use shared::webhook_secrets::SecretsError;
+
+use super::super::Console;
 
 use super::super::form::Form;
 use super::super::page::{Frame, see_other, show};
 use super::super::visitor::Visitor;
 use super::Tab;
-use crate::audit::{self, Action, Actor};
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 #[derive(Template)]
 #[template(path = "account/webhooks.html")]
@@ -36,18 +32,23 @@ pub(in crate::console) async fn page(
     visitor: Visitor,
     request: HttpRequest,
     context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [(
         "rotated",
         "There is a new secret. The one before it stays valid for 24 hours: put the new one into your receivers meanwhile.",
     )];
-    let (key, user) = (&context.console.encryption_key, visitor.user());
-    let reading = secrets(&context, |mut conn| async move {
-        Ok((readable(&mut conn, key, user).await?.len(), current(&mut conn, user).await?))
-    });
-    let (active, seen) = reading.await?;
+    let active = webhook_secret::active(&context.db, &console.encryption_key, visitor.user())
+        .await
+        .map_err(refused)?;
     let frame = Tab::Webhooks.frame(&visitor).noticing(&request, &NOTICES);
-    show(&Page { frame, tab: Tab::Webhooks, secret: None, active, seen })
+    show(&Page {
+        frame,
+        tab: Tab::Webhooks,
+        secret: None,
+        active: active.secrets.len(),
+        seen: active.current,
+    })
 }
 
 /// POST /account/webhooks/reveal
@@ -56,24 +57,15 @@ pub(in crate::console) async fn reveal(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
-    let (key, user, by) = (&context.console.encryption_key, visitor.user(), visitor.actor());
-    let reading = secrets(&context, |mut conn| async move {
-        conn.build_transaction()
-            .run(async |conn| {
-                let active = readable(conn, key, user).await?;
-                if !active.is_empty() {
-                    audit::record(conn, user, by, Action::SecretRevealed, "").await?;
-                }
-                Ok::<_, SecretsError>((active, current(conn, user).await?))
-            })
-            .await
-    });
-    let (active, seen) = reading.await?;
-    let count = active.len();
-    let secret = active.into_iter().next().map(|secret| secret.expose_secret().to_owned());
-    show(&Page { frame: Tab::Webhooks.frame(&visitor), tab: Tab::Webhooks, secret, active: count, seen })
+    let (key, user, by) = (&console.encryption_key, visitor.user(), visitor.actor());
+    let active = webhook_secret::reveal(&context.db, key, user, by).await.map_err(refused)?;
+    let count = active.secrets.len();
+    let secret = active.secrets.into_iter().next().map(|secret| secret.expose_secret().to_owned());
+    let frame = Tab::Webhooks.frame(&visitor);
+    show(&Page { frame, tab: Tab::Webhooks, secret, active: count, seen: active.current })
 }
 
 /// POST /account/webhooks/rotate: once for each time that the page was opened. Rotating twice would end the secret that receivers
@@ -83,70 +75,18 @@ pub(in crate::console) async fn rotate(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::read(&request, payload, &visitor).await?;
-    let (key, user, by) = (&context.console.encryption_key, visitor.user(), visitor.actor());
-    let seen = form.text("seen");
-    secrets(&context, |conn| renew(conn, key, user, seen, by)).await?;
+    let (key, user, by) = (&console.encryption_key, visitor.user(), visitor.actor());
+    let seen = Some(form.text("seen"));
+    webhook_secret::rotate(&context.db, key, user, seen, by).await.map_err(refused)?;
     Ok(see_other("/account/webhooks?done=rotated"))
 }
 
-async fn renew(
-    mut conn: Connection,
-    key: &EncryptionKey,
-    user: UserId,
-    seen: &str,
-    by: Actor,
-) -> Result<(), SecretsError> {
-    conn.build_transaction()
-        .run(async |conn| {
-            lock_user(conn, user).await?;
-            if current(conn, user).await? == seen {
-                webhook_secrets::rotate(conn, key, user).await?;
-                audit::record(conn, user, by, Action::SecretRotated, "").await?;
-            }
-            Ok::<_, SecretsError>(())
-        })
-        .await
-}
-
-/// Those that can be read: none after a change of CAPI_SECRET_KEY, and then only another one helps.
-async fn readable(
-    conn: &mut AsyncPgConnection,
-    key: &EncryptionKey,
-    user: UserId,
-) -> Result<Vec<SecretString>, SecretsError> {
-    match webhook_secrets::active(conn, key, user).await {
-        Err(SecretsError::Seal(error)) => {
-            tracing::warn!(%error, user_id = %user, "a webhook secret cannot be read");
-            Ok(Vec::new())
-        }
-        read => read,
+fn refused(error: SecretsError) -> ApiError {
+    match error {
+        SecretsError::Db(error) => error.into(),
+        error => ApiError::fault(&error),
     }
-}
-
-/// The id of the secret that is current; empty where there is none.
-async fn current(conn: &mut AsyncPgConnection, user: UserId) -> diesel::QueryResult<String> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        id: String,
-    }
-    let sql = "SELECT id::text AS id FROM webhook_secrets WHERE user_id = $1 AND expires_at IS NULL";
-    let found: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
-    Ok(found.into_iter().next().map_or_else(String::new, |row| row.id))
-}
-
-/// Work on secrets, of which only the database's part can be done again.
-async fn secrets<T, Work: Future<Output = Result<T, SecretsError>>>(
-    context: &Context,
-    work: impl Fn(Connection) -> Work,
-) -> Result<T, ApiError> {
-    let working = context.db.write(|conn| async {
-        match work(conn).await {
-            Err(SecretsError::Db(error)) => Err::<_, DbError>(error),
-            done => Ok(done),
-        }
-    });
-    working.await?.map_err(|error| ApiError::fault(&error))
 }

@@ -4,12 +4,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::super::form::Form;
 use super::super::page::see_other;
-use super::super::stored::stored;
 use super::super::visitor::Visitor;
 use super::app_of;
-use crate::apps::store;
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
+use gateway_domain::apps::store;
 
 /// The handler.
 pub(in crate::console) async fn handle(
@@ -22,10 +21,6 @@ pub(in crate::console) async fn handle(
     let form = Form::read(&request, payload, &visitor).await?;
     let app = app_of(&context, &visitor, &path).await?;
     let archived = form.text("archived") == "true";
-    let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
-    let setting = context.db.write(|mut conn| async move {
-        stored(store::set_archived(&mut conn, user, id, archived, by).await)
-    });
-    setting.await??;
-    Ok(see_other(&format!("/apps/{id}/edit?done={}", if archived { "archived" } else { "restored" })))
+    store::set_archived(&context.db, visitor.user(), app.id, archived, visitor.actor()).await?;
+    Ok(see_other(&format!("/apps/{}/edit?done={}", app.id, if archived { "archived" } else { "restored" })))
 }

@@ -4,12 +4,13 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use shared::apps::{AppDefinition, Limits, Output};
+use gateway_domain::apps::{DefinitionFault, check_definition};
+use shared::apps::{AppDefinition, Output};
 use shared::config::ModelsFile;
+use shared::limits::{Limit, Limits};
 use shared::tools::TOOLS;
 
 use super::super::form::Form;
-use crate::apps::{Mistake, check_definition};
 pub(super) use row::FieldRow;
 
 /// Rows of input fields that are read at most; the check refuses fewer.
@@ -41,20 +42,10 @@ pub(super) struct Draft {
     mistakes: Vec<(String, String)>,
 }
 
-const LIMITS: [(&str, &str); 6] = [
-    ("steps", "Model answers"),
-    ("seconds", "Seconds"),
-    ("tokens", "Tokens"),
-    ("tool_calls", "Tool calls"),
-    ("output_bytes", "Bytes of output"),
-    ("workspace_bytes", "Bytes of workspace"),
-];
-
-fn limit_rows(value: impl Fn(&str) -> String) -> Vec<LimitRow> {
-    LIMITS
-        .into_iter()
-        .map(|(name, label)| LimitRow { name, label, value: value(name), error: None })
-        .collect()
+fn limit_rows(value: impl Fn(&Limit) -> String) -> Vec<LimitRow> {
+    let row =
+        |limit: &Limit| LimitRow { name: limit.name, label: limit.label, value: value(limit), error: None };
+    Limits::ALL.iter().map(row).collect()
 }
 
 fn tool_rows(chosen: impl Fn(&str) -> bool) -> Vec<(String, bool)> {
@@ -64,18 +55,6 @@ fn tool_rows(chosen: impl Fn(&str) -> bool) -> Vec<(String, bool)> {
 impl Draft {
     /// As the app is.
     pub(super) fn of(app: &AppDefinition) -> Self {
-        let Limits { steps, seconds, tokens, tool_calls, output_bytes, workspace_bytes } = app.limits;
-        let limit = |name: &str| {
-            let limit = match name {
-                "steps" => steps,
-                "seconds" => seconds,
-                "tokens" => tokens,
-                "tool_calls" => tool_calls,
-                "output_bytes" => output_bytes,
-                _ => workspace_bytes,
-            };
-            limit.to_string()
-        };
         let schema = app.output.as_ref().and_then(|output| serde_json::to_string_pretty(&output.schema).ok());
         Self {
             name: app.name.clone(),
@@ -85,7 +64,7 @@ impl Draft {
             fields: app.inputs.iter().map(FieldRow::of).collect(),
             tools: tool_rows(|tool| app.tools.iter().any(|own| own == tool)),
             model: app.model.clone().unwrap_or_default(),
-            limits: limit_rows(limit),
+            limits: limit_rows(|limit| (limit.get)(&app.limits).to_string()),
             schema: schema.unwrap_or_default(),
             mistakes: Vec::new(),
         }
@@ -120,7 +99,7 @@ impl Draft {
             fields: (0..rows).map(row).filter(|row| !is_empty(row)).collect(),
             tools: tool_rows(|tool| chosen.contains(&tool)),
             model: text("model"),
-            limits: limit_rows(|name| form.text(&format!("limits.{name}")).trim().to_owned()),
+            limits: limit_rows(|limit| form.text(&format!("limits.{}", limit.name)).trim().to_owned()),
             schema: text("schema"),
             mistakes: Vec::new(),
         }
@@ -136,41 +115,35 @@ impl Draft {
         if mistakes.is_empty() {
             return Some(app);
         }
-        for Mistake { at, message, .. } in mistakes {
+        for DefinitionFault { at, message, .. } in mistakes {
             self.blame(&at, message);
         }
         None
     }
 
-    fn app(&self) -> (AppDefinition, Vec<Mistake>) {
+    fn app(&self) -> (AppDefinition, Vec<DefinitionFault>) {
         let mut mistakes = Vec::new();
         let inputs = self.fields.iter().enumerate().map(|(at, row)| {
             let (field, wrong) = row.field();
-            mistakes.extend(wrong.map(|message| Mistake::at(format!("inputs[{at}]"), message)));
+            mistakes.extend(wrong.map(|message| DefinitionFault::at(format!("inputs[{at}]"), message)));
             field
         });
         let inputs = inputs.collect();
-        let mut limit = |name: &str| {
-            let text = self.limits.iter().find(|row| row.name == name).map_or("", |row| &row.value);
-            text.parse().unwrap_or_else(|_| {
-                mistakes.push(Mistake::at(format!("limits.{name}"), "must be a whole number".to_owned()));
+        let mut limits = Limits::default();
+        for (limit, row) in Limits::ALL.iter().zip(&self.limits) {
+            let value = row.value.parse().unwrap_or_else(|_| {
+                let at = format!("limits.{}", limit.name);
+                mistakes.push(DefinitionFault::at(at, "must be a whole number"));
                 0
-            })
-        };
-        let limits = Limits {
-            steps: limit("steps"),
-            seconds: limit("seconds"),
-            tokens: limit("tokens"),
-            tool_calls: limit("tool_calls"),
-            output_bytes: limit("output_bytes"),
-            workspace_bytes: limit("workspace_bytes"),
-        };
+            });
+            (limit.set)(&mut limits, value);
+        }
         let output = match self.schema.trim() {
             "" => None,
-            text => match crate::extract::json_value(text.as_bytes()) {
+            text => match crate::http::extract::json_value(text.as_bytes()) {
                 Ok(schema) => Some(Output { schema }),
                 Err(error) => {
-                    mistakes.push(Mistake::at("output.schema", format!("is not JSON: {error}")));
+                    mistakes.push(DefinitionFault::at("output.schema", format!("is not JSON: {error}")));
                     None
                 }
             },

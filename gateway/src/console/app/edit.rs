@@ -3,7 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use shared::db::DbError;
+use gateway_domain::apps::CurrentApp;
+use gateway_domain::apps::store::{self, StoreRefusal};
 use shared::tools::FILE_READERS;
 
 use super::super::form::Form;
@@ -12,10 +13,8 @@ use super::super::visitor::Visitor;
 use super::definition::{Draft, FieldRow};
 use super::snippets::sample_inputs;
 use super::{Header, Tab, app_of};
-use crate::apps::CurrentApp;
-use crate::apps::store::{self, StoreRefusal};
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 #[derive(Template)]
 #[template(path = "app/edit.html")]
@@ -105,16 +104,10 @@ pub(in crate::console) async fn handle(
             above.unwrap_or_else(|| "Not saved: something is wrong below.".to_owned()),
         );
     };
-    let (user, by, id, definition) = (visitor.user(), visitor.actor(), app.id, &definition);
-    let saving = context.db.write(|mut conn| async move {
-        match store::save(&mut conn, user, (id, base), definition, by).await {
-            Err(StoreRefusal::Db(error)) => Err::<_, DbError>(error),
-            saved => Ok(saved),
-        }
-    });
-    match saving.await? {
+    let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
+    match store::save(&context.db, user, (id, base), &definition, by).await {
         Ok(_) => Ok(see_other(&format!("/apps/{id}/edit?done=saved"))),
-        Err(StoreRefusal::Unknown) => Err(ApiError::NotFound("app")),
+        Err(refusal @ (StoreRefusal::Unknown | StoreRefusal::Db(_))) => Err(refusal.into()),
         Err(refusal @ StoreRefusal::NameTaken(_)) => {
             draft.blame("name", refusal.to_string());
             refused(draft, base, "Not saved: something is wrong below.".to_owned())

@@ -16,10 +16,9 @@ use shared::ids::AppId;
 
 use super::page::{Frame, Part};
 use super::visitor::Visitor;
-use crate::apps::CurrentApp;
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::runs::load_app;
+use crate::http::ApiError;
+use gateway_domain::apps::CurrentApp;
 
 /// The tabs of an app's pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +74,6 @@ impl Header {
 
 /// The visitor's app that the path names, as it is now.
 async fn app_of(context: &Context, visitor: &Visitor, id: &str) -> Result<Arc<CurrentApp>, ApiError> {
-    let id: AppId = id.parse().map_err(|_| ApiError::NotFound("app"))?;
-    load_app(context, visitor.user(), id).await
+    let id: AppId = id.parse().map_err(|_| ApiError::not_found("app"))?;
+    context.load_app(visitor.user(), id).await
 }

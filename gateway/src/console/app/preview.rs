@@ -9,8 +9,8 @@ use super::super::page::show;
 use super::super::visitor::Visitor;
 use super::app_of;
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::extract::json_value;
+use crate::http::ApiError;
+use crate::http::extract::json_value;
 
 #[derive(Template)]
 #[template(
@@ -33,7 +33,7 @@ pub(in crate::console) async fn handle(
     app_of(&context, &visitor, &path).await?;
     // A template may take its time up to its fuel: not on a thread that serves others.
     let (prompt, samples) = (form.text("prompt").to_owned(), form.text("samples").to_owned());
-    let shown = web::block(move || preview(&prompt, &samples)).await.map_err(|_| ApiError::Internal)?;
+    let shown = web::block(move || preview(&prompt, &samples)).await.map_err(|_| ApiError::internal())?;
     show(&Preview { shown })
 }
 

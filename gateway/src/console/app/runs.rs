@@ -6,9 +6,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use shared::db::DbError;
+use gateway_domain::runs::Filters;
+use gateway_domain::runs::list::list;
 use shared::ids::RunId;
-use shared::runs::{RunStatus, RunView};
+use shared::runs::{RunStatus, RunView, Source};
+use shared::time::format_time;
 use url::form_urlencoded;
 
 use super::super::page::{Frame, html, is_for_script, render, show};
@@ -16,9 +18,8 @@ use super::super::visitor::Visitor;
 use super::super::when::{When, count, duration};
 use super::{Header, Tab, app_of};
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::extract::{Page as ListPage, Query};
-use crate::runs::{Filters, Found, Source, find, is_over};
+use crate::http::ApiError;
+use crate::http::extract::{Query, read_filters_of_app, read_page};
 
 /// Runs of a page.
 const PER_PAGE: u32 = 30;
@@ -28,7 +29,7 @@ struct Row {
     title: String,
     /// Started by a program.
     api: bool,
-    status: String,
+    status: &'static str,
     over: bool,
     /// Of the key, where there is one.
     key: Option<String>,
@@ -41,19 +42,19 @@ struct Row {
 
 impl Row {
     fn of(run: &RunView) -> Self {
-        let tokens = |name: &str| run.usage[name].as_i64().unwrap_or_default();
-        let running = run.status == RunStatus::Running.as_str();
+        let usage = run.usage.0;
+        let running = run.status == RunStatus::Running;
         Self {
             id: run.id,
             title: run.title.clone(),
-            api: run.source == "api",
-            status: run.status.clone(),
-            over: is_over(run),
-            key: run.api_key.as_ref().and_then(|key| key["name"].as_str()).map(str::to_owned),
-            created: When(run.created_at),
-            duration: run.started_at.zip(run.completed_at).map(|(from, to)| duration(from, to)),
-            since: run.started_at.filter(|_| running).map(shared::runs::format_time),
-            tokens: count(tokens("inputTokens") + tokens("outputTokens")),
+            api: run.source == Source::Api,
+            status: run.status.as_str(),
+            over: run.is_over(),
+            key: run.api_key.as_ref().map(|key| key.0.name.clone()),
+            created: When(run.created_at.0),
+            duration: run.started_at.zip(run.completed_at).map(|(from, to)| duration(from.0, to.0)),
+            since: run.started_at.filter(|_| running).map(|at| format_time(at.0)),
+            tokens: count(usage.input_tokens + usage.output_tokens),
         }
     }
 }
@@ -92,11 +93,12 @@ pub(in crate::console) async fn page(
     let app = app_of(&context, &visitor, &path).await?;
     let mut query = Query::without_empty(&request)?;
     let seen = query.text("seen");
-    let filters = Filters::read_of_an_app(&mut query);
-    let mut listed = ListPage::read(&mut query, PER_PAGE, filters);
+    let filters = read_filters_of_app(&mut query);
+    let mut listed = read_page(&mut query, PER_PAGE, filters);
     listed.limit = PER_PAGE;
     query.end()?;
-    let (runs, next) = load(&context, &visitor, app.id, &listed).await?;
+    let (runs, next) =
+        list(&context.db, &context.viewer, visitor.user(), Some(app.id), &listed, false).await?;
     let filters = &listed.filters;
     let filtered = !filters.status.is_empty() || filters.source.is_some();
     let address = listed.after.is_none().then(|| address(app.id, filters));
@@ -125,22 +127,6 @@ pub(in crate::console) async fn page(
         None => "",
     };
     show(&Page { frame: header.frame(&visitor), app: header, rows, statuses, source, next, filtered })
-}
-
-async fn load(
-    context: &Context,
-    visitor: &Visitor,
-    app: shared::ids::AppId,
-    page: &ListPage<Filters>,
-) -> Result<(Vec<RunView>, Option<String>), ApiError> {
-    let (viewer, user) = (&context.viewer, visitor.user());
-    let loading = context.db.read(|mut conn| async move {
-        let mut found = find(&mut conn, user, Some(app), page).await?;
-        let next = page.cut(&mut found, Found::position);
-        let ids: Vec<RunId> = found.iter().map(|run| run.id).collect();
-        Ok::<_, DbError>((viewer.load_all(&mut conn, user, &ids, false).await?, next))
-    });
-    Ok(loading.await?)
 }
 
 fn address(app: shared::ids::AppId, filters: &Filters) -> String {

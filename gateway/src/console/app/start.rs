@@ -6,6 +6,10 @@ mod page;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use gateway_domain::Refusal;
+use gateway_domain::runs::{
+    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, IdempotencyKey, RunRef, Uploads, get,
+};
 use serde_json::{Map, Value};
 use shared::ids::RunId;
 use uuid::Uuid;
@@ -15,9 +19,9 @@ use super::super::page::{parameter, see_other, show_as};
 use super::super::visitor::Visitor;
 use super::app_of;
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::idempotency::Once;
-use crate::runs::{Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, Uploads, read_browser_form};
+use crate::http::ApiError;
+use crate::http::middleware::request_id;
+use crate::http::multipart::read_browser_form;
 use inputs::{INPUT, inputs, shown};
 use page::Page;
 
@@ -32,9 +36,8 @@ pub(in crate::console) async fn form(
     let mut before = Value::Null;
     let mut model = String::new();
     if let Some(run) = parameter(&request, "from").and_then(|id| id.parse::<RunId>().ok()) {
-        let (viewer, user) = (&context.viewer, visitor.user());
-        let loading = context.db.read(|mut conn| async move { viewer.load(&mut conn, user, run).await });
-        if let Some(run) = loading.await?.filter(|run| run.app_id == app.id) {
+        let run = RunRef { run, app: Some(app.id) };
+        if let Ok(run) = get::load(&context.db, &context.viewer, visitor.user(), run).await {
             before = run.inputs.unwrap_or_default();
             model = run.chat_model_id;
         }
@@ -70,32 +73,44 @@ pub(in crate::console) async fn handle(
         queue_timeout_seconds: DEFAULT_QUEUE_TIMEOUT,
     };
     let fields = body.fields(app.id, files.fields());
-    let once = once(form.text("once"), &fields);
+    let idempotency_key = key_of_form(form.text("once"), &fields);
+    let (user, app_id) = (visitor.user(), app.id);
+    let request_id = request_id(&request);
     let create =
-        Create { id, user: visitor.user(), key: None, app_id: app.id, body, files, webhook: None, once };
-    let accepting = create.accept_and_nudge(context.clone());
-    // In a task of its own: a browser that goes on must not leave a run that nobody is shown.
-    match actix_web::rt::spawn(accepting).await.map_err(|_| ApiError::Internal)? {
+        Create { id, user, key: None, app_id, body, files, webhook: None, idempotency_key, request_id };
+    match create.run(&context.intake).await {
         Ok(created) => Ok(see_other(&format!("/runs/{}", created.run()))),
-        Err(error) if error.is_the_callers() => {
+        Err(refusal) if can_be_corrected(&refusal) => {
             let mut page = Page::new(&visitor, &app, &context, |field| {
                 form.text(&format!("{INPUT}{}", field.name)).to_owned()
             });
             form.text("model").clone_into(&mut page.model);
-            page.blame(&error);
+            page.blame(&refusal.into());
             show_as(StatusCode::BAD_REQUEST, &page)
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
-/// The same form with the same fields is the same run, however often a button is pressed.
-fn once(form: &str, fields: &Value) -> Option<Once> {
+/// Whether the user can correct the form and send it again.
+const fn can_be_corrected(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::InvalidRequest(..)
+            | Refusal::InvalidInputs(_)
+            | Refusal::UnknownModel { .. }
+            | Refusal::ModelLacksTools { .. }
+            | Refusal::AppArchived
+    )
+}
+
+/// The same form with the same fields is the same run, however often it is sent.
+fn key_of_form(form: &str, fields: &Value) -> Option<IdempotencyKey> {
     let form: Uuid = form.parse().ok()?;
-    let mut once = Once::new("/console".to_owned(), String::new(), fields);
-    let hash = BASE64_URL_SAFE_NO_PAD.encode(&once.request_hash);
-    once.key = format!("{form}-{hash}");
-    Some(once)
+    let mut key = IdempotencyKey::new("/console".to_owned(), String::new(), fields);
+    let hash = BASE64_URL_SAFE_NO_PAD.encode(&key.request_hash);
+    key.key = format!("{form}-{hash}");
+    Some(key)
 }
 
 #[cfg(test)]
@@ -106,8 +121,8 @@ mod tests {
     #[test]
     fn the_same_form_is_the_same_run() {
         let nonce = Uuid::new_v4().to_string();
-        assert!(once(&nonce, &json!({"a": 1})) == once(&nonce, &json!({"a": 1})));
-        assert!(once(&nonce, &json!({"a": 1})) != once(&nonce, &json!({"a": 2})));
-        assert!(once("x", &json!({})).is_none());
+        assert!(key_of_form(&nonce, &json!({"a": 1})) == key_of_form(&nonce, &json!({"a": 1})));
+        assert!(key_of_form(&nonce, &json!({"a": 1})) != key_of_form(&nonce, &json!({"a": 2})));
+        assert!(key_of_form("x", &json!({})).is_none());
     }
 }

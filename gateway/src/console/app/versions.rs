@@ -5,21 +5,20 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use gateway_domain::apps::store;
+use gateway_domain::apps::versions::{self, Version};
 use serde_json::Value;
 use shared::apps::AppDefinition;
 use similar::{ChangeTag, TextDiff};
 
 use super::super::form::Form;
 use super::super::page::{Frame, see_other, show};
-use super::super::stored::stored;
 use super::super::visitor::Visitor;
 use super::super::when::When;
 use super::{Header, Tab, app_of};
-use crate::apps::store;
-use crate::apps::versions::{self, Version};
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::extract::Query;
+use crate::http::ApiError;
+use crate::http::extract::Query;
 
 /// A comparison that takes longer is a coarser one.
 const DIFF_TIME: Duration = Duration::from_millis(300);
@@ -56,18 +55,15 @@ pub(in crate::console) async fn page(
     let from = query.value("from", "a version's number").unwrap_or(to.saturating_sub(1).max(1));
     query.end()?;
     let (user, id) = (visitor.user(), app.id);
-    let loading = context.db.read(|mut conn| async move {
-        let listed = versions::list(&mut conn, user, id).await?;
-        let compared = versions::load(&mut conn, user, id, &[from, to]).await?;
-        Ok((listed, compared))
-    });
-    let (listed, compared) = loading.await?;
+    let listed = versions::list(&context.db, user, id).await?;
+    let compared = versions::load(&context.db, user, id, &[from, to]).await?;
     let text =
         |number: i32| compared.iter().find(|one| one.version == number).map(|one| as_text(&one.definition));
-    let (Some(old), Some(new)) = (text(from), text(to)) else { return Err(ApiError::NotFound("version")) };
-    let diff = web::block(move || diff(&old, &new)).await.map_err(|_| ApiError::Internal)?;
+    let (Some(old), Some(new)) = (text(from), text(to)) else { return Err(ApiError::not_found("version")) };
+    let diff = web::block(move || diff(&old, &new)).await.map_err(|_| ApiError::internal())?;
     let header = Header::new(&app, Tab::Edit);
-    let rows = listed.iter().map(|(version, at)| (*version, When(*at), *version == app.version)).collect();
+    let rows =
+        listed.iter().map(|row| (row.version, When(row.created_at), row.version == app.version)).collect();
     show(&Page { frame: header.frame(&visitor), app: header, versions: rows, from, to, diff })
 }
 
@@ -116,18 +112,16 @@ pub(in crate::console) async fn restore(
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::read(&request, payload, &visitor).await?;
     let app = app_of(&context, &visitor, &path).await?;
-    let wanted: i32 = form.text("version").parse().map_err(|_| ApiError::NotFound("version"))?;
+    let wanted: i32 = form.text("version").parse().map_err(|_| ApiError::not_found("version"))?;
     let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
-    let loading =
-        context.db.read(|mut conn| async move { versions::load(&mut conn, user, id, &[wanted]).await });
-    let Version { definition, .. } = loading.await?.pop().ok_or(ApiError::NotFound("version"))?;
+    let Version { definition, .. } = versions::load(&context.db, user, id, &[wanted])
+        .await?
+        .pop()
+        .ok_or(ApiError::not_found("version"))?;
     let definition: &AppDefinition =
         &serde_json::from_value(definition).map_err(|error| ApiError::fault(&error))?;
     let base = form.text("base").parse().unwrap_or(app.version);
-    let saving = context.db.write(|mut conn| async move {
-        stored(store::save(&mut conn, user, (id, base), definition, by).await)
-    });
-    saving.await??;
+    store::save(&context.db, user, (id, base), definition, by).await?;
     Ok(see_other(&format!("/apps/{id}/edit?done=saved")))
 }
 

@@ -4,27 +4,27 @@ mod samples;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use serde_json::Value;
+use gateway_domain::apps::list::{App, list as list_apps};
+use gateway_domain::apps::store;
+use shared::ids::AppId;
 
 use super::form::Form;
 use super::page::{Frame, Part, see_other, show};
-use super::stored::stored;
 use super::visitor::Visitor;
 use super::when::When;
-use crate::apps::{AppRow, load, store};
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::extract::{Page as ListPage, Query};
+use crate::http::ApiError;
+use crate::http::extract::{Query, read_page};
 use samples::{SAMPLES, Sample, sample};
 
 /// Apps of a page.
 const PER_PAGE: u32 = 50;
 
 struct Listed {
-    id: String,
+    id: AppId,
     name: String,
     description: String,
-    version: i64,
+    version: i32,
     archived: bool,
     updated: When,
 }
@@ -45,27 +45,24 @@ pub(super) async fn list(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let mut query = Query::of(&request)?;
-    let page = ListPage::<()>::read(&mut query, PER_PAGE, ());
+    let page = read_page(&mut query, PER_PAGE, ());
     query.end()?;
-    let (user, after, rows) = (visitor.user(), page.after, page.rows());
-    let loading = context.db.read(|mut conn| async move { load(&mut conn, user, None, after, rows).await });
-    let mut rows = loading.await?;
-    let next = page.cut(&mut rows, AppRow::position);
-    let apps = rows.iter().filter_map(|row| listed(row, &context)).collect();
+    let mut rows = list_apps(&context.db, visitor.user(), None, page.after, page.rows()).await?;
+    let next = page.cut(&mut rows, App::position);
+    let apps = rows.iter().filter_map(listed).collect();
     let frame = Frame::new("Apps", Part::Apps, &visitor);
     show(&Page { frame, apps, next, samples: SAMPLES })
 }
 
-fn listed(row: &AppRow, context: &Context) -> Option<Listed> {
-    let shown = row.shown(&context.models.default_model().id)?;
-    let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
+fn listed(app: &App) -> Option<Listed> {
+    let definition = app.definition()?;
     Some(Listed {
-        id: text("id"),
-        name: text("name"),
-        description: text("description"),
-        version: shown["version"].as_i64().unwrap_or_default(),
-        archived: shown["archived"] == Value::Bool(true),
-        updated: When(row.updated_at()),
+        id: app.id,
+        name: definition.name,
+        description: definition.description,
+        version: app.version,
+        archived: app.archived,
+        updated: When(app.updated_at),
     })
 }
 
@@ -89,11 +86,7 @@ pub(super) async fn create(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::read(&request, payload, &visitor).await?;
-    let definition = &sample(form.text("sample"), &context.models)?;
-    let (user, by) = (visitor.user(), visitor.actor());
-    let making = context.db.write(|mut conn| async move {
-        stored(store::create(&mut conn, user, definition.clone(), by).await)
-    });
-    let app = making.await??;
+    let definition = sample(form.text("sample"), &context.models)?;
+    let app = store::create(&context.db, visitor.user(), &definition, visitor.actor()).await?;
     Ok(see_other(&format!("/apps/{app}/edit?done=created")))
 }

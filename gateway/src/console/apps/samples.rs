@@ -1,10 +1,10 @@
 //! What a new app begins with: one of the samples of deploy/apps, or next to nothing.
 
+use gateway_domain::apps::parse_definition;
 use shared::apps::AppDefinition;
 use shared::config::ModelsFile;
 
-use crate::apps::parse_definition;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 /// A sample to choose.
 pub(super) struct Sample {
@@ -41,7 +41,7 @@ required = true
 pub(super) fn sample(name: &str, models: &ModelsFile) -> Result<AppDefinition, ApiError> {
     let file = match name {
         "" => BLANK,
-        name => SAMPLES.iter().find(|sample| sample.name == name).ok_or(ApiError::NotFound("sample"))?.file,
+        name => SAMPLES.iter().find(|sample| sample.name == name).ok_or(ApiError::not_found("sample"))?.file,
     };
     parse_definition(file, models).map_err(|error| ApiError::fault(&error))
 }

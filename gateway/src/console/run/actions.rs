@@ -1,15 +1,17 @@
 //! POST /runs/{id}/cancel and …/delete: what the API does, from the page.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use shared::runs::{Cancelled, RunStatus};
+use gateway_domain::Refusal;
+use gateway_domain::runs::cancel::cancel as cancel_run;
+use gateway_domain::runs::delete::delete as delete_run;
+use gateway_domain::runs::{RunRef, get};
 
 use super::super::form::Form;
 use super::super::page::see_other;
 use super::super::visitor::Visitor;
 use super::run_of;
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::runs::{Named, cancel_and_tell, delete_run, load};
+use crate::http::ApiError;
 
 /// The handler.
 pub(in crate::console) async fn cancel(
@@ -20,21 +22,17 @@ pub(in crate::console) async fn cancel(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::read(&request, payload, &visitor).await?;
-    let named = Named { run: run_of(&path)?, app: None };
-    let back = form.text("back") == "runs";
-    // In a task of its own: a browser that goes on must not keep the end from being told.
-    let cancelling = actix_web::rt::spawn(cancel_and_tell(context.clone(), visitor.user(), named));
-    let done = match cancelling.await.map_err(|_| ApiError::Internal)?? {
-        Cancelled::Done { .. } | Cancelled::Over(RunStatus::Cancelled) => "",
-        Cancelled::Over(status) if status.is_over() => "?done=finished",
-        Cancelled::Over(_) => return Err(ApiError::Unavailable("the run is being changed; try again")),
-        Cancelled::Unknown => return Err(ApiError::NotFound("run")),
+    let run = RunRef::of_any_app(run_of(&path)?);
+    let done = match cancel_run(&context.db, context.publisher(), visitor.user(), run).await {
+        Ok(()) => "",
+        Err(Refusal::RunAlreadyFinished(_)) => "?done=finished",
+        Err(refusal) => return Err(refusal.into()),
     };
-    if back {
-        let app = load(&context, visitor.user(), named).await?.app_id;
+    if form.text("back") == "runs" {
+        let app = get::load_summary(&context.db, &context.viewer, visitor.user(), run.run).await?.app_id;
         return Ok(see_other(&format!("/apps/{app}/runs")));
     }
-    Ok(see_other(&format!("/runs/{}{done}", named.run)))
+    Ok(see_other(&format!("/runs/{}{done}", run.run)))
 }
 
 /// The handler.
@@ -46,8 +44,8 @@ pub(in crate::console) async fn delete(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
-    let named = Named { run: run_of(&path)?, app: None };
-    let app = load(&context, visitor.user(), named).await?.app_id;
-    delete_run(context, visitor.user(), named, visitor.actor()).await?;
+    let run = RunRef::of_any_app(run_of(&path)?);
+    let app = get::load_summary(&context.db, &context.viewer, visitor.user(), run.run).await?.app_id;
+    delete_run(&context.db, &context.artifacts, visitor.user(), run, visitor.actor()).await?;
     Ok(see_other(&format!("/apps/{app}/runs")))
 }

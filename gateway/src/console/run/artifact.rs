@@ -12,9 +12,10 @@ use shared::storage::ObjectKey;
 
 use super::super::page::show;
 use super::super::visitor::Visitor;
-use crate::artifacts::download::{Asker, Row, load, send};
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
+use crate::http::download::send_artifact;
+use gateway_domain::artifacts::{Artifact, Requester, find};
 
 /// Media types that are shown as pictures.
 pub(super) const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -27,13 +28,12 @@ async fn owned(
     context: &Context,
     visitor: &Visitor,
     path: &Ids,
-) -> Result<(RunId, ArtifactId, Row), ApiError> {
-    let unknown = || ApiError::NotFound("artifact");
+) -> Result<(RunId, ArtifactId, Artifact), ApiError> {
+    let unknown = || ApiError::not_found("artifact");
     let run: RunId = path.0.parse().map_err(|_| unknown())?;
     let artifact: ArtifactId = path.1.parse().map_err(|_| unknown())?;
-    let asker = &Asker::Owner(visitor.user(), None);
-    let loading = context.db.read(|mut conn| async move { load(&mut conn, run, artifact, asker).await });
-    Ok((run, artifact, loading.await?.ok_or_else(unknown)?))
+    let found = find(&context.db, run, artifact, Requester::Owner(visitor.user(), None)).await?;
+    Ok((run, artifact, found.ok_or_else(unknown)?))
 }
 
 /// GET /runs/{id}/artifacts/{artifactId}
@@ -44,7 +44,7 @@ pub(in crate::console) async fn download(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let (run, artifact, row) = owned(&context, &visitor, &path).await?;
-    send(&request, &context, run, artifact, &row).await
+    send_artifact(&request, &context.artifacts, (run, artifact), &row).await
 }
 
 /// GET /runs/{id}/artifacts/{artifactId}/image
@@ -56,9 +56,9 @@ pub(in crate::console) async fn image(
 ) -> Result<HttpResponse, ApiError> {
     let (run, artifact, row) = owned(&context, &visitor, &path).await?;
     if !IMAGES.contains(&row.r#type.as_str()) {
-        return Err(ApiError::NotFound("picture"));
+        return Err(ApiError::not_found("picture"));
     }
-    let mut response = send(&request, &context, run, artifact, &row).await?;
+    let mut response = send_artifact(&request, &context.artifacts, (run, artifact), &row).await?;
     let inline = ContentDisposition {
         disposition: actix_web::http::header::DispositionType::Inline,
         parameters: vec![],
@@ -87,12 +87,12 @@ pub(in crate::console) async fn text(
 ) -> Result<HttpResponse, ApiError> {
     let (run, artifact, row) = owned(&context, &visitor, &path).await?;
     if !media_types::is_text(&row.r#type) {
-        return Err(ApiError::NotFound("text"));
+        return Err(ApiError::not_found("text"));
     }
     let size = u64::try_from(row.size).unwrap_or_default();
     let opened = context.artifacts.get(&ObjectKey::artifact(run, artifact), 0..size.min(SHOWN_BYTES)).await;
     let mut bytes = match opened {
-        Err(error) if error.is_missing() => return Err(ApiError::NotFound("artifact")),
+        Err(error) if error.is_missing() => return Err(ApiError::not_found("artifact")),
         opened => opened?,
     };
     let mut beginning = Vec::new();

@@ -10,6 +10,9 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
+use gateway_domain::accounts::sessions;
+use gateway_domain::runs::open_waits::{self, OpenWait};
+use gateway_domain::runs::{RunRef, get};
 use shared::ids::RunId;
 use shared::runs::{RunView, events};
 use tokio::sync::mpsc;
@@ -17,16 +20,12 @@ use tokio::time::Instant;
 
 use super::super::page::render;
 use super::super::visitor::Visitor;
-use super::load::{limits, status_of};
 use super::summary::Summary;
 use super::{EVENTS_AT_ONCE, run_of, thread};
-use crate::auth::sessions;
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::extract::Query;
-use crate::live::{Place, take_place};
-use crate::middleware::leave_uncompressed;
-use crate::runs::{Named, is_over, load};
+use crate::http::ApiError;
+use crate::http::extract::Query;
+use crate::http::middleware::leave_uncompressed;
 
 /// The longest stream; the browser comes again. Short, because a gateway that is killed leaves its places taken for so long.
 const LONGEST: Duration = Duration::from_mins(2);
@@ -51,13 +50,13 @@ pub(in crate::console) async fn handle(
     let last =
         request.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     // Before the answer begins: a run of somebody else is a 404 and no stream.
-    status_of(&context, visitor.user(), id).await?;
+    get::status(&context.db, visitor.user(), RunRef::of_any_app(id)).await?;
     if request.method() == Method::HEAD {
         return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/event-stream")).finish());
     }
-    let place = take_place(&context.db, visitor.user(), LONGEST).await?;
+    let open = open_waits::open(&context.db, visitor.user(), LONGEST).await?;
     let (out, pieces) = mpsc::channel(WAITING);
-    actix_web::rt::spawn(run(context, visitor, id, last.unwrap_or(after).max(0), out, place));
+    actix_web::rt::spawn(run(context, visitor, id, last.unwrap_or(after).max(0), out, open));
     let pieces = stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces)));
     let mut response = HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
@@ -69,7 +68,14 @@ pub(in crate::console) async fn handle(
 }
 
 /// Sends until the run is over and told, the browser is gone, the session over, or the process stops.
-async fn run(context: web::Data<Context>, visitor: Visitor, id: RunId, after: i64, out: Out, _place: Place) {
+async fn run(
+    context: web::Data<Context>,
+    visitor: Visitor,
+    id: RunId,
+    after: i64,
+    out: Out,
+    _open: OpenWait,
+) {
     metrics::gauge!("capi_console_streams").increment(1.0);
     let deadline = Instant::now() + LONGEST;
     tokio::select! {
@@ -95,13 +101,13 @@ async fn follow(
     out: &Out,
 ) -> Result<(), ApiError> {
     // Subscribed before the first look: what happens in between is not missed.
-    let mut watch = context.live.watch(id);
+    let mut watch = context.watchers.watch(id);
     let (mut told, mut looked) = (String::new(), Instant::now());
-    let limits = limits(context, id).await?;
+    let limits = get::limits(&context.db, &context.plans, visitor.user(), id).await?;
     loop {
         if looked.elapsed() >= HEARTBEAT {
             still_signed_in(context, visitor).await?;
-            out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| ApiError::Internal)?;
+            out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| ApiError::internal())?;
             looked = Instant::now();
         }
         let reading = context
@@ -110,14 +116,14 @@ async fn follow(
         let events = reading.await?;
         if let Some(last) = events.last().map(|event| event.seq) {
             let rendering = web::block(move || thread::render(id, &events));
-            send(out, "events", Some(last), &rendering.await.map_err(|_| ApiError::Internal)??).await?;
+            send(out, "events", Some(last), &rendering.await.map_err(|_| ApiError::internal())??).await?;
             after = last;
             continue;
         }
         let run = as_it_stands(context, visitor, id).await?;
-        let (over, last, token) = (is_over(&run), run.last_seq, visitor.form_token.clone());
+        let (over, last, token) = (run.is_over(), run.last_seq, visitor.form_token.clone());
         let rendering = web::block(move || render(&Summary::of(&run, &limits, &token)));
-        let summary = rendering.await.map_err(|_| ApiError::Internal)??;
+        let summary = rendering.await.map_err(|_| ApiError::internal())??;
         if summary != told {
             send(out, "summary", None, &summary).await?;
             told = summary;
@@ -129,20 +135,17 @@ async fn follow(
     }
 }
 
-/// The run; with its result once there is one, which may be large.
+/// The run. Its result may be large, so it is loaded only once the run is over.
 async fn as_it_stands(context: &Context, visitor: &Visitor, id: RunId) -> Result<RunView, ApiError> {
-    let (viewer, user) = (&context.viewer, visitor.user());
-    let loading =
-        context.db.read(|mut conn| async move { viewer.load_all(&mut conn, user, &[id], false).await });
-    let run = loading.await?.pop().ok_or(ApiError::NotFound("run"))?;
-    if is_over(&run) { load(context, user, Named { run: id, app: None }).await } else { Ok(run) }
+    let (db, viewer, user) = (&context.db, &context.viewer, visitor.user());
+    let run = get::load_summary(db, viewer, user, id).await?;
+    if run.is_over() { Ok(get::load(db, viewer, user, RunRef::of_any_app(id)).await?) } else { Ok(run) }
 }
 
 /// A session that was ended elsewhere sees nothing more.
 async fn still_signed_in(context: &Context, visitor: &Visitor) -> Result<(), ApiError> {
-    let session = visitor.session.id;
-    let looking = context.db.read(|mut conn| async move { sessions::goes_on(&mut conn, session).await });
-    if looking.await? { Ok(()) } else { Err(ApiError::SignInNeeded) }
+    let alive = sessions::is_alive(&context.db, visitor.session.id).await?;
+    if alive { Ok(()) } else { Err(ApiError::SignInNeeded) }
 }
 
 /// A piece; each line of it on a line of its own, as the format wants.
@@ -157,5 +160,5 @@ async fn send(out: &Out, event: &str, id: Option<i64>, data: &str) -> Result<(),
         piece.push('\n');
     }
     piece.push('\n');
-    out.send(Ok(piece.into())).await.map_err(|_| ApiError::Internal)
+    out.send(Ok(piece.into())).await.map_err(|_| ApiError::internal())
 }

@@ -3,22 +3,20 @@
 pub(super) mod actions;
 pub(super) mod artifact;
 pub(super) mod live;
-mod load;
 pub(super) mod raw;
 mod summary;
 mod thread;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use gateway_domain::runs::{RunRef, get};
 use shared::ids::{AppId, RunId};
-use shared::runs::events;
+use shared::runs::{Source, events};
 
 use super::page::{Frame, Part, render};
 use super::visitor::Visitor;
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::runs::{Named, is_over, load};
-use load::limits;
+use crate::http::ApiError;
 use summary::{Summary, shown_inputs};
 
 /// Events that come with the page, and then in each piece of the stream at most: fewer, where they are long.
@@ -44,7 +42,7 @@ struct Page {
 
 /// The run that a path names, whoever asks.
 fn run_of(path: &str) -> Result<RunId, ApiError> {
-    path.parse().map_err(|_| ApiError::NotFound("run"))
+    path.parse().map_err(|_| ApiError::not_found("run"))
 }
 
 /// GET /runs/{id}
@@ -56,8 +54,8 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [("finished", "The run was over before it could be cancelled.")];
     let id = run_of(&path)?;
-    let run = load(&context, visitor.user(), Named { run: id, app: None }).await?;
-    let limits = limits(&context, id).await?;
+    let run = get::load(&context.db, &context.viewer, visitor.user(), RunRef::of_any_app(id)).await?;
+    let limits = get::limits(&context.db, &context.plans, visitor.user(), id).await?;
     let reading =
         context.db.read(|mut conn| async move { events::read_after(&mut conn, id, 0, EVENTS_AT_ONCE).await });
     let events = reading.await?;
@@ -68,14 +66,14 @@ pub(super) async fn show(
         let summary = render(&Summary::of(&run, &limits, &token))?;
         Ok::<_, ApiError>((summary, thread::render(id, &events)?, run))
     });
-    let (summary, rendered, run) = rendering.await.map_err(|_| ApiError::Internal)??;
+    let (summary, rendered, run) = rendering.await.map_err(|_| ApiError::internal())??;
     let frame = Frame::new(run.title.clone(), Part::Apps, &visitor).noticing(&request, &NOTICES);
     super::page::show(&Page {
         frame,
         id,
-        open: !is_over(&run) || after < run.last_seq,
+        open: !run.is_over() || after < run.last_seq,
         title: run.title,
-        api: run.source == "api",
+        api: run.source == Source::Api,
         app_id: run.app_id,
         app_name: run.app_name,
         inputs: run.inputs.as_ref().map(shown_inputs).unwrap_or_default(),

@@ -5,14 +5,15 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
+use gateway_domain::runs::{RunRef, get};
 use serde_json::json;
-use shared::runs::{events, format_time};
+use shared::runs::events;
+use shared::time::format_time;
 
 use super::super::visitor::Visitor;
-use super::load::status_of;
 use super::{EVENTS_AT_ONCE, run_of};
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 /// The handler. A page of events at a time is in memory.
 pub(in crate::console) async fn handle(
@@ -22,7 +23,7 @@ pub(in crate::console) async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let id = run_of(&path)?;
-    status_of(&context, visitor.user(), id).await?;
+    get::status(&context.db, visitor.user(), RunRef::of_any_app(id)).await?;
     if request.method() == Method::HEAD {
         return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/jsonl")).finish());
     }

@@ -2,14 +2,14 @@
 
 use askama::Template;
 use serde_json::Value;
-use shared::apps::Limits;
 use shared::ids::{AppId, ArtifactId, RunId};
+use shared::limits::Limits;
 use shared::runs::events::PublishedArtifact;
-use shared::runs::{RunView, StoredError};
+use shared::runs::{ErrorCode, Pending, RunView, ShownArtifact, ShownError, Source};
+use shared::time::format_time;
 
 use super::super::markdown::to_html;
 use super::super::when::{When, bytes, count, duration};
-use crate::runs::is_over;
 
 /// A file that the run published.
 pub(super) struct File {
@@ -25,7 +25,7 @@ struct Failure {
     sentence: &'static str,
     message: String,
     step: Option<i32>,
-    seq: Option<i64>,
+    seq: i64,
     retryable: bool,
     kept: String,
 }
@@ -46,7 +46,7 @@ pub(super) struct Summary<'s> {
     app_id: AppId,
     app_version: i32,
     form_token: &'s str,
-    status: &'s str,
+    status: &'static str,
     over: bool,
     started_from: String,
     model: &'s str,
@@ -69,16 +69,16 @@ pub(super) struct Summary<'s> {
 
 impl<'s> Summary<'s> {
     pub(super) fn of(run: &'s RunView, limits: &Limits, form_token: &'s str) -> Self {
-        let over = is_over(run);
-        let result = run.result.as_ref();
-        let text = result.and_then(|result| result["text"].as_str()).filter(|text| !text.is_empty());
-        let data = result.map(|result| &result["data"]).filter(|data| !data.is_null());
-        let started_from = match run.api_key.as_ref().and_then(|key| key["name"].as_str()) {
-            Some(key) => format!("API, key {key}"),
-            None if run.source == "api" => "API".to_owned(),
+        let over = run.is_over();
+        let result = run.result.as_ref().map(|result| &result.0);
+        let text = result.map(|result| result.text.as_str()).filter(|text| !text.is_empty());
+        let data = result.and_then(|result| result.data.as_ref()).filter(|data| !data.is_null());
+        let started_from = match &run.api_key {
+            Some(key) => format!("API, key {}", key.0.name),
+            None if run.source == Source::Api => "API".to_owned(),
             None => "console".to_owned(),
         };
-        let used = |name: &str| run.usage[name].as_i64().unwrap_or_default();
+        let usage = run.usage.0;
         let meter = |label, used, most: u32| Meter {
             label,
             used,
@@ -86,11 +86,11 @@ impl<'s> Summary<'s> {
             text: format!("{} of {}", count(used), count(most.into())),
         };
         let meters = vec![
-            meter("Steps", used("steps"), limits.steps),
-            meter("Tokens", used("inputTokens") + used("outputTokens"), limits.tokens),
-            meter("Tool calls", used("toolCalls"), limits.tool_calls),
+            meter("Steps", usage.steps.into(), limits.steps),
+            meter("Tokens", usage.input_tokens + usage.output_tokens, limits.tokens),
+            meter("Tool calls", usage.tool_calls.into(), limits.tool_calls),
             match run.started_at.zip(run.completed_at) {
-                Some((from, to)) => meter("Seconds", (to - from).num_seconds(), limits.seconds),
+                Some((from, to)) => meter("Seconds", (to.0 - from.0).num_seconds(), limits.seconds),
                 // They go by without a word of the run's: the age above counts them.
                 None => Meter {
                     text: format!("{} at most", limits.seconds),
@@ -103,42 +103,47 @@ impl<'s> Summary<'s> {
             app_id: run.app_id,
             app_version: run.app_version,
             form_token,
-            status: &run.status,
+            status: run.status.as_str(),
             over,
             started_from,
             model: &run.chat_model_id,
-            created: When(run.created_at),
-            started: run.started_at.map(When),
-            duration: run.started_at.zip(run.completed_at).map(|(from, to)| duration(from, to)),
-            since: run.started_at.filter(|_| !over).map(shared::runs::format_time),
+            created: When(run.created_at.0),
+            started: run.started_at.map(|at| When(at.0)),
+            duration: run.started_at.zip(run.completed_at).map(|(from, to)| duration(from.0, to.0)),
+            since: run.started_at.filter(|_| !over).map(|at| format_time(at.0)),
             attempt: run.attempt,
             meters,
-            pending: run.pending.as_ref().map(why_pending),
+            pending: run.pending.as_ref().map(|pending| why_pending(&pending.0)),
             failure: run
                 .error
                 .as_ref()
-                .and_then(read)
-                .map(|error| Failure::of(error, text.is_some(), run.artifacts.len())),
+                .map(|error| Failure::of(&error.0, text.is_some(), run.artifacts.len())),
             result: text.filter(|_| data.is_none()).map(to_html),
             data: data.and_then(|data| serde_json::to_string_pretty(data).ok()),
-            partial: result.is_some_and(|result| result["partial"] == true),
-            files: run.artifacts.iter().filter_map(|shown| Some(File::of(&read(shown)?))).collect(),
-            webhook: run.webhook.as_ref().and_then(|webhook| webhook["status"].as_str()).map(str::to_owned),
+            partial: result.is_some_and(|result| result.partial),
+            files: run.artifacts.iter().map(|artifact| File::of(&artifact.0)).collect(),
+            webhook: run.webhook.0.state().map(|webhook| webhook.status.clone()),
         }
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(stored: &Value) -> Option<T> {
-    T::deserialize(stored).ok()
-}
-
 impl File {
-    pub(super) fn of(artifact: &PublishedArtifact) -> Self {
+    /// The artifact of an event, which becomes a row only with the event.
+    pub(super) fn published(artifact: &PublishedArtifact) -> Self {
         Self {
             id: artifact.id,
             title: artifact.title.clone(),
             size: bytes(i64::try_from(artifact.size).unwrap_or(i64::MAX)),
             kind: artifact.media_type.clone(),
+        }
+    }
+
+    pub(super) fn of(artifact: &ShownArtifact) -> Self {
+        Self {
+            id: artifact.id,
+            title: artifact.title.clone(),
+            size: bytes(artifact.size),
+            kind: artifact.r#type.clone(),
         }
     }
 
@@ -154,17 +159,18 @@ impl File {
 }
 
 impl Failure {
-    fn of(error: StoredError, text_kept: bool, files: usize) -> Self {
+    fn of(error: &ShownError, text_kept: bool, files: usize) -> Self {
         let kept = match (text_kept, files) {
-            (false, 0) => "Nothing was brought forth until then.".to_owned(),
+            (false, 0) => "No output was saved.".to_owned(),
             (true, 0) => "The last answer was kept.".to_owned(),
             (false, files) => format!("{files} file(s) were kept."),
             (true, files) => format!("The last answer and {files} file(s) were kept."),
         };
         Self {
-            sentence: sentence(&error.code),
-            code: error.code,
-            message: error.message,
+            code: error.code.clone(),
+            // A newer build may have stored a code that this one does not know.
+            sentence: error.code.parse().map_or("The run failed.", ErrorCode::meaning),
+            message: error.message.clone(),
             step: error.step,
             seq: error.event_seq,
             retryable: error.retryable,
@@ -173,45 +179,15 @@ impl Failure {
     }
 }
 
-/// Each code in one sentence.
-fn sentence(code: &str) -> &'static str {
-    match code {
-        "model_error" => "The model's server refused the request, or its answer cannot be used.",
-        "model_auth_failed" => {
-            "The model's server refused the installation's key; an operator has to mend it."
-        }
-        "model_rate_limited" => "The model's server had too many requests.",
-        "model_unavailable" => "The model's server was away or too slow.",
-        "model_refused" => "The model, or a filter in front of it, declined to answer.",
-        "context_length_exceeded" => "The conversation became longer than the model can read.",
-        "prompt_error" => "The app's prompt could not be made from these inputs.",
-        "tool_error" => "A tool failed in a way that the agent could not work around.",
-        "sandbox_error" => "The sandbox did not start on the worker.",
-        "invalid_result" => "The answer did not fit the app's output schema, not even after a repair.",
-        "step_limit_exceeded" => "The model answered as often as the app allows and was not done.",
-        "tool_call_limit_exceeded" => "The model wanted more tool calls than the app allows.",
-        "token_limit_exceeded" => "The run used up the app's tokens.",
-        "time_limit_exceeded" => "The run used up the app's seconds.",
-        "output_limit_exceeded" => "The run brought forth more than the app allows.",
-        "workspace_limit_exceeded" => "The run's files took more room than the app allows.",
-        "queue_timeout" => "No worker began the run in time.",
-        "worker_lost" => "Three workers in a row went silent over this run.",
-        _ => "The run failed.",
-    }
-}
-
-fn why_pending(pending: &Value) -> String {
-    let ahead = pending["ahead"].as_i64().unwrap_or_default();
-    let line = match ahead {
+fn why_pending(pending: &Pending) -> String {
+    let line = match pending.ahead {
         0 => "It is the next of yours.".to_owned(),
         1 => "One of your runs is before it.".to_owned(),
         ahead => format!("{} of your runs are before it.", count(ahead)),
     };
-    let why = match pending["reason"].as_str() {
-        Some("no_worker_ready") => {
-            "No worker is ready: it starts as soon as an operator starts one (run-worker)."
-        }
-        Some("user_concurrency_limit") => "As many of your runs are running as your plan allows at once.",
+    let why = match pending.reason.as_str() {
+        "no_worker_ready" => "No worker is ready: it starts as soon as an operator starts one (run-worker).",
+        "user_concurrency_limit" => "Queued: as many of your runs are running as your plan allows.",
         _ => "It waits for a free worker.",
     };
     format!("{why} {line}")
@@ -230,22 +206,16 @@ pub(super) fn shown_inputs(inputs: &Value) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-    use shared::runs::ErrorCode;
-
-    #[test]
-    fn every_code_has_its_sentence() {
-        for code in ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::InternalError) {
-            assert_ne!(sentence(code.as_str()), sentence("?"), "{}", code.as_str());
-        }
-    }
+    use shared::time::Time;
 
     #[test]
     fn a_pending_run_says_why() {
+        let pending =
+            |reason: &str, ahead| Pending { reason: reason.to_owned(), since: Time::default(), ahead };
         assert_eq!(
-            why_pending(&json!({"reason": "no_worker_ready", "ahead": 1})),
+            why_pending(&pending("no_worker_ready", 1)),
             "No worker is ready: it starts as soon as an operator starts one (run-worker). One of your runs is before it."
         );
-        assert!(why_pending(&json!({"reason": "waiting_for_worker", "ahead": 2000})).contains("2,000"));
+        assert!(why_pending(&pending("waiting_for_worker", 2000)).contains("2,000"));
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::markdown::to_html;
 use super::super::when::When;
 use super::summary::File;
-use crate::error::ApiError;
+use crate::http::ApiError;
 
 /// An argument of a call.
 struct Argument {
@@ -111,7 +111,7 @@ fn kind_of<'e>(event: &Event, data: &'e EventData, outputs: &mut Outputs<'e>) ->
             let alone = outputs.get(&result.call_id).is_some_and(|output| output.seq == event.seq);
             alone.then(|| Kind::Output(output(event.seq, result)))
         }
-        EventData::Artifact(artifact) => Some(Kind::Artifact(File::of(artifact))),
+        EventData::Artifact(artifact) => Some(Kind::Artifact(File::published(artifact))),
         EventData::Note(note) => Some(Kind::Note(&note.text)),
         EventData::RunCreated(created) => {
             let source = if created.source == "console" { "console" } else { "API" };

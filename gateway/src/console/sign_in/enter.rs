@@ -11,10 +11,12 @@ use super::super::page::{Frame, parameter, see_other, show, show_as};
 use super::super::visitor::{Visitor, own_origin};
 use super::super::{Console, address};
 use super::{begin_session, next};
-use crate::auth::{Flood, MAX_PASSWORD_BYTES, accounts};
 use crate::config::Signup;
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
+use crate::http::limits::Flood;
+use gateway_domain::accounts::passwords::MAX_BYTES;
+use gateway_domain::accounts::users;
 
 #[derive(Template)]
 #[template(path = "sign_in/sign_in.html")]
@@ -45,9 +47,9 @@ impl<'p> Page<'p> {
 /// GET /sign-in
 pub(in crate::console) async fn form(
     request: HttpRequest,
-    context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
-    show(&Page::new(&context.console, next(parameter(&request, "next").as_deref())))
+    show(&Page::new(&console, next(parameter(&request, "next").as_deref())))
 }
 
 /// POST /sign-in
@@ -55,31 +57,31 @@ pub(in crate::console) async fn handle(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
-    let console = &context.console;
-    own_origin(&request, console)?;
+    own_origin(&request, &console)?;
     let form = Form::read_unsigned(&request, payload).await?;
     let (email, password, from) = (form.text("email"), form.text("password"), address(&request, &context));
     let next = next(form.get("next"));
     let refuse = |status, error: String| {
-        show_as(status, &Page { email, error: Some(error), ..Page::new(console, next) })
+        show_as(status, &Page { email, error: Some(error), ..Page::new(&console, next) })
     };
     if console.cookies == CookieRule::None {
-        return show(&Page::new(console, next));
+        return show(&Page::new(&console, next));
     }
     if let Err(Flood(wait)) = console.attempts.take(email, from) {
         metrics::counter!("capi_sign_ins_total", "outcome" => "throttled").increment(1);
         let error = format!("Too many attempts. Try again in {} s.", wait.as_secs() + 1);
         return refuse(StatusCode::TOO_MANY_REQUESTS, error);
     }
-    let finding = context.db.read(|mut conn| async move { accounts::find(&mut conn, email).await });
-    let known = finding.await?;
+    let known = users::find(&context.db, email).await?;
     let stored = known.as_ref().map(|known| known.password_hash.clone());
-    let right = password.len() <= MAX_PASSWORD_BYTES
-        && console.passwords.verify(SecretString::from(password), stored).await?;
+    let right =
+        password.len() <= MAX_BYTES && console.passwords.verify(SecretString::from(password), stored).await?;
     let begun = match known.filter(|_| right) {
         Some(known) => {
-            begin_session(&request, &context, (known.id, &known.password_hash), from, next).await?
+            begin_session(&request, (&context, &console), (known.id, &known.password_hash), from, next)
+                .await?
         }
         None => None,
     };
@@ -102,12 +104,12 @@ struct NoCookie<'p> {
 /// GET /signed-in: on to where he wanted to go, or why that does not work.
 pub(in crate::console) async fn arrived(
     request: HttpRequest,
-    context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     match Visitor::extract(&request).await {
         Ok(_) => Ok(see_other(next(parameter(&request, "next").as_deref()))),
         Err(ApiError::SignInNeeded) => {
-            let public_url = context.console.public_url.as_str();
+            let public_url = console.public_url.as_str();
             show(&NoCookie { frame: Frame::open("Not signed in"), public_url })
         }
         Err(error) => Err(error),

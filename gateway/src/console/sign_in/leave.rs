@@ -2,12 +2,14 @@
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 
+use super::super::Console;
 use super::super::form::Form;
 use super::super::page::see_other;
-use super::super::visitor::{FreshCookie, Visitor};
-use crate::auth::sessions;
+use super::super::visitor::Visitor;
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
+use crate::http::middleware::SetCookie;
+use gateway_domain::accounts::sessions;
 
 /// The handler.
 pub(in crate::console) async fn handle(
@@ -15,10 +17,10 @@ pub(in crate::console) async fn handle(
     request: HttpRequest,
     payload: web::Payload,
     context: web::Data<Context>,
+    console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     Form::read(&request, payload, &visitor).await?;
-    let (session, by) = (&visitor.session, visitor.actor());
-    context.db.write(|mut conn| async move { sessions::end(&mut conn, session, by).await }).await?;
-    request.extensions_mut().insert(FreshCookie(context.console.cookies.take()));
+    sessions::end(&context.db, &visitor.session, visitor.actor()).await?;
+    request.extensions_mut().insert(SetCookie(console.cookies.take()));
     Ok(see_other("/sign-in"))
 }

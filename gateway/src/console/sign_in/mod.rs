@@ -14,12 +14,13 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use shared::ids::UserId;
 use url::form_urlencoded;
 
+use super::Console;
 use super::page::see_other;
-use super::visitor::FreshCookie;
-use crate::audit::Actor;
-use crate::auth::sessions::{self, SessionToken};
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::http::ApiError;
+use crate::http::middleware::SetCookie;
+use gateway_domain::accounts::Actor;
+use gateway_domain::accounts::sessions::{self, SessionToken};
 
 /// Where to go afterwards: a path of ours and nothing else.
 fn next(path: Option<&str>) -> &str {
@@ -36,20 +37,16 @@ fn next(path: Option<&str>) -> &str {
 /// the cookie. Nothing where the password was changed meanwhile.
 async fn begin_session(
     request: &HttpRequest,
-    context: &Context,
+    (context, console): (&Context, &Console),
     (user, password_hash): (UserId, &str),
     from: IpAddr,
     next: &str,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let fresh = SessionToken::generate().ok_or(ApiError::Internal)?;
-    let (token, by) = (&fresh, Actor::Console(from));
-    let beginning = context
-        .db
-        .write(|mut conn| async move { sessions::begin(&mut conn, user, password_hash, token, by).await });
-    if !beginning.await? {
+    let token = &SessionToken::generate().ok_or(ApiError::internal())?;
+    if !sessions::start(&context.db, user, password_hash, token, Actor::Console(from)).await? {
         return Ok(None);
     }
-    request.extensions_mut().insert(FreshCookie(context.console.cookies.give(token)));
+    request.extensions_mut().insert(SetCookie(console.cookies.give(token)));
     tracing::info!(user_id = %user, "signed in");
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
     Ok(Some(see_other(&format!("/signed-in?{query}"))))

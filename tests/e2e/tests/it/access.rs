@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use e2e::{Account, Answer, Process, Service, Stack};
-use gateway::routes::{Endpoint, endpoints};
+use gateway::endpoints;
+use gateway::http::endpoint::Endpoint;
 use serde_json::json;
 use shared::ids::ArtifactId;
 

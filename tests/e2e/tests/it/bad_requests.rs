@@ -2,7 +2,7 @@
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use e2e::{Answer, Process, Service, Stack};
-use gateway::auth::ApiKey;
+use gateway_domain::accounts::ApiKey;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use e2e::{Service, Stack};
-use gateway::problems::Problem;
+use gateway::http::problems::Problem;
 use serde_json::Value;
 use shared::ids::ArtifactId;
 

@@ -2,9 +2,9 @@
 
 use e2e::{Answer, Process, Service, Stack};
 use futures_util::future::join_all;
-use gateway::audit::Actor;
-use gateway::auth::ApiKey;
-use gateway::auth::keys::{self, KeyRefusal, NewKey};
+use gateway_domain::accounts::Actor;
+use gateway_domain::accounts::ApiKey;
+use gateway_domain::accounts::keys::{self, KeyRefusal, NewKey};
 use serde_json::json;
 use shared::config::Plans;
 use shared::ids::UserId;
@@ -113,8 +113,7 @@ async fn ten_keys_are_active_however_many_are_created_at_once() {
     let stack = Stack::pro().await;
     let user: UserId = stack.text("SELECT id::text AS text FROM users").await.parse().unwrap();
     let (plans, new) = (&Plans::built_in(), &NewKey { name: "many".to_owned(), app: None, days: None });
-    let create =
-        || async { keys::create(&mut stack.database.conn().await, user, new, plans, Actor::Operator).await };
+    let create = || async { keys::create(&stack.database.db, user, new, plans, Actor::Operator).await };
     let made = join_all((0..20).map(|_| create())).await;
     assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 9, "the stack has one already");
     assert!(

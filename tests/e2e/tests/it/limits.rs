@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack};
 use futures_util::future::join_all;
-use gateway::auth::ApiKey;
+use gateway_domain::accounts::ApiKey;
 use shared::testing::{TcpProxy, eventually};
 
 const LIMIT: usize = 30;

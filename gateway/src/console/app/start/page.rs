@@ -1,16 +1,16 @@
 //! The form's page: the app's fields with their values and mistakes.
 
 use askama::Template;
+use gateway_domain::apps::CurrentApp;
+use gateway_domain::{FieldError, Location};
 use shared::apps::{InputField, InputType};
 use uuid::Uuid;
 
 use super::super::super::page::Frame;
 use super::super::super::visitor::Visitor;
 use super::super::{Header, Tab};
-use crate::apps::CurrentApp;
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::mistake::{FieldError, Place};
+use crate::http::ApiError;
 
 /// An input field, and what stands in it.
 pub(super) struct Field {
@@ -96,10 +96,10 @@ impl Page {
     /// Puts each mistake to its field; what has none stands above.
     pub(super) fn blame(&mut self, error: &ApiError) {
         let mut above = Vec::new();
-        for FieldError { place, message, .. } in error.field_errors() {
-            let name = match &place {
-                Place::Pointer(pointer) => pointer.strip_prefix("/inputs/").unwrap_or_default(),
-                Place::Part(name) | Place::Parameter(name) | Place::Header(name) => name,
+        for FieldError { location, message, .. } in error.field_errors() {
+            let name = match &location {
+                Location::Pointer(pointer) => pointer.strip_prefix("/inputs/").unwrap_or_default(),
+                Location::Part(name) | Location::Parameter(name) | Location::Header(name) => name,
             };
             match self.fields.iter_mut().find(|field| field.name == name) {
                 Some(field) => field.error = Some(message),

@@ -3,7 +3,8 @@
 use e2e::console::{EMAIL, Session};
 use e2e::form::{BOUNDARY, Part, form};
 use e2e::{Answer, Process, Stack};
-use gateway::routes::{Access, endpoints};
+use gateway::endpoints;
+use gateway::http::endpoint::Access;
 use shared::ids::ArtifactId;
 
 /// Something of ada's for each parameter of the table.

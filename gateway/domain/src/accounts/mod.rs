@@ -1,0 +1,15 @@
+//! Accounts: users with their passwords and sessions, API keys, the rate limit, webhook secrets, usage, and the audit
+//! log of all changes.
+
+mod api_key;
+pub mod audit;
+pub mod keys;
+pub mod passwords;
+pub mod rate_limit;
+pub mod sessions;
+pub mod usage;
+pub mod users;
+pub mod webhook_secret;
+
+pub use api_key::{ApiKey, KeyHash};
+pub use audit::Actor;

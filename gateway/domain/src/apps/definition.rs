@@ -1,0 +1,282 @@
+//! The definition of an agent app: parsed from TOML and validated as a whole; every error is listed. Pure.
+
+use std::fmt;
+
+use serde_json::json;
+use shared::apps::{AppDefinition, InputField, InputType, Output};
+use shared::config::ModelsFile;
+use shared::limits::{Limit, Limits};
+use shared::output_schema::OutputSchema;
+use shared::text::check_json;
+use shared::tools::{FILE_READERS, TOOLS};
+
+use super::inputs::wrong;
+
+/// Bytes of an app file.
+const MAX_FILE_BYTES: usize = 256 * 1024;
+const MAX_NAME_CHARS: usize = 100;
+const MAX_INPUTS: usize = 50;
+/// The message of each wrong input lists all names.
+const MAX_INPUT_NAME_BYTES: usize = 64;
+
+/// Why a file is not an app.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    #[error("not an app file: {0}")]
+    Parse(#[from] toml::de::Error),
+    #[error("the app has {} mistake(s):\n  - {}", .0.len(), lines(.0))]
+    Invalid(Vec<DefinitionFault>),
+}
+
+/// An error in a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionFault {
+    /// The path in the file: `prompt`, `inputs[0]`, `limits.steps`.
+    pub at: String,
+    pub message: String,
+    /// Whether the message names the path itself.
+    names_path: bool,
+}
+
+impl DefinitionFault {
+    /// An error whose message begins with the path.
+    fn naming(at: &str, message: impl Into<String>) -> Self {
+        Self { at: at.to_owned(), message: message.into(), names_path: true }
+    }
+
+    /// An error whose message needs the path in front of it.
+    pub fn at(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into(), names_path: false }
+    }
+}
+
+impl fmt::Display for DefinitionFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.names_path { f.write_str(&self.message) } else { write!(f, "{}: {}", self.at, self.message) }
+    }
+}
+
+fn lines(faults: &[DefinitionFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  - ")
+}
+
+/// Parses and validates an app file.
+pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition, DefinitionError> {
+    if text.len() > MAX_FILE_BYTES {
+        return Err(DefinitionError::Invalid(vec![DefinitionFault::naming(
+            "",
+            format!("the file is longer than {MAX_FILE_BYTES} bytes"),
+        )]));
+    }
+    let mut unknown = Vec::new();
+    let mut definition: AppDefinition =
+        serde_ignored::deserialize(toml::Deserializer::parse(text)?, |path| unknown.push(path.to_string()))?;
+    let mut faults: Vec<_> = unknown
+        .iter()
+        .map(|path| DefinitionFault::naming(path, format!("{path} is unknown; leave it out")))
+        .collect();
+    if let Some(output) = &mut definition.output {
+        faults.extend(read_schema(output));
+    }
+    faults.extend(check_definition(&definition, models));
+    if faults.is_empty() { Ok(definition) } else { Err(DefinitionError::Invalid(faults)) }
+}
+
+/// A schema may be written as JSON in a string: most schemas exist as JSON.
+fn read_schema(output: &mut Output) -> Option<DefinitionFault> {
+    let text = output.schema.as_str()?;
+    match serde_json::from_str(text) {
+        Ok(schema) => {
+            output.schema = schema;
+            None
+        }
+        Err(error) => {
+            Some(DefinitionFault::naming("output.schema", format!("output.schema is not JSON: {error}")))
+        }
+    }
+}
+
+/// All errors of a definition, whatever face it came from.
+#[must_use]
+pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFault> {
+    let mut found = Vec::new();
+    let stored = json!(app);
+    if let Err(refusal) = check_json(&stored) {
+        found.push(DefinitionFault::naming("", refusal.to_string()));
+    }
+    if stored.to_string().len() > MAX_FILE_BYTES {
+        found.push(DefinitionFault::naming("", format!("the app is longer than {MAX_FILE_BYTES} bytes")));
+    }
+    if app.name.trim().is_empty() || app.name.chars().count() > MAX_NAME_CHARS {
+        found.push(DefinitionFault::naming(
+            "name",
+            format!("name must have 1 to {MAX_NAME_CHARS} characters"),
+        ));
+    }
+    if app.prompt.trim().is_empty() {
+        found.push(DefinitionFault::naming("prompt", "prompt must not be empty"));
+    }
+    let names: Vec<_> = app.inputs.iter().map(|field| field.name.as_str()).collect();
+    if let Err(error) = shared::prompt::check(&app.prompt, &names) {
+        found.push(DefinitionFault::naming("prompt", format!("prompt {error}")));
+    }
+    if names.len() > MAX_INPUTS {
+        found.push(DefinitionFault::naming("inputs", format!("at most {MAX_INPUTS} inputs are possible")));
+    }
+    for (index, field) in app.inputs.iter().enumerate() {
+        let wrong = faults_of_field(app, field, names[..index].contains(&field.name.as_str()));
+        found.extend(
+            wrong.into_iter().map(|message| DefinitionFault::at(format!("inputs[{index}]"), message)),
+        );
+    }
+    if let Some(model) = &app.model
+        && models.get(model).is_none()
+    {
+        let known: Vec<_> = models.all().iter().map(|model| model.id.as_str()).collect();
+        let message = format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", "));
+        found.push(DefinitionFault::naming("model", message));
+    }
+    found.extend(faults_of_tools(app, models));
+    if let Some(Err(refusal)) = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)) {
+        found.push(DefinitionFault::at("output.schema", refusal.to_string()));
+    }
+    found.extend(faults_of_limits(&app.limits));
+    found
+}
+
+fn faults_of_field(app: &AppDefinition, field: &InputField, named_before: bool) -> Vec<String> {
+    let (mut found, name) = (Vec::new(), &field.name);
+    if name.len() > MAX_INPUT_NAME_BYTES {
+        found.push(format!("name must have at most {MAX_INPUT_NAME_BYTES} characters"));
+    }
+    let is_identifier = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !is_identifier {
+        found.push(format!("name {name:?} must be letters, digits and _, beginning with a letter"));
+    }
+    if named_before {
+        found.push(format!("name {name:?} stands twice"));
+    }
+    if (field.r#type == InputType::Select) == field.options.is_empty() {
+        found.push("options are needed by type \"select\", and only there".to_owned());
+    }
+    if field.r#type == InputType::File && !app.reads_files() {
+        found.push(format!("a file needs a tool that reads it: one of {}", FILE_READERS.join(", ")));
+    }
+    if let Some(default) = &field.default
+        && let Some(what) = wrong(field, default)
+    {
+        found.push(format!("default: {what}"));
+    }
+    found
+}
+
+fn faults_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFault> {
+    let mut found = Vec::new();
+    for (index, tool) in app.tools.iter().enumerate() {
+        if !TOOLS.contains(&tool.as_str()) {
+            found.push(DefinitionFault::at(
+                "tools",
+                format!("{tool:?} is unknown; known are: {}", TOOLS.join(", ")),
+            ));
+        } else if app.tools[..index].contains(tool) {
+            found.push(DefinitionFault::at("tools", format!("{tool:?} stands twice")));
+        }
+    }
+    // A run may name another model, but the app's own model must fit.
+    if let Some(model) = app.model.as_deref().and_then(|id| models.get(id))
+        && !app.tools.is_empty()
+        && !model.tools
+    {
+        let message = format!("the model {:?} cannot call tools; choose another one", model.id);
+        found.push(DefinitionFault::at("tools", message));
+    }
+    found
+}
+
+fn faults_of_limits(limits: &Limits) -> Vec<DefinitionFault> {
+    let fault = |limit: &Limit| {
+        let at = format!("limits.{}", limit.name);
+        DefinitionFault::naming(&at, format!("{at} must be 1 to {}", limit.highest))
+    };
+    limits.out_of_range().map(fault).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        let model = |id: &str| {
+            format!(
+                "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\ntools={}\n",
+                id == "m"
+            )
+        };
+        let models = model("m") + &model("plain");
+        match parse_definition(text, &toml::from_str(&models).expect("a models file")) {
+            Ok(app) => format!("{} is fine", app.name),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_fault_is_listed() {
+        insta::assert_snapshot!(said(
+            r#"
+            name = " "
+            prompt = "{{ text }} {{ nobody }}"
+            colour = "red"
+            model = "gpt"
+            tools = ["telephone", "fetch_url", "fetch_url"]
+            limits = { steps = 0, minutes = 5, tool_calls = 2001 }
+            output = { schema = { type = "objekt" } }
+            [[inputs]]
+            name = "text"
+            type = "select"
+            [[inputs]]
+            name = "text"
+            type = "number"
+            default = "one"
+            "#
+        ), @r#"
+        the app has 13 mistake(s):
+          - colour is unknown; leave it out
+          - limits.minutes is unknown; leave it out
+          - name must have 1 to 100 characters
+          - prompt uses "nobody", which is no input field
+          - inputs[0]: options are needed by type "select", and only there
+          - inputs[1]: name "text" stands twice
+          - inputs[1]: default: the input "text" must be a number
+          - model "gpt" is not in CAPI_MODELS; known are: m, plain
+          - tools: "telephone" is unknown; known are: current_time, edit_file, fetch_url, list_files, python, read_file, save_artifact, shell, write_file
+          - tools: "fetch_url" stands twice
+          - output.schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (at /type)
+          - limits.steps must be 1 to 1000
+          - limits.tool_calls must be 1 to 2000
+        "#);
+        assert!(said("name = 'a'\nprompt = 3").starts_with("not an app file: "));
+    }
+
+    #[test]
+    fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
+        let with = |more: &str| said(&format!("name = 'a'\nprompt = 'p'\n{more}"));
+        assert_eq!(with("output.schema = { type = 'object' }"), "a is fine");
+        assert_eq!(with(r#"output.schema = '{"type": "object"}'"#), "a is fine");
+        assert!(with("output.schema = '{'").contains("output.schema is not JSON"));
+        assert!(with("output.schema = 3").contains("must be a JSON Schema"));
+        assert!(with("output = { scheme = {} }").contains("schema"));
+        assert_eq!(with("tools = ['fetch_url']\nmodel = 'm'"), "a is fine");
+        assert!(with("tools = ['fetch_url']\nmodel = 'plain'").contains("cannot call tools"));
+    }
+
+    #[test]
+    fn nul_is_refused_however_it_is_spelt() {
+        let with =
+            |instructions: &str| said(&format!("name = 'a'\nprompt = 'p'\ninstructions = {instructions}"));
+        for spelt in [r#""\u0000""#, r#""\U00000000""#] {
+            assert!(with(spelt).contains("U+0000"), "{spelt}: {}", with(spelt));
+        }
+        assert_eq!(with(r"'a backslash: \u0000'"), "a is fine");
+    }
+}

@@ -1,0 +1,12 @@
+//! Agent apps: their definitions, how they are stored and versioned, and the cache of current versions.
+
+mod cache;
+mod definition;
+mod inputs;
+pub mod list;
+pub mod store;
+pub mod versions;
+
+pub use cache::{AppCache, CurrentApp};
+pub use definition::{DefinitionError, DefinitionFault, check_definition, parse_definition};
+pub use inputs::check_inputs;

@@ -1,0 +1,266 @@
+//! Stores agent apps. A version never changes: a new definition is a new version. All writes of an account's apps hold
+//! the account's lock.
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value, json};
+use shared::apps::AppDefinition;
+use shared::db::{Db, DbError, lock_user, statement};
+use shared::ids::{AppId, AppVersionId, UserId};
+
+use crate::accounts::audit::{self, Action, Actor};
+use crate::error::{StoreError, write as write_with_refusals};
+
+/// The most apps of an account, archived apps included, and the most versions of an app.
+const MAX_APPS: i64 = 1000;
+const MAX_VERSIONS: i32 = 1000;
+
+/// Why an app was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreRefusal {
+    #[error("the account has no such app")]
+    Unknown,
+    #[error("another app has the name {0:?}")]
+    NameTaken(String),
+    /// A concurrent edit stored another version, which has this number.
+    #[error("the app was changed meanwhile: its version is {0} now")]
+    Changed(i32),
+    #[error("there are {0} {1} already, the most there may be")]
+    TooMany(i64, &'static str),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<diesel::result::Error> for StoreRefusal {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+#[derive(QueryableByName)]
+struct StoredRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: AppId,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Integer)]
+    current_version: i32,
+    #[diesel(sql_type = Bool)]
+    archived: bool,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    definition: Option<Value>,
+}
+
+impl StoreError for StoreRefusal {
+    fn into_db(self) -> Result<DbError, Self> {
+        match self {
+            Self::Db(error) => Ok(error),
+            other => Err(other),
+        }
+    }
+}
+
+/// The app with this id, or the app with this name that is not archived.
+async fn stored(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    name: Option<&str>,
+    app: Option<AppId>,
+) -> diesel::QueryResult<Option<StoredRow>> {
+    let sql = "SELECT a.id, a.name, a.current_version, a.archived_at IS NOT NULL AS archived, v.definition
+               FROM apps a LEFT JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
+               WHERE a.user_id = $1 AND ($2 IS NULL OR (a.name = $2 AND a.archived_at IS NULL))
+                 AND ($3 IS NULL OR a.id = $3)";
+    let mut rows = statement(sql)
+        .bind::<SqlUuid, _>(user.uuid())
+        .bind::<Nullable<Text>, _>(name)
+        .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
+        .load(conn)
+        .await?;
+    Ok(rows.pop())
+}
+
+async fn write_version(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    (app, version): (AppId, i32),
+    definition: &AppDefinition,
+    by: Actor,
+) -> Result<(), StoreRefusal> {
+    if version > MAX_VERSIONS {
+        return Err(StoreRefusal::TooMany(MAX_VERSIONS.into(), "versions of this app"));
+    }
+    if version == 1 && count(conn, user).await? >= MAX_APPS {
+        return Err(StoreRefusal::TooMany(MAX_APPS, "apps"));
+    }
+    statement(
+        "INSERT INTO apps (id, user_id, name, current_version) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (id) DO UPDATE
+             SET name = EXCLUDED.name, current_version = EXCLUDED.current_version, updated_at = capi_now()",
+    )
+    .bind::<SqlUuid, _>(app.uuid())
+    .bind::<SqlUuid, _>(user.uuid())
+    .bind::<Text, _>(&definition.name)
+    .bind::<Integer, _>(version)
+    .execute(conn)
+    .await?;
+    statement("INSERT INTO app_versions (id, app_id, version, definition) VALUES ($1, $2, $3, $4)")
+        .bind::<SqlUuid, _>(AppVersionId::generate().uuid())
+        .bind::<SqlUuid, _>(app.uuid())
+        .bind::<Integer, _>(version)
+        .bind::<Jsonb, _>(json!(definition))
+        .execute(conn)
+        .await?;
+    let action = if version == 1 { Action::AppCreated } else { Action::AppChanged };
+    audit::record(conn, user, by, action, &format!("{} (version {version})", definition.name)).await?;
+    Ok(())
+}
+
+async fn count(conn: &mut AsyncPgConnection, user: UserId) -> diesel::QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        apps: i64,
+    }
+    let sql = "SELECT count(*) AS apps FROM apps WHERE user_id = $1";
+    let row: Row = statement(sql).bind::<SqlUuid, _>(user.uuid()).get_result(conn).await?;
+    Ok(row.apps)
+}
+
+/// Stores the definition as the user's app of that name. An unchanged definition makes no new version. Returns the app
+/// and its version.
+pub async fn import(
+    db: &Db,
+    user: UserId,
+    definition: &AppDefinition,
+    by: Actor,
+) -> Result<(AppId, i32), StoreRefusal> {
+    write_with_refusals(db, |mut conn| async move {
+        conn.build_transaction()
+            .run(async |conn| {
+                lock_user(conn, user).await?;
+                let version = match stored(conn, user, Some(&definition.name), None).await? {
+                    Some(row) if row.definition.as_ref() == Some(&json!(definition)) => {
+                        return Ok((row.id, row.current_version));
+                    }
+                    Some(row) => (row.id, row.current_version + 1),
+                    None => (AppId::generate(), 1),
+                };
+                write_version(conn, user, version, definition, by).await?;
+                Ok(version)
+            })
+            .await
+    })
+    .await
+}
+
+/// Creates an app. If its name is taken, the new app's name gets a number.
+pub async fn create(
+    db: &Db,
+    user: UserId,
+    definition: &AppDefinition,
+    by: Actor,
+) -> Result<AppId, StoreRefusal> {
+    let app = AppId::generate();
+    write_with_refusals(db, |mut conn| async move {
+        conn.build_transaction()
+            .run(async |conn| {
+                lock_user(conn, user).await?;
+                let name = free_name(conn, user, &definition.name).await?;
+                let definition = AppDefinition { name, ..definition.clone() };
+                write_version(conn, user, (app, 1), &definition, by).await?;
+                Ok::<_, StoreRefusal>(app)
+            })
+            .await
+    })
+    .await
+}
+
+/// Stores a new version of an app whose editor started from version `base`. An unchanged definition makes no new
+/// version. Returns the current version.
+pub async fn save(
+    db: &Db,
+    user: UserId,
+    (app, base): (AppId, i32),
+    definition: &AppDefinition,
+    by: Actor,
+) -> Result<i32, StoreRefusal> {
+    write_with_refusals(db, |mut conn| async move {
+        conn.build_transaction()
+            .run(async |conn| {
+                lock_user(conn, user).await?;
+                let row = stored(conn, user, None, Some(app)).await?.ok_or(StoreRefusal::Unknown)?;
+                // Before the check of the version: a form that is sent twice changes nothing the second time.
+                if row.definition.as_ref() == Some(&json!(definition)) {
+                    return Ok(row.current_version);
+                }
+                if row.current_version != base {
+                    return Err(StoreRefusal::Changed(row.current_version));
+                }
+                check_name_is_free(conn, user, app, &definition.name).await?;
+                write_version(conn, user, (app, base + 1), definition, by).await?;
+                Ok(base + 1)
+            })
+            .await
+    })
+    .await
+}
+
+/// Archives an app, which then takes no runs, or restores it.
+pub async fn set_archived(
+    db: &Db,
+    user: UserId,
+    app: AppId,
+    archived: bool,
+    by: Actor,
+) -> Result<(), StoreRefusal> {
+    const SQL: &str = "
+        UPDATE apps SET archived_at = CASE WHEN $2 THEN capi_now() END, updated_at = capi_now() WHERE id = $1";
+    write_with_refusals(db, |mut conn| async move {
+        conn.build_transaction()
+            .run(async |conn| {
+                lock_user(conn, user).await?;
+                let row = stored(conn, user, None, Some(app)).await?.ok_or(StoreRefusal::Unknown)?;
+                if row.archived == archived {
+                    return Ok(());
+                }
+                if !archived {
+                    check_name_is_free(conn, user, app, &row.name).await?;
+                }
+                statement(SQL).bind::<SqlUuid, _>(app.uuid()).bind::<Bool, _>(archived).execute(conn).await?;
+                let action = if archived { Action::AppArchived } else { Action::AppRestored };
+                audit::record(conn, user, by, action, &row.name).await?;
+                Ok(())
+            })
+            .await
+    })
+    .await
+}
+
+/// The name, or the name with the first number that makes it free.
+async fn free_name(conn: &mut AsyncPgConnection, user: UserId, name: &str) -> diesel::QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    let sql = "SELECT name FROM apps WHERE user_id = $1 AND archived_at IS NULL AND starts_with(name, $2)";
+    let taken: Vec<Row> =
+        statement(sql).bind::<SqlUuid, _>(user.uuid()).bind::<Text, _>(name).load(conn).await?;
+    let is_free = |candidate: &String| taken.iter().all(|row| row.name != *candidate);
+    let numbered = (2..).map(|number| format!("{name} {number}"));
+    Ok([name.to_owned()].into_iter().chain(numbered).find(is_free).unwrap_or_else(|| name.to_owned()))
+}
+
+async fn check_name_is_free(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    app: AppId,
+    name: &str,
+) -> Result<(), StoreRefusal> {
+    match stored(conn, user, Some(name), None).await? {
+        Some(other) if other.id != app => Err(StoreRefusal::NameTaken(name.to_owned())),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a request is refused. The faces match it exhaustively: the API gives each refusal a problem code and a status,
+//! the console a sentence.
+
+use shared::db::{Connection, Db, DbError};
+use shared::runs::RunStatus;
+use shared::storage::StorageError;
+
+use crate::field_error::FieldError;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The account has no such object; the text names its kind ("run", "app"). Objects of other accounts count as
+    /// missing.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    InvalidRequest(String, Vec<FieldError>),
+    #[error("{}", crate::joined(.0))]
+    InvalidInputs(Vec<FieldError>),
+    #[error("unknown model {asked:?}")]
+    UnknownModel { asked: String, known: Vec<String> },
+    #[error("the model {asked:?} cannot call tools")]
+    ModelLacksTools { asked: String, able: Vec<String> },
+    #[error("the webhook URL {0}")]
+    InvalidWebhookUrl(String),
+    #[error("the app is archived")]
+    AppArchived,
+    #[error("the run is {} already", .0.as_str())]
+    RunAlreadyFinished(RunStatus),
+    #[error("the run is still {}", .0.as_str())]
+    RunNotFinished(RunStatus),
+    #[error("the idempotency key belongs to a create with other fields")]
+    IdempotencyConflict,
+    #[error("the account has {limit} open waits")]
+    TooManyWaits { limit: usize },
+    /// A part of the installation does not answer; the text says what to do.
+    #[error("{0}")]
+    Unavailable(&'static str),
+    /// A fault of this program. The cause is in the log.
+    #[error("internal error")]
+    Internal,
+}
+
+impl Refusal {
+    /// Logs a fault of this program.
+    pub fn fault(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "request failed");
+        Self::Internal
+    }
+
+    /// One error as the whole answer.
+    #[must_use]
+    pub fn invalid(error: FieldError) -> Self {
+        Self::InvalidRequest(error.message.clone(), vec![error])
+    }
+
+    /// Refuses a request with all its errors, if it has any.
+    pub fn unless_empty(errors: Vec<FieldError>) -> Result<(), Self> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Self::InvalidRequest(crate::joined(&errors), errors))
+    }
+}
+
+impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        if error.is_outage() {
+            tracing::warn!(%error, "the database does not answer");
+            Self::Unavailable("the database does not answer; try again")
+        } else {
+            tracing::error!(%error, "statement failed");
+            Self::Internal
+        }
+    }
+}
+
+impl From<StorageError> for Refusal {
+    fn from(error: StorageError) -> Self {
+        metrics::counter!("capi_artifact_store_failures_total").increment(1);
+        tracing::error!(%error, "the artifact store does not answer");
+        Self::Unavailable("the artifact store does not answer; try again")
+    }
+}
+
+/// An error of a function that also has refusals of its own. Only its database errors decide whether a call is
+/// repeated.
+pub trait StoreError: From<DbError> {
+    /// The database error, or the error itself if it is something else.
+    fn into_db(self) -> Result<DbError, Self>;
+}
+
+/// Does `work` like [`Db::write`], for errors that are more than database errors.
+pub(crate) async fn write<T, E: StoreError, Work: Future<Output = Result<T, E>>>(
+    db: &Db,
+    work: impl Fn(Connection) -> Work,
+) -> Result<T, E> {
+    let outcome = db.write(|conn| async {
+        match work(conn).await {
+            Ok(done) => Ok(Ok(done)),
+            Err(error) => error.into_db().map_or_else(|refusal| Ok(Err(refusal)), Err),
+        }
+    });
+    outcome.await?
+}

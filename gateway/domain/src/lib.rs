@@ -1,0 +1,16 @@
+//! What the gateway decides and stores: runs, apps, accounts and artifacts.
+//!
+//! This crate knows no HTTP: no status codes, no headers, no pages. The API, the console and the commands call the
+//! same functions and render what they return. Public functions take `&Db` and hold a connection only for one
+//! statement or one transaction.
+
+pub mod accounts;
+pub mod apps;
+pub mod artifacts;
+mod error;
+mod field_error;
+pub mod page;
+pub mod runs;
+
+pub use error::{Refusal, StoreError};
+pub use field_error::{FieldError, Location, MAX_FIELD_ERRORS, joined, quoted};

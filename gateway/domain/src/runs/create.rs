@@ -1,0 +1,167 @@
+//! The use case "create a run": find the app, validate the request against it, write the run, nudge the workers.
+//!
+//! Read `insert` next: it is the statement that makes the run exist.
+
+use std::sync::Arc;
+
+use shared::config::ModelsFile;
+use shared::db::{Db, DbError};
+use shared::ids::{ApiKeyId, AppId, RunId, UserId};
+use shared::net::public_url::PublicUrl;
+use shared::queue::{Publisher, WorkQueue};
+use tracing::Instrument as _;
+
+use super::idempotency::{self, IdempotencyKey};
+use super::insert::{NewRun, insert};
+use super::request::CreateRequest;
+use super::uploads::Uploads;
+use super::validate::{Valid, title, validate};
+use crate::Refusal;
+use crate::apps::{AppCache, CurrentApp};
+
+/// Attempts to write the run while the app changes between the read of its version and the write.
+const STALE_RETRIES: usize = 3;
+
+/// What creating a run needs. One per process, cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    pub db: Db,
+    pub apps: Arc<AppCache>,
+    pub models: Arc<ModelsFile>,
+    pub publisher: Publisher,
+}
+
+/// A request for a run, read but not yet validated against its app.
+pub struct Create {
+    pub id: RunId,
+    pub user: UserId,
+    /// The API key that asked. `None` for a run that was started in the console.
+    pub key: Option<ApiKeyId>,
+    pub app_id: AppId,
+    pub body: CreateRequest,
+    pub files: Uploads,
+    pub webhook: Option<PublicUrl>,
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The id of the request that creates the run.
+    pub request_id: Option<String>,
+}
+
+/// The run that a create led to.
+pub enum Created {
+    /// This request wrote it.
+    Now(RunId, Arc<CurrentApp>),
+    /// An earlier request with the same key and fields wrote it.
+    Before(RunId),
+}
+
+impl Created {
+    #[must_use]
+    pub const fn run(&self) -> RunId {
+        match self {
+            Self::Now(run, _) | Self::Before(run) => *run,
+        }
+    }
+}
+
+impl Create {
+    /// Creates the run. The work is a task of its own: a client that disconnects must not leave a run without nudge.
+    pub async fn run(self, intake: &Intake) -> Result<Created, Refusal> {
+        let intake = intake.clone();
+        let creating = tokio::spawn(async move { self.create_and_nudge(&intake).await }.in_current_span());
+        creating.await.map_err(|error| Refusal::fault(&error))?
+    }
+
+    async fn create_and_nudge(mut self, intake: &Intake) -> Result<Created, Refusal> {
+        // Before validation: a later change of the app does not change what was accepted.
+        if let Some(run) = self.created_before(&intake.db).await? {
+            return Ok(Created::Before(run));
+        }
+        let created = self.write(intake).await?;
+        if let Created::Now(id, app) = &created {
+            intake.publisher.nudge(WorkQueue::Runs, self.user.uuid());
+            metrics::counter!("capi_runs_accepted_total").increment(1);
+            tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
+        }
+        Ok(created)
+    }
+
+    /// The run of an earlier request with the same idempotency key.
+    async fn created_before(&self, db: &Db) -> Result<Option<RunId>, Refusal> {
+        let Some(key) = &self.idempotency_key else { return Ok(None) };
+        match idempotency::find(db, self.user, key).await? {
+            None => Ok(None),
+            Some(stored) if stored.same => {
+                metrics::counter!("capi_creates_replayed_total").increment(1);
+                Ok(Some(stored.run))
+            }
+            Some(_) => Err(Refusal::IdempotencyConflict),
+        }
+    }
+
+    fn validate(&self, app: &CurrentApp, models: &ModelsFile) -> Result<Valid, Refusal> {
+        validate(app, &self.body, self.files.files(), models)
+    }
+
+    /// Validates against the cached version and writes the run. Starts again with a fresh version if the cached one
+    /// is stale.
+    async fn write(&mut self, intake: &Intake) -> Result<Created, Refusal> {
+        let rows = self.files.rows();
+        let mut cached = intake.apps.get(self.user, self.app_id);
+        for _ in 0..STALE_RETRIES {
+            // A stale version may not refuse a request: the current one may accept its inputs.
+            let valid = cached.as_deref().and_then(|app| self.validate(app, &intake.models).ok());
+            let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
+                (app, valid)
+            } else {
+                let app = intake.apps.load(&intake.db, self.user, self.app_id).await?;
+                let valid = self.validate(&app, &intake.models)?;
+                (app, valid)
+            };
+            let run = &NewRun {
+                id: self.id,
+                user: self.user,
+                key: self.key,
+                app: &app,
+                title: &title(&app, &valid.inputs, self.id),
+                inputs: &valid.inputs,
+                model: &valid.model,
+                webhook: self.webhook.as_ref(),
+                metadata: &self.body.metadata,
+                queue_timeout_seconds: self.body.queue_timeout_seconds,
+                request_id: self.request_id.as_deref(),
+                files: rows.as_array().is_some_and(|rows| !rows.is_empty()).then_some(&rows),
+                idempotency_key: self.idempotency_key.as_ref(),
+            };
+            match insert(&intake.db, run).await {
+                Ok(true) => {
+                    self.files.keep();
+                    return Ok(Created::Now(self.id, app));
+                }
+                // Usually a concurrent request with the same idempotency key, which has committed by now.
+                Ok(false) => {
+                    if let Some(run) = self.created_before(&intake.db).await? {
+                        return Ok(Created::Before(run));
+                    }
+                }
+                Err(error) => return Err(self.in_doubt(error)),
+            }
+        }
+        Err(Refusal::Unavailable("the app is being changed; try again"))
+    }
+
+    /// A statement that was sent but not answered may be committed.
+    fn in_doubt(&mut self, error: DbError) -> Refusal {
+        if !error.is_away() || matches!(error, DbError::Pool(_)) {
+            return error.into();
+        }
+        // If the run does not exist, the store's garbage collection deletes its files after a day.
+        self.files.keep();
+        tracing::warn!(%error, run_id = %self.id, "the database did not confirm a create");
+        Refusal::Unavailable(if self.idempotency_key.is_some() {
+            "the run may have been accepted all the same; send the request again with the same Idempotency-Key"
+        } else {
+            "the run may have been accepted all the same; look with GET /api/v1/runs before creating it again (with an \
+             Idempotency-Key it can be sent again as it is)"
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! Creates that may be repeated: what `Idempotency-Key` stores of an accepted create, for 24 hours per user and path.
+//!
+//! The statement that inserts the run (`insert`) writes the key too. So no key exists without its run, and no run
+//! twice.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary, Bool, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use shared::db::{Db, DbError, statement};
+use shared::ids::{RunId, UserId};
+use shared::lifecycle::Lifecycle;
+
+/// How long a key is kept.
+pub(crate) const KEPT: Duration = Duration::from_hours(24);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// Expired keys that one statement deletes.
+const BATCH: i64 = 1000;
+
+/// The idempotency key of a create, with the fields that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The path of the request, with ids in their usual form.
+    pub path: String,
+    /// The client's key.
+    pub key: String,
+    /// SHA-256 of the parsed fields: spelling and order do not matter.
+    pub request_hash: Vec<u8>,
+}
+
+impl IdempotencyKey {
+    #[must_use]
+    pub fn new(path: String, key: String, fields: &Value) -> Self {
+        // The members of a serde_json object are sorted.
+        let request_hash = digest(&SHA256, fields.to_string().as_bytes()).as_ref().to_vec();
+        Self { path, key, request_hash }
+    }
+}
+
+/// A stored key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub struct StoredKey {
+    /// The run that it created.
+    #[diesel(sql_type = SqlUuid)]
+    pub run: RunId,
+    /// Whether it was stored with the same fields.
+    #[diesel(sql_type = Bool)]
+    pub same: bool,
+}
+
+/// The user's stored key, if it exists and has not expired.
+pub async fn find(db: &Db, user: UserId, key: &IdempotencyKey) -> Result<Option<StoredKey>, DbError> {
+    const SQL: &str = "
+        SELECT run_id AS run, request_hash = $4 AS same FROM idempotency_keys
+        WHERE user_id = $1 AND path = $2 AND key = $3 AND expires_at > capi_now()";
+    db.read(|mut conn| async move {
+        let mut found: Vec<StoredKey> = statement(SQL)
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<Text, _>(&key.path)
+            .bind::<Text, _>(&key.key)
+            .bind::<Binary, _>(&key.request_hash)
+            .load(&mut conn)
+            .await?;
+        Ok(found.pop())
+    })
+    .await
+}
+
+/// Deletes expired keys until the process stops. An expired key has no effect before it is deleted.
+pub async fn sweep(db: Db, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = lifecycle.stopping().cancelled() => return,
+        }
+        while let Ok(true) = delete_expired(&db).await.inspect_err(|error| {
+            tracing::warn!(%error, "failed to delete expired idempotency keys");
+        }) {
+            if lifecycle.stopping().is_cancelled() {
+                return;
+            }
+        }
+    }
+}
+
+/// Deletes one batch. Returns whether more may remain.
+async fn delete_expired(db: &Db) -> Result<bool, DbError> {
+    const DELETE: &str = "
+        DELETE FROM idempotency_keys k USING (
+            SELECT user_id, path, key FROM idempotency_keys WHERE expires_at <= (SELECT capi_now())
+            ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) expired
+        WHERE (k.user_id, k.path, k.key) = (expired.user_id, expired.path, expired.key)";
+    let deleted =
+        db.write(|mut conn| async move {
+            Ok(statement(DELETE).bind::<BigInt, _>(BATCH).execute(&mut conn).await?)
+        })
+        .await?;
+    Ok(i64::try_from(deleted).is_ok_and(|deleted| deleted == BATCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use shared::testing::TestDatabase;
+
+    #[test]
+    fn order_and_spelling_of_the_fields_do_not_matter() {
+        let key = |text: &str| {
+            let fields: Value = serde_json::from_str(text).unwrap();
+            IdempotencyKey::new("/api/v1/runs".to_owned(), "k".to_owned(), &fields)
+        };
+        assert_eq!(key(r#"{"a": "é", "b": [1]}"#), key("{\"b\":[ 1 ],\"a\":\"\\u00e9\"}"));
+        assert_ne!(key(r#"{"a": 1}"#), key(r#"{"a": "1"}"#));
+        assert_ne!(key(r#"{"a": [1, 2]}"#), key(r#"{"a": [2, 1]}"#));
+        assert_eq!(key("{}").request_hash.len(), 32);
+        assert_eq!(
+            json!({"b": 1, "a": 2}).to_string(),
+            r#"{"a":2,"b":1}"#,
+            "sorted, or the order would count"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sweep_deletes_expired_keys_only() {
+        let database = TestDatabase::create().await;
+        let mut conn = database.conn().await;
+        // Without triggers: the keys refer to no accounts and runs.
+        statement("SET session_replication_role = replica").execute(&mut conn).await.unwrap();
+        let keys = "INSERT INTO idempotency_keys (user_id, path, key, request_hash, run_id, expires_at)
+                    SELECT gen_random_uuid(), '/', n::text, sha256(''), gen_random_uuid(), capi_now() + (n - 1500) * interval '1 min'
+                    FROM generate_series(1, 3000) n";
+        statement(keys).execute(&mut conn).await.unwrap();
+        assert!(delete_expired(&database.db).await.unwrap(), "more than one batch is expired");
+        assert!(!delete_expired(&database.db).await.unwrap());
+        let left = "SELECT 1 FROM idempotency_keys";
+        assert_eq!(database.run_sql(left).await, 1500);
+        let wrong = "SELECT 1 FROM idempotency_keys WHERE expires_at <= capi_now()";
+        assert_eq!(database.run_sql(wrong).await, 0);
+    }
+}

@@ -1,0 +1,150 @@
+//! The statement that makes a run exist: it writes the row and the first event if the app version is still current.
+//!
+//! The nudge follows the commit, and no request waits for the broker: a sweeper finds runs whose nudge was lost.
+//! The run is executed by the run-worker: read run-worker/src/execute.rs next.
+
+use diesel::sql_types::{Binary, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use shared::db::{Db, DbError, interval, statement};
+use shared::ids::{ApiKeyId, RunId, UserId};
+use shared::net::public_url::PublicUrl;
+use shared::runs::Source;
+use shared::runs::events::{EventData, RunCreated};
+
+use super::idempotency::{IdempotencyKey, KEPT};
+use crate::apps::CurrentApp;
+
+/// Inserts the rows of the files, which are a JSON array in the bind.
+macro_rules! files {
+    ($rows:literal) => {
+        concat!(
+            ", files AS (
+    INSERT INTO run_files (id, run_id, name, type, size, sha256)
+    SELECT f.id, run.id, f.name, f.type, f.size, decode(f.sha256, 'hex')
+    FROM run, jsonb_to_recordset(",
+            $rows,
+            ") AS f (id uuid, name text, type text, size bigint, sha256 text)
+)"
+        )
+    };
+}
+
+/// Inserts the idempotency key if the app version is still current.
+macro_rules! idempotency_key {
+    () => {
+        "taken AS (
+    INSERT INTO idempotency_keys AS k (user_id, path, key, request_hash, run_id, expires_at)
+    SELECT a.user_id, $16, $17, $18, $1, capi_now() + $19
+    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
+    WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
+    ON CONFLICT (user_id, path, key) DO UPDATE
+        SET request_hash = EXCLUDED.request_hash, run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
+        WHERE k.expires_at <= capi_now()
+    RETURNING 1
+), "
+    };
+}
+
+/// The statement, with the parts for an idempotency key and for files.
+macro_rules! insert_run {
+    ($with:expr, $join:expr, $files:expr) => {
+        concat!("
+WITH ", $with, "run AS (
+    INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs, chat_model_id,
+                      webhook_url, webhook_host, metadata, queue_timeout_seconds, request_id, created_at, last_seq)
+    SELECT $1, a.user_id, a.id, v.id, $5, CASE WHEN $5 IS NULL THEN 'console' ELSE 'api' END, 'pending',
+           $6, $7, $8, $9, $10, $11, $14, $15, capi_now(), 1
+    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version ", $join, "
+    WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
+    RETURNING id, user_id, metadata, created_at
+), pairs AS (
+    INSERT INTO run_metadata (user_id, key, value, created_at, run_id)
+    SELECT run.user_id, p.key, p.value, run.created_at, run.id FROM run, jsonb_each_text(run.metadata) p
+)", $files, "
+INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+SELECT id, 1, $12, created_at, 0, $13 FROM run")
+    };
+}
+
+/// Without an idempotency key and files. [`insert`] lists the binds.
+pub const INSERT: &str = insert_run!("", "", "");
+
+const INSERT_WITH_FILES: &str = insert_run!("", "", files!("$16"));
+
+/// The key's row comes first: of several requests with one key, one inserts the row and writes the run. The others
+/// wait for that commit, insert no row, and so write no run.
+const INSERT_WITH_KEY: &str = insert_run!(idempotency_key!(), "CROSS JOIN taken", "");
+
+const INSERT_WITH_KEY_AND_FILES: &str = insert_run!(idempotency_key!(), "CROSS JOIN taken", files!("$20"));
+
+/// A validated run.
+pub struct NewRun<'a> {
+    pub id: RunId,
+    pub user: UserId,
+    /// `None` for a run that was started in the console.
+    pub key: Option<ApiKeyId>,
+    /// The app, in the version that the request was validated against.
+    pub app: &'a CurrentApp,
+    pub title: &'a str,
+    /// Validated, with defaults.
+    pub inputs: &'a Value,
+    /// The model's id.
+    pub model: &'a str,
+    pub webhook: Option<&'a PublicUrl>,
+    pub metadata: &'a Value,
+    pub queue_timeout_seconds: i32,
+    /// The id of the request, which the log lines of the run carry.
+    pub request_id: Option<&'a str>,
+    /// The rows of its files as [`super::Uploads::rows`] makes them.
+    pub files: Option<&'a Value>,
+    pub idempotency_key: Option<&'a IdempotencyKey>,
+}
+
+/// Writes the run. Returns false, and writes nothing, if the version is no longer the app's current one or if the
+/// idempotency key is taken.
+pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<bool, DbError> {
+    let sql = match (run.idempotency_key, run.files) {
+        (None, None) => INSERT,
+        (None, Some(_)) => INSERT_WITH_FILES,
+        (Some(_), None) => INSERT_WITH_KEY,
+        (Some(_), Some(_)) => INSERT_WITH_KEY_AND_FILES,
+    };
+    let source = if run.key.is_some() { Source::Api } else { Source::Console };
+    let created = &EventData::RunCreated(RunCreated { source: source.as_str().to_owned() });
+    db.write(|mut conn| async move {
+        let inserting = statement(sql)
+            .bind::<SqlUuid, _>(run.id.uuid())
+            .bind::<SqlUuid, _>(run.user.uuid())
+            .bind::<SqlUuid, _>(run.app.id.uuid())
+            .bind::<SqlUuid, _>(run.app.version_id.uuid())
+            .bind::<Nullable<SqlUuid>, _>(run.key.map(ApiKeyId::uuid))
+            .bind::<Text, _>(run.title)
+            .bind::<Jsonb, _>(run.inputs)
+            .bind::<Text, _>(run.model)
+            .bind::<Nullable<Text>, _>(run.webhook.map(ToString::to_string))
+            .bind::<Nullable<Text>, _>(run.webhook.map(PublicUrl::lane_host))
+            .bind::<Jsonb, _>(run.metadata)
+            .bind::<Text, _>(created.event_type().as_str())
+            .bind::<Jsonb, _>(created.data())
+            .bind::<Integer, _>(run.queue_timeout_seconds)
+            .bind::<Nullable<Text>, _>(run.request_id);
+        let written = match (run.idempotency_key, run.files) {
+            (None, None) => inserting.execute(&mut conn).await?,
+            (None, Some(files)) => inserting.bind::<Jsonb, _>(files).execute(&mut conn).await?,
+            (Some(key), files) => {
+                let inserting = inserting
+                    .bind::<Text, _>(&key.path)
+                    .bind::<Text, _>(&key.key)
+                    .bind::<Binary, _>(&key.request_hash)
+                    .bind::<Interval, _>(interval(KEPT));
+                match files {
+                    None => inserting.execute(&mut conn).await?,
+                    Some(files) => inserting.bind::<Jsonb, _>(files).execute(&mut conn).await?,
+                }
+            }
+        };
+        Ok(written == 1)
+    })
+    .await
+}

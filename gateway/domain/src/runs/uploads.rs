@@ -1,0 +1,172 @@
+//! The files of a create. They are in the store, under the run's id, before the run exists. Unless they are kept, they
+//! are deleted when the request ends.
+
+use serde_json::{Value, json};
+use shared::ids::{FileId, RunId};
+use shared::media_types;
+use shared::storage::{Artifacts, ObjectKey, Upload};
+
+use super::file_name::{safe, unique};
+use crate::Refusal;
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub struct GivenFile {
+    id: FileId,
+    /// The form part that it came in: the name of an input, or [`super::FILES_PART`].
+    pub part: String,
+    name: String,
+    media_type: String,
+    size: u64,
+    sha256: String,
+}
+
+impl GivenFile {
+    /// Its path in the workspace.
+    pub fn path(&self) -> String {
+        format!("inputs/{}", self.name)
+    }
+}
+
+/// The files of one create.
+pub struct Uploads {
+    run: RunId,
+    store: Artifacts,
+    /// False for a dry run, which stores nothing.
+    stores: bool,
+    files: Vec<GivenFile>,
+    /// Whether the store may hold bytes of this create.
+    begun: bool,
+    kept: bool,
+}
+
+/// A file that is being read.
+pub struct StartedFile {
+    file: GivenFile,
+    upload: Option<Upload>,
+    beginning: Vec<u8>,
+}
+
+impl StartedFile {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let missing = media_types::SNIFFED_BYTES.saturating_sub(self.beginning.len());
+        self.beginning.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        self.file.size += bytes.len() as u64;
+        if let Some(upload) = &mut self.upload {
+            upload.write(bytes).await?;
+        }
+        Ok(())
+    }
+
+    pub const fn size(&self) -> u64 {
+        self.file.size
+    }
+}
+
+impl Uploads {
+    pub fn new(run: RunId, store: &Artifacts, stores: bool) -> Self {
+        Self { run, store: store.clone(), stores, files: Vec::new(), begun: false, kept: false }
+    }
+
+    pub fn files(&self) -> &[GivenFile] {
+        &self.files
+    }
+
+    /// The bytes of all files so far.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    pub async fn start(&mut self, part: &str, file_name: &str) -> Result<StartedFile, Refusal> {
+        let taken = |name: &str| self.files.iter().any(|file| file.name == name);
+        let file = GivenFile {
+            id: FileId::generate(),
+            part: part.to_owned(),
+            name: unique(safe(file_name), taken),
+            media_type: String::new(),
+            size: 0,
+            sha256: String::new(),
+        };
+        let upload = if self.stores {
+            self.begun = true;
+            Some(self.store.upload(&ObjectKey::file(self.run, file.id)).await?)
+        } else {
+            None
+        };
+        Ok(StartedFile { file, upload, beginning: Vec::new() })
+    }
+
+    pub async fn add(&mut self, started: StartedFile) -> Result<(), Refusal> {
+        let StartedFile { mut file, upload, beginning } = started;
+        media_type(&beginning, &file.name).clone_into(&mut file.media_type);
+        // From here on the object may exist.
+        self.files.push(file);
+        if let (Some(upload), Some(file)) = (upload, self.files.last_mut()) {
+            file.sha256 = upload.finish().await?.sha256;
+        }
+        Ok(())
+    }
+
+    /// Keeps the files: the run exists, or may exist.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    /// Removes a prefix from the names of the parts that have it.
+    pub fn strip_prefix(&mut self, prefix: &str) {
+        for file in &mut self.files {
+            if let Some(name) = file.part.strip_prefix(prefix) {
+                file.part = name.to_owned();
+            }
+        }
+    }
+
+    /// What an idempotency key stands for. Null without files.
+    pub fn fields(&self) -> Value {
+        let shown = |file: &GivenFile| json!([file.part, file.name, file.size, file.sha256]);
+        if self.files.is_empty() { Value::Null } else { self.files.iter().map(shown).collect() }
+    }
+
+    /// The rows of `run_files`, as a JSON array.
+    pub fn rows(&self) -> Value {
+        let row = |file: &GivenFile| {
+            json!({
+                "id": file.id, "name": file.name, "type": file.media_type, "size": file.size,
+                "sha256": file.sha256,
+            })
+        };
+        self.files.iter().map(row).collect()
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        if self.kept || !self.begun {
+            return;
+        }
+        let (store, run) = (self.store.clone(), self.run);
+        tokio::spawn(async move {
+            if let Err(error) = store.delete_all(run).await {
+                tracing::warn!(%error, run_id = %run, "failed to delete the files of a refused create; the store deletes them after a day");
+            }
+        });
+    }
+}
+
+/// The media type that the bytes show. For text, the one that the name says.
+fn media_type(beginning: &[u8], name: &str) -> &'static str {
+    if let Some(kind) = infer::get(beginning) {
+        return kind.mime_type();
+    }
+    if beginning.contains(&0) {
+        return "application/octet-stream";
+    }
+    match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+        Some("csv") => "text/csv",
+        Some("json") => "application/json",
+        Some("md") => "text/markdown",
+        Some("htm" | "html") => "text/html",
+        Some("xml") => "application/xml",
+        _ => "text/plain",
+    }
+}

@@ -1,0 +1,78 @@
+//! The app endpoints, and the app as they show it.
+
+pub(super) mod get;
+pub(super) mod list;
+
+use gateway_domain::apps::list::App as StoredApp;
+use serde::Serialize;
+use serde_json::Value;
+use shared::apps::InputType;
+use shared::ids::AppId;
+use shared::time::Time;
+use utoipa::ToSchema;
+
+use super::types::Limits;
+
+/// An agent app in its current version.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct App {
+    #[schema(value_type = Uuid)]
+    id: AppId,
+    name: String,
+    description: String,
+    version: i32,
+    inputs: Vec<InputField>,
+    tools: Vec<String>,
+    /// The model of runs that name no other model.
+    chat_model_id: String,
+    limits: Limits,
+    #[schema(required, value_type = Option<BTreeMap<String, Value>>)]
+    output_schema: Option<Value>,
+    archived: bool,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// One field of an app's form.
+#[derive(Serialize, ToSchema)]
+pub(super) struct InputField {
+    name: String,
+    label: String,
+    #[schema(value_type = String, pattern = "^(text|number|boolean|select|file)$")]
+    r#type: InputType,
+    required: bool,
+    #[schema(required, value_type = Value)]
+    default: Option<Value>,
+    /// The choices of a select.
+    options: Vec<String>,
+}
+
+impl App {
+    /// `default_model` is the model of apps that name none. `None` if this build cannot read the definition.
+    fn new(stored: &StoredApp, default_model: &str) -> Option<Self> {
+        let definition = stored.definition()?;
+        let field = |field: shared::apps::InputField| InputField {
+            label: field.label.unwrap_or_else(|| field.name.clone()),
+            name: field.name,
+            r#type: field.r#type,
+            required: field.required,
+            default: field.default,
+            options: field.options,
+        };
+        Some(Self {
+            id: stored.id,
+            name: definition.name,
+            description: definition.description,
+            version: stored.version,
+            inputs: definition.inputs.into_iter().map(field).collect(),
+            tools: definition.tools,
+            chat_model_id: definition.model.unwrap_or_else(|| default_model.to_owned()),
+            limits: Limits(definition.limits),
+            output_schema: definition.output.map(|output| output.schema),
+            archived: stored.archived,
+            created_at: Time(stored.created_at),
+            updated_at: Time(stored.updated_at),
+        })
+    }
+}

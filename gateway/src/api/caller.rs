@@ -1,0 +1,151 @@
+//! The authenticated client of a request, as an extractor: a handler that takes one cannot be reached without it. (The
+//! error of a middleware would skip the layers around it.)
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use gateway_domain::accounts::rate_limit::{Admission, Window, admit};
+use gateway_domain::accounts::{Actor, ApiKey, KeyHash};
+use gateway_domain::runs::RunRef;
+use shared::db::DbError;
+use shared::ids::{ApiKeyId, AppId, UserId};
+use tracing::Instrument as _;
+
+use crate::context::Context;
+use crate::http::ApiError;
+use crate::http::extract::client_address;
+use crate::http::limits::Flood;
+use crate::http::middleware::record_user;
+
+/// A client gets 503 within a second if it cannot be admitted. It is never admitted unchecked.
+const ADMIT_DEADLINE: Duration = Duration::from_millis(900);
+
+/// The statement may run longer than its client waits, so that it is counted. Not much longer: a database that hangs
+/// would keep every connection of the pool.
+const STATEMENT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The client, admitted by the rate limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    pub user: UserId,
+    pub key: ApiKeyId,
+    /// The one app that the key may see, if it is scoped.
+    pub app: Option<AppId>,
+    address: IpAddr,
+}
+
+impl Caller {
+    #[must_use]
+    pub fn may_see(&self, app: AppId) -> bool {
+        self.app.is_none_or(|only| only == app)
+    }
+
+    /// For the audit log.
+    #[must_use]
+    pub const fn actor(&self) -> Actor {
+        Actor::ApiKey(self.key, self.address)
+    }
+
+    /// The app that the path names, if this key may see it.
+    pub fn app_in_path(&self, request: &HttpRequest) -> Result<Option<AppId>, ApiError> {
+        let Some(text) = request.match_info().get("appId") else { return Ok(None) };
+        let app = text.parse().ok().filter(|app| self.may_see(*app));
+        app.map(Some).ok_or(ApiError::not_found("app"))
+    }
+
+    /// The run that the path names, within the app of the path or of the key.
+    pub fn run_in_path(&self, request: &HttpRequest) -> Result<RunRef, ApiError> {
+        let unknown = || ApiError::not_found("run");
+        let run = request.match_info().get("id").and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
+        let app = self.app_in_path(request).map_err(|_| unknown())?;
+        Ok(RunRef { run, app: app.or(self.app) })
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::internal())?;
+            authenticate(&request, context).await
+        })
+    }
+}
+
+async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Result<Caller, ApiError> {
+    let (address, now) = (client_address(request, &context.trusted_proxies), Instant::now());
+    let key = bearer(request)?.sha256();
+    if let Some(window) = context.refusals.current(&key, now) {
+        metrics::counter!("capi_requests_refused_total", "by" => "memory").increment(1);
+        return Err(refused(request, window));
+    }
+    if let Err(Flood(wait)) = context.flood.check(&key, address, now) {
+        metrics::counter!("capi_requests_refused_total", "by" => "flood_guard").increment(1);
+        return Err(ApiError::Flood { retry_after: wait.as_secs() + 1 });
+    }
+    // A task of its own: a client that disconnects, or waits too long, still costs a statement and is counted.
+    let admitting = actix_web::rt::spawn(admit_key(context.clone(), key, address).in_current_span());
+    let admitted = tokio::time::timeout(ADMIT_DEADLINE, admitting).await.map_err(|_| DbError::Timeout)?;
+    match admitted.map_err(|error| ApiError::fault(&error))?? {
+        Admission::Unknown => {
+            Err(ApiError::Unauthorized("the API key is unknown, revoked or expired; create a new one"))
+        }
+        Admission::NoPlan(plan) => Err(ApiError::PlanRequired { plan }),
+        Admission::Refused(window) => {
+            metrics::counter!("capi_requests_refused_total", "by" => "window").increment(1);
+            Err(refused(request, window))
+        }
+        Admission::Admitted { key, user, app, window } => {
+            request.extensions_mut().insert(window);
+            record_user(user);
+            Ok(Caller { user, key, app, address })
+        }
+    }
+}
+
+/// Asks the database and records its answer in the guards.
+async fn admit_key(
+    context: web::Data<Context>,
+    key: KeyHash,
+    address: IpAddr,
+) -> Result<Admission, ApiError> {
+    let admitting = admit(&context.db, &key, &context.rates);
+    let admission =
+        tokio::time::timeout(STATEMENT_DEADLINE, admitting).await.unwrap_or(Err(DbError::Timeout))?;
+    match &admission {
+        Admission::Unknown => context.flood.failed(address, Instant::now()),
+        Admission::Refused(window) => {
+            context.flood.succeeded(&key);
+            context.refusals.record(&key, *window, Instant::now());
+        }
+        Admission::NoPlan(_) | Admission::Admitted { .. } => context.flood.succeeded(&key),
+    }
+    Ok(admission)
+}
+
+fn refused(request: &HttpRequest, window: Window) -> ApiError {
+    request.extensions_mut().insert(window);
+    ApiError::RateLimited { retry_after: window.retry_after(), limit: window.limit }
+}
+
+fn bearer(request: &HttpRequest) -> Result<ApiKey, ApiError> {
+    let Some(header) = request.headers().get(AUTHORIZATION) else {
+        return Err(ApiError::Unauthorized("send the header `Authorization: Bearer capi_…`"));
+    };
+    let text = header.to_str().unwrap_or_default();
+    let Some((_, token)) = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+    else {
+        return Err(ApiError::Unauthorized("use the Bearer scheme: `Authorization: Bearer capi_…`"));
+    };
+    ApiKey::parse(token.trim()).ok_or(ApiError::Unauthorized(
+        "the API key is malformed or has a typo (its checksum is wrong); copy it again",
+    ))
+}

@@ -1,0 +1,54 @@
+//! GET /api/v1/models: the models that `chatModelId` accepts.
+
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Caller;
+use crate::context::Context;
+use crate::http::ApiError;
+use crate::http::extract::Query;
+
+/// A language model.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Model {
+    id: String,
+    name: String,
+    /// Used if neither the run nor the app names a model.
+    default: bool,
+    tools: bool,
+    json_schema: bool,
+    /// Tokens.
+    #[schema(required)]
+    context_window: Option<u32>,
+}
+
+/// All models.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelList {
+    data: Vec<Model>,
+}
+
+#[utoipa::path(
+    get, path = "/api/v1/models", tag = "Account", operation_id = "listModels", summary = "List models",
+    description = "The language models of this installation: what `chatModelId` accepts.",
+    responses((status = 200, description = "All models", body = ModelList)),
+)]
+pub(super) async fn handle(
+    _: Caller,
+    request: HttpRequest,
+    context: web::Data<Context>,
+) -> Result<web::Json<ModelList>, ApiError> {
+    Query::none(&request)?;
+    let default = &context.models.default_model().id;
+    let models = context.models.all().iter().map(|model| Model {
+        id: model.id.clone(),
+        name: model.name.clone(),
+        default: model.id == *default,
+        tools: model.tools,
+        json_schema: model.json_schema,
+        context_window: model.context_window,
+    });
+    Ok(web::Json(ModelList { data: models.collect() }))
+}

@@ -1,0 +1,58 @@
+//! The OpenAPI 3.1 document. Paths and shapes come from the handlers and their types. `complete` adds what holds for every
+//! endpoint: the key, the common headers and the problems.
+
+mod complete;
+
+use std::sync::LazyLock;
+
+use utoipa::OpenApi;
+
+use super::{apps, artifacts, me, models, runs};
+use crate::http::error::{FieldProblem, ProblemBody};
+use shared::deliveries::WebhookBody;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "capi",
+        description = "Runs agent apps from outside: create an API key, post inputs, get a structured result back by \
+                       polling, waiting or webhook. Within v1, endpoints, optional fields, error codes and enum values \
+                       may be added.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    paths(
+        apps::list::handle, apps::get::handle, models::handle, me::handle,
+        runs::create::handle, runs::list::handle, runs::get::handle, runs::delete::handle, runs::cancel::handle,
+        artifacts::handle,
+    ),
+    components(schemas(ProblemBody, FieldProblem, WebhookBody)),
+    tags(
+        (name = "Runs", description = "Create runs, follow them, get what they produced"),
+        (name = "Runs of one app", description = "The same within one app, as a key of that app sees them"),
+        (name = "Apps", description = "What can be run"),
+        (name = "Account", description = "The key's account and the installation"),
+    ),
+)]
+struct Document;
+
+/// The document as indented JSON.
+#[must_use]
+pub fn document() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let written = serde_json::to_value(Document::openapi()).unwrap_or_default();
+        format!("{:#}\n", complete::complete(written))
+    });
+    &TEXT
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_is_the_one_that_was_agreed_on() {
+        let agreed = include_str!("../../../../docs/openapi.json");
+        assert!(
+            super::document() == agreed,
+            "the API's document changed: look at the difference after `cargo run -p gateway -- openapi > docs/openapi.json`"
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! The route table of the API, and nothing else.
+
+use actix_web::http::Method;
+use actix_web::web;
+
+use super::{apps, artifacts, me, models, runs};
+use crate::http::endpoint::{Access, Endpoint};
+
+/// The endpoints that take an API key.
+#[must_use]
+pub fn endpoints() -> Vec<Endpoint> {
+    use Access::{Key, KeyOrLink};
+    let get = |path, access, handler| Endpoint { method: Method::GET, path, access, handler };
+    let post = |path, access, handler| Endpoint { method: Method::POST, path, access, handler };
+    let delete = |path, access, handler| Endpoint { method: Method::DELETE, path, access, handler };
+    vec![
+        get("/api/agentapps", Key, || web::to(apps::list::handle)),
+        get("/api/v1/apps", Key, || web::to(apps::list::handle)),
+        get("/api/v1/apps/{appId}", Key, || web::to(apps::get::handle)),
+        get("/api/v1/models", Key, || web::to(models::handle)),
+        get("/api/v1/me", Key, || web::to(me::handle)),
+        post("/api/v1/runs", Key, || web::to(runs::create::handle)),
+        get("/api/v1/runs", Key, || web::to(runs::list::handle)),
+        get("/api/v1/runs/{id}", Key, || web::to(runs::get::handle)),
+        delete("/api/v1/runs/{id}", Key, || web::to(runs::delete::handle)),
+        post("/api/v1/runs/{id}/cancel", Key, || web::to(runs::cancel::handle)),
+        get("/api/v1/runs/{id}/artifacts/{artifactId}", KeyOrLink, || web::to(artifacts::handle)),
+        post("/api/v1/apps/{appId}/runs", Key, || web::to(runs::create::handle)),
+        get("/api/v1/apps/{appId}/runs", Key, || web::to(runs::list::handle)),
+        get("/api/v1/apps/{appId}/runs/{id}", Key, || web::to(runs::get::handle)),
+        post("/api/v1/apps/{appId}/runs/{id}/cancel", Key, || web::to(runs::cancel::handle)),
+    ]
+}

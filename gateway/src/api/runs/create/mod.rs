@@ -1,0 +1,177 @@
+//! POST /api/v1/runs and POST /api/v1/apps/{appId}/runs: 202 with the run's id, once its row is written.
+//!
+//! Read gateway/domain/src/runs/create.rs next: it is the use case.
+
+pub(in crate::api) mod types;
+
+use std::time::Duration;
+
+use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, web};
+use gateway_domain::FieldError;
+use gateway_domain::runs::validate::{Valid, validate};
+use gateway_domain::runs::{
+    Create, CreateRequest, Created, GivenFile, IdempotencyKey, RunRef, Uploads, get, open_waits, wait,
+};
+use shared::ids::{AppId, RunId};
+use shared::net::public_url::PublicUrl;
+use shared::runs::{RunStatus, RunView};
+use tokio::time::Instant;
+
+use super::RETRY_AFTER_SECONDS;
+use crate::api::Caller;
+use crate::context::Context;
+use crate::http::ApiError;
+use crate::http::extract::{Query, idempotency_key, json_object, preferred_wait};
+use crate::http::middleware::request_id;
+use crate::http::multipart::{is_form, read_form};
+use gateway_domain::Refusal;
+use types::{Accepted, CreateRun, CreateRunForm, DryRun, RunOrDryRun};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const RUNS: &str = "/api/v1/runs";
+
+#[utoipa::path(
+    post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun", summary = "Create a run",
+    description = "Accepts a run and answers at once with its id. With `Prefer: wait=SECONDS` the response is held; it is \
+                   200 with the finished run if the run ends in time. With `dryRun=true` everything is validated and \
+                   nothing is created. With an `Idempotency-Key` the request may be sent again for 24 hours: the same \
+                   key with the same fields is the same run. Files are sent as multipart/form-data: the same fields as \
+                   parts, `inputs` and `metadata` as JSON, a file for an input of the type `file` as the part with that \
+                   name, other files as parts named `files`; at most 10 files, of 25 MiB each and 100 MiB in all.",
+    request_body(content((CreateRun = "application/json"), (CreateRunForm = "multipart/form-data"))),
+    params(
+        ("dryRun" = Option<bool>, Query, description = "Only validate"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters that the client chooses, bare or in quotes"),
+    ),
+    responses(
+        (status = 202, description = "Accepted", body = Accepted, headers(
+            ("Location" = String, description = "The run"),
+            ("Retry-After" = String, description = "Seconds after which to ask for the run"),
+            ("Preference-Applied" = String, description = "The wait that was applied, if one was preferred"),
+            ("Idempotency-Replayed" = String,
+                description = "`true` if an earlier request with this Idempotency-Key created the run"),
+        )),
+        (status = 200, description = "The finished run, if a wait was preferred; or what a dry run found",
+            body = RunOrDryRun),
+    ),
+)]
+pub(in crate::api) async fn handle(
+    caller: Caller,
+    request: HttpRequest,
+    payload: web::Payload,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let started = Instant::now();
+    let mut query = Query::of(&request)?;
+    let dry = query.value::<bool>("dryRun", "true or false").unwrap_or_default();
+    query.end()?;
+    let key = idempotency_key(&request)?;
+    let id = RunId::generate();
+    let mut files = Uploads::new(id, &context.artifacts, !dry);
+    let members = if is_form(&request) {
+        read_form(&request, payload, &mut files).await?
+    } else {
+        json_object(&request, payload).await?
+    };
+    let body = CreateRequest::parse(members)?;
+    let in_path = request.match_info().get("appId");
+    let app_id = app_id(&caller, in_path, body.app_id.as_deref())?;
+    let webhook = webhook(&context, body.webhook_url.as_deref())?;
+    if dry {
+        return dry_run(&caller, &context, &body, files.files(), app_id).await;
+    }
+    let path = in_path.map_or(RUNS.to_owned(), |_| format!("/api/v1/apps/{app_id}/runs"));
+    let idempotency_key = key.map(|key| IdempotencyKey::new(path, key, &body.fields(app_id, files.fields())));
+    let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait)).filter(|wait| !wait.is_zero());
+    // Before the run exists: a client that is refused here has nothing to clean up.
+    let _open = match wait {
+        Some(length) => Some(open_waits::open(&context.db, caller.user, length).await?),
+        None => None,
+    };
+    let (user, key) = (caller.user, Some(caller.key));
+    let request_id = request_id(&request);
+    let created = Create { id, user, key, app_id, body, files, webhook, idempotency_key, request_id };
+    let created = created.run(&context.intake).await?;
+    respond(&context, &caller, &created, wait.map(|length| (started, length))).await
+}
+
+/// Answers 202, or 200 if the run is over. The run exists, whatever happens to the wait.
+async fn respond(
+    context: &Context,
+    caller: &Caller,
+    created: &Created,
+    wait: Option<(Instant, Duration)>,
+) -> Result<HttpResponse, ApiError> {
+    let id = created.run();
+    if let Some((started, length)) = wait {
+        let stopping = context.lifecycle.stopping();
+        let of = (caller.user, id);
+        wait::until_over(&context.db, &context.watchers, stopping, of, started + length).await;
+    }
+    let load = get::load(&context.db, &context.viewer, caller.user, RunRef::of_any_app(id));
+    let view = match (created, wait) {
+        (Created::Now(..), None) => None,
+        (Created::Now(..), Some(_)) => load.await.ok(),
+        (Created::Before(_), _) => Some(load.await?),
+    };
+    let mut response = match (view, created) {
+        (Some(run), _) if wait.is_some() && run.is_over() => HttpResponse::Ok().json(run),
+        (Some(RunView { status, app_id, app_name, .. }), _) => accepted(id, status, app_id, &app_name),
+        (None, Created::Now(_, app)) => accepted(id, RunStatus::Pending, app.id, &app.definition.name),
+        (None, Created::Before(_)) => return Err(ApiError::not_found("run")),
+    };
+    let headers = response.headers_mut();
+    if let Some((_, length)) = wait
+        && let Ok(applied) = format!("wait={}", length.as_secs()).parse()
+    {
+        headers.insert(PREFERENCE_APPLIED, applied);
+    }
+    if matches!(created, Created::Before(_)) {
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn accepted(id: RunId, status: RunStatus, app_id: AppId, app_name: &str) -> HttpResponse {
+    HttpResponse::Accepted()
+        .insert_header((LOCATION, format!("{RUNS}/{id}")))
+        .insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS))
+        .json(Accepted { id, status, app_id, app_name })
+}
+
+/// Validates against the version that is stored now, not against a cached one: no write follows that would notice a
+/// stale version.
+async fn dry_run(
+    caller: &Caller,
+    context: &Context,
+    body: &CreateRequest,
+    files: &[GivenFile],
+    app_id: AppId,
+) -> Result<HttpResponse, ApiError> {
+    let app = context.load_app(caller.user, app_id).await?;
+    let Valid { model, .. } = validate(&app, body, files, &context.models)?;
+    Ok(HttpResponse::Ok().json(DryRun {
+        valid: true,
+        app_id: app.id,
+        app_name: &app.definition.name,
+        app_version: app.version,
+        chat_model_id: model,
+    }))
+}
+
+fn app_id(caller: &Caller, in_path: Option<&str>, in_body: Option<&str>) -> Result<AppId, ApiError> {
+    let Some(text) = in_path.or(in_body) else {
+        let message = "appId is missing; GET /api/agentapps lists the apps";
+        return Err(ApiError::invalid(FieldError::new("/appId", "required", message)));
+    };
+    text.parse().ok().filter(|app| caller.may_see(*app)).ok_or(ApiError::not_found("app"))
+}
+
+fn webhook(context: &Context, url: Option<&str>) -> Result<Option<PublicUrl>, ApiError> {
+    let parsed = url.map(|text| PublicUrl::parse(text, &context.ip_policy)).transpose();
+    parsed.map_err(|refusal| Refusal::InvalidWebhookUrl(refusal.to_string()).into())
+}

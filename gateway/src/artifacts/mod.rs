@@ -1,4 +1,0 @@
-//! Files that runs published, for download.
-
-pub mod download;
-mod range;

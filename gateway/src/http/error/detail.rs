@@ -1,0 +1,85 @@
+//! What an error says to a client of the API: what is wrong and what to change. The console has sentences of its own.
+
+use gateway_domain::{Refusal, joined};
+
+use super::ApiError;
+
+impl ApiError {
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Refused(refusal) => of_refusal(refusal),
+            Self::Unauthorized(detail) => (*detail).to_owned(),
+            Self::PlanRequired { plan } => {
+                format!("the account's plan is {plan:?}; its keys work again on a paid plan (pro or higher)")
+            }
+            Self::SignInNeeded => "sign in first".to_owned(),
+            Self::ForeignForm => {
+                "the form has expired or was sent from another site; open its page again and send it from there. If that \
+                 does not help, CAPI_PUBLIC_URL is not the address in your browser"
+                    .to_owned()
+            }
+            Self::TooFast { retry_after } => format!("too many requests at once; wait {retry_after} s"),
+            Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
+            Self::PayloadTooLarge { limit } => format!("send at most {limit} bytes"),
+            Self::FilesTooLarge(what) => format!("{what}; send less"),
+            Self::RangeNotSatisfiable { size } => format!("the file has {size} bytes; ask for some of those"),
+            Self::RateLimited { retry_after, limit } => format!(
+                "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer ?wait= or a \
+                 webhook (webhookUrl) to polling"
+            ),
+            Self::Flood { retry_after } => {
+                format!("far too many requests, or wrong keys from this address; wait {retry_after} s")
+            }
+            Self::LinkExpired => {
+                "the link has expired or was changed; GET the run for a fresh one".to_owned()
+            }
+            Self::NotAcceptable => {
+                "Accept-Encoding refuses every form of an answer; allow gzip or identity, or leave it out"
+                    .to_owned()
+            }
+            Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
+            Self::UnsupportedMediaType => {
+                "send the body with content-type: application/json (a run with files: multipart/form-data)"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Unavailable(detail) => (*detail).to_owned(),
+        Refusal::NotFound(what) => {
+            format!("there is no such {what}, or this key may not see it; check the id")
+        }
+        Refusal::InvalidRequest(detail, _) => detail.clone(),
+        Refusal::InvalidInputs(errors) => joined(errors),
+        Refusal::UnknownModel { asked, known } => {
+            format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
+        }
+        Refusal::ModelLacksTools { asked, able } if able.is_empty() => {
+            format!("the app uses tools, and the model {asked:?} cannot call any, nor can another one here")
+        }
+        Refusal::ModelLacksTools { asked, able } => format!(
+            "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
+            able.join(", ")
+        ),
+        Refusal::InvalidWebhookUrl(why) => format!("webhookUrl {why}"),
+        Refusal::RunAlreadyFinished(status) => {
+            format!("the run is {} and can no longer be cancelled", status.as_str())
+        }
+        Refusal::RunNotFinished(status) => {
+            format!("the run is {}; cancel it or wait for its end before deleting it", status.as_str())
+        }
+        Refusal::IdempotencyConflict => {
+            "this Idempotency-Key was used with other fields within the last 24 hours; take a fresh key, or send the \
+             fields as they were"
+                .to_owned()
+        }
+        Refusal::TooManyWaits { limit } => {
+            format!("the account has {limit} waits open, the most at once; let one end or poll without ?wait=")
+        }
+        Refusal::AppArchived => "restore the app, or run another one".to_owned(),
+        Refusal::Internal => "internal error of this installation; report the requestId to its operator".to_owned(),
+    }
+}

@@ -1,0 +1,198 @@
+//! Where errors meet HTTP: [`ApiError`] adds what only HTTP knows to the domain's [`Refusal`]. `problem` gives each error
+//! its problem code, `detail` its sentence. No cause, SQL or path leaves this process; the log has them.
+
+mod body;
+mod detail;
+mod problem;
+
+pub use body::{FieldProblem, ProblemBody};
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::{HttpResponse, ResponseError};
+use gateway_domain::accounts::passwords::PasswordError;
+use gateway_domain::{FieldError, Refusal};
+use shared::db::DbError;
+use shared::storage::StorageError;
+
+use super::limits::Flood;
+
+/// Why a request gets a problem instead of what it asked for.
+#[derive(Debug)]
+pub enum ApiError {
+    /// What the domain refused.
+    Refused(Refusal),
+    Unauthorized(&'static str),
+    SignInNeeded,
+    /// A form without this session's token, or sent from another site.
+    ForeignForm,
+    /// The console's limits of requests, forms and sign-ins.
+    TooFast {
+        retry_after: u64,
+    },
+    PlanRequired {
+        plan: String,
+    },
+    LinkExpired,
+    MethodNotAllowed {
+        allow: String,
+    },
+    PayloadTooLarge {
+        limit: usize,
+    },
+    FilesTooLarge(String),
+    RequestTimeout,
+    UnsupportedMediaType,
+    RangeNotSatisfiable {
+        size: u64,
+    },
+    NotAcceptable,
+    RateLimited {
+        retry_after: u64,
+        limit: u32,
+    },
+    /// The flood guard in front of the database.
+    Flood {
+        retry_after: u64,
+    },
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<Flood> for ApiError {
+    fn from(Flood(wait): Flood) -> Self {
+        Self::TooFast { retry_after: wait.as_secs() + 1 }
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::unavailable("too many people are signing in; try again"),
+            PasswordError::Hash(_) => Self::fault(&error),
+        }
+    }
+}
+
+impl ApiError {
+    #[must_use]
+    pub const fn not_found(what: &'static str) -> Self {
+        Self::Refused(Refusal::NotFound(what))
+    }
+
+    #[must_use]
+    pub const fn unavailable(detail: &'static str) -> Self {
+        Self::Refused(Refusal::Unavailable(detail))
+    }
+
+    /// A fault of this program whose cause is logged already.
+    #[must_use]
+    pub const fn internal() -> Self {
+        Self::Refused(Refusal::Internal)
+    }
+
+    /// Logs a fault of this program.
+    pub fn fault(error: &dyn std::error::Error) -> Self {
+        Self::Refused(Refusal::fault(error))
+    }
+
+    /// One error as the whole answer.
+    #[must_use]
+    pub fn invalid(error: FieldError) -> Self {
+        Self::Refused(Refusal::invalid(error))
+    }
+
+    /// A request that is wrong as a whole, without a field to name.
+    #[must_use]
+    pub fn invalid_request(detail: impl Into<String>) -> Self {
+        Self::Refused(Refusal::InvalidRequest(detail.into(), vec![]))
+    }
+
+    /// The response with the problem as its body.
+    pub(crate) fn respond(&self, request_id: &str) -> HttpResponse {
+        let problem = self.problem();
+        let errors = self.field_errors();
+        let body = ProblemBody {
+            r#type: format!("/docs/problems/{}", problem.code()),
+            title: problem.title(),
+            status: problem.status(),
+            detail: self.detail(),
+            code: problem.code(),
+            request_id,
+            errors: &errors,
+        };
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((CONTENT_TYPE, "application/problem+json"));
+        if let Some(header) = self.header() {
+            response.insert_header(header);
+        }
+        metrics::counter!("capi_problems_total", "code" => problem.code()).increment(1);
+        response.body(serde_json::to_string(&body).unwrap_or_default())
+    }
+
+    /// The header that the response has beside the common ones.
+    pub(crate) fn header(&self) -> Option<(HeaderName, String)> {
+        match self {
+            Self::Unauthorized(_) => Some((WWW_AUTHENTICATE, r#"Bearer realm="capi""#.to_owned())),
+            Self::MethodNotAllowed { allow } => Some((ALLOW, allow.clone())),
+            Self::RangeNotSatisfiable { size } => Some((CONTENT_RANGE, format!("bytes */{size}"))),
+            Self::RateLimited { retry_after, .. }
+            | Self::Flood { retry_after }
+            | Self::TooFast { retry_after } => Some((RETRY_AFTER, retry_after.to_string())),
+            Self::Refused(Refusal::TooManyWaits { .. } | Refusal::Unavailable(_)) => {
+                Some((RETRY_AFTER, "2".to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The errors of single fields, each with its location.
+    pub(crate) fn field_errors(&self) -> Vec<FieldError> {
+        let Self::Refused(refusal) = self else { return vec![] };
+        let at = |pointer: &str, code| vec![FieldError::new(pointer, code, self.detail())];
+        match refusal {
+            Refusal::InvalidRequest(_, errors) | Refusal::InvalidInputs(errors) => errors.clone(),
+            Refusal::UnknownModel { .. } => at("/chatModelId", "unknown"),
+            Refusal::ModelLacksTools { .. } => at("/chatModelId", "lacks_tools"),
+            Refusal::InvalidWebhookUrl(_) => at("/webhookUrl", "invalid"),
+            _ => vec![],
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.problem().code(), self.detail())
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.problem().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// A placeholder: the middleware writes the problem, because it knows the request's id.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}

@@ -1,0 +1,43 @@
+//! Which problem an error is. The matches are exhaustive: a new refusal does not compile before it has a problem.
+
+use gateway_domain::Refusal;
+
+use super::ApiError;
+use crate::http::problems::Problem;
+
+impl ApiError {
+    pub(crate) const fn problem(&self) -> Problem {
+        match self {
+            Self::Refused(refusal) => of_refusal(refusal),
+            Self::Unauthorized(_) | Self::SignInNeeded => Problem::Unauthorized,
+            Self::ForeignForm => Problem::ForeignForm,
+            Self::PlanRequired { .. } => Problem::PlanRequired,
+            Self::LinkExpired => Problem::LinkExpired,
+            Self::MethodNotAllowed { .. } => Problem::MethodNotAllowed,
+            Self::NotAcceptable => Problem::NotAcceptable,
+            Self::PayloadTooLarge { .. } | Self::FilesTooLarge(_) => Problem::PayloadTooLarge,
+            Self::RequestTimeout => Problem::RequestTimeout,
+            Self::UnsupportedMediaType => Problem::UnsupportedMediaType,
+            Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
+            Self::RateLimited { .. } | Self::Flood { .. } | Self::TooFast { .. } => Problem::RateLimited,
+        }
+    }
+}
+
+const fn of_refusal(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::NotFound(_) => Problem::NotFound,
+        Refusal::InvalidRequest(..) => Problem::InvalidRequest,
+        Refusal::InvalidInputs(_) => Problem::InvalidInputs,
+        Refusal::UnknownModel { .. } => Problem::UnknownModel,
+        Refusal::ModelLacksTools { .. } => Problem::ModelLacksTools,
+        Refusal::InvalidWebhookUrl(_) => Problem::InvalidWebhookUrl,
+        Refusal::AppArchived => Problem::AppArchived,
+        Refusal::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,
+        Refusal::RunNotFinished(_) => Problem::RunNotFinished,
+        Refusal::IdempotencyConflict => Problem::IdempotencyConflict,
+        Refusal::TooManyWaits { .. } => Problem::TooManyStreams,
+        Refusal::Unavailable(_) => Problem::Unavailable,
+        Refusal::Internal => Problem::Internal,
+    }
+}

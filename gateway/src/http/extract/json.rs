@@ -1,0 +1,171 @@
+//! A JSON object as body: bounded, under a deadline, without duplicate keys, NUL or deep nesting. Each violation is a
+//! problem; the framework's extractor would answer in plain text.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::web::Payload;
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use gateway_domain::FieldError;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use shared::text::check_json;
+
+use crate::http::ApiError;
+
+/// Bytes of a body.
+pub const MAX_BODY: usize = 1 << 20;
+const BODY_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Whether Content-Type names this media type, with any parameters.
+pub fn is_of_type(request: &HttpRequest, media_type: &str) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media_type))
+}
+
+/// Whether Content-Length announces more than `most` bytes.
+pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > most)
+}
+
+/// The members of the body's object. Not an extractor: extractors run concurrently, and a client without a valid key
+/// must be refused before its body is read.
+pub async fn json_object(request: &HttpRequest, payload: Payload) -> Result<Map<String, Value>, ApiError> {
+    if !is_of_type(request, "application/json") {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    parse(&body(request, payload, MAX_BODY).await?)
+}
+
+/// The body, if it has at most `limit` bytes and arrives in time.
+pub async fn body(request: &HttpRequest, payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {
+    if announces_more(request, limit as u64) {
+        return Err(ApiError::PayloadTooLarge { limit });
+    }
+    tokio::time::timeout(BODY_DEADLINE, read(payload, limit)).await.unwrap_or(Err(ApiError::RequestTimeout))
+}
+
+async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| ApiError::invalid_request("the body ended early; send it again"))?;
+        if body.len() + chunk.len() > limit {
+            return Err(ApiError::PayloadTooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let value = json_value(body)
+        .map_err(|error| ApiError::invalid_request(format!("the body is not valid JSON: {error}")))?;
+    check_json(&value)
+        .map_err(|refusal| ApiError::invalid_request(format!("the body cannot be taken: {refusal}")))?;
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(ApiError::invalid(FieldError::new(
+            "",
+            "type",
+            "the body must be a JSON object like {\"inputs\": {}}",
+        ))),
+    }
+}
+
+/// Any JSON value. An object with a duplicate key is an error.
+pub fn json_value(text: &[u8]) -> serde_json::Result<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value))
+}
+
+/// Reads any JSON value and refuses duplicate keys, of which serde_json would silently keep the last.
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element_seed(Strict)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let value = access.next_value_seed(Strict)?;
+            if members.contains_key(&key) {
+                return Err(serde::de::Error::custom(format_args!(
+                    "the key {key:?} stands twice in one object"
+                )));
+            }
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ambiguous_json_and_json_that_cannot_be_stored_are_refused() {
+        let detail = |body: &str| parse(body.as_bytes()).unwrap_err().to_string();
+        assert!(detail("{").contains("not valid JSON"));
+        assert!(detail("[]").contains("must be a JSON object"));
+        assert!(detail(r#"{"a":1,"a":2}"#).contains("stands twice"));
+        assert!(detail(r#"{"a":{"b":1,"b":2}}"#).contains("stands twice"));
+        assert!(detail(r#"{"a":"\u0000"}"#).contains("U+0000"));
+        assert!(detail(r#"{"a":"\ud800"}"#).contains("not valid JSON"));
+        assert!(detail(r#"{"a":1e999}"#).contains("out of range"));
+        assert!(detail(&format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100))).contains("64 levels"));
+        assert!(
+            detail(&format!("{{\"a\":{}{}}}", "[".repeat(1000), "]".repeat(1000))).contains("not valid JSON")
+        );
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+        assert_eq!(parse(br#"{"a":[1,-2,0.5,true,null,"x"]}"#).unwrap().len(), 1);
+    }
+}

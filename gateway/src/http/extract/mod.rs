@@ -1,0 +1,19 @@
+//! How requests are read.
+
+mod address;
+mod etag;
+mod idempotency;
+mod json;
+mod page;
+mod prefer;
+mod query;
+mod run_filters;
+
+pub use address::client_address;
+pub use etag::is_known;
+pub use idempotency::idempotency_key;
+pub use json::{MAX_BODY, announces_more, body, is_of_type, json_object, json_value};
+pub use page::read_page;
+pub use prefer::{preferred_wait, seconds};
+pub use query::Query;
+pub use run_filters::{read_filters, read_filters_of_app};

@@ -1,0 +1,12 @@
+//! The guards in front of the database, each in this process alone: they keep clients that ignore every refusal from
+//! costing statements. The exact rate limit is `gateway_domain::accounts::rate_limit`.
+
+mod attempts;
+mod flood;
+mod refusals;
+mod throttle;
+
+pub use attempts::Attempts;
+pub use flood::{Flood, FloodGuard, PRUNE_EVERY};
+pub use refusals::Refusals;
+pub use throttle::Throttle;

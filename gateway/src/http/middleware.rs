@@ -1,0 +1,147 @@
+//! The layers around every request: the span with its id, the headers of every response, and compression.
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::cookie::Cookie;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use gateway_domain::accounts::rate_limit::Window;
+use shared::ids::UserId;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
+use uuid::Uuid;
+
+use super::ApiError;
+
+const MAX_REQUEST_ID: usize = 128;
+/// Bytes of a body below which compressing costs more than it saves.
+const WORTH_COMPRESSING: u64 = 1024;
+const UNCOMPRESSED: HeaderValue = HeaderValue::from_static("identity");
+
+/// How an error becomes a response: a problem for programs, a page for browsers. Set as app data where the faces are
+/// put together.
+#[derive(Clone, Copy)]
+pub struct RenderError(pub fn(&ApiError, &HttpRequest, request_id: &str) -> HttpResponse);
+
+/// A request extension: a cookie that the response shall set.
+pub struct SetCookie(pub Cookie<'static>);
+
+/// A request extension: the id that the response, the log and the run carry.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
+/// The id of the request, for what outlives it.
+#[must_use]
+pub fn request_id(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone())
+}
+
+/// Adds the user to the span of the request, once it is known.
+pub fn record_user(user: UserId) {
+    Span::current().record("user_id", tracing::field::display(user));
+}
+
+/// The outermost layer: all log lines of the request are inside its span.
+pub async fn with_request_span(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let id = own_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", request_id = id, user_id = Empty);
+    finish_response(request, next, id).instrument(span).await
+}
+
+async fn finish_response(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    id: String,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = std::time::Instant::now();
+    let (http, answer) = next.call(request).await?.into_parts();
+    let render = |error: &ApiError| match http.app_data::<RenderError>() {
+        Some(RenderError(render)) => render(error, &http, &id),
+        None => error.respond(&id),
+    };
+    let problem = match answer.error().and_then(|error| error.as_error::<ApiError>()) {
+        // The compressing layer refuses encodings by itself, without a problem.
+        None if answer.status() == StatusCode::NOT_ACCEPTABLE => Some(render(&ApiError::NotAcceptable)),
+        error => error.map(render),
+    };
+    let mut response = problem.unwrap_or_else(|| answer.map_into_boxed_body());
+    add_headers(&http, response.headers_mut(), &id);
+    if let Some(SetCookie(cookie)) = http.extensions_mut().remove::<SetCookie>()
+        && let Err(error) = response.add_cookie(&cookie)
+    {
+        tracing::error!(%error, "failed to set a cookie");
+    }
+    let status = response.status();
+    let route = http.match_pattern().unwrap_or_else(|| "none".to_owned());
+    if status.is_server_error() {
+        tracing::error!(route, status = status.as_u16(), "request answered with a server error");
+    } else {
+        tracing::debug!(route, status = status.as_u16(), "request answered");
+    }
+    metrics::histogram!("capi_http_request_seconds", "route" => route, "status" => status.as_u16().to_string())
+        .record(started.elapsed().as_secs_f64());
+    Ok(ServiceResponse::new(http, response))
+}
+
+fn add_headers(request: &HttpRequest, headers: &mut HeaderMap, id: &str) {
+    if headers.get(CONTENT_ENCODING) == Some(&UNCOMPRESSED) {
+        headers.remove(CONTENT_ENCODING);
+    }
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let window = request.extensions().get::<Window>().copied();
+    for (name, text) in window.iter().flat_map(rate_limit_headers) {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// The RateLimit header fields (draft-ietf-httpapi-ratelimit-headers).
+fn rate_limit_headers(window: &Window) -> [(&'static str, String); 2] {
+    [
+        ("ratelimit-policy", format!(r#""user";q={};w=60"#, window.limit)),
+        ("ratelimit", format!(r#""user";r={};t={}"#, window.remaining, window.whole_seconds())),
+    ]
+}
+
+/// Inside the compressing layer: marks small bodies, which stay uncompressed.
+pub async fn skip_small_bodies(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody + 'static>, actix_web::Error> {
+    let mut answer = next.call(request).await?;
+    if matches!(answer.response().body().size(), BodySize::Sized(bytes) if bytes < WORTH_COMPRESSING) {
+        leave_uncompressed(answer.headers_mut());
+    }
+    Ok(answer)
+}
+
+/// Marks a response that must go out byte for byte.
+pub fn leave_uncompressed(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_ENCODING, UNCOMPRESSED);
+}
+
+/// The id that the client sent, if it is safe to log.
+fn own_id(request: &ServiceRequest) -> Option<String> {
+    let own = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
+    let safe = own.filter(|id| {
+        !id.is_empty()
+            && id.len() <= MAX_REQUEST_ID
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    });
+    safe.map(str::to_owned)
+}

@@ -1,0 +1,15 @@
+//! What the API and the console share over HTTP: the server, the layers around every request, errors and their problems,
+//! how requests are read, and the guards in front of the database. It knows neither face.
+
+pub mod download;
+pub mod endpoint;
+pub mod error;
+pub mod extract;
+pub mod limits;
+pub mod middleware;
+pub mod multipart;
+pub mod problems;
+mod range;
+pub mod server;
+
+pub use error::ApiError;

@@ -1,0 +1,170 @@
+//! Forms as multipart/form-data (RFC 7578): the fields of a create as parts, and files. Files are streamed to the store.
+//! All other parts together may be as large as a JSON body.
+
+mod pace;
+
+use actix_multipart::{Field, Multipart, MultipartError};
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use gateway_domain::runs::{FIELDS, Uploads};
+use gateway_domain::{FieldError, quoted};
+use serde_json::{Map, Value};
+use shared::text::check_json;
+use tokio::time::timeout_at;
+
+use super::ApiError;
+use super::extract::{MAX_BODY, announces_more, is_of_type, json_value};
+use pace::Pace;
+
+/// Files of one run.
+const MAX_FILES: usize = 10;
+/// Bytes of one file.
+const MAX_FILE_BYTES: u64 = 25 << 20;
+/// Bytes of all files.
+const MAX_ALL_BYTES: u64 = 100 << 20;
+/// Bytes that boundaries and part headers may add.
+const OVERHEAD: u64 = 1 << 20;
+/// Bytes that a part counts beside its name and text.
+const PART_OVERHEAD: usize = 256;
+/// The parts that hold JSON. The others hold text.
+const JSON_PARTS: [&str; 3] = ["inputs", "metadata", "queueTimeoutSeconds"];
+
+/// Whether the request is such a form.
+pub fn is_form(request: &HttpRequest) -> bool {
+    is_of_type(request, "multipart/form-data")
+}
+
+/// Reads a create: its fields as a JSON body would have them, its files into `uploads`.
+pub async fn read_form(
+    request: &HttpRequest,
+    payload: Payload,
+    uploads: &mut Uploads,
+) -> Result<Map<String, Value>, ApiError> {
+    if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
+        return Err(too_large("the files have more than 100 MiB in all"));
+    }
+    let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
+    let (mut members, mut text_left) = (Map::new(), MAX_BODY);
+    while let Some(field) = next(&mut form, &mut pace).await? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(str::to_owned);
+        if file_name.is_none() && FIELDS.contains(&name.as_str()) {
+            let text = read_text(field, &mut pace, &mut text_left).await?;
+            if members.insert(name.clone(), value_of(&name, text)?).is_some() {
+                return Err(part(&name, "too_many", format!("the part {name:?} stands twice")));
+            }
+        } else {
+            read_file(field, &mut pace, uploads, &name, file_name.as_deref().unwrap_or(&name)).await?;
+        }
+    }
+    Ok(members)
+}
+
+/// Reads a browser's form: its texts in order, its files into `uploads`. An empty file field counts as absent.
+pub async fn read_browser_form(
+    request: &HttpRequest,
+    payload: Payload,
+    uploads: &mut Uploads,
+) -> Result<Vec<(String, String)>, ApiError> {
+    if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
+        return Err(too_large("the files have more than 100 MiB in all"));
+    }
+    let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
+    let (mut texts, mut text_left) = (Vec::new(), MAX_BODY);
+    while let Some(field) = next(&mut form, &mut pace).await? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(str::to_owned);
+        match file_name.as_deref() {
+            None | Some("") => {
+                let text = read_text(field, &mut pace, &mut text_left).await?;
+                let text = String::from_utf8(text)
+                    .map_err(|_| part(&name, "type", format!("the part {name:?} is not UTF-8")))?;
+                if file_name.is_none() {
+                    // Names count too: otherwise a form could have any number of empty parts.
+                    text_left = text_left
+                        .checked_sub(name.len() + PART_OVERHEAD)
+                        .ok_or(ApiError::PayloadTooLarge { limit: MAX_BODY })?;
+                    texts.push((name, text));
+                }
+            }
+            Some(file_name) => read_file(field, &mut pace, uploads, &name, file_name).await?,
+        }
+    }
+    Ok(texts)
+}
+
+/// The next item of a stream, before the deadline.
+async fn next<T>(
+    stream: &mut (impl Stream<Item = Result<T, MultipartError>> + Unpin),
+    pace: &mut Pace,
+) -> Result<Option<T>, ApiError> {
+    let next = timeout_at(pace.deadline(), stream.next()).await;
+    pace.waited();
+    next.map_err(|_| ApiError::RequestTimeout)?.transpose().map_err(|error| {
+        let message = match error {
+            MultipartError::BoundaryMissing => "the Content-Type names no boundary; let your client write it",
+            MultipartError::ContentDispositionMissing | MultipartError::ContentDispositionNameMissing => {
+                "a part has no name; each needs Content-Disposition: form-data; name=\"…\""
+            }
+            MultipartError::Incomplete | MultipartError::Payload(_) => "the body ended early; send it again",
+            _ => "the body is no valid multipart/form-data (RFC 7578)",
+        };
+        ApiError::invalid_request(message)
+    })
+}
+
+async fn read_text(mut field: Field, pace: &mut Pace, left: &mut usize) -> Result<Vec<u8>, ApiError> {
+    let mut text = Vec::new();
+    while let Some(bytes) = next(&mut field, pace).await? {
+        pace.received(bytes.len());
+        *left = left.checked_sub(bytes.len()).ok_or(ApiError::PayloadTooLarge { limit: MAX_BODY })?;
+        text.extend_from_slice(&bytes);
+    }
+    Ok(text)
+}
+
+fn value_of(name: &str, text: Vec<u8>) -> Result<Value, ApiError> {
+    let refused = |why: String| part(name, "type", format!("the part {name:?} {why}"));
+    let value = if JSON_PARTS.contains(&name) {
+        json_value(&text).map_err(|error| refused(format!("is not valid JSON: {error}")))?
+    } else {
+        Value::String(String::from_utf8(text).map_err(|_| refused("is not UTF-8".to_owned()))?)
+    };
+    check_json(&value).map_err(|refusal| refused(format!("cannot be taken: {refusal}")))?;
+    Ok(value)
+}
+
+async fn read_file(
+    mut field: Field,
+    pace: &mut Pace,
+    uploads: &mut Uploads,
+    name: &str,
+    file_name: &str,
+) -> Result<(), ApiError> {
+    if uploads.files().len() == MAX_FILES {
+        return Err(part(name, "too_many", format!("a run may have {MAX_FILES} files at most")));
+    }
+    let before = uploads.bytes();
+    let mut file = uploads.start(name, file_name).await?;
+    while let Some(bytes) = next::<Bytes>(&mut field, pace).await? {
+        pace.received(bytes.len());
+        file.write(&bytes).await?;
+        if file.size() > MAX_FILE_BYTES {
+            return Err(too_large(&format!("the file {:?} has more than 25 MiB", quoted(file_name))));
+        }
+        if before + file.size() > MAX_ALL_BYTES {
+            return Err(too_large("the files have more than 100 MiB in all"));
+        }
+    }
+    Ok(uploads.add(file).await?)
+}
+
+fn part(name: &str, code: &'static str, message: String) -> ApiError {
+    ApiError::invalid(FieldError::part(quoted(name), code, message))
+}
+
+fn too_large(what: &str) -> ApiError {
+    ApiError::FilesTooLarge(what.to_owned())
+}

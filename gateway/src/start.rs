@@ -1,0 +1,158 @@
+//! Puts one gateway process together: connections, background tasks, the two faces, and the server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{HttpRequest, HttpResponse, web};
+use gateway_domain::runs::{Intake, RunWatchers, idempotency, queue_timeout};
+use shared::config::{ModelsFile, Plans};
+use shared::db::{Db, require_schema};
+use shared::lifecycle::Lifecycle;
+use shared::net::ip_policy::IpPolicy;
+use shared::ops::{self, Readiness};
+use shared::queue::{self, Broker, Publisher};
+use shared::runs::{RunningCaps, Viewer};
+use shared::storage::Artifacts;
+use shared::telemetry::PrometheusHandle;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::console::{self, Console};
+use crate::context::Context;
+use crate::http::ApiError;
+use crate::http::endpoint::{Endpoint, serve_table};
+use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals};
+use crate::http::middleware::RenderError;
+use crate::http::server::{Serving, serve};
+use crate::{api, docs};
+
+const SERVICE: &str = "gateway";
+
+/// A gateway that serves.
+pub struct Running {
+    /// The address of the API and the console.
+    pub http: SocketAddr,
+    /// The address of health, readiness and metrics.
+    pub ops: SocketAddr,
+    /// Stops it.
+    pub lifecycle: Lifecycle,
+    server: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// Serves until a signal, finishes open requests, then stops the rest.
+    pub async fn run_until_signalled(self) -> anyhow::Result<()> {
+        let Self { server, serving, lifecycle, .. } = self;
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn(async move {
+            stopping.cancelled().await;
+            server.stop(true).await;
+        });
+        // A gateway whose server ended must not look alive.
+        let ended_by_itself = async {
+            let ended = serving.await;
+            if lifecycle.stopping().is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+            ended
+        };
+        tokio::select! {
+            stopped = lifecycle.run_until_signalled() => stopped,
+            ended = ended_by_itself => anyhow::bail!("the HTTP server ended by itself: {ended:?}"),
+        }
+    }
+}
+
+/// Starts a gateway. Must be called on the main runtime: a connection's driver lives where the connection was opened.
+pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    ops::raise_open_files();
+    let lifecycle = Lifecycle::default();
+    let db = Db::new(&config.database, "capi-gateway")?;
+    require_schema(&db).await?;
+    db.warm().await;
+    let broker = Broker::new(&config.broker, "capi-gateway")?;
+    let publisher = Publisher::start(broker.clone(), &lifecycle);
+    let watchers = RunWatchers::default();
+    let receiving = watchers.clone();
+    let receive = move |received| receiving.receive(received);
+    let (health, subscribing) =
+        queue::subscribe(broker, watchers.topics(), receive, lifecycle.stopping().clone());
+    lifecycle.spawn(subscribing);
+    let broker = vec![publisher.health(), health];
+    lifecycle.spawn(queue_timeout::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
+    lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));
+    let context = web::Data::new(context(config, db.clone(), publisher, watchers.clone(), &lifecycle)?);
+    let console = web::Data::new(Console::new(config)?);
+    lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
+    lifecycle.spawn(prune(context.clone(), console.clone()));
+    let Serving { address: http, handle: server, task: serving } = serve(config.http_addr, move |app| {
+        app.app_data(context.clone()).app_data(console.clone()).app_data(RenderError(render_error));
+        serve_table(app, endpoints());
+    })?;
+    ops::write_address(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
+    let readiness = Readiness { db, broker, own: vec![], lifecycle: lifecycle.clone() };
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    Ok(Running { http, ops, lifecycle, server, serving })
+}
+
+/// Every endpoint of the gateway.
+#[must_use]
+pub fn endpoints() -> Vec<Endpoint> {
+    let mut all = api::routes::endpoints();
+    all.extend(docs::endpoints());
+    all.extend(console::endpoints());
+    all
+}
+
+/// Programs get a problem, browsers a page.
+fn render_error(error: &ApiError, request: &HttpRequest, request_id: &str) -> HttpResponse {
+    let for_programs = ["/api/", "/docs"].iter().any(|prefix| request.path().starts_with(prefix));
+    if for_programs { error.respond(request_id) } else { console::error_page(error, request, request_id) }
+}
+
+fn context(
+    config: &Config,
+    db: Db,
+    publisher: Publisher,
+    watchers: RunWatchers,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Context> {
+    let plans = Plans::read(config.catalog.plans.as_deref())?;
+    let caps = RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() };
+    let links = config.secret_key.links(&config.links)?;
+    let models = Arc::new(ModelsFile::read(&config.catalog.models)?);
+    let intake = Intake { db: db.clone(), apps: Arc::default(), models: models.clone(), publisher };
+    Ok(Context {
+        db,
+        intake,
+        models,
+        rates: plans.rates(),
+        flood: FloodGuard::new(plans.largest_rate()),
+        plans,
+        viewer: Viewer { caps, links: links.clone() },
+        links,
+        artifacts: Artifacts::open(&config.storage.artifacts_url)?,
+        watchers,
+        max_wait: Duration::from_secs(config.max_wait_seconds.into()),
+        refusals: Refusals::default(),
+        trusted_proxies: config.trusted_proxies.0.clone(),
+        ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone()),
+        lifecycle: lifecycle.clone(),
+    })
+}
+
+/// Removes entries of the guards that limit nothing, until the process stops.
+async fn prune(context: web::Data<Context>, console: web::Data<Console>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(PRUNE_EVERY) => {
+                context.flood.prune();
+                console.prune();
+            }
+            () = context.lifecycle.stopping().cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The limits of one run, as an app sets them. This table is the only place that lists them: app files, the editor, the
+//! API, the console and the docs read it. A new limit is one entry here and the code in the run-worker that enforces it.
+
+use serde::{Deserialize, Serialize};
+
+/// One limit, for the parts that handle all of them alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// In app files and in stored definitions: `tool_calls`.
+    pub name: &'static str,
+    /// In the API: `toolCalls`.
+    pub api_name: &'static str,
+    /// In the console: `Tool calls`.
+    pub label: &'static str,
+    /// What it counts, in one sentence.
+    pub meaning: &'static str,
+    pub default: u32,
+    /// The highest value that an app may set. The lowest is 1.
+    pub highest: u32,
+    pub get: fn(&Limits) -> u32,
+    pub set: fn(&mut Limits, u32),
+}
+
+macro_rules! limits {
+    ($($name:ident, $api_name:literal, $label:literal, $meaning:literal,
+       default $default:expr, highest $highest:expr;)*) => {
+        /// The limits of one run.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Limits {
+            $(#[doc = $meaning] pub $name: u32,)*
+        }
+
+        impl Default for Limits {
+            /// Enough for a task that takes a person an afternoon, too little to use up a month's budget.
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// All limits, in the order in which people see them.
+            pub const ALL: &'static [Limit] = &[$(Limit {
+                name: stringify!($name),
+                api_name: $api_name,
+                label: $label,
+                meaning: $meaning,
+                default: $default,
+                highest: $highest,
+                get: |limits| limits.$name,
+                set: |limits, value| limits.$name = value,
+            },)*];
+        }
+    };
+}
+
+// The highest values bound the event log, which a worker reads as a whole.
+limits! {
+    steps, "steps", "Steps", "Model answers.",
+        default 20, highest 1000;
+    seconds, "seconds", "Seconds", "From the first start, over all attempts.",
+        default 600, highest 86_400;
+    tokens, "tokens", "Tokens", "Input and output together.",
+        default 200_000, highest 100_000_000;
+    tool_calls, "toolCalls", "Tool calls", "Calls of tools.",
+        default 100, highest 2000;
+    output_bytes, "outputBytes", "Output bytes", "The model's words and arguments, tools' results, artifacts.",
+        default 8 << 20, highest 64 << 20;
+    workspace_bytes, "workspaceBytes", "Workspace bytes", "Bytes of the run's files.",
+        default 100 << 20, highest 1 << 30;
+}
+
+impl Limits {
+    /// The same limits under a plan's ceilings.
+    #[must_use]
+    pub fn under(self, plan: Option<&crate::config::Plan>) -> Self {
+        let lower = |limit: u32, ceiling: Option<u32>| ceiling.map_or(limit, |ceiling| limit.min(ceiling));
+        plan.map_or(self, |plan| Self {
+            steps: lower(self.steps, plan.max_steps),
+            seconds: lower(self.seconds, plan.max_seconds),
+            tokens: lower(self.tokens, plan.max_tokens),
+            ..self
+        })
+    }
+
+    /// The limits whose values are out of range.
+    pub fn out_of_range(&self) -> impl Iterator<Item = &'static Limit> {
+        Self::ALL.iter().filter(|limit| !(1..=limit.highest).contains(&(limit.get)(self)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_and_the_stored_form_have_the_same_limits() {
+        let stored = serde_json::to_value(Limits::default()).unwrap();
+        let stored: Vec<_> = stored.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut listed: Vec<_> = Limits::ALL.iter().map(|limit| limit.name).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, stored);
+        for limit in Limits::ALL {
+            let mut limits = Limits::default();
+            assert_eq!((limit.get)(&limits), limit.default, "{}", limit.name);
+            (limit.set)(&mut limits, 7);
+            assert_eq!((limit.get)(&limits), 7, "{}", limit.name);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Loads runs as the contract shows them, with one query: GET, lists, webhooks and the console use it, so they agree.
+
+mod shape;
+
+pub use shape::{
+    GivenFile, Pending, RunView, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey, Webhook,
+    WebhookState,
+};
+
+use std::time::Duration;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Bool, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+
+use super::state::RunStatus;
+use crate::db::{Connection, DbError, interval, statement};
+use crate::ids::{AppId, RunId, UserId};
+use crate::storage::Links;
+
+/// Runs ahead are counted up to this number, so that the query does not slow down with the backlog.
+const AHEAD_COUNTED: i64 = 10_000;
+
+/// A worker that has not reported for this time is not ready. Workers report three times as often.
+pub const WORKERS_REPORT_WITHIN: Duration = Duration::from_secs(30);
+
+/// `pending` says why a run waits: the plan's running runs are used up, no worker is ready, or no worker has claimed it
+/// yet. `$3` holds the caps by plan, `$4` the cap of an unknown plan. The runs before it are counted only for pending
+/// runs. `$6`: whether inputs and results are loaded.
+const LOAD: &str = r#"
+WITH line AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY created_at, id) - 1 AS ahead
+    FROM (SELECT id, created_at FROM runs WHERE user_id = $2 AND status = 'pending'
+          AND EXISTS (SELECT 1 FROM runs p WHERE p.id = ANY ($1) AND p.status = 'pending')
+          ORDER BY created_at, id LIMIT $5) waiting
+)
+SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_version, r.source,
+    CASE WHEN k.id IS NOT NULL THEN jsonb_build_object('id', k.id, 'name', k.name) END AS api_key,
+    CASE WHEN $6 THEN r.inputs END AS inputs, r.chat_model_id, r.webhook_url,
+    CASE WHEN r.webhook_url IS NULL THEN 'null'::jsonb
+         ELSE jsonb_build_object('status', coalesce(d.status, 'pending'), 'deliveryId', d.id) END AS webhook,
+    coalesce(given.files, ARRAY[]::jsonb[]) AS files, r.metadata, CASE WHEN $6 THEN r.result END AS result,
+    coalesce(files.artifacts, ARRAY[]::jsonb[]) AS artifacts, r.error_code, r.error,
+    CASE WHEN r.status = 'pending' THEN jsonb_build_object(
+        'reason', CASE WHEN (SELECT count(*) FROM runs x WHERE x.user_id = $2 AND x.status = 'running')
+                            >= coalesce(($3 ->> u.plan)::bigint, $4)
+                       THEN 'user_concurrency_limit'
+                       WHEN NOT EXISTS (SELECT 1 FROM workers w WHERE w.reported_at > capi_now() - $7)
+                       THEN 'no_worker_ready'
+                       ELSE 'waiting_for_worker' END,
+        'since', to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'ahead', coalesce(line.ahead, $5)) END AS pending,
+    jsonb_build_object('inputTokens', r.input_tokens, 'outputTokens', r.output_tokens, 'steps', r.steps,
+        'toolCalls', r.tool_calls) AS usage,
+    r.attempt, r.created_at, r.started_at, r.completed_at, r.last_seq, capi_now() AS read_at
+FROM runs r
+JOIN users u ON u.id = r.user_id
+JOIN apps a ON a.id = r.app_id
+JOIN app_versions v ON v.id = r.app_version_id
+LEFT JOIN api_keys k ON k.id = r.api_key_id
+LEFT JOIN webhook_deliveries d ON d.run_id = r.id
+LEFT JOIN line ON line.id = r.id
+LEFT JOIN LATERAL (
+    SELECT array_agg(jsonb_build_object('id', f.id, 'type', f.type, 'title', f.title, 'size', f.size,
+        'sha256', encode(f.sha256, 'hex')) ORDER BY f.created_at, f.id) AS artifacts
+    FROM artifacts f WHERE f.run_id = r.id) files ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(jsonb_build_object('name', g.name, 'type', g.type, 'size', g.size,
+        'sha256', encode(g.sha256, 'hex')) ORDER BY g.name) AS files
+    FROM run_files g WHERE g.run_id = r.id) given ON true
+WHERE r.id = ANY ($1) AND r.user_id = $2
+ORDER BY r.created_at DESC, r.id DESC"#;
+
+/// How many runs each plan may run at once; `pending.reason` depends on it.
+#[derive(Debug, Clone)]
+pub struct RunningCaps {
+    /// A JSON object from plan to running runs.
+    pub by_plan: Value,
+    /// For a plan that is not in the object.
+    pub otherwise: i64,
+}
+
+/// Loads runs as the contract shows them.
+pub struct Viewer {
+    pub caps: RunningCaps,
+    /// Signs the links to artifacts.
+    pub links: Links,
+}
+
+impl Viewer {
+    /// The user's run with inputs and result.
+    pub async fn load(
+        &self,
+        conn: &mut Connection,
+        user: UserId,
+        run: RunId,
+    ) -> Result<Option<RunView>, DbError> {
+        Ok(self.load_all(conn, user, &[run], true).await?.pop())
+    }
+
+    /// The user's runs with these ids, newest first. Inputs and results are loaded only if `whole` is set.
+    pub async fn load_all(
+        &self,
+        conn: &mut Connection,
+        user: UserId,
+        runs: &[RunId],
+        whole: bool,
+    ) -> Result<Vec<RunView>, DbError> {
+        let mut found: Vec<RunView> = statement(LOAD)
+            .bind::<Array<SqlUuid>, _>(runs)
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<Jsonb, _>(&self.caps.by_plan)
+            .bind::<BigInt, _>(self.caps.otherwise)
+            .bind::<BigInt, _>(AHEAD_COUNTED)
+            .bind::<Bool, _>(whole)
+            .bind::<Interval, _>(interval(WORKERS_REPORT_WITHIN))
+            .load(conn)
+            .await?;
+        for run in &mut found {
+            self.link(run);
+        }
+        Ok(found)
+    }
+
+    fn link(&self, run: &mut RunView) {
+        for artifact in &mut run.artifacts {
+            self.links.add_to(&mut artifact.0, run.id, run.read_at);
+        }
+        if let Some(result) = &mut run.result {
+            result.0.artifacts = run.artifacts.iter().map(|artifact| artifact.0.clone()).collect();
+        }
+    }
+}
+
+/// The status of the user's run. `app` limits the search to one app.
+pub async fn status(
+    conn: &mut Connection,
+    user: UserId,
+    app: Option<AppId>,
+    run: RunId,
+) -> Result<Option<RunStatus>, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        status: RunStatus,
+    }
+    let sql = "SELECT status FROM runs WHERE id = $1 AND user_id = $2 AND ($3 IS NULL OR app_id = $3)";
+    let mut found: Vec<Row> = statement(sql)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<SqlUuid, _>(user.uuid())
+        .bind::<Nullable<SqlUuid>, _>(app.map(AppId::uuid))
+        .load(conn)
+        .await?;
+    Ok(found.pop().map(|row| row.status))
+}

@@ -1,0 +1,301 @@
+//! A run as the contract shows it: the same shape in GET, in lists, in webhooks and in the console.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use diesel::QueryableByName;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+#[cfg(feature = "openapi")]
+use utoipa::ToSchema;
+
+use crate::db::Json;
+use crate::ids::{ApiKeyId, AppId, ArtifactId, DeliveryId, RunId};
+use crate::runs::RunStatus;
+use crate::time::Time;
+
+/// Where a run was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "lowercase")]
+#[diesel(sql_type = Text)]
+pub enum Source {
+    Api,
+    Console,
+}
+
+impl Source {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Console => "console",
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Api, Self::Console]
+            .into_iter()
+            .find(|source| source.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is not a source"))
+    }
+}
+
+impl FromSql<Text, Pg> for Source {
+    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(<String as FromSql<Text, Pg>>::from_sql(bytes)?.parse()?)
+    }
+}
+
+/// One execution of an app.
+#[derive(Debug, Clone, Serialize, QueryableByName)]
+#[cfg_attr(feature = "openapi", derive(ToSchema), schema(as = Run))]
+#[serde(rename_all = "camelCase")]
+pub struct RunView {
+    #[diesel(sql_type = SqlUuid)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
+    pub id: RunId,
+    /// The first text input, or else the first characters of the id.
+    #[diesel(sql_type = Text)]
+    pub title: String,
+    #[diesel(sql_type = Text)]
+    #[cfg_attr(feature = "openapi", schema(value_type = RunStatus))]
+    pub status: RunStatus,
+    #[diesel(sql_type = SqlUuid)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
+    pub app_id: AppId,
+    #[diesel(sql_type = Text)]
+    pub app_name: String,
+    /// The version that the run pins.
+    #[diesel(sql_type = Integer)]
+    pub app_version: i32,
+    #[diesel(sql_type = Text)]
+    pub source: Source,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<UsedKey>))]
+    pub api_key: Option<Json<UsedKey>>,
+    /// With defaults. Left out in lists.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, Value>>, nullable = false))]
+    pub inputs: Option<Value>,
+    /// The model that the run uses.
+    #[diesel(sql_type = Text)]
+    pub chat_model_id: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub webhook_url: Option<String>,
+    /// Left out in webhooks.
+    #[diesel(sql_type = Jsonb)]
+    #[serde(skip_serializing_if = "Webhook::is_left_out")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<WebhookState>))]
+    pub webhook: Json<Webhook>,
+    /// What the client sent. The agent finds the files under `inputs/`.
+    #[diesel(sql_type = Array<Jsonb>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<GivenFile>))]
+    pub files: Vec<Json<GivenFile>>,
+    #[diesel(sql_type = Jsonb)]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, String>))]
+    pub metadata: Json<BTreeMap<String, String>>,
+    /// What the run produced. Left out in lists.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ShownResult>))]
+    pub result: Option<Json<ShownResult>>,
+    #[diesel(sql_type = Array<Jsonb>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<ShownArtifact>))]
+    pub artifacts: Vec<Json<ShownArtifact>>,
+    /// Why a run failed. Codes may be added.
+    #[diesel(sql_type = Nullable<Text>)]
+    #[cfg_attr(feature = "openapi", schema(required, example = "model_unavailable"))]
+    pub error_code: Option<String>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<ShownError>))]
+    pub error: Option<Json<ShownError>>,
+    /// Why a pending run waits.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<Pending>))]
+    pub pending: Option<Json<Pending>>,
+    #[diesel(sql_type = Jsonb)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Usage))]
+    pub usage: Json<Usage>,
+    /// How often a worker started the run or took it over.
+    #[diesel(sql_type = Integer)]
+    pub attempt: i32,
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: Time,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub started_at: Option<Time>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub completed_at: Option<Time>,
+    /// The number of the last event.
+    #[diesel(sql_type = BigInt)]
+    #[serde(skip)]
+    pub last_seq: i64,
+    /// The database's time of reading.
+    #[diesel(sql_type = Timestamptz)]
+    #[serde(skip)]
+    pub read_at: DateTime<Utc>,
+}
+
+impl RunView {
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.status.is_over()
+    }
+}
+
+/// The webhook of a run: null without one, left out in the body of a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Webhook {
+    State(WebhookState),
+    None,
+    #[serde(skip)]
+    LeftOut,
+}
+
+impl Webhook {
+    fn is_left_out(webhook: &Json<Self>) -> bool {
+        webhook.0 == Self::LeftOut
+    }
+
+    #[must_use]
+    pub const fn state(&self) -> Option<&WebhookState> {
+        if let Self::State(state) = self { Some(state) } else { None }
+    }
+}
+
+/// The state of the run's webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookState {
+    #[cfg_attr(feature = "openapi", schema(pattern = "^(pending|retrying|delivered|failed)$"))]
+    pub status: String,
+    /// The `webhook-id`, once there is a delivery.
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<Uuid>))]
+    pub delivery_id: Option<DeliveryId>,
+}
+
+/// A file that the client sent with the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct GivenFile {
+    /// Its name under `inputs/`: the given name, made safe.
+    pub name: String,
+    /// The media type that the bytes or the name show.
+    pub r#type: String,
+    /// In bytes.
+    pub size: i64,
+    /// In hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The key that created the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct UsedKey {
+    #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
+    pub id: ApiKeyId,
+    pub name: String,
+}
+
+/// What a run produced.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema), schema(as = RunResult))]
+pub struct ShownResult {
+    pub text: String,
+    /// The text as JSON, if the app declares an output schema. It matches that schema.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>, nullable = false, required = false))]
+    pub data: Option<Value>,
+    /// True if the run did not complete: the result is what there was so far.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>, nullable = false, required = false))]
+    pub partial: bool,
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<ShownArtifact>, required))]
+    pub artifacts: Vec<ShownArtifact>,
+}
+
+/// A null that is present is a value.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// A file that a run published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema), schema(as = Artifact))]
+#[serde(rename_all = "camelCase")]
+pub struct ShownArtifact {
+    #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
+    pub id: ArtifactId,
+    /// Its media type.
+    pub r#type: String,
+    pub title: String,
+    /// In bytes.
+    pub size: i64,
+    /// In hexadecimal digits.
+    pub sha256: String,
+    /// Needs the key.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub url: String,
+    /// Needs no key until it expires.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub download_url: String,
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub download_url_expires_at: Time,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema), schema(as = RunError))]
+#[serde(rename_all = "camelCase")]
+pub struct ShownError {
+    pub code: String,
+    pub message: String,
+    /// The step that failed, counted from 1.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub step: Option<i32>,
+    /// The number of the event that reports the failure.
+    pub event_seq: i64,
+    /// Whether the same run, created again, is likely to succeed.
+    pub retryable: bool,
+}
+
+/// Why a run waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct Pending {
+    #[cfg_attr(feature = "openapi", schema(example = "waiting_for_worker"))]
+    pub reason: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = Time))]
+    pub since: Time,
+    /// The account's runs before this one, counted up to 10,000.
+    pub ahead: i64,
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    pub steps: i32,
+    pub tool_calls: i32,
+}
