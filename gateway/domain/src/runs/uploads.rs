@@ -98,7 +98,7 @@ impl Uploads {
 
     pub async fn add(&mut self, started: StartedFile) -> Result<(), Refusal> {
         let StartedFile { mut file, upload, beginning } = started;
-        media_type(&beginning, &file.name).clone_into(&mut file.media_type);
+        media_types::of_file(&file.name, &beginning).clone_into(&mut file.media_type);
         // From here on the object may exist.
         self.files.push(file);
         if let (Some(upload), Some(file)) = (upload, self.files.last_mut()) {
@@ -150,23 +150,5 @@ impl Drop for Uploads {
                 tracing::warn!(%error, run_id = %run, "failed to delete the files of a refused create; the store deletes them after a day");
             }
         });
-    }
-}
-
-/// The media type that the bytes show. For text, the one that the name says.
-fn media_type(beginning: &[u8], name: &str) -> &'static str {
-    if let Some(kind) = infer::get(beginning) {
-        return kind.mime_type();
-    }
-    if beginning.contains(&0) {
-        return "application/octet-stream";
-    }
-    match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
-        Some("csv") => "text/csv",
-        Some("json") => "application/json",
-        Some("md") => "text/markdown",
-        Some("htm" | "html") => "text/html",
-        Some("xml") => "application/xml",
-        _ => "text/plain",
     }
 }
