@@ -11,6 +11,7 @@ pub mod console;
 pub mod context;
 pub mod docs;
 pub mod http;
+mod metric_help;
 mod start;
 
 pub use start::{Running, endpoints, start};

@@ -69,6 +69,7 @@ impl Running {
 /// Starts a gateway. Must be called on the main runtime: a connection's driver lives where the connection was opened.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
     ops::raise_open_files();
+    crate::metric_help::describe();
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-gateway")?;
     require_schema(&db).await?;

@@ -82,7 +82,7 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
     drop(work);
     let had_files = slot.get().is_some();
     agent::close(slot).await;
-    metrics::histogram!("capi_run_attempt_seconds").record(started.elapsed().as_secs_f64());
+    metrics::histogram!("capi_run_attempt_duration_seconds").record(started.elapsed().as_secs_f64());
     match first {
         First::Ended(Recorded::Yes) => {
             if had_files || claimed.attempt > 1 {
@@ -93,7 +93,7 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
         // If only a reply was lost, this worker still holds the run. Giving it back lets another worker continue.
         First::Ended(Recorded::Stale) | First::Stopping => give_back(&context.leases, claimed.fence()).await,
         First::Ended(Recorded::No(error)) => {
-            metrics::counter!("capi_run_ends_unrecorded_total").increment(1);
+            metrics::counter!("capi_run_finish_failures_total").increment(1);
             tracing::error!(%error, "failed to record the end of the run; its lease will expire");
             None
         }

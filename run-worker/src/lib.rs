@@ -8,6 +8,7 @@ pub mod consumer;
 pub mod context;
 pub mod execute;
 pub mod leases;
+mod metric_help;
 pub mod model;
 pub mod retry_on_outage;
 pub mod sandbox;
@@ -56,6 +57,7 @@ pub struct Running {
 /// Starts a worker.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
     ops::raise_open_files();
+    metric_help::describe();
     let (models, plans) =
         (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
     let lifecycle = Lifecycle::default();

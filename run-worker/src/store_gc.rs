@@ -80,7 +80,7 @@ pub async fn sweep_older(db: &Db, store: &Artifacts, then: DateTime<Utc>) -> Res
 
 async fn delete(store: &Artifacts, key: &ObjectKey) -> Result<(), StorageError> {
     tracing::debug!(%key, "deleting an unreferenced object");
-    metrics::counter!("capi_objects_swept_total").increment(1);
+    metrics::counter!("capi_store_objects_deleted_total").increment(1);
     store.delete(key).await
 }
 

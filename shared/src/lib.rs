@@ -10,6 +10,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod limits;
 pub mod media_types;
+mod metric_help;
 pub mod net;
 pub mod ops;
 pub mod output_schema;

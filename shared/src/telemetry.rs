@@ -39,5 +39,6 @@ pub fn install(config: &LogConfig) -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
         .install_recorder()?;
+    crate::metric_help::describe();
     Ok(recorder)
 }

@@ -27,7 +27,7 @@ const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, lease_start: Instant) {
     let delivery_id = claimed.id;
     let Some(result) = attempt(context, claimed, lease_start).await else {
-        metrics::counter!("capi_webhook_attempts_abandoned_total").increment(1);
+        metrics::counter!("capi_webhook_deliveries_given_back_total").increment(1);
         let owner = &context.dispatcher;
         let given = context
             .db
@@ -40,7 +40,7 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, le
     let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
     let (status, wait) = retry::next(claimed.attempt, &result, age, rand::random());
     metrics::counter!("capi_webhook_attempts_total", "status" => status.as_str()).increment(1);
-    metrics::histogram!("capi_webhook_attempt_seconds").record(result.duration.as_secs_f64());
+    metrics::histogram!("capi_webhook_attempt_duration_seconds").record(result.duration.as_secs_f64());
     tracing::info!(
         %delivery_id, run_id = %claimed.run_id, attempt = claimed.attempt, status = status.as_str(),
         status_code = result.status_code, reason = result.reason, error = result.error.as_deref(),
@@ -118,7 +118,7 @@ async fn record_result(
         match recorded.await {
             Ok(true) => return,
             Ok(false) => {
-                metrics::counter!("capi_writes_fenced_total").increment(1);
+                metrics::counter!("capi_stale_writes_total").increment(1);
                 tracing::warn!(%delivery_id, "stale write: the lease was lost, or the attempt is recorded");
                 return;
             }

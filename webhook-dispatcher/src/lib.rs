@@ -6,6 +6,7 @@ pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod deliver;
+mod metric_help;
 pub mod request;
 pub mod retry;
 pub mod signature;
@@ -39,6 +40,7 @@ pub struct Running {
 
 /// Starts a dispatcher; `main` and the tests use it alike.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    metric_help::describe();
     let secret_key = config.secret_key.read()?;
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-webhook-dispatcher")?;

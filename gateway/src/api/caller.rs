@@ -84,11 +84,11 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
     let (address, now) = (client_address(request, &context.trusted_proxies), Instant::now());
     let key = bearer(request)?.sha256();
     if let Some(window) = context.refusals.current(&key, now) {
-        metrics::counter!("capi_requests_refused_total", "by" => "memory").increment(1);
+        metrics::counter!("capi_requests_rate_limited_total", "limiter" => "cached_window").increment(1);
         return Err(refused(request, window));
     }
     if let Err(Flood(wait)) = context.flood.check(&key, address, now) {
-        metrics::counter!("capi_requests_refused_total", "by" => "flood_guard").increment(1);
+        metrics::counter!("capi_requests_rate_limited_total", "limiter" => "flood_guard").increment(1);
         return Err(ApiError::Flood { retry_after: wait.as_secs() + 1 });
     }
     // A task of its own: a client that disconnects, or waits too long, still costs a statement and is counted.
@@ -100,7 +100,7 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
         }
         Admission::NoPlan(plan) => Err(ApiError::PlanRequired { plan }),
         Admission::Refused(window) => {
-            metrics::counter!("capi_requests_refused_total", "by" => "window").increment(1);
+            metrics::counter!("capi_requests_rate_limited_total", "limiter" => "window").increment(1);
             Err(refused(request, window))
         }
         Admission::Admitted { key, user, app, window } => {

@@ -75,7 +75,7 @@ pub(super) fn own_origin(request: &HttpRequest, console: &Console) -> Result<(),
     if origin::is_own(request.headers(), &console.public_url) {
         return Ok(());
     }
-    metrics::counter!("capi_console_foreign_forms_total").increment(1);
+    metrics::counter!("capi_console_forms_rejected_total").increment(1);
     Err(ApiError::ForeignForm)
 }
 

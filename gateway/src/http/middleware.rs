@@ -86,7 +86,8 @@ async fn finish_response(
     } else {
         tracing::debug!(route, status = status.as_u16(), "request answered");
     }
-    metrics::histogram!("capi_http_request_seconds", "route" => route, "status" => status.as_u16().to_string())
+    let labels = [("route", route), ("status", status.as_u16().to_string())];
+    metrics::histogram!("capi_http_request_duration_seconds", &labels)
         .record(started.elapsed().as_secs_f64());
     Ok(ServiceResponse::new(http, response))
 }

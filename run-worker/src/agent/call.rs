@@ -152,11 +152,12 @@ async fn call_one(invoking: &Invoking<'_>, call: RequestedCall) -> Result<Return
     let name = invoking.tools.get(&call.name).map_or("unknown", |tool| tool.spec().name);
     let told = match &outcome {
         Ok(_) => "ok",
-        Err(ToolError::RespondToModel(_)) => "told_the_model",
+        Err(ToolError::RespondToModel(_)) => "returned_to_model",
         Err(ToolError::Fatal(..)) => "fatal",
     };
     metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => told).increment(1);
-    metrics::histogram!("capi_tool_call_seconds", "tool" => name).record(begun.elapsed().as_secs_f64());
+    metrics::histogram!("capi_tool_call_duration_seconds", "tool" => name)
+        .record(begun.elapsed().as_secs_f64());
     match outcome {
         Ok(output) => Ok(Returned {
             artifact: output.artifact.map(|artifact| artifact.published(call.id)),

@@ -31,7 +31,7 @@ pub async fn run(context: Arc<LeaseContext>) {
         loop {
             ticks.tick().await;
             let held = context.held.fences();
-            metrics::gauge!("capi_runs_held").set(u32::try_from(held.len()).unwrap_or(u32::MAX));
+            metrics::gauge!("capi_leases_held").set(u32::try_from(held.len()).unwrap_or(u32::MAX));
             if !held.is_empty() && matches!(renew_these(&context, &held).await, Answer::None) {
                 ticks.reset_after(context.config.retry());
             }

@@ -74,19 +74,21 @@ pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason:
     };
     let reason_label = match (&row, reason) {
         (Some(Row::Cancelled(_)), _) => "cancelled",
-        (Some(Row::GivenBack), _) | (_, ReleaseReason::Lost(Lost::Expired)) => "lease_ran_out",
-        (_, ReleaseReason::StaleWrite) => "write_refused",
+        (Some(Row::GivenBack), _) | (_, ReleaseReason::Lost(Lost::Expired)) => "lease_expired",
+        (_, ReleaseReason::StaleWrite) => "stale_write",
         (Some(Row::NotHeld), ReleaseReason::Lost(Lost::Rejected)) => "taken_over",
         (None, ReleaseReason::Lost(Lost::Rejected)) => "unknown",
     };
     match row {
-        Some(Row::Cancelled(seconds)) => metrics::histogram!("capi_cancel_release_seconds").record(seconds),
+        Some(Row::Cancelled(seconds)) => {
+            metrics::histogram!("capi_cancel_release_duration_seconds").record(seconds)
+        }
         Some(Row::GivenBack) => context.publisher.broadcast(Broadcast::LeaseReleased(fence.0)),
         Some(Row::NotHeld) | None => {}
     }
     if matches!(reason, ReleaseReason::StaleWrite) {
-        metrics::counter!("capi_writes_fenced_total").increment(1);
+        metrics::counter!("capi_stale_writes_total").increment(1);
     }
-    metrics::counter!("capi_runs_let_go_total", "why" => reason_label).increment(1);
+    metrics::counter!("capi_leases_released_total", "reason" => reason_label).increment(1);
     tracing::warn!(reason = reason_label, "released the run; this worker writes nothing more to it");
 }

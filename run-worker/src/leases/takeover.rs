@@ -163,7 +163,7 @@ impl Reaper {
                 run_id = %claimed.id, attempt = claimed.attempt, losses = claimed.losses,
                 user_id = %claimed.user_id, request_id = claimed.request_id, "took the run over"
             );
-            metrics::counter!("capi_runs_taken_over_total").increment(1);
+            metrics::counter!("capi_leases_taken_over_total").increment(1);
             (self.start)(claimed, sent, permit);
         }
         Ok(permits)

@@ -168,7 +168,7 @@ impl RunningCommand {
         };
         let mut gone = timeout(GONE_WITHIN, all_gone).await;
         if gone.is_err() {
-            metrics::counter!("capi_sandbox_processes_left_total").increment(1);
+            metrics::counter!("capi_sandbox_kill_timeouts_total").increment(1);
             tracing::error!(
                 "processes of a sandbox still exist {} s after they were killed",
                 GONE_WITHIN.as_secs()

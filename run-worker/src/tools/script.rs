@@ -130,13 +130,13 @@ fn tell(execution: &Execution) {
     let ended = match execution.end {
         EndReason::Exited(0) => "exit_0",
         EndReason::Exited(_) => "exit_other",
-        EndReason::TimedOut(_) => "out_of_time",
-        EndReason::OutputLimit(_) => "printed",
-        EndReason::MemoryLimit(_) => "memory",
-        EndReason::Quota(_) => "workspace",
-        EndReason::Cancelled => "abandoned",
+        EndReason::TimedOut(_) => "timed_out",
+        EndReason::OutputLimit(_) => "output_limit",
+        EndReason::MemoryLimit(_) => "memory_limit",
+        EndReason::Quota(_) => "quota",
+        EndReason::Cancelled => "cancelled",
     };
-    metrics::counter!("capi_sandbox_commands_total", "ended" => ended).increment(1);
+    metrics::counter!("capi_sandbox_commands_total", "outcome" => ended).increment(1);
 }
 
 /// A long output becomes a file of the workspace; its path there.

@@ -127,7 +127,7 @@ impl Home {
     /// Removes a directory with its content.
     pub fn remove(&self, path: &Path) {
         if let Err(error) = remove_tree(path) {
-            metrics::counter!("capi_workspaces_left_total").increment(1);
+            metrics::counter!("capi_workspace_removal_failures_total").increment(1);
             tracing::error!(%error, path = %path.display(), "failed to remove a directory");
         }
     }

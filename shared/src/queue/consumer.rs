@@ -165,7 +165,7 @@ impl<H: Handler> Slot<H> {
     ) -> Result<Result<Option<OwnedSemaphorePermit>, DbError>, QueueError> {
         match self.handle(id, permit).await? {
             Err(error) if !error.is_away() => {
-                metrics::counter!("capi_nudges_refused_total").increment(1);
+                metrics::counter!("capi_nudges_failed_total").increment(1);
                 tracing::error!(queue = self.queue, %id, %error, "failed to handle a nudge");
                 if error.is_outage() {
                     // The database has no disk or memory left: the next nudge would fail too.

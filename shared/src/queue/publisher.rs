@@ -86,7 +86,7 @@ impl Publisher {
     /// Sends to all subscribed processes. Returns at once.
     pub fn broadcast(&self, broadcast: Broadcast) {
         if self.orders.try_send(Order::Broadcast(broadcast)).is_err() {
-            metrics::counter!("capi_announcements_dropped_total").increment(1);
+            metrics::counter!("capi_broadcasts_dropped_total").increment(1);
         }
     }
 

@@ -52,7 +52,7 @@ async fn top_up<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
             for id in &found {
                 publisher.nudge(queue, *id);
             }
-            metrics::counter!("capi_nudges_swept_total", "queue" => queue.as_str())
+            metrics::counter!("capi_sweeper_nudges_total", "queue" => queue.as_str())
                 .increment(u64::try_from(found.len()).unwrap_or(u64::MAX));
         }
         Err(error) => tracing::warn!(%error, queue = queue.as_str(), "failed to sweep for waiting work"),

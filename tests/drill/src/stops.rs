@@ -80,7 +80,7 @@ async fn a_worker(
     }
     zombie.signal(Signal::CONT);
     let said = eventually("the sleeper lets go", async || {
-        Some(zombie.counter("capi_runs_let_go_total").await).filter(|count| *count > 0.0)
+        Some(zombie.counter("capi_leases_released_total").await).filter(|count| *count > 0.0)
     })
     .await;
     let expected = if write_is_under_way { "running 2" } else { "completed 2" };

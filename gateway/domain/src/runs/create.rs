@@ -79,7 +79,7 @@ impl Create {
         let created = self.write(intake).await?;
         if let Created::Now(id, app) = &created {
             intake.publisher.nudge(WorkQueue::Runs, self.user.uuid());
-            metrics::counter!("capi_runs_accepted_total").increment(1);
+            metrics::counter!("capi_runs_created_total").increment(1);
             tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
         }
         Ok(created)
@@ -91,7 +91,7 @@ impl Create {
         match idempotency::find(db, self.user, key).await? {
             None => Ok(None),
             Some(stored) if stored.same => {
-                metrics::counter!("capi_creates_replayed_total").increment(1);
+                metrics::counter!("capi_idempotent_replays_total").increment(1);
                 Ok(Some(stored.run))
             }
             Some(_) => Err(Refusal::IdempotencyConflict),

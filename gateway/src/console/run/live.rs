@@ -76,7 +76,7 @@ async fn run(
     out: Out,
     _open: OpenWait,
 ) {
-    metrics::gauge!("capi_console_streams").increment(1.0);
+    metrics::gauge!("capi_console_open_streams").increment(1.0);
     let deadline = Instant::now() + LONGEST;
     tokio::select! {
         ended = follow(&context, &visitor, id, after, &out) => {
@@ -90,7 +90,7 @@ async fn run(
         () = tokio::time::sleep_until(deadline) => {}
         () = context.lifecycle.stopping().cancelled() => {}
     }
-    metrics::gauge!("capi_console_streams").decrement(1.0);
+    metrics::gauge!("capi_console_open_streams").decrement(1.0);
 }
 
 async fn follow(

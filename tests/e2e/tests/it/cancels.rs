@@ -35,7 +35,7 @@ async fn log(stack: &Stack) -> String {
 
 async fn let_go(worker: &Process) -> bool {
     let (_, metrics) = worker.ops("/metrics").await.unwrap_or_default();
-    metrics.contains("capi_runs_let_go_total{why=\"cancelled\"} 1")
+    metrics.contains("capi_leases_released_total{reason=\"cancelled\"} 1")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,11 @@ async fn r15_a_cancel_in_a_model_call_closes_the_stream_and_a_late_answer_change
     assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
     released(&stack).await;
     eventually("a metric says so", async || let_go(&worker).await.then_some(())).await;
-    assert_eq!(worker.counter("capi_cancel_release_seconds_count").await, 1.0, "and how long it took");
+    assert_eq!(
+        worker.counter("capi_cancel_release_duration_seconds_count").await,
+        1.0,
+        "and how long it took"
+    );
 
     stack.model.release();
     let other = stack.create_run(&gateway, "hello", None).await;

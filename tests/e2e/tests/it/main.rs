@@ -23,6 +23,7 @@ mod http;
 mod idempotency;
 mod keys;
 mod limits;
+mod metric_help;
 mod model;
 mod outages;
 mod path;

@@ -132,7 +132,7 @@ async fn a_delivery_that_the_database_holds_up_loses_no_try() {
     let lock = stack.meanwhile("LOCK TABLE webhook_secrets IN ACCESS EXCLUSIVE MODE").await;
     stack.create_run(&gateway, "hello", Some(&receiver.url())).await;
     eventually("a claim is given back", async || {
-        (dispatcher.counter("capi_webhook_attempts_abandoned_total").await > 0.0).then_some(())
+        (dispatcher.counter("capi_webhook_deliveries_given_back_total").await > 0.0).then_some(())
     })
     .await;
     drop(lock);

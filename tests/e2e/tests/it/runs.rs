@@ -136,7 +136,7 @@ async fn a_cancel_is_final_and_told() {
     let other = stack.create_run(&gateways[0], "hello", None).await;
     stack.ended(&gateways[0], &other).await;
     eventually("the worker lets go", async || {
-        (worker.counter("capi_writes_fenced_total").await > 0.0 || stack.model.holding() == 0).then_some(())
+        (worker.counter("capi_stale_writes_total").await > 0.0 || stack.model.holding() == 0).then_some(())
     })
     .await;
     let run = stack.get(&gateways[0], &format!("/api/v1/runs/{running}")).await.body;

@@ -58,7 +58,7 @@ async fn r15_a_cancel_ends_the_whole_process_tree() {
         (runs_in(dir.path()), stack.ended(&gateway, &id).await["status"].clone()),
         (0, "cancelled".into())
     );
-    assert_eq!(worker.counter("capi_sandbox_processes_left_total").await, 0.0);
+    assert_eq!(worker.counter("capi_sandbox_kill_timeouts_total").await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,27 @@
+//! The help texts of the gateway's metrics.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+pub(crate) fn describe() {
+    describe_histogram!(
+        "capi_http_request_duration_seconds",
+        Unit::Seconds,
+        "Time to answer a request, by route and status."
+    );
+    describe_counter!("capi_problems_total", "Problems answered, by code.");
+    describe_counter!(
+        "capi_requests_rate_limited_total",
+        "Requests answered 429, by limiter: window, cached_window (known without a database call) or flood_guard."
+    );
+    describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
+    describe_counter!(
+        "capi_idempotent_replays_total",
+        "Creates answered with the run that an earlier request with the same Idempotency-Key created."
+    );
+    describe_counter!("capi_sign_ins_total", "Attempts to sign in, by outcome: ok, refused or throttled.");
+    describe_counter!(
+        "capi_console_forms_rejected_total",
+        "Console forms rejected because another site sent them."
+    );
+    describe_gauge!("capi_console_open_streams", "Streams to console pages of live runs that are open.");
+}

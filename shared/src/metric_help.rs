@@ -1,0 +1,51 @@
+//! The help texts of the metrics that all services have.
+
+use metrics::{describe_counter, describe_gauge};
+
+pub(crate) fn describe() {
+    describe_counter!(
+        "capi_broker_connection_failures_total",
+        "Connections to the broker that failed or were lost, by role."
+    );
+    describe_counter!(
+        "capi_broadcasts_dropped_total",
+        "Broadcasts dropped because the send buffer was full."
+    );
+    describe_counter!("capi_nudges_dropped_total", "Nudges dropped because the send buffer was full.");
+    describe_counter!(
+        "capi_nudges_published_total",
+        "Nudges sent to the broker, by outcome: confirmed, or lost without a confirm."
+    );
+    describe_counter!(
+        "capi_nudges_failed_total",
+        "Nudges that the database rejected. They are not requeued."
+    );
+    describe_counter!(
+        "capi_messages_undecodable_total",
+        "Messages that were no nudge and were dead-lettered."
+    );
+    describe_counter!("capi_sweeper_nudges_total", "Nudges that a sweeper sent for waiting work, by queue.");
+    describe_gauge!("capi_dead_letters", "Messages in the dead-letter queue, by queue.");
+    describe_counter!("capi_database_calls_total", "Calls to PostgreSQL.");
+    describe_counter!(
+        "capi_database_conflicts_total",
+        "Calls repeated after a deadlock or a serialization failure."
+    );
+    describe_counter!(
+        "capi_database_connection_failures_total",
+        "Calls that got no connection to PostgreSQL."
+    );
+    describe_counter!(
+        "capi_database_connections_discarded_total",
+        "Connections closed because their last call was abandoned or failed."
+    );
+    describe_counter!("capi_artifact_store_failures_total", "Calls to the artifact store that failed.");
+    describe_counter!(
+        "capi_runs_ended_total",
+        "Runs that ended, by status and by error code. Each end is counted by the process that recorded it."
+    );
+    describe_counter!(
+        "capi_stale_writes_total",
+        "Writes that the fence rejected, because another process holds the run or the delivery."
+    );
+}

@@ -1,0 +1,19 @@
+//! The help texts of the dispatcher's metrics.
+
+use metrics::{Unit, describe_counter, describe_histogram};
+
+pub(crate) fn describe() {
+    describe_counter!(
+        "capi_webhook_attempts_total",
+        "Delivery attempts, by the status of the delivery after the attempt."
+    );
+    describe_histogram!(
+        "capi_webhook_attempt_duration_seconds",
+        Unit::Seconds,
+        "Time of one delivery attempt, from connecting to the last byte."
+    );
+    describe_counter!(
+        "capi_webhook_deliveries_given_back_total",
+        "Claimed deliveries given back unsent, because the database was down or slow."
+    );
+}
