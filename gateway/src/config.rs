@@ -19,7 +19,8 @@ pub enum Signup {
 
 /// All settings of the serving gateway.
 #[derive(Args, Clone, Debug)]
-// More connections than the other services have: each create is a commit, and concurrent commits share one flush.
+// More connections than the other services have: each create is a commit, and concurrent commits share one
+// flush.
 #[command(mut_arg("database_pool_size", |arg| arg.default_value("20")))]
 pub struct Config {
     /// Address of the public API. Port 0 takes a free one; it is logged.
@@ -33,10 +34,17 @@ pub struct Config {
     pub catalog: CatalogConfig,
     #[command(flatten)]
     pub webhook_networks: WebhookNetworksConfig,
-    /// The longest time that a request waits for the end of a run, in seconds (0 to 3600). Must be below the timeout of proxies.
-    #[arg(long, env = "CAPI_MAX_WAIT_SECONDS", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=3600))]
+    /// The longest time that a request waits for the end of a run, in seconds (0 to 3600). Must be below the
+    /// timeout of proxies.
+    #[arg(
+        long,
+        env = "CAPI_MAX_WAIT_SECONDS",
+        default_value_t = 50,
+        value_parser = clap::value_parser!(u16).range(0..=3600)
+    )]
     pub max_wait_seconds: u16,
-    /// Who may create accounts: `closed` (operators only) or `open` (every visitor of the console, on the plan free).
+    /// Who may create accounts: `closed` (operators only) or `open` (every visitor of the console, on the
+    /// plan free).
     #[arg(long, env = "CAPI_SIGNUP", value_enum, default_value_t = Signup::Closed)]
     pub signup: Signup,
     /// Comma-separated CIDRs of proxies whose X-Forwarded-For is believed.

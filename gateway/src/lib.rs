@@ -1,8 +1,8 @@
 //! The gateway: checks keys, limits rates, accepts runs and answers for them. It executes nothing.
 //!
-//! `start` puts a process together. `api` (for programs), `console` (for browsers) and `cli` (for operators) are its
-//! faces: they parse and render. The crate `gateway-domain` decides and owns the SQL. The faces share `http` and
-//! `context`, and never reach into each other.
+//! `start` puts a process together. `api` (for programs), `console` (for browsers) and `cli` (for operators)
+//! are its faces: they parse and render. The crate `gateway-domain` decides and owns the SQL. The faces share
+//! `http` and `context`, and never reach into each other.
 
 pub mod api;
 pub mod cli;

@@ -66,7 +66,8 @@ impl Running {
     }
 }
 
-/// Starts a gateway. Must be called on the main runtime: a connection's driver lives where the connection was opened.
+/// Starts a gateway. Must be called on the main runtime: a connection's driver lives where the connection was
+/// opened.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
     ops::raise_open_files();
     crate::metric_help::describe();

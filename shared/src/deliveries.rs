@@ -1,4 +1,5 @@
-//! Webhook deliveries: their states, which the run's view shows and the dispatcher changes, and the body that it sends.
+//! Webhook deliveries: their states, which the run's view shows and the dispatcher changes, and the body that
+//! it sends.
 
 use serde::Serialize;
 

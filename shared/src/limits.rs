@@ -1,5 +1,6 @@
-//! The limits of one run, as an app sets them. This table is the only place that lists them: app files, the editor, the
-//! API, the console and the docs read it. A new limit is one entry here and the code in the run-worker that enforces it.
+//! The limits of one run, as an app sets them. This table is the only place that lists them: app files, the
+//! editor, the API, the console and the docs read it. A new limit is one entry here and the code in the
+//! run-worker that enforces it.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,8 @@ limits! {
         default 200_000, highest 100_000_000;
     tool_calls, "toolCalls", "Tool calls", "Calls of tools.",
         default 100, highest 2000;
-    output_bytes, "outputBytes", "Output bytes", "The model's words and arguments, tools' results, artifacts.",
+    output_bytes, "outputBytes", "Output bytes",
+        "The model's words and arguments, tools' results, artifacts.",
         default 8 << 20, highest 64 << 20;
     workspace_bytes, "workspaceBytes", "Workspace bytes", "Bytes of the run's files.",
         default 100 << 20, highest 1 << 30;
@@ -105,6 +107,42 @@ mod tests {
             assert_eq!((limit.get)(&limits), limit.default, "{}", limit.name);
             (limit.set)(&mut limits, 7);
             assert_eq!((limit.get)(&limits), 7, "{}", limit.name);
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_each_limit() {
+        let documented = include_str!("../../docs/API.md");
+        for limit in Limits::ALL {
+            let Limit { api_name, meaning, default, highest, .. } = limit;
+            let row = format!("| {api_name} | {meaning} | {default} | {highest} |");
+            assert!(documented.contains(&row), "docs/API.md, section Limits of a run, lacks: {row}");
+        }
+    }
+
+    /// A new limit is one edit: outside of this table and of the code that enforces limits, no file names
+    /// them.
+    #[test]
+    fn only_this_table_and_the_enforcement_name_the_limits() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut naming = Vec::new();
+        for folder in ["shared/src", "gateway/src", "gateway/domain/src", "webhook-dispatcher/src"] {
+            files_naming(&root.join(folder), &["tool_calls", "output_bytes", "workspace_bytes"], &mut naming);
+        }
+        assert_eq!(naming, ["limits.rs"], "these files would change with a new limit");
+    }
+
+    /// The names of the files below `folder` that name all of `words`.
+    fn files_naming(folder: &std::path::Path, words: &[&str], found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files_naming(&path, words, found);
+            } else if let Ok(text) = std::fs::read_to_string(&path)
+                && words.iter().all(|word| text.contains(word))
+            {
+                found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
         }
     }
 }

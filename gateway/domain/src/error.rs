@@ -1,5 +1,5 @@
-//! Why a request is refused. The faces match it exhaustively: the API gives each refusal a problem code and a status,
-//! the console a sentence.
+//! Why a request is refused. The faces match it exhaustively: the API gives each refusal a problem code and a
+//! status, the console a sentence.
 
 use shared::db::{Connection, Db, DbError};
 use shared::runs::RunStatus;
@@ -10,8 +10,8 @@ use crate::field_error::FieldError;
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The account has no such object; the text names its kind ("run", "app"). Objects of other accounts count as
-    /// missing.
+    /// The account has no such object; the text names its kind ("run", "app"). Objects of other accounts
+    /// count as missing.
     #[error("no such {0}")]
     NotFound(&'static str),
     #[error("{0}")]
@@ -84,8 +84,8 @@ impl From<StorageError> for Refusal {
     }
 }
 
-/// An error of a function that also has refusals of its own. Only its database errors decide whether a call is
-/// repeated.
+/// An error of a function that also has refusals of its own. Only its database errors decide whether a call
+/// is repeated.
 pub trait StoreError: From<DbError> {
     /// The database error, or the error itself if it is something else.
     fn into_db(self) -> Result<DbError, Self>;

@@ -1,8 +1,8 @@
 //! What the gateway decides and stores: runs, apps, accounts and artifacts.
 //!
-//! This crate knows no HTTP: no status codes, no headers, no pages. The API, the console and the commands call the
-//! same functions and render what they return. Public functions take `&Db` and hold a connection only for one
-//! statement or one transaction.
+//! This crate knows no HTTP: no status codes, no headers, no pages. The API, the console and the commands
+//! call the same functions and render what they return. Public functions take `&Db` and hold a connection
+//! only for one statement or one transaction.
 
 pub mod accounts;
 pub mod apps;

@@ -1,5 +1,5 @@
-//! Pages of lists that are ordered by time, newest first. A cursor is opaque to clients. It holds the position at which
-//! the previous page ended and the filters of the list.
+//! Pages of lists that are ordered by time, newest first. A cursor is opaque to clients. It holds the
+//! position at which the previous page ended and the filters of the list.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use chrono::{DateTime, Datelike, Utc};

@@ -15,8 +15,8 @@ const UNKNOWN: ApiError = ApiError::not_found("artifact");
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/artifacts/{artifactId}", tag = "Runs", operation_id = "downloadArtifact",
     summary = "Download an artifact", security(("apiKey" = []), ()),
-    description = "The bytes of a file that the run published. A `downloadUrl` opens it without a key for seven days. \
-                   One byte range is served (RFC 9110).",
+    description = "The bytes of a file that the run published. A `downloadUrl` opens it without a key for \
+                   seven days. One byte range is served (RFC 9110).",
     params(
         ("id" = uuid::Uuid, Path, description = "The run's id"),
         ("artifactId" = uuid::Uuid, Path, description = "The artifact's id"),
@@ -29,7 +29,7 @@ const UNKNOWN: ApiError = ApiError::not_found("artifact");
     responses(
         (status = 200, description = "The file", content_type = "*/*", headers(
             ("ETag" = String, description = "For `If-None-Match` and `If-Range`"),
-            ("Content-Disposition" = String, description = "Always an attachment, with the title as its name"),
+            ("Content-Disposition" = String, description = "Always an attachment, named by the title"),
         )),
         (status = 206, description = "The requested range", content_type = "*/*", headers(
             ("Content-Range" = String, description = "Which range, and the size of the file"),

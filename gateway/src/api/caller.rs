@@ -1,5 +1,5 @@
-//! The authenticated client of a request, as an extractor: a handler that takes one cannot be reached without it. (The
-//! error of a middleware would skip the layers around it.)
+//! The authenticated client of a request, as an extractor: a handler that takes one cannot be reached without
+//! it. (The error of a middleware would skip the layers around it.)
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -25,8 +25,8 @@ use crate::http::middleware::record_user;
 /// A client gets 503 within a second if it cannot be admitted. It is never admitted unchecked.
 const ADMIT_DEADLINE: Duration = Duration::from_millis(900);
 
-/// The statement may run longer than its client waits, so that it is counted. Not much longer: a database that hangs
-/// would keep every connection of the pool.
+/// The statement may run longer than its client waits, so that it is counted. Not much longer: a database
+/// that hangs would keep every connection of the pool.
 const STATEMENT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The client, admitted by the rate limit.
@@ -91,7 +91,8 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
         metrics::counter!("capi_requests_rate_limited_total", "limiter" => "flood_guard").increment(1);
         return Err(ApiError::Flood { retry_after: wait.as_secs() + 1 });
     }
-    // A task of its own: a client that disconnects, or waits too long, still costs a statement and is counted.
+    // A task of its own: a client that disconnects, or waits too long, still costs a statement and is
+    // counted.
     let admitting = actix_web::rt::spawn(admit_key(context.clone(), key, address).in_current_span());
     let admitted = tokio::time::timeout(ADMIT_DEADLINE, admitting).await.map_err(|_| DbError::Timeout)?;
     match admitted.map_err(|error| ApiError::fault(&error))?? {

@@ -1,5 +1,5 @@
-//! The API for programs: one endpoint a file, each with its response type. Handlers read a request, call the domain, and
-//! render what it returns.
+//! The API for programs: one endpoint a file, each with its response type. Handlers read a request, call the
+//! domain, and render what it returns.
 
 mod apps;
 mod artifacts;

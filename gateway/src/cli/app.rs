@@ -12,8 +12,8 @@ use super::{OnAccount, say};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Store an app file as the account's app of that name and print the app's id. An unchanged file makes no new
-    /// version.
+    /// Store an app file as the account's app of that name and print the app's id. An unchanged file makes no
+    /// new version.
     Import(Import),
 }
 

@@ -13,8 +13,9 @@ use crate::http::ApiError;
 use crate::http::middleware::leave_uncompressed;
 
 /// Only files of this server. Swagger UI sets styles and loads its icons as data URLs.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
-                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src \
+                      'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 /// The files change with each build.
 const CACHED: &str = "public, max-age=3600";
 

@@ -1,4 +1,5 @@
-//! Sending an artifact. What a run produced is hostile: a browser must neither guess its type nor run it on this origin.
+//! Sending an artifact. What a run produced is hostile: a browser must neither guess its type nor run it on
+//! this origin.
 
 use actix_web::body::SizedStream;
 use actix_web::http::Method;
@@ -55,7 +56,8 @@ pub async fn send_artifact(
         Err(error) if error.is_missing() => return Err(ApiError::not_found("artifact")),
         Err(error) => return Err(error.into()),
     };
-    // With a known size, a short stream closes the connection: the client must not take the next response for its rest.
+    // With a known size, a short stream closes the connection: the client must not take the next response for
+    // its rest.
     let mut response = response.body(SizedStream::new(length, bytes));
     leave_uncompressed(response.headers_mut());
     Ok(response)

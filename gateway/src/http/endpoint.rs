@@ -1,5 +1,5 @@
-//! Endpoints as data, and how a table of them is served. HEAD beside GET, OPTIONS, and 405 with Allow follow from the
-//! table, and so do the tests that try every route.
+//! Endpoints as data, and how a table of them is served. HEAD beside GET, OPTIONS, and 405 with Allow follow
+//! from the table, and so do the tests that try every route.
 
 use actix_web::http::Method;
 use actix_web::http::header::ALLOW;

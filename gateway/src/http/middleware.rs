@@ -22,8 +22,8 @@ const MAX_REQUEST_ID: usize = 128;
 const WORTH_COMPRESSING: u64 = 1024;
 const UNCOMPRESSED: HeaderValue = HeaderValue::from_static("identity");
 
-/// How an error becomes a response: a problem for programs, a page for browsers. Set as app data where the faces are
-/// put together.
+/// How an error becomes a response: a problem for programs, a page for browsers. Set as app data where the
+/// faces are put together.
 #[derive(Clone, Copy)]
 pub struct RenderError(pub fn(&ApiError, &HttpRequest, request_id: &str) -> HttpResponse);
 

@@ -99,41 +99,41 @@ macro_rules! error_codes {
 
 error_codes! {
     ModelError = "model_error", retryable: true,
-        "The model server rejected the request, or its answer cannot be used.";
+        "The model server rejected the request, cut its answer, or sent three unusable answers.";
     ModelAuthFailed = "model_auth_failed", retryable: false,
         "The model server rejected the installation's API key. An operator must correct it.";
     ModelRateLimited = "model_rate_limited", retryable: true,
-        "The model server received too many requests.";
+        "The model server answered 429, also to the retries.";
     ModelUnavailable = "model_unavailable", retryable: true,
-        "The model server was unreachable or too slow.";
+        "The model server answered 5xx, was unreachable, or its stream broke, also at the retries.";
     ModelRefused = "model_refused", retryable: false,
         "The model, or a content filter in front of it, declined to answer.";
     ContextLengthExceeded = "context_length_exceeded", retryable: false,
-        "The conversation became longer than the model can read.";
+        "The conversation is too long for the model, even with shortened tool results.";
     PromptError = "prompt_error", retryable: false,
         "The app's prompt could not be rendered with these inputs.";
     ToolError = "tool_error", retryable: true,
-        "A tool failed in a way that the agent could not work around.";
+        "A tool failed in a way that the model could not work around.";
     SandboxError = "sandbox_error", retryable: true,
-        "The sandbox did not start on the worker.";
+        "A layer of the worker's sandbox does not work, or the sandbox did not start.";
     InvalidResult = "invalid_result", retryable: true,
         "The answer did not match the app's output schema, not even after a repair.";
     StepLimitExceeded = "step_limit_exceeded", retryable: false,
         "The run used all its steps before it was done.";
     ToolCallLimitExceeded = "tool_call_limit_exceeded", retryable: false,
-        "The run used all its tool calls before it was done.";
+        "The model asked for more tool calls than the limit allows.";
     TokenLimitExceeded = "token_limit_exceeded", retryable: false,
-        "The run used all its tokens before it was done.";
+        "The run used all its tokens, or an answer was cut at its length limit.";
     TimeLimitExceeded = "time_limit_exceeded", retryable: true,
-        "The run took longer than its limit allows.";
+        "The run used all its seconds.";
     OutputLimitExceeded = "output_limit_exceeded", retryable: false,
-        "The run produced more output than its limit allows.";
+        "The run produced more output than its limit allows, or an answer has more than 1 MiB.";
     WorkspaceLimitExceeded = "workspace_limit_exceeded", retryable: false,
-        "The run's files took more space than its limit allows.";
+        "The run's files exceed its limit, 10,000 files, or 64 levels of folders.";
     QueueTimeout = "queue_timeout", retryable: true,
         "No worker started the run within its queue timeout.";
     WorkerLost = "worker_lost", retryable: true,
-        "Three workers in a row were lost while they executed this run.";
+        "Three leases of the run in a row expired without a new recorded step.";
     InternalError = "internal_error", retryable: true,
         "capi itself failed. Report the run's id to the operator.";
 }
@@ -159,8 +159,38 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_each_error_code_with_its_meaning() {
+        let documented = include_str!("../../../docs/API.md");
+        for code in ErrorCode::ALL {
+            let retryable = if code.retryable() { "yes" } else { "no" };
+            let row = format!("| {} | {retryable} | {} |", code.as_str(), code.meaning());
+            assert!(documented.contains(&row), "docs/API.md, section errorCode, lacks: {row}");
+        }
+    }
+
+    #[test]
     fn error_codes_are_part_of_the_contract() {
         let listed: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-        insta::assert_snapshot!(listed.join(" "), @"model_error model_auth_failed model_rate_limited model_unavailable model_refused context_length_exceeded prompt_error tool_error sandbox_error invalid_result step_limit_exceeded tool_call_limit_exceeded token_limit_exceeded time_limit_exceeded output_limit_exceeded workspace_limit_exceeded queue_timeout worker_lost internal_error");
+        insta::assert_snapshot!(listed.join("\n"), @r"
+        model_error
+        model_auth_failed
+        model_rate_limited
+        model_unavailable
+        model_refused
+        context_length_exceeded
+        prompt_error
+        tool_error
+        sandbox_error
+        invalid_result
+        step_limit_exceeded
+        tool_call_limit_exceeded
+        token_limit_exceeded
+        time_limit_exceeded
+        output_limit_exceeded
+        workspace_limit_exceeded
+        queue_timeout
+        worker_lost
+        internal_error
+        ");
     }
 }

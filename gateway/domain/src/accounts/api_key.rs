@@ -1,5 +1,6 @@
-//! An API key: `capi_`, 32 random base62 characters, and 6 characters of CRC32. Leak scanners and the gateway detect a
-//! typo without the database. Only the SHA-256 is stored: with 190 bits of entropy a slow hash would add nothing.
+//! An API key: `capi_`, 32 random base62 characters, and 6 characters of CRC32. Leak scanners and the gateway
+//! detect a typo without the database. Only the SHA-256 is stored: with 190 bits of entropy a slow hash would
+//! add nothing.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rand::RngExt;

@@ -1,6 +1,6 @@
-//! The audit log: who changed what in an account (keys, secrets, sign-ins, apps, deletions). An entry is written in the
-//! transaction of the change, so the log is complete and has no entry of a change that failed. It holds no secrets,
-//! inputs or results.
+//! The audit log: who changed what in an account (keys, secrets, sign-ins, apps, deletions). An entry is
+//! written in the transaction of the change, so the log is complete and has no entry of a change that failed.
+//! It holds no secrets, inputs or results.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -97,7 +97,8 @@ pub async fn record(
 ) -> diesel::QueryResult<()> {
     let subject: String = subject.chars().take(MAX_SUBJECT_CHARS).collect();
     statement(
-        "INSERT INTO audit_log (id, user_id, actor, action, subject, address) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO audit_log (id, user_id, actor, action, subject, address)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind::<SqlUuid, _>(Uuid::now_v7())
     .bind::<SqlUuid, _>(user.uuid())

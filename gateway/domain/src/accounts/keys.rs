@@ -1,5 +1,5 @@
-//! API keys: created, listed, revoked. The plan limits the active keys (neither revoked nor expired) exactly, also under
-//! concurrent creates.
+//! API keys: created, listed, revoked. The plan limits the active keys (neither revoked nor expired) exactly,
+//! also under concurrent creates.
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
@@ -142,8 +142,8 @@ async fn insert(
     if inserted == 0 { Err(KeyRefusal::NoApp) } else { Ok(()) }
 }
 
-/// Revokes an active key: the next request with it is refused everywhere. Returns false if the user has no such active
-/// key.
+/// Revokes an active key: the next request with it is refused everywhere. Returns false if the user has no
+/// such active key.
 pub async fn revoke(db: &Db, user: UserId, key: ApiKeyId, by: Actor) -> Result<bool, DbError> {
     #[derive(QueryableByName)]
     struct Row {
@@ -205,11 +205,15 @@ pub struct ListedKey {
 /// The keys of the user, oldest first. Of revoked and expired keys the newest.
 pub async fn list(db: &Db, user: UserId) -> Result<Vec<ListedKey>, DbError> {
     const SQL: &str = "
-        SELECT k.*, k.state = 'active' AND coalesce(k.expires_at < capi_now() + interval '14 days', false) AS expires_soon,
-               k.state = 'active' AND coalesce(k.last_used_at, k.created_at) < capi_now() - interval '90 days' AS idle
-        FROM (SELECT k.id, k.display_prefix, k.name, k.app_id, a.name AS app_name, k.expires_at, k.last_used_at,
-                  k.created_at,
-                  CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= capi_now() THEN 'expired'
+        SELECT k.*,
+               k.state = 'active' AND coalesce(k.expires_at < capi_now() + interval '14 days', false)
+                   AS expires_soon,
+               k.state = 'active'
+                   AND coalesce(k.last_used_at, k.created_at) < capi_now() - interval '90 days' AS idle
+        FROM (SELECT k.id, k.display_prefix, k.name, k.app_id, a.name AS app_name, k.expires_at,
+                  k.last_used_at, k.created_at,
+                  CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+                       WHEN k.expires_at <= capi_now() THEN 'expired'
                        ELSE 'active' END AS state
               FROM api_keys k LEFT JOIN apps a ON a.id = k.app_id WHERE k.user_id = $1
               ORDER BY k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > capi_now()) DESC,

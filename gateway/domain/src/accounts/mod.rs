@@ -1,5 +1,5 @@
-//! Accounts: users with their passwords and sessions, API keys, the rate limit, webhook secrets, usage, and the audit
-//! log of all changes.
+//! Accounts: users with their passwords and sessions, API keys, the rate limit, webhook secrets, usage, and
+//! the audit log of all changes.
 
 mod api_key;
 pub mod audit;

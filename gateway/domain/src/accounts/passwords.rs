@@ -1,5 +1,5 @@
-//! Passwords: argon2id, outside the async threads, and few at once: each hash takes 19 MiB and tens of milliseconds of
-//! processor time on purpose.
+//! Passwords: argon2id, outside the async threads, and few at once: each hash takes 19 MiB and tens of
+//! milliseconds of processor time on purpose.
 
 use std::sync::Arc;
 use std::time::Duration;

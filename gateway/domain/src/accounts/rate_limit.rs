@@ -1,9 +1,9 @@
-//! Admission of a request: one statement, committed by itself, finds the key and its user, takes a place in the user's
-//! rolling window, and updates `last_used_at` (at most once a minute).
+//! Admission of a request: one statement, committed by itself, finds the key and its user, takes a place in
+//! the user's rolling window, and updates `last_used_at` (at most once a minute).
 //!
-//! The window is exact over all gateways because ON CONFLICT DO UPDATE *without* WHERE locks the row: a refusal returns
-//! the locked row too. The time is read after the lock: `now()` precedes the wait for it, and two waiters would both
-//! find a free place. A refused request takes no place.
+//! The window is exact over all gateways because ON CONFLICT DO UPDATE *without* WHERE locks the row: a
+//! refusal returns the locked row too. The time is read after the lock: `now()` precedes the wait for it, and
+//! two waiters would both find a free place. A refused request takes no place.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
@@ -25,8 +25,10 @@ WITH key AS (
         SELECT CASE WHEN cardinality(kept) < EXCLUDED.places THEN kept || at ELSE kept END,
                cardinality(kept) < EXCLUDED.places
         FROM (SELECT capi_now() AS at OFFSET 0) clock,
-             LATERAL (SELECT ARRAY(SELECT s FROM unnest(w.stamps) s WHERE s > clock.at - interval '60 s' ORDER BY s)
-                      AS kept OFFSET 0) pruned)
+             LATERAL (
+                 SELECT ARRAY(
+                     SELECT s FROM unnest(w.stamps) s WHERE s > clock.at - interval '60 s' ORDER BY s) AS kept
+                 OFFSET 0) pruned)
     RETURNING places, stamps, admitted
 ), touched AS (
     UPDATE api_keys k SET last_used_at = capi_now()
@@ -36,8 +38,9 @@ WITH key AS (
 )
 SELECT key.id, key.user_id, key.app_id, key.plan, taken.places, taken.admitted,
     taken.places - cardinality(taken.stamps) AS remaining,
-    extract(epoch FROM taken.stamps[greatest(1, cardinality(taken.stamps) - taken.places + 1)] + interval '60 s'
-            - capi_now())::double precision AS free_in
+    extract(epoch FROM
+        taken.stamps[greatest(1, cardinality(taken.stamps) - taken.places + 1)] + interval '60 s' - capi_now()
+    )::double precision AS free_in
 FROM key LEFT JOIN taken ON true";
 
 #[derive(QueryableByName)]

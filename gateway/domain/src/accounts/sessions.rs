@@ -1,6 +1,6 @@
-//! Sessions of the console. The browser holds a random token, the database its hash. Each sign-in makes a new token,
-//! and each token is replaced once a day. The previous token stays valid until the browser has sent the new one, and at
-//! least for a minute: a lost response must not sign the user out.
+//! Sessions of the console. The browser holds a random token, the database its hash. Each sign-in makes a new
+//! token, and each token is replaced once a day. The previous token stays valid until the browser has sent
+//! the new one, and at least for a minute: a lost response must not sign the user out.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use diesel::QueryableByName;
@@ -73,14 +73,16 @@ pub struct Session {
 const FIND: &str = concat!(
     "WITH found AS (
     SELECT s.id, s.user_id, s.last_seen_at, s.rotated_at < capi_now() - interval '1 day' AS due,
-           s.sha256 = $1 AND s.previous_sha256 IS NOT NULL AND s.rotated_at < capi_now() - interval '1 minute' AS arrived
+           s.sha256 = $1 AND s.previous_sha256 IS NOT NULL
+               AND s.rotated_at < capi_now() - interval '1 minute' AS arrived
     FROM sessions s
     WHERE (s.sha256 = $1 OR s.previous_sha256 = $1) AND ",
     alive!(),
     "), touched AS (
     UPDATE sessions s SET last_seen_at = capi_now(),
         previous_sha256 = CASE WHEN found.arrived AND s.sha256 = $1 THEN NULL ELSE s.previous_sha256 END
-    FROM found WHERE s.id = found.id AND (found.arrived OR found.last_seen_at < capi_now() - interval '1 minute')
+    FROM found
+    WHERE s.id = found.id AND (found.arrived OR found.last_seen_at < capi_now() - interval '1 minute')
 )
 SELECT f.id, f.user_id AS \"user\", u.email, u.plan, f.due FROM found f JOIN users u ON u.id = f.user_id"
 );
@@ -141,7 +143,8 @@ async fn make_room(conn: &mut AsyncPgConnection, user: UserId) -> diesel::QueryR
         "DELETE FROM sessions d USING (
             SELECT s.id FROM sessions s WHERE s.user_id = $1 AND NOT (",
         alive!(),
-        ") UNION (SELECT s.id FROM sessions s WHERE s.user_id = $1 ORDER BY s.last_seen_at DESC OFFSET $2)) over
+        ") UNION (
+            SELECT s.id FROM sessions s WHERE s.user_id = $1 ORDER BY s.last_seen_at DESC OFFSET $2)) over
          WHERE d.id = over.id"
     );
     statement(DELETE_EXPIRED).bind::<BigInt, _>(BATCH).execute(conn).await?;

@@ -24,14 +24,15 @@ pub struct Day {
 pub async fn days(db: &Db, user: UserId) -> Result<Vec<Day>, DbError> {
     const SQL: &str = "
         SELECT d.day::date AS day, coalesce(u.runs, 0) AS runs, coalesce(u.tokens, 0) AS tokens
-        FROM generate_series((capi_now() AT TIME ZONE 'UTC')::date - 29, (capi_now() AT TIME ZONE 'UTC')::date,
-                             interval '1 day') d (day)
+        FROM (SELECT (capi_now() AT TIME ZONE 'UTC')::date AS day) today,
+             LATERAL generate_series(today.day - 29, today.day, interval '1 day') d (day)
         LEFT JOIN (
             SELECT (r.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS runs,
                    sum(r.input_tokens + r.output_tokens)::bigint AS tokens
             FROM runs r
             WHERE r.user_id = $1
-              AND r.created_at >= (SELECT ((capi_now() AT TIME ZONE 'UTC')::date - 29)::timestamp AT TIME ZONE 'UTC')
+              AND r.created_at >= (
+                  SELECT ((capi_now() AT TIME ZONE 'UTC')::date - 29)::timestamp AT TIME ZONE 'UTC')
             GROUP BY 1) u ON u.day = d.day::date
         ORDER BY 1";
     db.read(

@@ -121,21 +121,23 @@ pub async fn of_key(db: &Db, key: ApiKeyId) -> Result<KeyOwner, DbError> {
 pub struct NewPassword<'a> {
     /// The hash of the new password.
     pub hash: &'a str,
-    /// The stored hash that the old password was compared with. If the stored hash is another one by now, nothing
-    /// changes.
+    /// The stored hash that the old password was compared with. If the stored hash is another one by now,
+    /// nothing changes.
     pub instead_of: Option<&'a str>,
     /// The session that continues, and its new token.
     pub keep: Option<(SessionId, &'a SessionToken)>,
 }
 
-/// Sets a new password and ends all sessions except `keep`. Returns false if the password changed concurrently.
+/// Sets a new password and ends all sessions except `keep`. Returns false if the password changed
+/// concurrently.
 pub async fn set_password(db: &Db, user: UserId, new: NewPassword<'_>, by: Actor) -> Result<bool, DbError> {
     const SQL: &str =
         "UPDATE users SET password_hash = $2 WHERE id = $1 AND ($3 IS NULL OR password_hash = $3)";
     db.write(|mut conn| async move {
         conn.build_transaction()
             .run(async |conn| {
-                // A concurrent sign-in either commits first and is ended here, or waits and finds the new password.
+                // A concurrent sign-in either commits first and is ended here, or waits and finds the new
+                // password.
                 lock_user(conn, user).await?;
                 let set = statement(SQL)
                     .bind::<SqlUuid, _>(user.uuid())

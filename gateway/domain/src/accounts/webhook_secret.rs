@@ -1,4 +1,5 @@
-//! The secrets that sign an account's webhooks, as their owner sees them. `shared::webhook_secrets` stores them.
+//! The secrets that sign an account's webhooks, as their owner sees them. `shared::webhook_secrets` stores
+//! them.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Text, Uuid as SqlUuid};
@@ -23,7 +24,8 @@ impl StoreError for SecretsError {
 
 /// The active secrets of an account.
 pub struct ActiveSecrets {
-    /// Newest first; two for 24 hours after a rotation. Empty if CAPI_SECRET_KEY changed: then only a rotation helps.
+    /// Newest first; two for 24 hours after a rotation. Empty if CAPI_SECRET_KEY changed: then only a
+    /// rotation helps.
     pub secrets: Vec<SecretString>,
     /// The id of the current one. Empty if there is none.
     pub current: String,
@@ -55,8 +57,9 @@ pub async fn reveal(
     .await
 }
 
-/// Makes a new secret; the old one stays valid for 24 hours. With `seen`, the id that the page showed, a repeated
-/// request changes nothing: a second rotation would end the secret that receivers still use. Returns the new secret.
+/// Makes a new secret; the old one stays valid for 24 hours. With `seen`, the id that the page showed, a
+/// repeated request changes nothing: a second rotation would end the secret that receivers still use. Returns
+/// the new secret.
 pub async fn rotate(
     db: &Db,
     key: &EncryptionKey,

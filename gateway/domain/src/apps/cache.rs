@@ -1,5 +1,6 @@
-//! Current app versions in memory. An entry may be stale: the statement that inserts a run checks that the version is
-//! still current, and otherwise the gateway reads it again. So a cached version saves a round trip and decides nothing.
+//! Current app versions in memory. An entry may be stale: the statement that inserts a run checks that the
+//! version is still current, and otherwise the gateway reads it again. So a cached version saves a round trip
+//! and decides nothing.
 
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use shared::ids::{AppId, AppVersionId, UserId};
 
 use crate::Refusal;
 
-/// The expected number of apps, and the bytes of definitions that the cache keeps. An app file has at most 256 KiB,
-/// usually 2 KiB. The cache is split into up to 128 shards, and each shard must hold the largest app.
+/// The expected number of apps, and the bytes of definitions that the cache keeps. An app file has at most
+/// 256 KiB, usually 2 KiB. The cache is split into up to 128 shards, and each shard must hold the largest
+/// app.
 const EXPECTED_APPS: usize = 4096;
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -1,11 +1,13 @@
-//! Validates a run's inputs against the app's fields and lists every missing, unknown and wrongly typed input. Pure.
+//! Validates a run's inputs against the app's fields and lists every missing, unknown and wrongly typed
+//! input. Pure.
 
 use serde_json::{Map, Value};
 use shared::apps::{InputField, InputType};
 
 use crate::{FieldError, MAX_FIELD_ERRORS, quoted};
 
-/// The inputs with defaults, or all errors. `file` returns the workspace path of the file that came for an input.
+/// The inputs with defaults, or all errors. `file` returns the workspace path of the file that came for an
+/// input.
 pub fn check_inputs(
     fields: &[InputField],
     given: &Map<String, Value>,

@@ -54,7 +54,8 @@ pub async fn list(
     rows: i64,
 ) -> Result<Vec<App>, DbError> {
     const SQL: &str = "
-        SELECT a.id, v.version, a.archived_at IS NOT NULL AS archived, v.definition, a.created_at, a.updated_at
+        SELECT a.id, v.version, a.archived_at IS NOT NULL AS archived, v.definition,
+               a.created_at, a.updated_at
         FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
         WHERE a.user_id = $1 AND ($2 IS NULL OR a.id = $2) AND ($3 IS NULL OR (a.created_at, a.id) < ($3, $4))
         ORDER BY a.created_at DESC, a.id DESC LIMIT $5";

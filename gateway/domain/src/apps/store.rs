@@ -1,5 +1,5 @@
-//! Stores agent apps. A version never changes: a new definition is a new version. All writes of an account's apps hold
-//! the account's lock.
+//! Stores agent apps. A version never changes: a new definition is a new version. All writes of an account's
+//! apps hold the account's lock.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
@@ -128,8 +128,8 @@ async fn count(conn: &mut AsyncPgConnection, user: UserId) -> diesel::QueryResul
     Ok(row.apps)
 }
 
-/// Stores the definition as the user's app of that name. An unchanged definition makes no new version. Returns the app
-/// and its version.
+/// Stores the definition as the user's app of that name. An unchanged definition makes no new version.
+/// Returns the app and its version.
 pub async fn import(
     db: &Db,
     user: UserId,
@@ -177,8 +177,8 @@ pub async fn create(
     .await
 }
 
-/// Stores a new version of an app whose editor started from version `base`. An unchanged definition makes no new
-/// version. Returns the current version.
+/// Stores a new version of an app whose editor started from version `base`. An unchanged definition makes no
+/// new version. Returns the current version.
 pub async fn save(
     db: &Db,
     user: UserId,
@@ -216,7 +216,8 @@ pub async fn set_archived(
     by: Actor,
 ) -> Result<(), StoreRefusal> {
     const SQL: &str = "
-        UPDATE apps SET archived_at = CASE WHEN $2 THEN capi_now() END, updated_at = capi_now() WHERE id = $1";
+        UPDATE apps SET archived_at = CASE WHEN $2 THEN capi_now() END, updated_at = capi_now()
+        WHERE id = $1";
     write_with_refusals(db, |mut conn| async move {
         conn.build_transaction()
             .run(async |conn| {

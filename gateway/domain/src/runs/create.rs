@@ -1,4 +1,5 @@
-//! The use case "create a run": find the app, validate the request against it, write the run, nudge the workers.
+//! The use case "create a run": find the app, validate the request against it, write the run, nudge the
+//! workers.
 //!
 //! Read `insert` next: it is the statement that makes the run exist.
 
@@ -64,7 +65,8 @@ impl Created {
 }
 
 impl Create {
-    /// Creates the run. The work is a task of its own: a client that disconnects must not leave a run without nudge.
+    /// Creates the run. The work is a task of its own: a client that disconnects must not leave a run without
+    /// nudge.
     pub async fn run(self, intake: &Intake) -> Result<Created, Refusal> {
         let intake = intake.clone();
         let creating = tokio::spawn(async move { self.create_and_nudge(&intake).await }.in_current_span());
@@ -102,8 +104,8 @@ impl Create {
         validate(app, &self.body, self.files.files(), models)
     }
 
-    /// Validates against the cached version and writes the run. Starts again with a fresh version if the cached one
-    /// is stale.
+    /// Validates against the cached version and writes the run. Starts again with a fresh version if the
+    /// cached one is stale.
     async fn write(&mut self, intake: &Intake) -> Result<Created, Refusal> {
         let rows = self.files.rows();
         let mut cached = intake.apps.get(self.user, self.app_id);
@@ -158,10 +160,11 @@ impl Create {
         self.files.keep();
         tracing::warn!(%error, run_id = %self.id, "the database did not confirm a create");
         Refusal::Unavailable(if self.idempotency_key.is_some() {
-            "the run may have been accepted all the same; send the request again with the same Idempotency-Key"
+            "the run may have been accepted all the same; send the request again with the same \
+             Idempotency-Key"
         } else {
-            "the run may have been accepted all the same; look with GET /api/v1/runs before creating it again (with an \
-             Idempotency-Key it can be sent again as it is)"
+            "the run may have been accepted all the same; look with GET /api/v1/runs before creating it \
+             again (with an Idempotency-Key it can be sent again as it is)"
         })
     }
 }

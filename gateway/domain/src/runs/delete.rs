@@ -11,8 +11,8 @@ use super::{RunRef, get};
 use crate::Refusal;
 use crate::accounts::audit::{self, Action, Actor};
 
-/// In the lock order of all writers. A dispatcher that records an attempt is waited for; one that comes later finds
-/// no delivery and records nothing.
+/// In the lock order of all writers. A dispatcher that records an attempt is waited for; one that comes later
+/// finds no delivery and records nothing.
 const LOCK: [&str; 2] = [
     "SELECT 1 FROM runs WHERE id = $1 FOR UPDATE",
     "SELECT 1 FROM webhook_deliveries WHERE run_id = $1 FOR UPDATE",
@@ -28,8 +28,8 @@ const DELETE: [&str; 6] = [
     "DELETE FROM runs WHERE id = $1",
 ];
 
-/// Deletes a finished run of the user with everything that belongs to it. The bytes go first: if the store fails, the
-/// rows remain and a second delete finishes the work.
+/// Deletes a finished run of the user with everything that belongs to it. The bytes go first: if the store
+/// fails, the rows remain and a second delete finishes the work.
 ///
 /// The work is a task of its own: a client that disconnects must not leave rows without their bytes.
 pub async fn delete(

@@ -1,4 +1,5 @@
-//! The names of files in the workspace. Pure. A client may send any name; the result is one file name in one directory.
+//! The names of files in the workspace. Pure. A client may send any name; the result is one file name in one
+//! directory.
 
 const MAX_BYTES: usize = 200;
 

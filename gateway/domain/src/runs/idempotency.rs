@@ -1,7 +1,8 @@
-//! Creates that may be repeated: what `Idempotency-Key` stores of an accepted create, for 24 hours per user and path.
+//! Creates that may be repeated: what `Idempotency-Key` stores of an accepted create, for 24 hours per user
+//! and path.
 //!
-//! The statement that inserts the run (`insert`) writes the key too. So no key exists without its run, and no run
-//! twice.
+//! The statement that inserts the run (`insert`) writes the key too. So no key exists without its run, and no
+//! run twice.
 
 use std::time::Duration;
 
@@ -131,7 +132,8 @@ mod tests {
         // Without triggers: the keys refer to no accounts and runs.
         statement("SET session_replication_role = replica").execute(&mut conn).await.unwrap();
         let keys = "INSERT INTO idempotency_keys (user_id, path, key, request_hash, run_id, expires_at)
-                    SELECT gen_random_uuid(), '/', n::text, sha256(''), gen_random_uuid(), capi_now() + (n - 1500) * interval '1 min'
+                    SELECT gen_random_uuid(), '/', n::text, sha256(''), gen_random_uuid(),
+                           capi_now() + (n - 1500) * interval '1 min'
                     FROM generate_series(1, 3000) n";
         statement(keys).execute(&mut conn).await.unwrap();
         assert!(delete_expired(&database.db).await.unwrap(), "more than one batch is expired");

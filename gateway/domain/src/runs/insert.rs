@@ -1,7 +1,8 @@
-//! The statement that makes a run exist: it writes the row and the first event if the app version is still current.
+//! The statement that makes a run exist: it writes the row and the first event if the app version is still
+//! current.
 //!
-//! The nudge follows the commit, and no request waits for the broker: a sweeper finds runs whose nudge was lost.
-//! The run is executed by the run-worker: read run-worker/src/execute.rs next.
+//! The nudge follows the commit, and no request waits for the broker: a sweeper finds runs whose nudge was
+//! lost. The run is executed by the run-worker: read run-worker/src/execute.rs next.
 
 use diesel::sql_types::{Binary, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -51,8 +52,9 @@ macro_rules! insert_run {
     ($with:expr, $join:expr, $files:expr) => {
         concat!("
 WITH ", $with, "run AS (
-    INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs, chat_model_id,
-                      webhook_url, webhook_host, metadata, queue_timeout_seconds, request_id, created_at, last_seq)
+    INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs,
+                      chat_model_id, webhook_url, webhook_host, metadata, queue_timeout_seconds, request_id,
+                      created_at, last_seq)
     SELECT $1, a.user_id, a.id, v.id, $5, CASE WHEN $5 IS NULL THEN 'console' ELSE 'api' END, 'pending',
            $6, $7, $8, $9, $10, $11, $14, $15, capi_now(), 1
     FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version ", $join, "
@@ -72,8 +74,8 @@ pub const INSERT: &str = insert_run!("", "", "");
 
 const INSERT_WITH_FILES: &str = insert_run!("", "", files!("$16"));
 
-/// The key's row comes first: of several requests with one key, one inserts the row and writes the run. The others
-/// wait for that commit, insert no row, and so write no run.
+/// The key's row comes first: of several requests with one key, one inserts the row and writes the run. The
+/// others wait for that commit, insert no row, and so write no run.
 const INSERT_WITH_KEY: &str = insert_run!(idempotency_key!(), "CROSS JOIN taken", "");
 
 const INSERT_WITH_KEY_AND_FILES: &str = insert_run!(idempotency_key!(), "CROSS JOIN taken", files!("$20"));
@@ -101,8 +103,8 @@ pub struct NewRun<'a> {
     pub idempotency_key: Option<&'a IdempotencyKey>,
 }
 
-/// Writes the run. Returns false, and writes nothing, if the version is no longer the app's current one or if the
-/// idempotency key is taken.
+/// Writes the run. Returns false, and writes nothing, if the version is no longer the app's current one or if
+/// the idempotency key is taken.
 pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<bool, DbError> {
     let sql = match (run.idempotency_key, run.files) {
         (None, None) => INSERT,

@@ -1,5 +1,5 @@
-//! Lists runs. Each combination of filters walks one index in the order of the list, so a page costs the same with
-//! thousands of runs and with millions.
+//! Lists runs. Each combination of filters walks one index in the order of the list, so a page costs the same
+//! with thousands of runs and with millions.
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
@@ -58,13 +58,14 @@ fn sql(filters: &Filters, of_app: bool, continued: bool) -> String {
     // One page of each status, then the newest of those.
     format!(
         "SELECT p.id, p.created_at FROM unnest($2) s (status), LATERAL (
-             SELECT r.id, r.created_at FROM runs r WHERE r.user_id = $1 AND r.status = s.status{wanted} {order}) p
+             SELECT r.id, r.created_at FROM runs r
+             WHERE r.user_id = $1 AND r.status = s.status{wanted} {order}) p
          ORDER BY p.created_at DESC, p.id DESC LIMIT $11"
     )
 }
 
-/// The runs of one page, newest first, and the cursor of the next page. `app` limits the list to one app; the app in
-/// the filters is ignored. Inputs and results are loaded only if `whole` is set.
+/// The runs of one page, newest first, and the cursor of the next page. `app` limits the list to one app; the
+/// app in the filters is ignored. Inputs and results are loaded only if `whole` is set.
 pub async fn list(
     db: &Db,
     viewer: &Viewer,
@@ -121,14 +122,25 @@ mod tests {
         line: String,
     }
 
-    const MANY: &str = "
-        WITH u AS (INSERT INTO users (id, email, password_hash, plan) SELECT gen_random_uuid(), n || '@x', '', 'pro' FROM generate_series(1, 3) n RETURNING id),
-        a AS (INSERT INTO apps (id, user_id, name) SELECT gen_random_uuid(), id, 'a' FROM u RETURNING id, user_id),
-        v AS (INSERT INTO app_versions (id, app_id, version, definition) SELECT gen_random_uuid(), id, 1, '{}' FROM a RETURNING id, app_id),
-        r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq)
-            SELECT gen_random_uuid(), a.user_id, a.id, v.id, 'api', 'pending', '', '{}', 'm', '{\"k\": \"v\"}', capi_now() + n * interval '1 s', 1
-            FROM a JOIN v ON v.app_id = a.id, generate_series(1, 5000) n RETURNING id, user_id, created_at)
-        INSERT INTO run_metadata (user_id, key, value, created_at, run_id) SELECT user_id, 'k', 'v', created_at, id FROM r";
+    const MANY: &str = r#"
+        WITH u AS (
+            INSERT INTO users (id, email, password_hash, plan)
+            SELECT gen_random_uuid(), n || '@x', '', 'pro' FROM generate_series(1, 3) n RETURNING id
+        ), a AS (
+            INSERT INTO apps (id, user_id, name) SELECT gen_random_uuid(), id, 'a' FROM u
+            RETURNING id, user_id
+        ), v AS (
+            INSERT INTO app_versions (id, app_id, version, definition)
+            SELECT gen_random_uuid(), id, 1, '{}' FROM a RETURNING id, app_id
+        ), r AS (
+            INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs,
+                              chat_model_id, metadata, created_at, last_seq)
+            SELECT gen_random_uuid(), a.user_id, a.id, v.id, 'api', 'pending', '', '{}', 'm', '{"k": "v"}',
+                   capi_now() + n * interval '1 s', 1
+            FROM a JOIN v ON v.app_id = a.id, generate_series(1, 5000) n RETURNING id, user_id, created_at
+        )
+        INSERT INTO run_metadata (user_id, key, value, created_at, run_id)
+        SELECT user_id, 'k', 'v', created_at, id FROM r"#;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn every_filter_walks_an_index_in_the_lists_order() {

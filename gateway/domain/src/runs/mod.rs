@@ -31,7 +31,8 @@ use shared::ids::{AppId, RunId};
 /// The multipart form part for files that no input of the app names.
 pub const FILES_PART: &str = "files";
 
-/// A run that a request names, and the one app it must belong to: the app in the path, or the app of a scoped key.
+/// A run that a request names, and the one app it must belong to: the app in the path, or the app of a scoped
+/// key.
 #[derive(Debug, Clone, Copy)]
 pub struct RunRef {
     pub run: RunId,

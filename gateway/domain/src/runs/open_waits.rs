@@ -1,5 +1,6 @@
-//! Limits the waits and streams that a user holds open, exactly, over all gateways. A row per user stores when each
-//! wait ends, as `rate_windows` stores requests. The waits of a gateway that dies count until they would have ended.
+//! Limits the waits and streams that a user holds open, exactly, over all gateways. A row per user stores
+//! when each wait ends, as `rate_windows` stores requests. The waits of a gateway that dies count until they
+//! would have ended.
 
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl Drop for OpenWait {
                 Ok(closed)
             });
             if let Err(error) = closing.await {
-                tracing::warn!(%error, user_id = %user, "failed to close an open wait; it counts until its end");
+                tracing::warn!(%error, user_id = %user, "failed to close a wait; it counts until its end");
             }
         });
     }

@@ -1,5 +1,5 @@
-//! Fails pending runs that no worker started within their `queueTimeoutSeconds`. The gateway does this because a lack
-//! of workers is the usual reason that a run waits.
+//! Fails pending runs that no worker started within their `queueTimeoutSeconds`. The gateway does this
+//! because a lack of workers is the usual reason that a run waits.
 
 use std::time::Duration;
 
@@ -16,12 +16,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Runs that one poll fails. A full batch is followed by another poll at once.
 const BATCH: i64 = 200;
 
-/// The time is a sub-select: an index condition cannot be volatile, so every pending run would be read. Gateways that
-/// poll at the same time find the same runs; each run is failed once.
+/// The time is a sub-select: an index condition cannot be volatile, so every pending run would be read.
+/// Gateways that poll at the same time find the same runs; each run is failed once.
 const OVERDUE: &str = "
 SELECT id FROM runs
 WHERE status = 'pending'
-  AND (created_at AT TIME ZONE 'UTC') + queue_timeout_seconds * interval '1 s' <= (SELECT capi_now() AT TIME ZONE 'UTC')
+  AND (created_at AT TIME ZONE 'UTC') + queue_timeout_seconds * interval '1 s'
+      <= (SELECT capi_now() AT TIME ZONE 'UTC')
 ORDER BY (created_at AT TIME ZONE 'UTC') + queue_timeout_seconds * interval '1 s' LIMIT $1";
 
 #[derive(QueryableByName)]
@@ -52,7 +53,8 @@ pub async fn sweep(db: Db, publisher: Publisher, lifecycle: Lifecycle) {
     }
 }
 
-/// Fails one batch. Returns whether more may be overdue. A run that cannot be failed does not stop the others.
+/// Fails one batch. Returns whether more may be overdue. A run that cannot be failed does not stop the
+/// others.
 async fn fail_overdue(db: &Db, publisher: &Publisher) -> Result<bool, DbError> {
     let found = db.read(|mut conn| async move { overdue(&mut conn).await }).await?;
     let mut failed = 0;

@@ -57,8 +57,9 @@ impl CreateRequest {
     /// The parsed fields, which an idempotency key stands for. `files` is null without files.
     pub fn fields(&self, app: AppId, files: Value) -> Value {
         let mut fields = json!({
-            "appId": app, "inputs": self.inputs, "chatModelId": self.chat_model_id, "webhookUrl": self.webhook_url,
-            "metadata": self.metadata, "queueTimeoutSeconds": self.queue_timeout_seconds,
+            "appId": app, "inputs": self.inputs, "chatModelId": self.chat_model_id,
+            "webhookUrl": self.webhook_url, "metadata": self.metadata,
+            "queueTimeoutSeconds": self.queue_timeout_seconds,
         });
         if !files.is_null() {
             fields["files"] = files;
@@ -79,8 +80,8 @@ fn wrong_metadata(metadata: &Map<String, Value>) -> Option<FieldError> {
     metadata.iter().find(|pair| !fits(pair)).map(|(key, _)| {
         let key = quoted(key);
         let message = format!(
-            "metadata {key:?} does not fit: values must be strings, keys of {MAX_METADATA_KEY_CHARS} and values of \
-             {MAX_METADATA_VALUE_CHARS} characters at most"
+            "metadata {key:?} does not fit: values must be strings, keys of {MAX_METADATA_KEY_CHARS} and \
+             values of {MAX_METADATA_VALUE_CHARS} characters at most"
         );
         FieldError::member("/metadata", &key, "type", message)
     })
@@ -127,9 +128,10 @@ mod tests {
     fn one_answer_lists_all_errors() {
         let parse = |body: Value| CreateRequest::parse(body.as_object().unwrap().clone());
         assert_eq!(parse(json!({"appId": "a", "inputs": null})).unwrap().app_id.as_deref(), Some("a"));
-        let error =
-            parse(json!({"appId": 1, "inputs": [], "metadata": {"a": 1}, "colour": "red", "queueTimeoutSeconds": 1.5}))
-                .unwrap_err();
+        let error = parse(json!({
+            "appId": 1, "inputs": [], "metadata": {"a": 1}, "colour": "red", "queueTimeoutSeconds": 1.5,
+        }))
+        .unwrap_err();
         let Refusal::InvalidRequest(_, errors) = error else { panic!("{error}") };
         let found: Vec<_> =
             errors.iter().map(|error| (json!(error.location)["pointer"].clone(), error.code)).collect();

@@ -1,5 +1,5 @@
-//! The files of a create. They are in the store, under the run's id, before the run exists. Unless they are kept, they
-//! are deleted when the request ends.
+//! The files of a create. They are in the store, under the run's id, before the run exists. Unless they are
+//! kept, they are deleted when the request ends.
 
 use serde_json::{Value, json};
 use shared::ids::{FileId, RunId};
@@ -147,7 +147,7 @@ impl Drop for Uploads {
         let (store, run) = (self.store.clone(), self.run);
         tokio::spawn(async move {
             if let Err(error) = store.delete_all(run).await {
-                tracing::warn!(%error, run_id = %run, "failed to delete the files of a refused create; the store deletes them after a day");
+                tracing::warn!(%error, run_id = %run, "failed to delete the files of a refused create");
             }
         });
     }

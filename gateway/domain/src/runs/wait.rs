@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunWatchers;
 
-/// Returns when the user's run is over, when the deadline passes, or when the process stops. A short outage of the
-/// database does not end the wait.
+/// Returns when the user's run is over, when the deadline passes, or when the process stops. A short outage
+/// of the database does not end the wait.
 pub async fn until_over(
     db: &Db,
     watchers: &RunWatchers,

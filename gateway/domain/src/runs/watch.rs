@@ -1,5 +1,5 @@
-//! Wakes the waits and streams of a run when the run changes. A broadcast of `run.events` wakes them at once. If one is
-//! lost, or the broker is away, each watcher wakes by itself after [`SLOW_POLL`].
+//! Wakes the waits and streams of a run when the run changes. A broadcast of `run.events` wakes them at once.
+//! If one is lost, or the broker is away, each watcher wakes by itself after [`SLOW_POLL`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 /// The longest time between two polls of a watcher.
 const SLOW_POLL: Duration = Duration::from_secs(2);
-/// How often the topics without watchers are unbound. Binding costs a round trip, so the end of a watch does not do it.
+/// How often the topics without watchers are unbound. Binding costs a round trip, so the end of a watch does
+/// not do it.
 const UNBIND_EVERY: Duration = Duration::from_secs(30);
 
 /// The runs that this process watches.

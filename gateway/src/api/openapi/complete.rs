@@ -115,7 +115,10 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
 }
 
 fn common_headers() -> [(&'static str, Value); 3] {
-    let text = |description: &str, required: bool| json!({ "description": description, "required": required, "schema": { "type": "string" } });
+    let text = |description: &str, required: bool| {
+        let schema = json!({ "type": "string" });
+        json!({ "description": description, "required": required, "schema": schema })
+    };
     [
         ("x-request-id", text("The request's id: the id that the client sent, if it is valid", true)),
         ("RateLimit-Policy", text("The account's requests per minute", false)),
@@ -177,7 +180,9 @@ fn responses() -> Value {
         let response = json!({
             "description": lines.join(". "),
             "headers": headers,
-            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+            "content": {
+                "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } }
+            },
         });
         responses.insert(problem.status().to_string(), response);
     }

@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document. Paths and shapes come from the handlers and their types. `complete` adds what holds for every
-//! endpoint: the key, the common headers and the problems.
+//! The OpenAPI 3.1 document. Paths and shapes come from the handlers and their types. `complete` adds what
+//! holds for every endpoint: the key, the common headers and the problems.
 
 mod complete;
 
@@ -15,14 +15,15 @@ use shared::deliveries::WebhookBody;
 #[openapi(
     info(
         title = "capi",
-        description = "Runs agent apps from outside: create an API key, post inputs, get a structured result back by \
-                       polling, waiting or webhook. Within v1, endpoints, optional fields, error codes and enum values \
-                       may be added.",
+        description = "Runs agent apps from outside: create an API key, post inputs, get a structured result \
+                       back by polling, waiting or webhook. Within v1, endpoints, optional fields, error \
+                       codes and enum values may be added.",
         license(name = "MIT OR Apache-2.0"),
     ),
     paths(
         apps::list::handle, apps::get::handle, models::handle, me::handle,
-        runs::create::handle, runs::list::handle, runs::get::handle, runs::delete::handle, runs::cancel::handle,
+        runs::create::handle, runs::list::handle, runs::get::handle, runs::delete::handle,
+        runs::cancel::handle,
         artifacts::handle,
     ),
     components(schemas(ProblemBody, FieldProblem, WebhookBody)),
@@ -52,7 +53,7 @@ mod tests {
         let agreed = include_str!("../../../../docs/openapi.json");
         assert!(
             super::document() == agreed,
-            "the API's document changed: look at the difference after `cargo run -p gateway -- openapi > docs/openapi.json`"
+            "the document changed; write it with `gateway openapi > docs/openapi.json` and review the diff"
         );
     }
 }

@@ -10,9 +10,10 @@ use crate::http::ApiError;
 use crate::http::extract::Query;
 
 #[utoipa::path(
-    post, path = "/api/v1/runs/{id}/cancel", tag = "Runs", operation_id = "cancelRun", summary = "Cancel a run",
-    description = "Ends a pending or running run. The status is final at once. A second cancel of the run changes \
-                   nothing and succeeds too.",
+    post, path = "/api/v1/runs/{id}/cancel", tag = "Runs", operation_id = "cancelRun",
+    summary = "Cancel a run",
+    description = "Ends a pending or running run. The status is final at once. A second cancel of the run \
+                   changes nothing and succeeds too.",
     params(("id" = uuid::Uuid, Path, description = "The run's id")),
     responses((status = 200, description = "The run is cancelled", body = Success)),
 )]

@@ -10,7 +10,8 @@ use crate::http::extract::Query;
 
 #[utoipa::path(
     delete, path = "/api/v1/runs/{id}", tag = "Runs", operation_id = "deleteRun", summary = "Delete a run",
-    description = "Deletes a run that is over: inputs, result, events, artifacts and stored webhook responses.",
+    description = "Deletes a run that is over: inputs, result, events, artifacts and stored webhook \
+                   responses.",
     params(("id" = uuid::Uuid, Path, description = "The run's id")),
     responses((status = 204, description = "The run is gone")),
 )]

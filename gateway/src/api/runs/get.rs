@@ -1,4 +1,5 @@
-//! GET /api/v1/runs/{id} and GET /api/v1/apps/{appId}/runs/{id}: the run as it is now, or as it is after the wait.
+//! GET /api/v1/runs/{id} and GET /api/v1/apps/{appId}/runs/{id}: the run as it is now, or as it is after the
+//! wait.
 
 use actix_web::http::header::{ETAG, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,9 +15,9 @@ use crate::http::extract::{Query, is_known, seconds};
 
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}", tag = "Runs", operation_id = "getRun", summary = "Get a run",
-    description = "The run as it is now. With `wait` the response is held until the run is over, at most for that many \
-                   seconds (an operator may set a shorter limit; 50 by default). The ETag changes with the status and \
-                   the last event.",
+    description = "The run as it is now. With `wait` the response is held until the run is over, at most for \
+                   that many seconds (an operator may set a shorter limit; 50 by default). The ETag changes \
+                   with the status and the last event.",
     params(
         ("id" = uuid::Uuid, Path, description = "The run's id"),
         ("wait" = Option<u32>, Query, description = "Seconds to wait for the run's end"),
@@ -25,7 +26,7 @@ use crate::http::extract::{Query, is_known, seconds};
     responses(
         (status = 200, description = "The run", body = RunView, headers(
             ("ETag" = String, description = "For `If-None-Match`"),
-            ("Retry-After" = String, description = "Seconds after which to ask again, while the run is not over"),
+            ("Retry-After" = String, description = "Seconds after which to ask again"),
         )),
         (status = 304, description = "Unchanged since the response with that ETag"),
     ),

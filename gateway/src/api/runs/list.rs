@@ -30,9 +30,9 @@ pub(in crate::api) struct RunList {
 
 #[utoipa::path(
     get, path = "/api/v1/runs", tag = "Runs", operation_id = "listRuns", summary = "List runs",
-    description = "Runs, newest first, without `inputs` and `result` unless `include=inputs,result` asks for them. A \
-                   run must pass all filters; `metadata.KEY=VALUE` finds runs by their metadata. A cursor carries its \
-                   filters.",
+    description = "Runs, newest first, without `inputs` and `result` unless `include=inputs,result` asks for \
+                   them. A run must pass all filters; `metadata.KEY=VALUE` finds runs by their metadata. A \
+                   cursor carries its filters.",
     params(
         ("status" = Option<Vec<RunStatus>>, Query, description = "May repeat", explode = true),
         ("appId" = Option<uuid::Uuid>, Query, description = "Runs of this app"),
@@ -41,7 +41,8 @@ pub(in crate::api) struct RunList {
         ("createdBefore" = Option<String>, Query, description = "RFC 3339", format = DateTime),
         ("include" = Option<String>, Query, description = "`inputs,result`; then `limit` is 20 at most",
             pattern = "^(inputs,result|result,inputs)$"),
-        ("limit" = Option<u32>, Query, description = "Items at most, 20 by default", minimum = 1, maximum = 100),
+        ("limit" = Option<u32>, Query, description = "Items at most, 20 by default",
+            minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
     ),
     responses((status = 200, description = "A page of runs", body = RunList)),

@@ -1,4 +1,5 @@
-//! What an error says to a client of the API: what is wrong and what to change. The console has sentences of its own.
+//! What an error says to a client of the API: what is wrong and what to change. The console has sentences of
+//! its own.
 
 use gateway_domain::{Refusal, joined};
 
@@ -14,8 +15,8 @@ impl ApiError {
             }
             Self::SignInNeeded => "sign in first".to_owned(),
             Self::ForeignForm => {
-                "the form has expired or was sent from another site; open its page again and send it from there. If that \
-                 does not help, CAPI_PUBLIC_URL is not the address in your browser"
+                "the form has expired or was sent from another site; open its page again and send it from \
+                 there. If that does not help, CAPI_PUBLIC_URL is not the address in your browser"
                     .to_owned()
             }
             Self::TooFast { retry_after } => format!("too many requests at once; wait {retry_after} s"),
@@ -24,8 +25,8 @@ impl ApiError {
             Self::FilesTooLarge(what) => format!("{what}; send less"),
             Self::RangeNotSatisfiable { size } => format!("the file has {size} bytes; ask for some of those"),
             Self::RateLimited { retry_after, limit } => format!(
-                "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer ?wait= or a \
-                 webhook (webhookUrl) to polling"
+                "the plan allows {limit} requests per minute over all keys; wait {retry_after} s, and prefer \
+                 ?wait= or a webhook (webhookUrl) to polling"
             ),
             Self::Flood { retry_after } => {
                 format!("far too many requests, or wrong keys from this address; wait {retry_after} s")
@@ -72,14 +73,18 @@ fn of_refusal(refusal: &Refusal) -> String {
             format!("the run is {}; cancel it or wait for its end before deleting it", status.as_str())
         }
         Refusal::IdempotencyConflict => {
-            "this Idempotency-Key was used with other fields within the last 24 hours; take a fresh key, or send the \
-             fields as they were"
+            "this Idempotency-Key was used with other fields within the last 24 hours; take a fresh key, or \
+             send the fields as they were"
                 .to_owned()
         }
         Refusal::TooManyWaits { limit } => {
-            format!("the account has {limit} waits open, the most at once; let one end or poll without ?wait=")
+            format!(
+                "the account has {limit} waits open, the most at once; let one end or poll without ?wait="
+            )
         }
         Refusal::AppArchived => "restore the app, or run another one".to_owned(),
-        Refusal::Internal => "internal error of this installation; report the requestId to its operator".to_owned(),
+        Refusal::Internal => {
+            "internal error of this installation; report the requestId to its operator".to_owned()
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! Where errors meet HTTP: [`ApiError`] adds what only HTTP knows to the domain's [`Refusal`]. `problem` gives each error
-//! its problem code, `detail` its sentence. No cause, SQL or path leaves this process; the log has them.
+//! Where errors meet HTTP: [`ApiError`] adds what only HTTP knows to the domain's [`Refusal`]. `problem`
+//! gives each error its problem code, `detail` its sentence. No cause, SQL or path leaves this process; the
+//! log has them.
 
 mod body;
 mod detail;

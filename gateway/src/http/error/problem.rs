@@ -1,4 +1,5 @@
-//! Which problem an error is. The matches are exhaustive: a new refusal does not compile before it has a problem.
+//! Which problem an error is. The matches are exhaustive: a new refusal does not compile before it has a
+//! problem.
 
 use gateway_domain::Refusal;
 

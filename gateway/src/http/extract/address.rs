@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use actix_web::HttpRequest;
 use ipnet::IpNet;
 
-/// The peer. Behind trusted proxies: the last address in X-Forwarded-For that is not a trusted proxy. The addresses before
-/// it are the claim of the client.
+/// The peer. Behind trusted proxies: the last address in X-Forwarded-For that is not a trusted proxy. The
+/// addresses before it are the claim of the client.
 #[must_use]
 pub fn client_address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical());

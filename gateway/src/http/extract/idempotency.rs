@@ -16,8 +16,8 @@ pub fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, ApiError
     let key = value.to_str().ok().filter(|_| one).and_then(parse);
     key.map(Some).ok_or_else(|| {
         let message = format!(
-            "Idempotency-Key must be given once, with 1 to {MAX_CHARS} visible ASCII characters and no spaces, bare or in \
-             quotes"
+            "Idempotency-Key must be given once, with 1 to {MAX_CHARS} visible ASCII characters and no \
+             spaces, bare or in quotes"
         );
         ApiError::invalid(FieldError::header("Idempotency-Key", "invalid", message))
     })

@@ -1,5 +1,5 @@
-//! A JSON object as body: bounded, under a deadline, without duplicate keys, NUL or deep nesting. Each violation is a
-//! problem; the framework's extractor would answer in plain text.
+//! A JSON object as body: bounded, under a deadline, without duplicate keys, NUL or deep nesting. Each
+//! violation is a problem; the framework's extractor would answer in plain text.
 
 use std::fmt;
 use std::time::Duration;
@@ -32,8 +32,8 @@ pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
     announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > most)
 }
 
-/// The members of the body's object. Not an extractor: extractors run concurrently, and a client without a valid key
-/// must be refused before its body is read.
+/// The members of the body's object. Not an extractor: extractors run concurrently, and a client without a
+/// valid key must be refused before its body is read.
 pub async fn json_object(request: &HttpRequest, payload: Payload) -> Result<Map<String, Value>, ApiError> {
     if !is_of_type(request, "application/json") {
         return Err(ApiError::UnsupportedMediaType);

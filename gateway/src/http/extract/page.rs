@@ -4,8 +4,8 @@ use gateway_domain::page::{Cursor, CursorFilters, MAX_LIMIT, Page};
 
 use super::Query;
 
-/// Reads `limit` and `cursor`. `filters` are the filters of the request. A cursor brings its own filters; a request may
-/// repeat them but not change them.
+/// Reads `limit` and `cursor`. `filters` are the filters of the request. A cursor brings its own filters; a
+/// request may repeat them but not change them.
 pub fn read_page<Filters: CursorFilters>(
     query: &mut Query,
     default_limit: u32,

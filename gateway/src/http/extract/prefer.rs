@@ -1,5 +1,5 @@
-//! `Prefer: wait=N` (RFC 7240): the client prefers to wait for the end of the run. Unknown preferences are ignored, as
-//! the RFC requires.
+//! `Prefer: wait=N` (RFC 7240): the client prefers to wait for the end of the run. Unknown preferences are
+//! ignored, as the RFC requires.
 
 use std::time::Duration;
 

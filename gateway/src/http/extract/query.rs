@@ -1,5 +1,5 @@
-//! Query parameters, read by hand so that one answer lists every error. An unknown parameter is an error too: a mistyped
-//! filter that is ignored would give a wrong list.
+//! Query parameters, read by hand so that one answer lists every error. An unknown parameter is an error too:
+//! a mistyped filter that is ignored would give a wrong list.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -145,8 +145,8 @@ mod tests {
         let said = query.end().unwrap_err().to_string();
         assert_eq!(
             said,
-            "invalid_request: limit must be a whole number; wait stands twice; give it once; unknown parameter \
-             \"lmit\"; known are: status, limit, metadata.KEY, wait"
+            "invalid_request: limit must be a whole number; wait stands twice; give it once; unknown \
+             parameter \"lmit\"; known are: status, limit, metadata.KEY, wait"
         );
         assert!(Query::parse("a=%00").unwrap().end().unwrap_err().to_string().contains("U+0000"));
         assert!(Query::parse(&"a".repeat(20_000)).is_err());

@@ -1,5 +1,5 @@
-//! Limits attempts to sign in, to sign up and to change a password, per account and per network, in this process. An
-//! attempt counts before the password is verified, so concurrent guesses count too.
+//! Limits attempts to sign in, to sign up and to change a password, per account and per network, in this
+//! process. An attempt counts before the password is verified, so concurrent guesses count too.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -12,9 +12,9 @@ use shared::ids::UserId;
 
 use super::flood::{Flood, network};
 
-/// A burst, and the time until one more attempt is free: for one account from one network, for one account from all
-/// networks, and for one network. The second limit is wide: an attacker who wants to lock a user out needs many
-/// networks.
+/// A burst, and the time until one more attempt is free: for one account from one network, for one account
+/// from all networks, and for one network. The second limit is wide: an attacker who wants to lock a user out
+/// needs many networks.
 const PER_ACCOUNT_AND_NETWORK: (u32, Duration) = (10, Duration::from_secs(30));
 const PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(5));
 const PER_NETWORK: (u32, Duration) = (30, Duration::from_secs(10));

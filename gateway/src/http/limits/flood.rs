@@ -1,5 +1,6 @@
-//! The flood guard in front of the database, in this process alone. It is not the rate limit: it admits ten times the
-//! largest plan's rate. It only keeps clients that ignore every 429, or that guess keys, from costing statements.
+//! The flood guard in front of the database, in this process alone. It is not the rate limit: it admits ten
+//! times the largest plan's rate. It only keeps clients that ignore every 429, or that guess keys, from
+//! costing statements.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -44,8 +45,8 @@ impl FloodGuard {
         }
     }
 
-    /// Whether the database may be asked about this key. A key that was good recently is not blocked with its network:
-    /// behind an unlisted proxy all clients share one address.
+    /// Whether the database may be asked about this key. A key that was good recently is not blocked with its
+    /// network: behind an unlisted proxy all clients share one address.
     pub fn check(&self, key: &KeyHash, from: IpAddr, now: Instant) -> Result<(), Flood> {
         let until = self.blocked.get(&network(from)).filter(|until| *until > now);
         if let Some(until) = until

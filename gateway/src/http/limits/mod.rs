@@ -1,5 +1,5 @@
-//! The guards in front of the database, each in this process alone: they keep clients that ignore every refusal from
-//! costing statements. The exact rate limit is `gateway_domain::accounts::rate_limit`.
+//! The guards in front of the database, each in this process alone: they keep clients that ignore every
+//! refusal from costing statements. The exact rate limit is `gateway_domain::accounts::rate_limit`.
 
 mod attempts;
 mod flood;

@@ -1,5 +1,5 @@
-//! Remembers refusals of the rate limit for a few seconds, so that a client that does not wait costs few statements. Not
-//! until a place is free: the plan may change, or the key may be revoked, before that.
+//! Remembers refusals of the rate limit for a few seconds, so that a client that does not wait costs few
+//! statements. Not until a place is free: the plan may change, or the key may be revoked, before that.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Limits the console's requests of one account per minute, in this process: above what a person needs, below what a
-//! script could do. Programs use the API, which has its own limit.
+//! Limits the console's requests of one account per minute, in this process: above what a person needs, below
+//! what a script could do. Programs use the API, which has its own limit.
 
 use std::num::NonZeroU32;
 

@@ -1,5 +1,5 @@
-//! Forms as multipart/form-data (RFC 7578): the fields of a create as parts, and files. Files are streamed to the store.
-//! All other parts together may be as large as a JSON body.
+//! Forms as multipart/form-data (RFC 7578): the fields of a create as parts, and files. Files are streamed to
+//! the store. All other parts together may be as large as a JSON body.
 
 mod pace;
 
@@ -62,7 +62,8 @@ pub async fn read_form(
     Ok(members)
 }
 
-/// Reads a browser's form: its texts in order, its files into `uploads`. An empty file field counts as absent.
+/// Reads a browser's form: its texts in order, its files into `uploads`. An empty file field counts as
+/// absent.
 pub async fn read_browser_form(
     request: &HttpRequest,
     payload: Payload,

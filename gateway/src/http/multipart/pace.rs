@@ -1,5 +1,5 @@
-//! How slowly a form may arrive. A client has 15 seconds of credit. Waiting for its bytes uses credit up, and each
-//! 64 KiB earn a second back. The time that the store takes does not count.
+//! How slowly a form may arrive. A client has 15 seconds of credit. Waiting for its bytes uses credit up, and
+//! each 64 KiB earn a second back. The time that the store takes does not count.
 
 use std::time::Duration;
 

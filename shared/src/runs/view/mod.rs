@@ -1,4 +1,5 @@
-//! Loads runs as the contract shows them, with one query: GET, lists, webhooks and the console use it, so they agree.
+//! Loads runs as the contract shows them, with one query: GET, lists, webhooks and the console use it, so
+//! they agree.
 
 mod shape;
 
@@ -25,9 +26,9 @@ const AHEAD_COUNTED: i64 = 10_000;
 /// A worker that has not reported for this time is not ready. Workers report three times as often.
 pub const WORKERS_REPORT_WITHIN: Duration = Duration::from_secs(30);
 
-/// `pending` says why a run waits: the plan's running runs are used up, no worker is ready, or no worker has claimed it
-/// yet. `$3` holds the caps by plan, `$4` the cap of an unknown plan. The runs before it are counted only for pending
-/// runs. `$6`: whether inputs and results are loaded.
+/// `pending` says why a run waits: the plan's running runs are used up, no worker is ready, or no worker has
+/// claimed it yet. `$3` holds the caps by plan, `$4` the cap of an unknown plan. The runs before it are
+/// counted only for pending runs. `$6`: whether inputs and results are loaded.
 const LOAD: &str = r#"
 WITH line AS MATERIALIZED (
     SELECT id, row_number() OVER (ORDER BY created_at, id) - 1 AS ahead

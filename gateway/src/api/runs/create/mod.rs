@@ -34,12 +34,13 @@ const RUNS: &str = "/api/v1/runs";
 
 #[utoipa::path(
     post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun", summary = "Create a run",
-    description = "Accepts a run and answers at once with its id. With `Prefer: wait=SECONDS` the response is held; it is \
-                   200 with the finished run if the run ends in time. With `dryRun=true` everything is validated and \
-                   nothing is created. With an `Idempotency-Key` the request may be sent again for 24 hours: the same \
-                   key with the same fields is the same run. Files are sent as multipart/form-data: the same fields as \
-                   parts, `inputs` and `metadata` as JSON, a file for an input of the type `file` as the part with that \
-                   name, other files as parts named `files`; at most 10 files, of 25 MiB each and 100 MiB in all.",
+    description = "Accepts a run and answers at once with its id. With `Prefer: wait=SECONDS` the response \
+                   is held; it is 200 with the finished run if the run ends in time. With `dryRun=true` \
+                   everything is validated and nothing is created. With an `Idempotency-Key` the request may \
+                   be sent again for 24 hours: the same key with the same fields is the same run. Files are \
+                   sent as multipart/form-data: the same fields as parts, `inputs` and `metadata` as JSON, a \
+                   file for an input of the type `file` as the part with that name, other files as parts \
+                   named `files`; at most 10 files, of 25 MiB each and 100 MiB in all.",
     request_body(content((CreateRun = "application/json"), (CreateRunForm = "multipart/form-data"))),
     params(
         ("dryRun" = Option<bool>, Query, description = "Only validate"),
@@ -143,8 +144,8 @@ fn accepted(id: RunId, status: RunStatus, app_id: AppId, app_name: &str) -> Http
         .json(Accepted { id, status, app_id, app_name })
 }
 
-/// Validates against the version that is stored now, not against a cached one: no write follows that would notice a
-/// stale version.
+/// Validates against the version that is stored now, not against a cached one: no write follows that would
+/// notice a stale version.
 async fn dry_run(
     caller: &Caller,
     context: &Context,

@@ -1,5 +1,5 @@
-//! What a create takes and answers. The requests are read by `gateway_domain::runs::request`, which lists every error; the
-//! request types here only describe them in the OpenAPI document.
+//! What a create takes and answers. The requests are read by `gateway_domain::runs::request`, which lists
+//! every error; the request types here only describe them in the OpenAPI document.
 
 use std::collections::BTreeMap;
 
@@ -40,8 +40,8 @@ pub(in crate::api) struct CreateRun {
 pub(in crate::api) struct CreateRunForm {
     /// The app to run.
     app_id: Uuid,
-    /// Values for the app's input fields, as JSON. The file for an input of the type `file` is the part with the name of
-    /// that input.
+    /// Values for the app's input fields, as JSON. The file for an input of the type `file` is the part with
+    /// the name of that input.
     #[schema(value_type = Option<BTreeMap<String, Value>>)]
     inputs: Option<Value>,
     /// A model of /models that replaces the app's model.
