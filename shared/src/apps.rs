@@ -1,5 +1,5 @@
-//! The definition of an agent app, as a version stores it. The gateway checks it on import and validates inputs
-//! against it; the run-worker executes it.
+//! The definition of an agent app, as a version stores it. The gateway validates it, and validates inputs
+//! against it. The run-worker executes it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,13 +7,12 @@ use serde_json::Value;
 use crate::limits::Limits;
 use crate::tools::FILE_READERS;
 
-/// Instructions, prompt, inputs, model and limits of one version. Fields that this build does not know are ignored: a
-/// newer gateway may have stored them. Importing refuses them.
+/// Instructions, prompt, inputs, model and limits of one version. Unknown fields are ignored, because a newer
+/// gateway may have stored them. An import refuses them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppDefinition {
     /// Unique among its owner's apps.
     pub name: String,
-    /// For people.
     #[serde(default)]
     pub description: String,
     /// The system message.
@@ -21,32 +20,30 @@ pub struct AppDefinition {
     pub instructions: String,
     /// The user message: a minijinja template over the inputs.
     pub prompt: String,
-    /// The form.
+    /// The fields of the app's form.
     #[serde(default)]
     pub inputs: Vec<InputField>,
-    /// Default model; the installation's default where absent.
+    /// The model of runs that name no other model; the installation's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Names of tools.
     #[serde(default)]
     pub tools: Vec<String>,
-    /// The shape of the result, where the app guarantees one.
+    /// The shape of the result, if the app guarantees one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
-    /// Budgets.
     #[serde(default)]
     pub limits: Limits,
 }
 
 impl AppDefinition {
-    /// Whether its agent can look at files.
+    /// Whether it has a tool that reads files.
     #[must_use]
     pub fn reads_files(&self) -> bool {
         self.tools.iter().any(|tool| FILE_READERS.contains(&tool.as_str()))
     }
 }
 
-/// What an app promises of its result.
+/// The shape that an app guarantees for its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     /// A JSON Schema; see [`crate::output_schema`].
@@ -58,15 +55,14 @@ pub struct Output {
 pub struct InputField {
     /// The key in `inputs` and the variable in the prompt.
     pub name: String,
-    /// For people; the name where absent.
+    /// For people; the name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// What values it takes.
     pub r#type: InputType,
     /// Whether a run must give it.
     #[serde(default)]
     pub required: bool,
-    /// Used where a run does not give it.
+    /// The value of runs that give none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// The values of a select.
@@ -86,6 +82,6 @@ pub enum InputType {
     Boolean,
     /// One of the options.
     Select,
-    /// A file of the caller's: in a run, its path in the workspace.
+    /// A file that the client sends. In a run, the value is its path in the workspace.
     File,
 }

@@ -1,6 +1,6 @@
-//! Settings, one struct a concern; each service flattens those that it needs. Only a service's `main` reads the
-//! environment (through clap), but for the model keys that CAPI_MODELS names (`api_key_env`): the run-worker reads
-//! those at its start. deploy/env.example lists all settings.
+//! Settings: one struct for each concern. Each service flattens the structs that it needs. Only `main` reads
+//! the environment (through clap). The exception are the model keys that the models file names
+//! (`api_key_env`): the run-worker reads them at its start. deploy/env.example lists all settings.
 
 mod models;
 mod parse;
@@ -21,24 +21,30 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
-/// Where the truth lives.
+/// The database.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseConfig {
     /// PostgreSQL 15 or newer: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable|prefer|require
     #[arg(id = "database_url", long = "database-url", env = "CAPI_DATABASE_URL", hide_env_values = true)]
     pub url: SecretString,
-    /// Connections that this process keeps at most; a run-worker has three more, for renewals.
-    #[arg(id = "database_pool_size", long = "database-pool-size", env = "CAPI_DATABASE_POOL_SIZE", default_value_t = 10, value_parser = positive)]
+    /// Connections that this process keeps at most. A run-worker has three more for lease renewals.
+    #[arg(
+        id = "database_pool_size",
+        long = "database-pool-size",
+        env = "CAPI_DATABASE_POOL_SIZE",
+        default_value_t = 10,
+        value_parser = positive
+    )]
     pub pool_size: usize,
 }
 
-/// Where nudges travel.
+/// The broker.
 #[derive(Args, Clone, Debug)]
 pub struct BrokerConfig {
     /// RabbitMQ 3.10 or newer: amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS).
     #[arg(id = "amqp_url", long = "amqp-url", env = "CAPI_AMQP_URL", hide_env_values = true)]
     pub url: SecretString,
-    /// Begins the name of every queue, so that installations can share a broker.
+    /// The beginning of every queue's name. Installations with different prefixes can share a broker.
     #[arg(long, env = "CAPI_QUEUE_PREFIX", default_value = "capi")]
     pub queue_prefix: String,
 }
@@ -46,7 +52,7 @@ pub struct BrokerConfig {
 /// Health, readiness and metrics of one process.
 #[derive(Args, Clone, Debug)]
 pub struct OpsConfig {
-    /// Address of /healthz, /readyz and /metrics. Port 0 takes a free one; it is logged.
+    /// Address of /healthz, /readyz and /metrics. Port 0 takes a free port, which is logged.
     #[arg(long, env = "CAPI_OPS_ADDR", default_value = "127.0.0.1:0")]
     pub ops_addr: SocketAddr,
     /// Directory into which the process writes the addresses it listens on (SERVICE.http, SERVICE.ops).
@@ -65,20 +71,26 @@ pub struct LogConfig {
     pub log_format: LogFormat,
 }
 
-/// See [`LogConfig`].
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
-/// How long a claim holds without renewal.
+/// How long a worker keeps a run without renewing its lease.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LeaseConfig {
-    /// Seconds (3 to 300) until a run whose worker is silent goes to another; renewed every third of it.
-    #[arg(long, env = "CAPI_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=300))]
+    /// Seconds (3 to 300) until another worker takes over a run whose worker is silent. The lease is renewed
+    /// every third of this time.
+    #[arg(
+        long,
+        env = "CAPI_LEASE_SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(3..=300)
+    )]
     pub lease_seconds: u16,
 }
 
@@ -95,26 +107,26 @@ impl LeaseConfig {
         self.lease() / 3
     }
 
-    /// A renewal without an answer is sent over another connection after this (3 s of 30).
+    /// After this time a renewal without a reply is sent over another connection (3 s of 30).
     #[must_use]
     pub fn patience(self) -> Duration {
         self.lease() / 10
     }
 
-    /// After a renewal that did not come about (1 s of 30).
+    /// The time until the next attempt after a failed renewal (1 s of 30).
     #[must_use]
     pub fn retry(self) -> Duration {
         (self.lease() / 30).min(Duration::from_secs(1))
     }
 
-    /// A worker that could not renew stops this long before the end of its lease (5 s of 30).
+    /// A worker that could not renew stops this long before its lease ends (5 s of 30).
     #[must_use]
     pub fn margin(self) -> Duration {
         self.lease() / 6
     }
 }
 
-/// Comma-separated CIDRs; none where it is empty, as an unset variable of a container is.
+/// Comma-separated CIDRs. An empty text means none: containers pass unset variables on as empty.
 #[derive(Clone, Debug, Default)]
 pub struct Networks(pub Vec<IpNet>);
 
@@ -130,12 +142,12 @@ impl std::str::FromStr for Networks {
 /// Which non-public networks webhooks may reach.
 #[derive(Args, Clone, Debug, Default)]
 pub struct WebhookNetworksConfig {
-    /// Comma-separated CIDRs that webhooks may reach though they are not public, for example 10.1.0.0/16.
+    /// Comma-separated CIDRs of non-public networks that webhooks may reach, for example 10.1.0.0/16.
     #[arg(long, env = "CAPI_WEBHOOK_ALLOWED_NETWORKS", default_value = "")]
     pub webhook_allowed_networks: Networks,
 }
 
-/// Where the models and plans files are.
+/// The models file and the plans file.
 #[derive(Args, Clone, Debug)]
 pub struct CatalogConfig {
     /// TOML file of language models; see deploy/models.example.toml.
@@ -146,18 +158,19 @@ pub struct CatalogConfig {
     pub plans: Option<PathBuf>,
 }
 
-/// Where artifacts are.
+/// The artifact store.
 #[derive(Args, Clone, Debug)]
 pub struct StorageConfig {
-    /// Store of artifacts: file:///ABSOLUTE/DIRECTORY, one that all gateways and run-workers share.
+    /// Store of artifacts: file:///ABSOLUTE/DIRECTORY that all gateways and run-workers share.
     #[arg(long, env = "CAPI_ARTIFACTS_URL", default_value = "file:///var/lib/capi/artifacts")]
     pub artifacts_url: Url,
 }
 
-/// Where clients find artifacts.
+/// The public address of the installation.
 #[derive(Args, Clone, Debug)]
 pub struct LinksConfig {
-    /// Where clients reach the gateway; begins the links to artifacts, for example `https://capi.example.com`.
+    /// The address at which clients reach the gateway, for example `https://capi.example.com`. Links to
+    /// artifacts begin with it.
     #[arg(long, env = "CAPI_PUBLIC_URL", default_value = "http://localhost:8080", value_parser = http_url)]
     pub public_url: Url,
 }
@@ -180,7 +193,7 @@ fn positive(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "must be a whole number from 1 to 1000".to_owned())
 }
 
-/// How many pieces of work a process may have at once, as an argument's parser.
+/// Parses how many runs or deliveries a process may hold at once.
 pub fn concurrency(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()

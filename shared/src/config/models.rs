@@ -1,5 +1,5 @@
-//! The models file: which language models there are, and how to reach them. The gateway reads the names, the
-//! run-worker the rest.
+//! The models file: the language models of the installation and how to reach them. The gateway reads the
+//! names, the run-worker the rest.
 
 use std::path::{Path, PathBuf};
 
@@ -13,46 +13,46 @@ pub struct ModelsFile {
 }
 
 /// One `[[models]]` entry.
-#[expect(clippy::struct_excessive_bools, reason = "each says one thing that a server can do")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one ability of a server")]
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// What `chatModelId` says.
+    /// The value of `chatModelId`.
     pub id: String,
-    /// For people.
     pub name: String,
-    /// The protocol: `openai` is chat completions with streaming, which most servers speak.
+    /// The protocol. `openai` is chat completions with streaming, which most servers speak.
     pub provider: Provider,
-    /// Up to and with the version, for example `https://api.openai.com/v1`.
+    /// The address including the version, for example `https://api.openai.com/v1`.
     pub base_url: url::Url,
-    /// The name the server knows it by.
+    /// The server's name for the model.
     pub model: String,
     /// Environment variable that holds the server's key.
     pub api_key_env: Option<String>,
     /// File that holds the server's key.
     pub api_key_file: Option<PathBuf>,
-    /// Used where neither run nor app names a model.
+    /// Whether runs use it if neither run nor app names a model.
     #[serde(default)]
     pub default: bool,
     /// Whether it can call tools.
     #[serde(default = "yes")]
     pub tools: bool,
-    /// Whether it honours `response_format: json_schema`.
+    /// Whether it supports `response_format: json_schema`.
     #[serde(default = "yes")]
     pub json_schema: bool,
-    /// Whether it wants the reasoning fields of its own answers back in the next request (some servers refuse them).
+    /// Whether its reasoning fields are sent back in the next request. Some servers need them, some refuse
+    /// them.
     #[serde(default)]
     pub returns_reasoning: bool,
-    /// Tokens.
+    /// In tokens.
     pub context_window: Option<u32>,
-    /// Tokens of one answer, sent as `max_tokens`.
+    /// The tokens of one answer, sent as `max_tokens`.
     pub max_output_tokens: Option<u32>,
-    /// Seconds without a byte from the server after which a call is given up.
+    /// Seconds without a byte from the server after which a request fails.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: u32,
 }
 
-/// See [`Model::provider`].
+/// The protocol of a model server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
@@ -68,16 +68,14 @@ const fn default_timeout() -> u32 {
     60
 }
 
-/// What is wrong with the file; each message names it.
+/// What is wrong with the models file.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelsError {
-    /// Not readable.
     #[error("CAPI_MODELS: cannot read {0}: {1}")]
     Read(PathBuf, std::io::Error),
-    /// Not TOML of this shape.
     #[error("CAPI_MODELS: {0}: {1}")]
     Parse(PathBuf, Box<toml::de::Error>),
-    /// Readable, and contradictory.
+    /// The file is valid TOML, but its settings contradict each other.
     #[error("CAPI_MODELS: {0}: {1}")]
     Invalid(PathBuf, String),
 }
@@ -102,7 +100,7 @@ impl ModelsFile {
         }
         for (index, model) in self.models.iter().enumerate() {
             if model.id.is_empty() || self.models[..index].iter().any(|other| other.id == model.id) {
-                return Err(format!("the id {:?} is empty or stands twice", model.id));
+                return Err(format!("the id {:?} is empty or appears twice", model.id));
             }
             if model.api_key_env.is_some() && model.api_key_file.is_some() {
                 return Err(format!("{}: give api_key_env or api_key_file, not both", model.id));
@@ -117,7 +115,7 @@ impl ModelsFile {
         Ok(())
     }
 
-    /// All models, in the file's order.
+    /// All models, in the order of the file.
     #[must_use]
     pub fn all(&self) -> &[Model] {
         &self.models
@@ -129,7 +127,7 @@ impl ModelsFile {
         self.models.iter().find(|model| model.id == id)
     }
 
-    /// The one marked default, else the first.
+    /// The model that is marked as default, or else the first one.
     #[must_use]
     pub fn default_model(&self) -> &Model {
         self.models.iter().find(|model| model.default).unwrap_or(&self.models[0])
@@ -148,7 +146,8 @@ mod tests {
     fn contradictions_are_named() {
         let model = |id: &str, more: &str| {
             format!(
-                "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n{more}\n"
+                "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\n\
+                 model='m'\n{more}\n"
             )
         };
         assert_eq!(parse(&model("a", "")), Ok(()));

@@ -3,8 +3,9 @@
 use clap::builder::Resettable;
 use clap::{Command, Parser};
 
-/// Parses this process's arguments and environment; ends it where they are wrong. A variable that is empty counts as one that is not set:
-/// env.example lists some so, and containers pass unset ones on so.
+/// Parses the arguments and the environment of this process, and exits if they are wrong. An empty variable
+/// counts as unset: env.example lists some variables as empty, and containers pass unset variables on as
+/// empty.
 #[must_use]
 pub fn parse<P: Parser>() -> P {
     let empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
@@ -13,7 +14,7 @@ pub fn parse<P: Parser>() -> P {
     P::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
-/// The command and its subcommands, none of which reads a variable that is `ignored`.
+/// The command and its subcommands without the variables in `ignored`.
 fn without(command: Command, ignored: &dyn Fn(&std::ffi::OsStr) -> bool) -> Command {
     let command = command.mut_args(|argument| {
         if argument.get_env().is_some_and(ignored) { argument.env(Resettable::Reset) } else { argument }

@@ -1,4 +1,4 @@
-//! Plans: what an account may do. Three are built in; a file overrides or adds some.
+//! Plans: what an account may do. Three plans are built in. A file overrides them or adds others.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use serde::Deserialize;
 pub struct Plan {
     /// Whether keys can be created and used.
     pub api: bool,
-    /// Admitted requests in any rolling 60 s.
+    /// Admitted requests in any 60 s.
     pub requests_per_minute: u32,
-    /// Active keys at most.
+    /// The most active keys.
     pub api_keys: u32,
-    /// Runs that are running at once.
+    /// The most runs that run at once.
     pub running_runs: u32,
-    /// Ceiling over an app's seconds.
+    /// Ceiling of an app's seconds.
     pub max_seconds: Option<u32>,
-    /// Ceiling over an app's steps.
+    /// Ceiling of an app's steps.
     pub max_steps: Option<u32>,
-    /// Ceiling over an app's tokens.
+    /// Ceiling of an app's tokens.
     pub max_tokens: Option<u32>,
 }
 
@@ -29,21 +29,19 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct Plans(BTreeMap<String, Plan>);
 
-/// What is wrong with the file.
+/// What is wrong with the plans file.
 #[derive(Debug, thiserror::Error)]
 pub enum PlansError {
-    /// Not readable.
     #[error("CAPI_PLANS: cannot read {0}: {1}")]
     Read(PathBuf, std::io::Error),
-    /// Not TOML of this shape.
     #[error("CAPI_PLANS: {0}: {1}")]
     Parse(PathBuf, Box<toml::de::Error>),
-    /// A limit that cannot be.
+    /// A limit is out of range.
     #[error("CAPI_PLANS: plan {0}: {1}")]
     Invalid(String, &'static str),
 }
 
-/// The rate window is kept as one array a user: this bounds it.
+/// The rate window is one array per user. This bounds its length.
 const MAX_REQUESTS_PER_MINUTE: u32 = 10_000;
 
 impl Plans {
@@ -87,18 +85,17 @@ impl Plans {
         Ok(plans)
     }
 
-    /// The plan of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Plan> {
         self.0.get(name)
     }
 
-    /// All names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// `{plan: requests per minute}` of the plans that may use the API, as the authenticating statement takes it.
+    /// A JSON object from each plan with API access to its requests per minute, as the admitting statement
+    /// takes it.
     #[must_use]
     pub fn rates(&self) -> serde_json::Value {
         self.0
@@ -115,7 +112,7 @@ impl Plans {
         self.0.values().map(|plan| plan.requests_per_minute).max().unwrap_or(1)
     }
 
-    /// `{plan: running runs}`, as the claim takes it.
+    /// A JSON object from each plan to its running runs, as the claim takes it.
     #[must_use]
     pub fn running_caps(&self) -> serde_json::Value {
         self.0
@@ -125,7 +122,7 @@ impl Plans {
             .into()
     }
 
-    /// The cap of an account whose plan no longer exists: the smallest there is.
+    /// The cap of accounts whose plan no longer exists: the smallest cap of all plans.
     #[must_use]
     pub fn smallest_running_cap(&self) -> u32 {
         self.0.values().map(|plan| plan.running_runs).min().unwrap_or(1)

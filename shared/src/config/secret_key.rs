@@ -1,4 +1,4 @@
-//! CAPI_SECRET_KEY: what seals secrets at rest and signs links.
+//! CAPI_SECRET_KEY: encrypts stored secrets and signs links.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use super::LinksConfig;
 use crate::encryption::EncryptionKey;
 use crate::storage::Links;
 
-/// The key, or the file that holds it.
+/// The key, or the file with the key.
 #[derive(Args, Clone, Debug)]
 pub struct SecretKeyConfig {
     /// 32 random bytes in base64 (`openssl rand -base64 32`). Losing it loses all webhook secrets.
     #[arg(long, env = "CAPI_SECRET_KEY", hide_env_values = true)]
     pub secret_key: Option<SecretString>,
-    /// File that holds the same.
+    /// File with the key.
     #[arg(long, env = "CAPI_SECRET_KEY_FILE")]
     pub secret_key_file: Option<PathBuf>,
 }
@@ -25,34 +25,30 @@ pub struct SecretKeyConfig {
 /// What is wrong with the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretKeyError {
-    /// Neither is set.
     #[error(
         "set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE: 32 random bytes in base64 (openssl rand -base64 32)"
     )]
     Missing,
-    /// Both are set.
     #[error("set CAPI_SECRET_KEY or CAPI_SECRET_KEY_FILE, not both")]
     Both,
-    /// The file cannot be read.
     #[error("CAPI_SECRET_KEY_FILE: cannot read {0}: {1}")]
     Read(PathBuf, std::io::Error),
-    /// Not 32 bytes of base64.
     #[error("CAPI_SECRET_KEY must be 32 random bytes in base64 (openssl rand -base64 32)")]
     Malformed,
 }
 
 impl SecretKeyConfig {
-    /// Reads and checks the key, for sealing.
+    /// The key that encrypts secrets.
     pub fn read(&self) -> Result<EncryptionKey, SecretKeyError> {
         Ok(EncryptionKey::new(&self.bytes()?))
     }
 
-    /// Reads and checks the key, for links.
+    /// The key that signs links.
     pub fn links(&self, config: &LinksConfig) -> Result<Links, SecretKeyError> {
         Ok(Links::new(&self.bytes()?, &config.public_url))
     }
 
-    /// A key of its own for one purpose, so that what it signs is worth nothing elsewhere.
+    /// A key for one purpose: what it signs is not valid for another purpose.
     pub fn derived(&self, purpose: &str) -> Result<[u8; 32], SecretKeyError> {
         let derived = sign(&Key::new(HMAC_SHA256, &self.bytes()?), purpose.as_bytes());
         derived.as_ref().try_into().map_err(|_| SecretKeyError::Malformed)
