@@ -9,12 +9,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use shared::db::DbError;
 use shared::queue::{Broadcast, WorkQueue};
-use shared::runs::{Ended, ErrorCode, Finished, RunError, finish};
+use shared::runs::{ErrorCode, Finished, RunEnd, RunError, finish};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::agent::{self, RunEnd, Stopped};
+use crate::agent::{self, AgentOutcome, Stopped};
 use crate::context::Context;
 use crate::leases::held::{Lease, Lost};
 use crate::leases::release::{ReleaseReason, give_back, record_release};
@@ -86,7 +86,7 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
     match first {
         First::Ended(Recorded::Yes) => {
             if had_files || claimed.attempt > 1 {
-                agent::forget_snapshots(context, claimed.id).await;
+                agent::delete_snapshots(context, claimed.id).await;
             }
             None
         }
@@ -117,17 +117,17 @@ async fn work_and_record(
     finishing: &AtomicBool,
     slot: &WorkspaceSlot,
 ) -> Recorded {
-    let end = match work(context, claimed, slot).await {
-        Ok(end) => end,
+    let outcome = match work(context, claimed, slot).await {
+        Ok(outcome) => outcome,
         Err(recorded) => return recorded,
     };
     finishing.store(true, Ordering::Relaxed);
-    match record(context, claimed, &end).await {
+    match record(context, claimed, &outcome).await {
         // The database most likely rejects what the run produced, so record the end without it.
         Recorded::No(error) if !error.is_outage() => {
             tracing::error!(%error, "failed to record the end of the run with its result; recording it without");
             let message = "the run's end could not be recorded as it was";
-            let plain = RunEnd::failed(RunError::new(ErrorCode::InternalError, message, None));
+            let plain = AgentOutcome::failed(RunError::new(ErrorCode::InternalError, message, None));
             record(context, claimed, &plain).await
         }
         recorded => recorded,
@@ -135,14 +135,14 @@ async fn work_and_record(
 }
 
 /// Returns the run's end, or why there is none to record.
-async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Result<RunEnd, Recorded> {
+async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Result<AgentOutcome, Recorded> {
     if claimed.losses >= MAX_LOSSES {
         let message = format!("{} workers in a row went silent over this run", claimed.losses);
         return Ok(lost(RunError::new(ErrorCode::WorkerLost, &message, None)));
     }
     // A panic is a fault of the worker. The run must still end.
     match AssertUnwindSafe(agent::work(context, claimed, slot)).catch_unwind().await {
-        Ok(Ok(end)) => Ok(end),
+        Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(Stopped::Fenced)) => Err(Recorded::Stale),
         Ok(Err(Stopped::Database(error))) if error.is_outage() => Err(Recorded::No(error)),
         Ok(Err(Stopped::Database(error))) => Ok(fault(&error.to_string(), "a step could not be recorded")),
@@ -156,19 +156,19 @@ async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Res
     }
 }
 
-fn fault(cause: &str, message: &str) -> RunEnd {
+fn fault(cause: &str, message: &str) -> AgentOutcome {
     tracing::error!(cause, "the run fails with internal_error: {message}");
     lost(RunError::new(ErrorCode::InternalError, message, None))
 }
 
-fn lost(error: RunError) -> RunEnd {
-    RunEnd { last_events: Vec::new(), ended: Ended::Lost(error) }
+fn lost(error: RunError) -> AgentOutcome {
+    AgentOutcome { last_events: Vec::new(), end: RunEnd::Lost(error) }
 }
 
-async fn record(context: &Context, claimed: &Claimed, end: &RunEnd) -> Recorded {
+async fn record(context: &Context, claimed: &Claimed, outcome: &AgentOutcome) -> Recorded {
     let what = "record the end of the run";
     let finishing = retry_on_outage(&context.db, context.lease, what, |mut conn| async move {
-        finish(&mut conn, claimed.fence(), &end.last_events, &end.ended).await
+        finish(&mut conn, claimed.fence(), &outcome.last_events, &outcome.end).await
     });
     match finishing.await {
         Ok(Finished::Fenced) => Recorded::Stale,
@@ -178,17 +178,17 @@ async fn record(context: &Context, claimed: &Claimed, end: &RunEnd) -> Recorded 
             }
             context.publisher.nudge(WorkQueue::Runs, user.uuid());
             context.publisher.broadcast(Broadcast::RunChanged(claimed.id));
-            count_end(&end.ended);
+            count_end(&outcome.end);
             Recorded::Yes
         }
         Err(error) => Recorded::No(error),
     }
 }
 
-fn count_end(ended: &Ended) {
-    let (status, code) = match ended {
-        Ended::Completed(_) => ("completed", ""),
-        Ended::Failed(error, _) | Ended::Lost(error) => ("failed", error.code.as_str()),
+fn count_end(end: &RunEnd) {
+    let (status, code) = match end {
+        RunEnd::Completed(_) => ("completed", ""),
+        RunEnd::Failed(error, _) | RunEnd::Lost(error) => ("failed", error.code.as_str()),
     };
     metrics::counter!("capi_runs_ended_total", "status" => status, "code" => code).increment(1);
     tracing::info!(status, code, "run ended");

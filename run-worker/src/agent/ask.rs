@@ -1,5 +1,5 @@
-//! One step: warn the model where its budget ends, ask it, and take its answer. A server that does not answer is asked again as
-//! long as the run's time allows; nothing is recorded of what it had begun to say.
+//! One step: warn the model if a limit is near, ask it, add its answer to the log. A request that fails is
+//! repeated as long as the run's time allows. A partial answer is never recorded.
 
 use rand::random;
 use shared::runs::RunError;
@@ -7,17 +7,16 @@ use shared::runs::events::NoteKind;
 use tokio::time::Instant;
 
 use super::window::{self, Fitted};
-use super::{Agent, Stopped, events};
+use super::{Agent, Halt, events};
 use crate::model::{Answer, ModelError, Offered, Request, wait_before_next};
 use crate::tools::Tool;
 
-/// What is left for the answer where the estimate says that nothing is.
-const FEWEST_TOKENS: u32 = 16;
-/// Of one question, whatever the answers were.
-const MOST_TRIES: u32 = 20;
+/// The answer may have this many tokens even if the estimate leaves fewer.
+const MIN_ANSWER_TOKENS: u32 = 16;
+/// Requests for one answer, whatever their errors were.
+const MAX_TRIES: u32 = 20;
 
-/// Asks and takes the answer; an error ends the run.
-pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, Stopped> {
+pub(super) async fn ask(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     let transcript = agent.log.transcript();
     if transcript.spent().steps() > 0
         && !transcript.has_note(&NoteKind::WrapUp)
@@ -29,16 +28,13 @@ pub(super) async fn ask(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, S
     let traits = agent.model.traits();
     let fitted =
         window::fit(agent.log.transcript().messages(), traits.context_window, traits.max_output_tokens);
-    let answer = match patient_answer(agent, &fitted).await {
-        Ok(answer) => answer,
-        Err(error) => return Ok(Err(error)),
-    };
+    let answer = ask_until_answered(agent, &fitted).await?;
     let event = events::answer(&answer, fitted.tokens);
     agent.log.add(event);
-    Ok(Ok(()))
+    Ok(())
 }
 
-async fn patient_answer(agent: &Agent<'_>, fitted: &Fitted<'_>) -> Result<Answer, RunError> {
+async fn ask_until_answered(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Result<Answer, RunError> {
     let (deadline, spent) = (agent.budget.deadline(), agent.log.transcript().spent());
     let step = spent.steps() + 1;
     let (mut tries, mut alike, mut last) = (0, 0, None);
@@ -53,32 +49,31 @@ async fn patient_answer(agent: &Agent<'_>, fitted: &Fitted<'_>) -> Result<Answer
         alike = if last == Some(error.code()) { alike + 1 } else { 1 };
         last = Some(error.code());
         let left = deadline.saturating_duration_since(Instant::now());
-        let next = wait_before_next(&error, alike, left, random()).filter(|_| tries < MOST_TRIES);
+        let next = wait_before_next(&error, alike, left, random()).filter(|_| tries < MAX_TRIES);
         let Some(wait) = next else {
             let how_often = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
             return Err(RunError::new(error.code(), &format!("step {step}: {error}{how_often}"), Some(step)));
         };
-        let code = error.code().as_str();
-        metrics::counter!("capi_model_retries_total", "model" => agent.claimed.chat_model_id.clone(), "code" => code)
-            .increment(1);
-        tracing::warn!(code, step, tries, wait_ms = wait.as_millis(), "the model is asked again");
+        let (code, model) = (error.code().as_str(), agent.claimed.chat_model_id.clone());
+        metrics::counter!("capi_model_retries_total", "model" => model, "code" => code).increment(1);
+        tracing::warn!(code, step, tries, wait_ms = wait.as_millis(), "retrying the request to the model");
         tokio::time::sleep(wait).await;
     }
 }
 
-async fn ask_once(agent: &Agent<'_>, fitted: &Fitted<'_>) -> Result<Answer, ModelError> {
+async fn ask_once(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Result<Answer, ModelError> {
     let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);
     let tools: Vec<_> = specs
         .map(|spec| Offered { name: spec.name, description: spec.description, parameters: &spec.parameters })
         .collect();
-    let held = agent.model.traits().json_schema;
-    let asked = u32::try_from(fitted.tokens).unwrap_or(u32::MAX);
-    let left = agent.budget.tokens_left(agent.log.transcript().spent()).saturating_sub(asked);
+    let takes_schema = agent.model.traits().json_schema;
+    let sent = u32::try_from(fitted.tokens).unwrap_or(u32::MAX);
+    let left = agent.budget.tokens_left(agent.log.transcript().spent()).saturating_sub(sent);
     let request = Request {
         messages: &fitted.messages,
         tools: &tools,
-        schema: agent.app.output.as_ref().filter(|_| held).map(|output| &output.schema),
-        max_tokens: fitted.answer.map_or(left, |most| most.min(left)).max(FEWEST_TOKENS),
+        schema: agent.app.output.as_ref().filter(|_| takes_schema).map(|output| &output.schema),
+        max_tokens: fitted.answer.map_or(left, |most| most.min(left)).max(MIN_ANSWER_TOKENS),
     };
     agent.model.ask(request).await
 }

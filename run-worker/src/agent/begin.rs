@@ -1,4 +1,4 @@
-//! What a run begins with: its app, its model, and the first messages.
+//! The begin of a run: its app, its model, and the first messages.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::model::OpenAiModel;
 
 type Prepared<'a> = (AppDefinition, &'a OpenAiModel, Option<Arc<OutputSchema>>);
 
-/// What the run needs, or why it cannot be had.
+/// Reads the app and finds its model. The error ends the run.
 pub(super) fn prepare<'a>(context: &'a Context, claimed: &Claimed) -> Result<Prepared<'a>, RunError> {
     let app = claimed.app().map_err(|error| unreadable(&error.to_string()))?;
     let schema = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)).transpose();
@@ -31,12 +31,12 @@ pub(super) fn prepare<'a>(context: &'a Context, claimed: &Claimed) -> Result<Pre
 }
 
 fn unreadable(cause: &str) -> RunError {
-    tracing::error!(cause, "a stored definition cannot be read");
+    tracing::error!(cause, "failed to read a stored app definition");
     RunError::new(ErrorCode::InternalError, "the app's definition cannot be read", None)
 }
 
-/// Says the app's instructions and the rendered prompt.
-pub(super) fn begin(agent: &mut Agent<'_>) -> Result<(), RunError> {
+/// Adds the app's instructions, the rendered prompt, and the list of the caller's files.
+pub(super) fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
     let prompt = prompt::render(&agent.app.prompt, &agent.claimed.inputs)
         .map_err(|error| RunError::new(ErrorCode::PromptError, &format!("the prompt {error}"), None))?;
     let instructions = instructions(&agent.app, agent.model.traits().json_schema);
@@ -45,23 +45,23 @@ pub(super) fn begin(agent: &mut Agent<'_>) -> Result<(), RunError> {
     }
     agent.log.add(events::user(prompt.into_string()));
     if !agent.inputs.is_empty() {
-        let named = agent
+        let lines = agent
             .inputs
             .iter()
             .map(|file| format!("\n- inputs/{} ({}, {} bytes)", file.name, file.media_type, file.size));
-        let text = format!("The caller's files are in the workspace:{}", named.collect::<String>());
+        let text = format!("The caller's files are in the workspace:{}", lines.collect::<String>());
         agent.log.add(events::note(NoteKind::Files, text));
     }
     Ok(())
 }
 
-/// A model that cannot be held to a schema is asked for it in words.
+/// The instructions ask for the output schema in words if the model does not take a schema.
 fn instructions(app: &AppDefinition, model_takes_schema: bool) -> String {
     match app.output.as_ref().filter(|_| !model_takes_schema) {
         None => app.instructions.clone(),
         Some(output) => {
-            let asked = format!("Answer with JSON alone, that matches this JSON Schema:\n{}", output.schema);
-            format!("{}\n\n{asked}", app.instructions).trim_start().to_owned()
+            let request = format!("Answer only with JSON that matches this JSON Schema:\n{}", output.schema);
+            format!("{}\n\n{request}", app.instructions).trim_start().to_owned()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a run may use, and how it ends that used it up: pure, but for the clock that is passed in.
+//! The limits of a run, and the errors of a run that reaches one. Pure: the time comes in as an argument.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use shared::runs::events::StepUsage;
 use shared::runs::{ErrorCode, RunError};
 use tokio::time::Instant;
 
-/// Share of a limit at which the model is told to come to an end.
+/// At this share of a limit the model is warned.
 const WARN_AT: f64 = 0.8;
 
 /// What a run has used.
@@ -34,14 +34,13 @@ impl Spent {
         self.output_bytes = self.output_bytes.saturating_add(bytes);
     }
 
-    /// Answers so far.
     #[must_use]
     pub(super) fn steps(&self) -> i32 {
         i32::try_from(self.steps).unwrap_or(i32::MAX)
     }
 }
 
-/// The limits of one run, and when its time is over.
+/// The limits of one run, with its deadline.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
     limits: Limits,
@@ -50,7 +49,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For a run of which `seconds_used` have passed by `now`.
+    /// `seconds_used` is the run's time up to `now`, over all attempts.
     #[must_use]
     pub(super) fn new(limits: Limits, seconds_used: f64, now: Instant) -> Self {
         let whole = Duration::from_secs(limits.seconds.into());
@@ -59,33 +58,30 @@ impl Budget {
         Self { limits, begun, deadline: now + whole.saturating_sub(used) }
     }
 
-    /// When the run's time is over.
     #[must_use]
     pub(super) const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Tokens that are left.
     #[must_use]
     pub(super) fn tokens_left(&self, spent: &Spent) -> u32 {
         let left = u64::from(self.limits.tokens).saturating_sub(spent.tokens);
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 
-    /// Bytes that the run may still bring forth.
     #[must_use]
     pub(super) fn output_left(&self, spent: &Spent) -> u64 {
         u64::from(self.limits.output_bytes).saturating_sub(spent.output_bytes)
     }
 
-    /// The run's time is over.
+    /// The error of a run that reached its deadline.
     #[must_use]
     pub(super) fn out_of_time(&self, spent: &Spent) -> RunError {
         let what = format!("the run used up its {} seconds; raise limits.seconds", self.limits.seconds);
         exceeded(ErrorCode::TimeLimitExceeded, spent, &what)
     }
 
-    /// How the run ends if it has used more than it may.
+    /// The error of a run that exceeded a limit.
     #[must_use]
     pub(super) fn exceeded(&self, spent: &Spent) -> Option<RunError> {
         let Limits { tool_calls, tokens, output_bytes, .. } = self.limits;
@@ -97,7 +93,7 @@ impl Budget {
             (ErrorCode::ToolCallLimitExceeded, what)
         } else if spent.output_bytes > output_bytes.into() {
             let what = format!(
-                "the run brought forth {} bytes of {output_bytes}; raise limits.output_bytes",
+                "the run produced {} bytes of {output_bytes}; raise limits.output_bytes",
                 spent.output_bytes
             );
             (ErrorCode::OutputLimitExceeded, what)
@@ -107,7 +103,7 @@ impl Budget {
         Some(exceeded(code, spent, &what))
     }
 
-    /// How the run ends if nothing is left for one more answer.
+    /// The error of a run that has nothing left for another answer.
     #[must_use]
     pub(super) fn exhausted(&self, spent: &Spent) -> Option<RunError> {
         let Limits { steps, tokens, .. } = self.limits;
@@ -122,7 +118,7 @@ impl Budget {
         }
     }
 
-    /// What the model is told once a limit is near: which one, and what is left.
+    /// A message for the model if a limit is near: which limit, and what is left of it.
     #[must_use]
     pub(super) fn warning(&self, spent: &Spent, now: Instant) -> Option<String> {
         let limits = self.limits;
@@ -142,7 +138,7 @@ impl Budget {
         });
         near.map(|(what, used, limit)| {
             format!(
-                "{} of {limit} {what} are left. Come to an end now: give your final answer with what you have.",
+                "{} of {limit} {what} are left. Finish now: give your final answer with what you have.",
                 limit.saturating_sub(used)
             )
         })

@@ -1,5 +1,6 @@
-//! The tools that an answer calls: those that change nothing side by side, any other alone, when everything before it is recorded.
-//! Intents come before the calls, results in the order of the calls.
+//! Calls the tools that an answer requests. Repeatable tools that change no files run concurrently. Any other
+//! tool runs alone, after everything before it is recorded. Intents are recorded before the calls, results in
+//! the order of the calls.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,20 +13,20 @@ use shared::text::CleanText;
 use tokio::time::{Instant, timeout_at};
 
 use super::transcript::OpenCall;
-use super::{Agent, Stopped, events, files};
+use super::{Agent, Halt, events, files};
 use crate::tools::{self, Files, Invocation, ToolError, Toolbox};
 use crate::workspace::Workspace;
 
-/// Calls under way at once in one run.
-const SIDE_BY_SIDE: usize = 8;
-/// Bytes of what the model is told went wrong: it may repeat what the model or a server said.
-const MAX_WORDS: usize = 2000;
+/// Concurrent calls of one run.
+const MAX_CONCURRENT: usize = 8;
+/// Bytes of an error for the model: it may quote the model or a server.
+const MAX_ERROR_BYTES: usize = 2000;
 
-const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped while it was under way. It may have had \
-                               its effect. Find out before you call it again.";
+const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped during the call. \
+                               The call may have had its effect. Find out before you call it again.";
 
-/// Calls the next ones; an error ends the run.
-pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunError>, Stopped> {
+/// Makes the next open calls and records their results.
+pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     let listed = agent.app.tools.clone();
     let tools = agent.context.tools.of(&listed);
     let batch = next_batch(agent.log.transcript().open().iter(), tools);
@@ -35,7 +36,7 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
     {
         let result = events::tool_result(call, UNKNOWN_OUTCOME.to_owned(), true);
         agent.log.add(EventData::ToolResult(result));
-        return Ok(Ok(()));
+        return Ok(());
     }
     for open in batch.iter().filter(|open| !open.intended) {
         agent.log.add(events::tool_call(&open.call, step));
@@ -51,48 +52,30 @@ pub(super) async fn call_tools(agent: &mut Agent<'_>) -> Result<Result<(), RunEr
         output_left: Arc::new(agent.budget.output_left(agent.log.transcript().spent()).into()),
     };
     let calls = batch.into_iter().map(|OpenCall { call, .. }| call_one(&invoking, call));
-    let mut results = stream::iter(calls).buffered(SIDE_BY_SIDE);
+    let mut results = stream::iter(calls).buffered(MAX_CONCURRENT);
     loop {
-        if Instant::now() >= deadline {
-            return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent())));
-        }
         let next = timeout_at(deadline, results.next()).await;
-        // What a tool then says is only that it was broken off.
+        // A result at the deadline may only say that the call was aborted.
         let (Ok(next), false) = (next, Instant::now() >= deadline) else {
-            return Ok(Err(agent.budget.out_of_time(agent.log.transcript().spent())));
+            return Err(agent.budget.out_of_time(agent.log.transcript().spent()).into());
         };
         match next {
-            None => return Ok(Ok(())),
+            None => return Ok(()),
+            Some(Ok(returned)) => record(agent, returned, changes_files).await?,
             Some(Err((code, why))) => {
-                return Ok(Err(RunError::new(code, &format!("step {step}: {why}"), Some(step))));
-            }
-            Some(Ok(returned)) => {
-                if let Err(error) = record(agent, returned, changes_files).await? {
-                    return Ok(Err(error));
-                }
+                return Err(RunError::new(code, &format!("step {step}: {why}"), Some(step)).into());
             }
         }
     }
 }
 
-/// Records what a call brought forth. Where it may have changed files, they are kept first, and its result names the snapshot: nobody
-/// goes on from a result without the files that belong to it.
-async fn record(
-    agent: &mut Agent<'_>,
-    mut returned: Returned,
-    changes_files: bool,
-) -> Result<Result<(), RunError>, Stopped> {
-    let before = agent.log.transcript().snapshot().cloned();
+/// Records what a call returned. If the call may have changed files, a snapshot is stored first and the
+/// result names it, so no attempt continues from a result without its files.
+async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files: bool) -> Result<(), Halt> {
     let mut replaced = None;
-    if changes_files {
-        match files::keep(agent).await {
-            Ok(Some(snapshot)) => {
-                returned.result.workspace = Some(snapshot);
-                replaced = before;
-            }
-            Ok(None) => {}
-            Err(error) => return Ok(Err(error)),
-        }
+    if changes_files && let Some(snapshot) = files::store_snapshot(agent).await? {
+        replaced = agent.log.transcript().snapshot().cloned();
+        returned.result.workspace = Some(snapshot);
     }
     if let Some(artifact) = returned.artifact {
         agent.log.add(EventData::Artifact(artifact));
@@ -100,12 +83,12 @@ async fn record(
     agent.log.add(EventData::ToolResult(returned.result));
     agent.log.record().await?;
     if let Some(snapshot) = replaced {
-        files::forget(agent, &snapshot).await;
+        files::delete_snapshot(agent, &snapshot).await;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
-/// Whether no other call may be under way meanwhile.
+/// Whether no other call may run at the same time.
 fn is_alone(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
     tools.get(&call.name).is_some_and(|tool| !tool.spec().repeatable || tool.spec().files == Files::Changes)
 }
@@ -114,7 +97,7 @@ fn is_repeatable(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
     tools.get(&call.name).is_none_or(|tool| tool.spec().repeatable)
 }
 
-/// The calls at the front that may be made now.
+/// The first open calls that may run together.
 fn next_batch<'c>(open: impl Iterator<Item = &'c OpenCall>, tools: Toolbox<'_>) -> Vec<OpenCall> {
     let mut batch: Vec<OpenCall> = Vec::new();
     for next in open {
@@ -130,12 +113,13 @@ fn next_batch<'c>(open: impl Iterator<Item = &'c OpenCall>, tools: Toolbox<'_>) 
     batch
 }
 
-/// What the calls of a batch have in common.
+/// What the calls of a batch share.
 struct Invoking<'t> {
     tools: Toolbox<'t>,
     run: RunId,
     deadline: Instant,
     workspace: Option<Workspace>,
+    /// Bytes that the run may still produce.
     output_left: Arc<AtomicU64>,
 }
 
@@ -150,12 +134,12 @@ async fn call_one(invoking: &Invoking<'_>, call: RequestedCall) -> Result<Return
     let begun = Instant::now();
     let outcome = invoke(invoking, &call).await;
     let name = invoking.tools.get(&call.name).map_or("unknown", |tool| tool.spec().name);
-    let told = match &outcome {
+    let label = match &outcome {
         Ok(_) => "ok",
         Err(ToolError::RespondToModel(_)) => "returned_to_model",
         Err(ToolError::Fatal(..)) => "fatal",
     };
-    metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => told).increment(1);
+    metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => label).increment(1);
     metrics::histogram!("capi_tool_call_duration_seconds", "tool" => name)
         .record(begun.elapsed().as_secs_f64());
     match outcome {
@@ -164,7 +148,7 @@ async fn call_one(invoking: &Invoking<'_>, call: RequestedCall) -> Result<Return
             result: events::tool_result(&call, output.text, false),
         }),
         Err(ToolError::RespondToModel(why)) => {
-            let content = CleanText::new(&why, MAX_WORDS).into_string();
+            let content = CleanText::new(&why, MAX_ERROR_BYTES).into_string();
             Ok(Returned { artifact: None, result: events::tool_result(&call, content, true) })
         }
         Err(ToolError::Fatal(code, why)) => Err((code, format!("the tool {name} failed: {why}"))),

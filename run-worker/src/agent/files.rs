@@ -1,4 +1,5 @@
-//! The run's files under the agent's hands: opened with what the attempts before left, kept after each call that changed them.
+//! The workspace of the run: restored from the last snapshot, and stored in a new one after each call that
+//! changed it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,19 +18,21 @@ use tokio::time::{timeout, timeout_at};
 
 use super::budget::Budget;
 use super::transcript::Transcript;
-use super::{Agent, Stopped};
+use super::{Agent, Halt};
 use crate::context::Context;
 use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
 use crate::sandbox::limits::SandboxLimits;
 use crate::workspace::{InputFile, Quota, Snapshot, Workspace, WorkspaceError, WorkspaceSlot};
 
-/// For deleting a run's snapshots; those that stay are swept.
-const TIME_TO_FORGET: Duration = Duration::from_secs(10);
+/// Deleting snapshots of a run takes at most this long. `store_gc` deletes the remaining ones.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The workspace, and the caller's files.
 type Opened = (Option<Workspace>, Vec<InputFile>);
 
-/// The workspace as the log says it is, with the caller's files beside it; none where the app has no tools for files.
+/// Restores the workspace from the snapshot that the log names last, and downloads the caller's files.
+/// Returns no workspace if the app has no tools for files.
 pub(super) async fn open(
     context: &Context,
     claimed: &Claimed,
@@ -37,14 +40,14 @@ pub(super) async fn open(
     transcript: &Transcript,
     slot: &WorkspaceSlot,
     budget: &Budget,
-) -> Result<Result<Opened, RunError>, Stopped> {
+) -> Result<Opened, Halt> {
     if !context.tools.of(&app.tools).has_files() {
-        return Ok(Ok((None, Vec::new())));
+        return Ok((None, Vec::new()));
     }
     let run = claimed.id;
     let inputs =
         retry_on_outage(&context.db, context.lease, "read the list of input files", |mut conn| async move {
-            of_run(&mut conn, run).await
+            input_files(&mut conn, run).await
         });
     let inputs = inputs.await?;
     let limits = app.limits.under(context.plans.get(&claimed.plan));
@@ -60,15 +63,15 @@ pub(super) async fn open(
         }
         Ok(workspace)
     };
-    Ok(match timeout_at(budget.deadline(), opening).await {
+    match timeout_at(budget.deadline(), opening).await {
         Ok(Ok(workspace)) => Ok((Some(workspace), inputs)),
-        Ok(Err(error)) => Err(failed(&error, None)),
-        Err(_) => Err(budget.out_of_time(transcript.spent())),
-    })
+        Ok(Err(error)) => Err(run_error(&error, None).into()),
+        Err(_) => Err(budget.out_of_time(transcript.spent()).into()),
+    }
 }
 
-/// Stores a snapshot of the workspace, if it changed. The event that is recorded next must name it.
-pub(super) async fn keep(agent: &Agent<'_>) -> Result<Option<StoredSnapshot>, RunError> {
+/// Stores a snapshot of the workspace, if it changed. The next recorded event must name it.
+pub(super) async fn store_snapshot(agent: &Agent<'_, '_>) -> Result<Option<StoredSnapshot>, RunError> {
     let Some(workspace) = &agent.workspace else { return Ok(None) };
     let (run, attempt) = agent.claimed.fence();
     let key = ObjectKey::snapshot(run, attempt, agent.log.next_seq());
@@ -78,32 +81,32 @@ pub(super) async fn keep(agent: &Agent<'_>) -> Result<Option<StoredSnapshot>, Ru
     };
     match saved {
         Ok(snapshot) => Ok(snapshot.as_ref().map(Snapshot::stored)),
-        Err(error) => Err(failed(&error, Some(agent.log.transcript().spent().steps()))),
+        Err(error) => Err(run_error(&error, Some(agent.log.transcript().spent().steps()))),
     }
 }
 
-/// Deletes a snapshot that no attempt goes on from any more. One that stays is swept after a day.
-pub(super) async fn forget(agent: &Agent<'_>, snapshot: &StoredSnapshot) {
+/// Deletes a snapshot that a newer one replaces. If this fails, `store_gc` deletes it after a day.
+pub(super) async fn delete_snapshot(agent: &Agent<'_, '_>, snapshot: &StoredSnapshot) {
     let Some(snapshot) = Snapshot::read(agent.claimed.id, snapshot) else { return };
-    match timeout(TIME_TO_FORGET, agent.context.artifacts.delete(&snapshot.key)).await {
+    match timeout(DELETE_TIMEOUT, agent.context.artifacts.delete(&snapshot.key)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "an old snapshot stays in the store for a day"),
-        Err(error) => tracing::warn!(%error, "an old snapshot stays in the store for a day"),
+        Ok(Err(error)) => tracing::warn!(%error, "failed to delete a replaced snapshot"),
+        Err(error) => tracing::warn!(%error, "failed to delete a replaced snapshot"),
     }
 }
 
-fn failed(error: &WorkspaceError, step: Option<i32>) -> RunError {
+fn run_error(error: &WorkspaceError, step: Option<i32>) -> RunError {
     let (code, why) = match error {
         WorkspaceError::QuotaExceeded(exceeded) => (ErrorCode::WorkspaceLimitExceeded, exceeded.to_string()),
         WorkspaceError::Disk(_) => (ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned()),
         WorkspaceError::Store(_) => (ErrorCode::ToolError, "the artifact store is not available".to_owned()),
         WorkspaceError::Changed(_) => {
-            (ErrorCode::SandboxError, "the run's files are not what was stored".to_owned())
+            (ErrorCode::SandboxError, "the run's files differ from what was stored".to_owned())
         }
     };
     if !matches!(error, WorkspaceError::QuotaExceeded(_)) {
         metrics::counter!("capi_workspace_failures_total").increment(1);
-        tracing::error!(%error, "the run's files cannot be had or kept");
+        tracing::error!(%error, "failed to restore or store the workspace");
     }
     let place = step.map(|step| format!("step {step}: ")).unwrap_or_default();
     RunError::new(code, &format!("{place}{why}"), step)
@@ -123,8 +126,9 @@ struct Row {
     sha256: String,
 }
 
-async fn of_run(conn: &mut Connection, run: RunId) -> Result<Vec<InputFile>, DbError> {
-    let sql = "SELECT id, name, type, size, encode(sha256, 'hex') AS sha256 FROM run_files WHERE run_id = $1 ORDER BY name";
+async fn input_files(conn: &mut Connection, run: RunId) -> Result<Vec<InputFile>, DbError> {
+    let sql = "SELECT id, name, type, size, encode(sha256, 'hex') AS sha256
+               FROM run_files WHERE run_id = $1 ORDER BY name";
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(run.uuid()).load(conn).await?;
     let file = |row: Row| InputFile {
         key: ObjectKey::file(run, row.id),
@@ -136,15 +140,15 @@ async fn of_run(conn: &mut Connection, run: RunId) -> Result<Vec<InputFile>, DbE
     Ok(rows.into_iter().map(file).collect())
 }
 
-/// Waits until no task works in the workspace, and removes its directory.
+/// Closes the workspace, if there is one: waits for its tasks and deletes its directory.
 pub async fn close(slot: WorkspaceSlot) {
     if let Some(workspace) = slot.into_inner() {
         workspace.close().await;
     }
 }
 
-/// Deletes what a run that is over has in the store beside its artifacts and the caller's files.
-pub async fn forget_snapshots(context: &Arc<Context>, run: RunId) {
+/// Deletes all snapshots of a run that is over.
+pub async fn delete_snapshots(context: &Arc<Context>, run: RunId) {
     let deleting = async {
         let mut stored = context.artifacts.list(Some(run));
         while let Some(object) = stored.next().await {
@@ -155,7 +159,7 @@ pub async fn forget_snapshots(context: &Arc<Context>, run: RunId) {
         }
         Ok::<_, StorageError>(())
     };
-    if !matches!(timeout(TIME_TO_FORGET, deleting).await, Ok(Ok(()))) {
-        tracing::warn!("snapshots of a run that is over stay in the store for a day");
+    if !matches!(timeout(DELETE_TIMEOUT, deleting).await, Ok(Ok(()))) {
+        tracing::warn!("failed to delete the snapshots of a run that is over");
     }
 }

@@ -1,6 +1,6 @@
-//! The log of the run, as this attempt reads and writes it. An event enters the transcript at once, and the database
-//! before anything is done because of it. Events that nothing was done about yet are written together: with the next
-//! step, or with the end.
+//! The log of the run, as this attempt reads and writes it. An event enters the transcript at once, and the
+//! database before anything is done because of it. Events that nothing was done about yet are written
+//! together: with the next step, or with the end.
 
 use shared::runs::events::{self, Event, EventData};
 
@@ -30,8 +30,9 @@ impl<'a> Log<'a> {
             .await?
         };
         // Types that only a later version knows are left out.
-        let recorded: Vec<EventData> =
-            recorded.iter().filter_map(|event| Event::read(event).transpose()).collect::<Result<_, _>>()?;
+        let recorded: Result<Vec<EventData>, _> =
+            recorded.iter().filter_map(|event| Event::read(event).transpose()).collect();
+        let recorded = recorded.map_err(Stopped::UnreadableLog)?;
         let transcript = Transcript::rebuild(&recorded);
         Ok(Self { context, claimed, transcript, unrecorded: Vec::new(), last_seq: claimed.last_seq })
     }

@@ -1,5 +1,6 @@
-//! The agent: ask the model, call the tools that it wants, until it answers or a budget ends it. What comes next is decided by the
-//! log alone (`transcript`), so an attempt that takes a run over needs no code of its own.
+//! The agent asks the model and calls the tools that the model requests, until the model answers or a limit
+//! ends the run. The log alone decides what comes next (`transcript`), so taking a run over needs no code of
+//! its own.
 
 mod ask;
 mod begin;
@@ -7,18 +8,19 @@ mod budget;
 mod call;
 mod events;
 mod files;
-mod judge;
 mod log;
 mod transcript;
+mod validate;
 mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::apps::AppDefinition;
 use shared::db::DbError;
 use shared::output_schema::OutputSchema;
 use shared::runs::events::{EventData, NoteKind};
-use shared::runs::{Ended, ErrorCode, RunError, RunResult};
+use shared::runs::{ErrorCode, RunEnd, RunError, RunResult};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -26,45 +28,37 @@ use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
 use crate::workspace::{InputFile, Workspace, WorkspaceSlot};
 use budget::Budget;
-pub use files::{close, forget_snapshots};
-use judge::{Verdict, broken_off, judge};
+pub use files::{close, delete_snapshots};
 use log::Log;
 pub use transcript::{Next, Transcript};
+use validate::{ResultCheck, incomplete, validate};
 
-/// For comparing an answer with the app's schema.
-const TIME_TO_JUDGE: std::time::Duration = std::time::Duration::from_secs(10);
+/// Checking an answer against the app's schema takes at most this long.
+const VALIDATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the run ends. The caller records it.
-pub struct RunEnd {
-    /// Events before the terminal one.
+/// How the work on a run came out. It is not recorded yet.
+pub struct AgentOutcome {
+    /// The events before the terminal one.
     pub last_events: Vec<EventData>,
-    /// The end.
-    pub ended: Ended,
+    pub end: RunEnd,
 }
 
-impl RunEnd {
-    /// Ended with an error, and nothing more to tell.
+impl AgentOutcome {
     #[must_use]
     pub fn failed(error: RunError) -> Self {
-        Self { last_events: Vec::new(), ended: Ended::Failed(error, None) }
+        Self { last_events: Vec::new(), end: RunEnd::Failed(error, None) }
     }
 }
 
-/// Why there is nothing to record.
+/// Why this attempt stops without an end to record.
 #[derive(Debug)]
 pub enum Stopped {
-    /// The run is no longer this attempt's.
+    /// A write was stale: this attempt no longer holds the run.
     Fenced,
-    /// The database refuses a step, or does not answer for a lease time.
+    /// The database rejects a step, or is away for the time of a lease.
     Database(DbError),
-    /// A recorded event is not as it must be.
+    /// A recorded event does not have the fields of its type.
     UnreadableLog(serde_json::Error),
-}
-
-impl From<serde_json::Error> for Stopped {
-    fn from(error: serde_json::Error) -> Self {
-        Self::UnreadableLog(error)
-    }
 }
 
 impl From<DbError> for Stopped {
@@ -73,43 +67,74 @@ impl From<DbError> for Stopped {
     }
 }
 
-/// One run under this attempt's hands.
-struct Agent<'a> {
+/// Why a step did not succeed, and so what follows.
+enum Halt {
+    /// The run fails.
+    Fail(RunError),
+    /// The attempt stops.
+    Stop(Stopped),
+}
+
+impl From<RunError> for Halt {
+    fn from(error: RunError) -> Self {
+        Self::Fail(error)
+    }
+}
+
+impl From<Stopped> for Halt {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stop(stopped)
+    }
+}
+
+impl From<DbError> for Halt {
+    fn from(error: DbError) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+struct Agent<'a, 'l> {
     context: &'a Context,
     claimed: &'a Claimed,
     app: AppDefinition,
     model: &'a OpenAiModel,
     schema: Option<Arc<OutputSchema>>,
     budget: Budget,
-    log: Log<'a>,
-    /// Where the app has tools for files.
+    log: &'l mut Log<'a>,
+    /// Present if the app has tools for files.
     workspace: Option<Workspace>,
     /// The caller's files.
     inputs: Vec<InputFile>,
 }
 
-/// Executes the run up to its end.
-pub async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Result<RunEnd, Stopped> {
+/// Works on the run up to its end.
+pub async fn work(
+    context: &Context,
+    claimed: &Claimed,
+    slot: &WorkspaceSlot,
+) -> Result<AgentOutcome, Stopped> {
     let now = Instant::now();
     let mut log = Log::open(context, claimed).await?;
-    let ended = match begin::prepare(context, claimed) {
-        Ok((app, model, schema)) => {
-            let limits = app.limits.under(context.plans.get(&claimed.plan));
-            let budget = Budget::new(limits, claimed.seconds_used, now);
-            match files::open(context, claimed, &app, log.transcript(), slot, &budget).await? {
-                Ok((workspace, inputs)) => {
-                    let mut agent =
-                        Agent { context, claimed, app, model, schema, budget, log, workspace, inputs };
-                    let ended = agent.run().await?;
-                    log = agent.log;
-                    ended
-                }
-                Err(error) => Ended::Failed(error, partial(log.transcript())),
-            }
-        }
-        Err(error) => Ended::Failed(error, partial(log.transcript())),
+    let end = match produce_result(context, claimed, slot, &mut log, now).await {
+        Ok(result) => RunEnd::Completed(result),
+        Err(Halt::Fail(error)) => RunEnd::Failed(error, partial(log.transcript())),
+        Err(Halt::Stop(stopped)) => return Err(stopped),
     };
-    Ok(RunEnd { last_events: log.take_unrecorded(), ended })
+    Ok(AgentOutcome { last_events: log.take_unrecorded(), end })
+}
+
+async fn produce_result<'a>(
+    context: &'a Context,
+    claimed: &'a Claimed,
+    slot: &WorkspaceSlot,
+    log: &mut Log<'a>,
+    now: Instant,
+) -> Result<RunResult, Halt> {
+    let (app, model, schema) = begin::prepare(context, claimed)?;
+    let limits = app.limits.under(context.plans.get(&claimed.plan));
+    let budget = Budget::new(limits, claimed.seconds_used, now);
+    let (workspace, inputs) = files::open(context, claimed, &app, log.transcript(), slot, &budget).await?;
+    Agent { context, claimed, app, model, schema, budget, log, workspace, inputs }.run().await
 }
 
 fn partial(transcript: &Transcript) -> Option<RunResult> {
@@ -118,67 +143,60 @@ fn partial(transcript: &Transcript) -> Option<RunResult> {
     any.then_some(RunResult { text, data: None, partial: true })
 }
 
-impl Agent<'_> {
-    async fn run(&mut self) -> Result<Ended, Stopped> {
+impl Agent<'_, '_> {
+    async fn run(mut self) -> Result<RunResult, Halt> {
         loop {
-            let spent = *self.log.transcript().spent();
-            let failed = match (self.log.transcript().next(), self.budget.exceeded(&spent)) {
-                (Next::Begin, _) => begin::begin(self).err(),
-                // What was cut off says so itself, and has most often used up something too.
-                (Next::Answered, exceeded) if exceeded.is_none() || self.log.transcript().is_incomplete() => {
-                    match self.answered().await {
-                        Some(ended) => return Ok(ended),
-                        None => continue,
+            let transcript = self.log.transcript();
+            let spent = *transcript.spent();
+            match (transcript.next(), self.budget.exceeded(&spent)) {
+                (Next::Begin, _) => begin::begin(&mut self)?,
+                // The error for an incomplete answer says more than the limit that the answer also exceeded.
+                (Next::Answered, exceeded) if exceeded.is_none() || transcript.is_incomplete() => {
+                    if let Some(result) = self.result().await? {
+                        return Ok(result);
                     }
                 }
-                (_, Some(error)) => Some(error),
-                (Next::Call, None) => call::call_tools(self).await?.err(),
+                (_, Some(error)) => return Err(error.into()),
+                (Next::Call, None) => call::call_tools(&mut self).await?,
                 (Next::Ask | Next::Answered, None) => match self.budget.exhausted(&spent) {
-                    Some(error) => Some(error),
-                    None => ask::ask(self).await?.err(),
+                    Some(error) => return Err(error.into()),
+                    None => ask::ask(&mut self).await?,
                 },
-            };
-            if let Some(error) = failed {
-                return Ok(self.fails(error));
             }
         }
     }
 
-    fn fails(&self, error: RunError) -> Ended {
-        Ended::Failed(error, partial(self.log.transcript()))
-    }
-
-    /// The end, unless the model gets one more turn to mend its answer.
-    async fn answered(&mut self) -> Option<Ended> {
+    /// The result, if the last answer is one. Otherwise the model may repair its answer, once.
+    async fn result(&mut self) -> Result<Option<RunResult>, Halt> {
         let transcript = self.log.transcript();
         let (step, spent) = (transcript.spent().steps(), *transcript.spent());
         if transcript.is_incomplete() {
-            return Some(self.fails(broken_off(transcript.finish_reason(), step)));
+            return Err(incomplete(transcript.finish_reason(), step).into());
         }
-        let why = match self.judge().await {
-            Verdict::Done(result) => return Some(Ended::Completed(result)),
-            Verdict::Mismatch(why) => why,
+        let why = match self.validate().await {
+            ResultCheck::Valid(result) => return Ok(Some(result)),
+            ResultCheck::Mismatch(why) => why,
         };
         if transcript.has_note(&NoteKind::Repair) || self.budget.exhausted(&spent).is_some() {
             let message = format!("step {step}: the answer does not match the app's output schema: {why}");
-            return Some(self.fails(RunError::new(ErrorCode::InvalidResult, &message, Some(step))));
+            return Err(RunError::new(ErrorCode::InvalidResult, &message, Some(step)).into());
         }
         let text = format!(
-            "Your answer does not match the JSON Schema that it must match: {why}. Answer again, with the corrected \
-             JSON alone."
+            "Your answer does not match the required JSON Schema: {why}. Answer again, with only the \
+             corrected JSON."
         );
         self.log.add(events::note(NoteKind::Repair, text));
-        None
+        Ok(None)
     }
 
-    /// A large answer may take its time to be judged: not on a thread that others need, and not for ever.
-    async fn judge(&self) -> Verdict {
+    /// Runs on a thread for blocking work: a large answer takes long to check.
+    async fn validate(&self) -> ResultCheck {
         let text = self.log.transcript().last_text().to_owned();
-        let Some(schema) = self.schema.clone() else { return judge(&text, None) };
-        let judging = tokio::task::spawn_blocking(move || judge(&text, Some(&schema)));
-        match tokio::time::timeout(TIME_TO_JUDGE, judging).await {
-            Ok(Ok(verdict)) => verdict,
-            _ => Verdict::Mismatch("it cannot be judged in time; simplify the schema".to_owned()),
+        let Some(schema) = self.schema.clone() else { return validate(&text, None) };
+        let validating = tokio::task::spawn_blocking(move || validate(&text, Some(&schema)));
+        match tokio::time::timeout(VALIDATION_TIMEOUT, validating).await {
+            Ok(Ok(check)) => check,
+            _ => ResultCheck::Mismatch("the check took too long; simplify the schema".to_owned()),
         }
     }
 }

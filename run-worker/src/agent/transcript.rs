@@ -1,6 +1,6 @@
-//! The conversation, and what was spent on it, as a pure function of the events. A new attempt continues with exactly
-//! the conversation of the one before. The running attempt builds it in the same way, event by event, so the two
-//! cannot differ.
+//! The conversation, and what was spent on it, as a pure function of the events. A new attempt continues with
+//! exactly the conversation of the one before. The running attempt builds it in the same way, event by event,
+//! so the two cannot differ.
 
 use std::collections::VecDeque;
 

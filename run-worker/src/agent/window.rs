@@ -1,42 +1,44 @@
-//! What a model with a small memory is sent of a long conversation: older tools' results are shortened, oldest first, until the
-//! rest fits. The log keeps them whole, and the same conversation is always shortened in the same way. Pure.
+//! Fits a long conversation into the model's context window: shortens results of tools, oldest first, until
+//! the conversation fits. The log keeps them whole. The same conversation is always shortened in the same
+//! way. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::model::{Message, estimated_tokens};
 
-/// Bytes of a shortened result that stay.
+/// A shortened result keeps this many bytes.
 const KEPT: usize = 400;
-/// Tokens are estimated, and tokenizers differ: this share of the window stays free.
+/// Share of the window that stays free, because tokens are only estimated.
 const MARGIN: f64 = 0.1;
-/// Share of the window that is kept for the answer where the operator does not say how long one can be.
-const FOR_THE_ANSWER: u32 = 4;
+/// This part of the window is reserved for the answer if the operator does not set max_output_tokens: a
+/// quarter.
+const ANSWER_PART: u32 = 4;
 
-/// A conversation as it is sent.
+/// The conversation that is sent.
 pub(super) struct Fitted<'m> {
-    /// All messages.
     pub(super) messages: Cow<'m, [Message]>,
-    /// Their tokens, estimated.
+    /// An estimate.
     pub(super) tokens: i64,
-    /// Tokens that the answer may have, if anybody says.
+    /// The most tokens of the answer, if the operator limits them.
     pub(super) answer: Option<u32>,
 }
 
-/// The conversation as it fits into `window` tokens with an answer of `most` tokens; as much of it as can be where it cannot.
+/// Shortens the conversation so that it fits into `window` tokens with an answer of `most` tokens. If all
+/// results are short and it still does not fit, it stays too long.
 pub(super) fn fit(messages: &[Message], window: Option<u32>, most: Option<u32>) -> Fitted<'_> {
     let mut sum = messages.iter().map(tokens).sum();
     let Some(window) = window else {
         return Fitted { messages: Cow::Borrowed(messages), tokens: sum, answer: most };
     };
-    let answer = most.unwrap_or(window / FOR_THE_ANSWER).min(window / 2);
+    let answer = most.unwrap_or(window / ANSWER_PART).min(window / 2);
     #[expect(clippy::cast_possible_truncation, reason = "less than the window")]
     let room = (f64::from(window - answer) * (1.0 - MARGIN)) as i64;
     if sum <= room {
         return Fitted { messages: Cow::Borrowed(messages), tokens: sum, answer: Some(answer) };
     }
     let mut fitted = messages.to_vec();
-    // The results of the last step are what the model is to look at: they come last.
+    // The model needs the results of the last step most, so they are shortened last.
     let last_step = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
     let (older, newest) = fitted.split_at_mut(last_step.unwrap_or(0));
     for message in older.iter_mut().chain(newest) {
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_results_give_way_first_and_only_as_far_as_needed() {
+    fn the_oldest_results_are_shortened_first_and_only_as_needed() {
         let short = |length: usize| length > KEPT && length < KEPT + 100;
         assert_eq!(lengths(10_000), [2, 0, 4000, 0, 8000, 0, 4000]);
         assert!(matches!(fit(&conversation(), None, None).messages, Cow::Borrowed(_)));

@@ -26,7 +26,8 @@ pub enum Message {
 /// A call of a tool, as a model requests it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// From the model server. Within a [`Message`] it is unique; within an answer it may be empty or repeated.
+    /// From the model server. Within a [`Message`] it is unique; within an answer it may be empty or
+    /// repeated.
     pub id: String,
     /// A tool, if the app has one of this name.
     pub name: String,

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use run_worker::leases::store::{Renewed, append, claim, give_back, renew, take_over};
 use shared::db::statement;
-use shared::runs::{Ended, Finished, RunResult, finish};
+use shared::runs::{Finished, RunEnd, RunResult, finish};
 use shared::testing::TestDatabase;
 
 use crate::{claimant, pending_runs, user_message};
@@ -32,8 +32,8 @@ async fn state(database: &TestDatabase) -> String {
     row.state
 }
 
-fn completed(text: &str) -> Ended {
-    Ended::Completed(RunResult { text: text.to_owned(), ..RunResult::default() })
+fn completed(text: &str) -> RunEnd {
+    RunEnd::Completed(RunResult { text: text.to_owned(), ..RunResult::default() })
 }
 
 #[tokio::test(flavor = "multi_thread")]

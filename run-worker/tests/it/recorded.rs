@@ -13,7 +13,7 @@ use shared::runs::events::{
     self, Event, EventData, LoggedAnswer, LoggedMessage, PublishedArtifact, RequestedCall, RunStarted,
     RunTakenOver, StepUsage,
 };
-use shared::runs::{Ended, ErrorCode, RunError, StoredError, cancel, finish};
+use shared::runs::{ErrorCode, RunEnd, RunError, StoredError, cancel, finish};
 use shared::testing::TestDatabase;
 
 use crate::{claimant, pending_runs, user_message};
@@ -36,9 +36,10 @@ struct RunRow {
 
 async fn row(conn: &mut Connection, run: RunId) -> RunRow {
     let sql = "
-        SELECT r.result, r.error, jsonb_build_array(r.input_tokens, r.output_tokens, r.steps, r.tool_calls) AS usage,
-               (SELECT to_jsonb(a) FROM (SELECT id, type, title, size, encode(sha256, 'hex') AS sha256 FROM artifacts
-                WHERE run_id = $1) a) AS artifact,
+        SELECT r.result, r.error,
+               jsonb_build_array(r.input_tokens, r.output_tokens, r.steps, r.tool_calls) AS usage,
+               (SELECT to_jsonb(a) FROM (SELECT id, type, title, size, encode(sha256, 'hex') AS sha256
+                FROM artifacts WHERE run_id = $1) a) AS artifact,
                r.last_seq = (SELECT max(seq) FROM run_events WHERE run_id = $1) AS newest
         FROM runs r WHERE r.id = $1";
     statement(sql).bind::<diesel::sql_types::Uuid, _>(run.uuid()).get_result(conn).await.unwrap()
@@ -84,7 +85,7 @@ async fn statements_write_and_read_events_as_they_are_defined() {
     let written = [user_message("go"), answer("Half."), answer(" \n"), EventData::Artifact(artifact.clone())];
     assert!(append(&mut conn, run.fence(), run.last_seq, &written, LEASE).await.unwrap());
     let error = RunError::new(ErrorCode::WorkerLost, "why", None);
-    finish(&mut conn, run.fence(), &[], &Ended::Lost(error)).await.unwrap();
+    finish(&mut conn, run.fence(), &[], &RunEnd::Lost(error)).await.unwrap();
 
     let recorded = log(&mut conn, ids[0]).await;
     assert_eq!(recorded[1], EventData::RunStarted(RunStarted { worker: "first".to_owned() }));

@@ -1,4 +1,5 @@
-//! The transcript is a pure function of the log: cut after every event, it is rebuilt into exactly the request that was sent.
+//! The transcript is a pure function of the log: cut after every event, it is rebuilt into exactly the
+//! request that was sent.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -54,8 +55,12 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
     let fetch = json!({"url": pages.url("/slow")}).to_string();
     let report = json!({"title": "a.md", "media_type": "text/markdown", "content": "é\u{1f600}"}).to_string();
     let script = json!([
-        {"say": "One.", "call": [["fetch_url", fetch], ["current_time", ""], ["save_artifact", report], ["none", "{"]]},
-        {"say": "Two.", "usage": null, "call": [["shell", "{\"script\": \"echo hi > f\"}"], ["read_file", "{\"path\": \"f\"}"], ["edit_file", "{}"]]},
+        {"say": "One.", "call": [
+            ["fetch_url", fetch], ["current_time", ""], ["save_artifact", report], ["none", "{"],
+        ]},
+        {"say": "Two.", "usage": null, "call": [
+            ["shell", "{\"script\": \"echo hi > f\"}"], ["read_file", "{\"path\": \"f\"}"], ["edit_file", "{}"],
+        ]},
         {"say": "not JSON"},
         {"say": "{\"n\": 1}"},
     ]);
@@ -92,7 +97,7 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
             matches!(next, EventData::Note(_) | EventData::Message(LoggedMessage::User { .. }))
         });
         if transcript.next() == Next::Ask && !more_to_say {
-            let body = sent.pop_front().expect("no more questions than were asked");
+            let body = sent.pop_front().expect("no more requests than were sent");
             assert_eq!(
                 run_worker::model::messages(transcript.messages(), false),
                 body["messages"],
@@ -100,5 +105,5 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
             );
         }
     }
-    assert!(sent.is_empty(), "each question is found in the log");
+    assert!(sent.is_empty(), "each request follows from the log");
 }

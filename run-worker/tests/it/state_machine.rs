@@ -7,7 +7,7 @@ use run_worker::leases::store::{claim, take_over};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
 use shared::runs::{
-    Ended, ErrorCode, RunError, RunResult, RunStatus, TRANSITIONS, Transition, cancel, expire, finish,
+    ErrorCode, RunEnd, RunError, RunResult, RunStatus, TRANSITIONS, Transition, cancel, expire, finish,
 };
 use shared::testing::TestDatabase;
 
@@ -16,9 +16,9 @@ use crate::{claimant, pending_runs};
 /// The attempt of a run that was claimed once; a pending one has none.
 const ATTEMPT: i32 = 1;
 
-fn ends() -> [Ended; 2] {
+fn ends() -> [RunEnd; 2] {
     let error = RunError::new(ErrorCode::InternalError, "why", None);
-    [Ended::Completed(RunResult::default()), Ended::Failed(error, None)]
+    [RunEnd::Completed(RunResult::default()), RunEnd::Failed(error, None)]
 }
 
 async fn bring_to(conn: &mut Connection, user: UserId, run: RunId, state: RunStatus) {
@@ -41,7 +41,7 @@ async fn bring_to(conn: &mut Connection, user: UserId, run: RunId, state: RunSta
 }
 
 /// Each move that the cause could make, as one try.
-async fn try_to(conn: &mut Connection, user: UserId, run: RunId, transition: Transition, end: &Ended) {
+async fn try_to(conn: &mut Connection, user: UserId, run: RunId, transition: Transition, end: &RunEnd) {
     match transition {
         Transition::Claim => {
             let _ = claim(conn, &claimant("other", 5), user).await.unwrap();

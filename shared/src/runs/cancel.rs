@@ -13,8 +13,8 @@ use super::view::status;
 use crate::db::{Connection, DbError, statement};
 use crate::ids::{AppId, DeliveryId, LaneId, RunId, UserId};
 
-/// Locks the row before [`CANCEL`] takes its snapshot, so that the snapshot holds what a worker recorded while this
-/// statement waited for the lock.
+/// Locks the row before [`CANCEL`] takes its snapshot, so that the snapshot holds what a worker recorded
+/// while this statement waited for the lock.
 const LOCK: &str = "
 SELECT lease_owner IS NOT NULL AS held FROM runs WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE";
 
@@ -56,8 +56,8 @@ pub enum Cancelled {
     Unknown,
 }
 
-/// Cancels a pending or running run of the user. With `app`, the run must belong to that app. The cancel is final at
-/// once: later writes of the worker that holds the run find no row with `running`.
+/// Cancels a pending or running run of the user. With `app`, the run must belong to that app. The cancel is
+/// final at once: later writes of the worker that holds the run find no row with `running`.
 pub async fn cancel(
     conn: &mut Connection,
     user: UserId,

@@ -1,11 +1,12 @@
-//! The SQL that all ends of a run share. Each end is one statement that writes the final status, the last events and the
-//! webhook delivery, so that either all of them are stored or none.
+//! The SQL that all ends of a run share. Each end is one statement that writes the final status, the last
+//! events and the webhook delivery, so that either all of them are stored or none.
 
-/// Follows the update of the run's row, the CTE `done`: appends the last events and creates the webhook delivery if the
-/// run has a webhook URL. `$3` is the status, `$4` and `$5` are the events, `$6` and `$7` new ids.
+/// Follows the update of the run's row, the CTE `done`: appends the last events and creates the webhook
+/// delivery if the run has a webhook URL. `$3` is the status, `$4` and `$5` are the events, `$6` and `$7` new
+/// ids.
 ///
-/// The statement inserts the lane only if it does not exist. If another statement inserts it concurrently, DO UPDATE
-/// returns that row. DO NOTHING would return no row, and the delivery would be lost.
+/// The statement inserts the lane only if it does not exist. If another statement inserts it concurrently, DO
+/// UPDATE returns that row. DO NOTHING would return no row, and the delivery would be lost.
 macro_rules! log_and_deliver {
     () => {
         "), logged AS (
@@ -21,7 +22,8 @@ macro_rules! log_and_deliver {
     ON CONFLICT (user_id, host) DO UPDATE SET host = EXCLUDED.host
     RETURNING id
 ), delivery AS (
-    INSERT INTO webhook_deliveries (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
+    INSERT INTO webhook_deliveries
+        (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
     SELECT $7, l.id, d.user_id, d.id, 'run.' || $3, d.webhook_url, 'pending', d.completed_at, d.completed_at
     FROM done d, (SELECT id FROM known_lane UNION ALL SELECT id FROM made_lane) l
     RETURNING lane_id
@@ -30,7 +32,8 @@ SELECT d.user_id, (SELECT lane_id FROM delivery) AS lane_id FROM done d"
     };
 }
 
-/// The partial result of run `$1`: the last text that the model wrote. Null if the run has neither text nor artifacts.
+/// The partial result of run `$1`: the last text that the model wrote. Null if the run has neither text nor
+/// artifacts.
 macro_rules! partial_result {
     () => {
         "(

@@ -1,9 +1,9 @@
-//! What an event of a run holds: the one definition, for whoever writes events and whoever reads them. The columns
-//! `type` and `data` of `run_events` hold an [`EventData`]. The statements that build or read `data` in SQL use the
-//! same keys; run-worker/tests/it/recorded.rs checks them.
+//! What an event of a run holds: the one definition, for whoever writes events and whoever reads them. The
+//! columns `type` and `data` of `run_events` hold an [`EventData`]. The statements that build or read `data`
+//! in SQL use the same keys; run-worker/tests/it/recorded.rs checks them.
 //!
-//! A former version reads what this one writes, and the other way round. So keys stay, new fields are optional, and
-//! readers ignore fields and types that they do not know.
+//! A former version reads what this one writes, and the other way round. So keys stay, new fields are
+//! optional, and readers ignore fields and types that they do not know.
 
 mod log;
 #[cfg(test)]

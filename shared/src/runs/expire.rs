@@ -7,14 +7,14 @@ use serde_json::json;
 use super::end_sql::log_and_deliver;
 use super::events;
 use super::finish::{DoneRow, Finished};
-use super::outcome::{Ended, RunError};
+use super::outcome::{RunEnd, RunError};
 use super::state::ErrorCode;
 use super::state_machine::Transition;
 use crate::db::{Connection, DbError, statement};
 use crate::ids::{DeliveryId, LaneId, RunId};
 
-/// Matches only a pending run after its timeout. A worker that claims it at the same time wins or finds no run.
-/// Attempt 0 in the log is the gateway.
+/// Matches only a pending run after its timeout. A worker that claims it at the same time wins or finds no
+/// run. Attempt 0 in the log is the gateway.
 const EXPIRE: &str = concat!(
     "
 WITH done AS (
@@ -27,12 +27,12 @@ WITH done AS (
     log_and_deliver!()
 );
 
-/// Fails a run that no worker started within its `queueTimeoutSeconds`. Returns [`Finished::Fenced`] if a worker did or
-/// if the time is not over.
+/// Fails a run that no worker started within its `queueTimeoutSeconds`. Returns [`Finished::Fenced`] if a
+/// worker did or if the time is not over.
 pub async fn expire(conn: &mut Connection, run: RunId) -> Result<Finished, DbError> {
     let message = "no worker started the run within its queueTimeoutSeconds";
     let error = RunError::new(ErrorCode::QueueTimeout, message, None);
-    let ended = Ended::Lost(error.clone());
+    let ended = RunEnd::Lost(error.clone());
     let (types, data) = events::columns([&ended.event()]);
     let row: Option<DoneRow> = statement(EXPIRE)
         .bind::<SqlUuid, _>(run.uuid())

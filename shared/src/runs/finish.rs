@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::end_sql::{log_and_deliver, partial_result};
 use super::events::{self, EventData};
-use super::outcome::Ended;
+use super::outcome::RunEnd;
 use super::state_machine::Transition;
 use super::usage::UsageDelta;
 use crate::db::{Connection, DbError, statement};
@@ -30,10 +30,12 @@ const FINISH: &str = concat!(
     "
 WITH done AS (
     UPDATE runs
-    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), result = CASE WHEN $15 THEN ",
+    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4),
+        result = CASE WHEN $15 THEN ",
     partial_result!(),
     " ELSE $8 END, error_code = $9,
-        error = $10 || CASE WHEN $10 IS NULL THEN NULL ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
+        error = $10 || CASE WHEN $10 IS NULL THEN NULL
+                       ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
         input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
         tool_calls = tool_calls + $14,
         lease_owner = NULL, lease_expires_at = NULL, losses = 0
@@ -57,20 +59,21 @@ impl From<Option<DoneRow>> for Finished {
     }
 }
 
-/// Ends the run if `attempt` still holds it. Records `last_events` before the terminal event, in the same statement.
+/// Ends the run if `attempt` still holds it. Records `last_events` before the terminal event, in the same
+/// statement.
 pub async fn finish(
     conn: &mut Connection,
     (run, attempt): (RunId, i32),
     last_events: &[EventData],
-    ended: &Ended,
+    ended: &RunEnd,
 ) -> Result<Finished, DbError> {
     let usage = UsageDelta::of(last_events);
     let terminal = ended.event();
     let (types, data) = events::columns(last_events.iter().chain([&terminal]));
     let (result, error) = match ended {
-        Ended::Completed(result) => (Some(result), None),
-        Ended::Failed(error, result) => (result.as_ref(), Some(error)),
-        Ended::Lost(error) => (None, Some(error)),
+        RunEnd::Completed(result) => (Some(result), None),
+        RunEnd::Failed(error, result) => (result.as_ref(), Some(error)),
+        RunEnd::Lost(error) => (None, Some(error)),
     };
     let row: Option<DoneRow> = statement(FINISH)
         .bind::<SqlUuid, _>(run.uuid())
@@ -87,7 +90,7 @@ pub async fn finish(
         .bind::<BigInt, _>(usage.output_tokens)
         .bind::<Integer, _>(usage.steps)
         .bind::<Integer, _>(usage.tool_calls)
-        .bind::<Bool, _>(matches!(ended, Ended::Lost(_)))
+        .bind::<Bool, _>(matches!(ended, RunEnd::Lost(_)))
         .bind::<Array<Text>, _>(Transition::Finish.allowed_from())
         .load(conn)
         .await?

@@ -14,7 +14,7 @@ mod view;
 pub use cancel::{Cancelled, cancel};
 pub use expire::expire;
 pub use finish::{Finished, finish};
-pub use outcome::{Ended, RunError, RunResult, StoredError};
+pub use outcome::{RunEnd, RunError, RunResult, StoredError};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
 pub use usage::UsageDelta;

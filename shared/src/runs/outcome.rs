@@ -52,8 +52,8 @@ impl RunError {
     }
 }
 
-/// A [`RunError`] in the event `run.failed` and in the column `error` of a run. Its code may be one that only a later
-/// version knows.
+/// A [`RunError`] in the event `run.failed` and in the column `error` of a run. Its code may be one that only
+/// a later version knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredError {
@@ -68,16 +68,16 @@ pub struct StoredError {
 
 /// How a run ended.
 #[derive(Debug, Clone)]
-pub enum Ended {
+pub enum RunEnd {
     Completed(RunResult),
     /// With an error, and what the run produced until then.
     Failed(RunError, Option<RunResult>),
-    /// With an error. The process that ends the run does not know what the run produced, so the statement takes it from
-    /// the log.
+    /// With an error. The process that ends the run does not know what the run produced, so the statement
+    /// takes it from the log.
     Lost(RunError),
 }
 
-impl Ended {
+impl RunEnd {
     pub(super) fn status(&self) -> RunStatus {
         match self {
             Self::Completed(_) => RunStatus::Completed,

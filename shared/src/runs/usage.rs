@@ -1,5 +1,5 @@
-//! The usage counters on a run's row are the sums over its events. The statement that appends events also adds what
-//! they used.
+//! The usage counters on a run's row are the sums over its events. The statement that appends events also
+//! adds what they used.
 
 use super::events::{EventData, LoggedMessage};
 

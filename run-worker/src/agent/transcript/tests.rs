@@ -8,7 +8,7 @@ use super::super::events::{answer as answered, note, tool_call, tool_result, use
 use super::*;
 use crate::model::{Answer, Call, Counted};
 
-/// What happens next in a made-up run, as far as it can.
+/// The next action of a generated run. It is skipped where it is not possible.
 #[derive(Debug, Clone)]
 enum Action {
     Answer(Answer),
@@ -54,7 +54,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     proptest::collection::vec(action, 0..40)
 }
 
-/// The event of an action where the run stands, if it makes sense there.
+/// The event of an action, if the action is possible at this point of the run.
 fn event_of(at: &Transcript, action: &Action) -> Option<EventData> {
     match (at.next(), action) {
         (Next::Begin, _) => Some(user("go".to_owned())),
@@ -81,7 +81,7 @@ fn event_of(at: &Transcript, action: &Action) -> Option<EventData> {
     }
 }
 
-/// Each answer's calls are followed by their results, all of them, in their order.
+/// Whether the results of each answer's calls follow it: all of them, in order.
 fn is_paired(messages: &[Message]) -> bool {
     let mut awaited: VecDeque<&str> = VecDeque::new();
     messages.iter().all(|message| match message {
@@ -98,7 +98,7 @@ fn is_paired(messages: &[Message]) -> bool {
 
 proptest! {
     #[test]
-    fn every_part_of_a_log_is_rebuilt_as_it_was(actions in actions()) {
+    fn each_prefix_of_a_log_is_rebuilt_unchanged(actions in actions()) {
         let (mut live, mut log) = (Transcript::default(), Vec::<(&str, String)>::new());
         for action in &actions {
             let Some(event) = event_of(&live, action) else { continue };
@@ -148,7 +148,7 @@ fn the_log_decides_what_comes_next() {
     transcript.apply(&said("Done.", vec![], "stop"));
     assert_eq!((transcript.next(), transcript.last_text()), (Next::Answered, "Done."));
     cut.apply(&said("", vec![wanted("b")], "length"));
-    assert_eq!((cut.next(), cut.last_text()), (Next::Answered, "Hm."), "what was cut calls nothing");
+    assert_eq!((cut.next(), cut.last_text()), (Next::Answered, "Hm."), "a cut answer makes no calls");
     transcript.apply(&note(NoteKind::Repair, "Again.".to_owned()));
     assert_eq!(transcript.next(), Next::Ask);
     assert!(transcript.has_note(&NoteKind::Repair) && !transcript.has_note(&NoteKind::WrapUp));

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use run_worker::leases::store::{Claimed, append, claim, give_back, renew, take_over};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
-use shared::runs::{Cancelled, Ended, ErrorCode, Finished, RunError, RunResult, cancel, expire, finish};
+use shared::runs::{Cancelled, ErrorCode, Finished, RunEnd, RunError, RunResult, cancel, expire, finish};
 use shared::testing::TestDatabase;
 
 use crate::{claimant, pending_runs, user_message};
@@ -161,7 +161,7 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
             let Some(held) = memory.get(held) else { return Did::Nothing };
             let error = RunError::new(ErrorCode::InternalError, "why", None);
             let ended =
-                if well { Ended::Completed(RunResult::default()) } else { Ended::Failed(error, None) };
+                if well { RunEnd::Completed(RunResult::default()) } else { RunEnd::Failed(error, None) };
             Did::Wrote(finish(conn, held.fence(), &[], &ended).await.unwrap() != Finished::Fenced)
         }
         Op::GiveBack { held, .. } => {

@@ -47,8 +47,8 @@ pub async fn read(conn: &mut Connection, run: RunId) -> Result<Vec<Event>, DbErr
     Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<BigInt, _>(MAX_EVENTS).load(conn).await?)
 }
 
-/// The events after number `after`, in order: at most `limit`, and not many more bytes than [`PAGE_BYTES`]. The page
-/// is empty only if no such event exists.
+/// The events after number `after`, in order: at most `limit`, and not many more bytes than [`PAGE_BYTES`].
+/// The page is empty only if no such event exists.
 pub async fn read_after(
     conn: &mut Connection,
     run: RunId,
@@ -58,7 +58,8 @@ pub async fn read_after(
     let sql = "
         SELECT seq, type, at, attempt, data FROM (
             SELECT e.seq, e.type, e.at, e.attempt, e.data,
-                   sum(octet_length(e.data::text)) OVER (ORDER BY e.seq) - octet_length(e.data::text) AS before
+                   sum(octet_length(e.data::text)) OVER (ORDER BY e.seq)
+                       - octet_length(e.data::text) AS before
             FROM (SELECT * FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) e) page
         WHERE before < $4 ORDER BY seq";
     let events = statement(sql)

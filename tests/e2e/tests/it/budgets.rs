@@ -49,7 +49,7 @@ async fn a_model_is_told_once_to_come_to_an_end() {
     assert_eq!(run["errorCode"], "tool_call_limit_exceeded", "{run}");
     let told = "SELECT coalesce(string_agg(seq || ' ' || (data ->> 'text'), '; '), '') AS text FROM run_events WHERE type = 'note'";
     let told = stack.text(told).await;
-    let words = "2 of 10 tool calls are left. Come to an end now: give your final answer with what you have.";
+    let words = "2 of 10 tool calls are left. Finish now: give your final answer with what you have.";
     assert_eq!(told, format!("28 {words}"), "behind the eighth call, and only there");
     let ninth = stack.model.asked()[8].1["messages"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(ninth["role"], "tool");

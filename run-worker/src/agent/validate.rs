@@ -1,4 +1,5 @@
-//! What the model's last word is worth: the result, an error that keeps it, or one more turn to mend it. Pure.
+//! Checks the model's last answer: it is the result, or it does not match the app's output schema, or it is
+//! incomplete. Pure.
 
 use serde_json::Value;
 use shared::output_schema::OutputSchema;
@@ -7,21 +8,20 @@ use shared::text::check_json;
 
 use crate::model::{CONTENT_FILTER, LENGTH, MAX_ANSWER_BYTES, OVERSIZED};
 
-/// What is to become of an answer.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict {
-    /// It is the result.
-    Done(RunResult),
-    /// It does not match the schema: what is wrong with it.
+pub(super) enum ResultCheck {
+    Valid(RunResult),
+    /// The answer does not match the schema, and why.
     Mismatch(String),
 }
 
-/// Why an answer that was broken off is no result.
-pub(super) fn broken_off(finish_reason: &str, step: i32) -> RunError {
+/// The error of an answer that is not whole.
+pub(super) fn incomplete(finish_reason: &str, step: i32) -> RunError {
     let (code, what) = match finish_reason {
         LENGTH => (
             ErrorCode::TokenLimitExceeded,
-            "the model's answer was cut at its length limit; raise the model's max_output_tokens or limits.tokens"
+            "the model's answer was cut at its length limit; raise the model's max_output_tokens or \
+             limits.tokens"
                 .to_owned(),
         ),
         OVERSIZED => (
@@ -30,30 +30,31 @@ pub(super) fn broken_off(finish_reason: &str, step: i32) -> RunError {
         ),
         CONTENT_FILTER => (
             ErrorCode::ModelRefused,
-            "the model's content filter cut the answer; change the inputs or the app's instructions".to_owned(),
+            "the model's content filter cut the answer; change the inputs or the app's instructions"
+                .to_owned(),
         ),
-        _ => (ErrorCode::ModelError, "the model's server broke the answer off".to_owned()),
+        _ => (ErrorCode::ModelError, "the model's server cut the answer".to_owned()),
     };
     RunError::new(code, &format!("step {step}: {what}"), Some(step))
 }
 
-/// A whole answer, against the app's schema where there is one.
-pub(super) fn judge(text: &str, schema: Option<&OutputSchema>) -> Verdict {
+/// Checks a whole answer against the app's schema, if the app has one.
+pub(super) fn validate(text: &str, schema: Option<&OutputSchema>) -> ResultCheck {
     let result = |data| RunResult { text: text.to_owned(), data, partial: false };
-    let Some(schema) = schema else { return Verdict::Done(result(None)) };
+    let Some(schema) = schema else { return ResultCheck::Valid(result(None)) };
     let data = match parse(text) {
         Ok(data) => data,
-        Err(why) => return Verdict::Mismatch(why),
+        Err(why) => return ResultCheck::Mismatch(why),
     };
     let mistakes = schema.mistakes(&data);
     if mistakes.is_empty() {
-        Verdict::Done(result(Some(data)))
+        ResultCheck::Valid(result(Some(data)))
     } else {
-        Verdict::Mismatch(mistakes.join("; "))
+        ResultCheck::Mismatch(mistakes.join("; "))
     }
 }
 
-/// The JSON of an answer, whole or in a Markdown fence, as PostgreSQL can store it.
+/// The JSON of an answer: the whole text, or a Markdown fence in it. PostgreSQL can store it.
 fn parse(text: &str) -> Result<Value, String> {
     let data: Value = serde_json::from_str(text.trim())
         .or_else(|error| fenced(text).map_or(Err(error), serde_json::from_str))
@@ -62,7 +63,7 @@ fn parse(text: &str) -> Result<Value, String> {
     Ok(data)
 }
 
-/// What stands between the first ``` line and the next.
+/// The text between the first line of ``` and the next.
 fn fenced(text: &str) -> Option<&str> {
     let (_, behind) = text.split_once("```")?;
     let (_, body) = behind.split_once('\n')?;
@@ -75,14 +76,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_answer_is_parsed_and_judged() {
+    fn an_answer_is_parsed_and_checked() {
         let schema = OutputSchema::compile(&json!({"type": "object", "required": ["n"]})).unwrap();
-        let judged = |text: &str| match judge(text, Some(&schema)) {
-            Verdict::Done(result) => Ok(result.data.unwrap()),
-            Verdict::Mismatch(why) => Err(why),
+        let checked = |text: &str| match validate(text, Some(&schema)) {
+            ResultCheck::Valid(result) => Ok(result.data.unwrap()),
+            ResultCheck::Mismatch(why) => Err(why),
         };
         for text in [r#" {"n":1} "#, "```json\n{\"n\":1}\n```", "Here you are:\n```\n{\"n\":1}\n```\nBye."] {
-            assert_eq!(judged(text), Ok(json!({"n": 1})), "{text}");
+            assert_eq!(checked(text), Ok(json!({"n": 1})), "{text}");
         }
         for (text, why) in [
             ("{}", "required"),
@@ -92,15 +93,15 @@ mod tests {
             (r#"{"n":"\ud800"}"#, "not JSON"),
             (r#"{"n":1e999}"#, "not JSON"),
         ] {
-            assert!(judged(text).unwrap_err().contains(why), "{text}");
+            assert!(checked(text).unwrap_err().contains(why), "{text}");
         }
         let plain = RunResult { text: "It is 1.".to_owned(), ..RunResult::default() };
-        assert_eq!(judge("It is 1.", None), Verdict::Done(plain));
+        assert_eq!(validate("It is 1.", None), ResultCheck::Valid(plain));
     }
 
     #[test]
-    fn what_was_broken_off_is_told_apart() {
-        let code = |reason| broken_off(reason, 2).code.as_str();
+    fn each_finish_reason_of_an_incomplete_answer_has_its_code() {
+        let code = |reason| incomplete(reason, 2).code.as_str();
         assert_eq!(
             ["length", "oversized", "content_filter", "abort"].map(code),
             ["token_limit_exceeded", "output_limit_exceeded", "model_refused", "model_error"]
