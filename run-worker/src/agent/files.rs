@@ -51,7 +51,7 @@ pub(super) async fn open(
         });
     let inputs = inputs.await?;
     let limits = app.limits.under(context.plans.get(&claimed.plan));
-    let SandboxLimits { entries, depth, .. } = SandboxLimits::default();
+    let SandboxLimits { entries, depth, .. } = SandboxLimits::DEFAULT;
     let quota = Quota { bytes: limits.workspace_bytes.into(), entries, depth };
     let opening = async {
         let workspace = Workspace::make(&context.home, run, claimed.attempt, quota)?;

@@ -156,7 +156,7 @@ mod tests {
         let cgroups = take_over(dir.path()).unwrap();
         assert_eq!(read("capi-worker/cgroup.procs"), "0", "the worker is in its leaf");
         assert_eq!(read("cgroup.subtree_control"), "+cpu +memory +pids");
-        let cgroup = cgroups.create(&SandboxLimits::default()).unwrap();
+        let cgroup = cgroups.create(&SandboxLimits::DEFAULT).unwrap();
         let name = cgroup.path.file_name().unwrap().to_str().unwrap().to_owned();
         for (file, value) in
             [("memory.max", "1073741824"), ("memory.swap.max", "0"), ("pids.max", "64"), ("cpu.weight", "1")]

@@ -32,23 +32,21 @@ pub struct SandboxLimits {
     pub max_time: Duration,
 }
 
-impl Default for SandboxLimits {
-    fn default() -> Self {
-        Self {
-            processes: 64,
-            address_space: 2 << 30,
-            memory: 1 << 30,
-            cpu_weight: 1,
-            open_files: 256,
-            tmp: 64 << 20,
-            shared_memory: 16 << 20,
-            output: 16 << 20,
-            entries: 10_000,
-            depth: 64,
-            default_time: Duration::from_mins(2),
-            max_time: Duration::from_mins(10),
-        }
-    }
+impl SandboxLimits {
+    pub const DEFAULT: Self = Self {
+        processes: 64,
+        address_space: 2 << 30,
+        memory: 1 << 30,
+        cpu_weight: 1,
+        open_files: 256,
+        tmp: 64 << 20,
+        shared_memory: 16 << 20,
+        output: 16 << 20,
+        entries: 10_000,
+        depth: 64,
+        default_time: Duration::from_mins(2),
+        max_time: Duration::from_mins(10),
+    };
 }
 
 /// A sandbox starts in some milliseconds; a busy machine needs longer.

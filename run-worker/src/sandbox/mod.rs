@@ -207,7 +207,7 @@ impl Engine {
         Ok(Self {
             bwrap: parts.bwrap.clone(),
             host,
-            limits: SandboxLimits::default(),
+            limits: SandboxLimits::DEFAULT,
             filters: syscalls::filters()?,
             spawner: Spawner::start()?,
             user: home.user(),

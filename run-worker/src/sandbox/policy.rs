@@ -168,7 +168,7 @@ mod tests {
         };
         let mounts = Mounts { workspace: "/w/run/workspace".into(), inputs: "/w/run/inputs".into() };
         let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7], cgroup: None };
-        let line = arguments(&host, &SandboxLimits::default(), &mounts, 1000, Interpreter::Python, fds);
+        let line = arguments(&host, &SandboxLimits::DEFAULT, &mounts, 1000, Interpreter::Python, fds);
         let line: Vec<_> = line.iter().map(|argument| argument.to_string_lossy()).collect();
         insta::assert_snapshot!(line.join(" ").replace(" --", "\n--"));
     }

@@ -1,17 +1,20 @@
-//! Arguments as a model writes them: JSON, more or less. Every mistake is told to the model, which can mend
-//! it.
+//! The arguments of a call. A model writes them as JSON, more or less; every mistake is reported to the
+//! model, which can correct it.
 
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::text::check_json;
 
 use super::ToolError;
 
-/// The arguments of a call: an object, storable as jsonb. Models write nothing where a tool needs nothing.
+/// Parses an object that can be stored as jsonb. Empty text counts as an empty object.
 pub fn parse(text: &str) -> Result<Value, ToolError> {
     let refused = |why: &str| {
         ToolError::RespondToModel(format!(
-            "The arguments are no JSON object: {why}. Call the tool again with valid ones."
+            "The arguments are not a JSON object: {why}. Call the tool again with valid ones."
         ))
     };
     if text.trim().is_empty() {
@@ -19,13 +22,36 @@ pub fn parse(text: &str) -> Result<Value, ToolError> {
     }
     let arguments: Value = serde_json::from_str(text).map_err(|error| refused(&error.to_string()))?;
     check_json(&arguments).map_err(|refusal| refused(&refusal.to_string()))?;
-    if arguments.is_object() { Ok(arguments) } else { Err(refused("they are something else")) }
+    if arguments.is_object() { Ok(arguments) } else { Err(refused("they have another type")) }
 }
 
-/// The arguments as a tool's own type.
+/// Reads the arguments into the type of a tool.
 pub fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, ToolError> {
     serde_json::from_value(arguments)
         .map_err(|error| ToolError::RespondToModel(format!("The arguments do not fit: {error}.")))
+}
+
+/// The JSON Schema that a model gets for the type of a tool. The doc comments of the fields are their
+/// descriptions.
+pub(super) fn schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.meta_schema = None);
+    let generator = settings.with_transform(RecursiveTransform(simplify)).into_generator();
+    let mut schema = generator.into_root_schema_for::<T>();
+    // Some model servers refuse an object without properties.
+    schema.ensure_object().entry("properties").or_insert_with(|| Map::new().into());
+    schema.to_value()
+}
+
+/// Removes what only Rust needs, and shows an optional field without the type null.
+fn simplify(schema: &mut Schema) {
+    schema.remove("title");
+    schema.remove("format");
+    if let Some(Value::Array(types)) = schema.get("type")
+        && let [only, null] = &types[..]
+        && null == "null"
+    {
+        schema.insert("type".to_owned(), only.clone());
+    }
 }
 
 #[cfg(test)]
@@ -34,7 +60,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn mistakes_are_told_to_the_model() {
+    fn mistakes_are_reported_to_the_model() {
         assert_eq!(parse(r#" {"a": 1} "#), Ok(json!({"a": 1})));
         assert_eq!(parse(" "), Ok(json!({})));
         for text in [

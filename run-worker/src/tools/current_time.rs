@@ -1,18 +1,18 @@
-//! `current_time`: what time it is. Models do not know.
+//! `current_time`: the date and time, which a model does not know.
 
 use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
 
 pub(super) struct CurrentTime(Spec);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {}
 
@@ -20,8 +20,8 @@ impl CurrentTime {
     pub(super) fn new() -> Self {
         Self(Spec {
             name: "current_time",
-            description: "Tells the current date and time in UTC, with the day of the week.",
-            parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
+            description: "Returns the current date and time in UTC, with the day of the week.",
+            parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::None,
             timeout: Duration::from_secs(1),
@@ -36,10 +36,7 @@ impl Tool for CurrentTime {
     }
 
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>> {
-        let told = arguments::read::<Arguments>(invocation.arguments).map(|Arguments {}| Output {
-            text: Utc::now().format("%A, %Y-%m-%dT%H:%M:%SZ (UTC)").to_string(),
-            artifact: None,
-        });
-        ready(told).boxed()
+        let text = || Utc::now().format("%A, %Y-%m-%dT%H:%M:%SZ (UTC)").to_string();
+        ready(arguments::read(invocation.arguments).map(|Arguments {}| Output::of_text(text()))).boxed()
     }
 }

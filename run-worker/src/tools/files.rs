@@ -1,36 +1,59 @@
-//! What the file tools have in common: places, and words for what goes wrong.
+//! What the tools for files share: paths, error messages for the model, and room in the workspace.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use shared::runs::ErrorCode;
 use tokio_util::task::TaskTracker;
 
-use super::{Invocation, ToolError};
+use super::{Invocation, Output, Spec, Tool, ToolError, arguments};
 use crate::workspace::{QuotaExceeded, Workspace, WorkspacePath};
 
-/// The run's files.
-pub(super) fn workspace(invocation: &Invocation) -> Result<Workspace, ToolError> {
+/// A tool that consists of one blocking function over the run's files.
+pub(super) struct FileTool<A> {
+    pub(super) spec: Spec,
+    pub(super) run: fn(&Workspace, A) -> Result<String, ToolError>,
+}
+
+impl<A: DeserializeOwned + Send + 'static> Tool for FileTool<A> {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>> {
+        async move {
+            let workspace = workspace_of(&invocation)?;
+            let (run, arguments) = (self.run, arguments::read(invocation.arguments)?);
+            let tasks = workspace.tasks().clone();
+            Ok(Output::of_text(on_disk(tasks, move || run(&workspace, arguments)).await?))
+        }
+        .boxed()
+    }
+}
+
+pub(super) fn workspace_of(invocation: &Invocation) -> Result<Workspace, ToolError> {
     let none = || ToolError::RespondToModel("This run has no workspace.".to_owned());
     invocation.workspace.clone().ok_or_else(none)
 }
 
-/// A path of the model's.
-pub(super) fn place(path: &str) -> Result<WorkspacePath, ToolError> {
+pub(super) fn readable(path: &str) -> Result<WorkspacePath, ToolError> {
     WorkspacePath::parse(path).map_err(ToolError::RespondToModel)
 }
 
-/// A path of the model's, to be written to.
 pub(super) fn writable(path: &str) -> Result<PathBuf, ToolError> {
-    place(path)?.writable().map_err(ToolError::RespondToModel)
+    readable(path)?.writable().map_err(ToolError::RespondToModel)
 }
 
-/// In words for the model: it chose the path.
-pub(super) fn refused(path: &str, error: &std::io::Error) -> ToolError {
+/// For errors that depend on the path, which the model chose.
+pub(super) fn message_of(path: &str, error: &std::io::Error) -> ToolError {
     let why = match (error.kind(), error.raw_os_error().map(Errno::from_raw_os_error)) {
         (ErrorKind::NotFound, _) => "does not exist".to_owned(),
         (ErrorKind::IsADirectory, _) => "is a directory".to_owned(),
-        (ErrorKind::NotADirectory, _) => "leads through something that is no directory".to_owned(),
+        (ErrorKind::NotADirectory, _) => "has a parent that is not a directory".to_owned(),
         (_, Some(Errno::XDEV | Errno::LOOP)) => "is a link that leads out of the workspace".to_owned(),
         (ErrorKind::Other, None) => error.to_string(),
         _ => format!("cannot be used: {error}"),
@@ -38,46 +61,45 @@ pub(super) fn refused(path: &str, error: &std::io::Error) -> ToolError {
     ToolError::RespondToModel(format!("{path:?} {why}."))
 }
 
-/// Something that is not the model's fault happened to the disk.
-pub(super) fn broken(error: &std::io::Error) -> ToolError {
-    tracing::error!(%error, "a workspace cannot be used");
-    ToolError::Fatal(shared::runs::ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned())
+/// For errors of the disk, which the model cannot avoid.
+pub(super) fn disk_error(error: &std::io::Error) -> ToolError {
+    tracing::error!(%error, "failed to use a workspace");
+    ToolError::Fatal(ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned())
 }
 
-/// A file or directory takes at least so much.
+/// The least that a file or directory takes on disk.
 const BLOCK: u64 = 4096;
 
-/// Whether a file of so many bytes fits at this place.
-pub(super) fn has_room(workspace: &Workspace, place: &Path, bytes: u64) -> Result<(), ToolError> {
-    let most = workspace.quota();
-    let told = |why: String| Err(ToolError::RespondToModel(why));
-    let levels = place.components().count();
-    if levels > most.depth {
-        return told(format!("{}.", QuotaExceeded::Depth(most.depth)));
+/// Checks whether the workspace has room for a file of this size at this path.
+pub(super) fn check_room(workspace: &Workspace, path: &Path, bytes: u64) -> Result<(), ToolError> {
+    let quota = workspace.quota();
+    let refuse = |why: String| Err(ToolError::RespondToModel(why));
+    let levels = path.components().count();
+    if levels > quota.depth {
+        return refuse(format!("{}.", QuotaExceeded::Depth(quota.depth)));
     }
-    // As if none of the directories on its way were there.
-    let (more, blocks) = (levels as u64, bytes.div_ceil(BLOCK) + levels as u64);
-    match workspace.measure().map_err(|error| broken(&error))? {
-        Ok(held) if held.entries + more > most.entries => {
-            told(format!("{}.", QuotaExceeded::Entries(most.entries)))
+    // As if all directories of the path were missing.
+    let (entries, blocks) = (levels as u64, bytes.div_ceil(BLOCK) + levels as u64);
+    match workspace.measure().map_err(|error| disk_error(&error))? {
+        Ok(used) if used.entries + entries > quota.entries => {
+            refuse(format!("{}.", QuotaExceeded::Entries(quota.entries)))
         }
-        Ok(held) if held.bytes + blocks * BLOCK <= most.bytes => Ok(()),
-        Ok(_) | Err(QuotaExceeded::Bytes(_)) => told(format!(
+        Ok(used) if used.bytes + blocks * BLOCK <= quota.bytes => Ok(()),
+        Ok(_) | Err(QuotaExceeded::Bytes(_)) => refuse(format!(
             "There is no room: the workspace may hold {} bytes. Remove what is not needed.",
-            most.bytes
+            quota.bytes
         )),
-        Err(exceeded) => told(format!("{exceeded}.")),
+        Err(exceeded) => refuse(format!("{exceeded}.")),
     }
 }
 
-/// Runs what waits for the disk where it may wait, as one of the tasks of the workspace: it is not closed
-/// before they are done.
+/// Runs blocking work as a task of the workspace, which is not closed before the task ends.
 pub(super) async fn on_disk<T: Send + 'static>(
     tasks: TaskTracker,
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {
     match tasks.spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(broken(&std::io::Error::other(error))),
+        Err(error) => Err(disk_error(&std::io::Error::other(error))),
     }
 }

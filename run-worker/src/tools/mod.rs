@@ -1,4 +1,4 @@
-//! What an app's model may call: one file a tool, behind one trait. A new tool is a file here, a line in
+//! The tools that a model can call, one file for each. A new tool needs a file here, a line in
 //! [`Tools::new`], and its name in `shared::tools`.
 
 pub mod arguments;
@@ -31,60 +31,56 @@ use uuid::Uuid;
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
 
-/// What a tool is, for the model and for whoever calls it.
+/// Describes a tool to the model and to the agent.
 #[derive(Debug)]
 pub struct Spec {
     /// One of `shared::tools::TOOLS`.
     pub name: &'static str,
-    /// For the model: what it does, and what it does not.
+    /// For the model.
     pub description: &'static str,
-    /// JSON Schema of its arguments, an object.
+    /// The JSON Schema of the arguments.
     pub parameters: Value,
-    /// Whether a call whose outcome is unknown may be made again: it has no effect, or the same one.
+    /// Whether a call with an unknown outcome may be repeated: it has no effect, or the same effect again.
     pub repeatable: bool,
-    /// What it does with the run's files.
     pub files: Files,
     /// From the call to the result.
     pub timeout: Duration,
-    /// Bytes of a result; what is longer is cut, and the model is told.
+    /// A longer result is cut, and says so.
     pub max_result_bytes: usize,
 }
 
-/// What a tool does with the workspace.
+/// How a tool uses the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
-    /// It has nothing to do with it.
     None,
-    /// It looks at files where there are any.
     Reads,
-    /// It may change files: no other call is under way meanwhile, and the workspace is kept with its result.
+    /// No other call runs at the same time, and a snapshot is saved with the result.
     Changes,
 }
 
 /// One call.
 pub struct Invocation {
-    /// On whose behalf.
     pub run: RunId,
-    /// Of the call; the same where it is made again.
+    /// The id of the call. A repeated call has the same id.
     pub id: Uuid,
-    /// An object; storable as jsonb.
+    /// An object that can be stored as jsonb.
     pub arguments: Value,
-    /// The run's files, where the app has tools for them.
+    /// None if the app has no tools for files.
     pub workspace: Option<Workspace>,
-    /// Bytes that the run may still bring forth; shared by the calls of a batch.
+    /// Bytes of artifacts that the run may still publish. The calls of a step share it.
     pub output_left: Arc<AtomicU64>,
 }
 
-/// What a tool brought forth.
+/// The result of a call.
 #[derive(Debug, Default)]
 pub struct Output {
     /// For the model. Clean text.
     pub text: String,
-    /// A file that is in the store, and is published with the result.
+    /// A file in the store that is published with the result.
     pub artifact: Option<NewArtifact>,
 }
 
-/// A file in the store under the call's id.
+/// A file in the store, under the id of the call.
 #[derive(Debug)]
 pub struct NewArtifact {
     pub media_type: String,
@@ -93,24 +89,22 @@ pub struct NewArtifact {
     pub sha256: String,
 }
 
-/// Why a tool did not do what it was asked for.
+/// Why a call failed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ToolError {
-    /// The model can do something about it: it is told, in these words.
+    /// The model can react to this message.
     RespondToModel(String),
-    /// Nobody can: the run ends with this code, and its owner is told in these words.
+    /// The run ends with this code and message.
     Fatal(ErrorCode, String),
 }
 
-/// See the module.
 pub trait Tool: Send + Sync + 'static {
-    /// What it is.
     fn spec(&self) -> &Spec;
 
-    /// Does it. Dropping the future ends it.
+    /// Dropping the future ends the call.
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>>;
 
-    /// Why this worker cannot offer it, if so.
+    /// Why this worker cannot offer the tool, if it cannot.
     fn unavailable(&self) -> Option<String> {
         None
     }
@@ -126,11 +120,15 @@ impl NewArtifact {
 }
 
 impl Output {
-    /// No longer than `most` bytes, saying so.
-    pub fn cut(&mut self, most: usize) {
+    fn of_text(text: String) -> Self {
+        Self { text, artifact: None }
+    }
+
+    /// Cuts a text of more than `max` bytes, and says so in the text.
+    pub fn cut(&mut self, max: usize) {
         let whole = self.text.len();
-        if whole > most {
-            self.text.truncate(self.text.floor_char_boundary(most));
+        if whole > max {
+            self.text.truncate(self.text.floor_char_boundary(max));
             let _ = write!(self.text, "\n[cut: this is the beginning of {whole} bytes]");
         }
     }
@@ -140,23 +138,23 @@ impl Output {
 pub struct Tools(Vec<Box<dyn Tool>>);
 
 impl Tools {
-    /// `fetch_policy` says which addresses `fetch_url` may reach.
+    /// `fetch_policy` decides which addresses `fetch_url` can reach.
     #[must_use]
     pub fn new(artifacts: Artifacts, fetch_policy: IpPolicy, sandbox: &Arc<Sandbox>) -> Self {
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
-            Box::new(edit_file::EditFile::new()),
+            Box::new(edit_file::edit_file()),
             Box::new(fetch_url::FetchUrl::new(fetch_policy)),
-            Box::new(list_files::ListFiles::new()),
+            Box::new(list_files::list_files()),
             Box::new(python::python(Arc::clone(sandbox))),
-            Box::new(read_file::ReadFile::new()),
+            Box::new(read_file::read_file()),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
             Box::new(shell::shell(Arc::clone(sandbox))),
-            Box::new(write_file::WriteFile::new()),
+            Box::new(write_file::write_file()),
         ])
     }
 
-    /// Those that an app lists: its model can call no others.
+    /// The tools that an app lists. Its model can call no others.
     #[must_use]
     pub fn of<'t>(&'t self, listed: &'t [String]) -> Toolbox<'t> {
         Toolbox { all: self, listed }
@@ -182,7 +180,7 @@ impl<'t> Toolbox<'t> {
         self.all().find(|tool| tool.spec().name == name)
     }
 
-    /// Why the run cannot begin, where the app lists a tool that this process cannot offer.
+    /// Why the run cannot begin: the app lists a tool that this process cannot offer.
     #[must_use]
     pub fn missing(self) -> Option<RunError> {
         self.listed.iter().find_map(|name| match self.get(name) {
@@ -196,7 +194,7 @@ impl<'t> Toolbox<'t> {
         })
     }
 
-    /// Whether any of them works on files.
+    /// Whether a tool of the app works on files.
     #[must_use]
     pub fn has_files(self) -> bool {
         self.all().any(|tool| tool.spec().files != Files::None)
@@ -225,6 +223,17 @@ mod tests {
             assert_eq!(spec.parameters["type"], "object", "{}", spec.name);
             assert_eq!(spec.parameters["additionalProperties"], false, "{}", spec.name);
         }
+    }
+
+    #[test]
+    fn a_model_gets_plain_schemas() {
+        let tools = all();
+        let schemas: serde_json::Map<_, _> = tools
+            .0
+            .iter()
+            .map(|tool| (tool.spec().name.to_owned(), tool.spec().parameters.clone()))
+            .collect();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&schemas).unwrap());
     }
 
     #[test]

@@ -1,108 +1,86 @@
-//! `read_file`: lines of a text file in the workspace, or of one that the caller gave.
+//! `read_file`: returns lines of a text file in the workspace, or of one of the caller's files.
 
 use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::files::{on_disk, place, refused, workspace};
-use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
+use super::files::{FileTool, message_of, readable};
+use super::{Files, Spec, Tool, ToolError, arguments};
+use crate::workspace::Workspace;
 
-pub(super) struct ReadFile(Spec);
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
+    /// Relative to the workspace, for example inputs/data.csv
     path: String,
-    #[serde(default = "first")]
+    /// The first line, counted from 1
+    #[serde(default = "first_line")]
+    #[schemars(range(min = 1))]
     from_line: usize,
-    #[serde(default = "usual")]
+    /// How many lines
+    #[serde(default = "default_lines")]
+    #[schemars(range(min = 1))]
     lines: usize,
 }
 
-const fn first() -> usize {
+const fn first_line() -> usize {
     1
 }
 
-const fn usual() -> usize {
-    USUAL_LINES
+const fn default_lines() -> usize {
+    1000
 }
 
-const USUAL_LINES: usize = 1000;
-/// Bytes of a file that is looked at line by line; larger ones are for programs.
+/// For larger files a model writes a program.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 const MAX_RESULT_BYTES: usize = 48 << 10;
 
-impl ReadFile {
-    pub(super) fn new() -> Self {
-        Self(Spec {
-            name: "read_file",
-            description: "Returns lines of a text file in the workspace or in inputs/ (the caller's files).",
-            parameters: json!({
-                "type": "object",
-                "properties": {
-                    "path": {"type": "string", "description": "Relative to the workspace, for example inputs/data.csv"},
-                    "from_line": {"type": "integer", "minimum": 1, "description": "The first line, counted from 1; 1 if absent"},
-                    "lines": {"type": "integer", "minimum": 1, "description": "How many lines; 1000 if absent"},
-                },
-                "required": ["path"],
-                "additionalProperties": false,
-            }),
-            repeatable: true,
-            files: Files::Reads,
-            timeout: Duration::from_secs(30),
-            max_result_bytes: MAX_RESULT_BYTES + 200,
-        })
+pub(super) fn read_file() -> impl Tool {
+    let spec = Spec {
+        name: "read_file",
+        description: "Returns lines of a text file in the workspace or in inputs/ (the caller's files).",
+        parameters: arguments::schema::<Arguments>(),
+        repeatable: true,
+        files: Files::Reads,
+        timeout: Duration::from_secs(30),
+        max_result_bytes: MAX_RESULT_BYTES + 200,
+    };
+    FileTool { spec, run: read }
+}
+
+fn read(workspace: &Workspace, arguments: Arguments) -> Result<String, ToolError> {
+    let Arguments { path, from_line, lines } = arguments;
+    let (root, target) = workspace.open_root(readable(&path)?).map_err(|error| message_of(&path, &error))?;
+    let file = root.read(&target).map_err(|error| message_of(&path, &error))?;
+    let size = file.metadata().map_err(|error| message_of(&path, &error))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(too_large(&path, size, MAX_FILE_BYTES));
+    }
+    match part(BufReader::new(file.take(size)), from_line, lines) {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => Err(not_text(&path, size)),
+        Err(error) => Err(message_of(&path, &error)),
     }
 }
 
-impl Tool for ReadFile {
-    fn spec(&self) -> &Spec {
-        &self.0
-    }
-
-    fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>> {
-        async move {
-            let workspace = workspace(&invocation)?;
-            let Arguments { path, from_line, lines } = arguments::read(invocation.arguments)?;
-            let place = place(&path)?;
-            let read = on_disk(workspace.tasks().clone(), move || {
-                let (root, place) = workspace.open_root(place).map_err(|error| refused(&path, &error))?;
-                let file = root.read(&place).map_err(|error| refused(&path, &error))?;
-                let size = file.metadata().map_err(|error| refused(&path, &error))?.len();
-                if size > MAX_FILE_BYTES {
-                    return Err(too_long(&path, size, MAX_FILE_BYTES));
-                }
-                match part(BufReader::new(file.take(size)), from_line, lines) {
-                    Ok(Some(text)) => Ok(text),
-                    Ok(None) => Err(no_text(&path, size)),
-                    Err(error) => Err(refused(&path, &error)),
-                }
-            });
-            Ok(Output { text: read.await?, artifact: None })
-        }
-        .boxed()
-    }
-}
-
-pub(super) fn too_long(path: &str, size: u64, most: u64) -> ToolError {
-    let why = format!("{path:?} has {size} bytes, more than this tool takes ({most}); use a program.");
+pub(super) fn too_large(path: &str, size: u64, max: u64) -> ToolError {
+    let why = format!("{path:?} has {size} bytes; this tool takes at most {max}. Use a program.");
     ToolError::RespondToModel(why)
 }
 
-pub(super) fn no_text(path: &str, size: u64) -> ToolError {
-    ToolError::RespondToModel(format!("{path:?} is no UTF-8 text ({size} bytes); use a program."))
+pub(super) fn not_text(path: &str, size: u64) -> ToolError {
+    ToolError::RespondToModel(format!("{path:?} is not UTF-8 text ({size} bytes). Use a program."))
 }
 
-/// Lines of a text, and what is left out; none where it is no text. Little of it is in memory.
+/// Returns lines of a text and says what is left out, or none if it is not a text. The whole text is never in
+/// memory.
 fn part(mut reader: impl BufRead, from: usize, lines: usize) -> std::io::Result<Option<String>> {
     let (from, mut shown, mut full) = (from.max(1), Vec::new(), false);
     let until = from.saturating_add(lines);
-    // Lines that have ended, whether another has begun, and the last that is shown.
-    let (mut ended, mut begun, mut last) = (0, false, 0);
+    // The number of complete lines, whether another line has begun, and the number of the last line shown.
+    let (mut complete, mut begun, mut last) = (0, false, 0);
     loop {
         let buffer = reader.fill_buf()?;
         if buffer.is_empty() {
@@ -112,7 +90,7 @@ fn part(mut reader: impl BufRead, from: usize, lines: usize) -> std::io::Result<
             return Ok(None);
         }
         for piece in buffer.split_inclusive(|byte| *byte == b'\n') {
-            let number = ended + 1;
+            let number = complete + 1;
             if (from..until).contains(&number) && !full {
                 let fits = piece.len().min(MAX_RESULT_BYTES - shown.len());
                 full = fits < piece.len();
@@ -120,12 +98,12 @@ fn part(mut reader: impl BufRead, from: usize, lines: usize) -> std::io::Result<
                 last = if fits > 0 { number } else { last };
             }
             begun = !piece.ends_with(b"\n");
-            ended += usize::from(!begun);
+            complete += usize::from(!begun);
         }
         let read = buffer.len();
         reader.consume(read);
     }
-    let total = ended + usize::from(begun);
+    let total = complete + usize::from(begun);
     let text = String::from_utf8_lossy(&shown);
     Ok(Some(if total == 0 {
         "[the file is empty]".to_owned()
@@ -144,8 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_says_which_it_is() {
-        // In small pieces, as a file comes.
+    fn a_part_names_its_lines() {
+        // Read in small pieces, as a file is.
         let part = |text: &str, from, lines| {
             super::part(BufReader::with_capacity(3, text.as_bytes()), from, lines).unwrap().unwrap()
         };

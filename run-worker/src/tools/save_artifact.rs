@@ -1,6 +1,7 @@
-//! `save_artifact`: publishes a text, or a file of the run, as part of the result. The bytes go to the store
-//! under the call's id first; the row comes with the result, so that nothing is listed that cannot be
-//! downloaded. Made again, a call writes the same object.
+//! `save_artifact`: publishes a text, or a file of the run, as part of the result.
+//!
+//! The bytes are stored first, under the call's id. The row is written with the result, so every listed
+//! artifact can be downloaded. A repeated call writes the same object.
 
 use std::io::Read;
 use std::sync::atomic::Ordering;
@@ -8,14 +9,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 use shared::media_types;
 use shared::runs::ErrorCode;
 use shared::storage::{Artifacts, ObjectKey, StorageError, Uploaded};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::files::{on_disk, place, refused, workspace};
+use super::files::{message_of, on_disk, readable, workspace_of};
 use super::{Files, Invocation, NewArtifact, Output, Spec, Tool, ToolError, arguments};
 
 const MAX_TITLE_CHARS: usize = 255;
@@ -26,12 +27,17 @@ pub(super) struct SaveArtifact {
     store: Artifacts,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
+    /// File name, for example report.md; the name of the file at `path` if absent
+    #[schemars(length(min = 1, max = MAX_TITLE_CHARS))]
     title: Option<String>,
+    /// Media type, for example text/markdown; detected if absent
     media_type: Option<String>,
+    /// The whole text of the file
     content: Option<String>,
+    /// A file relative to the workspace, for example chart.png
     path: Option<String>,
 }
 
@@ -49,18 +55,10 @@ impl SaveArtifact {
     pub(super) fn new(store: Artifacts) -> Self {
         let spec = Spec {
             name: "save_artifact",
-            description: "Publishes a file as part of the result, for people or programs to download: a report, a table, a chart. Give \
-                          either `path`, a file that is in the workspace, or `content`, its text. Each call makes a new file.",
-            parameters: json!({
-                "type": "object",
-                "properties": {
-                    "title": {"type": "string", "minLength": 1, "maxLength": MAX_TITLE_CHARS, "description": "File name, for example report.md; that of the path if absent"},
-                    "media_type": {"type": "string", "description": "Media type, for example text/markdown; found out if absent"},
-                    "content": {"type": "string", "description": "The whole text of the file"},
-                    "path": {"type": "string", "description": "A file relative to the workspace, for example chart.png"},
-                },
-                "additionalProperties": false,
-            }),
+            description: "Publishes a file as part of the result, for people or programs to download: a report, a \
+                          table, a chart. Give either `path`, a file in the workspace, or `content`, its text. \
+                          Each call makes a new file.",
+            parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::Reads,
             timeout: Duration::from_mins(1),
@@ -75,34 +73,34 @@ impl SaveArtifact {
         let source = match (path, content) {
             (Some(path), None) => of_file(&invocation, path).await?,
             (None, Some(content)) => of_text(content),
-            _ => return told("Give either `path` or `content`."),
+            _ => return refuse("Give either `path` or `content`."),
         };
         let title = title.or(source.name.clone()).unwrap_or_default().trim().to_owned();
         if title.is_empty() || title.chars().count() > MAX_TITLE_CHARS || title.chars().any(char::is_control)
         {
-            return told(&format!(
+            return refuse(&format!(
                 "The title must have 1 to {MAX_TITLE_CHARS} characters, none of them a control character."
             ));
         }
         let media_type = match media_type.map(|given| given.trim().to_ascii_lowercase()) {
             Some(given) if !is_media_type(&given) => {
-                return told(&format!(
-                    "{given:?} is no media type; give one like text/markdown or text/csv."
+                return refuse(&format!(
+                    "{given:?} is not a media type; use one like text/markdown or text/csv."
                 ));
             }
             given => type_of(given, &title, &source.beginning),
         };
-        // Taken before the bytes are stored: calls side by side share what is left.
+        // Before the bytes are stored: calls of one step share what is left.
         let (size, take) = (source.size, |left: u64| left.checked_sub(source.size));
         if let Err(left) = invocation.output_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            return told(&format!(
-                "The file has {size} bytes, and the run may bring forth {left} more. Make it smaller."
+            return refuse(&format!(
+                "The file has {size} bytes, but the run has only {left} bytes of output left. Make it smaller."
             ));
         }
         let key = ObjectKey::artifact(invocation.run, invocation.id.into());
         let stored = self.store(&key, source).await.map_err(|error| {
             metrics::counter!("capi_artifact_store_failures_total").increment(1);
-            tracing::error!(%error, run_id = %invocation.run, "an artifact cannot be stored");
+            tracing::error!(%error, run_id = %invocation.run, "failed to store an artifact");
             ToolError::Fatal(ErrorCode::ToolError, "the artifact store is not available".to_owned())
         })?;
         let text =
@@ -118,7 +116,7 @@ impl SaveArtifact {
     }
 }
 
-fn told<T>(why: &str) -> Result<T, ToolError> {
+fn refuse<T>(why: &str) -> Result<T, ToolError> {
     Err(ToolError::RespondToModel(why.to_owned()))
 }
 
@@ -133,18 +131,18 @@ fn of_text(content: String) -> Source {
 }
 
 async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolError> {
-    let (workspace, place) = (workspace(invocation)?, place(&path)?);
+    let (workspace, target) = (workspace_of(invocation)?, readable(&path)?);
     on_disk(workspace.tasks().clone(), move || {
         let open = || {
-            let (root, place) = workspace.open_root(place.clone())?;
+            let (root, target) = workspace.open_root(target.clone())?;
             let mut beginning = Vec::new();
-            root.read(&place)?.take(media_types::SNIFFED_BYTES as u64).read_to_end(&mut beginning)?;
-            let file = root.read(&place)?;
+            root.read(&target)?.take(media_types::SNIFFED_BYTES as u64).read_to_end(&mut beginning)?;
+            let file = root.read(&target)?;
             Ok((file.metadata()?.len(), beginning, file))
         };
-        let (size, beginning, file) = open().map_err(|error| refused(&path, &error))?;
+        let (size, beginning, file) = open().map_err(|error| message_of(&path, &error))?;
         let name = std::path::Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
-        // Never more than was measured.
+        // The file may grow meanwhile; only the size that was counted is read.
         let bytes = Box::new(tokio::fs::File::from_std(file).take(size));
         Ok(Source { bytes, size, beginning, name })
     })
@@ -167,7 +165,8 @@ impl Tool for SaveArtifact {
     }
 }
 
-/// `type/subtype`, perhaps with parameters (RFC 9110, 8.3.1), in printable ASCII: it becomes a header.
+/// Whether the text is `type/subtype`, perhaps with parameters (RFC 9110, 8.3.1), in printable ASCII. It
+/// becomes the value of a header.
 fn is_media_type(text: &str) -> bool {
     let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
     let is_token = |part: &str| {
@@ -188,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn media_types_are_told_from_other_text() {
+    fn media_types_are_recognized() {
         for good in ["text/csv", "text/plain; charset=utf-8", "application/vnd.api+json", "image/svg+xml"] {
             assert!(is_media_type(good), "{good}");
         }

@@ -1,5 +1,5 @@
-//! `fetch_url`: the readable text of a public page. The URL is the model's, and the model may have it from anybody: what it may reach is
-//! decided for every address of every hop, right before the connection (see `client`).
+//! `fetch_url`: returns the readable text of a public page. Any outsider may have given the URL to the model,
+//! so the client checks every address of every redirect right before it connects.
 
 mod client;
 mod readable;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 use shared::net::ip_policy::IpPolicy;
 use shared::runs::ErrorCode;
 use shared::text::CleanText;
@@ -20,19 +20,20 @@ use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
 use client::{FetchClient, Page};
 use readable::readable;
 
-/// Bytes of a page's text that are kept in memory; the model is sent fewer.
+/// The model gets fewer: the result is cut to its own limit.
 const MAX_TEXT_BYTES: usize = 256 * 1024;
 
 pub(super) struct FetchUrl {
     spec: Spec,
     policy: IpPolicy,
-    /// Built with the first call: most workers' apps fetch nothing.
+    /// Built with the first call: most apps fetch nothing.
     client: OnceLock<FetchClient>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
+    /// An absolute URL, for example https://example.com/page
     url: String,
 }
 
@@ -40,14 +41,9 @@ impl FetchUrl {
     pub(super) fn new(policy: IpPolicy) -> Self {
         let spec = Spec {
             name: "fetch_url",
-            description: "Fetches a public web page by its http or https URL and returns its readable text with its links. HTML, plain text, \
-                          JSON and XML only; no scripts are run, nothing is sent.",
-            parameters: json!({
-                "type": "object",
-                "properties": {"url": {"type": "string", "description": "An absolute URL, for example https://example.com/page"}},
-                "required": ["url"],
-                "additionalProperties": false,
-            }),
+            description: "Fetches a public web page by its http or https URL and returns its readable text with \
+                          its links. HTML, plain text, JSON and XML only; no scripts are run, nothing is sent.",
+            parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::None,
             timeout: Duration::from_secs(25),
@@ -61,8 +57,8 @@ impl FetchUrl {
             return Ok(client);
         }
         let built = FetchClient::new(self.policy.clone()).map_err(|error| {
-            tracing::error!(%error, "fetch_url has no client");
-            ToolError::Fatal(ErrorCode::ToolError, "no web client can be made".to_owned())
+            tracing::error!(%error, "failed to build the client of fetch_url");
+            ToolError::Fatal(ErrorCode::ToolError, "failed to build the web client".to_owned())
         })?;
         Ok(self.client.get_or_init(|| built))
     }
@@ -71,17 +67,17 @@ impl FetchUrl {
         let Arguments { url } = arguments::read(invocation.arguments)?;
         let client = self.client()?;
         let page = client.get(&url).await.map_err(ToolError::RespondToModel)?;
-        // A large page takes a while: not on a thread that others need.
-        let text = tokio::task::spawn_blocking(move || shown(page)).await;
+        // A large page takes time, which must not block other tasks.
+        let text = tokio::task::spawn_blocking(move || text_of(page)).await;
         let text = text.map_err(|_| ToolError::RespondToModel("The page cannot be read.".to_owned()))?;
-        Ok(Output { text, artifact: None })
+        Ok(Output::of_text(text))
     }
 }
 
-fn shown(page: Page) -> String {
+fn text_of(page: Page) -> String {
     let text = if page.is_html { readable(&page.text, &page.url) } else { page.text };
     let text = CleanText::new(text.trim(), MAX_TEXT_BYTES);
-    let cut = if page.is_cut { "\n[the page is longer than was read]" } else { "" };
+    let cut = if page.is_cut { "\n[the page is longer; only its beginning was read]" } else { "" };
     format!("URL: {}\nStatus: {}\n\n{text}{cut}", page.url, page.status)
 }
 

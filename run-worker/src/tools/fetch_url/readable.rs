@@ -1,5 +1,5 @@
-//! What a person would read of an HTML page. Only its tokens are looked at: a tree of a page that nests a hundred thousand elements
-//! costs its square in time, and the page is somebody else's.
+//! Extracts the text of an HTML page that a person would read. It uses only the tokens and builds no tree:
+//! for a hostile page with a hundred thousand nested elements, a tree takes quadratic time.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -13,27 +13,32 @@ use url::Url;
 
 use super::text::{Gap, Text};
 
-/// Elements whose text nobody reads.
-const UNREAD: [&str; 6] = ["script", "style", "noscript", "template", "svg", "iframe"];
+/// Elements without readable text.
+const SKIPPED: [&str; 6] = ["script", "style", "noscript", "template", "svg", "iframe"];
 /// Elements that begin a line.
-const BLOCKS: &str = " address article aside blockquote br button caption dd details div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 \
-                      h5 h6 header hr label legend main nav ol option p section summary table textarea ul ";
-/// Bytes that are fed at once, and the time after which no more are: a tag of a million attributes costs its square.
+const BLOCKS: &str = " address article aside blockquote br button caption dd details div dl dt fieldset \
+                      figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr label legend main nav ol \
+                      option p section summary table textarea ul ";
+/// The tokenizer gets this many bytes at once, until `MAX_TIME` is over: a tag with a million attributes
+/// takes quadratic time.
 const PIECE: usize = 4 * 1024;
-const TIME: Duration = Duration::from_secs(3);
-/// Bytes of text that are wanted.
-const ENOUGH: usize = 256 * 1024;
+const MAX_TIME: Duration = Duration::from_secs(3);
+const MAX_TEXT_BYTES: usize = 256 * 1024;
 
-/// The text with its headings, list items and links, in the manner of Markdown. `base` is what links are relative to.
+/// Returns the text with its headings, list items and links, similar to Markdown. Links are relative to
+/// `base`.
 pub(super) fn readable(html: &str, base: &Url) -> String {
-    let reader = Reader(RefCell::new(Page { text: Text::new(base), ..Page::default() }));
+    let reader = Reader(RefCell::new(PageText { text: Text::new(base), ..PageText::default() }));
     let tokenizer = Tokenizer::new(reader, TokenizerOpts::default());
     let (begun, mut rest) = (Instant::now(), html);
-    while !rest.is_empty() && begun.elapsed() < TIME && tokenizer.sink.0.borrow().text.len() < ENOUGH {
+    while !rest.is_empty()
+        && begun.elapsed() < MAX_TIME
+        && tokenizer.sink.0.borrow().text.len() < MAX_TEXT_BYTES
+    {
         let (piece, behind) = rest.split_at(rest.floor_char_boundary(PIECE));
         let input = BufferQueue::default();
         input.push_back(StrTendril::from_slice(piece));
-        // Behind the end of a script the tokenizer asks for a pause: nobody here runs it.
+        // The tokenizer pauses at the end of a script, so that a browser can run it.
         while !input.is_empty() {
             let _ = tokenizer.feed(&input);
         }
@@ -45,15 +50,15 @@ pub(super) fn readable(html: &str, base: &Url) -> String {
 }
 
 #[derive(Default)]
-struct Reader(RefCell<Page>);
+struct Reader(RefCell<PageText>);
 
 #[derive(Default)]
-struct Page {
+struct PageText {
     title: String,
     in_title: bool,
     in_pre: bool,
-    /// The element whose end is waited for, and how often it is nested in itself.
-    unread: Option<(String, usize)>,
+    /// The skipped element that is open, and how often it is nested in itself.
+    skipped: Option<(String, usize)>,
     text: Text,
 }
 
@@ -71,14 +76,14 @@ impl TokenSink for Reader {
     }
 }
 
-impl Page {
+impl PageText {
     fn tag(&mut self, tag: &Tag) -> TokenSinkResult<()> {
         let name: &str = &tag.name;
         let begins = tag.kind == StartTag;
-        if name == "title" && self.unread.is_none() {
+        if name == "title" && self.skipped.is_none() {
             self.in_title = begins && self.title.is_empty();
         }
-        let within_svg = self.unread.as_ref().is_some_and(|(waited_for, _)| waited_for == "svg");
+        let within_svg = self.skipped.as_ref().is_some_and(|(open, _)| open == "svg");
         if self.skip(name, tag) {
             return raw(name, begins && !(within_svg && tag.self_closing));
         }
@@ -117,24 +122,24 @@ impl Page {
         raw(name, begins)
     }
 
-    /// Whether the tag is inside something that nobody reads, or begins or ends it.
+    /// Whether the tag begins or ends a skipped element, or is inside one.
     fn skip(&mut self, name: &str, tag: &Tag) -> bool {
-        match &mut self.unread {
-            Some((waited_for, depth)) => {
-                if waited_for == name {
+        match &mut self.skipped {
+            Some((open, depth)) => {
+                if open == name {
                     *depth = if tag.kind == EndTag { depth.saturating_sub(1) } else { *depth + 1 };
                     if *depth == 0 {
-                        self.unread = None;
+                        self.skipped = None;
                     }
                 }
                 true
             }
-            // HTML ignores the slash of <script/>; within <svg> it counts.
+            // HTML ignores the slash of <script/>, but not inside <svg>.
             None if tag.kind == StartTag
-                && UNREAD.contains(&name)
+                && SKIPPED.contains(&name)
                 && !(name == "svg" && tag.self_closing) =>
             {
-                self.unread = Some((name.to_owned(), 1));
+                self.skipped = Some((name.to_owned(), 1));
                 true
             }
             None => false,
@@ -142,7 +147,7 @@ impl Page {
     }
 
     fn characters(&mut self, characters: &str) {
-        if self.unread.is_some() {
+        if self.skipped.is_some() {
             return;
         }
         if self.in_title {
@@ -170,7 +175,8 @@ impl Page {
     }
 }
 
-/// The content of these is no markup: the tokenizer has to be told, since there is no tree that would.
+/// The content of these elements is not markup. A tree builder would say so to the tokenizer; without one,
+/// this does.
 fn raw(name: &str, begins: bool) -> TokenSinkResult<()> {
     match name {
         "script" if begins => TokenSinkResult::RawData(states::ScriptData),
@@ -215,7 +221,7 @@ Line
     }
 
     #[test]
-    fn what_nobody_reads_ends_where_it_ends() {
+    fn skipped_elements_end_at_their_end_tags() {
         assert_eq!(read("a<script src=x />secret()</script>b"), "ab");
         assert_eq!(read("a<style/>secret</style>b"), "ab");
         assert_eq!(read("a <svg><style/><script href='a.js'/><title/></svg> b"), "a b");
@@ -224,7 +230,7 @@ Line
     }
 
     #[test]
-    fn hostile_pages_cost_no_more_than_a_few_seconds() {
+    fn hostile_pages_take_no_more_than_a_few_seconds() {
         let pieces = [
             "<div>",
             "<a href=x>",
@@ -242,7 +248,7 @@ Line
         for page in pages {
             let begun = Instant::now();
             assert!(read(&page).len() < 3 << 20, "{page:.40}");
-            assert!(begun.elapsed() < TIME * 4, "{page:.40}: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < MAX_TIME * 4, "{page:.40}: {:?}", begun.elapsed());
         }
     }
 

@@ -1,21 +1,20 @@
-//! Text as it is written: words with the right gaps between them, and links with where they lead.
+//! Builds a text from words, with the right gaps between them, and from links with their targets.
 
 use std::fmt::Write as _;
 
 use shared::net::public_url::MAX_URL_BYTES;
 use url::Url;
 
-/// See the module.
 #[derive(Default)]
 pub(super) struct Text {
     base: Option<Url>,
     written: String,
-    /// Where the open link's text begins, and where it leads.
+    /// Where the text of the open link begins, and its target.
     link: Option<(usize, String)>,
     gap: Gap,
 }
 
-/// What stands before the next word.
+/// The gap before the next word.
 #[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gap {
     #[default]
@@ -56,7 +55,7 @@ impl Text {
         self.written.push_str(word);
     }
 
-    /// A link is worth telling where it has a text and leads to another page.
+    /// Writes the target of a link that has a text and leads to another page.
     pub(super) fn end_link(&mut self) {
         let Some((begun, target)) = self.link.take() else { return };
         let to = self.base.as_ref().filter(|_| !target.is_empty() && !target.starts_with('#'));
@@ -69,13 +68,13 @@ impl Text {
         }
     }
 
-    /// The last one ends here, if it did not.
+    /// An open link ends here.
     pub(super) fn begin_link(&mut self, target: String) {
         self.end_link();
         self.link = Some((self.written.len(), target));
     }
 
-    /// All of it, under its title.
+    /// Returns the whole text, with the title above it.
     pub(super) fn finish(self, title: &str) -> String {
         let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
         if title.is_empty() { self.written } else { format!("{title}\n\n{}", self.written) }

@@ -48,7 +48,7 @@ async fn files_stay_from_call_to_call_and_everything_else_is_fresh() {
     is(5, "print('edited', sys.argv)\n\n[lines 2 to 2 of 2]");
     is(6, "a.txt  (4 bytes)\n");
     is(6, "src/main.py");
-    is(7, "holds \"..\"");
+    is(7, "contains \"..\"");
     is(8, "exit code 0");
     is(8, "\n1\n2\n3\n");
     is(8, "20000\nthe end\n");
