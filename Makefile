@@ -21,7 +21,7 @@ test: ## check, compile and test everything; print how long each phase took
 	@bash $(LOCAL)/test.sh
 
 fuzz: ## fuzz the API with CAPI_FUZZ_EXAMPLES examples for each operation
-	cargo build --workspace --all-targets
+	cargo build --workspace --bins --tests
 	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} $(SERVICES) bash $(LOCAL)/with-schemathesis.sh \
 		cargo test --workspace --test it fuzz
 

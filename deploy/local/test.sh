@@ -16,8 +16,8 @@ PREPARATION=$!
 trap report EXIT
 
 check_code
-# One command for all targets: programs and tests share one set of features, and no crate compiles twice.
-phase "compile" cargo build --workspace --all-targets
+# One command for programs and tests: they share one set of features, so that no crate compiles twice.
+phase "compile" cargo build --workspace --bins --tests
 phase "wait for the test tools" wait $PREPARATION || fail "the test tools" "$LOG/prepare-tests.log"
 run_tests() {
     bash "$HERE/with-test-services.sh" bash "$HERE/with-schemathesis.sh" bash "$HERE/with-axe.sh" \
