@@ -1,6 +1,8 @@
 """Prints how long each phase and each test program took, and how many tests passed.
 
-usage: report_phases.py PHASES TESTS-LOG    PHASES has lines of a name, a tab and seconds; TESTS-LOG is cargo's
+usage: report_phases.py PHASES TESTS-LOG
+
+PHASES has lines of a name, a tab and seconds. TESTS-LOG has the output of `cargo test`.
 """
 
 import re

@@ -14,6 +14,7 @@ if [ -z "${CAPI_DATABASE_URL:-}" ]; then start_postgres; fi
 if [ -z "${CAPI_AMQP_URL:-}" ]; then start_rabbitmq; fi
 if [ -n "${CAPI_MODELS:-}" ]; then
     MODELS_FILE=$(realpath "$CAPI_MODELS")
+    [ -f "$MODELS_FILE" ] || fail "CAPI_MODELS names a file that does not exist: $CAPI_MODELS"
 else
     install_model
     start_model
