@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::outcome::StoredError;
 use crate::ids::ArtifactId;
 
 pub use log::{Event, read, read_after};
@@ -235,6 +234,20 @@ pub enum NoteKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFailed {
     pub error: StoredError,
+}
+
+/// A [`super::RunError`] in the event `run.failed` and in the column `error` of a run. Its code may be one
+/// that only a later version knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredError {
+    pub code: String,
+    pub message: String,
+    pub step: Option<i32>,
+    pub retryable: bool,
+    /// The number of the event `run.failed`; only in the column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_seq: Option<i64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

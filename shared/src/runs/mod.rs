@@ -12,9 +12,10 @@ mod usage;
 mod view;
 
 pub use cancel::{Cancelled, cancel};
+pub use events::StoredError;
 pub use expire::expire;
 pub use finish::{Finished, finish};
-pub use outcome::{RunEnd, RunError, RunResult, StoredError};
+pub use outcome::{RunEnd, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
 pub use usage::UsageDelta;

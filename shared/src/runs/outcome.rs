@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::events::{EventData, RunFailed};
+use super::events::{EventData, RunFailed, StoredError};
 use super::state::{ErrorCode, RunStatus};
 use crate::text::CleanText;
 
@@ -50,20 +50,6 @@ impl RunError {
             event_seq: None,
         }
     }
-}
-
-/// A [`RunError`] in the event `run.failed` and in the column `error` of a run. Its code may be one that only
-/// a later version knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StoredError {
-    pub code: String,
-    pub message: String,
-    pub step: Option<i32>,
-    pub retryable: bool,
-    /// The number of the event `run.failed`; only in the column.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event_seq: Option<i64>,
 }
 
 /// How a run ended.
