@@ -1,4 +1,4 @@
-//! The begin of a run: its app, its model, and the first messages.
+//! The start of a run: its app, its model, and the first messages.
 
 use std::sync::Arc;
 

@@ -77,7 +77,7 @@ impl Budget {
     /// The error of a run that reached its deadline.
     #[must_use]
     pub(super) fn out_of_time(&self, spent: &Spent) -> RunError {
-        let what = format!("the run used up its {} seconds; raise limits.seconds", self.limits.seconds);
+        let what = format!("the run used all of its {} seconds; raise limits.seconds", self.limits.seconds);
         exceeded(ErrorCode::TimeLimitExceeded, spent, &what)
     }
 
@@ -89,7 +89,8 @@ impl Budget {
             let what = format!("the model used {} tokens of {tokens}; raise limits.tokens", spent.tokens);
             (ErrorCode::TokenLimitExceeded, what)
         } else if spent.tool_calls > tool_calls {
-            let what = format!("the model wants more than {tool_calls} tool calls; raise limits.tool_calls");
+            let what =
+                format!("the model requested more than {tool_calls} tool calls; raise limits.tool_calls");
             (ErrorCode::ToolCallLimitExceeded, what)
         } else if spent.output_bytes > output_bytes.into() {
             let what = format!(

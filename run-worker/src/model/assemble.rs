@@ -1,4 +1,4 @@
-//! Chunks become an answer: pure.
+//! Assembles an answer from the chunks of a stream: pure.
 
 use serde_json::{Map, Value, json};
 use shared::text::{CleanText, check_json};
@@ -7,10 +7,10 @@ use super::calls::Calls;
 use super::wire::{Chunk, Delta, text_of};
 use super::{Answer, CONTENT_FILTER, Counted, LENGTH, MAX_ANSWER_BYTES, ModelError, OVERSIZED};
 
-/// Tokens of one answer that are believed: sums must stay within a bigint.
-const MOST_TOKENS: i64 = 1_000_000_000;
+/// A server's count is cut to this many tokens, so that sums stay within a bigint.
+const MAX_TOKENS: i64 = 1_000_000_000;
 
-/// What has come of an answer so far.
+/// The part of an answer that has arrived.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
     text: String,
@@ -22,12 +22,12 @@ pub(super) struct Assembly {
     finish_reason: String,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
-    /// Bytes of everything above.
+    /// The length of all texts above.
     bytes: usize,
 }
 
 impl Assembly {
-    /// Takes one chunk that is no error. False if the answer has grown too long: more of it is not wanted.
+    /// Adds one chunk that is not an error. Returns false if the answer is too long and reading must stop.
     pub(super) fn add(&mut self, chunk: Chunk) -> Result<bool, ModelError> {
         self.input_tokens = chunk.tokens("prompt_tokens").or(self.input_tokens);
         self.output_tokens = chunk.tokens("completion_tokens").or(self.output_tokens);
@@ -62,21 +62,22 @@ impl Assembly {
         }
         for piece in delta.tool_calls.into_iter().flatten().flatten() {
             let added = self.calls.add(piece);
-            self.bytes +=
-                added.map_err(|_| ModelError::Unusable("it calls too many tools at once".to_owned()))?;
+            self.bytes += added
+                .map_err(|_| ModelError::Unusable("it requests too many tool calls at once".to_owned()))?;
         }
         Ok(())
     }
 
-    /// The answer, once the stream is over; `done` says that the server called it whole.
+    /// The answer at the end of the stream. `done` says that the server sent its end marker.
     pub(super) fn answer(mut self, done: bool) -> Result<Answer, ModelError> {
         if !done && self.finish_reason.is_empty() {
-            return Err(ModelError::unavailable("its stream was cut in the middle"));
+            return Err(ModelError::unavailable("its stream ended in the middle of an answer"));
         }
         if !self.refusal.trim().is_empty() {
             return Err(ModelError::Refused(self.refusal));
         }
-        // An answer that was cut before its first word is still one: whoever judges it says what was used up.
+        // An answer that was cut before its first word is returned: its finish reason names the exceeded
+        // limit.
         let cut = [LENGTH, OVERSIZED].contains(&self.finish_reason.as_str());
         if self.text.trim().is_empty() && self.calls.is_empty() && !cut {
             return Err(if self.finish_reason == CONTENT_FILTER {
@@ -92,13 +93,13 @@ impl Assembly {
             calls: self.calls.finish(),
             finish_reason: self.finish_reason,
             usage: counted.map(|(input, output)| Counted {
-                input: input.clamp(0, MOST_TOKENS),
-                output: output.clamp(0, MOST_TOKENS),
+                input: input.clamp(0, MAX_TOKENS),
+                output: output.clamp(0, MAX_TOKENS),
             }),
         })
     }
 
-    /// Under the names that the server used.
+    /// The server's own fields, under its own names.
     fn take_reasoning(&mut self) -> Option<Value> {
         let mut fields = Map::new();
         for (name, text) in [("reasoning_content", &self.reasoning_content), ("reasoning", &self.reasoning)] {
@@ -128,12 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn odd_chunks_of_compatible_servers_are_taken() {
+    fn unusual_chunks_of_compatible_servers_are_accepted() {
         let answer = assembled(
             &[
-                r#"{"choices":[{"delta":{"content":"He","reasoning_content":"Hm"},"finish_reason":""}],"usage":{}}"#,
+                r#"{"choices":[{"delta":{"content":"He","reasoning_content":"Hm"},"finish_reason":""}],
+                    "usage":{}}"#,
                 r#"{"choices":[{"delta":{"content":[{"type":"text","text":"y"}],"tool_calls":null}}]}"#,
-                r#"{"choices":[{"delta":{"reasoning_details":[{"signature":"s"},{"bad":"\u0000"}]},"finish_reason":"stop"}]}"#,
+                r#"{"choices":[{"delta":{"reasoning_details":[{"signature":"s"},{"bad":"\u0000"}]},
+                    "finish_reason":"stop"}]}"#,
                 r#"{"choices":null,"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
             ],
             true,
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_told_apart() {
+    fn each_missing_answer_has_its_code() {
         let code = |chunks: &[&str], done| assembled(chunks, done).expect_err("no answer").code().as_str();
         let (said, filtered) = (
             r#"{"choices":[{"delta":{"content":"He"}}]}"#,
@@ -168,9 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_answer_ends_and_is_kept() {
+    fn an_endless_answer_is_cut_and_kept() {
         let part = json!({"choices": [{"delta": {"content": "x".repeat(1 << 19)}}]}).to_string();
-        let answer = assembled(&[&part, &part, &part, &part], false).expect("what there was");
+        let answer = assembled(&[&part, &part, &part, &part], false).expect("a cut answer");
         assert_eq!((answer.text.len(), answer.finish_reason.as_str()), (MAX_ANSWER_BYTES, OVERSIZED));
     }
 }

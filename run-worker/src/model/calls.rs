@@ -1,17 +1,17 @@
-//! Pieces of tool calls become calls: pure. Which call a piece belongs to is told by its index, or by its id where there
-//! is none or where a server numbers all its calls 0, or by its place.
+//! Assembles tool calls from their pieces: pure. The index of a piece says which call it belongs to. Some
+//! servers send no index, or 0 for all calls; then the id decides, or the position.
 
 use shared::text::CleanText;
 
 use super::wire::CallDelta;
 use super::{Call, MAX_ANSWER_BYTES};
 
-/// Calls of one answer.
+/// The most calls of one answer.
 const MAX_CALLS: usize = 128;
-/// Bytes of an id or a name; longer ones are nobody's.
+/// Ids and names are cut to this many bytes. No tool has a longer name.
 const MAX_NAME_BYTES: usize = 256;
 
-/// What has come of an answer's calls so far.
+/// The parts of the calls that have arrived.
 #[derive(Debug, Default)]
 pub(super) struct Calls(Vec<Piece>);
 
@@ -23,12 +23,12 @@ struct Piece {
     arguments: String,
 }
 
-/// More than [`MAX_CALLS`].
+/// The answer has more than [`MAX_CALLS`] calls.
 #[derive(Debug)]
 pub(super) struct TooMany;
 
 impl Calls {
-    /// Takes one piece; how many bytes it added.
+    /// Adds one piece and returns the number of its bytes.
     pub(super) fn add(&mut self, delta: CallDelta) -> Result<usize, TooMany> {
         let function = delta.function.unwrap_or_default();
         let bounded = |text: Option<String>| {
@@ -42,7 +42,7 @@ impl Calls {
             Some(serde_json::Value::String(text)) => text,
             Some(other) => other.to_string(),
         };
-        let at = self.place(delta.index, &id, &name);
+        let at = self.position(delta.index, &id, &name);
         if at == self.0.len() {
             if at == MAX_CALLS {
                 return Err(TooMany);
@@ -60,10 +60,10 @@ impl Calls {
         Ok(arguments.len())
     }
 
-    /// Where the piece goes; behind all others if it begins a call.
-    fn place(&self, index: Option<i64>, id: &str, name: &str) -> usize {
+    /// The position of the piece's call. A new call comes after all others.
+    fn position(&self, index: Option<i64>, id: &str, name: &str) -> usize {
         let new = self.0.len();
-        // Some servers give each piece an id of its own: only a piece with a name can begin another call.
+        // Some servers give each piece an id of its own, so only a piece with a name can begin a call.
         let same_call = |piece: &Piece| {
             let other_id = !id.is_empty() && !piece.id.is_empty() && piece.id != id;
             name.is_empty() || piece.name.is_empty() || (piece.name == name && !other_id)
@@ -82,7 +82,6 @@ impl Calls {
         self.0.is_empty()
     }
 
-    /// The calls in their order.
     pub(super) fn finish(self) -> Vec<Call> {
         let clean = |text: &str, most| CleanText::new(text, most).into_string();
         self.0
@@ -106,16 +105,17 @@ mod tests {
         for delta in serde_json::from_value::<Vec<CallDelta>>(deltas).unwrap() {
             calls.add(delta).unwrap();
         }
-        let told =
+        let shown =
             calls.finish().into_iter().map(|call| format!("{} {}{}", call.id, call.name, call.arguments));
-        told.collect::<Vec<_>>().join(" | ")
+        shown.collect::<Vec<_>>().join(" | ")
     }
 
     #[test]
-    fn pieces_find_their_calls_however_a_server_numbers_them() {
+    fn pieces_are_added_to_their_calls_however_a_server_numbers_them() {
         let f = |name: Option<&str>, arguments: &str| json!({"name": name, "arguments": arguments});
         let by_index = json!([
-            {"index": 0, "id": "a", "function": f(Some("x"), "")}, {"index": 1, "id": "b", "function": f(Some("y"), "{")},
+            {"index": 0, "id": "a", "function": f(Some("x"), "")},
+            {"index": 1, "id": "b", "function": f(Some("y"), "{")},
             {"index": 0, "function": f(None, "{}")}, {"index": 1, "function": f(None, "}")},
         ]);
         let all_zero = json!([
@@ -123,17 +123,25 @@ mod tests {
             {"index": 0, "id": "b", "function": f(Some("y"), "{}")},
         ]);
         let by_id = json!([
-            {"id": "a", "function": f(Some("x"), "{")}, {"id": "b", "function": f(Some("y"), "{}")}, {"id": "a", "function": f(None, "}")},
+            {"id": "a", "function": f(Some("x"), "{")}, {"id": "b", "function": f(Some("y"), "{}")},
+            {"id": "a", "function": f(None, "}")},
         ]);
         let changing = json!([
-            {"index": 0, "id": "a", "function": f(Some("x"), "{")}, {"index": 0, "id": "z", "function": f(None, "}")},
+            {"index": 0, "id": "a", "function": f(Some("x"), "{")},
+            {"index": 0, "id": "z", "function": f(None, "}")},
             {"index": 1, "id": "b", "function": f(Some("y"), "{}")},
         ]);
-        let by_place = json!([{"id": "a", "function": f(Some("x"), "{")}, {"function": f(None, "}")}, {"id": "b", "function": f(Some("y"), "{}")}]);
-        for deltas in [by_index, all_zero, by_id, changing, by_place] {
+        let by_position = json!([
+            {"id": "a", "function": f(Some("x"), "{")}, {"function": f(None, "}")},
+            {"id": "b", "function": f(Some("y"), "{}")},
+        ]);
+        for deltas in [by_index, all_zero, by_id, changing, by_position] {
             assert_eq!(calls(deltas.clone()), "a x{} | b y{}", "{deltas}");
         }
-        let repeated = json!([{"index": 0, "id": "a", "function": f(Some("x"), "{")}, {"index": 0, "id": "a", "function": f(Some("x"), "}")}]);
+        let repeated = json!([
+            {"index": 0, "id": "a", "function": f(Some("x"), "{")},
+            {"index": 0, "id": "a", "function": f(Some("x"), "}")},
+        ]);
         assert_eq!(calls(repeated), "a x{}");
         assert_eq!(
             calls(json!([{"function": f(Some("x"), "1")}, {"function": f(Some("x"), "2")}])),

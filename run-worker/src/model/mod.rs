@@ -1,10 +1,10 @@
-//! Language models behind their servers' APIs.
+//! The client for language models, and the conversation that it sends.
 
 mod assemble;
 mod calls;
+mod classify;
 mod conversation;
 mod openai;
-mod refusal;
 mod request;
 mod retry;
 mod sse;
@@ -23,63 +23,61 @@ pub use openai::{ModelTraits, OpenAiModel};
 pub use request::{Offered, Request, messages};
 pub use retry::wait_before_next;
 
-/// Bytes of an answer: what `result.text` may hold.
+/// The most bytes of an answer, and so of `result.text`.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// The finish reason of an answer that a filter cut off.
+/// The finish reason of an answer that a filter cut.
 pub const CONTENT_FILTER: &str = "content_filter";
 
-/// The finish reason of an answer that used up its tokens.
+/// The finish reason of an answer that used all its tokens.
 pub const LENGTH: &str = "length";
 
-/// capi's own: of an answer that was longer than [`MAX_ANSWER_BYTES`].
+/// Set by capi: the finish reason of an answer longer than [`MAX_ANSWER_BYTES`].
 pub const OVERSIZED: &str = "oversized";
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// What the model said.
     pub text: CleanText,
-    /// What it thought, under the names of the server's own fields.
+    /// An object with the model server's own fields.
     pub reasoning: Option<Value>,
-    /// The tool calls that it requests.
     pub calls: Vec<Call>,
-    /// Why it stopped, in the server's word.
+    /// The model server's own word.
     pub finish_reason: String,
-    /// As the server counted, if it did.
+    /// Absent if the server did not count.
     pub usage: Option<Counted>,
 }
 
-/// Tokens as a server counted them.
+/// Tokens that the server counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
     pub input: i64,
     pub output: i64,
 }
 
-/// Why there is no answer.
+/// Why a request to a model got no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// 401 or 403.
     #[error("the model's server refused the operator's key: {0}")]
     Auth(String),
-    /// 429, and what `Retry-After` said.
-    #[error("the model's server limits the rate: {0}")]
+    /// 429, with `Retry-After`.
+    #[error("the model's server limits the request rate: {0}")]
     RateLimited(String, Option<Duration>),
-    /// Away, too slow, or 5xx; and what `Retry-After` said.
+    /// Down, too slow, or 5xx; with `Retry-After`.
     #[error("the model's server is not available: {0}")]
     Unavailable(String, Option<Duration>),
     /// The request is too long for the model.
     #[error("the conversation is too long for the model: {0}")]
     ContextLength(String),
-    /// The model, or a filter before it, declined to answer.
+    /// The model or a filter refused to answer.
     #[error("the model refused to answer: {0}")]
     Refused(String),
-    /// The server refuses the request: it would refuse it again.
-    #[error("the model's server does not take the request: {0}")]
+    /// The server rejects the request. It would reject it again.
+    #[error("the model's server rejected the request: {0}")]
     Rejected(String),
-    /// An answer that is none.
-    #[error("the model's server gave no usable answer: {0}")]
+    /// The answer is empty or malformed.
+    #[error("the model's server sent no usable answer: {0}")]
     Unusable(String),
 }
 
@@ -88,7 +86,7 @@ impl ModelError {
         Self::Unavailable(why.to_owned(), None)
     }
 
-    /// As the run fails.
+    /// The error code of a run that fails with this error.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -102,17 +100,16 @@ impl ModelError {
     }
 }
 
-/// All models of CAPI_MODELS by id.
+/// The models of CAPI_MODELS by id.
 pub struct ModelClients(HashMap<String, OpenAiModel>);
 
 impl ModelClients {
-    /// Builds the clients and reads their keys.
+    /// Reads the keys of all models.
     pub fn new(models: &ModelsFile) -> anyhow::Result<Self> {
         let build = |model: &shared::config::Model| Ok((model.id.clone(), OpenAiModel::new(model)?));
         models.all().iter().map(build).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// The model with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&OpenAiModel> {
         self.0.get(id)

@@ -1,5 +1,5 @@
-//! Chat completions, streamed: the protocol that most model servers speak. Connect and read timeouts, no total
-//! one: a long answer may take its time as long as it keeps coming.
+//! Streamed chat completions: the protocol of most model servers. There are connect and read timeouts, but no
+//! total timeout: a long answer may take long, as long as bytes arrive.
 
 use std::time::Duration;
 
@@ -15,26 +15,27 @@ use shared::text::CleanText;
 use tokio::time::{Instant, timeout_at};
 
 use super::assemble::Assembly;
-use super::refusal::classify;
+use super::classify::classify;
 use super::request::body;
 use super::retry::retry_after;
 use super::sse::Decoder;
-use super::wire::{decode, error_words};
+use super::wire::{decode, error_message};
 use super::{Answer, ModelError, Request};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of an error body that are read, and of its words that are kept.
+/// Bytes of an error body that are read, and of its message that are kept.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
-const MAX_ERROR_WORDS: usize = 300;
-/// Where servers say what they call a request.
-const REQUEST_IDS: [&str; 2] = ["x-request-id", "request-id"];
-const MAX_REQUEST_ID: usize = 80;
-/// For an error body.
+const MAX_MESSAGE_BYTES: usize = 300;
+/// Headers with the server's id of the request.
+const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "request-id"];
+const MAX_REQUEST_ID_BYTES: usize = 80;
+/// Reading an error body takes at most this long.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of an answer that does not come as a stream.
+/// Bytes of an answer that is not a stream.
 const MAX_WHOLE_BYTES: usize = 4 << 20;
-/// Comments count as signs of life for so many of the model's `timeout_seconds`.
-const TIMEOUTS_OF_SILENCE: u32 = 5;
+/// A stream without an event fails after this many times the model's `timeout_seconds`, even if comments
+/// arrive.
+const TIMEOUTS_WITHOUT_EVENT: u32 = 5;
 
 /// One model behind one server.
 pub struct OpenAiModel {
@@ -43,26 +44,26 @@ pub struct OpenAiModel {
     model: String,
     key: Option<SecretString>,
     authorization: Option<HeaderValue>,
-    silence: Duration,
+    event_timeout: Duration,
     returns_reasoning: bool,
     traits: ModelTraits,
 }
 
-/// What a run should know of its model.
+/// What the agent must know about its model.
 #[derive(Debug, Clone, Copy)]
 pub struct ModelTraits {
-    /// Whether it can call tools.
+    /// It can call tools.
     pub tools: bool,
-    /// Whether it can be held to a JSON Schema.
+    /// It takes a JSON Schema for its answer.
     pub json_schema: bool,
-    /// Tokens that it takes, if the operator says.
+    /// The most tokens of a conversation, if the operator sets it.
     pub context_window: Option<u32>,
-    /// Tokens that it answers with at most, if the operator says.
+    /// The most tokens of an answer, if the operator sets it.
     pub max_output_tokens: Option<u32>,
 }
 
 impl OpenAiModel {
-    /// Builds the client and reads the server's key.
+    /// Reads the server's key.
     pub fn new(model: &Model) -> anyhow::Result<Self> {
         let key = match (&model.api_key_env, &model.api_key_file) {
             (Some(name), _) => Some(
@@ -88,7 +89,7 @@ impl OpenAiModel {
             model: model.model.clone(),
             authorization: key.as_deref().map(|key| authorization(&model.id, key)).transpose()?,
             key: key.map(SecretString::from),
-            silence: timeout * TIMEOUTS_OF_SILENCE,
+            event_timeout: timeout * TIMEOUTS_WITHOUT_EVENT,
             returns_reasoning: model.returns_reasoning,
             traits: ModelTraits {
                 tools: model.tools,
@@ -99,21 +100,20 @@ impl OpenAiModel {
         })
     }
 
-    /// What the run should know of it.
     #[must_use]
     pub const fn traits(&self) -> ModelTraits {
         self.traits
     }
 
-    /// One question, one whole answer. Dropping the future closes the stream.
+    /// Sends one request and reads the whole answer. Dropping the future closes the stream.
     pub async fn ask(&self, request: Request<'_>) -> Result<Answer, ModelError> {
         let mut post = self.client.post(&self.url).json(&body(&self.model, self.returns_reasoning, request));
         if let Some(authorization) = &self.authorization {
             post = post.header(AUTHORIZATION, authorization);
         }
-        let response = post.send().await.map_err(|error| ModelError::unavailable(words(&error)))?;
+        let response = post.send().await.map_err(|error| ModelError::unavailable(describe(&error)))?;
         if !response.status().is_success() {
-            return Err(self.refusal(response).await);
+            return Err(self.read_error(response).await);
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if kind.is_none_or(|kind| kind.contains("event-stream")) {
@@ -125,28 +125,28 @@ impl OpenAiModel {
 
     async fn read_stream(&self, mut response: Response) -> Result<Answer, ModelError> {
         let (mut decoder, mut assembly) = (Decoder::default(), Assembly::default());
-        let mut heard = Instant::now();
+        let mut last_event = Instant::now();
         loop {
-            // Comments keep a connection alive and say nothing: an upstream may hang behind them for ever.
-            let next = timeout_at(heard + self.silence, response.chunk()).await;
-            let next = next.map_err(|_| ModelError::unavailable("its stream said nothing for too long"))?;
-            let Some(bytes) = next.map_err(|error| ModelError::unavailable(words(&error)))? else {
+            // Comments keep the read timeout from firing, even if the model behind the server hangs.
+            let next = timeout_at(last_event + self.event_timeout, response.chunk()).await;
+            let next = next.map_err(|_| ModelError::unavailable("its stream sent no event for too long"))?;
+            let Some(bytes) = next.map_err(|error| ModelError::unavailable(describe(&error)))? else {
                 return assembly.answer(false);
             };
             for event in decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))? {
-                heard = Instant::now();
+                last_event = Instant::now();
                 if event.trim_ascii() == b"[DONE]" {
                     return assembly.answer(true);
                 }
-                if !self.take(&event, &mut assembly)? {
+                if !self.add(&event, &mut assembly)? {
                     return assembly.answer(true);
                 }
             }
         }
     }
 
-    /// Takes one event; false if no more is wanted.
-    fn take(&self, event: &[u8], assembly: &mut Assembly) -> Result<bool, ModelError> {
+    /// Adds one event to the answer. Returns false if reading must stop.
+    fn add(&self, event: &[u8], assembly: &mut Assembly) -> Result<bool, ModelError> {
         let chunk = decode(event).map_err(|_| {
             ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
         })?;
@@ -159,41 +159,41 @@ impl OpenAiModel {
                 });
                 let status =
                     code.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
-                Err(classify(status, &error.to_string(), self.said(&error_words(&error)), None))
+                Err(classify(status, &error.to_string(), self.clean(&error_message(&error)), None))
             }
         }
     }
 
-    /// A server that does not stream says all at once; and what is no model's server says something else.
+    /// Reads the answer of a server that does not stream. A server that is not a model server fails here.
     async fn read_whole(&self, mut response: Response) -> Result<Answer, ModelError> {
-        let body = read_up_to(&mut response, MAX_WHOLE_BYTES, self.silence).await;
+        let body = read_up_to(&mut response, MAX_WHOLE_BYTES, self.event_timeout).await;
         let mut assembly = Assembly::default();
-        match self.take(&body, &mut assembly) {
+        match self.add(&body, &mut assembly) {
             Err(ModelError::Unusable(_)) => Err(ModelError::Rejected(
-                "it answered 200 without a stream of events; is base_url right?".to_owned(),
+                "it answered 200 without a stream of events; check base_url".to_owned(),
             )),
             Err(error) => Err(error),
             Ok(_) => assembly.answer(true),
         }
     }
 
-    async fn refusal(&self, mut response: Response) -> ModelError {
+    async fn read_error(&self, mut response: Response) -> ModelError {
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers(), Utc::now()));
         let request = request_id(response.headers()).map(|id| format!(" (request {id})")).unwrap_or_default();
         let body = read_up_to(&mut response, MAX_ERROR_BYTES, ERROR_TIMEOUT).await;
-        let said = match serde_json::from_slice::<Value>(&body) {
-            Ok(value) => error_words(&value),
+        let message = match serde_json::from_slice::<Value>(&body) {
+            Ok(value) => error_message(&value),
             Err(_) => String::from_utf8_lossy(&body).into_owned(),
         };
-        let what = format!("HTTP {status}{request}: {}", self.said(&said));
+        let what = format!("HTTP {status}{request}: {}", self.clean(&message));
         classify(Some(status), &String::from_utf8_lossy(&body), what, retry_after)
     }
 
-    /// The server's words for whoever reads the run's error: short, and without the key, which some servers echo.
-    fn said(&self, words: &str) -> String {
+    /// Shortens a message of the server and removes the key, which some servers echo.
+    fn clean(&self, message: &str) -> String {
         let key = self.key.as_ref().map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
-        let without = key.map_or_else(|| words.to_owned(), |key| words.replace(key, "[key]"));
-        CleanText::new(&without, MAX_ERROR_WORDS).into_string()
+        let without = key.map_or_else(|| message.to_owned(), |key| message.replace(key, "[key]"));
+        CleanText::new(&without, MAX_MESSAGE_BYTES).into_string()
     }
 }
 
@@ -205,7 +205,7 @@ fn authorization(model: &str, key: &str) -> anyhow::Result<HeaderValue> {
     Ok(value)
 }
 
-/// As much of a body as comes in time.
+/// Reads at most `most` bytes of a body, for at most `time`.
 async fn read_up_to(response: &mut Response, most: usize, time: Duration) -> Vec<u8> {
     let mut body = Vec::new();
     let deadline = Instant::now() + time;
@@ -218,10 +218,10 @@ async fn read_up_to(response: &mut Response, most: usize, time: Duration) -> Vec
     body
 }
 
-/// What happened, without the URL: it may hold a key.
-fn words(error: &reqwest::Error) -> &'static str {
+/// Leaves out the URL: it may contain a key.
+fn describe(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "no byte came in time"
+        "no byte arrived in time"
     } else if error.is_connect() {
         "no connection"
     } else {
@@ -229,9 +229,9 @@ fn words(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// What the server calls the request, for whoever asks its operators about it.
+/// The server's id of the request. The server's operators can find the request by it.
 fn request_id(headers: &HeaderMap) -> Option<&str> {
-    let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
-    let sane = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    (!id.is_empty() && id.len() <= MAX_REQUEST_ID && id.chars().all(sane)).then_some(id)
+    let id = REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES && id.chars().all(allowed)).then_some(id)
 }

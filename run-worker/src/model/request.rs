@@ -1,23 +1,21 @@
-//! The body of a chat completion: pure.
+//! The body of a request for a chat completion: pure.
 
 use serde_json::{Map, Value, json};
 
 use super::Message;
 
-/// One question.
+/// One request to a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'r> {
-    /// The conversation.
     pub messages: &'r [Message],
-    /// What the model may call.
     pub tools: &'r [Offered<'r>],
-    /// JSON Schema that the answer should match, for models that can be held to one.
+    /// The JSON Schema of the answer, for models that take one.
     pub schema: Option<&'r Value>,
-    /// Tokens of the answer.
+    /// The most tokens of the answer.
     pub max_tokens: u32,
 }
 
-/// A tool as a model is told of it.
+/// A tool that the model may call.
 #[derive(Debug, Clone, Copy)]
 pub struct Offered<'r> {
     pub name: &'r str,
@@ -26,11 +24,11 @@ pub struct Offered<'r> {
     pub parameters: &'r Value,
 }
 
-/// The body; `returns_reasoning` where the server wants its own reasoning back.
+/// `returns_reasoning` says that the server expects its own reasoning fields back.
 pub(super) fn body(model: &str, returns_reasoning: bool, request: Request<'_>) -> Value {
     let mut body = json!({
-        "model": model, "messages": messages(request.messages, returns_reasoning), "stream": true, "stream_options": {"include_usage": true},
-        "max_tokens": request.max_tokens,
+        "model": model, "messages": messages(request.messages, returns_reasoning),
+        "stream": true, "stream_options": {"include_usage": true}, "max_tokens": request.max_tokens,
     });
     if !request.tools.is_empty() {
         body["tools"] = request.tools.iter().map(offer).collect();
@@ -42,8 +40,8 @@ pub(super) fn body(model: &str, returns_reasoning: bool, request: Request<'_>) -
     body
 }
 
-/// The conversation as it is sent. What capi says in between is joined to what it stands behind: some servers refuse two messages of
-/// the user in a row, or one behind a tool's.
+/// The conversation as it is sent. A note is joined to the message before it: some servers reject two user
+/// messages in a row, or a user message after a tool's result.
 #[must_use]
 pub fn messages(messages: &[Message], returns_reasoning: bool) -> Value {
     let mut sent: Vec<Value> = Vec::new();
@@ -77,12 +75,13 @@ fn shown(message: &Message, returns_reasoning: bool) -> Value {
                 shown.extend(fields.clone());
             }
             shown.insert("role".to_owned(), json!("assistant"));
-            // An empty text beside calls is refused by some servers, and a missing one by others.
+            // Beside calls, some servers reject an empty text, and others a missing one.
             let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { json!(text) };
             shown.insert("content".to_owned(), content);
             if !calls.is_empty() {
                 let calls = calls.iter().map(|call| {
-                    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
+                    let function = json!({"name": call.name, "arguments": call.arguments});
+                    json!({"id": call.id, "type": "function", "function": function})
                 });
                 shown.insert("tool_calls".to_owned(), calls.collect());
             }

@@ -1,5 +1,5 @@
-//! When a model is asked again after an answer that was none: pure. Whoever asks too often too soon makes an overload
-//! worse, so waits grow, are spread, and are never shorter than what the server asked for.
+//! When a failed request to a model is repeated: pure. Frequent retries make an overload worse. So waits
+//! grow, are spread at random, and are never shorter than the server's `Retry-After`.
 
 use std::time::Duration;
 
@@ -10,18 +10,20 @@ use super::ModelError;
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Of a server that limits the rate or is away: about three minutes of waiting in all.
-const TRIES_WHILE_AWAY: u32 = 10;
-/// Of answers that make no sense: the next may, a fourth will not.
-const TRIES_AT_NONSENSE: u32 = 3;
+/// Tries while the server limits the rate or is down: about three minutes of waits in all.
+const TRIES_WHILE_UNAVAILABLE: u32 = 10;
+/// Tries after unusable answers: after three of them, a usable one is unlikely.
+const TRIES_WHILE_UNUSABLE: u32 = 3;
 
-/// How long to wait before the next try, after `tries` that ended in this way, with `left` of the run's time; `None` where there is no next
-/// one. `chance` is 0 to 1.
+/// How long to wait before the next try, or `None` if there is none. `tries` failed in this way, `left` of
+/// the run's time remains, and `chance` is a random number from 0 to 1.
 #[must_use]
 pub fn wait_before_next(error: &ModelError, tries: u32, left: Duration, chance: f64) -> Option<Duration> {
     let (most, asked) = match error {
-        ModelError::RateLimited(_, asked) | ModelError::Unavailable(_, asked) => (TRIES_WHILE_AWAY, *asked),
-        ModelError::Unusable(_) => (TRIES_AT_NONSENSE, None),
+        ModelError::RateLimited(_, asked) | ModelError::Unavailable(_, asked) => {
+            (TRIES_WHILE_UNAVAILABLE, *asked)
+        }
+        ModelError::Unusable(_) => (TRIES_WHILE_UNUSABLE, None),
         _ => return None,
     };
     let grown = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(LONGEST_WAIT);
@@ -47,36 +49,36 @@ mod tests {
 
     const LEFT: Duration = Duration::from_mins(10);
 
-    fn away(asked: Option<u64>) -> ModelError {
+    fn unavailable(asked: Option<u64>) -> ModelError {
         ModelError::Unavailable(String::new(), asked.map(Duration::from_secs))
     }
 
     #[test]
-    fn waits_grow_are_spread_and_end() {
+    fn waits_grow_and_are_spread_and_tries_end() {
         let seconds = |chance| {
-            let waits = (1..).map_while(|tries| wait_before_next(&away(None), tries, LEFT, chance));
+            let waits = (1..).map_while(|tries| wait_before_next(&unavailable(None), tries, LEFT, chance));
             waits.map(|wait| wait.as_secs_f64()).collect::<Vec<_>>()
         };
         assert_eq!(seconds(1.0), [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
         assert_eq!(seconds(0.0)[..3], [0.25, 0.5, 1.0]);
-        let nonsense = ModelError::Unusable(String::new());
-        assert!(wait_before_next(&nonsense, 2, LEFT, 0.5).is_some());
-        assert!(wait_before_next(&nonsense, 3, LEFT, 0.5).is_none());
+        let unusable = ModelError::Unusable(String::new());
+        assert!(wait_before_next(&unusable, 2, LEFT, 0.5).is_some());
+        assert!(wait_before_next(&unusable, 3, LEFT, 0.5).is_none());
     }
 
     #[test]
-    fn the_server_and_the_runs_time_have_the_say() {
+    fn retry_after_and_the_runs_time_bound_the_wait() {
         let limited = ModelError::RateLimited(String::new(), Some(Duration::from_secs(20)));
         let wait = wait_before_next(&limited, 1, LEFT, 0.5).unwrap();
         assert!(wait > Duration::from_secs(20) && wait < Duration::from_secs(21), "{wait:?}");
         assert!(
             wait_before_next(&limited, 1, Duration::from_secs(19), 0.5).is_none(),
-            "it would be too late"
+            "the next try would be too late"
         );
-        let absurd = ModelError::RateLimited(String::new(), Some(Duration::MAX));
-        assert!(wait_before_next(&absurd, 1, LEFT, 0.5).is_none());
-        for final_one in [ModelError::Auth(String::new()), ModelError::Refused(String::new())] {
-            assert!(wait_before_next(&final_one, 1, LEFT, 0.5).is_none());
+        let forever = ModelError::RateLimited(String::new(), Some(Duration::MAX));
+        assert!(wait_before_next(&forever, 1, LEFT, 0.5).is_none());
+        for permanent in [ModelError::Auth(String::new()), ModelError::Refused(String::new())] {
+            assert!(wait_before_next(&permanent, 1, LEFT, 0.5).is_none());
         }
     }
 

@@ -1,7 +1,7 @@
-//! Server-sent events (WHATWG HTML, 9.2) as model servers send them: only `data` matters. Bytes go in as they come,
-//! cut anywhere; lines end in LF or CRLF; an event's size is bounded.
+//! Decodes server-sent events (WHATWG HTML 9.2) of model servers. Only the field `data` matters. Chunks may
+//! end anywhere, lines end in LF or CRLF, and the size of an event is bounded.
 
-/// Bytes of one event.
+/// The most bytes of one event.
 const MAX_EVENT_BYTES: usize = 4 << 20;
 
 /// The event is larger than [`MAX_EVENT_BYTES`].
@@ -9,7 +9,6 @@ const MAX_EVENT_BYTES: usize = 4 << 20;
 #[error("an event of the stream is larger than {MAX_EVENT_BYTES} bytes")]
 pub(super) struct EventTooLarge;
 
-/// Collects bytes into events.
 #[derive(Default)]
 pub(super) struct Decoder {
     line: Vec<u8>,
@@ -17,7 +16,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// Takes the next bytes; returns the data of the events that they complete.
+    /// Adds the next bytes. Returns the data of the events that they complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, EventTooLarge> {
         let mut events = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -54,19 +53,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_come_out_whole_however_the_bytes_are_cut() {
+    fn events_are_whole_however_the_bytes_are_cut() {
         let stream = ": hello\r\ndata: {\"a\":\"é\"}\r\n\r\nevent: x\ndata:1\ndata: 2\n\n\n\ndata: last\n\n"
             .as_bytes();
         let expected = vec!["{\"a\":\"é\"}".as_bytes().to_vec(), b"1\n2".to_vec(), b"last".to_vec()];
         for size in 1..stream.len() {
             let mut decoder = Decoder::default();
             let events: Vec<_> = stream.chunks(size).flat_map(|part| decoder.push(part).unwrap()).collect();
-            assert_eq!(events, expected, "in pieces of {size}");
+            assert_eq!(events, expected, "in chunks of {size}");
         }
     }
 
     #[test]
-    fn an_endless_event_is_refused() {
+    fn an_endless_event_is_an_error() {
         let mut decoder = Decoder::default();
         let part = vec![b'x'; 1 << 20];
         assert!((0..5).any(|_| decoder.push(&part) == Err(EventTooLarge)));

@@ -1,5 +1,6 @@
-//! What an OpenAI-compatible server sends. Compatible servers send `finish_reason: ""`, `usage: {}` or none, empty
-//! `choices`, content in parts, tool calls without index, and text cut in the middle of a surrogate pair; all of that is taken.
+//! The chunks of an OpenAI-compatible server. Such servers also send `finish_reason: ""`, an empty or missing
+//! `usage`, empty `choices`, content in parts, tool calls without index, and text cut inside a surrogate
+//! pair. All of that is accepted.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,13 +9,13 @@ use serde_json::{Value, json};
 pub(super) struct Chunk {
     #[serde(default)]
     pub(super) choices: Option<Vec<Option<Choice>>>,
-    /// An object of numbers, or nothing.
+    /// An object of numbers, or null.
     #[serde(default)]
     pub(super) usage: Value,
-    /// An error in mid-stream, in whatever shape …
+    /// An error within the stream, in any shape …
     #[serde(default)]
     error: Value,
-    /// … or the whole event, where this is `error`.
+    /// … or the whole event, if this is `error`.
     #[serde(default)]
     object: Option<String>,
     #[serde(default)]
@@ -24,7 +25,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// What the server says went wrong.
+    /// The error that the server reports.
     pub(super) fn failure(&self) -> Option<Value> {
         if self.object.as_deref() == Some("error") {
             return Some(json!({"message": self.message, "code": self.code}));
@@ -38,7 +39,7 @@ impl Chunk {
         (!nothing).then(|| self.error.clone())
     }
 
-    /// A count of `usage`.
+    /// One of the counts in `usage`.
     pub(super) fn tokens(&self, name: &str) -> Option<i64> {
         let count = &self.usage[name];
         #[expect(clippy::cast_possible_truncation, reason = "a count; `as` saturates")]
@@ -48,7 +49,7 @@ impl Chunk {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice {
-    /// `message` where the server does not stream.
+    /// `message` if the server does not stream.
     #[serde(default, alias = "message")]
     pub(super) delta: Option<Delta>,
     #[serde(default)]
@@ -60,7 +61,7 @@ pub(super) struct Delta {
     /// A string, or parts with a `text` each.
     #[serde(default)]
     pub(super) content: Option<Value>,
-    /// What a model says instead of an answer.
+    /// The text of a model that refuses to answer.
     #[serde(default)]
     pub(super) refusal: Option<String>,
     /// Reasoning as text (DeepSeek, vLLM) …
@@ -95,43 +96,43 @@ pub(super) struct FunctionDelta {
     pub(super) arguments: Option<Value>,
 }
 
-/// One event of a stream. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
+/// Reads one event. Invalid UTF-8 and lone surrogates become U+FFFD.
 pub(super) fn decode(event: &[u8]) -> serde_json::Result<Chunk> {
     let text = String::from_utf8_lossy(event);
     serde_json::from_str(&text).or_else(|error| match without_lone_surrogates(&text) {
-        Some(mended) => serde_json::from_str(&mended),
+        Some(repaired) => serde_json::from_str(&repaired),
         None => Err(error),
     })
 }
 
-/// The JSON text with each `\uD800`–`\uDFFF` that is no pair replaced; `None` where there is none.
+/// Replaces each lone surrogate (`\uD800`–`\uDFFF`) in the JSON text. `None` if it has none.
 fn without_lone_surrogates(json: &str) -> Option<String> {
     let unit = |at: usize| {
         let escape = json.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(escape, 16).ok()
     };
-    let (mut mended, mut kept, mut at) = (String::new(), 0, 0);
+    let (mut repaired, mut kept, mut at) = (String::new(), 0, 0);
     while let Some(found) = json[at..].find('\\') {
         at += found;
         at += match unit(at) {
             Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => 12,
             Some(0xD800..=0xDFFF) => {
-                mended.push_str(&json[kept..at]);
-                mended.push_str("\\ufffd");
+                repaired.push_str(&json[kept..at]);
+                repaired.push_str("\\ufffd");
                 kept = at + 6;
                 6
             }
             Some(_) => 6,
-            // An escape of two characters; the second may be of more than one byte where the JSON is broken anyway.
+            // An escape of two characters. In invalid JSON the second may have more than one byte.
             None => 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
     }
-    mended.push_str(&json[kept..]);
-    (kept > 0).then_some(mended)
+    repaired.push_str(&json[kept..]);
+    (kept > 0).then_some(repaired)
 }
 
-/// The words of an error body, however it is shaped.
-pub(super) fn error_words(value: &Value) -> String {
+/// The message in an error body of any shape.
+pub(super) fn error_message(value: &Value) -> String {
     let message =
         value.pointer("/error/message").or_else(|| value.get("message")).or_else(|| value.get("error"));
     match message.unwrap_or(value) {
@@ -140,7 +141,7 @@ pub(super) fn error_words(value: &Value) -> String {
     }
 }
 
-/// A string, or what parts with a `text` say.
+/// A string, or the texts of parts.
 pub(super) fn text_of(value: Value) -> String {
     match value {
         Value::String(text) => text,
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_of_surrogate_pairs_are_replaced_and_pairs_kept() {
+    fn lone_surrogates_are_replaced_and_pairs_kept() {
         let cases = [
             (r#""a\ud83d""#, Some(r#""a\ufffd""#)),
             (r#""\ude00b""#, Some(r#""\ufffdb""#)),

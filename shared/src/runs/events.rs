@@ -1,4 +1,4 @@
-//! What an event of a run holds: the one definition, for whoever writes events and whoever reads them. The
+//! What an event of a run holds: the one definition for all writers and readers. The
 //! columns `type` and `data` of `run_events` hold an [`EventData`]. The statements that build or read `data`
 //! in SQL use the same keys; run-worker/tests/it/recorded.rs checks them.
 //!
@@ -236,18 +236,14 @@ pub struct RunFailed {
     pub error: StoredError,
 }
 
-/// A [`super::RunError`] in the event `run.failed` and in the column `error` of a run. Its code may be one
-/// that only a later version knows.
+/// A [`super::RunError`] in the event `run.failed`. The column `error` of the run also holds the number of that
+/// event ([`super::ShownError`]). The code may be one that only a later version knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct StoredError {
     pub code: String,
     pub message: String,
     pub step: Option<i32>,
     pub retryable: bool,
-    /// The number of the event `run.failed`; only in the column.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event_seq: Option<i64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

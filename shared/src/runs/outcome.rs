@@ -47,7 +47,6 @@ impl RunError {
             message: self.message.clone().into_string(),
             step: self.step,
             retryable: self.code.retryable(),
-            event_seq: None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a server that refuses means by it, over HTTP or in mid-stream: pure. Compatible servers agree on little, so the words count where
-//! the numbers say nothing.
+//! Classifies the error of a model server, from an HTTP response or from the stream: pure. Compatible servers
+//! share few codes, so the text decides where the status does not.
 
 use std::time::Duration;
 
@@ -14,28 +14,29 @@ const TOO_LONG: [&str; 7] = [
     "reduce the length",
     "max_new_tokens",
 ];
-const RATE: [&str; 3] = ["rate_limit", "rate limit", "too many requests"];
-const AWAY: [&str; 6] = ["overloaded", "server_error", "unavailable", "timeout", "timed out", "disconnected"];
+const RATE_LIMITED: [&str; 3] = ["rate_limit", "rate limit", "too many requests"];
+const UNAVAILABLE: [&str; 6] =
+    ["overloaded", "server_error", "unavailable", "timeout", "timed out", "disconnected"];
 
-/// The error for a status (of HTTP, or in an error event), the whole body, and the words of it that may be shown.
+/// `status` is from HTTP or from an error event. `message` is the part of the body that may be shown.
 pub(super) fn classify(
     status: Option<u16>,
     body: &str,
-    said: String,
+    message: String,
     retry_after: Option<Duration>,
 ) -> ModelError {
     let lower = body.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     match status {
         Some(status @ (401 | 403)) => ModelError::Auth(format!("HTTP {status}")),
-        Some(429) => ModelError::RateLimited(said, retry_after),
-        Some(408 | 500..=599) => ModelError::Unavailable(said, retry_after),
-        None | Some(400) if has(&[CONTENT_FILTER]) => ModelError::Refused(said),
-        None | Some(400 | 413 | 422) if has(&TOO_LONG) => ModelError::ContextLength(said),
-        None if has(&RATE) => ModelError::RateLimited(said, retry_after),
-        None if has(&AWAY) => ModelError::Unavailable(said, retry_after),
-        Some(_) => ModelError::Rejected(said),
-        None => ModelError::Unusable(said),
+        Some(429) => ModelError::RateLimited(message, retry_after),
+        Some(408 | 500..=599) => ModelError::Unavailable(message, retry_after),
+        None | Some(400) if has(&[CONTENT_FILTER]) => ModelError::Refused(message),
+        None | Some(400 | 413 | 422) if has(&TOO_LONG) => ModelError::ContextLength(message),
+        None if has(&RATE_LIMITED) => ModelError::RateLimited(message, retry_after),
+        None if has(&UNAVAILABLE) => ModelError::Unavailable(message, retry_after),
+        Some(_) => ModelError::Rejected(message),
+        None => ModelError::Unusable(message),
     }
 }
 
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn errors_are_classified_by_status_and_text() {
         let code = |status, body: &str| classify(status, body, String::new(), None).code().as_str();
         let cases = [
             (Some(401), "context length", "model_auth_failed"),
