@@ -1,5 +1,6 @@
 //! One delivery attempt, top to bottom: load the finished run, render and sign the body, send it, record the
-//! result. No database connection is held while the request is in flight.
+//! result. No database connection is held while the request is in flight. The log lines carry the delivery's
+//! span, which the consumer opens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,6 @@ const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 
 /// Sends a claimed delivery and records the result. `lease_start` is not later than the start of the lease.
 pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, lease_start: Instant) {
-    let delivery_id = claimed.id;
     let Some(result) = attempt(context, claimed, lease_start).await else {
         metrics::counter!("capi_webhook_deliveries_given_back_total").increment(1);
         let owner = &context.dispatcher;
@@ -33,7 +33,7 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, le
             .db
             .write(|mut conn| async move { give_back(&mut conn, owner, claimed, GIVE_BACK_WAIT).await });
         if let Err(error) = given.await {
-            tracing::warn!(%delivery_id, %error, "failed to give a claim back; its lease will expire");
+            tracing::warn!(%error, "failed to give a claim back; its lease will expire");
         }
         return;
     };
@@ -42,8 +42,11 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, le
     metrics::counter!("capi_webhook_attempts_total", "status" => status.as_str()).increment(1);
     metrics::histogram!("capi_webhook_attempt_duration_seconds").record(result.duration.as_secs_f64());
     tracing::info!(
-        %delivery_id, run_id = %claimed.run_id, attempt = claimed.attempt, status = status.as_str(),
-        status_code = result.status_code, reason = result.reason, error = result.error.as_deref(),
+        attempt = claimed.attempt,
+        status = status.as_str(),
+        status_code = result.status_code,
+        reason = result.reason,
+        error = result.error.as_deref(),
         "webhook attempt"
     );
     record_result(context, claimed, result, status, wait).await;
@@ -56,27 +59,26 @@ async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> 
     if usize::try_from(claimed.attempt).is_ok_and(|number| number > retry::ATTEMPTS) {
         return Some(AttemptResult::failed("The results of the last attempts could not be recorded."));
     }
-    let delivery_id = claimed.id;
     match prepare(context, claimed).await {
         Ok(Some((headers, body))) => {
             // If the lease expired before the result is recorded, another dispatcher would send it again.
             if lease_start.elapsed() + client::TOTAL_TIMEOUT + TIME_TO_RECORD > LEASE {
-                tracing::warn!(%delivery_id, "webhook not sent: too little of the lease is left");
+                tracing::warn!("webhook not sent: too little of the lease is left");
                 return None;
             }
             Some(context.client.post(&claimed.url, headers, body).await)
         }
         Ok(None) => Some(AttemptResult::failed("The run or the signing secret no longer exists.")),
         Err(SecretsError::Db(error)) if error.is_outage() => {
-            tracing::warn!(%delivery_id, %error, "webhook not sent: the database does not answer");
+            tracing::warn!(%error, "webhook not sent: the database does not answer");
             None
         }
         Err(SecretsError::Db(error)) => {
-            tracing::error!(%delivery_id, %error, "webhook not sent: failed to load the run");
+            tracing::error!(%error, "webhook not sent: failed to load the run");
             Some(AttemptResult::failed("capi failed to load the run. This is a fault of capi."))
         }
         Err(error) => {
-            tracing::error!(%delivery_id, %error, "webhook not sent: the signing secret cannot be read");
+            tracing::error!(%error, "webhook not sent: the signing secret cannot be read");
             Some(AttemptResult::failed(
                 "The signing secret cannot be read. The operator must check CAPI_SECRET_KEY.",
             ))
@@ -109,7 +111,6 @@ async fn record_result(
     status: DeliveryStatus,
     wait: Duration,
 ) {
-    let delivery_id = claimed.id;
     for _ in 0..RECORD_TRIES {
         let (owner, result_now) = (&context.dispatcher, &result);
         let recorded = context.db.write(|mut conn| async move {
@@ -119,11 +120,11 @@ async fn record_result(
             Ok(true) => return,
             Ok(false) => {
                 metrics::counter!("capi_stale_writes_total").increment(1);
-                tracing::warn!(%delivery_id, "stale write: the lease was lost, or the attempt is recorded");
+                tracing::warn!("stale write: the lease was lost, or the attempt is recorded");
                 return;
             }
             Err(error) => {
-                tracing::warn!(%delivery_id, %error, "failed to record a webhook attempt");
+                tracing::warn!(%error, "failed to record a webhook attempt");
                 if !error.is_outage() {
                     // The database most likely refuses text of the receiver. Losing it is better than a
                     // second delivery.
@@ -133,5 +134,5 @@ async fn record_result(
             }
         }
     }
-    tracing::error!(%delivery_id, "gave up recording a webhook attempt; its lease will expire");
+    tracing::error!("gave up recording a webhook attempt; its lease will expire");
 }

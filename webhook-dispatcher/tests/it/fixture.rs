@@ -1,0 +1,166 @@
+//! An account whose runs end with webhooks, and dispatchers that deliver them.
+
+use std::time::Duration;
+
+use clap::Parser;
+use diesel::QueryableByName;
+use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use secrecy::{ExposeSecret, SecretString};
+use shared::db::statement;
+use shared::encryption::EncryptionKey;
+use shared::ids::{LaneId, RunId, UserId};
+use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::PublicUrl;
+use shared::queue::{Nudge, WorkQueue};
+use shared::runs::{Cancelled, cancel};
+use shared::testing::{TestDatabase, TestQueues, eventually};
+use shared::webhook_secrets;
+use webhook_dispatcher::Running;
+use webhook_dispatcher::config::Config;
+
+/// The base64 of 32 zero bytes.
+const SECRET_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+pub(crate) struct Fixture {
+    pub(crate) database: TestDatabase,
+    queues: TestQueues,
+    user: UserId,
+}
+
+/// Stops the dispatcher when dropped, so that it does not declare the queues again after the test deletes
+/// them.
+pub(crate) struct Dispatcher(Running);
+
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Attempt {
+    #[diesel(sql_type = Integer)]
+    pub(crate) number: i32,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub(crate) status_code: Option<i32>,
+    #[diesel(sql_type = Text)]
+    pub(crate) error: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) response_body: String,
+}
+
+const ACCOUNT: &str = "
+WITH u AS (INSERT INTO users (id, email, password_hash, plan) VALUES ($1, 'ada@example.com', '', 'pro')
+           RETURNING id),
+     s AS (INSERT INTO user_slots SELECT id FROM u RETURNING user_id),
+     a AS (INSERT INTO apps (id, user_id, name) SELECT $1, user_id, 'a' FROM s RETURNING id)
+INSERT INTO app_versions (id, app_id, version, definition)
+SELECT $1, id, 1, '{\"name\": \"a\", \"prompt\": \"p\"}' FROM a";
+
+const RUN: &str = "
+WITH r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id,
+                             metadata, created_at, last_seq, webhook_url, webhook_host)
+           VALUES ($1, $2, $2, $2, 'api', 'pending', 't', '{}', 'm', '{}', capi_now(), 1, $3, $4)
+           RETURNING id, created_at)
+INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM r";
+
+impl Fixture {
+    pub(crate) async fn create() -> Self {
+        let (database, user) = (TestDatabase::create().await, UserId::generate());
+        let made =
+            statement(ACCOUNT).bind::<SqlUuid, _>(user.uuid()).execute(&mut database.conn().await).await;
+        made.unwrap();
+        let fixture = Self { database, queues: TestQueues::create(), user };
+        fixture.rotate_secret(&[0; 32]).await;
+        fixture
+    }
+
+    /// Makes a new signing secret under the given CAPI_SECRET_KEY; the former one stays valid for a day.
+    pub(crate) async fn rotate_secret(&self, key: &[u8; 32]) -> String {
+        let mut conn = self.database.conn().await;
+        let secret: SecretString =
+            webhook_secrets::rotate(&mut conn, &EncryptionKey::new(key), self.user).await.unwrap();
+        secret.expose_secret().to_owned()
+    }
+
+    pub(crate) async fn start(&self) -> Dispatcher {
+        self.start_with(|_| {}).await
+    }
+
+    /// A dispatcher that may reach the test's receivers, with other settings changed by `change`.
+    pub(crate) async fn start_with(&self, change: impl FnOnce(&mut Config)) -> Dispatcher {
+        let mut config = Config::parse_from([
+            "webhook-dispatcher",
+            "--database-url",
+            &self.database.url,
+            "--amqp-url",
+            &self.queues.url,
+            "--queue-prefix",
+            &self.queues.prefix,
+            "--secret-key",
+            SECRET_KEY,
+            "--webhook-allowed-networks",
+            "127.0.0.0/8",
+        ]);
+        change(&mut config);
+        Dispatcher(webhook_dispatcher::start(&config, None).await.unwrap())
+    }
+
+    /// Ends a run whose webhook goes to `url`.
+    pub(crate) async fn deliver_to(&self, url: &str) -> (RunId, LaneId) {
+        let (run, mut conn) = (RunId::generate(), self.database.conn().await);
+        let anywhere = IpPolicy::new(vec!["0.0.0.0/0".parse().unwrap()]);
+        let host = PublicUrl::parse(url, &anywhere).unwrap().lane_host();
+        statement(RUN)
+            .bind::<SqlUuid, _>(run.uuid())
+            .bind::<SqlUuid, _>(self.user.uuid())
+            .bind::<Text, _>(url)
+            .bind::<Text, _>(host)
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        let cancelled = cancel(&mut conn, self.user, None, run).await.unwrap();
+        let Cancelled::Done { lane: Some(lane), .. } = cancelled else {
+            panic!("no delivery: {cancelled:?}");
+        };
+        // Lost if no dispatcher runs yet. Its sweeper finds the delivery.
+        self.queues.publish(WorkQueue::Deliveries, &Nudge { id: lane.uuid() }.encode()).await;
+        (run, lane)
+    }
+
+    /// The text that a query returns in its column `text`.
+    pub(crate) async fn text(&self, sql: impl Into<String>) -> String {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            text: String,
+        }
+        let row: Row = statement(sql.into()).get_result(&mut self.database.conn().await).await.unwrap();
+        row.text
+    }
+
+    pub(crate) async fn status(&self, run: RunId) -> String {
+        self.text(format!("SELECT status AS text FROM webhook_deliveries WHERE run_id = '{run}'")).await
+    }
+
+    /// Waits until the run's delivery has this status; all its attempts.
+    pub(crate) async fn attempts_when(&self, run: RunId, status: &str) -> Vec<Attempt> {
+        eventually(status, async || (self.status(run).await == status).then_some(())).await;
+        let sql = "SELECT number, status_code, coalesce(error, '') AS error, coalesce(response_body, '') AS response_body
+                   FROM webhook_attempts a JOIN webhook_deliveries d ON d.id = a.delivery_id
+                   WHERE d.run_id = $1 ORDER BY number";
+        statement(sql).bind::<SqlUuid, _>(run.uuid()).load(&mut self.database.conn().await).await.unwrap()
+    }
+
+    /// Makes waiting retries due and leases expire.
+    pub(crate) async fn let_pass(&self, time: Duration) {
+        self.database.set_clock_ahead(time).await;
+    }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        let lifecycle = self.0.lifecycle.clone();
+        let stopped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(lifecycle.stop())
+        });
+        let _ = stopped.join();
+    }
+}

@@ -1,0 +1,75 @@
+//! Deliveries for which no request is sent.
+
+use std::time::Duration;
+
+use diesel_async::SimpleAsyncConnection;
+use shared::config::Networks;
+use shared::testing::{WebhookReceiver, eventually};
+
+use crate::fixture::Fixture;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_a_public_address_gets_no_request() {
+    let fixture = Fixture::create().await;
+    let receiver = WebhookReceiver::start([]).await;
+    let _dispatcher = fixture
+        .start_with(|config| config.webhook_networks.webhook_allowed_networks = Networks::default())
+        .await;
+    for (url, expected) in [
+        (receiver.url(), "127.0.0.1, which is not a public address"),
+        (receiver.url().replace("127.0.0.1", "localhost"), "The host has no public address."),
+    ] {
+        let (run, _) = fixture.deliver_to(&url).await;
+        let attempts = fixture.attempts_when(run, "retrying").await;
+        assert_eq!(attempts[0].status_code, None);
+        assert!(attempts[0].error.contains(expected), "{attempts:?}");
+    }
+    assert!(receiver.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_cannot_be_decrypted_is_named() {
+    let fixture = Fixture::create().await;
+    fixture.database.run_sql("DELETE FROM webhook_secrets").await;
+    fixture.rotate_secret(&[1; 32]).await;
+    let receiver = WebhookReceiver::start([]).await;
+    let _dispatcher = fixture.start().await;
+    let (run, _) = fixture.deliver_to(&receiver.url()).await;
+    let attempts = fixture.attempts_when(run, "retrying").await;
+    assert!(attempts[0].error.contains("CAPI_SECRET_KEY"), "{attempts:?}");
+    assert!(receiver.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_attempts_are_never_recorded_ends() {
+    let fixture = Fixture::create().await;
+    let receiver = WebhookReceiver::start([]).await;
+    let (run, _) = fixture.deliver_to(&receiver.url()).await;
+    fixture.database.run_sql("UPDATE webhook_deliveries SET attempt = 10").await;
+    let _dispatcher = fixture.start().await;
+    let attempts = fixture.attempts_when(run, "failed").await;
+    assert!(attempts[0].error.contains("could not be recorded"), "{attempts:?}");
+    assert!(receiver.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_given_back_for_a_slow_database_is_no_attempt() {
+    let fixture = Fixture::create().await;
+    let receiver = WebhookReceiver::start([]).await;
+    let _dispatcher = fixture.start().await;
+    let mut conn = fixture.database.conn().await;
+    let lock = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;
+                LOCK TABLE webhook_secrets IN ACCESS EXCLUSIVE MODE";
+    conn.batch_execute(lock).await.unwrap();
+    let (run, _) = fixture.deliver_to(&receiver.url()).await;
+    let claims = |what: &str| format!("SELECT ({what})::text AS text FROM webhook_deliveries");
+    let wait_for = async |what: &str| {
+        eventually(what, async || (fixture.text(claims(what)).await == "true").then_some(())).await;
+    };
+    wait_for("lease_owner IS NOT NULL AND attempt = 1").await;
+    wait_for("lease_owner IS NULL AND attempt = 0 AND next_attempt_at > capi_now()").await;
+    conn.batch_execute("COMMIT").await.unwrap();
+    fixture.let_pass(Duration::from_secs(10)).await;
+    let attempts = fixture.attempts_when(run, "delivered").await;
+    assert_eq!(attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1]);
+}
