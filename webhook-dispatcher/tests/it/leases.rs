@@ -14,7 +14,7 @@ async fn the_lease_of_a_dead_dispatcher_is_taken_over() {
     let receiver = WebhookReceiver::start([]).await;
     let (run, lane) = fixture.deliver_to(&receiver.url()).await;
     let mut conn = fixture.database.conn().await;
-    let claimed = claim(&mut conn, "dead", lane).await.unwrap().unwrap();
+    let expired = claim(&mut conn, "dead", lane).await.unwrap().unwrap();
     assert!(claim(&mut conn, "other", lane).await.unwrap().is_none(), "the lease holds");
     let _dispatcher = fixture.start().await;
     fixture.let_pass(LEASE + Duration::from_secs(1)).await;
@@ -22,9 +22,9 @@ async fn the_lease_of_a_dead_dispatcher_is_taken_over() {
     assert_eq!(attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [2]);
     assert_eq!(receiver.received().len(), 1);
 
-    let (late, wait) = (AttemptResult::failed("late"), Duration::ZERO);
-    assert!(!record(&mut conn, "dead", &claimed, &late, DeliveryStatus::Failed, wait).await.unwrap());
-    assert!(!give_back(&mut conn, "dead", &claimed, wait).await.unwrap());
+    let (late_result, wait) = (AttemptResult::failed("late"), Duration::ZERO);
+    assert!(!record(&mut conn, "dead", &expired, &late_result, DeliveryStatus::Failed, wait).await.unwrap());
+    assert!(!give_back(&mut conn, "dead", &expired, wait).await.unwrap());
     assert_eq!(fixture.attempts_when(run, "delivered").await.len(), 1);
 }
 

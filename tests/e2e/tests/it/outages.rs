@@ -1,7 +1,7 @@
 //! What happens while the broker or the database is away, or slow, or refuses.
 
 use e2e::{Process, Service, Stack};
-use shared::testing::{TcpProxy, WebhookReceiver, eventually};
+use shared::testing::{TcpProxy, eventually};
 
 /// A stack whose services reach the broker through a proxy.
 async fn behind_a_proxy() -> (Stack, TcpProxy) {
@@ -101,46 +101,4 @@ async fn an_end_that_the_database_refuses_is_still_an_end() {
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &"internal_error".into()), "{run}");
     assert_eq!((&run["attempt"], stack.model.asked().len()), (&1.into(), 1), "it is not tried for ever");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_whose_tries_left_no_trace_is_not_claimed_for_ever() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
-    let _worker = stack.start(Service::RunWorker).await;
-    let receiver = WebhookReceiver::start([]).await;
-    let id = stack.create_run(&gateway, "hello", Some(&receiver.url())).await;
-    stack.ended(&gateway, &id).await;
-    stack.database.run_sql("UPDATE webhook_deliveries SET attempt = 10").await;
-    let _dispatcher = stack.start(Service::WebhookDispatcher).await;
-    eventually("the delivery is given up", async || {
-        (stack.text("SELECT status AS text FROM webhook_deliveries").await == "failed").then_some(())
-    })
-    .await;
-    let why = stack.text("SELECT error AS text FROM webhook_attempts").await;
-    assert!(why.contains("could not be recorded"), "{why}");
-    assert!(receiver.received().is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_the_database_holds_up_loses_no_try() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
-    let _worker = stack.start(Service::RunWorker).await;
-    let dispatcher = stack.start(Service::WebhookDispatcher).await;
-    let receiver = WebhookReceiver::start([]).await;
-    let lock = stack.meanwhile("LOCK TABLE webhook_secrets IN ACCESS EXCLUSIVE MODE").await;
-    stack.create_run(&gateway, "hello", Some(&receiver.url())).await;
-    eventually("a claim is given back", async || {
-        (dispatcher.counter("capi_webhook_deliveries_given_back_total").await > 0.0).then_some(())
-    })
-    .await;
-    drop(lock);
-    let tries = eventually("it is delivered", async || {
-        let tries =
-            stack.text("SELECT coalesce(string_agg(number::text, ' '), '') AS text FROM webhook_attempts");
-        Some(tries.await).filter(|tries| !tries.is_empty())
-    })
-    .await;
-    assert_eq!(tries, "1", "what was not sent is no try");
 }
