@@ -136,7 +136,8 @@ impl Drop for Cgroup {
                 Ok(()) => break,
                 Err(_) if attempt < REMOVALS => std::thread::sleep(BETWEEN_REMOVALS),
                 Err(error) => {
-                    tracing::warn!(%error, cgroup = %self.path.display(), "failed to remove the cgroup of a command");
+                    let cgroup = self.path.display();
+                    tracing::warn!(%error, %cgroup, "failed to remove the cgroup of a command");
                 }
             }
         }

@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn the_fields_of_a_process_are_read() {
-        let line = "17 (a) Z 1 (b) R 1 17 17 0 -1 4194560 95 3 0 0 200 30 4 1 20 0 2 0 77 2564096 250 18446744073709551615 1";
+        let line = "17 (a) Z 1 (b) R 1 17 17 0 -1 4194560 95 3 0 0 200 30 4 1 20 0 2 0 77 2564096 250 \
+                    18446744073709551615 1";
         let stat = parse(line).unwrap();
         assert_eq!((stat.first_thread_ended, stat.resident), (false, 1_024_000));
         assert!(parse(&line.replace(") R", ") Z")).unwrap().first_thread_ended);

@@ -99,8 +99,8 @@ fn judge(output: &str, owner: Option<u32>, landlocked: bool) -> Missing {
     let number = |name: &str| found.get(name).and_then(|value| value.parse::<u64>().ok());
     let no_capabilities =
         |name: &str| found.get(name).is_some_and(|set| set.bytes().all(|digit| digit == b'0'));
-    let known = "HOME LANG MPLBACKEND MPLCONFIGDIR OMP_NUM_THREADS OPENBLAS_NUM_THREADS PATH PWD PYTHONDONTWRITEBYTECODE \
-                 PYTHONPATH PYTHONUNBUFFERED SHLVL TERM TZ USER _";
+    let known = "HOME LANG MPLBACKEND MPLCONFIGDIR OMP_NUM_THREADS OPENBLAS_NUM_THREADS PATH PWD \
+                 PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONUNBUFFERED SHLVL TERM TZ USER _";
     let environment = found.get("environment").is_some_and(|names| {
         !names.is_empty() && names.split(' ').all(|name| known.split(' ').any(|known| known == name))
     });
@@ -145,9 +145,10 @@ fn judge(output: &str, owner: Option<u32>, landlocked: bool) -> Missing {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=2\nCapEff:=0000000000000000\nCapBnd:=0000000000000000\n\
-        uid=1000 pid=1 host=sandbox\nprocesses=64\nmemory=2097152\nfiles=256\ncore=0\ninterfaces=1\nsystem=read-only\n\
-        etc=read-only\ndevices=read-only\ninputs=read-only\nworkspace=writable\nlandlock=holds\nnamespaces=flat\nsockets=refused\n\
+    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=2\nCapEff:=0000000000000000\n\
+        CapBnd:=0000000000000000\nuid=1000 pid=1 host=sandbox\nprocesses=64\nmemory=2097152\nfiles=256\n\
+        core=0\ninterfaces=1\nsystem=read-only\netc=read-only\ndevices=read-only\ninputs=read-only\n\
+        workspace=writable\nlandlock=holds\nnamespaces=flat\nsockets=refused\n\
         environment=HOME LANG PATH PWD SHLVL _ \ndescriptors=0 1 2\n";
 
     #[test]

@@ -12,10 +12,10 @@ use super::processes::{deleted_files_of, memory_of};
 use super::tree::ProcessTree;
 use crate::workspace::{Measured, Quota, QuotaExceeded, measure};
 
-/// How often the worker looks, and the share of the time that this may take. A look at 60 processes with
-/// their files takes 2 ms.
+/// How often the worker looks, and how many times longer than a look the pause is. A look at 60 processes
+/// with their files takes 2 ms.
 const EVERY: Duration = Duration::from_millis(100);
-const SHARE: u32 = 10;
+const PAUSE_FACTOR: u32 = 10;
 /// The longest pause, even after a look that took long.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// One look in five also searches for deleted files that are still open, which is slow.
@@ -70,7 +70,7 @@ impl<'a> Watch<'a> {
         });
         let seen = looking.await.ok()?;
         self.deleted = seen.deleted;
-        self.due = Instant::now() + (begun.elapsed() * SHARE).clamp(EVERY, MAX_PAUSE);
+        self.due = Instant::now() + (begun.elapsed() * PAUSE_FACTOR).clamp(EVERY, MAX_PAUSE);
         self.judge(seen)
     }
 

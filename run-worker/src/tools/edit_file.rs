@@ -34,7 +34,8 @@ const MAX_FILE_BYTES: u64 = 4 << 20;
 pub(super) fn edit_file() -> impl Tool {
     let spec = Spec {
         name: "edit_file",
-        description: "Replaces text in a file of the workspace. `old` must occur exactly once, or `all` must be true.",
+        description: "Replaces text in a file of the workspace. `old` must occur exactly once, \
+                      unless `all` is true.",
         parameters: arguments::schema::<Arguments>(),
         repeatable: true,
         files: Files::Changes,

@@ -55,9 +55,9 @@ impl SaveArtifact {
     pub(super) fn new(store: Artifacts) -> Self {
         let spec = Spec {
             name: "save_artifact",
-            description: "Publishes a file as part of the result, for people or programs to download: a report, a \
-                          table, a chart. Give either `path`, a file in the workspace, or `content`, its text. \
-                          Each call makes a new file.",
+            description: "Publishes a file as part of the result, for people or programs to download: a \
+                          report, a table, a chart. Give either `path`, a file in the workspace, or \
+                          `content`, its text. Each call makes a new file.",
             parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::Reads,
@@ -94,7 +94,7 @@ impl SaveArtifact {
         let (size, take) = (source.size, |left: u64| left.checked_sub(source.size));
         if let Err(left) = invocation.output_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             return refuse(&format!(
-                "The file has {size} bytes, but the run has only {left} bytes of output left. Make it smaller."
+                "The file has {size} bytes, but the run can publish only {left} more. Make it smaller."
             ));
         }
         let key = ObjectKey::artifact(invocation.run, invocation.id.into());

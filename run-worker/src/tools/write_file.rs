@@ -21,7 +21,8 @@ struct Arguments {
 pub(super) fn write_file() -> impl Tool {
     let spec = Spec {
         name: "write_file",
-        description: "Writes a text file in the workspace. Makes missing directories, and replaces an existing file.",
+        description: "Writes a text file in the workspace. Makes missing directories and replaces \
+                      an existing file.",
         parameters: arguments::schema::<Arguments>(),
         repeatable: true,
         files: Files::Changes,

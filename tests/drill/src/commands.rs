@@ -1,5 +1,5 @@
-//! The sandbox in the long run: a thousand runs with commands, some of them hostile, on one worker. Nothing may be left of them: no
-//! process, directory, descriptor, object; and memory stays.
+//! S2, in the long run: a thousand runs with commands, some of them hostile, on one worker. They must leave
+//! no process, directory, descriptor or object, and must not use up memory.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use crate::verdict::judge;
 
 const RUNS: usize = 1000;
 const SIDE_BY_SIDE: usize = 8;
-/// Before anything is measured: pools are filled, the allocator has what it keeps.
+/// Runs before the measurement: they fill the pools and the allocator's caches.
 const WARM_UP: usize = 100;
 const MORE_FILES: usize = 10;
 const MORE_MEMORY_MB: u64 = 30;
 
-/// An app that may run commands.
+/// An app with the tool shell.
 pub(crate) const APP: &str = r#"
 name = "Commands"
 prompt = "{{ text }}"
@@ -30,16 +30,17 @@ name = "text"
 type = "text"
 "#;
 
-/// Every tenth run has the next of them.
+/// Every tenth run gets the next of these.
 const HOSTILE: [&str; 5] = [
     ":(){ :|:& };:; sleep 100",
-    "(setsid nohup sleep 1000 > /dev/null 2>&1 &); (trap '' TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &); echo left",
+    "(setsid nohup sleep 1000 > /dev/null 2>&1 &)
+     (trap '' TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &); echo left",
     "head -c 30M /dev/zero | tr '\\0' x",
     "trap '' TERM INT; while :; do :; done",
     "mkdir a; cd a; ln -s / root; mkfifo f; chmod 0 ../a; exit 3",
 ];
 
-/// What makes the model call the shell once.
+/// A prompt that makes the test model call shell once.
 pub(crate) fn script(command: &str, seconds: u64) -> String {
     let call = json!({"script": command, "timeout_seconds": seconds}).to_string();
     format!("SCRIPT {}", json!([{"call": [["shell", call]]}, {"say": "Done."}]))
@@ -59,7 +60,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     soak(&stack, &gateway, &app, RUNS, &mut accepted).await;
     let took = begun.elapsed();
     report.faults = RUNS / 10;
-    report.recoveries.push(clean(&work).await);
+    report.recoveries.push(wait_until_clean(&work).await);
     let (files_after, memory_after) = (open_files(&worker), worker.resident_mb());
     report.notes.push(format!(
         "{RUNS} runs in {:.0} s; open files {files} → {files_after}, resident {memory} → {memory_after} MB",
@@ -77,7 +78,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report
 }
 
-/// A stack, and the directory of its workers' workspaces.
+/// Starts a stack. Also returns the directory of its workers' workspaces.
 pub(crate) async fn stack_with_work_dir(stage: &Stage) -> (Stack, PathBuf) {
     let mut stack = stage.stack().await;
     let work = std::env::temp_dir().join(format!("capi-drill-{}", std::process::id()));
@@ -86,7 +87,7 @@ pub(crate) async fn stack_with_work_dir(stage: &Stage) -> (Stack, PathBuf) {
     (stack, work)
 }
 
-/// Creates so many runs, never more than a few ahead of the worker, and waits for all.
+/// Creates runs, never more than 50 at once, and waits for all of them.
 async fn soak(stack: &Stack, gateway: &Process, app: &str, runs: usize, accepted: &mut HashSet<String>) {
     for number in 0..runs {
         let command = match number % 10 {
@@ -95,10 +96,10 @@ async fn soak(stack: &Stack, gateway: &Process, app: &str, runs: usize, accepted
         };
         accepted.insert(create(stack, gateway, app, &script(command, 1)).await);
         if number % 50 == 49 {
-            idle(stack).await;
+            wait_until_idle(stack).await;
         }
     }
-    idle(stack).await;
+    wait_until_idle(stack).await;
 }
 
 pub(crate) async fn create(stack: &Stack, gateway: &Process, app: &str, text: &str) -> String {
@@ -107,18 +108,18 @@ pub(crate) async fn create(stack: &Stack, gateway: &Process, app: &str, text: &s
     answer.body["id"].as_str().expect("the run is accepted").to_owned()
 }
 
-/// Until no run is open.
-pub(crate) async fn idle(stack: &Stack) {
+/// Waits until no run is open.
+pub(crate) async fn wait_until_idle(stack: &Stack) {
     let open = "SELECT count(*)::text AS text FROM runs WHERE status IN ('pending', 'running')";
     let deadline = Instant::now() + Duration::from_mins(3);
     while stack.text(open).await != "0" {
-        assert!(Instant::now() < deadline, "runs do not end");
+        assert!(Instant::now() < deadline, "runs are still open after 3 minutes");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// How long it took until no process and no directory of a run was left.
-pub(crate) async fn clean(work: &Path) -> Duration {
+/// Waits until no process and no directory of a run is left. Returns the time that this took.
+pub(crate) async fn wait_until_clean(work: &Path) -> Duration {
     let begun = Instant::now();
     eventually("nothing is left", async || (processes_of(work) + runs_in(work) == 0).then_some(())).await;
     begun.elapsed()

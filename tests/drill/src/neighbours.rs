@@ -1,5 +1,6 @@
-//! S2, neighbours: how long whole runs take beside a command that uses up what it can. The drill measures runs alone and runs beside the
-//! command in turns, a few at a time: other load on the machine then affects both.
+//! S2, neighbours: how long whole runs take beside a command that uses up what it can. The drill measures
+//! runs alone and runs beside the command in turns, a few at a time: other load on the machine then affects
+//! both.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,7 +10,7 @@ use e2e::{Process, Service, Stack, processes_of};
 use serde_json::{Value, json};
 use shared::testing::eventually;
 
-use crate::commands::{APP, clean, create, idle, script, stack_with_work_dir};
+use crate::commands::{APP, create, script, stack_with_work_dir, wait_until_clean, wait_until_idle};
 use crate::report::Report;
 use crate::stage::Stage;
 use crate::verdict::count;
@@ -54,8 +55,8 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
             });
             stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
             report.faults += 1;
-            report.recoveries.push(clean(&work).await);
-            idle(&stack).await;
+            report.recoveries.push(wait_until_clean(&work).await);
+            wait_until_idle(&stack).await;
             accepted.insert(id);
         }
         alone.sort();
@@ -102,7 +103,8 @@ fn compare(report: &mut Report, name: &str, bar: f64, alone: &[Duration], beside
     let (p95, p95_beside) = (percentile(alone, 95), percentile(beside, 95));
     let slower = p95_beside.as_secs_f64() / p95.as_secs_f64();
     report.notes.push(format!(
-        "beside {name}: p95 of a run {p95_beside:.1?}, alone {p95:.1?} ({slower:.2} times); p50 {p50_beside:.1?}, alone {p50:.1?}"
+        "beside {name}: p95 of a run {p95_beside:.1?}, alone {p95:.1?} ({slower:.2} times); \
+         p50 {p50_beside:.1?}, alone {p50:.1?}"
     ));
     report.must(slower < bar, || format!("{name}: neighbours are slowed {slower:.2} times"));
 }

@@ -41,8 +41,9 @@ impl FetchUrl {
     pub(super) fn new(policy: IpPolicy) -> Self {
         let spec = Spec {
             name: "fetch_url",
-            description: "Fetches a public web page by its http or https URL and returns its readable text with \
-                          its links. HTML, plain text, JSON and XML only; no scripts are run, nothing is sent.",
+            description: "Fetches a public web page by its http or https URL and returns its readable text \
+                          with its links. HTML, plain text, JSON and XML only; no scripts are run, nothing \
+                          is sent.",
             parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::None,

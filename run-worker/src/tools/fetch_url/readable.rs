@@ -192,11 +192,13 @@ mod tests {
 
     #[test]
     fn a_page_is_read_as_a_person_would() {
-        let page = "<!doctype html><html><head><title>My  page</title><style>x{}</style><script>if (a<b) alert('</p>')</script></head>
-            <body><nav><a href='/x'>Home</a> <a href='#top'>Top</a> <a href='javascript:x()'>Do</a></nav><h1>A <i>head</i>ing</h1>
+        let page = "<!doctype html><html><head><title>My  page</title><style>x{}</style>
+            <script>if (a<b) alert('</p>')</script></head><body>
+            <nav><a href='/x'>Home</a> <a href='#top'>Top</a> <a href='javascript:x()'>Do</a></nav>
+            <h1>A <i>head</i>ing</h1>
             <p>Some <b>bold</b>&amp;\n <a href='https://e.com/a?b&amp;c'>link</a>.</p><ul><li>one<li>two</ul>
-            <table><tr><th>a<th>b</th><tr><td>1</td><td>2</td></table><pre>  code\n   x</pre><svg><title>no</title><path/></svg>
-            <noscript>no</noscript>End<br>Line</body></html>";
+            <table><tr><th>a<th>b</th><tr><td>1</td><td>2</td></table><pre>  code\n   x</pre>
+            <svg><title>no</title><path/></svg><noscript>no</noscript>End<br>Line</body></html>";
         insta::assert_snapshot!(read(page), @r"
 My page
 

@@ -1,4 +1,4 @@
-//! What has to work.
+//! The sandbox runs a command, and every layer works.
 
 use run_worker::sandbox::{EndReason, Health, Interpreter};
 

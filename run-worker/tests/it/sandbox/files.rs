@@ -1,4 +1,4 @@
-//! S4: what a program leaves in its workspace leads nobody outside.
+//! S4: files that a program leaves in its workspace do not lead the worker outside.
 
 use std::io::Read;
 use std::path::Path;
@@ -19,9 +19,14 @@ async fn s4_links_fifos_and_devices_open_nothing() {
     std::fs::write(&outside, SECRET).unwrap();
     std::fs::write(workspace.mounts().inputs.join("given"), "given").unwrap();
     let script = format!(
-        "ln -s {} absolute; ln -s ../outside relative; ln -s ../.. up; mkfifo fifo; ln /usr/bin/id hard 2>/dev/null || echo no hard link;
-         ln inputs/given hard2 2>/dev/null || echo no hard link; mknod device c 1 5 2>/dev/null || echo no device; ln -s /proc/self/environ magic;
-         ln -s inputs/given through; mv inputs elsewhere 2>/dev/null || echo inputs stay; rmdir inputs 2>/dev/null || echo inputs stay; echo own > own",
+        "ln -s {} absolute; ln -s ../outside relative; ln -s ../.. up; mkfifo fifo
+         ln /usr/bin/id hard 2>/dev/null || echo no hard link
+         ln inputs/given hard2 2>/dev/null || echo no hard link
+         mknod device c 1 5 2>/dev/null || echo no device
+         ln -s /proc/self/environ magic; ln -s inputs/given through
+         mv inputs elsewhere 2>/dev/null || echo inputs stay
+         rmdir inputs 2>/dev/null || echo inputs stay
+         echo own > own",
         outside.display()
     );
     let said = lab.bash(&workspace, 10, &script).await.output.shown("");
@@ -50,7 +55,12 @@ async fn s4_a_swap_in_the_middle_of_a_read_shows_nothing_from_outside() {
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("file"), SECRET).unwrap();
     let script = format!(
-        "import os, ctypes\nos.makedirs('dir', exist_ok=True); open('dir/file', 'w').write('inside'); os.symlink('{}', 'link')\nlibc = ctypes.CDLL(None)\nwhile True: libc.renameat2(-100, b'dir', -100, b'link', 2)",
+        "import os, ctypes
+os.makedirs('dir', exist_ok=True)
+open('dir/file', 'w').write('inside')
+os.symlink('{}', 'link')
+libc = ctypes.CDLL(None)
+while True: libc.renameat2(-100, b'dir', -100, b'link', 2)",
         outside.display()
     );
     let job = Job { time: Duration::from_secs(4), ..Lab::job(&workspace, Interpreter::Python, &script) };
@@ -76,7 +86,7 @@ async fn s4_a_swap_in_the_middle_of_a_read_shows_nothing_from_outside() {
     };
     let execution = lab.run(job).await;
     assert!(matches!(execution.end, EndReason::TimedOut(_)), "{execution:?}");
-    assert!(reading.await.unwrap() > 100, "it was read in between");
+    assert!(reading.await.unwrap() > 100, "the file was read between the swaps");
     let left: Vec<_> =
         std::fs::read_dir(&outside).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["file"], "nothing was written outside");
@@ -86,7 +96,12 @@ async fn s4_a_swap_in_the_middle_of_a_read_shows_nothing_from_outside() {
 async fn s4_a_zip_bomb_is_stopped_at_the_quota() {
     let lab = Lab::open().await;
     let workspace = lab.workspace();
-    let script = "import zipfile\nwith zipfile.ZipFile('bomb.zip', 'w', zipfile.ZIP_DEFLATED) as z:\n  for n in range(4): z.writestr(f'{n}', bytes(10 << 20))\nprint('packed', flush=True)\nzipfile.ZipFile('bomb.zip').extractall('out')\nimport time; time.sleep(1000)";
+    let script = "import time, zipfile
+with zipfile.ZipFile('bomb.zip', 'w', zipfile.ZIP_DEFLATED) as z:
+  for n in range(4): z.writestr(f'{n}', bytes(10 << 20))
+print('packed', flush=True)
+zipfile.ZipFile('bomb.zip').extractall('out')
+time.sleep(1000)";
     let execution = lab.run(Lab::job(&workspace, Interpreter::Python, script)).await;
     assert_eq!(execution.end, EndReason::Quota(QuotaExceeded::Bytes(QUOTA.bytes)), "{execution:?}");
     assert_eq!(execution.output.shown(""), "packed\n");

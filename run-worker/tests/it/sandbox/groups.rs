@@ -67,7 +67,8 @@ async fn s2_all_processes_of_a_command_are_in_its_group() {
     let Some(lab) = lab_with_cgroups().await else { return };
     let workspace = lab.workspace();
     let script = "(exec -a group-of-orphan sleep 100 &) ; sleep 0 & exec -a group-of-parent bash -c '
-        for n in $(seq 40); do exec -a group-of-child-$n sleep 100 & sleep 0.01; done; while :; do sleep 1; done'";
+        for n in $(seq 40); do exec -a group-of-child-$n sleep 100 & sleep 0.01; done
+        while :; do sleep 1; done'";
     let running = lab.run(Lab::job(&workspace, Interpreter::Bash, script));
     let all = ["group-of-orphan", "group-of-parent", "group-of-child-1", "group-of-child-40"];
     let looking = eventually("all processes are in one group", async || {

@@ -1,4 +1,4 @@
-//! S6: where a layer is missing, no command runs, and it is known which.
+//! S6: if a layer is missing, no command runs, and health names the layer.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -7,10 +7,16 @@ use run_worker::sandbox::{Health, Interpreter, Parts, SandboxError};
 
 use super::{Lab, parts};
 
-/// bwrap without some of its arguments: `one` alone, `two` with what follows.
+/// A bwrap that ignores the flag `one`, and the flag `two` with its value.
 fn bwrap_without(dir: &tempfile::TempDir, one: &str, two: &str) -> PathBuf {
     let script = format!(
-        "#!/bin/bash\nkept=()\nwhile [ $# -gt 0 ]; do case $1 in {one}) shift ;; {two}) shift 2 ;; *) kept+=(\"$1\"); shift ;; esac; done\nexec /usr/bin/bwrap \"${{kept[@]}}\"\n"
+        "#!/bin/bash
+kept=()
+while [ $# -gt 0 ]; do
+    case $1 in {one}) shift ;; {two}) shift 2 ;; *) kept+=(\"$1\"); shift ;; esac
+done
+exec /usr/bin/bwrap \"${{kept[@]}}\"
+"
     );
     program(dir, &script)
 }
@@ -52,7 +58,7 @@ async fn s6_a_missing_layer_is_named_and_nothing_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s6_an_entry_that_puts_nothing_on_is_found_out() {
+async fn s6_an_entry_that_adds_no_layers_is_detected() {
     let dir = tempfile::Builder::new().tempdir_in("/var/tmp").unwrap();
     let entry = program(&dir, "#!/bin/bash\nprintf L >&$1\nexec \"${@:8}\"\n");
     let lab = Lab::open_with(&Parts { entry, ..parts() }).await;

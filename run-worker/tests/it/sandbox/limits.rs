@@ -1,4 +1,4 @@
-//! S2: whatever a program uses up, it ends in time, and alone.
+//! S2: a program that uses too much is ended in time, and no other with it.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use run_worker::workspace::QuotaExceeded;
 
 use super::{Lab, QUOTA, processes};
 
-/// Past its limit.
+/// The longest time between a limit and the end of the command.
 const IN_TIME: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_programs_that_do_not_end_are_ended() {
+async fn s2_endless_programs_are_ended() {
     let lab = Lab::open().await;
     for script in [
         "sleep 1000",
@@ -29,34 +29,46 @@ async fn s2_programs_that_do_not_end_are_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_what_goes_on_in_the_background_ends_with_the_command() {
+async fn s2_background_processes_end_with_the_command() {
     let lab = Lab::open().await;
     let workspace = lab.workspace();
-    let script = "(setsid nohup sleep 1000 &) ; (trap '' HUP TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &) ; echo done";
+    let script = "(setsid nohup sleep 1000 &)
+                  (trap '' HUP TERM; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &)
+                  echo done";
     let execution = lab.bash(&workspace, 300, script).await;
     assert_eq!((execution.end, execution.output.shown("")), (EndReason::Exited(0), "done\n".to_owned()));
-    let busy = "(while :; do echo x > f.$RANDOM; rm -f f.*; done) > /dev/null 2>&1 & sleep 0.1; chmod 0 /workspace; exit 4";
+    let busy = "(while :; do echo x > f.$RANDOM; rm -f f.*; done) > /dev/null 2>&1 &
+                sleep 0.1; chmod 0 /workspace; exit 4";
     assert_eq!(lab.bash(&workspace, 300, busy).await.end, EndReason::Exited(4));
     let left = workspace.measure().unwrap();
-    assert_eq!(lab.bash(&workspace, 300, "pwd").await.end, EndReason::Exited(0), "it can be used again");
-    assert_eq!(workspace.measure().unwrap(), left, "nothing changes it any more");
+    assert_eq!(
+        lab.bash(&workspace, 300, "pwd").await.end,
+        EndReason::Exited(0),
+        "the workspace can be used again"
+    );
+    assert_eq!(workspace.measure().unwrap(), left, "no process changes it any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_memory_is_bounded_for_one_and_for_all_together() {
+async fn s2_memory_is_limited_for_one_process_and_for_all_together() {
     let lab = Lab::open().await;
     let one = lab
         .printed(Interpreter::Python, "try:\n  bytearray(4 << 30)\nexcept MemoryError:\n  print('refused')")
         .await;
     assert_eq!(one, "refused\n");
-    // Neither a name that is no text nor a first thread that is over hides anything.
+    // Neither a name that is not UTF-8 nor an ended first thread may hide a process.
     let hold = "def hold():\n  time.sleep(1)\n  held = bytearray(200 << 20)\n  time.sleep(100)\n";
     let named = "ctypes.CDLL(None).prctl(15, b'a\\xff) S'); hold()";
-    let headless = "threading.Thread(target=hold).start(); ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)";
+    let headless = "threading.Thread(target=hold).start()
+    ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)";
     for child in [named, headless] {
         let workspace = lab.workspace();
         let script = format!(
-            "import ctypes, os, threading, time\n{hold}for _ in range(12):\n  if os.fork() == 0:\n    {child}\ntime.sleep(100)"
+            "import ctypes, os, threading, time
+{hold}for _ in range(12):
+  if os.fork() == 0:
+    {child}
+time.sleep(100)"
         );
         let execution = lab.run(Lab::job(&workspace, Interpreter::Python, &script)).await;
         match lab.sandbox.health() {
@@ -75,11 +87,13 @@ async fn s2_disks_are_not_filled() {
     let full = |most| EndReason::Quota(QuotaExceeded::Bytes(most));
     for (script, ended) in [
         (
-            "for n in 1 2 3; do eval \"exec $((n + 4))> x\"; rm x; head -c 15M /dev/zero >&$((n + 4)); done; sleep 1000",
+            "for n in 1 2 3; do eval \"exec $((n + 4))> x\"; rm x; head -c 15M /dev/zero >&$((n + 4)); done
+             sleep 1000",
             full(QUOTA.bytes),
         ),
         (
-            "mkdir d; cd d; chmod 0 /workspace; head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000",
+            "mkdir d; cd d; chmod 0 /workspace
+             head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; sleep 1000",
             full(QUOTA.bytes),
         ),
         ("head -c 100M /dev/zero > a; sleep 1000", full(QUOTA.bytes)),
@@ -93,7 +107,8 @@ async fn s2_disks_are_not_filled() {
             EndReason::Quota(QuotaExceeded::Depth(20)),
         ),
         (
-            "mkdir d; cd d; head -c 15M /dev/zero > a; chmod 0 ../d; head -c 15M /dev/zero > b; sleep 1000",
+            "mkdir d; cd d; head -c 15M /dev/zero > a
+             chmod 0 ../d; head -c 15M /dev/zero > b; sleep 1000",
             full(QUOTA.bytes),
         ),
     ] {
@@ -106,7 +121,8 @@ async fn s2_disks_are_not_filled() {
         workspace.close().await;
     }
     let workspace = lab.workspace();
-    let script = "cd /tmp; for n in 1 2 3 4 5; do head -c 15M /dev/zero > t$n; done; cd /dev/shm; for n in 1 2; do head -c 15M /dev/zero > s$n; done
+    let script = "cd /tmp; for n in 1 2 3 4 5; do head -c 15M /dev/zero > t$n; done
+                  cd /dev/shm; for n in 1 2; do head -c 15M /dev/zero > s$n; done
                   head -c 100M /dev/zero > /tmp/t1; true > /dev/x; true > /x; echo end";
     let execution = lab.bash(&workspace, 300, script).await;
     let said = execution.output.shown("");
@@ -117,7 +133,7 @@ async fn s2_disks_are_not_filled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_endless_output_is_ended_and_kept_whole_up_to_the_end() {
+async fn s2_endless_output_is_ended_and_kept_up_to_the_end() {
     let lab = Lab::open().await;
     let workspace = lab.workspace();
     let execution = lab.bash(&workspace, 300, "head -c 10G /dev/zero | tr '\\0' x").await;
@@ -127,7 +143,7 @@ async fn s2_endless_output_is_ended_and_kept_whole_up_to_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r15_who_loses_interest_ends_the_whole_tree_at_once() {
+async fn r15_dropping_the_call_ends_the_whole_process_tree() {
     let lab = Lab::open().await;
     let workspace = lab.workspace();
     let script =

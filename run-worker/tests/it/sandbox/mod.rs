@@ -1,4 +1,4 @@
-//! Programs that try to break out, look from outside (S1 to S6). Each is a small script in the real sandbox.
+//! Hostile programs in the real sandbox, one small script each (S1 to S6).
 
 mod basics;
 mod files;
@@ -19,7 +19,7 @@ use run_worker::workspace::{Home, Quota, Workspace};
 use shared::ids::RunId;
 use tokio_util::task::TaskTracker;
 
-/// A worker's sandbox, without the worker.
+/// A sandbox without a worker.
 struct Lab {
     home: Arc<Home>,
     sandbox: Sandbox,
@@ -29,7 +29,7 @@ struct Lab {
 
 const QUOTA: Quota = Quota { bytes: 20 << 20, entries: 2000, depth: 20 };
 
-/// Names the entry where that is not where cargo put it.
+/// The environment variable with the path of the entry, if it is not where cargo put it.
 const ENTRY: &str = "CAPI_LAB_ENTRY";
 
 fn parts() -> Parts {
@@ -46,7 +46,7 @@ impl Lab {
     }
 
     async fn open_with(parts: &Parts) -> Self {
-        // Where every user may pass, as the sandbox's must.
+        // A directory that every user can enter: the sandbox's user must.
         let dir = tempfile::Builder::new().prefix("capi-lab-").tempdir_in("/var/tmp").unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).unwrap();
@@ -65,13 +65,13 @@ impl Lab {
             script: script.to_owned(),
             mounts: workspace.mounts(),
             output_file: workspace.private_path(&format!("output-{}", RunId::generate())),
-            // Commands are nice: on a busy machine they take their time.
+            // Long: commands are nice, so they are slow on a busy machine.
             time: Duration::from_mins(5),
             quota: QUOTA,
         }
     }
 
-    /// Runs a script with bash for so many seconds at most. No process of it may be left.
+    /// Runs a bash script for at most this many seconds. Checks that no process is left.
     async fn bash(&self, workspace: &Workspace, seconds: u64, script: &str) -> Execution {
         let job =
             Job { time: Duration::from_secs(seconds), ..Self::job(workspace, Interpreter::Bash, script) };
@@ -84,7 +84,7 @@ impl Lab {
         self.sandbox.run(job, &self.tasks).await.unwrap()
     }
 
-    /// What a script prints in a workspace of its own.
+    /// Runs a script in its own workspace and returns what it prints.
     async fn printed(&self, interpreter: Interpreter, script: &str) -> String {
         let workspace = self.workspace();
         let execution = self.run(Self::job(&workspace, interpreter, script)).await;
@@ -93,7 +93,7 @@ impl Lab {
     }
 }
 
-/// Processes of the workspace's sandboxes: bwrap's own, without which the kernel leaves no other.
+/// The bwrap processes of the workspace. The kernel ends all processes of a sandbox with its bwrap.
 fn processes(workspace: &Workspace) -> Vec<String> {
     let mark = workspace.mounts().workspace.display().to_string();
     let all = std::fs::read_dir("/proc").unwrap().flatten();

@@ -1,4 +1,4 @@
-//! S5: two runs see nothing of each other, and nobody becomes somebody else.
+//! S5: two runs see nothing of each other, and no program becomes another user.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ async fn s5_two_runs_see_nothing_of_each_other() {
     let lab = Lab::open().await;
     let (left, right) = (lab.workspace(), lab.workspace());
     let leaves = "echo left-mark | tee here /tmp/t /dev/shm/s > /dev/null; exec -a left-mark sleep 3";
-    let looks = "sleep 1; ls -AR /workspace /tmp /dev/shm; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; grep -rs left-mark /workspace /tmp/[!m]* /dev/shm; \
-                 kill -9 -1; ls /proc | grep -c '^[0-9]'";
+    let looks = "sleep 1; ls -AR /workspace /tmp /dev/shm; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; \
+                 grep -rs left-mark /workspace /tmp/[!m]* /dev/shm; kill -9 -1; ls /proc | grep -c '^[0-9]'";
     let (left, right) = tokio::join!(lab.bash(&left, 20, leaves), lab.bash(&right, 20, looks));
     assert_eq!(
         (left.end, right.end),
         (EndReason::Exited(0), EndReason::Exited(0)),
-        "one cannot kill the other"
+        "one run cannot kill processes of another"
     );
     let seen = right.output.shown("").replace(looks, "");
     assert!(!seen.contains("left-mark") && !seen.contains("/t\n"), "{seen}");

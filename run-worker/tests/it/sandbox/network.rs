@@ -1,4 +1,4 @@
-//! S3: nothing inside reaches anything outside.
+//! S3: no socket reaches anything outside.
 
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -20,7 +20,8 @@ def attempt(what, work):
     except OSError as error: print(what, "denied", error.errno)
 def connect(family, kind, address):
     s = socket.socket(family, kind); s.settimeout(2); s.connect(address); return s
-for what, address in [("metadata", ("169.254.169.254", 80)), ("host", ("127.0.0.1", PORT)), ("postgres", ("127.0.0.1", 5432)), ("broker", ("127.0.0.1", 5672))]:
+for what, address in [("metadata", ("169.254.169.254", 80)), ("host", ("127.0.0.1", PORT)),
+                      ("postgres", ("127.0.0.1", 5432)), ("broker", ("127.0.0.1", 5672))]:
     attempt(what, lambda: connect(socket.AF_INET, socket.SOCK_STREAM, address))
 attempt("udp", lambda: connect(socket.AF_INET, socket.SOCK_DGRAM, ("8.8.8.8", 53)))
 attempt("ipv6", lambda: connect(socket.AF_INET6, socket.SOCK_STREAM, ("::1", PORT)))
@@ -31,7 +32,9 @@ attempt("netlink", lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
 attempt("vsock", lambda: socket.socket(40, socket.SOCK_STREAM))
 attempt("abstract", lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, "\0NAME"))
 libc = ctypes.CDLL(None, use_errno=True)
-for what, number in [("io_uring", 425), ("bpf", 321), ("userfaultfd", 323), ("perf", 298), ("keyctl", 250), ("mount", 165), ("unshare", 272), ("setns", 308), ("ptrace", 101), ("memfd", 319), ("shmget", 29), ("open_by_handle", 304), ("clone3", 435)]:
+for what, number in [("io_uring", 425), ("bpf", 321), ("userfaultfd", 323), ("perf", 298), ("keyctl", 250),
+                     ("mount", 165), ("unshare", 272), ("setns", 308), ("ptrace", 101), ("memfd", 319),
+                     ("shmget", 29), ("open_by_handle", 304), ("clone3", 435)]:
     ctypes.set_errno(0)
     result = libc.syscall(number, 0, 0, 0, 0, 0)
     print(what, "REACHED" if result >= 0 else "denied", ctypes.get_errno())
@@ -50,5 +53,5 @@ a, b = socket.socketpair(); a.send(b"x"); print("between processes", b.recv(1))
     assert!(seen.contains("between processes b'x'"), "{seen}");
     tcp.set_nonblocking(true).unwrap();
     abstract_socket.set_nonblocking(true).unwrap();
-    assert!(tcp.accept().is_err() && abstract_socket.accept().is_err(), "nobody called");
+    assert!(tcp.accept().is_err() && abstract_socket.accept().is_err(), "no connection arrived");
 }

@@ -1,11 +1,11 @@
-//! All of this again as a user without rights, where the tests run as root.
+//! If the tests run as root: runs all of them again as an unprivileged user.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::ENTRY;
 
-/// Whom nobody else is.
+/// An id that no other user has.
 const USER: &str = "65532";
 
 #[test]

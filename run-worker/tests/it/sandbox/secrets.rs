@@ -1,4 +1,4 @@
-//! S1: what the worker knows is found nowhere inside.
+//! S1: secrets of the worker are found nowhere inside.
 
 use std::io::Write;
 
@@ -9,7 +9,8 @@ use super::Lab;
 
 const SECRET: &str = "canary-5d1f9a";
 
-/// Looks for the word in everything that can be read: environments, command lines, open files, and all files but the system's programs.
+/// Searches everything readable for the word: environments, command lines, open files, and all files except
+/// the system's programs.
 const SEARCH: &str = r#"
 import os, glob, stat
 word = b"canary-" + b"5d1f9a"
@@ -19,8 +20,10 @@ def look(path):
         with open(path, "rb") as file:
             if word in file.read(1 << 20): print("FOUND", path)
     except OSError: pass
-for path in glob.glob("/proc/[0-9]*/*") + glob.glob("/proc/[0-9]*/fd/*") + glob.glob("/proc/[0-9]*/task/*/environ"):
-    if not path.endswith(("main.py", "kmsg")) and os.path.basename(path) not in ("mem", "pagemap", "clear_refs"): look(path)
+places = ["/proc/[0-9]*/*", "/proc/[0-9]*/fd/*", "/proc/[0-9]*/task/*/environ"]
+for path in [path for place in places for path in glob.glob(place)]:
+    if path.endswith(("main.py", "kmsg")): continue
+    if os.path.basename(path) not in ("mem", "pagemap", "clear_refs"): look(path)
 for top in os.listdir("/"):
     if top in ("proc", "usr", "bin", "sbin", "lib", "lib32", "lib64"): continue
     for directory, _, names in os.walk("/" + top):
@@ -37,7 +40,7 @@ async fn s1_secrets_are_found_nowhere_inside() {
     let mut file = tempfile::Builder::new().tempfile_in("/var/tmp").unwrap();
     file.write_all(SECRET.as_bytes()).unwrap();
     file.flush().unwrap();
-    // As a descriptor of whoever starts the worker is inherited.
+    // Like a descriptor that the worker inherited from its parent.
     fcntl_setfd(&file, FdFlags::empty()).unwrap();
     let seen = lab.printed(Interpreter::Python, SEARCH).await;
     assert!(!seen.contains("FOUND"), "{seen}");
@@ -51,7 +54,7 @@ async fn s1_secrets_are_found_nowhere_inside() {
     for name in ["CAPI_", "DATABASE", "CARGO"] {
         assert!(!seen.contains(name), "{name}: {seen}");
     }
-    // The search finds what there is to find.
+    // The search does find a planted word.
     let control = SEARCH.replacen(
         "import os, glob, stat",
         &format!("import os, glob, stat\nopen('planted', 'w').write('{SECRET}')"),
