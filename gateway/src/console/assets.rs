@@ -1,4 +1,5 @@
-//! The console's own files, embedded. Their address changes with their content, so browsers keep them for a year.
+//! The script, the style sheet and the icon, embedded in the program. Their address changes with their content, so
+//! browsers may cache them for a year.
 
 use std::sync::LazyLock;
 
@@ -17,8 +18,8 @@ const FILES: [(&str, &str, &[u8]); 4] = [
     ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
 ];
 
-/// What stands in the files' addresses.
-pub(super) fn version() -> &'static str {
+/// The part of the address that changes with the content.
+pub(crate) fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let mut context = Context::new(&SHA256);
         for (_, _, bytes) in FILES {
@@ -30,7 +31,7 @@ pub(super) fn version() -> &'static str {
 }
 
 /// GET /console/{version}/{file}
-pub(super) async fn handle(path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn handle(path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let file = FILES.iter().find(|(name, ..)| *name == path.1 && path.0 == version());
     let (_, kind, bytes) = file.ok_or(ApiError::not_found("file"))?;
     Ok(HttpResponse::Ok()

@@ -1,39 +1,58 @@
-//! A form of one of our pages: its fields in order, bounded, and only with the session's token.
+//! Forms of the console's pages: fields in order, bounded in size. `SignedForm` also checks the session's form token.
 
-use actix_web::HttpRequest;
-use actix_web::web::Payload;
+use actix_web::web::{self, Payload};
+use actix_web::{FromRequest, HttpRequest, dev};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use futures_util::future::LocalBoxFuture;
 use url::form_urlencoded;
 
-use super::visitor::Visitor;
+use super::session::Visitor;
 use crate::http::ApiError;
 use crate::http::extract::{body, is_of_type};
 
-/// Bytes of a form without files: an app with its schema and prompt fits in many times.
+/// Bytes of a form without files. The largest is an app with its schema and prompt.
 const MAX_FORM: usize = 1 << 20;
-/// Bytes of one that anybody may send: an email and a password.
+/// Bytes of a form without a session: an email and a password.
 const MAX_UNSIGNED: usize = 8 << 10;
-/// The hidden field.
+/// The hidden field that holds the form token.
 const TOKEN: &str = "form_token";
+
+/// A form that the visitor sent from one of the console's pages, as an extractor. `T` gives the visitor, alone or with
+/// what the path names (`OwnApp`, `OwnRun`). `T` is extracted before the body is read, so a request without a session
+/// costs no reading.
+pub(crate) struct SignedForm<T = Visitor> {
+    pub(crate) sender: T,
+    pub(crate) form: Form,
+}
+
+impl<T> FromRequest for SignedForm<T>
+where
+    T: FromRequest<Error = ApiError> + AsRef<Visitor> + 'static,
+{
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let sender = T::from_request(request, payload);
+        let payload = web::Payload::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let sender = sender.await?;
+            let payload = payload.await.map_err(|_| ApiError::internal())?;
+            let form = Form::read_up_to(MAX_FORM, &request, payload).await?;
+            form.check_token(sender.as_ref())?;
+            Ok(Self { sender, form })
+        })
+    }
+}
 
 /// The fields of a form.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Form(Vec<(String, String)>);
+pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads the form that a signed-in visitor sent.
-    pub(super) async fn read(
-        request: &HttpRequest,
-        payload: Payload,
-        visitor: &Visitor,
-    ) -> Result<Self, ApiError> {
-        let form = Self::read_up_to(MAX_FORM, request, payload).await?;
-        form.check(visitor)?;
-        Ok(form)
-    }
-
-    /// The same where nobody is signed in yet.
-    pub(super) async fn read_unsigned(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
+    /// Reads a form that is sent before there is a session.
+    pub(crate) async fn read_unsigned(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
         Self::read_up_to(MAX_UNSIGNED, request, payload).await
     }
 
@@ -46,33 +65,33 @@ impl Form {
         Self::of(fields.map(|(name, value)| (name.into_owned(), value.into_owned())))
     }
 
-    /// Fields that were read elsewhere.
-    pub(super) fn of(fields: impl Iterator<Item = (String, String)>) -> Result<Self, ApiError> {
+    /// Takes fields that were read elsewhere.
+    pub(crate) fn of(fields: impl Iterator<Item = (String, String)>) -> Result<Self, ApiError> {
         // Browsers end the lines of a text area with CR LF.
         let fields: Vec<_> = fields.map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect();
         if fields.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
-            let message = "the form holds the character U+0000; leave it out".to_owned();
-            return Err(ApiError::invalid_request(message));
+            return Err(ApiError::invalid_request("the form contains the character U+0000; remove it"));
         }
         Ok(Self(fields))
     }
 
-    pub(super) fn check(&self, visitor: &Visitor) -> Result<(), ApiError> {
+    /// Refuses a form without the token of the visitor's session.
+    pub(crate) fn check_token(&self, visitor: &Visitor) -> Result<(), ApiError> {
         let given = self.text(TOKEN).as_bytes();
         verify_slices_are_equal(given, visitor.form_token.as_bytes()).map_err(|_| ApiError::ForeignForm)
     }
 
-    /// The field's value; empty where it is missing.
-    pub(super) fn text(&self, name: &str) -> &str {
+    /// The field's value, or an empty text if the form does not have the field.
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// The values of a field that repeats.
-    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str()).collect()
     }
 }

@@ -1,5 +1,5 @@
-//! Text of a model as HTML: Markdown, then a sanitiser over what came of it, whatever that is. Nothing in it loads
-//! anything from anywhere: images become their words, links open elsewhere and say nothing of where they were clicked.
+//! Text of a model as HTML: Markdown is rendered, then the result is sanitised. The HTML loads nothing: an image becomes
+//! its alternative text. Links open in a new tab and send no referrer.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use ammonia::Builder;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
-/// Bytes of a text that are rendered; longer ones are shown as they are.
+/// Bytes of the longest text that is rendered. A longer text is shown as plain text.
 const MAX_RENDERED: usize = 256 * 1024;
-/// Lists, quotes and the like within each other.
+/// The deepest nesting of lists and quotes that is rendered.
 const MAX_DEPTH: usize = 50;
 
 static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
@@ -50,13 +50,13 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     sanitiser
 });
 
-/// Safe to put into a page as it is.
-pub(super) fn to_html(text: &str) -> String {
+/// Renders a text as safe HTML.
+pub(crate) fn to_html(text: &str) -> String {
     if text.len() > MAX_RENDERED {
-        return as_it_is(text);
+        return as_plain_text(text);
     }
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
-    // A sanitiser walks the whole way up for each element: without a bound that is quadratic.
+    // The sanitiser visits all ancestors of each element, so its time is quadratic in the depth.
     let mut depth = 0_usize;
     let too_deep = Parser::new_ext(text, options).any(|event| {
         match event {
@@ -67,9 +67,9 @@ pub(super) fn to_html(text: &str) -> String {
         depth > MAX_DEPTH
     });
     if too_deep {
-        return as_it_is(text);
+        return as_plain_text(text);
     }
-    // Raw HTML is shown, not meant. Headings of a text are below those of the page.
+    // Raw HTML is shown as text.
     let events = Parser::new_ext(text, options).filter_map(|event| match event {
         Event::Html(raw) | Event::InlineHtml(raw) => Some(Event::Text(raw)),
         Event::Start(Tag::Image { .. } | Tag::HtmlBlock) | Event::End(TagEnd::Image | TagEnd::HtmlBlock) => {
@@ -82,7 +82,7 @@ pub(super) fn to_html(text: &str) -> String {
     SANITISER.clean(&rendered).to_string()
 }
 
-fn as_it_is(text: &str) -> String {
+fn as_plain_text(text: &str) -> String {
     format!("<pre>{}</pre>", ammonia::clean_text(text))
 }
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_it_runs_or_loads() {
+    fn rendered_text_runs_and_loads_nothing() {
         for hostile in [
             "<script>alert(1)</script>",
             "<img src=x onerror=alert(1)>",
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_without_end_cost_no_time() {
+    fn deep_nesting_takes_little_time() {
         let begun = std::time::Instant::now();
         for deep in [">".repeat(200_000), "- ".repeat(100_000), "*".repeat(200_000), "[".repeat(200_000)] {
             to_html(&deep);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_text_is_shown_as_it_is() {
+    fn a_very_long_text_is_shown_as_plain_text() {
         let html = to_html(&"<b>*x* ".repeat(100_000));
         assert!(html.starts_with("<pre>&lt;b&gt;*x*"), "{}", &html[..40]);
     }

@@ -1,50 +1,50 @@
-//! The console: what a person sees in a browser. Pages are rendered here; a script of a few lines keeps lists and threads
-//! up to date. It shows the same rows as the API, through the same functions.
+//! The console: the pages for people with a browser. A handler parses a request, calls the domain and renders HTML. A
+//! small script keeps lists and threads up to date. Pages and API read the same data through the same functions.
 //!
-//! All text of models, tools and users is hostile. It reaches a page escaped, or as Markdown that went through the
-//! sanitiser (`markdown`), under a policy that runs no script but ours (`page`).
+//! All text of models, tools and users is hostile. A page shows it escaped, or as sanitised Markdown (`markdown`), under
+//! a policy that runs no other script than the console's own (`page`).
+//!
+//! Read `routes` first, then `session` and `form`, then one page.
 
-mod account;
-mod app;
-mod apps;
+mod app_refusal;
 mod assets;
-mod cookie;
+mod error_page;
 mod form;
+mod format;
 mod markdown;
-mod origin;
+mod owned;
 mod page;
-mod problem;
+mod pages;
 mod routes;
-mod run;
-mod sign_in;
-mod stored;
-mod visitor;
-mod when;
+mod session;
 
-pub(crate) use problem::answer as error_page;
+pub(crate) use error_page::answer as error_page;
 pub use routes::endpoints;
 
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use gateway_domain::accounts::passwords::Passwords;
 use shared::encryption::EncryptionKey;
 use url::Url;
 
-use crate::config::Signup;
+use self::session::cookie::CookieRule;
+use crate::config::{Config, Signup};
+use crate::context::Context;
+use crate::http::extract::client_address;
 use crate::http::limits::{Attempts, Throttle};
-use cookie::CookieRule;
-use gateway_domain::accounts::passwords::Passwords;
 
-/// What the console's pages need beside everything else.
+/// What only the console's handlers use. `start` builds one per process.
 pub struct Console {
-    /// Where browsers reach this gateway.
+    /// The address at which browsers reach this installation.
     pub(crate) public_url: Url,
     pub(crate) signup: Signup,
     pub(crate) passwords: Passwords,
+    /// Limits sign-ins.
     pub(crate) attempts: Attempts,
-    /// Writes of one account.
+    /// Limits the requests of one account.
     pub(crate) throttle: Throttle,
-    /// Seals webhook secrets.
+    /// Encrypts webhook secrets.
     pub(crate) encryption_key: EncryptionKey,
     /// Signs the forms of a session.
     form_key: [u8; 32],
@@ -52,8 +52,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// From the settings.
-    pub fn new(config: &crate::config::Config) -> anyhow::Result<Self> {
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
         let public_url = config.links.public_url.clone();
         Ok(Self {
             cookies: CookieRule::of(&public_url),
@@ -74,7 +73,7 @@ impl Console {
     }
 }
 
-/// Whose address a page is asked from.
-fn address(request: &HttpRequest, context: &crate::context::Context) -> IpAddr {
-    crate::http::extract::client_address(request, &context.trusted_proxies)
+/// The client's address.
+fn client_ip(request: &HttpRequest, context: &Context) -> IpAddr {
+    client_address(request, &context.trusted_proxies)
 }

@@ -1,4 +1,4 @@
-//! What all pages have in common: the frame around them, and the headers that keep them closed.
+//! What all pages share: the frame around them, and the headers that allow no foreign content.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY};
@@ -7,35 +7,35 @@ use askama::Template;
 use url::form_urlencoded;
 
 use super::assets;
-use super::visitor::Visitor;
+use super::session::Visitor;
 use crate::http::ApiError;
 
-/// Everything from here, no script within a page, no frame around it, and forms that go nowhere else.
-pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                                 form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Content only from this site, no inline scripts, no embedding in frames, and forms only to this site.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Which part of the console a page belongs to.
+/// The part of the console that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Apps,
     Account,
     None,
 }
 
-/// What the frame around a page says.
-pub(super) struct Frame {
-    pub(super) title: String,
-    pub(super) part: Part,
-    /// Of whoever is signed in.
-    pub(super) email: Option<String>,
-    pub(super) form_token: String,
-    /// Told once, above the page: what was done.
-    pub(super) notice: Option<&'static str>,
-    pub(super) version: &'static str,
+/// The frame around a page.
+pub(crate) struct Frame {
+    pub(crate) title: String,
+    pub(crate) part: Part,
+    /// The visitor's email, if there is a session.
+    pub(crate) email: Option<String>,
+    pub(crate) form_token: String,
+    /// What the former request did; at the top of the page.
+    pub(crate) notice: Option<&'static str>,
+    pub(crate) version: &'static str,
 }
 
 impl Frame {
-    pub(super) fn new(title: impl Into<String>, part: Part, visitor: &Visitor) -> Self {
+    pub(crate) fn new(title: impl Into<String>, part: Part, visitor: &Visitor) -> Self {
         Self {
             title: title.into(),
             part,
@@ -46,8 +46,8 @@ impl Frame {
         }
     }
 
-    /// For a page that nobody has to be signed in for.
-    pub(super) fn open(title: impl Into<String>) -> Self {
+    /// For a page without a session.
+    pub(crate) fn open(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             part: Part::None,
@@ -58,40 +58,39 @@ impl Frame {
         }
     }
 
-    /// With what the query's `done` says, where that is one of these.
-    pub(super) fn noticing(mut self, request: &HttpRequest, known: &[(&str, &'static str)]) -> Self {
+    /// Adds the notice that the query parameter `done` names, if it is one of `known`.
+    pub(crate) fn with_notice(mut self, request: &HttpRequest, known: &[(&str, &'static str)]) -> Self {
         let done = parameter(request, "done");
         self.notice =
             done.and_then(|done| known.iter().find(|(word, _)| *word == done).map(|(_, said)| *said));
         self
     }
 
-    pub(super) fn in_apps(&self) -> bool {
+    pub(crate) fn in_apps(&self) -> bool {
         self.part == Part::Apps
     }
 
-    pub(super) fn in_account(&self) -> bool {
+    pub(crate) fn in_account(&self) -> bool {
         self.part == Part::Account
     }
 }
 
-/// A page, or a part of one.
-pub(super) fn show(page: &impl Template) -> Result<HttpResponse, ApiError> {
+/// Responds with a page, or with a part of a page.
+pub(crate) fn show(page: &impl Template) -> Result<HttpResponse, ApiError> {
     show_as(StatusCode::OK, page)
 }
 
-/// The same with another status.
-pub(super) fn show_as(status: StatusCode, page: &impl Template) -> Result<HttpResponse, ApiError> {
+/// Responds with a page and a status.
+pub(crate) fn show_as(status: StatusCode, page: &impl Template) -> Result<HttpResponse, ApiError> {
     Ok(html(status, render(page)?))
 }
 
-/// A template as text.
-pub(super) fn render(page: &impl Template) -> Result<String, ApiError> {
+pub(crate) fn render(page: &impl Template) -> Result<String, ApiError> {
     page.render().map_err(|error| ApiError::fault(&error))
 }
 
-/// Text that is HTML already.
-pub(super) fn html(status: StatusCode, body: String) -> HttpResponse {
+/// Responds with rendered HTML.
+pub(crate) fn html(status: StatusCode, body: String) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
@@ -100,18 +99,18 @@ pub(super) fn html(status: StatusCode, body: String) -> HttpResponse {
         .body(body)
 }
 
-/// After a form: the page that shows what came of it.
-pub(super) fn see_other(path: &str) -> HttpResponse {
+/// Redirects to the page that shows the result of a form.
+pub(crate) fn see_other(path: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, path)).finish()
 }
 
-/// A parameter of the query that a page may have, and may do without.
-pub(super) fn parameter(request: &HttpRequest, name: &str) -> Option<String> {
+/// An optional parameter of the query.
+pub(crate) fn parameter(request: &HttpRequest, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(request.query_string().as_bytes());
     pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-/// Whether the script asks, for a part of a page.
-pub(super) fn is_for_script(request: &HttpRequest) -> bool {
+/// Whether the page's script sent the request, for a part of the page.
+pub(crate) fn is_for_script(request: &HttpRequest) -> bool {
     request.headers().contains_key("hx-request")
 }

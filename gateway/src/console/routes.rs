@@ -1,14 +1,14 @@
-//! The console's part of the route table, and nothing else.
+//! The console's part of the route table.
 
-use actix_web::HttpResponse;
 use actix_web::http::Method;
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 
+use super::assets;
 use super::page::see_other;
-use super::{account, app, apps, assets, run, sign_in};
+use super::pages::{account, app, apps, run, sign_in};
+use super::session::Visitor;
 use crate::http::endpoint::{Access, Endpoint};
 
-/// The console's endpoints.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
     use Access::{Open, Session};
@@ -17,12 +17,12 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/", Open, || web::to(async || see_other("/apps"))),
         get("/console/{version}/{file}", Open, || web::to(assets::handle)),
-        get("/sign-in", Open, || web::to(sign_in::sign_in_form)),
-        post("/sign-in", Open, || web::to(sign_in::sign_in)),
-        get("/signed-in", Open, || web::to(sign_in::arrived)),
-        get("/sign-up", Open, || web::to(sign_in::sign_up_form)),
-        post("/sign-up", Open, || web::to(sign_in::sign_up)),
-        post("/sign-out", Session, || web::to(sign_in::sign_out)),
+        get("/sign-in", Open, || web::to(sign_in::form)),
+        post("/sign-in", Open, || web::to(sign_in::handle)),
+        get("/signed-in", Open, || web::to(sign_in::signed_in)),
+        get("/sign-up", Open, || web::to(sign_in::sign_up::form)),
+        post("/sign-up", Open, || web::to(sign_in::sign_up::handle)),
+        post("/sign-out", Session, || web::to(sign_in::sign_out::handle)),
         get("/apps", Session, || web::to(apps::list)),
         get("/apps/new", Session, || web::to(apps::choose)),
         post("/apps", Session, || web::to(apps::create)),
@@ -60,6 +60,6 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn to_keys(_: super::visitor::Visitor) -> HttpResponse {
+async fn to_keys(_: Visitor) -> HttpResponse {
     see_other("/account/keys")
 }

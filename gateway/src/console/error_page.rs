@@ -1,0 +1,155 @@
+//! The page for a request that failed. It has its own sentences: those of the API name parameters that no page shows. A
+//! visitor without a session is redirected to the sign-in page, and from there back.
+
+use actix_web::http::header::HeaderName;
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use askama::Template;
+use gateway_domain::Refusal;
+use url::form_urlencoded;
+
+use super::format::{bytes, sentence};
+use super::page::{Frame, html, is_for_script, see_other};
+use crate::http::ApiError;
+
+#[derive(Template)]
+#[template(path = "error_page.html")]
+struct Page<'p> {
+    frame: Frame,
+    title: &'p str,
+    detail: String,
+    request_id: &'p str,
+}
+
+/// The response to a browser whose request failed.
+pub(crate) fn answer(error: &ApiError, request: &HttpRequest, request_id: &str) -> HttpResponse {
+    if matches!(error, ApiError::SignInNeeded) {
+        return to_sign_in(request);
+    }
+    let problem = error.problem();
+    metrics::counter!("capi_problems_total", "code" => problem.code()).increment(1);
+    let title = problem.title();
+    let page = Page { frame: Frame::open(title), title, detail: error_sentence(error), request_id };
+    let body = page.render().unwrap_or_else(|_| problem.title().to_owned());
+    let mut response = html(error.status_code(), body);
+    if let Some((name, value)) = error.header()
+        && let Ok(value) = value.parse()
+    {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// What happened and what to do next.
+fn error_sentence(error: &ApiError) -> String {
+    match error {
+        ApiError::Refused(refusal) => refusal_sentence(refusal),
+        ApiError::Unauthorized(_) | ApiError::SignInNeeded => "Sign in first.".to_owned(),
+        ApiError::ForeignForm => "The form expired or was sent from another site. Open its page again and send it \
+             from there. If that does not help, ask the operator whether CAPI_PUBLIC_URL is the address in your browser."
+            .to_owned(),
+        ApiError::TooFast { retry_after } | ApiError::Flood { retry_after } | ApiError::RateLimited { retry_after, .. } => {
+            format!("There were too many requests. Wait {retry_after} s, then try again.")
+        }
+        ApiError::PlanRequired { plan } => format!("The plan {plan} does not include the API."),
+        ApiError::LinkExpired => "The link expired or was changed. Open the run's page for a new one.".to_owned(),
+        ApiError::MethodNotAllowed { .. } => "This address does not take this kind of request.".to_owned(),
+        ApiError::PayloadTooLarge { limit } => {
+            let most = bytes(i64::try_from(*limit).unwrap_or(i64::MAX));
+            format!("The form is too large. It may have at most {most}.")
+        }
+        ApiError::FilesTooLarge(what) => format!("{} Choose fewer or smaller files.", sentence(what)),
+        ApiError::RequestTimeout => "The form did not arrive in time. Send it again.".to_owned(),
+        ApiError::UnsupportedMediaType => "This is not a form of the console. Open its page and send it from there.".to_owned(),
+        ApiError::RangeNotSatisfiable { .. } => "The file is shorter than that. Download it again.".to_owned(),
+        ApiError::NotAcceptable => "Your browser accepts no encoding that this site can send.".to_owned(),
+    }
+}
+
+pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NotFound("path") => "There is no page at this address.".to_owned(),
+        Refusal::NotFound(what) => {
+            format!("There is no such {what} in your account. It may have been deleted. Check the address.")
+        }
+        Refusal::InvalidRequest(detail, _) => sentence(detail),
+        Refusal::InvalidInputs(errors) => sentence(&gateway_domain::joined(errors)),
+        Refusal::UnknownModel { asked, .. } => {
+            format!("The model {asked} is not available here. Choose another model.")
+        }
+        Refusal::ModelLacksTools { asked, able } if able.is_empty() => {
+            format!("The app uses tools. The model {asked} cannot call tools, and no other model here can.")
+        }
+        Refusal::ModelLacksTools { asked, .. } => {
+            format!("The app uses tools, and the model {asked} cannot call tools. Choose another model.")
+        }
+        Refusal::InvalidWebhookUrl(why) => format!("The webhook address {why}."),
+        Refusal::AppArchived => "The app is archived. Restore it, then run it.".to_owned(),
+        Refusal::RunAlreadyFinished(status) => {
+            format!("The run is {} and can no longer be cancelled.", status.as_str())
+        }
+        Refusal::RunNotFinished(status) => {
+            format!("The run is {}. Cancel it or wait for its end, then delete it.", status.as_str())
+        }
+        Refusal::IdempotencyConflict => {
+            "This form was already sent with other values. Open its page again.".to_owned()
+        }
+        Refusal::TooManyWaits { limit } => {
+            format!(
+                "Your account has {limit} live pages open, the most at once. Close one, then reload this page."
+            )
+        }
+        Refusal::Unavailable(detail) => sentence(detail),
+        Refusal::Internal => {
+            "This installation has an internal error. Give the request id below to its operator.".to_owned()
+        }
+    }
+}
+
+/// Redirects to the sign-in page. After a GET of a page, the sign-in leads back to that page.
+fn to_sign_in(request: &HttpRequest) -> HttpResponse {
+    let here = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let safe = request.method().is_safe() && !is_for_script(request) && here != "/";
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish();
+    let path = if safe { format!("/sign-in?{query}") } else { "/sign-in".to_owned() };
+    if is_for_script(request) {
+        // A redirect would put the sign-in page into a part of the present page.
+        return HttpResponse::Unauthorized()
+            .insert_header((HeaderName::from_static("hx-redirect"), path))
+            .finish();
+    }
+    see_other(&path)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::runs::RunStatus;
+
+    use super::*;
+
+    #[test]
+    fn sentences_name_no_parameters_of_the_api() {
+        let model = || "m".to_owned();
+        let errors = [
+            ApiError::RateLimited { retry_after: 3, limit: 60 },
+            ApiError::Flood { retry_after: 3 },
+            ApiError::UnsupportedMediaType,
+            ApiError::PayloadTooLarge { limit: 1 << 20 },
+            Refusal::UnknownModel { asked: model(), known: vec![model()] }.into(),
+            Refusal::ModelLacksTools { asked: model(), able: vec![model()] }.into(),
+            Refusal::InvalidWebhookUrl("must be https".to_owned()).into(),
+            Refusal::TooManyWaits { limit: 5 }.into(),
+            Refusal::IdempotencyConflict.into(),
+            Refusal::RunNotFinished(RunStatus::Running).into(),
+            Refusal::NotFound("run").into(),
+        ];
+        for error in errors {
+            let said = error_sentence(&error);
+            for parameter in
+                ["?wait", "webhookUrl", "chatModelId", "Idempotency-Key", "application/", "this key"]
+            {
+                assert!(!said.contains(parameter), "{parameter}: {said}");
+            }
+            assert!(said.ends_with('.') && said.starts_with(|first: char| first.is_uppercase()), "{said}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! GET /account/usage: the limits of the plan, and the runs and tokens of the last 30 days.
+
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use gateway_domain::accounts::usage::{self, Day};
+
+use super::Tab;
+use crate::console::format::count;
+use crate::console::page::{Frame, show};
+use crate::console::session::Visitor;
+use crate::context::Context;
+use crate::http::ApiError;
+
+/// Units of the chart. The page stretches it to its own width.
+const HEIGHT: i64 = 120;
+const DAY_WIDTH: usize = 20;
+
+/// A bar of a chart.
+struct Bar {
+    x: usize,
+    y: i64,
+    height: i64,
+    label: String,
+}
+
+struct Chart {
+    name: &'static str,
+    total: String,
+    bars: Vec<Bar>,
+    width: usize,
+    height: i64,
+    first: String,
+    last: String,
+}
+
+impl Chart {
+    fn new(name: &'static str, days: &[Day], value: impl Fn(&Day) -> i64) -> Self {
+        let most = days.iter().map(&value).max().unwrap_or(0).max(1);
+        let bar = |(at, day): (usize, &Day)| {
+            let amount = value(day);
+            // A day with a run has a visible bar.
+            let height = if amount == 0 { 0 } else { (amount.saturating_mul(HEIGHT) / most).max(2) };
+            Bar {
+                x: at * DAY_WIDTH,
+                y: HEIGHT - height,
+                height,
+                label: format!("{}: {} {name}", day.day, count(amount)),
+            }
+        };
+        Self {
+            name,
+            total: count(days.iter().map(&value).sum()),
+            bars: days.iter().enumerate().map(bar).collect(),
+            width: days.len() * DAY_WIDTH,
+            height: HEIGHT,
+            first: days.first().map(|day| day.day.to_string()).unwrap_or_default(),
+            last: days.last().map(|day| day.day.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "account/usage.html")]
+struct Page {
+    frame: Frame,
+    tab: Tab,
+    plan: String,
+    facts: Vec<(&'static str, String)>,
+    charts: [Chart; 2],
+    empty: bool,
+}
+
+pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Result<HttpResponse, ApiError> {
+    let days = usage::days(&context.db, visitor.user()).await?;
+    let plan = context.plans.get(&visitor.session.plan);
+    let most =
+        |limit: Option<u32>| limit.map_or_else(|| "Set by the app".to_owned(), |limit| count(limit.into()));
+    let facts = plan.map_or_else(Vec::new, |plan| {
+        vec![
+            ("API", if plan.api { "included".to_owned() } else { "not included".to_owned() }),
+            ("API requests per minute", count(plan.requests_per_minute.into())),
+            ("Active API keys", count(plan.api_keys.into())),
+            ("Runs at once", count(plan.running_runs.into())),
+            ("Steps per run", most(plan.max_steps)),
+            ("Seconds per run", most(plan.max_seconds)),
+            ("Tokens per run", most(plan.max_tokens)),
+        ]
+    });
+    show(&Page {
+        frame: Tab::Usage.frame(&visitor),
+        tab: Tab::Usage,
+        plan: visitor.session.plan.clone(),
+        facts,
+        empty: days.iter().all(|day| day.runs == 0),
+        charts: [Chart::new("runs", &days, |day| day.runs), Chart::new("tokens", &days, |day| day.tokens)],
+    })
+}

@@ -1,0 +1,122 @@
+//! From the editor's fields to an app, with each error at its field. Pure.
+
+use gateway_domain::apps::{DefinitionFault, check_definition};
+use shared::apps::{AppDefinition, Output};
+use shared::config::ModelsFile;
+use shared::limits::Limits;
+
+use super::Draft;
+use crate::console::format::{counted, sentence};
+use crate::http::extract::json_value;
+
+impl Draft {
+    /// The app, if all fields are right. Otherwise each error is added to its field.
+    pub(crate) fn check(&mut self, models: &ModelsFile) -> Option<AppDefinition> {
+        let (app, mut faults) = self.parse();
+        // The parser put a placeholder in place of a text it cannot read: only its own error counts.
+        let unread: Vec<String> = faults.iter().map(|fault| fault.at.clone()).collect();
+        let checked = check_definition(&app, models).into_iter();
+        faults.extend(checked.filter(|fault| !unread.contains(&fault.at)));
+        if faults.is_empty() {
+            return Some(app);
+        }
+        for DefinitionFault { at, message, .. } in faults {
+            let message = in_words(&at, &message);
+            self.add_error(&at, message);
+        }
+        None
+    }
+
+    fn parse(&self) -> (AppDefinition, Vec<DefinitionFault>) {
+        let mut faults = Vec::new();
+        let inputs = self.fields.iter().enumerate().map(|(at, row)| {
+            let (field, wrong) = row.field();
+            faults.extend(wrong.map(|message| DefinitionFault::at(format!("inputs[{at}]"), message)));
+            field
+        });
+        let inputs = inputs.collect();
+        let mut limits = Limits::default();
+        for (limit, row) in Limits::ALL.iter().zip(&self.limits) {
+            let value = row.value.parse().unwrap_or_else(|_| {
+                let at = format!("limits.{}", limit.name);
+                faults.push(DefinitionFault::at(at, "must be a whole number"));
+                0
+            });
+            (limit.set)(&mut limits, value);
+        }
+        let output = match self.schema.trim() {
+            "" => None,
+            text => match json_value(text.as_bytes()) {
+                Ok(schema) => Some(Output { schema }),
+                Err(error) => {
+                    let message = format!("the schema is not JSON: {error}");
+                    faults.push(DefinitionFault::at("output.schema", message));
+                    None
+                }
+            },
+        };
+        let app = AppDefinition {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            instructions: self.instructions.clone(),
+            prompt: self.prompt.clone(),
+            inputs,
+            model: Some(self.model.clone()).filter(|model| !model.is_empty()),
+            tools: self.tools.iter().filter(|(_, on)| *on).map(|(tool, _)| tool.clone()).collect(),
+            output,
+            limits,
+        };
+        (app, faults)
+    }
+
+    /// Adds an error to the field at the path `at`.
+    pub(crate) fn add_error(&mut self, at: &str, message: String) {
+        let row = at.strip_prefix("inputs[").and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok());
+        if let Some(row) = row.and_then(|row| self.fields.get_mut(row)) {
+            row.errors.push(message);
+        } else if let Some(limit) =
+            at.strip_prefix("limits.").and_then(|name| self.limits.iter_mut().find(|row| row.name == name))
+        {
+            limit.error = Some(message);
+        } else {
+            self.errors.push((at.to_owned(), message));
+        }
+    }
+
+    /// The error at the path `at`, if that has no row.
+    pub(crate) fn error(&self, at: &str) -> Option<&str> {
+        self.errors.iter().find(|(path, _)| path == at).map(|(_, message)| message.as_str())
+    }
+
+    /// One line for the top of the page: the fields to fix, by their names on the page.
+    pub(crate) fn summary(&self) -> String {
+        if let Some(message) = self.error("") {
+            return format!("Not saved. {message}");
+        }
+        let wrong = self.wrong_fields();
+        format!("Not saved. Fix {}: {}.", counted(wrong.len(), "field"), wrong.join(", "))
+    }
+
+    fn wrong_fields(&self) -> Vec<String> {
+        let named = |at: &str, name: &str| self.error(at).map(|_| name.to_owned());
+        let rows = self.fields.iter().enumerate().filter(|(_, row)| !row.errors.is_empty());
+        let rows = rows.map(|(at, row)| match row.name.as_str() {
+            "" => format!("Input field {}", at + 1),
+            name => format!("Input field {name}"),
+        });
+        let limits = self.limits.iter().filter(|row| row.error.is_some()).map(|row| row.label.to_owned());
+        let before = [named("name", "Name"), named("inputs", "Input fields")];
+        let between = [named("prompt", "Prompt"), named("tools", "Tools"), named("model", "Model")];
+        let wrong = before.into_iter().flatten().chain(rows).chain(between.into_iter().flatten());
+        wrong.chain(limits).chain(named("output.schema", "Output schema")).collect()
+    }
+}
+
+/// The domain's message for the page, where it stands below the field and needs no path.
+fn in_words(at: &str, message: &str) -> String {
+    if at == "model" {
+        return "This model is not available here. Choose another one.".to_owned();
+    }
+    let without_path = message.strip_prefix(at).map(str::trim_start).filter(|rest| !rest.is_empty());
+    sentence(without_path.unwrap_or(message))
+}

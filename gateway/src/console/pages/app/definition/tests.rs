@@ -1,0 +1,95 @@
+use shared::apps::AppDefinition;
+use shared::config::ModelsFile;
+
+use super::{Draft, FieldRow};
+use crate::console::form::Form;
+
+fn models() -> ModelsFile {
+    toml::from_str("[[models]]\nid='m'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n")
+        .unwrap()
+}
+
+fn form(pairs: &[(&str, &str)]) -> Form {
+    Form::of(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
+}
+
+const SAMPLE: &str = r#"
+    name = "A"
+    prompt = "{{ text }} {{ n }}"
+    tools = ["python"]
+    output.schema = { type = "object" }
+    limits = { steps = 3 }
+    [[inputs]]
+    name = "text"
+    label = "Text"
+    type = "select"
+    options = ["red", "blue"]
+    default = "red"
+    required = true
+    [[inputs]]
+    name = "n"
+    type = "number"
+    default = 3
+"#;
+
+#[test]
+fn an_app_is_the_same_after_a_round_trip_through_its_form() {
+    let app: AppDefinition = toml::from_str(SAMPLE).unwrap();
+    assert_eq!(Draft::of(&app).check(&models()).unwrap(), app);
+    let draft = Draft::of(&app);
+    let mut pairs = vec![
+        ("name".to_owned(), draft.name.clone()),
+        ("prompt".to_owned(), draft.prompt.clone()),
+        ("schema".to_owned(), draft.schema.clone()),
+        ("tools".to_owned(), "python".to_owned()),
+    ];
+    for row in draft.fields.iter().chain([&FieldRow::default()]) {
+        let required = if row.required { "yes" } else { "no" };
+        for (column, value) in [
+            ("name", &row.name),
+            ("label", &row.label),
+            ("type", &row.kind),
+            ("required", &required.to_owned()),
+            ("default", &row.default),
+            ("options", &row.options),
+        ] {
+            pairs.push((format!("field.{column}"), value.clone()));
+        }
+    }
+    pairs.extend(draft.limits.iter().map(|row| (format!("limits.{}", row.name), row.value.clone())));
+    assert_eq!(Draft::read(&Form::of(pairs.into_iter()).unwrap()), draft);
+}
+
+#[test]
+fn each_error_is_at_its_field() {
+    let mut draft = Draft::read(&form(&[
+        ("name", " "),
+        ("prompt", "{{ nobody }}"),
+        ("schema", "{"),
+        ("limits.steps", "many"),
+        ("limits.seconds", "0"),
+        ("field.name", ""),
+        ("field.label", "Nameless"),
+        ("field.name", "n"),
+        ("field.label", ""),
+        ("field.type", "text"),
+        ("field.type", "number"),
+        ("field.required", "no"),
+        ("field.required", "no"),
+        ("field.default", ""),
+        ("field.default", "three"),
+    ]));
+    assert_eq!(draft.check(&models()), None);
+    assert!(draft.error("name").unwrap().contains("1 to 100"));
+    assert!(draft.error("prompt").unwrap().contains("nobody"));
+    assert!(draft.error("output.schema").unwrap().contains("not JSON"));
+    let limit = |name: &str| draft.limits.iter().find(|row| row.name == name).unwrap().error.clone().unwrap();
+    assert_eq!(limit("steps"), "Must be a whole number.");
+    assert!(limit("seconds").contains("86400"));
+    assert_eq!(draft.fields[0].errors, ["The field needs a name."]);
+    assert!(draft.fields[1].errors[0].contains("must be a number"), "{:?}", draft.fields[1].errors);
+    assert_eq!(
+        draft.summary(),
+        "Not saved. Fix 7 fields: Name, Input field 1, Input field n, Prompt, Steps, Seconds, Output schema."
+    );
+}

@@ -1,0 +1,117 @@
+//! The tab Edit: all fields of an app, each with its error. Saving stores a new version.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use gateway_domain::apps::CurrentApp;
+use gateway_domain::apps::store::{self, StoreRefusal};
+use shared::tools::FILE_READERS;
+
+use super::definition::{Draft, FieldRow};
+use super::snippets::sample_inputs;
+use super::{Header, Tab};
+use crate::console::form::SignedForm;
+use crate::console::owned::OwnApp;
+use crate::console::page::{Frame, see_other, show, show_as};
+use crate::console::session::Visitor;
+use crate::context::Context;
+use crate::http::ApiError;
+
+#[derive(Template)]
+#[template(path = "app/edit.html")]
+struct Page {
+    frame: Frame,
+    app: Header,
+    draft: Draft,
+    /// The version that the editor started from.
+    base: i32,
+    /// The inputs of the preview.
+    samples: String,
+    models: Vec<(String, String)>,
+    error: Option<String>,
+    kinds: [&'static str; 5],
+    /// An empty row for one more input field.
+    blank: FieldRow,
+    readers: String,
+}
+
+impl Page {
+    /// Whether the installation has this model, or the app names none.
+    fn knows(&self, model: &str) -> bool {
+        model.is_empty() || self.models.iter().any(|(id, _)| id == model)
+    }
+
+    fn new(visitor: &Visitor, app: &CurrentApp, context: &Context, draft: Draft) -> Self {
+        let header = Header::new(app, Tab::Edit);
+        let samples =
+            serde_json::to_string_pretty(&sample_inputs(&app.definition.inputs)).unwrap_or_default();
+        Self {
+            frame: header.frame(visitor),
+            app: header,
+            draft,
+            base: app.version,
+            samples,
+            models: context.models.all().iter().map(|model| (model.id.clone(), model.name.clone())).collect(),
+            error: None,
+            kinds: ["text", "number", "boolean", "select", "file"],
+            blank: FieldRow { kind: "text".to_owned(), ..FieldRow::default() },
+            readers: FILE_READERS.join(", "),
+        }
+    }
+}
+
+/// GET /apps/{appId}/edit
+pub(crate) async fn form(
+    OwnApp { visitor, app }: OwnApp,
+    request: HttpRequest,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    const NOTICES: [(&str, &str); 4] = [
+        ("created", "App created. Run it, or change it here."),
+        ("saved", "Saved as a new version. Runs that have started keep their version."),
+        ("archived", "App archived. Its runs are kept."),
+        ("restored", "App restored."),
+    ];
+    let mut page = Page::new(&visitor, &app, &context, Draft::of(&app.definition));
+    page.frame = page.frame.with_notice(&request, &NOTICES);
+    show(&page)
+}
+
+/// POST /apps/{appId}/edit
+pub(crate) async fn handle(
+    SignedForm { sender: OwnApp { visitor, app }, form }: SignedForm<OwnApp>,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let base: i32 = form.text("base").parse().unwrap_or(app.version);
+    let mut draft = Draft::read(&form);
+    // `base` stays the version that the user saw: a form that is sent again must not overwrite a later version.
+    let refused = |draft: Draft, base: i32, error: String| {
+        let page = Page::new(&visitor, &app, &context, draft);
+        let page = Page { base, samples: form.text("samples").to_owned(), error: Some(error), ..page };
+        show_as(StatusCode::BAD_REQUEST, &page)
+    };
+    let Some(definition) = draft.check(&context.models) else {
+        let error = draft.summary();
+        return refused(draft, base, error);
+    };
+    let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
+    match store::save(&context.db, user, (id, base), &definition, by).await {
+        Ok(_) => Ok(see_other(&format!("/apps/{id}/edit?done=saved"))),
+        Err(refusal @ (StoreRefusal::Unknown | StoreRefusal::Db(_))) => Err(refusal.into()),
+        Err(StoreRefusal::NameTaken(name)) => {
+            draft.add_error("name", format!("Another app has the name {name:?}. Choose another name."));
+            let error = draft.summary();
+            refused(draft, base, error)
+        }
+        Err(StoreRefusal::Changed(current)) => {
+            let error = format!(
+                "Not saved: another edit stored version {current} meanwhile. This page shows your text. Save again to \
+                 store it as a newer version. Version {current} stays in the list of versions."
+            );
+            refused(draft, current, error)
+        }
+        Err(StoreRefusal::TooMany(most, what)) => {
+            refused(draft, base, format!("Not saved: there are {most} {what} already, the most possible."))
+        }
+    }
+}

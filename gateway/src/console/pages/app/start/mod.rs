@@ -1,0 +1,124 @@
+//! The tab Run: a form with the app's input fields, and the run that it starts.
+
+mod inputs;
+mod page;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use gateway_domain::Refusal;
+use gateway_domain::runs::{
+    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, IdempotencyKey, RunRef, Uploads, get,
+};
+use serde_json::{Map, Value};
+use shared::ids::RunId;
+use uuid::Uuid;
+
+use self::inputs::{INPUT, as_text, inputs};
+use self::page::Page;
+use crate::console::form::Form;
+use crate::console::owned::OwnApp;
+use crate::console::page::{parameter, see_other, show_as};
+use crate::context::Context;
+use crate::http::ApiError;
+use crate::http::middleware::request_id;
+use crate::http::multipart::read_browser_form;
+
+/// GET /apps/{appId}: the form with the app's defaults, or with the inputs of the run `from`.
+pub(crate) async fn form(
+    OwnApp { visitor, app }: OwnApp,
+    request: HttpRequest,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let mut before = Value::Null;
+    let mut model = String::new();
+    if let Some(run) = parameter(&request, "from").and_then(|id| id.parse::<RunId>().ok()) {
+        let run = RunRef { run, app: Some(app.id) };
+        if let Ok(run) = get::load(&context.db, &context.viewer, visitor.user(), run).await {
+            before = run.inputs.unwrap_or_default();
+            model = run.chat_model_id;
+        }
+    }
+    let mut page = Page::new(&visitor, &app, &context, |field| {
+        let default = field.default.as_ref().map(as_text).unwrap_or_default();
+        before.get(&field.name).map_or(default, as_text)
+    });
+    page.model = if model == page.default_model { String::new() } else { model };
+    show_as(StatusCode::OK, &page)
+}
+
+/// POST /apps/{appId}/run. The form holds files, so this handler reads it itself and checks its token.
+pub(crate) async fn handle(
+    OwnApp { visitor, app }: OwnApp,
+    request: HttpRequest,
+    payload: web::Payload,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunId::generate();
+    let mut files = Uploads::new(id, &context.artifacts, true);
+    let form = Form::of(read_browser_form(&request, payload, &mut files).await?.into_iter())?;
+    form.check_token(&visitor)?;
+    files.strip_prefix(INPUT);
+    let body = CreateRequest {
+        app_id: None,
+        inputs: inputs(&app.definition.inputs, &form),
+        chat_model_id: Some(form.text("model")).filter(|id| !id.is_empty()).map(str::to_owned),
+        webhook_url: None,
+        metadata: Value::Object(Map::new()),
+        queue_timeout_seconds: DEFAULT_QUEUE_TIMEOUT,
+    };
+    let fields = body.fields(app.id, files.fields());
+    let idempotency_key = idempotency_key(form.text("once"), &fields);
+    let (user, app_id) = (visitor.user(), app.id);
+    let request_id = request_id(&request);
+    let create =
+        Create { id, user, key: None, app_id, body, files, webhook: None, idempotency_key, request_id };
+    match create.run(&context.intake).await {
+        Ok(created) => Ok(see_other(&format!("/runs/{}", created.run()))),
+        Err(refusal) if can_be_corrected(&refusal) => {
+            let mut page = Page::new(&visitor, &app, &context, |field| {
+                form.text(&format!("{INPUT}{}", field.name)).to_owned()
+            });
+            form.text("model").clone_into(&mut page.model);
+            page.add_errors(&refusal);
+            show_as(StatusCode::BAD_REQUEST, &page)
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Whether the user can correct the form and send it again.
+const fn can_be_corrected(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::InvalidRequest(..)
+            | Refusal::InvalidInputs(_)
+            | Refusal::UnknownModel { .. }
+            | Refusal::ModelLacksTools { .. }
+            | Refusal::AppArchived
+    )
+}
+
+/// The same form with the same fields creates one run, however often it is sent.
+fn idempotency_key(form: &str, fields: &Value) -> Option<IdempotencyKey> {
+    let form: Uuid = form.parse().ok()?;
+    let mut key = IdempotencyKey::new("/console".to_owned(), String::new(), fields);
+    let hash = BASE64_URL_SAFE_NO_PAD.encode(&key.request_hash);
+    key.key = format!("{form}-{hash}");
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_form_that_is_sent_twice_has_one_key() {
+        let nonce = Uuid::new_v4().to_string();
+        assert!(idempotency_key(&nonce, &json!({"a": 1})) == idempotency_key(&nonce, &json!({"a": 1})));
+        assert!(idempotency_key(&nonce, &json!({"a": 1})) != idempotency_key(&nonce, &json!({"a": 2})));
+        assert!(idempotency_key("x", &json!({})).is_none());
+    }
+}

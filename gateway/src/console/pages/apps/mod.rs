@@ -1,0 +1,89 @@
+//! /apps: lists the account's apps, and creates apps from samples.
+
+mod samples;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use gateway_domain::apps::list::{App, list as list_apps};
+use gateway_domain::apps::store;
+use shared::ids::AppId;
+
+use self::samples::{SAMPLES, Sample, sample};
+use crate::console::form::SignedForm;
+use crate::console::format::Timestamp;
+use crate::console::page::{Frame, Part, see_other, show};
+use crate::console::session::Visitor;
+use crate::context::Context;
+use crate::http::ApiError;
+use crate::http::extract::{Query, read_page};
+
+/// Apps of a page.
+const PER_PAGE: u32 = 50;
+
+struct Listed {
+    id: AppId,
+    name: String,
+    description: String,
+    version: i32,
+    archived: bool,
+    updated: Timestamp,
+}
+
+#[derive(Template)]
+#[template(path = "apps/list.html")]
+struct Page {
+    frame: Frame,
+    apps: Vec<Listed>,
+    next: Option<String>,
+    samples: &'static [Sample],
+}
+
+/// GET /apps
+pub(crate) async fn list(
+    visitor: Visitor,
+    request: HttpRequest,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let mut query = Query::of(&request)?;
+    let page = read_page(&mut query, PER_PAGE, ());
+    query.end()?;
+    let mut rows = list_apps(&context.db, visitor.user(), None, page.after, page.rows()).await?;
+    let next = page.cut(&mut rows, App::position);
+    let apps = rows.iter().filter_map(listed).collect();
+    let frame = Frame::new("Apps", Part::Apps, &visitor);
+    show(&Page { frame, apps, next, samples: SAMPLES })
+}
+
+fn listed(app: &App) -> Option<Listed> {
+    let definition = app.definition()?;
+    Some(Listed {
+        id: app.id,
+        name: definition.name,
+        description: definition.description,
+        version: app.version,
+        archived: app.archived,
+        updated: Timestamp(app.updated_at),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "apps/new.html")]
+struct NewPage {
+    frame: Frame,
+    samples: &'static [Sample],
+}
+
+/// GET /apps/new
+pub(crate) async fn choose(visitor: Visitor) -> Result<HttpResponse, ApiError> {
+    show(&NewPage { frame: Frame::new("New app", Part::Apps, &visitor), samples: SAMPLES })
+}
+
+/// POST /apps
+pub(crate) async fn create(
+    SignedForm { sender: visitor, form }: SignedForm,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let definition = sample(form.text("sample"), &context.models)?;
+    let app = store::create(&context.db, visitor.user(), &definition, visitor.actor()).await?;
+    Ok(see_other(&format!("/apps/{app}/edit?done=created")))
+}

@@ -1,0 +1,60 @@
+//! GET /runs/{id}/events.jsonl: the event log up to now, one event a line (JSON Lines). The response holds one page of
+//! events in memory at a time.
+
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::json;
+use shared::runs::events::{self, Event};
+use shared::time::format_time;
+
+use super::EVENTS_AT_ONCE;
+use crate::console::owned::OwnRun;
+use crate::context::Context;
+use crate::http::ApiError;
+
+pub(crate) async fn handle(
+    OwnRun { run, .. }: OwnRun,
+    request: HttpRequest,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let id = run.run;
+    if request.method() == Method::HEAD {
+        return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/jsonl")).finish());
+    }
+    let pages = stream::unfold(Some(0), move |after| {
+        let context = context.clone();
+        async move {
+            let after = after?;
+            let reading = context.db.read(|mut conn| async move {
+                events::read_after(&mut conn, id, after, EVENTS_AT_ONCE).await
+            });
+            match reading.await {
+                Ok(events) => {
+                    let last = events.last()?.seq;
+                    let lines: String = events.iter().map(line).collect();
+                    Some((Ok(Bytes::from(lines)), Some(last)))
+                }
+                // An error breaks the response off, so that the client does not take a part for the whole log.
+                Err(error) => Some((Err(actix_web::Error::from(ApiError::from(error))), None)),
+            }
+        }
+    });
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/jsonl"))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.jsonl\"")))
+        .streaming(pages))
+}
+
+fn line(event: &Event) -> String {
+    let line = json!({
+        "seq": event.seq,
+        "type": event.r#type,
+        "at": format_time(event.at),
+        "attempt": event.attempt,
+        "data": event.data,
+    });
+    format!("{line}\n")
+}
