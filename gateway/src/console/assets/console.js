@@ -1,5 +1,5 @@
-// What a page of the console does by itself: times in the browser's zone, lists and threads that go on, copying, questions
-// before what cannot be undone. Without it every page works, and stands still.
+// The script of the console's pages: shows times in the browser's zone, refreshes lists and threads, copies text, and
+// asks before an action that cannot be undone. Without it every page works, but does not refresh itself.
 "use strict";
 
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -14,7 +14,8 @@ function showTimes(root) {
 function showAges() {
   for (const span of document.querySelectorAll("[data-since]")) {
     const s = Math.max(0, Math.floor((Date.now() - Date.parse(span.dataset.since)) / 1000));
-    span.textContent = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
+    const min = Math.floor(s / 60);
+    span.textContent = s < 60 ? `${s} s` : s < 3600 ? `${min} min ${s % 60} s` : `${Math.floor(min / 60)} h ${min % 60} min`;
   }
 }
 
@@ -45,7 +46,7 @@ document.addEventListener("click", async (event) => {
   }
 });
 
-// A form is sent once, however often its button is pressed; for whom nothing comes of it, again after a while.
+// A form is sent once, however often its button is pressed. After this time in ms it can be sent again.
 const SENT = 5000;
 
 document.addEventListener("submit", (event) => {
@@ -64,19 +65,20 @@ addEventListener("pageshow", () => {
 document.addEventListener("keydown", (event) => {
   const form = event.target.form;
   const button = form?.id === "run-form" && form.querySelector(".primary");
-  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat || !button || button.disabled) return;
+  const pressed = event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat;
+  if (!pressed || !button || button.disabled) return;
   event.preventDefault();
   form.requestSubmit(button);
 });
 
-// Lists: asked for again while somebody looks.
+// Lists: the rows are requested again while the page is visible.
 const LOOK_AGAIN = 3000;
 setInterval(() => {
   const rows = document.querySelector("[hx-trigger='refresh']");
   if (rows && document.visibilityState === "visible") htmx.trigger(rows, "refresh");
 }, LOOK_AGAIN);
 
-// Threads. Each piece has the number of its last event; what was seen already is passed over, whoever sent it again.
+// Threads. Each piece has the number of its last event. Events that the page already shows are skipped.
 const RETRY = [1000, 2000, 5000, 10000];
 const GIVE_UP = 60;
 
@@ -130,13 +132,16 @@ function follow(thread) {
     });
     source.addEventListener("signed-out", signIn);
     source.onerror = async () => {
-      // With our own address, so that a broken stream goes on behind the last event that was shown.
+      // A new EventSource, because its address must name the last event that the page shows.
       source.close();
       const pause = RETRY[Math.min(failures, RETRY.length - 1)];
-      // Each stream ends after a while: that alone is nothing to talk of.
-      if (failures++ > 0) status.textContent = failures < GIVE_UP ? "reconnecting …" : "not connected; open the page anew";
+      // The server ends each stream after a while, so the first failure shows no message.
+      if (failures++ > 0) {
+        status.textContent = failures < GIVE_UP ? "reconnecting …" : "not connected; reload the page";
+      }
       if (failures === 2) {
-        const answer = await fetch(thread.dataset.live, { method: "HEAD", redirect: "manual" }).catch(() => null);
+        const probe = fetch(thread.dataset.live, { method: "HEAD", redirect: "manual" });
+        const answer = await probe.catch(() => null);
         if (answer?.type === "opaqueredirect") signIn();
       }
       if (failures < GIVE_UP) setTimeout(connect, pause);
@@ -145,10 +150,13 @@ function follow(thread) {
   connect();
 }
 
-document.addEventListener("htmx:afterSettle", (event) => { showTimes(event.target.parentNode ?? document); showAges(); });
+document.addEventListener("htmx:afterSettle", (event) => {
+  showTimes(event.target.parentNode ?? document);
+  showAges();
+});
 for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(failure, ({ detail: { target } }) => {
-    if (target.id !== "rows") target.textContent = "There is no answer; open the page anew.";
+    if (target.id !== "rows") target.textContent = "The server did not answer. Reload the page.";
   });
 }
 

@@ -12,6 +12,7 @@ use shared::webhook_secrets::SecretsError;
 use super::start_session::start_session;
 use crate::config::Signup;
 use crate::console::form::Form;
+use crate::console::format::sentence;
 use crate::console::page::{Frame, see_other, show, show_as};
 use crate::console::session::check_origin;
 use crate::console::session::cookie::CookieRule;
@@ -74,7 +75,7 @@ pub(crate) async fn handle(
     let from = client_ip(&request, &context);
     console.attempts.take(email, from)?;
     let email_error = users::wrong_email(email).map(|wrong| format!("The email {wrong}."));
-    let password_error = too_weak(password).map(|weak| format!("Choose another password: {weak}."));
+    let password_error = too_weak(password).map(|weak| sentence(&weak));
     if email_error.is_some() || password_error.is_some() {
         return show_as(StatusCode::BAD_REQUEST, &Page { email, email_error, password_error, ..Page::new() });
     }

@@ -226,7 +226,7 @@ async fn a_secret_is_rotated_once_however_often_the_form_is_sent() {
     let gateway = Process::start(e2e::Service::Gateway, &settings).await;
     let session = stack.session(&gateway, EMAIL).await;
     let (status, page) = stack.page(&gateway, "/account/webhooks", &session.cookie).await;
-    assert!(status == 200 && page.contains("no secret that can be read"), "{status}");
+    assert!(status == 200 && page.contains("The secret cannot be read"), "{status}");
     let seen = stack.text("SELECT id::text AS text FROM webhook_secrets WHERE expires_at IS NULL").await;
     let answer = stack.form(&gateway, "/account/webhooks/rotate", Some(&session), &[("seen", &seen)]).await;
     assert_eq!(answer.status, 303);

@@ -12,7 +12,7 @@ async fn an_app_is_made_changed_compared_restored_and_archived() {
     stack.sign_in(&browser, &gateway, EMAIL).await;
     browser.click_text("a", "New app").await;
     browser.click_text(".card", "Extract").await;
-    browser.wait_for_text(".notice", "The app is there").await;
+    browser.wait_for_text(".notice", "App created").await;
     browser.wait_for_text("h1", "Extract").await;
 
     // Mistakes, each at its field, and nothing that was typed is lost.

@@ -133,7 +133,7 @@ async fn sign_up_is_closed_unless_it_is_open() {
     let cookie = signed_in.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
     let keys = stack.page(&gateway, "/account/keys", cookie).await.1;
     assert!(keys.contains("API keys need a paid plan"), "the gate is explained where it is");
-    assert!(stack.page(&gateway, "/apps", cookie).await.1.contains("No app yet"));
+    assert!(stack.page(&gateway, "/apps", cookie).await.1.contains("No apps yet"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

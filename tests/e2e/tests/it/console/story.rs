@@ -29,7 +29,7 @@ async fn a_key_is_made_used_watched_and_revoked() {
     browser.click_text(".list a", "Echo").await;
     assert!(browser.url().await.ends_with(&format!("/apps/{}", stack.app)), "the app's id is in its URL");
     browser.click_text(".tabs a", "Runs").await;
-    browser.wait_for_text("h2", "No run yet").await;
+    browser.wait_for_text("h2", "No runs yet").await;
 
     // A script's run appears by itself, and its thread goes on under the reader's eyes.
     let id = stack.run_with_key(&gateway, &key, "HOLD the line").await;
@@ -87,11 +87,11 @@ async fn a_run_is_started_with_a_form_fails_and_is_run_again_with_changes() {
     browser.wait_for_text(".failure h2", "model_error").await;
     let failure = browser.text(".failure").await;
     for part in [
-        "model's server",
+        "model server",
         "HTTP 400 (request req-7f3a)",
         "Step 1 failed",
         "attempt 1",
-        "Nothing was brought forth",
+        "No output was saved",
     ] {
         assert!(failure.contains(part), "{part}: {failure}");
     }
