@@ -1,5 +1,5 @@
-//! The script, the style sheet and the icon, embedded in the program. Their address changes with their content, so
-//! browsers may cache them for a year.
+//! The script, the style sheet and the icon, embedded in the program. Their address changes with their
+//! content, so browsers may cache them for a year.
 
 use std::sync::LazyLock;
 

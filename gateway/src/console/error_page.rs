@@ -1,5 +1,5 @@
-//! The page for a request that failed. It has its own sentences: those of the API name parameters that no page shows. A
-//! visitor without a session is redirected to the sign-in page, and from there back.
+//! The page for a request that failed. It has its own sentences: those of the API name parameters that no
+//! page shows. A visitor without a session is redirected to the sign-in page, and from there back.
 
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -41,28 +41,34 @@ pub(crate) fn answer(error: &ApiError, request: &HttpRequest, request_id: &str) 
 
 /// What happened and what to do next.
 fn error_sentence(error: &ApiError) -> String {
-    match error {
-        ApiError::Refused(refusal) => refusal_sentence(refusal),
-        ApiError::Unauthorized(_) | ApiError::SignInNeeded => "Sign in first.".to_owned(),
-        ApiError::ForeignForm => "The form expired or was sent from another site. Open its page again and send it \
-             from there. If that does not help, ask the operator whether CAPI_PUBLIC_URL is the address in your browser."
-            .to_owned(),
-        ApiError::TooFast { retry_after } | ApiError::Flood { retry_after } | ApiError::RateLimited { retry_after, .. } => {
-            format!("There were too many requests. Wait {retry_after} s, then try again.")
+    let text = match error {
+        ApiError::Refused(refusal) => return refusal_sentence(refusal),
+        ApiError::TooFast { retry_after }
+        | ApiError::Flood { retry_after }
+        | ApiError::RateLimited { retry_after, .. } => {
+            return format!("There were too many requests. Wait {retry_after} s, then try again.");
         }
-        ApiError::PlanRequired { plan } => format!("The plan {plan} does not include the API."),
-        ApiError::LinkExpired => "The link expired or was changed. Open the run's page for a new one.".to_owned(),
-        ApiError::MethodNotAllowed { .. } => "This address does not take this kind of request.".to_owned(),
+        ApiError::PlanRequired { plan } => return format!("The plan {plan} does not include the API."),
         ApiError::PayloadTooLarge { limit } => {
             let most = bytes(i64::try_from(*limit).unwrap_or(i64::MAX));
-            format!("The form is too large. It may have at most {most}.")
+            return format!("The form is too large. It may have at most {most}.");
         }
-        ApiError::FilesTooLarge(what) => format!("{} Choose fewer or smaller files.", sentence(what)),
-        ApiError::RequestTimeout => "The form did not arrive in time. Send it again.".to_owned(),
-        ApiError::UnsupportedMediaType => "This is not a form of the console. Open its page and send it from there.".to_owned(),
-        ApiError::RangeNotSatisfiable { .. } => "The file is shorter than that. Download it again.".to_owned(),
-        ApiError::NotAcceptable => "Your browser accepts no encoding that this site can send.".to_owned(),
-    }
+        ApiError::FilesTooLarge(what) => return format!("{} Choose fewer or smaller files.", sentence(what)),
+        ApiError::Unauthorized(_) | ApiError::SignInNeeded => "Sign in first.",
+        ApiError::ForeignForm => {
+            "The form expired or was sent from another site. Open its page again and send it from there. If \
+             that does not help, ask the operator whether CAPI_PUBLIC_URL is the address in your browser."
+        }
+        ApiError::LinkExpired => "The link expired or was changed. Open the run's page for a new one.",
+        ApiError::MethodNotAllowed { .. } => "This address does not take this kind of request.",
+        ApiError::RequestTimeout => "The form did not arrive in time. Send it again.",
+        ApiError::UnsupportedMediaType => {
+            "This is not a form of the console. Open its page and send it from there."
+        }
+        ApiError::RangeNotSatisfiable { .. } => "The file is shorter than that. Download it again.",
+        ApiError::NotAcceptable => "Your browser accepts no encoding that this site can send.",
+    };
+    text.to_owned()
 }
 
 pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
@@ -94,9 +100,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
             "This form was already sent with other values. Open its page again.".to_owned()
         }
         Refusal::TooManyWaits { limit } => {
-            format!(
-                "Your account has {limit} live pages open, the most at once. Close one, then reload this page."
-            )
+            format!("Your account has {limit} live pages open, the most possible. Close one, then reload.")
         }
         Refusal::Unavailable(detail) => sentence(detail),
         Refusal::Internal => {

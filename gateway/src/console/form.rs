@@ -1,4 +1,5 @@
-//! Forms of the console's pages: fields in order, bounded in size. `SignedForm` also checks the session's form token.
+//! Forms of the console's pages: fields in order, bounded in size. `SignedForm` also checks the session's
+//! form token.
 
 use actix_web::web::{self, Payload};
 use actix_web::{FromRequest, HttpRequest, dev};
@@ -17,9 +18,9 @@ const MAX_UNSIGNED: usize = 8 << 10;
 /// The hidden field that holds the form token.
 const TOKEN: &str = "form_token";
 
-/// A form that the visitor sent from one of the console's pages, as an extractor. `T` gives the visitor, alone or with
-/// what the path names (`OwnApp`, `OwnRun`). `T` is extracted before the body is read, so a request without a session
-/// costs no reading.
+/// A form that the visitor sent from one of the console's pages, as an extractor. `T` gives the visitor,
+/// alone or with what the path names (`OwnApp`, `OwnRun`). `T` is extracted before the body is read, so a
+/// request without a session costs no reading.
 pub(crate) struct SignedForm<T = Visitor> {
     pub(crate) sender: T,
     pub(crate) form: Form,

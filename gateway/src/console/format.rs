@@ -1,4 +1,5 @@
-//! Times, amounts and sentences as pages show them. A page shows UTC; the script replaces it with the browser's zone.
+//! Times, amounts and sentences as pages show them. A page shows UTC; the script replaces it with the
+//! browser's zone.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Text of a model as HTML: Markdown is rendered, then the result is sanitised. The HTML loads nothing: an image becomes
-//! its alternative text. Links open in a new tab and send no referrer.
+//! Text of a model as HTML: Markdown is rendered, then the result is sanitised. The HTML loads nothing: an
+//! image becomes its alternative text. Links open in a new tab and send no referrer.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

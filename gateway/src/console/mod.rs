@@ -1,8 +1,9 @@
-//! The console: the pages for people with a browser. A handler parses a request, calls the domain and renders HTML. A
-//! small script keeps lists and threads up to date. Pages and API read the same data through the same functions.
+//! The console: the pages for people with a browser. A handler parses a request, calls the domain and renders
+//! HTML. A small script keeps lists and threads up to date. Pages and API read the same data through the same
+//! functions.
 //!
-//! All text of models, tools and users is hostile. A page shows it escaped, or as sanitised Markdown (`markdown`), under
-//! a policy that runs no other script than the console's own (`page`).
+//! All text of models, tools and users is hostile. A page shows it escaped, or as sanitised Markdown
+//! (`markdown`), under a policy that runs no other script than the console's own (`page`).
 //!
 //! Read `routes` first, then `session` and `form`, then one page.
 

@@ -1,5 +1,5 @@
-// The script of the console's pages: shows times in the browser's zone, refreshes lists and threads, copies text, and
-// asks before an action that cannot be undone. Without it every page works, but does not refresh itself.
+// The script of the console's pages. It shows times in the browser's zone, refreshes lists and threads, copies
+// text, and asks before an action that cannot be undone. Without it every page works, but does not refresh itself.
 "use strict";
 
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -15,7 +15,9 @@ function showAges() {
   for (const span of document.querySelectorAll("[data-since]")) {
     const s = Math.max(0, Math.floor((Date.now() - Date.parse(span.dataset.since)) / 1000));
     const min = Math.floor(s / 60);
-    span.textContent = s < 60 ? `${s} s` : s < 3600 ? `${min} min ${s % 60} s` : `${Math.floor(min / 60)} h ${min % 60} min`;
+    if (s < 60) span.textContent = `${s} s`;
+    else if (min < 60) span.textContent = `${min} min ${s % 60} s`;
+    else span.textContent = `${Math.floor(min / 60)} h ${min % 60} min`;
   }
 }
 

@@ -1,6 +1,7 @@
-//! The session's cookie. With https its name begins with `__Host-` and it is Secure: no other host and no connection
-//! without TLS can read or set it (RFC 6265bis). On loopback without https it is a cookie without these guards. At any
-//! other http address there are no sessions, and the sign-in page says what to configure.
+//! The session's cookie. With https its name begins with `__Host-` and it is Secure: no other host and no
+//! connection without TLS can read or set it (RFC 6265bis). On loopback without https it is a cookie without
+//! these guards. At any other http address there are no sessions, and the sign-in page says what to
+//! configure.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;

@@ -1,6 +1,6 @@
-//! Sessions: the signed-in visitor as an extractor. A handler that takes a `Visitor` runs only for a valid session.
-//! Requests that change something must also come from one of the console's own pages (`origin`), and their forms must
-//! hold the session's token (`form`).
+//! Sessions: the signed-in visitor as an extractor. A handler that takes a `Visitor` runs only for a valid
+//! session. Requests that change something must also come from one of the console's own pages (`origin`), and
+//! their forms must hold the session's token (`form`).
 
 pub(crate) mod cookie;
 mod origin;

@@ -1,5 +1,5 @@
-//! Whether one of the console's own pages sent a request. Pure. Browsers send Fetch Metadata, or at least Origin with
-//! each POST. A request with neither does not come from a browser; programs use the API.
+//! Whether one of the console's own pages sent a request. Pure. Browsers send Fetch Metadata, or at least
+//! Origin with each POST. A request with neither does not come from a browser; programs use the API.
 
 use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
 use url::Url;
@@ -18,8 +18,8 @@ pub(crate) fn is_own(headers: &HeaderMap, public_url: &Url) -> bool {
             let host = header(HOST.as_str()).unwrap_or_default();
             let named = Url::parse(origin).ok().filter(|origin| matches!(origin.scheme(), "http" | "https"));
             named.is_some_and(|named| {
-                // Host may name another address of the same kind only: https if CAPI_PUBLIC_URL is https, else
-                // loopback.
+                // Host may name another address of the same kind only: https if CAPI_PUBLIC_URL is https,
+                // else loopback.
                 let by_host = if public_url.scheme() == "https" {
                     named.scheme() == "https"
                 } else {

@@ -9,7 +9,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 #[test]
 fn each_crate_has_only_allowed_dependencies() {
-    let crates = ["gateway", "run-worker", "webhook-dispatcher", "public-client", "shared"];
+    let crates = ["gateway", "gateway-domain", "run-worker", "webhook-dispatcher", "public-client", "shared"];
     let allowed = |dependency: &str| -> &[&str] {
         match dependency {
             "actix-web" => &["gateway"],
@@ -18,6 +18,7 @@ fn each_crate_has_only_allowed_dependencies() {
             "public-client" => &["run-worker", "webhook-dispatcher"],
             "hickory-resolver" => &["public-client"],
             "lapin" => &["shared"],
+            "gateway-domain" => &["gateway"],
             "gateway" | "run-worker" | "webhook-dispatcher" => &[],
             _ => &crates,
         }
@@ -57,7 +58,31 @@ fn the_run_worker_uses_reqwest_only_for_models() {
     }
 }
 
+/// The floors of the gateway: the faces stand on `http` and on the domain. No floor names what is above it or
+/// beside it.
+#[test]
+fn the_floors_of_the_gateway_hold() {
+    let floors: [(&str, &[&str]); 5] = [
+        ("gateway/src/console", &["crate::api", "crate::cli", "crate::docs", "crate::{"]),
+        ("gateway/src/api", &["crate::cli", "crate::console", "crate::{"]),
+        ("gateway/src/http", &["crate::api", "crate::cli", "crate::console", "crate::docs", "crate::{"]),
+        ("gateway/src", &["diesel"]),
+        ("gateway/domain/src", &["actix", "StatusCode"]),
+    ];
+    for (floor, banned) in floors {
+        let files = rust_files(&Path::new(ROOT).join(floor));
+        assert!(files.len() > 10, "the files of {floor} are read");
+        for file in files {
+            let source = std::fs::read_to_string(&file).unwrap();
+            for name in banned {
+                assert!(!source.contains(name), "{} must not name {name}", file.display());
+            }
+        }
+    }
+}
+
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] }).collect()
+    let files = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }

@@ -61,8 +61,8 @@ impl KeyForm {
     }
 }
 
-/// Creates the key that the form describes, for the app `only` if it is given. Returns the key, which nothing can show
-/// again, or the form's text with its error.
+/// Creates the key that the form describes, for the app `only` if it is given. Returns the key, which nothing
+/// can show again, or the form's text with its error.
 pub(crate) async fn create_key(
     context: &Context,
     visitor: &Visitor,

@@ -35,7 +35,7 @@ pub(crate) async fn page(
 ) -> Result<HttpResponse, ApiError> {
     const NOTICES: [(&str, &str); 1] = [(
         "rotated",
-        "Secret rotated. The former secret stays valid for 24 hours. Set the new one in your receivers before that.",
+        "Secret rotated. The former one stays valid for 24 hours: set the new one in your receivers now.",
     )];
     let found = webhook_secret::active(&context.db, &console.encryption_key, visitor.user())
         .await
@@ -59,8 +59,8 @@ pub(crate) async fn reveal(
     show(&Page { frame, tab: Tab::Webhooks, secret, active, current: found.current })
 }
 
-/// POST /account/webhooks/rotate: rotates only the secret that the page showed as current. A form that is sent twice
-/// would otherwise rotate twice, and the second rotation ends the secret that receivers still use.
+/// POST /account/webhooks/rotate: rotates only the secret that the page showed as current. A form that is
+/// sent twice would otherwise rotate twice, and the second rotation ends the secret that receivers still use.
 pub(crate) async fn rotate(
     SignedForm { sender: visitor, form }: SignedForm,
     context: web::Data<Context>,

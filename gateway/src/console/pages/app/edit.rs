@@ -84,7 +84,8 @@ pub(crate) async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     let base: i32 = form.text("base").parse().unwrap_or(app.version);
     let mut draft = Draft::read(&form);
-    // `base` stays the version that the user saw: a form that is sent again must not overwrite a later version.
+    // `base` stays the version that the user saw: a form that is sent again must not overwrite a later
+    // version.
     let refused = |draft: Draft, base: i32, error: String| {
         let page = Page::new(&visitor, &app, &context, draft);
         let page = Page { base, samples: form.text("samples").to_owned(), error: Some(error), ..page };
@@ -105,8 +106,8 @@ pub(crate) async fn handle(
         }
         Err(StoreRefusal::Changed(current)) => {
             let error = format!(
-                "Not saved: another edit stored version {current} meanwhile. This page shows your text. Save again to \
-                 store it as a newer version. Version {current} stays in the list of versions."
+                "Not saved: another edit stored version {current} meanwhile. This page shows your text. Save \
+                 again to store it as a newer version. Version {current} stays in the list of versions."
             );
             refused(draft, current, error)
         }

@@ -1,5 +1,5 @@
-//! The tab Runs: the app's runs, newest first. The page's script requests the rows again every few seconds. The answer
-//! is empty while they are the same.
+//! The tab Runs: the app's runs, newest first. The page's script requests the rows again every few seconds.
+//! The answer is empty while they are the same.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};

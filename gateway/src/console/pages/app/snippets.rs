@@ -26,8 +26,8 @@ pub(crate) fn sample_inputs(fields: &[InputField]) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-/// Examples that run this app at the installation's address. They read the key from the environment, so that it is in no
-/// file.
+/// Examples that run this app at the installation's address. They read the key from the environment, so that
+/// it is in no file.
 pub(crate) fn snippets(base: &str, app_id: &str, app: &AppDefinition) -> Vec<Snippet> {
     let runs = format!("{}/api/v1/apps/{app_id}/runs", base.trim_end_matches('/'));
     let inputs = sample_inputs(&app.inputs);
@@ -75,7 +75,17 @@ fn python(runs: &str, inputs: &Value, files: &[&str]) -> String {
         )
     };
     format!(
-        "import json, os, requests\n\nresponse = requests.post(\n    \"{runs}\",\n    headers={{\"Authorization\": \"Bearer \" + os.environ[\"CAPI_API_KEY\"], \"Prefer\": \"wait=50\"}},\n    {send}\n    timeout=60,\n)\nresponse.raise_for_status()\nrun = response.json()\nprint(run[\"status\"], run.get(\"result\"))"
+        r#"import json, os, requests
+
+response = requests.post(
+    "{runs}",
+    headers={{"Authorization": "Bearer " + os.environ["CAPI_API_KEY"], "Prefer": "wait=50"}},
+    {send}
+    timeout=60,
+)
+response.raise_for_status()
+run = response.json()
+print(run["status"], run.get("result"))"#
     )
 }
 
@@ -99,20 +109,42 @@ fn javascript(runs: &str, inputs: &Value, files: &[&str]) -> String {
             })
             .collect();
         let form = format!(
-            "import {{ openAsBlob }} from \"node:fs\";\n\nconst form = new FormData();\nform.append(\"inputs\", JSON.stringify({inputs}));\n{}\n",
+            r#"import {{ openAsBlob }} from "node:fs";
+
+const form = new FormData();
+form.append("inputs", JSON.stringify({inputs}));
+{}
+"#,
             appended.concat()
         );
         (form, "", "form".to_owned())
     };
     format!(
-        "{before}const response = await fetch(\"{runs}\", {{\n  method: \"POST\",\n  headers: {{ Authorization: `Bearer ${{process.env.CAPI_API_KEY}}`, Prefer: \"wait=50\"{headers} }},\n  body: {body},\n}});\nif (!response.ok) throw new Error(await response.text());\nconst run = await response.json();\nconsole.log(run.status, run.result);"
+        r#"{before}const response = await fetch("{runs}", {{
+  method: "POST",
+  headers: {{ Authorization: `Bearer ${{process.env.CAPI_API_KEY}}`, Prefer: "wait=50"{headers} }},
+  body: {body},
+}});
+if (!response.ok) throw new Error(await response.text());
+const run = await response.json();
+console.log(run.status, run.result);"#
     )
 }
 
 fn github(runs: &str, inputs: &Value, files: &[&str]) -> String {
     let call: Vec<_> = curl(runs, inputs, files).lines().map(|line| format!("          {line}")).collect();
     format!(
-        "# .github/workflows/capi.yml; the key is a secret of the repository\non: push\njobs:\n  capi:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - env:\n          CAPI_API_KEY: ${{{{ secrets.CAPI_API_KEY }}}}\n        run: |\n{}",
+        r#"# .github/workflows/capi.yml; the key is a secret of the repository
+on: push
+jobs:
+  capi:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - env:
+          CAPI_API_KEY: ${{{{ secrets.CAPI_API_KEY }}}}
+        run: |
+{}"#,
         call.join("\n")
     )
 }
@@ -130,7 +162,18 @@ mod tests {
 
     #[test]
     fn a_snippet_has_the_apps_id_and_fields() {
-        let app = "name='a'\nprompt='p'\n[[inputs]]\nname='text'\nlabel=\"Ada's text\"\ntype='text'\n[[inputs]]\nname='n'\ntype='number'\ndefault=3";
+        let app = r#"
+            name = "a"
+            prompt = "p"
+            [[inputs]]
+            name = "text"
+            label = "Ada's text"
+            type = "text"
+            [[inputs]]
+            name = "n"
+            type = "number"
+            default = 3
+        "#;
         insta::assert_snapshot!(code(app, "curl"), @r#"
         curl -sS https://capi.example.com/api/v1/apps/APP/runs \
           -H "Authorization: Bearer $CAPI_API_KEY" -H 'Prefer: wait=50' \

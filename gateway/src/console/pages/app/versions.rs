@@ -1,5 +1,5 @@
-//! /apps/{appId}/versions: lists, compares and restores versions. A version never changes: restoring stores its
-//! definition as a new version.
+//! /apps/{appId}/versions: lists, compares and restores versions. A version never changes: restoring stores
+//! its definition as a new version.
 
 use std::fmt::Write as _;
 use std::time::Duration;

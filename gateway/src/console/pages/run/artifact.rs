@@ -1,6 +1,6 @@
-//! Artifacts for their owner's browser: a download, and for the run's page an image or the start of a text. Artifacts
-//! are hostile, so none becomes a document of this site. Only image types without scripts are shown, texts are escaped,
-//! and each response has the policy `sandbox`.
+//! Artifacts for their owner's browser: a download, and for the run's page an image or the start of a text.
+//! Artifacts are hostile, so none becomes a document of this site. Only image types without scripts are
+//! shown, texts are escaped, and each response has the policy `sandbox`.
 
 use actix_web::http::header::{CONTENT_DISPOSITION, ContentDisposition, DispositionType};
 use actix_web::{HttpRequest, HttpResponse, web};

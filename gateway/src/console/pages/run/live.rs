@@ -1,6 +1,6 @@
-//! GET /runs/{id}/live: the thread as it grows, as server-sent events (WHATWG HTML 9.2). The id of each piece is the
-//! number of its last event. A browser that reconnects sends that id (Last-Event-ID, or `after`) and gets the events
-//! behind it. The stream reads the event log by number, so it loses and repeats no event.
+//! GET /runs/{id}/live: the thread as it grows, as server-sent events (WHATWG HTML 9.2). The id of each piece
+//! is the number of its last event. A browser that reconnects sends that id (Last-Event-ID, or `after`) and
+//! gets the events behind it. The stream reads the event log by number, so it loses and repeats no event.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -28,8 +28,8 @@ use crate::http::ApiError;
 use crate::http::extract::Query;
 use crate::http::middleware::leave_uncompressed;
 
-/// The longest stream; the browser then reconnects. It is short because the open waits of a killed gateway stay counted
-/// for this time.
+/// The longest stream; the browser then reconnects. It is short because the open waits of a killed gateway
+/// stay counted for this time.
 const LONGEST: Duration = Duration::from_mins(2);
 /// How often the stream checks the session and sends a comment.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -1,5 +1,5 @@
-//! GET /runs/{id}/events.jsonl: the event log up to now, one event a line (JSON Lines). The response holds one page of
-//! events in memory at a time.
+//! GET /runs/{id}/events.jsonl: the event log up to now, one event a line (JSON Lines). The response holds
+//! one page of events in memory at a time.
 
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -37,7 +37,8 @@ pub(crate) async fn handle(
                     let lines: String = events.iter().map(line).collect();
                     Some((Ok(Bytes::from(lines)), Some(last)))
                 }
-                // An error breaks the response off, so that the client does not take a part for the whole log.
+                // An error breaks the response off, so that the client does not take a part for the whole
+                // log.
                 Err(error) => Some((Err(actix_web::Error::from(ApiError::from(error))), None)),
             }
         }

@@ -1,5 +1,5 @@
-//! Renders events as the items of the thread. Pure. A tool's result is part of its call's item, if both are in these
-//! events. Otherwise the page's script moves it there (`data-into`).
+//! Renders events as the items of the thread. Pure. A tool's result is part of its call's item, if both are
+//! in these events. Otherwise the page's script moves it there (`data-into`).
 
 use std::collections::HashMap;
 
@@ -215,7 +215,10 @@ mod tests {
         let run = RunId::generate();
         let call = (
             "tool.call",
-            json!({"callId": CALL, "name": "fetch_url", "arguments": "{\"url\":\"https://e.example/a\"}", "step": 1}),
+            json!({
+                "callId": CALL, "name": "fetch_url", "step": 1,
+                "arguments": "{\"url\":\"https://e.example/a\"}",
+            }),
         );
         let result = (
             "tool.result",
@@ -240,8 +243,10 @@ mod tests {
             ("message", json!({"role": "user", "content": hostile})),
             (
                 "message",
-                json!({"role": "assistant", "content": hostile, "reasoning": {"thinking": hostile}, "finishReason": hostile,
-                    "usage": {"inputTokens": 1, "outputTokens": 1}}),
+                json!({
+                    "role": "assistant", "content": hostile, "reasoning": {"thinking": hostile},
+                    "finishReason": hostile, "usage": {"inputTokens": 1, "outputTokens": 1},
+                }),
             ),
             (
                 "tool.call",

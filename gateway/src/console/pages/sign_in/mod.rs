@@ -1,5 +1,5 @@
-//! Signing in, up and out. This file: GET and POST /sign-in, which turn an email and a password into a session, and
-//! GET /signed-in.
+//! Signing in, up and out. This file: GET and POST /sign-in, which turn an email and a password into a
+//! session, and GET /signed-in.
 
 pub(crate) mod sign_out;
 pub(crate) mod sign_up;

@@ -25,8 +25,8 @@ pub(crate) fn next_path(path: Option<&str>) -> &str {
     path.filter(own).unwrap_or("/apps")
 }
 
-/// Starts a session. Redirects to /signed-in, which finds out whether the browser kept the cookie, and from there to
-/// `next`. Returns nothing if the password changed concurrently.
+/// Starts a session. Redirects to /signed-in, which finds out whether the browser kept the cookie, and from
+/// there to `next`. Returns nothing if the password changed concurrently.
 pub(crate) async fn start_session(
     request: &HttpRequest,
     (context, console): (&Context, &Console),

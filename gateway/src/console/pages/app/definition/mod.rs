@@ -1,5 +1,5 @@
-//! An app as the fields of its editor's form, and back. Pure. Each field keeps the text that the user typed, right or
-//! wrong.
+//! An app as the fields of its editor's form, and back. Pure. Each field keeps the text that the user typed,
+//! right or wrong.
 
 mod check;
 mod row;

@@ -17,8 +17,8 @@ pub(crate) fn as_text(value: &Value) -> String {
     }
 }
 
-/// The form's texts as JSON values of the fields' types. A text that does not fit its type stays a text, and the
-/// validation reports it.
+/// The form's texts as JSON values of the fields' types. A text that does not fit its type stays a text, and
+/// the validation reports it.
 pub(crate) fn inputs(fields: &[InputField], form: &Form) -> Map<String, Value> {
     let mut inputs = Map::new();
     for field in fields {
