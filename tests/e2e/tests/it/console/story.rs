@@ -86,13 +86,9 @@ async fn a_run_is_started_with_a_form_fails_and_is_run_again_with_changes() {
     browser.submit("#run-form").await;
     browser.wait_for_text(".failure h2", "model_error").await;
     let failure = browser.text(".failure").await;
-    for part in [
-        "model server",
-        "HTTP 400 (request req-7f3a)",
-        "Step 1 failed",
-        "attempt 1",
-        "No output was saved",
-    ] {
+    for part in
+        ["model server", "HTTP 400 (request req-7f3a)", "Step 1 failed", "attempt 1", "No output was saved"]
+    {
         assert!(failure.contains(part), "{part}: {failure}");
     }
     assert!(!browser.text("h1").await.contains("[API]"), "a run of the console has no prefix");
