@@ -20,7 +20,7 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    /// As stored and as shown.
+    /// The stored and shown name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! Secrets at rest: AES-256-GCM (NIST SP 800-38D). A sealed value is `key id (8) | nonce (12) | ciphertext | tag
-//! (16)` and is bound to its owner, so that a row copied to another account does not open.
+//! Encryption of secrets at rest with AES-256-GCM (NIST SP 800-38D). An encrypted value is `key id (8) | nonce (12) |
+//! ciphertext | tag (16)`. It is bound to its owner, so a row that is copied to another account cannot be decrypted.
 
 use std::fmt;
 
@@ -8,30 +8,26 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 const KEY_ID_LEN: usize = 8;
 
-/// Seals and opens.
 pub struct EncryptionKey {
     id: [u8; KEY_ID_LEN],
     key: RandomizedNonceKey,
 }
 
-/// Why a value was not sealed or opened.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncryptionError {
-    /// It was sealed with another key.
-    #[error("sealed with another CAPI_SECRET_KEY than the present one")]
+    #[error("the value was encrypted with another CAPI_SECRET_KEY")]
     OtherKey,
-    /// Changed, cut, or of another owner.
-    #[error("a sealed value is damaged or belongs to another owner")]
+    #[error("the encrypted value is damaged or belongs to another owner")]
     Damaged,
 }
 
 impl EncryptionKey {
-    /// A key of 32 bytes; its id is the head of its SHA-256.
+    /// The key's id is the start of its SHA-256.
     #[must_use]
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
-        reason = "only fails for keys that are not 32 bytes long"
+        reason = "fails only for keys that are not 32 bytes long"
     )]
     pub fn new(bytes: &[u8; 32]) -> Self {
         let mut id = [0; KEY_ID_LEN];
@@ -40,18 +36,18 @@ impl EncryptionKey {
     }
 
     /// Encrypts `plain` for `owner`.
-    pub fn seal(&self, owner: &[u8], plain: &[u8]) -> Result<Vec<u8>, EncryptionError> {
-        let mut sealed = plain.to_vec();
+    pub fn encrypt(&self, owner: &[u8], plain: &[u8]) -> Result<Vec<u8>, EncryptionError> {
+        let mut ciphertext = plain.to_vec();
         let nonce = self
             .key
-            .seal_in_place_append_tag(Aad::from(owner), &mut sealed)
+            .seal_in_place_append_tag(Aad::from(owner), &mut ciphertext)
             .map_err(|_| EncryptionError::Damaged)?;
-        Ok([&self.id, nonce.as_ref().as_slice(), &sealed].concat())
+        Ok([&self.id, nonce.as_ref().as_slice(), &ciphertext].concat())
     }
 
-    /// Decrypts what [`Self::seal`] made for the same owner.
-    pub fn open(&self, owner: &[u8], sealed: &[u8]) -> Result<Vec<u8>, EncryptionError> {
-        let (id, rest) = sealed.split_at_checked(KEY_ID_LEN).ok_or(EncryptionError::Damaged)?;
+    /// Decrypts a value that [`Self::encrypt`] made for the same owner.
+    pub fn decrypt(&self, owner: &[u8], encrypted: &[u8]) -> Result<Vec<u8>, EncryptionError> {
+        let (id, rest) = encrypted.split_at_checked(KEY_ID_LEN).ok_or(EncryptionError::Damaged)?;
         if id != self.id {
             return Err(EncryptionError::OtherKey);
         }
@@ -79,15 +75,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn opens_only_what_it_sealed_for_the_same_owner() {
+    fn only_the_same_key_and_owner_decrypt() {
         let key = EncryptionKey::new(&[7; 32]);
-        let sealed = key.seal(b"ada", b"secret").unwrap();
-        assert_eq!(key.open(b"ada", &sealed).unwrap(), b"secret");
-        assert_eq!(key.open(b"bob", &sealed), Err(EncryptionError::Damaged));
-        assert_eq!(EncryptionKey::new(&[8; 32]).open(b"ada", &sealed), Err(EncryptionError::OtherKey));
-        let mut flipped = sealed.clone();
+        let encrypted = key.encrypt(b"ada", b"secret").unwrap();
+        assert_eq!(key.decrypt(b"ada", &encrypted).unwrap(), b"secret");
+        assert_eq!(key.decrypt(b"bob", &encrypted), Err(EncryptionError::Damaged));
+        assert_eq!(EncryptionKey::new(&[8; 32]).decrypt(b"ada", &encrypted), Err(EncryptionError::OtherKey));
+        let mut flipped = encrypted.clone();
         *flipped.last_mut().unwrap() ^= 1;
-        assert_eq!(key.open(b"ada", &flipped), Err(EncryptionError::Damaged));
-        assert_eq!(key.open(b"ada", &sealed[..10]), Err(EncryptionError::Damaged));
+        assert_eq!(key.decrypt(b"ada", &flipped), Err(EncryptionError::Damaged));
+        assert_eq!(key.decrypt(b"ada", &encrypted[..10]), Err(EncryptionError::Damaged));
     }
 }

@@ -1,5 +1,5 @@
-//! Ids are UUIDv7 (RFC 9562): they sort by time and therefore never serve as secrets. One newtype each, so that
-//! a run's id cannot be passed where a user's is meant.
+//! Ids are UUIDv7 (RFC 9562). They sort by time, so they must never serve as secrets. Each kind has its own type, so
+//! that a run's id cannot be passed in place of a user's id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,13 +20,12 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A fresh id, stamped with this machine's clock.
+            /// Makes a new id with the time of this machine.
             #[must_use]
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
 
-            /// The bare UUID.
             #[must_use]
             pub const fn uuid(self) -> Uuid {
                 self.0
@@ -74,7 +73,7 @@ macro_rules! id {
 }
 
 id!(
-    /// A file that the caller gave.
+    /// An input file of a run.
     FileId
 );
 id!(
@@ -106,14 +105,14 @@ id!(
     WebhookSecretId
 );
 id!(
-    /// What one user sends to one host.
+    /// A lane: the deliveries of one user to one receiver.
     LaneId
 );
 id!(
-    /// One webhook event for one URL; it is the `webhook-id` on every try.
+    /// A delivery. Each of its attempts sends it as `webhook-id`.
     DeliveryId
 );
 id!(
-    /// A browser that is signed in to the console (not the secret that it holds).
+    /// A session of a browser in the console (not its secret).
     SessionId
 );

@@ -1,20 +1,20 @@
-//! How a process stops, in two stages: the first SIGTERM or SIGINT asks it to finish what it has, a second one, or
-//! the end of the grace period, ends it.
+//! How a process stops. After the first SIGTERM or SIGINT it finishes its work. A second signal, or the end of the
+//! grace period, ends it at once.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Time that a draining process gets; orchestrators wait for 30 s.
+/// How long a stopping process may finish its work. Orchestrators kill it after 30 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
-/// What tasks that outlive all others get to send off what those left: longer than the publisher's flush and the
-/// closing of its connection together.
+/// How long the last tasks may take after all others ended. It must be longer than the publisher's flush and the close
+/// of its connection together.
 const FLUSH_GRACE: Duration = Duration::from_secs(4);
 
-/// Runs a program on a runtime of its own. What a thread still computes or waits for when the program is through (a schema
-/// that explodes, a name that nobody resolves) does not keep the process.
+/// Runs a program on a new runtime. A thread that still computes or blocks when the program ends (an explosive schema,
+/// a slow name resolution) does not keep the process alive.
 pub fn run_to_end(program: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(program);
@@ -22,7 +22,7 @@ pub fn run_to_end(program: impl Future<Output = anyhow::Result<()>>) -> anyhow::
     ended
 }
 
-/// The tasks of one running service, and the wish that they stop.
+/// The tasks of a running service, and the signal to stop them.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
     stopping: CancellationToken,
@@ -32,7 +32,7 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Starts a task that is waited for at the end. It must be short, or watch [`Self::stopping`].
+    /// Starts a task that [`Self::stop`] waits for. It must be short, or watch [`Self::stopping`].
     pub fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -40,25 +40,25 @@ impl Lifecycle {
         self.tasks.spawn(task)
     }
 
-    /// Starts a task that others depend on to their end, like the publisher. It must watch [`Self::flushing`].
+    /// Starts a task that the others need until they end, like the publisher. It must watch [`Self::flushing`].
     pub fn spawn_last(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.last_tasks.spawn(task);
     }
 
-    /// Cancelled once all other tasks have ended.
+    /// Cancelled when all tasks of [`Self::spawn`] have ended.
     #[must_use]
     pub fn flushing(&self) -> &CancellationToken {
         &self.flushing
     }
 
-    /// Cancelled once the process is to stop.
+    /// Cancelled when the process must stop.
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// Asks all tasks to end and waits for them, at most for [`GRACE`], then for the last ones. False if some had to
-    /// be left.
+    /// Signals all tasks to stop and waits for them, at most for [`GRACE`], then for the last ones. Returns false if
+    /// some did not end in time.
     pub async fn stop(&self) -> bool {
         self.stopping.cancel();
         self.tasks.close();
@@ -68,7 +68,7 @@ impl Lifecycle {
         tokio::time::timeout(FLUSH_GRACE, self.last_tasks.wait()).await.is_ok() && ended
     }
 
-    /// Waits for a signal, then stops; a second signal cuts that short.
+    /// Waits for a signal, then stops. A second signal ends the wait for the tasks.
     pub async fn run_until_signalled(&self) -> anyhow::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut terminate, mut interrupt) =
@@ -76,7 +76,7 @@ impl Lifecycle {
         let mut signalled =
             async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         signalled().await;
-        tracing::info!(grace_seconds = GRACE.as_secs(), "stopping; a second signal ends at once");
+        tracing::info!(grace_seconds = GRACE.as_secs(), "stopping; a second signal stops at once");
         tokio::select! {
             clean = self.stop() => tracing::info!(clean, "stopped"),
             () = signalled() => tracing::warn!("stopped by a second signal"),
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_is_busy_does_not_keep_the_process() {
+    fn a_busy_thread_does_not_keep_the_process_alive() {
         let (started, begun) = (std::sync::mpsc::channel(), std::time::Instant::now());
         let (starting, keep_busy) = started;
         let program = async move {

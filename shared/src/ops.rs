@@ -1,4 +1,4 @@
-//! The operators' listener of a process: /healthz (alive), /readyz (what it needs is there), /metrics.
+//! The endpoints for operators: /healthz (the process is alive), /readyz (it has all it needs) and /metrics.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,23 +21,21 @@ use crate::lifecycle::Lifecycle;
 use crate::queue::BrokerHealth;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The exporter needs to fold its histograms now and then.
+/// How often the exporter must fold its histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What readiness is judged by.
+/// What /readyz checks.
 #[derive(Clone)]
 pub struct Readiness {
-    /// Asked at each request.
+    /// Pinged at each request.
     pub db: Db,
-    /// Every broker connection that the process keeps.
     pub broker: Vec<BrokerHealth>,
-    /// What else a service of this kind needs: name, whether it is there, and what there is to say of it.
+    /// What else the service needs: name, whether it is ready, and its state as shown.
     pub own: Vec<(&'static str, bool, Value)>,
-    /// Whether the process is on its way out.
     pub lifecycle: Lifecycle,
 }
 
-/// Listens, and tells where. `metrics` is absent in tests, which install no recorder.
+/// Starts to listen and returns the address. Tests install no recorder, so they have no `metrics`.
 pub async fn serve(
     config: &OpsConfig,
     service: &'static str,
@@ -49,7 +47,7 @@ pub async fn serve(
         .map_err(|error| anyhow::anyhow!("CAPI_OPS_ADDR: cannot listen on {}: {error}", config.ops_addr))?;
     let address = listener.local_addr()?;
     write_address(config.run_dir.as_deref(), service, "ops", address)?;
-    // Not one of the tasks that a stop waits for: it answers until the very end that the process is draining.
+    // A stop does not wait for this task: it answers until the process ends.
     tokio::spawn(async move {
         let mut upkeep = tokio::time::interval(UPKEEP);
         loop {
@@ -58,7 +56,7 @@ pub async fn serve(
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => { tokio::spawn(connection(stream, readiness.clone(), metrics.clone())); }
                     Err(error) => {
-                        tracing::warn!(%error, "ops listener");
+                        tracing::warn!(%error, "failed to accept a connection on CAPI_OPS_ADDR");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -68,13 +66,12 @@ pub async fn serve(
     Ok(address)
 }
 
-/// Lets the process open as many files as its hard limit allows: each client is one, and the usual soft limit of 1024
-/// would make the rest wait.
+/// Raises the soft limit of open files to the hard limit. Each client needs a file, and the usual soft limit is 1024.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     if let Err(error) = raised {
-        tracing::warn!(%error, limit = limit.current, "the limit of open files stays as it is");
+        tracing::warn!(%error, limit = limit.current, "failed to raise the limit of open files");
     }
 }
 
@@ -103,7 +100,7 @@ async fn connection(stream: tokio::net::TcpStream, readiness: Readiness, metrics
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {
-        tracing::debug!(%error, "ops connection");
+        tracing::debug!(%error, "failed to serve a connection on CAPI_OPS_ADDR");
     }
 }
 
@@ -115,7 +112,7 @@ async fn answer(
     let (status, kind, body) = match request.uri().path() {
         "/healthz" => (StatusCode::OK, "application/json", json!({"status": "alive"}).to_string()),
         "/readyz" => {
-            let (ready, body) = readiness.judge().await;
+            let (ready, body) = readiness.check().await;
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, "application/json", body.to_string())
         }
@@ -133,16 +130,16 @@ async fn answer(
 }
 
 impl Readiness {
-    async fn judge(&self) -> (bool, Value) {
+    async fn check(&self) -> (bool, Value) {
         let database = self.db.is_up().await;
         let broker = self.broker.iter().all(BrokerHealth::is_up);
         let draining = self.lifecycle.stopping().is_cancelled();
-        let ready = database && broker && !draining && self.own.iter().all(|(_, there, _)| *there);
+        let ready = database && broker && !draining && self.own.iter().all(|(_, up, _)| *up);
         let word = |up| if up { "up" } else { "down" };
         let mut shown =
             json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining});
-        for (name, _, said) in &self.own {
-            shown[*name] = said.clone();
+        for (name, _, state) in &self.own {
+            shown[*name] = state.clone();
         }
         (ready, shown)
     }

@@ -1,29 +1,28 @@
-//! The JSON Schema (2020-12, or what `$schema` says) of an app's result. The gateway refuses on import what the run-worker could not judge
-//! by. No `$ref` leaves the schema, and patterns are matched in linear time: both come from an app's author.
+//! The JSON Schema of an app's result (2020-12, unless `$schema` says otherwise). The gateway rejects on import every
+//! schema that the worker could not use. The app's author may be hostile: a `$ref` cannot leave the schema, and patterns
+//! match in linear time.
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
-/// Bytes of a schema as JSON.
 const MAX_SCHEMA_BYTES: usize = 64 * 1024;
-/// Bytes of one compiled pattern.
+/// Bounds one compiled pattern.
 const MAX_PATTERN_BYTES: usize = 128 * 1024;
-/// Patterns and references of one schema: each costs memory, and references nest.
+/// Bounds the patterns and references of a schema: each costs memory, and references nest.
 const MAX_COSTLY: usize = 100;
-/// Mistakes that are told; the first few are what a model can repair.
-const MAX_MISTAKES: usize = 10;
-const MAX_MISTAKE_BYTES: usize = 300;
+/// Bounds the list for the model, which can repair only a few violations at once.
+const MAX_VIOLATIONS: usize = 10;
+const MAX_VIOLATION_BYTES: usize = 300;
 
-/// A schema that can be judged by.
+/// A compiled schema.
 pub struct OutputSchema(Validator);
 
-/// Why a schema cannot be used, in words for its author.
+/// Why a schema cannot be used. The text is for the app's author.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SchemaRefusal(String);
 
 impl OutputSchema {
-    /// Checks and compiles it.
     pub fn compile(schema: &Value) -> Result<Self, SchemaRefusal> {
         let refused = |why: &str| Err(SchemaRefusal(why.to_owned()));
         if !schema.is_object() {
@@ -47,21 +46,21 @@ impl OutputSchema {
         Ok(Self(compiled))
     }
 
-    /// What is wrong with `value`, each mistake with its place; nothing where it matches.
+    /// Returns what is wrong with `value`, each violation with its place.
     #[must_use]
-    pub fn mistakes(&self, value: &Value) -> Vec<String> {
+    pub fn violations(&self, value: &Value) -> Vec<String> {
         if self.0.is_valid(value) {
             return Vec::new();
         }
         self.0
             .iter_errors(value)
-            .take(MAX_MISTAKES)
+            .take(MAX_VIOLATIONS)
             .map(|error| {
                 let cut = |mut text: String| {
-                    text.truncate(text.floor_char_boundary(MAX_MISTAKE_BYTES));
+                    text.truncate(text.floor_char_boundary(MAX_VIOLATION_BYTES));
                     text
                 };
-                // They repeat what is wrong, which may be long.
+                // Both repeat parts of the value, which may be long.
                 let (place, what) = (cut(error.instance_path().to_string()), cut(error.to_string()));
                 let place = if place.is_empty() { "the value" } else { place.as_str() };
                 format!("{place}: {what}")
@@ -94,18 +93,18 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn mistakes_are_told_with_their_places() {
+    fn violations_name_their_places() {
         let schema = OutputSchema::compile(&json!({
             "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n", "s"],
         }));
         let schema = schema.unwrap();
-        assert!(schema.mistakes(&json!({"n": 1, "s": 2})).is_empty());
-        let mistakes = schema.mistakes(&json!({"n": "x"})).join("; ");
-        assert_eq!(mistakes, r#"the value: "s" is a required property; /n: "x" is not of type "integer""#);
+        assert!(schema.violations(&json!({"n": 1, "s": 2})).is_empty());
+        let violations = schema.violations(&json!({"n": "x"})).join("; ");
+        assert_eq!(violations, r#"the value: "s" is a required property; /n: "x" is not of type "integer""#);
     }
 
     #[test]
-    fn what_cannot_be_judged_by_is_refused() {
+    fn unusable_schemas_are_rejected() {
         let refusal = |schema: Value| OutputSchema::compile(&schema).err().map(|refusal| refusal.to_string());
         assert!(refusal(json!("object")).unwrap().contains("must be a JSON Schema"));
         assert!(refusal(json!({"type": "objekt"})).unwrap().contains("/type"));
@@ -116,6 +115,6 @@ mod tests {
         assert!(refusal(patterns).unwrap().contains("patterns and references"));
         assert!(refusal(json!({"pattern": r"\p{L}{1000}"})).is_some(), "no pattern that costs megabytes");
         assert!(refusal(json!({"description": "x".repeat(MAX_SCHEMA_BYTES)})).unwrap().contains("longer"));
-        assert!(OutputSchema::compile(&json!({"$ref": "#"})).unwrap().mistakes(&json!(1)).is_empty());
+        assert!(OutputSchema::compile(&json!({"$ref": "#"})).unwrap().violations(&json!(1)).is_empty());
     }
 }

@@ -1,16 +1,15 @@
-//! Prompt templates. The gateway checks them on import, the run-worker renders them: both must mean the same.
+//! Prompt templates. The gateway checks them on import and the worker renders them, so both use the same rules.
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
 use crate::text::CleanText;
 
-/// Template instructions that one rendering may execute: no template loops for ever.
+/// Bounds the instructions of one rendering, so that no template loops for ever.
 const FUEL: u64 = 100_000;
-/// Bytes of a rendered prompt.
 const MAX_PROMPT_BYTES: usize = 1 << 20;
 
-/// Why a template does not parse or render; the text names the line.
+/// Why a template does not parse or render. The text names the line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PromptError(String);
@@ -21,7 +20,7 @@ impl From<minijinja::Error> for PromptError {
     }
 }
 
-/// Checks the syntax, and that every variable is an input.
+/// Checks the syntax, and that every variable is an input field.
 pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
     let environment = environment();
     let parsed = environment.template_from_str(template)?;
@@ -34,11 +33,11 @@ pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
     unknown.sort();
     match unknown.first() {
         None => Ok(()),
-        Some(name) => Err(PromptError(format!("uses {name:?}, which is no input field"))),
+        Some(name) => Err(PromptError(format!("uses {name:?}, which is not an input field"))),
     }
 }
 
-/// The template over a run's inputs (an object).
+/// Renders the template with the inputs of a run (an object).
 pub fn render(template: &str, inputs: &Value) -> Result<CleanText, PromptError> {
     let rendered = environment().render_str(template, minijinja::value::Serde(inputs))?;
     if rendered.len() > MAX_PROMPT_BYTES {
@@ -68,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_that_grow_without_end_are_refused() {
+    fn templates_that_grow_exponentially_are_rejected() {
         let doubling =
             "{% set ns = namespace(s='x') %}{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}";
         assert!(render(doubling, &json!({})).is_err());

@@ -1,4 +1,4 @@
-//! Logs and metrics are process globals: only a service's `main` installs them.
+//! Logs and metrics. They are process globals, so only the `main` of a service installs them.
 
 pub use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -10,12 +10,12 @@ use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Seconds: from a fast statement to a slow run.
+/// Seconds, from a fast statement to a slow run.
 const DURATION_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
 
-/// capi's own crates. All others are heard from `info` up, whatever CAPI_LOG says: below, some log what they send, and what they
-/// send holds keys and inputs.
+/// The crates of capi. For all others the level is at most `info`, whatever CAPI_LOG says: below, some log what they
+/// send, which holds keys and inputs.
 const OWN: [&str; 4] = ["gateway", "run_worker", "webhook_dispatcher", "shared"];
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {

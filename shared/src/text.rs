@@ -1,5 +1,5 @@
-//! Outside text (model, receiver, inputs, names) becomes [`CleanText`] before it is stored or used. PostgreSQL
-//! refuses NUL in text and jsonb, and a row that cannot be written would be tried for ever.
+//! Text from outside (models, receivers, inputs, names) becomes [`CleanText`] before it is stored or used. PostgreSQL
+//! rejects NUL in text and jsonb, and capi would retry such a write for ever.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,10 +7,10 @@ use std::ops::Deref;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// Deepest nesting of JSON that capi takes or stores.
+/// The deepest JSON that capi accepts or stores.
 pub const MAX_JSON_DEPTH: usize = 64;
 
-/// Text without NUL and of bounded length.
+/// Text without NUL whose length is bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CleanText(String);
 
@@ -23,13 +23,12 @@ impl CleanText {
         Self(clean[..clean.floor_char_boundary(max_bytes)].to_owned())
     }
 
-    /// The same for bytes of unknown encoding: invalid UTF-8 becomes U+FFFD.
+    /// Also replaces invalid UTF-8 by U+FFFD.
     #[must_use]
     pub fn from_bytes(raw: &[u8], max_bytes: usize) -> Self {
         Self::new(&String::from_utf8_lossy(raw), max_bytes)
     }
 
-    /// The text itself.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0
@@ -56,13 +55,11 @@ impl Serialize for CleanText {
     }
 }
 
-/// Why a JSON value cannot be taken.
+/// Why a JSON value is rejected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonRefusal {
-    /// A string or a key holds U+0000.
     #[error("a string holds the character U+0000; leave it out")]
     Nul,
-    /// Nested deeper than [`MAX_JSON_DEPTH`].
     #[error("nested deeper than {MAX_JSON_DEPTH} levels; flatten it")]
     TooDeep,
 }

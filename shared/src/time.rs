@@ -1,4 +1,4 @@
-//! Times as the contract writes them.
+//! Times as the API writes them.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// RFC 3339, UTC, milliseconds: how the contract writes every time.
+/// RFC 3339, UTC, milliseconds, as everywhere in the API.
 #[must_use]
 pub fn format_time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)

@@ -1,7 +1,7 @@
-//! The names of the tools that an app may list. The gateway refuses all others on import, the run-worker has one file for
-//! each: a test there compares the two.
+//! The names of the tools that an app may list. The gateway rejects other names on import. A test of the worker compares
+//! this list with its tools.
 
-/// All names, in alphabetical order.
+/// Sorted.
 pub const TOOLS: [&str; 9] = [
     "current_time",
     "edit_file",
@@ -14,5 +14,5 @@ pub const TOOLS: [&str; 9] = [
     "write_file",
 ];
 
-/// Those that can look at files which a run's caller gives.
+/// The tools that can read input files.
 pub const FILE_READERS: [&str; 4] = ["python", "read_file", "save_artifact", "shell"];

@@ -1,4 +1,4 @@
-//! Webhook signing secrets at rest. The gateway makes and rotates them, the dispatcher signs with them.
+//! The stored signing secrets of webhooks. The gateway creates and rotates them, and the dispatcher signs with them.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use diesel::QueryableByName;
@@ -10,21 +10,17 @@ use crate::db::{DbError, lock_user, statement};
 use crate::encryption::{EncryptionError, EncryptionKey};
 use crate::ids::{UserId, WebhookSecretId};
 
-/// Random bytes of a secret (Standard Webhooks 1.0 asks for 24 to 64).
+/// Standard Webhooks 1.0 requires 24 to 64 random bytes.
 const SECRET_BYTES: usize = 32;
 const PREFIX: &str = "whsec_";
 
-/// Why secrets could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
-    /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// The key.
     #[error(transparent)]
-    Seal(#[from] EncryptionError),
-    /// The system's random source failed.
-    #[error("no random bytes")]
+    Encryption(#[from] EncryptionError),
+    #[error("the system gave no random bytes")]
     Random,
 }
 
@@ -34,7 +30,7 @@ impl From<diesel::result::Error> for SecretsError {
     }
 }
 
-/// The active ones, newest first: the current, and for 24 h after a rotation the one before it.
+/// Returns the valid secrets, newest first: the current one and, for 24 h after a rotation, the previous one.
 pub async fn active(
     conn: &mut AsyncPgConnection,
     key: &EncryptionKey,
@@ -45,23 +41,23 @@ pub async fn active(
         #[diesel(sql_type = Binary)]
         sealed: Vec<u8>,
     }
-    let sql = "SELECT sealed FROM webhook_secrets WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > capi_now())
-               ORDER BY created_at DESC";
+    let sql = "SELECT sealed FROM webhook_secrets
+               WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > capi_now()) ORDER BY created_at DESC";
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
-    let open = |row: Row| {
-        let raw = key.open(user.uuid().as_bytes(), &row.sealed)?;
+    let decrypt = |row: Row| {
+        let raw = key.decrypt(user.uuid().as_bytes(), &row.sealed)?;
         Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
     };
-    // After a change of CAPI_SECRET_KEY an old row does not open; one that does is enough to sign with.
-    let (opened, failed): (Vec<_>, Vec<_>) = rows.into_iter().map(open).partition(Result::is_ok);
+    // After a change of CAPI_SECRET_KEY, older rows cannot be decrypted. One valid secret is enough to sign with.
+    let (decrypted, failed): (Vec<_>, Vec<_>) = rows.into_iter().map(decrypt).partition(Result::is_ok);
     match failed.into_iter().next() {
-        Some(error) if opened.is_empty() => error.map(|secret| vec![secret]),
-        _ => opened.into_iter().collect(),
+        Some(error) if decrypted.is_empty() => error.map(|secret| vec![secret]),
+        _ => decrypted.into_iter().collect(),
     }
 }
 
-/// Makes a new current secret; the one before it stays valid for 24 h, older ones end now. Its own
-/// transaction, or a part of the caller's.
+/// Creates a new current secret. The previous one stays valid for 24 h, and older ones expire now. Runs in the
+/// caller's transaction, if there is one.
 pub async fn rotate(
     conn: &mut AsyncPgConnection,
     key: &EncryptionKey,
@@ -69,25 +65,26 @@ pub async fn rotate(
 ) -> Result<SecretString, SecretsError> {
     let mut raw = [0; SECRET_BYTES];
     aws_lc_rs::rand::fill(&mut raw).map_err(|_| SecretsError::Random)?;
-    let sealed = key.seal(user.uuid().as_bytes(), &raw)?;
+    let encrypted = key.encrypt(user.uuid().as_bytes(), &raw)?;
     conn.transaction(async |conn| {
-            lock_user(conn, user).await?;
-            statement(
-                "UPDATE webhook_secrets
-                 SET expires_at = CASE WHEN expires_at IS NULL THEN capi_now() + interval '24 hours' ELSE capi_now() END
+        lock_user(conn, user).await?;
+        statement(
+            "UPDATE webhook_secrets
+                 SET expires_at =
+                     CASE WHEN expires_at IS NULL THEN capi_now() + interval '24 hours' ELSE capi_now() END
                  WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > capi_now())",
-            )
-            .bind::<SqlUuid, _>(user.uuid())
-            .execute(conn)
-            .await?;
-            statement("INSERT INTO webhook_secrets (id, user_id, sealed) VALUES ($1, $2, $3)")
-                .bind::<SqlUuid, _>(WebhookSecretId::generate().uuid())
-                .bind::<SqlUuid, _>(user.uuid())
-                .bind::<Binary, _>(&sealed)
-                .execute(conn)
-                .await
-        })
+        )
+        .bind::<SqlUuid, _>(user.uuid())
+        .execute(conn)
         .await?;
+        statement("INSERT INTO webhook_secrets (id, user_id, sealed) VALUES ($1, $2, $3)")
+            .bind::<SqlUuid, _>(WebhookSecretId::generate().uuid())
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<Binary, _>(&encrypted)
+            .execute(conn)
+            .await
+    })
+    .await?;
     Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
 }
 

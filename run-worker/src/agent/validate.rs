@@ -46,7 +46,7 @@ pub(super) fn validate(text: &str, schema: Option<&OutputSchema>) -> ResultCheck
         Ok(data) => data,
         Err(why) => return ResultCheck::Mismatch(why),
     };
-    let mistakes = schema.mistakes(&data);
+    let mistakes = schema.violations(&data);
     if mistakes.is_empty() {
         ResultCheck::Valid(result(Some(data)))
     } else {

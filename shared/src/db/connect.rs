@@ -1,5 +1,5 @@
-//! One connection: its limits, its TLS. Every connection carries the limits, because a stopped or cut-off process
-//! must not hold a row: PostgreSQL then ends its statement, its lock wait or its transaction by itself.
+//! Opens one connection with TLS and session limits. A suspended or disconnected process must not keep rows locked, so
+//! PostgreSQL itself ends its statement, its lock wait or its transaction.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,32 +9,28 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The last one ends what a process that gave up left running, instead of when its statement is through.
+/// With the last limit PostgreSQL also cancels the statement of a client that has gone.
 const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=5s \
                               -c client_connection_check_interval=1s";
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// CAPI_DATABASE_URL is not a PostgreSQL URL.
     #[error("CAPI_DATABASE_URL must be postgres://USER:PASSWORD@HOST:PORT/DATABASE: {0}")]
     Url(tokio_postgres::Error),
-    /// The server is away or refused.
     #[error("{0}")]
     Server(#[from] tokio_postgres::Error),
-    /// Not connected within three seconds.
-    #[error("no answer within {CONNECT_TIMEOUT:?}")]
+    #[error("the database did not answer within {CONNECT_TIMEOUT:?}")]
     Timeout,
-    /// TLS could not be set up.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The session's settings were refused.
+    /// The server rejected the session settings.
     #[error("{0}")]
     Setup(#[from] diesel::ConnectionError),
 }
 
-/// Opens one connection outside any pool. TLS as the URL's `sslmode` says (`disable`, `prefer`, `require`), with
-/// the system's root certificates.
+/// Opens one connection without a pool. The URL's `sslmode` (`disable`, `prefer`, `require`) decides about TLS, which
+/// uses the root certificates of the system.
 pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgConnection, ConnectError> {
     let mut config: tokio_postgres::Config = url.parse().map_err(ConnectError::Url)?;
     config
@@ -58,7 +54,7 @@ pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgCo
     tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
-/// The same for all connections of a process: the system's certificates are read once.
+/// Reads the certificates of the system once per process.
 fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
     static CONFIG: OnceLock<rustls::ClientConfig> = OnceLock::new();
     if let Some(config) = CONFIG.get() {

@@ -1,6 +1,6 @@
-//! A pooled connection that only goes back to the pool when its call came to a good end. A call that is given up half way
-//! (a deadline, a client that hung up) leaves its statement unfinished, and whoever got the connection next would wait
-//! behind that; one whose server went away, or became a standby, would fail for ever.
+//! A pooled connection that returns to the pool only after its call succeeded. An abandoned call (a deadline, a client
+//! that disconnected) leaves its statement running, and the next call would wait for it. A connection to a server that
+//! stopped or became a standby would fail for ever.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,24 +10,23 @@ use diesel_async::pooled_connection::deadpool::Object;
 
 type Slot = Arc<Mutex<Option<Object<AsyncPgConnection>>>>;
 
-/// A pooled connection.
 pub struct Connection {
     object: Option<Object<AsyncPgConnection>>,
-    /// Where the call that it is used in finds it again.
+    /// Where the drop puts the connection, for its [`Call`].
     returned: Option<Slot>,
 }
 
 impl Connection {
-    /// For whoever uses it to the end.
+    /// A connection that always returns to the pool.
     pub(super) const fn new(object: Object<AsyncPgConnection>) -> Self {
         Self { object: Some(object), returned: None }
     }
 
-    /// The same connection, and the call that decides what becomes of it. The call must be dropped after it.
+    /// Splits off the call that decides whether the connection returns to the pool. Drop the call after the connection.
     pub(super) fn for_call(mut self) -> (Call, Self) {
         let slot = Slot::default();
         self.returned = Some(Arc::clone(&slot));
-        (Call { returned: slot, well: false }, self)
+        (Call { returned: slot, reusable: false }, self)
     }
 }
 
@@ -42,36 +41,36 @@ impl Drop for Connection {
 impl Deref for Connection {
     type Target = AsyncPgConnection;
 
-    #[expect(clippy::expect_used, reason = "only Drop takes it")]
+    #[expect(clippy::expect_used, reason = "only drop takes the connection")]
     fn deref(&self) -> &AsyncPgConnection {
-        self.object.as_deref().expect("there until it is dropped")
+        self.object.as_deref().expect("present until the drop")
     }
 }
 
 impl DerefMut for Connection {
-    #[expect(clippy::expect_used, reason = "only Drop takes it")]
+    #[expect(clippy::expect_used, reason = "only drop takes the connection")]
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        self.object.as_deref_mut().expect("there until it is dropped")
+        self.object.as_deref_mut().expect("present until the drop")
     }
 }
 
-/// See [`Connection::for_call`].
+/// Discards its connection when dropped, unless [`Self::succeeded`] was called.
 pub(super) struct Call {
     returned: Slot,
-    well: bool,
+    reusable: bool,
 }
 
 impl Call {
-    /// An answer came that says nothing against the connection: it goes back to the pool.
-    pub(super) fn ended_well(mut self) {
-        self.well = true;
+    /// Returns the connection to the pool.
+    pub(super) fn succeeded(mut self) {
+        self.reusable = true;
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         let object = self.returned.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(object) = object.filter(|_| !self.well) {
+        if let Some(object) = object.filter(|_| !self.reusable) {
             metrics::counter!("capi_database_connections_discarded_total").increment(1);
             drop(Object::take(object));
         }

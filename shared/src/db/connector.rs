@@ -1,6 +1,6 @@
-//! Opens the pool's connections, a few at a time. Callers wait for a connection for less than a second; what was begun for one
-//! who gave up is finished all the same, and the next who asks gets it. Otherwise a burst at a slow server would open and
-//! throw away connections without ever having one.
+//! Opens the pool's connections, a few at a time. A caller waits less than a second for a connection. If it gives up,
+//! the connection is still opened, and the next caller gets it. Otherwise a burst at a slow server would open and
+//! discard connections without ever using one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,35 +13,35 @@ use tokio::time::Instant;
 
 use super::connect::connect_once;
 
-/// Connections that are being opened at once: more of them only make each slower.
-const AT_ONCE: usize = 4;
-/// A connection that came late and that nobody asked for meanwhile may be dead.
-const LATE_IS_GOOD_FOR: Duration = Duration::from_secs(10);
+/// How many connections are opened at once. More would make each of them slower.
+const CONCURRENCY: usize = 4;
+/// A late connection that stays unused for longer may be dead.
+const LATE_TTL: Duration = Duration::from_secs(10);
 
-/// See the module.
 #[derive(Clone)]
 pub(super) struct Connector {
     url: Arc<str>,
     application_name: &'static str,
-    /// A connection's driver lives where the connection was opened.
+    /// The driver of a connection runs on the runtime that opened it.
     runtime: Handle,
     permits: Arc<Semaphore>,
+    /// Connections whose callers gave up, with the time of opening.
     late: Arc<Mutex<Vec<(Instant, AsyncPgConnection)>>>,
 }
 
 impl Connector {
-    /// Opens on the runtime this is called on.
+    /// Connections will be opened on the runtime that calls this.
     pub(super) fn new(url: &str, application_name: &'static str) -> Self {
         Self {
             url: url.into(),
             application_name,
             runtime: Handle::current(),
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Arc::new(Semaphore::new(CONCURRENCY)),
             late: Arc::default(),
         }
     }
 
-    /// A fresh connection. May be dropped half way.
+    /// Returns a new connection, or a late one. The future may be dropped at any time.
     pub(super) async fn open(self) -> ConnectionResult<AsyncPgConnection> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(stopped)?;
         if let Some(late) = self.take_late() {
@@ -61,7 +61,7 @@ impl Connector {
 
     fn take_late(&self) -> Option<AsyncPgConnection> {
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        late.retain(|(came, _)| came.elapsed() < LATE_IS_GOOD_FOR);
+        late.retain(|(opened, _)| opened.elapsed() < LATE_TTL);
         late.pop().map(|(_, connection)| connection)
     }
 }
@@ -77,7 +77,7 @@ mod tests {
     use url::Url;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_connection_that_comes_late_is_the_next_callers() {
+    async fn the_next_caller_gets_a_late_connection() {
         let database = TestDatabase::create_empty().await;
         let mut url = Url::parse(&database.url).unwrap();
         let proxy = TcpProxy::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
@@ -88,12 +88,12 @@ mod tests {
         proxy.freeze();
         assert!(patient().await.is_err(), "the caller gives up");
         proxy.mend();
-        eventually("it comes all the same", async || {
+        eventually("the connection is opened all the same", async || {
             (connector.late.lock().unwrap().len() == 1).then_some(())
         })
         .await;
         proxy.freeze();
-        assert!(matches!(patient().await, Ok(Ok(_))), "and is used");
-        assert!(patient().await.is_err(), "once");
+        assert!(matches!(patient().await, Ok(Ok(_))), "the next caller gets it");
+        assert!(patient().await.is_err(), "a third caller does not");
     }
 }

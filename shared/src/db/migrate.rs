@@ -1,5 +1,5 @@
-//! Migrations: a step of its own, under a session lock that is polled (a waiting `pg_advisory_lock` deadlocks with
-//! CREATE INDEX CONCURRENTLY), reversible, and checked by every service at its start.
+//! Migrations are a separate, reversible step, and every service checks the schema when it starts. They run under a
+//! session lock that is polled, because a waiting `pg_advisory_lock` deadlocks with CREATE INDEX CONCURRENTLY.
 
 use std::time::Duration;
 
@@ -11,41 +11,39 @@ use super::connect::{ConnectError, connect_once};
 use super::{Db, DbError, statement};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
-/// The version of the last migration above: what this build's code needs at least.
+/// The version of the last migration. This build needs at least this schema.
 const NEEDED_VERSION: &str = "00000000000010";
-/// An arbitrary number that all capi installations share; the lock is per database.
+/// The number is arbitrary. Locks of different databases are independent.
 const LOCK: &str = "SELECT pg_try_advisory_lock(4706041) AS held";
 const UNLOCK: &str = "SELECT pg_advisory_unlock(4706041)";
 const LOCK_POLL: Duration = Duration::from_millis(200);
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Why a migration did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The database could not be reached.
-    #[error("cannot connect: {0}")]
+    #[error("failed to connect: {0}")]
     Connect(#[from] ConnectError),
-    /// A statement outside the migrations failed.
+    /// Of a statement outside the migrations.
     #[error("statement failed: {0}")]
     Query(#[from] diesel::result::Error),
-    /// A migration failed; it was rolled back.
     #[error("migration failed and was rolled back: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
-    /// Another process holds the lock.
-    #[error("another migration holds the lock for more than {LOCK_TIMEOUT:?}; see pg_locks, then run again")]
+    #[error(
+        "another migration has held the lock for more than {LOCK_TIMEOUT:?}; see pg_locks, then run again"
+    )]
     Locked,
 }
 
-/// What the database holds, as this build sees it.
+/// Whether this build can work with the schema.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SchemaState {
-    /// As new as this build, or newer (which it can work with).
+    /// As new as this build or newer.
     Usable,
-    /// Older than this build needs, or empty: `gateway migrate` has to run first.
+    /// Older than this build needs, or empty. Run `gateway migrate` first.
     TooOld,
 }
 
-/// Applies all pending migrations; returns the names of those that ran.
+/// Applies all pending migrations and returns their names.
 pub async fn migrate_up(url: &str) -> Result<Vec<String>, MigrateError> {
     let mut harness = AsyncMigrationHarness::new(locked(url).await?);
     let ran = harness.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
@@ -54,14 +52,13 @@ pub async fn migrate_up(url: &str) -> Result<Vec<String>, MigrateError> {
     Ok(ran)
 }
 
-/// Reverts every migration, newest first. Loses all data.
+/// Reverts all migrations, newest first. This deletes all data.
 pub async fn migrate_down(url: &str) -> Result<(), MigrateError> {
     let mut harness = AsyncMigrationHarness::new(locked(url).await?);
     harness.revert_all_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
     unlock(harness.into_inner()).await
 }
 
-/// Whether a service of this build can work with the database's schema.
 pub async fn check_schema(db: &Db) -> Result<SchemaState, DbError> {
     #[derive(QueryableByName)]
     struct Row {
@@ -83,7 +80,7 @@ pub async fn check_schema(db: &Db) -> Result<SchemaState, DbError> {
     Ok(if version.usable { SchemaState::Usable } else { SchemaState::TooOld })
 }
 
-/// The error with which a service of this build refuses to start on an older schema.
+/// Fails if the schema is older than this build needs.
 pub async fn require_schema(db: &Db) -> anyhow::Result<()> {
     if check_schema(db).await? == SchemaState::TooOld {
         anyhow::bail!("the database's schema is older than this build; run `gateway migrate` first");
@@ -98,9 +95,10 @@ async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
         held: bool,
     }
     let mut conn = connect_once(url, "capi-migrate").await?;
-    // DDL gives up its lock waits early, so that it never stands in the way of the running services for long.
-    conn.batch_execute("SET lock_timeout = '2s'; SET statement_timeout = '10min'; SET idle_in_transaction_session_timeout = 0")
-        .await?;
+    // The short lock timeout keeps DDL that waits for a lock from blocking the running services for long.
+    let limits = "SET lock_timeout = '2s'; SET statement_timeout = '10min'; \
+                  SET idle_in_transaction_session_timeout = 0";
+    conn.batch_execute(limits).await?;
     let polling = async {
         loop {
             let row: Row = statement(LOCK).get_result(&mut conn).await?;
@@ -114,7 +112,7 @@ async fn locked(url: &str) -> Result<AsyncPgConnection, MigrateError> {
     Ok(conn)
 }
 
-/// A failed migration needs no unlocking: its connection is dropped.
+/// After a failed migration the connection is dropped, which also unlocks.
 async fn unlock(mut conn: AsyncPgConnection) -> Result<(), MigrateError> {
     statement(UNLOCK).execute(&mut conn).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! PostgreSQL: how connections are made, pooled, and spoken over. No query lives here.
+//! PostgreSQL: connections, the pool and prepared statements. Queries are where their subject is.
 
 mod connect;
 mod connection;
@@ -26,25 +26,24 @@ use secrecy::ExposeSecret;
 use crate::config::DatabaseConfig;
 use connector::Connector;
 
-/// How long a caller waits for a free connection before it gets an error: less than the second within which a
-/// request must be answered 503 when the database is away.
+/// How long a caller waits for a connection. A request must be answered 503 within a second if the database is down.
 const POOL_WAIT: Duration = Duration::from_millis(800);
 
-/// Longer than PostgreSQL's own limit for a statement.
+/// Must be longer than PostgreSQL's `statement_timeout`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Times that a call is done again which PostgreSQL rolled back in favour of another one.
+/// How often a call is repeated that PostgreSQL rolled back in favour of another one.
 const CONFLICT_RETRIES: usize = 3;
 
-/// The pool of one process.
+/// The connection pool of a process.
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
 }
 
 impl Db {
-    /// Prepares a pool; connections are opened when they are needed, on the runtime this is called on. (The gateway's
-    /// HTTP threads are current-thread runtimes that also serve requests: no place for a connection's driver.)
+    /// Makes an empty pool. Connections are opened on demand, on the runtime that calls this. The gateway must not call
+    /// it on its HTTP threads: their runtimes also serve requests, which would delay the drivers of the connections.
     pub fn new(config: &DatabaseConfig, application_name: &'static str) -> anyhow::Result<Self> {
         let connector = Connector::new(config.url.expose_secret(), application_name);
         let mut manager_config = ManagerConfig::default();
@@ -62,8 +61,8 @@ impl Db {
         Ok(Self { pool })
     }
 
-    /// A connection from the pool, or an error after at most [`POOL_WAIT`]. For whoever uses it to the end (commands,
-    /// tests); services go through [`Self::read`] and [`Self::write`].
+    /// Takes a connection from the pool within [`POOL_WAIT`]. For commands and tests, which finish their calls.
+    /// Services use [`Self::read`] and [`Self::write`].
     pub async fn get(&self) -> Result<Connection, DbError> {
         let wanted = tokio::time::timeout(POOL_WAIT, self.pool.get()).await;
         let object = wanted.unwrap_or(Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)));
@@ -73,24 +72,24 @@ impl Db {
         Ok(Connection::new(object?))
     }
 
-    /// Does `work` on a pooled connection. It may be dropped half way.
+    /// Calls `work` with a pooled connection. The future may be dropped at any time.
     pub async fn read<T, Work: Future<Output = Result<T, DbError>>>(
         &self,
         work: impl FnOnce(Connection) -> Work,
     ) -> Result<T, DbError> {
         let (call, connection) = self.get().await?.for_call();
         metrics::counter!("capi_database_calls_total").increment(1);
-        // A deadline of our own: PostgreSQL's limits do not help against one that is stopped.
+        // A suspended server does not enforce its own limits.
         let answered = tokio::time::timeout(ANSWER_TIMEOUT, work(connection)).await;
         let answered = answered.unwrap_or(Err(DbError::Timeout));
         if !answered.as_ref().is_err_and(DbError::is_away) {
-            call.ended_well();
+            call.succeeded();
         }
         answered
     }
 
-    /// Does `work`, one statement or one transaction, on a pooled connection; does it again where PostgreSQL rolled it
-    /// back in favour of another one (40P01, 40001). Every write of a service goes through here.
+    /// Calls `work`, which must be one statement or one transaction, with a pooled connection. Repeats it if PostgreSQL
+    /// rolled it back in favour of another one (40P01, 40001). All writes of the services use this.
     pub async fn write<T, Work: Future<Output = Result<T, DbError>>>(
         &self,
         work: impl Fn(Connection) -> Work,
@@ -106,18 +105,17 @@ impl Db {
         self.read(&work).await
     }
 
-    /// Opens the pool's connections ahead of the first requests, as far as that works: a burst at a cold pool would
-    /// wait for all of them to be opened.
+    /// Tries to open all connections before the first requests. A burst at an empty pool would wait for each of them.
     pub async fn warm(&self) {
         futures_util::future::join_all((0..self.pool.status().max_size).map(|_| self.get())).await;
     }
 
-    /// Whether the database answers now.
+    /// Whether the database answers and takes writes.
     pub async fn is_up(&self) -> bool {
         self.ping().await.is_ok()
     }
 
-    /// Asks the database for a sign of life. A server that only follows another one is none: it takes no writes.
+    /// Fails if the database does not answer or is a standby, which takes no writes.
     pub async fn ping(&self) -> Result<(), DbError> {
         let asking = self.read(|mut conn| async move {
             let writable = statement("SELECT 1 WHERE NOT pg_is_in_recovery()").execute(&mut conn).await?;

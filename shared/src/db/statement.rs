@@ -1,5 +1,5 @@
-//! Statements in SQL with typed binds, prepared once per connection and found again by their text. Diesel's own
-//! `sql_query` is prepared anew each time, which costs a round trip on every call of a hot path.
+//! SQL statements with typed binds. Each connection prepares a statement once and caches it by its text. Diesel's
+//! `sql_query` prepares on every call, which costs a round trip.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -15,20 +15,20 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::ids::UserId;
 
-/// The text of a statement, or one with binds.
+/// A statement with the binds so far.
 #[derive(Debug, Clone)]
 pub struct Prepared<Binds> {
     sql: Cow<'static, str>,
     binds: Binds,
 }
 
-/// Starts a statement; values go in through [`Prepared::bind`], in the order of `$1`, `$2`, ….
+/// Starts a statement. Add the values with [`Prepared::bind`], in the order of `$1`, `$2`, ….
 #[must_use]
 pub fn statement(sql: impl Into<Cow<'static, str>>) -> Prepared<()> {
     Prepared { sql: sql.into(), binds: () }
 }
 
-/// One more value behind those before it.
+/// One more value after those before it.
 #[derive(Debug, Clone)]
 pub struct Bind<Before, Value, SqlType> {
     before: Before,
@@ -43,9 +43,8 @@ impl<Binds> Prepared<Binds> {
     }
 }
 
-/// Values that are pushed in order.
 pub trait PushBinds {
-    /// Pushes each value as a bind parameter without text of its own.
+    /// Pushes each value as a bind parameter without SQL text.
     fn push<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
 }
 
@@ -83,7 +82,7 @@ impl<Binds> Query for Prepared<Binds> {
     type SqlType = Untyped;
 }
 
-/// Locks the user's row in `user_slots` until the transaction ends: what must be exact per user comes behind it.
+/// Locks the user's row in `user_slots` until the transaction ends. Take this lock before all others.
 pub async fn lock_user(conn: &mut AsyncPgConnection, user: UserId) -> QueryResult<()> {
     statement("SELECT 1 FROM user_slots WHERE user_id = $1 FOR NO KEY UPDATE")
         .bind::<diesel::sql_types::Uuid, _>(user.uuid())
@@ -92,7 +91,6 @@ pub async fn lock_user(conn: &mut AsyncPgConnection, user: UserId) -> QueryResul
     Ok(())
 }
 
-/// A duration as PostgreSQL takes it.
 #[must_use]
 pub fn interval(duration: Duration) -> PgInterval {
     PgInterval::from_microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))

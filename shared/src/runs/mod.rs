@@ -1,4 +1,4 @@
-//! The run: its states, how it ends, and how it is shown.
+//! The run: its status, its events, how it ends, and how it is shown.
 
 mod cancel;
 mod end_sql;

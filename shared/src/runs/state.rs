@@ -1,4 +1,4 @@
-//! The states of a run, and the codes of those that failed.
+//! The status of a run, and the error codes of failed runs.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -6,7 +6,7 @@ use diesel::pg::{Pg, PgValue};
 use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
-/// Where a run stands. A status never goes backwards; the last three are final.
+/// The status of a run. It never goes backwards, and the last three are final.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
 )]
@@ -27,10 +27,9 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// All, in the order of a run's life.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
 
-    /// As stored and as shown.
+    /// The stored and shown name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,7 +41,7 @@ impl RunStatus {
         }
     }
 
-    /// Whether nothing can follow.
+    /// Whether the status is final.
     #[must_use]
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
@@ -56,7 +55,7 @@ impl std::str::FromStr for RunStatus {
         Self::ALL
             .into_iter()
             .find(|status| status.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no run status"))
+            .ok_or_else(|| format!("{text:?} is not a run status"))
     }
 }
 
@@ -73,10 +72,9 @@ macro_rules! error_codes {
         pub enum ErrorCode { $(#[doc = $meaning] $name,)* }
 
         impl ErrorCode {
-            /// All codes that this build can give.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// As stored and as shown.
+            /// The stored and shown name.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
@@ -152,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_are_read_as_they_are_written() {
+    fn a_status_is_parsed_as_it_is_written() {
         for status in RunStatus::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
         }

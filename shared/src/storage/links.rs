@@ -1,5 +1,5 @@
-//! Signed links to artifacts: whoever has one may download that file until it expires, without a key. The gateway
-//! checks what gateway and dispatcher sign, so both derive the same key from CAPI_SECRET_KEY.
+//! Signed links to artifacts. A link downloads its artifact without an API key until it expires. The gateway and the
+//! dispatcher sign links and the gateway checks them, so both derive the same key from CAPI_SECRET_KEY.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,25 +13,24 @@ use crate::ids::{ArtifactId, RunId};
 use crate::runs::ShownArtifact;
 use crate::time::Time;
 
-/// Separates this use of the secret from all others.
+/// Derives a key that no other use of the secret has.
 const PURPOSE: &[u8] = b"capi artifact links 1";
-/// How long a link is good for: as long as a webhook may be on its way, and then some days.
+/// Webhooks carry links, so a link must outlive the three days of delivery attempts.
 const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// Makes and checks links.
+/// Signs and checks links.
 #[derive(Clone)]
 pub struct Links {
     key: Key,
     base: String,
 }
 
-/// Why a link opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expired or changed")]
 pub struct LinkRefusal;
 
 impl Links {
-    /// Links that begin with the gateway's public URL.
+    /// `public_url` is the address of the gateway for clients.
     #[must_use]
     pub fn new(secret: &[u8; 32], public_url: &Url) -> Self {
         let derived = sign(&Key::new(HMAC_SHA256, secret), PURPOSE);
@@ -41,7 +40,7 @@ impl Links {
         }
     }
 
-    /// Sets the artifact's links, as they are shown at `now`.
+    /// Sets the URLs of the artifact and signs a link at the time `now`.
     pub(crate) fn add_to(&self, artifact: &mut ShownArtifact, run: RunId, now: DateTime<Utc>) {
         let id = artifact.id;
         let url = format!("{}/api/v1/runs/{run}/artifacts/{id}", self.base);
@@ -52,7 +51,7 @@ impl Links {
         artifact.url = url;
     }
 
-    /// The query of a link that is good until `expires` (whole seconds).
+    /// Returns the query of a link that expires at `expires`, which must be whole seconds.
     #[must_use]
     pub fn query(&self, run: RunId, artifact: ArtifactId, expires: DateTime<Utc>) -> String {
         let (mut query, expires) = (String::new(), expires.timestamp());
@@ -62,7 +61,7 @@ impl Links {
         query
     }
 
-    /// Whether the signature is of this artifact and time. The caller compares the time with the database's.
+    /// Checks the signature. The caller must compare `expires` with the database's clock.
     pub fn check(
         &self,
         run: RunId,
@@ -85,7 +84,7 @@ mod tests {
     use crate::time::format_time;
 
     #[test]
-    fn a_link_opens_its_own_artifact_until_its_own_time() {
+    fn a_signature_is_valid_for_its_artifact_and_time_only() {
         let base = Url::parse("https://capi.example.com/").unwrap();
         let (links, other) = (Links::new(&[7; 32], &base), Links::new(&[8; 32], &base));
         let (run, artifact) = (RunId::generate(), ArtifactId::generate());

@@ -1,4 +1,4 @@
-//! Artifacts: where their bytes are, and the signed links that open them.
+//! The store of artifacts, input files and snapshots, and the signed links to artifacts.
 
 mod links;
 mod store;

@@ -1,4 +1,4 @@
-//! The store of files' bytes: a local directory, by its URL. Names and media types are in PostgreSQL.
+//! The store holds the bytes of files in a local directory. Their names and media types are in PostgreSQL.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -17,55 +17,49 @@ use url::Url;
 use super::upload::Upload;
 use crate::ids::{ArtifactId, FileId, RunId};
 
-/// Why a store does not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// CAPI_ARTIFACTS_URL names no store that this build knows.
     #[error("CAPI_ARTIFACTS_URL must be file:///ABSOLUTE/DIRECTORY: {0}")]
     Url(Url),
-    /// The directory can be neither found nor made.
     #[error("CAPI_ARTIFACTS_URL: cannot use {0}: {1}")]
     Directory(String, std::io::Error),
-    /// The local disk's own words.
-    #[error("the disk: {0}")]
+    #[error("failed to read or write the disk: {0}")]
     Read(std::io::Error),
-    /// The store's own words.
-    #[error("artifact store: {0}")]
+    #[error("the artifact store failed: {0}")]
     Store(#[from] object_store::Error),
 }
 
 impl StorageError {
-    /// Whether the store answered that there is no such object.
+    /// Whether the object does not exist.
     #[must_use]
     pub const fn is_missing(&self) -> bool {
         matches!(self, Self::Store(object_store::Error::NotFound { .. }))
     }
 }
 
-/// Where the bytes of a run's file are.
+/// The key of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectKey(Path);
 
 impl ObjectKey {
-    /// Of a published file.
     #[must_use]
     pub fn artifact(run: RunId, artifact: ArtifactId) -> Self {
         Self(Path::from(format!("runs/{run}/artifacts/{artifact}")))
     }
 
-    /// Of a file that the caller gave.
+    /// Of an input file.
     #[must_use]
     pub fn file(run: RunId, file: FileId) -> Self {
         Self(Path::from(format!("runs/{run}/files/{file}")))
     }
 
-    /// Of a workspace, as it was when the attempt recorded an event of this number.
+    /// Of the workspace when the attempt recorded event `seq`.
     #[must_use]
     pub fn snapshot(run: RunId, attempt: i32, seq: i64) -> Self {
         Self(Path::from(format!("runs/{run}/{attempt}/{seq}")))
     }
 
-    /// The key of a snapshot of this run's, as an event names it; nothing else.
+    /// Parses the key of a snapshot in an event. Returns `None` for all other keys, and for keys of other runs.
     #[must_use]
     pub fn read_snapshot(run: RunId, text: &str) -> Option<Self> {
         let (attempt, seq) = text.strip_prefix(&format!("runs/{run}/"))?.split_once('/')?;
@@ -79,23 +73,22 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// An object in the store, as a listing shows it.
+/// An object in a listing.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Its key.
     pub key: ObjectKey,
-    /// The run that it belongs to.
+    /// `None` if the object is in no run's folder.
     pub run: Option<RunId>,
-    /// When it was written, by the store's clock.
+    /// By the clock of the store.
     pub written: DateTime<Utc>,
 }
 
-/// The bytes of artifacts, callers' files and snapshots.
+/// The store of artifacts, input files and snapshots.
 #[derive(Clone)]
 pub struct Artifacts(Arc<dyn ObjectStore>, PathBuf);
 
 impl Artifacts {
-    /// Opens the store; a missing directory is made.
+    /// Opens the store and creates its directory if necessary.
     pub fn open(url: &Url) -> Result<Self, StorageError> {
         let directory = url.to_file_path().ok().filter(|_| url.scheme() == "file");
         let directory = directory.ok_or_else(|| StorageError::Url(url.clone()))?;
@@ -104,18 +97,18 @@ impl Artifacts {
         Ok(Self(Arc::new(LocalFileSystem::new_with_prefix(&directory)?), directory))
     }
 
-    /// Stores an object, whole or not at all.
+    /// Stores a whole object or nothing.
     pub async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
         self.0.put(&key.0, bytes.into()).await?;
         Ok(())
     }
 
-    /// Begins to store an object piece by piece.
+    /// Starts to store an object in parts.
     pub async fn upload(&self, key: &ObjectKey) -> Result<Upload, StorageError> {
         Ok(Upload::new(self.0.put_multipart(&key.0).await?))
     }
 
-    /// The object's bytes in the range, in pieces.
+    /// Streams the bytes of the range.
     pub async fn get(
         &self,
         key: &ObjectKey,
@@ -126,13 +119,13 @@ impl Artifacts {
         Ok(found.into_stream().map_err(StorageError::from).boxed())
     }
 
-    /// Succeeds where the object's bytes are there.
+    /// Fails if the object does not exist.
     pub async fn exists(&self, key: &ObjectKey) -> Result<(), StorageError> {
         self.0.head(&key.0).await?;
         Ok(())
     }
 
-    /// Deletes an object; one that is gone is no failure.
+    /// Deletes an object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
         match self.0.delete(&key.0).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -140,20 +133,20 @@ impl Artifacts {
         }
     }
 
-    /// Deletes everything that is stored for the run.
+    /// Deletes all objects of the run.
     pub async fn delete_all(&self, run: RunId) -> Result<(), StorageError> {
         let mut stored = self.list(Some(run));
         while let Some(object) = stored.next().await {
             self.delete(&object?.key).await?;
         }
-        // With what uploads of killed processes left: the store does not list it.
+        // Also removes partial uploads of killed processes, which the store does not list.
         match tokio::fs::remove_dir_all(self.1.join(format!("runs/{run}"))).await {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(StorageError::Read(error)),
             _ => Ok(()),
         }
     }
 
-    /// Deletes what uploads of killed processes left before `then`: the local store keeps it under names that it does not list.
+    /// Deletes the partial uploads that killed processes left before `then`. The local store does not list their names.
     pub async fn delete_abandoned(&self, then: DateTime<Utc>) -> Result<u64, StorageError> {
         let runs = self.1.join("runs");
         let sweeping = tokio::task::spawn_blocking(move || {
@@ -177,7 +170,7 @@ impl Artifacts {
         sweeping.await.map_err(std::io::Error::other).and_then(|swept| swept).map_err(StorageError::Read)
     }
 
-    /// What is stored, for one run or for all.
+    /// Lists the objects of one run or of all runs.
     #[must_use]
     pub fn list(&self, run: Option<RunId>) -> BoxStream<'static, Result<Stored, StorageError>> {
         let prefix = Path::from(run.map_or("runs".to_owned(), |run| format!("runs/{run}")));

@@ -1,4 +1,4 @@
-//! Storing an object piece by piece: it is there when it is finished, and not before. Little of it is in memory at a time.
+//! Stores an object in parts, so that little of it is in memory. The object exists only after the upload is finished.
 
 use std::fmt::Write as _;
 
@@ -8,25 +8,24 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::StorageError;
 
-/// Bytes that are sent to the store at once: the least that S3 takes.
+/// The smallest part that S3 accepts.
 const PART: usize = 5 << 20;
 
-/// For one read.
-const PIECE: usize = 256 << 10;
+const READ_BUFFER: usize = 256 << 10;
 
-/// See the module. Dropped, it leaves nothing.
+/// Dropping an upload discards it.
 pub struct Upload {
     writer: WriteMultipart,
     digest: Context,
     size: u64,
 }
 
-/// What was stored.
+/// A stored object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uploaded {
-    /// In bytes.
+    /// Bytes.
     pub size: u64,
-    /// In hexadecimal digits.
+    /// Hexadecimal.
     pub sha256: String,
 }
 
@@ -36,7 +35,6 @@ impl Upload {
         Self { writer, digest: Context::new(&SHA256), size: 0 }
     }
 
-    /// Adds bytes.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         self.writer.wait_for_capacity(1).await?;
         self.digest.update(bytes);
@@ -45,25 +43,25 @@ impl Upload {
         Ok(())
     }
 
-    /// Adds everything that is read.
+    /// Appends the whole source.
     pub async fn write_from(&mut self, mut source: impl AsyncRead + Unpin) -> Result<(), StorageError> {
-        let mut piece = vec![0; PIECE];
+        let mut buffer = vec![0; READ_BUFFER];
         loop {
-            match source.read(&mut piece).await.map_err(StorageError::Read)? {
+            match source.read(&mut buffer).await.map_err(StorageError::Read)? {
                 0 => return Ok(()),
-                read => self.write(&piece[..read]).await?,
+                read => self.write(&buffer[..read]).await?,
             }
         }
     }
 
-    /// The object is there from now on.
+    /// Creates the object.
     pub async fn finish(self) -> Result<Uploaded, StorageError> {
         self.writer.finish().await?;
         Ok(Uploaded { size: self.size, sha256: hex(self.digest.finish().as_ref()) })
     }
 }
 
-/// Lower-case hexadecimal digits.
+/// Lower case.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {

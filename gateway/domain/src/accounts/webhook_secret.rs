@@ -91,7 +91,7 @@ async fn read(
     user: UserId,
 ) -> Result<ActiveSecrets, SecretsError> {
     let secrets = match webhook_secrets::active(conn, key, user).await {
-        Err(SecretsError::Seal(error)) => {
+        Err(SecretsError::Encryption(error)) => {
             tracing::warn!(%error, user_id = %user, "failed to decrypt a webhook secret");
             Vec::new()
         }

@@ -245,7 +245,7 @@ mod tests {
       - colour is unknown; leave it out
       - limits.minutes is unknown; leave it out
       - name must have 1 to 100 characters
-      - prompt uses "nobody", which is no input field
+      - prompt uses "nobody", which is not an input field
       - inputs[0]: options are needed by type "select", and only there
       - inputs[1]: name "text" stands twice
       - inputs[1]: default: the input "text" must be a number
