@@ -43,6 +43,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// Stops serving without waiting for open requests, then stops the rest.
+    pub async fn stop(self) {
+        self.server.stop(false).await;
+        self.lifecycle.stop().await;
+    }
+
     /// Serves until a signal, finishes open requests, then stops the rest.
     pub async fn run_until_signalled(self) -> anyhow::Result<()> {
         let Self { server, serving, lifecycle, .. } = self;

@@ -57,7 +57,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    pub(super) const fn exchange(self) -> Exchange {
+    pub(crate) const fn exchange(self) -> Exchange {
         match self {
             Self::Runs(_) => Exchange::RunEvents,
             Self::Cancels => Exchange::RunCancel,
@@ -65,7 +65,7 @@ impl Topic {
         }
     }
 
-    pub(super) fn routing_key(self) -> String {
+    pub(crate) fn routing_key(self) -> String {
         match self {
             Self::Runs(Bucket(number)) => number.to_string(),
             Self::Cancels | Self::ReleasedLeases => String::new(),

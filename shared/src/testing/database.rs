@@ -65,8 +65,8 @@ impl TestDatabase {
         statement(sql).execute(&mut self.conn().await).await.expect("the statement runs")
     }
 
-    /// Sets the clock that leases, windows and expiries are compared with this far ahead of the server's clock. The
-    /// timers of processes do not follow it.
+    /// Sets the clock that leases, windows and expiries are compared with this far ahead of the server's
+    /// clock. The timers of processes do not follow it.
     pub async fn set_clock_ahead(&self, by: Duration) {
         let sql = format!(
             "CREATE OR REPLACE FUNCTION capi_now() RETURNS timestamptz LANGUAGE sql VOLATILE

@@ -1,4 +1,4 @@
-//! A bare HTTP server on loopback for the stand-ins.
+//! A small HTTP server on loopback, for the model, the pages and the receivers of tests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 pub(super) type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-/// Serves every request with `answer`, until the runtime ends.
+/// Answers every request with `answer`, until the runtime ends.
 pub(super) async fn serve<F>(answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> SocketAddr
 where
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -37,7 +37,7 @@ where
     address
 }
 
-/// A response whose body comes from a stream.
+/// A response with a streamed body.
 pub(super) fn respond<Part: Into<Bytes> + 'static>(
     status: u16,
     kind: &str,
@@ -46,7 +46,7 @@ pub(super) fn respond<Part: Into<Bytes> + 'static>(
     respond_with(status, kind, None, parts)
 }
 
-/// The same with one more header.
+/// The same with another header.
 pub(super) fn respond_with<Part: Into<Bytes> + 'static>(
     status: u16,
     kind: &str,

@@ -1,5 +1,6 @@
-//! Stand-ins for third parties (the model, webhook receivers) and fixtures on the real PostgreSQL and RabbitMQ:
-//! every test has a database and a queue prefix of its own. `deploy/local/with-test-services.sh` sets the two URLs.
+//! Test doubles for third parties (the model, web pages, webhook receivers), and fixtures on the real
+//! PostgreSQL and RabbitMQ: each test has its own database and queue prefix.
+//! `deploy/local/with-test-services.sh` sets their URLs.
 #![expect(
     clippy::expect_used,
     clippy::missing_panics_doc,
@@ -25,10 +26,10 @@ pub use receiver::{ReceivedWebhook, WebhookReceiver};
 
 use std::time::{Duration, Instant};
 
-/// Longest wait for something that a test expects.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+/// Longest wait for something that a test expects. It is generous, so that tests pass on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Asks until the answer is `Some`, at most for [`PATIENCE`].
+/// Asks until the answer is `Some`, for at most [`PATIENCE`].
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -46,7 +47,7 @@ fn required(name: &str) -> String {
     })
 }
 
-/// Runs async clean-up from a destructor, whose thread may be part of a runtime.
+/// Runs async clean-up from a destructor, on another thread: the destructor's own may belong to a runtime.
 fn block_on_elsewhere(task: impl Future<Output = ()> + Send + 'static) {
     let ended = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

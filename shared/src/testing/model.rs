@@ -1,7 +1,12 @@
-//! A scripted model behind an OpenAI-compatible API. What it does is written in the prompt (the first user message), so that
-//! runs side by side need no set-up: `HOLD` streams half an answer and waits for [`ScriptedModel::release`], `STATUS-401` (or
-//! another code) answers with that status, `CUT` ends the stream half way, `EMPTY` says nothing, `SCRIPT [...]` is followed step by step (see
-//! `script`). Everything else is answered with `You said: ` and the prompt's first 60 characters.
+//! A scripted model behind an OpenAI-compatible API. The prompt (the first user message) says what it does,
+//! so that concurrent runs need no set-up:
+//! - `HOLD` streams half an answer and waits for [`ScriptedModel::release`].
+//! - `STATUS-401` (or another code) answers with this status.
+//! - `CUT` ends the stream half way.
+//! - `EMPTY` answers without text.
+//! - `SCRIPT [...]` follows a script, one step for each answer (see `script`).
+//!
+//! The answer to any other prompt is `You said: ` and its first 60 characters.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,7 +24,6 @@ use tokio::sync::watch;
 use super::http::{Body, respond, respond_with};
 use super::script::{Step, step};
 
-/// See the module.
 #[derive(Clone)]
 pub struct ScriptedModel {
     address: SocketAddr,
@@ -28,7 +32,7 @@ pub struct ScriptedModel {
 
 struct State {
     asked: Mutex<Vec<(Instant, Value)>>,
-    /// How often a step of a script was failed on purpose.
+    /// How often each step of a script has failed on purpose.
     failed: Mutex<HashMap<String, u64>>,
     released: watch::Sender<bool>,
     /// Counts [`ScriptedModel::release_held`].
@@ -37,10 +41,9 @@ struct State {
 }
 
 impl ScriptedModel {
-    /// The variable that its key is taken from.
+    /// The environment variable of its key.
     pub const KEY_VARIABLE: &str = "CAPI_TEST_MODEL_KEY";
 
-    /// Starts it.
     pub async fn start() -> Self {
         let state = Arc::new(State {
             asked: Mutex::default(),
@@ -54,8 +57,9 @@ impl ScriptedModel {
         Self { address, state }
     }
 
-    /// A models file with this model as `scripted`; without tools and schemas as `plain`; with a small memory as `forgetful`; given up
-    /// after a second of silence as `impatient`; and one that nobody serves as `away`.
+    /// A models file. `scripted` is this model; `plain` is the same without tools and schemas; `forgetful`
+    /// has a small context window; `impatient` has a timeout of one second; `away` has an address where
+    /// nothing listens.
     #[must_use]
     pub fn models_file(&self) -> String {
         let here = self.address.to_string();
@@ -80,24 +84,24 @@ impl ScriptedModel {
         .concat()
     }
 
-    /// The requests so far: when, and the body.
+    /// The requests so far: the time of each, and its body.
     #[must_use]
     pub fn asked(&self) -> Vec<(Instant, Value)> {
         self.state.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Streams that wait for [`Self::release`] and whose client is still there.
+    /// The number of streams that wait for [`Self::release`] and whose client is connected.
     #[must_use]
     pub fn holding(&self) -> usize {
         self.state.holding.load(Ordering::SeqCst)
     }
 
-    /// Lets the streams that are held now go on.
+    /// Continues the streams that are held now.
     pub fn release_held(&self) {
         self.state.generation.send_modify(|generation| *generation += 1);
     }
 
-    /// Lets all held streams, and all to come, go on.
+    /// Continues all held streams, and holds none from now on.
     pub fn release(&self) {
         self.state.released.send_replace(true);
     }
@@ -135,7 +139,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
     respond(200, "text/event-stream", stream::iter(before).chain(waiting).chain(after).boxed())
 }
 
-/// Waits for [`ScriptedModel::release`] if it is to.
+/// Waits for [`ScriptedModel::release`] if `held`.
 async fn hold(state: Arc<State>, held: bool) -> String {
     if held {
         let (mut released, mut generation) = (state.released.subscribe(), state.generation.subscribe());

@@ -1,4 +1,4 @@
-//! A web server with the pages that a fetching tool may meet.
+//! A web server with pages for tools that fetch.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,14 +9,13 @@ use futures_util::stream::{self, StreamExt};
 
 use super::http::{respond, respond_with, serve};
 
-/// See the module.
 pub struct PageServer {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
     holding: Arc<AtomicUsize>,
 }
 
-/// Counts an answer that never comes; dropped with the connection.
+/// Counts an answer that never ends; dropped with its connection.
 struct Holding(Arc<AtomicUsize>);
 
 impl Drop for Holding {
@@ -29,8 +28,12 @@ const PAGE: &str =
     "<html><head><title>Slow page</title><script>alert(1)</script></head><body><p>Hello.</p></body></html>";
 
 impl PageServer {
-    /// `/slow` comes after a moment, `/hop` leads there, `/inward` to an address that is never public, `/loop` to itself; `/never` begins and goes no
-    /// further, `/never-at-first` only if nothing was asked for before, `/huge` is 5 MB, `/long` 4 kB, `/image` no text, every other one 404.
+    /// - `/slow` answers after 300 ms.
+    /// - `/hop` redirects to `/slow`, `/inward` to a private address, `/loop` to itself.
+    /// - `/never` begins an answer and never ends it; `/never-at-first` does so for the server's first
+    ///   request.
+    /// - `/huge` is 5 MB, `/long` 4 kB, and `/image` is not text.
+    /// - Any other page is 404.
     pub async fn start() -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let holding = Arc::new(AtomicUsize::new(0));
@@ -78,19 +81,18 @@ impl PageServer {
         Self { address, asked, holding }
     }
 
-    /// http://…
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// Requests for `/never` whose client is still there.
+    /// The number of requests for `/never` whose client is connected.
     #[must_use]
     pub fn holding(&self) -> usize {
         self.holding.load(Ordering::SeqCst)
     }
 
-    /// Requests so far.
+    /// The number of requests so far.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)

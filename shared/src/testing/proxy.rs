@@ -1,4 +1,4 @@
-//! A TCP proxy that a test can cut, freeze and mend: an outage of whatever is behind it, for this test alone.
+//! A TCP proxy that a test can cut, freeze and mend: an outage of one server for one test.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,15 +7,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// See the module.
 pub struct TcpProxy {
-    /// Where it listens.
     pub address: SocketAddr,
     state: watch::Sender<State>,
     held: Held,
 }
 
-/// Pieces that were read and not yet passed on.
+/// Pieces that the proxy has read and not yet forwarded.
 type Held = Arc<Mutex<Vec<Arc<[u8]>>>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,24 +54,24 @@ impl TcpProxy {
         Self { address, state, held }
     }
 
-    /// Ends all connections and closes every new one at once.
+    /// Ends all connections, and closes each new one at once.
     pub fn cut(&self) {
         self.state.send_replace(State::Cut);
     }
 
-    /// Keeps connections and lets nothing through: what is behind it seems to hang.
+    /// Keeps all connections and forwards nothing: the server seems to hang.
     pub fn freeze(&self) {
         self.state.send_replace(State::Frozen);
     }
 
-    /// Whether a piece with this text in it is on the way, or held up while it is frozen.
+    /// Whether it has read a piece with this text and not yet forwarded it.
     #[must_use]
     pub fn holds(&self, text: &str) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.iter().any(|piece| piece.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
-    /// Lets everything through again.
+    /// Forwards everything again.
     pub fn mend(&self) {
         self.state.send_replace(State::Open);
     }

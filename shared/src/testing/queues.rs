@@ -1,43 +1,43 @@
-//! A queue prefix of a test's own.
+//! The queues of one test.
 
 use lapin::options::{
-    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
-    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use uuid::Uuid;
 
 use super::{block_on_elsewhere, eventually, required};
-use crate::queue::{Exchange, Topology, WorkQueue};
+use crate::queue::{Exchange, Topic, Topology, WorkQueue};
 
-/// Dropped with its queues.
+/// Dropping it deletes the queues and exchanges.
 pub struct TestQueues {
     /// amqp://…
     pub url: String,
-    /// For CAPI_QUEUE_PREFIX.
+    /// The value of CAPI_QUEUE_PREFIX.
     pub prefix: String,
 }
 
 impl TestQueues {
-    /// Makes up a prefix; the services declare the queues.
+    /// A new prefix; the services declare the queues.
     #[must_use]
     pub fn create() -> Self {
         Self::create_at(required("CAPI_TEST_AMQP_URL"))
     }
 
-    /// The same on the broker of this URL.
+    /// The same on the broker at this URL.
     #[must_use]
     pub fn create_at(url: String) -> Self {
         Self { url, prefix: format!("test-{}", Uuid::now_v7().simple()) }
     }
 }
 
-/// Times that RabbitMQ delivers a message before it is a dead letter, and one more.
+/// One more than RabbitMQ's deliveries of a message before it is a dead letter.
 const DELIVERIES: usize = 21;
 
 impl TestQueues {
-    /// What somebody else does to the queues.
+    /// A channel beside those of the services.
     async fn by_hand(&self) -> (Topology, Channel) {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await;
         let channel = connection.expect("the broker answers").create_channel().await;
@@ -51,14 +51,14 @@ impl TestQueues {
         channel.queue_delete(topology.queue(work).into(), options).await.expect("the queue can be deleted");
     }
 
-    /// Empties it.
+    /// Deletes all messages of the queue.
     pub async fn purge(&self, work: WorkQueue) {
         let (topology, channel) = self.by_hand().await;
         let options = QueuePurgeOptions::default();
         channel.queue_purge(topology.queue(work).into(), options).await.expect("the queue can be purged");
     }
 
-    /// Messages in it that nobody has taken.
+    /// The number of messages that no consumer has taken.
     pub async fn ready(&self, work: WorkQueue) -> u32 {
         let (topology, channel) = self.by_hand().await;
         let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
@@ -67,7 +67,7 @@ impl TestQueues {
         declared.expect("the queue is there").message_count()
     }
 
-    /// Sends it a message.
+    /// Publishes a message to the queue.
     pub async fn publish(&self, work: WorkQueue, message: &[u8]) {
         let (topology, channel) = self.by_hand().await;
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
@@ -76,7 +76,8 @@ impl TestQueues {
         sent.expect("the message is taken").await.expect("the message is stored");
     }
 
-    /// Takes its only message again and again without an end, as a process does that it kills.
+    /// Takes the queue's only message and puts it back until it is a dead letter, like processes that it
+    /// kills.
     pub async fn reject_until_dead(&self, work: WorkQueue) {
         let (topology, channel) = self.by_hand().await;
         for _ in 0..DELIVERIES {
@@ -89,7 +90,7 @@ impl TestQueues {
         }
     }
 
-    /// Deletes an exchange of news.
+    /// Deletes an exchange.
     pub async fn delete_exchange(&self, exchange: Exchange) {
         let (topology, channel) = self.by_hand().await;
         let deleted =
@@ -97,7 +98,22 @@ impl TestQueues {
         deleted.await.expect("the exchange can be deleted");
     }
 
-    /// Whether it is there.
+    /// Whether a process is subscribed to the topic. Sends it a message that it ignores.
+    pub async fn is_subscribed(&self, topic: Topic) -> bool {
+        let (topology, channel) = self.by_hand().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms can be asked for");
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let (exchange, key) = (topology.exchange(topic.exchange()), topic.routing_key());
+        let properties = BasicProperties::default();
+        let sent = channel.basic_publish(exchange.into(), key.into(), options, b"", properties).await;
+        // Without a queue the message is returned; without the exchange the channel is closed.
+        match sent {
+            Ok(confirmed) => matches!(confirmed.await, Ok(Confirmation::Ack(None))),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the exchange exists.
     pub async fn has_exchange(&self, exchange: Exchange) -> bool {
         let (topology, channel) = self.by_hand().await;
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };

@@ -1,4 +1,4 @@
-//! A webhook receiver that remembers what it got and answers as told.
+//! A webhook receiver that keeps what it received.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -10,24 +10,21 @@ use serde_json::Value;
 
 use super::http::{respond, serve};
 
-/// One request.
 #[derive(Debug, Clone)]
 pub struct ReceivedWebhook {
-    /// Names in lower case.
+    /// The names are in lower case.
     pub headers: HashMap<String, String>,
-    /// As it came.
     pub body: Vec<u8>,
 }
 
 impl ReceivedWebhook {
-    /// The body as JSON.
+    /// The body as JSON, or null.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// See the module.
 #[derive(Clone)]
 pub struct WebhookReceiver {
     address: SocketAddr,
@@ -35,12 +32,12 @@ pub struct WebhookReceiver {
 }
 
 impl WebhookReceiver {
-    /// Answers the first requests with `statuses`, all later ones with 204.
+    /// Starts a receiver that answers its first requests with `statuses` and all later ones with 204.
     pub async fn start(statuses: impl IntoIterator<Item = u16>) -> Self {
         Self::saying(statuses, b"").await
     }
 
-    /// The same with a body.
+    /// The same with a body in each answer.
     pub async fn saying(statuses: impl IntoIterator<Item = u16>, says: &'static [u8]) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let statuses = Arc::new(Mutex::new(statuses.into_iter().collect::<VecDeque<_>>()));
@@ -67,13 +64,12 @@ impl WebhookReceiver {
         Self { address, received }
     }
 
-    /// Where it listens.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    /// All requests so far.
+    /// The requests so far.
     #[must_use]
     pub fn received(&self) -> Vec<ReceivedWebhook> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,30 +1,34 @@
-//! What `SCRIPT [step, …]` in a prompt makes the scripted model do: pure. The number of answers that the conversation holds says which
-//! step it is; behind the last one, the last one is repeated. A step is an object:
-//! `say` (text) and `call` (`[[tool, raw arguments], …]`) are the answer, `finish` its finish reason (`stop` or `tool_calls`), `usage` its
-//! `[input, output]` tokens (none where null), `raw` is sent as it is instead of all that, `repeat` says the text so many times. `hold` waits for the release first, `wait` so many
-//! milliseconds.
-//! `fail: [times, how]` comes before: how is a status, `"cut"`, `"stall"`, or `[status, Retry-After]`.
+//! Scripts of the scripted model, `SCRIPT [step, …]` in a prompt. The number of answers in the conversation
+//! selects the step; after the last step it is repeated. A step is an object with these members:
+//! - `say` (text) and `call` (`[[tool, raw arguments], …]`) are the answer, and `repeat` says how often its
+//!   text is sent.
+//! - `finish` is its finish reason, by default `stop` or `tool_calls`.
+//! - `usage` is `[input, output]` in tokens; null sends no usage.
+//! - `raw` is sent unchanged instead of all these.
+//! - `hold` waits for the release before the answer; `wait` waits this many milliseconds.
+//! - `fail: [times, how]` fails so many times before the answer. `how` is a status, `"cut"`, `"stall"`, or
+//!   `[status, Retry-After]`.
 
 use serde_json::{Value, json};
 
-/// What one request is answered with.
+/// The answer to one request.
 pub(super) enum Step {
     Refuse {
         status: u16,
         retry_after: Option<u64>,
     },
-    /// Ends half way.
+    /// The stream ends half way.
     Broken(Vec<String>),
-    /// Says nothing more, half way.
+    /// The stream stops half way and stays open.
     Stalled(Vec<String>),
-    /// Waits for the release first.
+    /// The model waits for the release first.
     Held(Vec<String>),
-    /// Waits so many milliseconds first.
+    /// The model waits this many milliseconds first.
     Late(u64, Vec<String>),
     Whole(Vec<String>),
 }
 
-/// The step of a script, `failed` times of which failed already.
+/// The step of a script after `answers` answers; it has failed `failed` times.
 pub(super) fn step(script: &str, answers: usize, failed: u64) -> Step {
     let steps: Vec<Value> = serde_json::Deserializer::from_str(script)
         .into_iter()

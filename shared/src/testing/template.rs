@@ -1,5 +1,6 @@
-//! The database that tests copy. Its schema is migrated once, by the first test that needs it on a server; its name
-//! holds the hash of the migrations, so that builds with other migrations have a template of their own.
+//! The database that tests copy. Its schema is migrated once, by the first test that needs it on a server;
+//! its name holds the hash of the migrations, so that builds with other migrations have a template of their
+//! own.
 
 use std::time::{Duration, Instant};
 

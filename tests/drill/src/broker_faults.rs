@@ -17,6 +17,8 @@ use crate::whole::{a_run_begins, all_ready};
 const PER_SECOND: u32 = 10;
 const BETWEEN: Duration = Duration::from_secs(2);
 const WITHIN: Duration = Duration::from_secs(30);
+/// No create waits for the broker.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 async fn services(stack: &Stack) -> [Process; 3] {
     [
@@ -33,6 +35,8 @@ fn steady(stack: &Stack, gateway: &Process) -> Load {
 /// With the runs that were created beside the load.
 async fn judge(report: &mut Report, stack: &Stack, load: Load, beside: Vec<String>) {
     let mut answers = load.stop().await;
+    let p99 = answers.percentile(99);
+    report.must(p99 < ANSWERED_WITHIN, || format!("the 99th percentile of the creates is {p99:?}"));
     answers.accepted.extend(beside);
     judge_load(report, stack, answers, false).await;
 }

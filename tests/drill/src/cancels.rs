@@ -1,11 +1,12 @@
-//! R15: how long a worker goes on with a run that was cancelled, while the broker is up.
+//! R15: how long a worker goes on with a run that was cancelled, while the broker is up. Half of the runs are in a model
+//! call, half in a tool.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use e2e::Service;
 use serde_json::json;
-use shared::testing::eventually;
+use shared::testing::{PageServer, eventually};
 
 use crate::report::Report;
 use crate::stage::Stage;
@@ -21,17 +22,24 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "120");
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &RUNS.to_string()).await;
+    let (pages, app) = (PageServer::start().await, stack.import_with_tools("").await);
+    let fetch = json!({"url": pages.url("/never")}).to_string();
+    let text = format!("SCRIPT {}", json!([{"call": [["fetch_url", fetch]]}]));
+    let in_a_tool = json!({"appId": app, "inputs": {"text": text}});
     let mut accepted = HashSet::new();
-    for _ in 0..RUNS {
+    for _ in 0..RUNS / 2 {
         accepted.insert(stack.create_run(&gateway, "HOLD", None).await);
+        let created = stack.post(&gateway, "/api/v1/runs", &in_a_tool).await;
+        accepted.insert(created.body["id"].as_str().unwrap_or_default().to_owned());
     }
-    eventually("all runs are held", async || (stack.model.holding() == RUNS).then_some(())).await;
+    let held = || stack.model.holding() + pages.holding();
+    eventually("all runs are held", async || (held() == RUNS).then_some(())).await;
     for id in &accepted {
         let answer = stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
         report.must(answer.status == 200, || format!("a cancel was answered {}", answer.status));
         report.faults += 1;
     }
-    eventually("all streams are closed", async || (stack.model.holding() == 0).then_some(())).await;
+    eventually("all streams are closed", async || (held() == 0).then_some(())).await;
     let unreleased = "SELECT count(*)::text AS text FROM runs WHERE released_at IS NULL";
     eventually("all are released", async || (stack.text(unreleased).await == "0").then_some(())).await;
     let took = "SELECT extract(epoch FROM released_at - completed_at)::text AS text FROM runs";

@@ -28,12 +28,22 @@ pub(crate) struct Answers {
     pub(crate) refused: usize,
     /// Connections that were refused or broke.
     pub(crate) broken: usize,
-    /// The slowest answer 202.
-    pub(crate) slowest: Duration,
+    /// How long each answer 202 took.
+    pub(crate) took: Vec<Duration>,
     /// The slowest answer 503.
     pub(crate) slowest_refusal: Duration,
     /// Answers that no fault excuses.
     pub(crate) wrong: Vec<String>,
+}
+
+impl Answers {
+    /// A percentile of the times of the answers 202; 100 is the slowest.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let mut took = self.took.clone();
+        took.sort_unstable();
+        let at = (took.len() * percent / 100).min(took.len().saturating_sub(1));
+        took.get(at).copied().unwrap_or_default()
+    }
 }
 
 struct Shared {
@@ -151,7 +161,7 @@ impl Shared {
                 if !answers.accepted.insert(id.clone()) {
                     answers.wrong.push(format!("two keys have one run: {id}"));
                 }
-                answers.slowest = answers.slowest.max(took);
+                answers.took.push(took);
                 return true;
             }
             Ok((503, _)) => {

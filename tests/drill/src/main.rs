@@ -6,9 +6,11 @@
 
 mod backlog;
 mod broker_faults;
+mod broker_outage;
 mod broker_restarts;
 mod cancels;
 mod commands;
+mod database_outage;
 mod database_restarts;
 mod gateway_deaths;
 mod kills;
@@ -16,6 +18,7 @@ mod load;
 mod neighbours;
 mod report;
 mod rolling;
+mod slow_clients;
 mod stage;
 mod stops;
 mod verdict;
@@ -50,6 +53,8 @@ enum Drill {
     Stops,
     /// R4: gateways are killed in the middle of a create.
     GatewayDeaths,
+    /// R5: the broker is away for a minute.
+    BrokerOutage,
     /// R6: the broker is restarted.
     BrokerRestarts,
     /// R7: the database is restarted.
@@ -68,6 +73,10 @@ enum Drill {
     Commands,
     /// S2: runs beside commands that use up what they can.
     Neighbours,
+    /// K5: the database is away.
+    DatabaseOutage,
+    /// K9: clients are slow.
+    SlowClients,
     /// What a large backlog costs.
     Backlog,
 }
@@ -78,6 +87,7 @@ impl Drill {
             Self::Kills => kills::drill(stage).await,
             Self::Stops => stops::drill(stage).await,
             Self::GatewayDeaths => gateway_deaths::drill(stage).await,
+            Self::BrokerOutage => broker_outage::drill(stage).await,
             Self::BrokerRestarts => broker_restarts::drill(stage, full).await,
             Self::DatabaseRestarts => database_restarts::drill(stage, full).await,
             Self::Deletions => broker_faults::deletions(stage).await,
@@ -87,6 +97,8 @@ impl Drill {
             Self::Rolling => rolling::drill(stage).await,
             Self::Commands => commands::drill(stage).await,
             Self::Neighbours => neighbours::drill(stage).await,
+            Self::DatabaseOutage => database_outage::drill(stage).await,
+            Self::SlowClients => slow_clients::drill(stage).await,
             Self::Backlog => backlog::drill(stage).await,
         }
     }

@@ -52,7 +52,8 @@ pub(crate) async fn count(report: &mut Report, stack: &Stack, accepted: &HashSet
 
 /// The same for what a load was answered; `refusals` says whether a 503 may be among it.
 pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answers, refusals: bool) {
-    let Answers { accepted, refused, broken, slowest, slowest_refusal, wrong } = answers;
+    let slowest = answers.percentile(100);
+    let Answers { accepted, refused, broken, slowest_refusal, wrong, .. } = answers;
     report.notes.push(format!(
         "creates: {} accepted (the slowest after {slowest:.2?}), {refused} answers 503 (after {slowest_refusal:.2?} at most), {broken} broken connections",
         accepted.len()

@@ -1,20 +1,17 @@
-//! What the API answered.
+//! Answers of the API.
 
 use serde_json::Value;
 
-/// An answer of the API.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
-    /// Names in lower case.
     pub headers: reqwest::header::HeaderMap,
-    /// The body as JSON, null where it is none.
+    /// The body, or null if it is not JSON.
     pub body: Value,
 }
 
 impl Answer {
-    /// The body but for what differs between any two answers.
+    /// The body without the request id, which is another one in each answer.
     #[must_use]
     pub fn without_request_id(&self) -> Value {
         let mut body = self.body.clone();

@@ -1,5 +1,5 @@
-//! A RabbitMQ of a test's own, for what would disturb others on a shared one: alarms, timeouts, stops. The node and what it
-//! starts are one group of processes, which ends with it.
+//! A RabbitMQ for one test, for faults that would disturb other tests: alarms, timeouts, stops. The node and
+//! the processes that it starts are one process group, which is killed when the value is dropped.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,26 +11,25 @@ use tokio::process::{Child, Command};
 
 use crate::ports::free_ports;
 
-/// On a busy machine.
+/// Generous, for a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
-/// See the module.
 pub struct PrivateBroker {
     /// amqp://…
     pub url: String,
     port: u16,
     environment: Vec<(String, String)>,
     node: Child,
-    /// Whose group the node and all it starts are.
+    /// The id of the process group.
     leader: Option<u32>,
     _epmd: Child,
     _dir: tempfile::TempDir,
 }
 
 impl PrivateBroker {
-    /// Starts it; `config` is more of its rabbitmq.conf.
+    /// Starts a node; `config` is appended to its rabbitmq.conf.
     pub async fn start(config: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let [amqp, distribution, epmd] = free_ports();
@@ -48,7 +47,7 @@ impl PrivateBroker {
             ("RABBITMQ_DIST_PORT", distribution.to_string()),
             ("ERL_EPMD_PORT", epmd.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
-            // Consumers' timeouts are looked at every second and not every minute.
+            // The node checks consumers' timeouts every second instead of every minute.
             (
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 "-kernel inet_dist_use_interface {127,0,0,1} -rabbit channel_tick_interval 1000".to_owned(),
@@ -79,11 +78,11 @@ impl PrivateBroker {
         broker
     }
 
-    /// Ends the node, with or without a word, and starts it again on the same data. Returns when it listens.
+    /// Ends the node with this signal and starts it again on the same data. Returns when it listens.
     pub async fn restart(&mut self, signal: Signal) {
         self.signal(signal);
         let deadline = Instant::now() + STARTS_WITHIN;
-        // The script that started the node may end before it.
+        // The script that started the node may end before the node.
         while self.group().is_some_and(|group| test_kill_process_group(group).is_ok()) {
             assert!(Instant::now() < deadline, "the private broker does not end");
             let _ = tokio::time::timeout(Duration::from_millis(100), self.node.wait()).await;
@@ -112,7 +111,7 @@ impl PrivateBroker {
         }
     }
 
-    /// `rabbitmqctl` with these arguments.
+    /// Runs `rabbitmqctl` with these arguments.
     pub async fn ctl(&self, arguments: &[&str]) {
         let mut command = Command::new(PathBuf::from(PROGRAMS).join("rabbitmqctl"));
         command.args(arguments).env_clear().envs(self.environment.clone()).kill_on_drop(true);

@@ -1,4 +1,4 @@
-//! A headless Chromium of a test's own, used through chromedriver the way people use theirs.
+//! A headless Chromium for one test, driven through chromedriver as a user drives a browser.
 
 mod devtools;
 mod driver;
@@ -16,17 +16,17 @@ use serde_json::json;
 
 use driver::Driver;
 
-/// Longest wait for something that a page should show.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for something that a page should show. It is generous, for a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 
-/// See the module. It panics where a page does not let it do what is asked.
+/// Its functions panic if the page does not allow what they do.
 pub struct Browser {
     client: Client,
     _driver: Driver,
 }
 
 impl Browser {
-    /// Starts one whose pages are that large.
+    /// Starts a browser whose pages have this size.
     pub async fn start(width: u32, height: u32) -> Self {
         let driver = Driver::start().await;
         let profile = format!("--user-data-dir={}", driver.dir().join("profile").display());
@@ -50,7 +50,7 @@ impl Browser {
         started
     }
 
-    /// What this cannot do itself.
+    /// The WebDriver client, for what this type has no function for.
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.client
@@ -66,27 +66,27 @@ impl Browser {
         self.client.refresh().await.expect("the page loads again");
     }
 
-    /// Where it is.
+    /// The address of the page.
     pub async fn url(&self) -> String {
         self.client.current_url().await.expect("a page has an address").into()
     }
 
-    /// Those that the page's address has.
+    /// The cookies of the page's address.
     pub async fn cookies(&self) -> Vec<Cookie<'static>> {
         self.client.get_all_cookies().await.expect("cookies can be read")
     }
 
-    /// Sets one for the page's address.
+    /// Sets a cookie for the page's address.
     pub async fn set_cookie(&self, name: &str, value: &str) {
         self.vendor("cookie", json!({ "cookie": { "name": name, "value": value } })).await;
     }
 
-    /// Removes those that the page's address has.
+    /// Removes the cookies of the page's address.
     pub async fn clear_cookies(&self) {
         self.client.delete_all_cookies().await.expect("cookies can be removed");
     }
 
-    /// Tries until it works; only what a page may still be about to change is tried again.
+    /// Tries until it succeeds. It tries again only after errors that the page may still cure.
     async fn within<T>(
         &self,
         what: &str,
@@ -113,7 +113,7 @@ impl Browser {
     }
 }
 
-/// What chromedriver says of an element that the page replaces at that very moment.
+/// Part of chromedriver's error when the page replaces the element at that moment.
 const REPLACED: &str = "does not belong to the document";
 
 fn passes(error: &ErrorStatus) -> bool {

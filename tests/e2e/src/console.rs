@@ -1,21 +1,21 @@
-//! The console as its user has it: a gateway on loopback, a browser, somebody signed in; and the same forms sent by hand.
+//! The console: signing in with a browser, and sending its forms without one.
 
 use serde_json::json;
 
+pub use crate::accounts::EMAIL;
+use crate::accounts::PASSWORD;
+use crate::address::Gateway;
 use crate::answer::Answer;
 use crate::browser::Browser;
 use crate::process::{Process, Service};
-use crate::stack::{PASSWORD, Stack};
+use crate::stack::Stack;
 
-/// Of the account that every stack begins with.
-pub const EMAIL: &str = "ada@example.com";
-
-/// Somebody who is signed in without a browser.
+/// A session without a browser.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// `name=value`
     pub cookie: String,
-    /// What each form carries.
+    /// The token that every form sends.
     pub form_token: String,
 }
 
@@ -34,24 +34,24 @@ impl Browser {
         self.eval_async(PAINT).await.as_f64().expect("the page was painted")
     }
 
-    /// Bytes of the page with everything that it has loaded, as they are and not as they travel.
+    /// Bytes of the page with everything that it loaded, uncompressed.
     pub async fn weight(&self) -> u64 {
         self.eval(WEIGHT).await.as_u64().expect("a sum")
     }
 }
 
 impl Stack {
-    /// Starts a gateway whose console has sessions.
+    /// Starts a gateway process whose console has sessions.
     pub async fn start_console(&self) -> Process {
         self.start_with(Service::Gateway, "CAPI_PUBLIC_URL", "http://localhost").await
     }
 
-    /// Signs in through the page.
-    pub async fn sign_in(&self, browser: &Browser, gateway: &Process, email: &str) {
+    /// Signs in with a browser.
+    pub async fn sign_in(&self, browser: &Browser, gateway: &impl Gateway, email: &str) {
         self.sign_in_at(browser, &gateway.url(), email).await;
     }
 
-    /// The same where the console is reached at another address.
+    /// The same at another address of the console.
     pub async fn sign_in_at(&self, browser: &Browser, address: &str, email: &str) {
         browser.open(&format!("{address}/sign-in")).await;
         browser.fill("[name=email]", email).await;
@@ -60,8 +60,8 @@ impl Stack {
         browser.wait_for_text("h1", "Apps").await;
     }
 
-    /// Signs in by hand.
-    pub async fn session(&self, gateway: &Process, email: &str) -> Session {
+    /// Signs in without a browser.
+    pub async fn session(&self, gateway: &impl Gateway, email: &str) -> Session {
         let form = [("email", email), ("password", PASSWORD)];
         let answer = self.form(gateway, "/sign-in", None, &form).await;
         assert_eq!(answer.status, 303, "{answer:?}");
@@ -73,18 +73,18 @@ impl Stack {
         Session { cookie, form_token }
     }
 
-    /// GET of a page: status and text.
-    pub async fn page(&self, gateway: &Process, path: &str, cookie: &str) -> (u16, String) {
+    /// GETs a page; its status and text.
+    pub async fn page(&self, gateway: &impl Gateway, path: &str, cookie: &str) -> (u16, String) {
         let url = format!("{}{path}", gateway.url());
         let request = self.client().get(url).header("cookie", cookie);
         let response = request.send().await.expect("the gateway answers");
         (response.status().as_u16(), response.text().await.expect("the body comes"))
     }
 
-    /// POST of a form as one of our own pages sends it.
+    /// POSTs a form with the headers of one of our own pages.
     pub async fn form(
         &self,
-        gateway: &Process,
+        gateway: &impl Gateway,
         path: &str,
         session: Option<&Session>,
         fields: &[(&str, &str)],
@@ -100,10 +100,10 @@ impl Stack {
         .await
     }
 
-    /// The same; status and text.
+    /// The same; the status and the text of the page.
     pub async fn form_page(
         &self,
-        gateway: &Process,
+        gateway: &impl Gateway,
         path: &str,
         session: &Session,
         fields: &[(&str, &str)],
@@ -114,10 +114,10 @@ impl Stack {
         (response.status().as_u16(), response.text().await.expect("the body comes"))
     }
 
-    /// POST of a form with these headers instead of the browser's own.
+    /// POSTs a form with these headers.
     pub async fn form_from(
         &self,
-        gateway: &Process,
+        gateway: &impl Gateway,
         path: &str,
         session: Option<&Session>,
         fields: &[(&str, &str)],
@@ -126,8 +126,8 @@ impl Stack {
         self.send(form_request(gateway, path, session, fields, headers)).await
     }
 
-    /// The call that a script makes with a key: the run's id.
-    pub async fn run_with_key(&self, gateway: &Process, key: &str, text: &str) -> String {
+    /// Creates a run with this key; its id.
+    pub async fn run_with_key(&self, gateway: &impl Gateway, key: &str, text: &str) -> String {
         let body = json!({"inputs": {"text": text}});
         let url = format!("{}/api/v1/apps/{}/runs", gateway.url(), self.app);
         let answer: Answer = self.send(self.client().post(url).bearer_auth(key).json(&body)).await;
@@ -135,7 +135,7 @@ impl Stack {
         answer.body["id"].as_str().map(str::to_owned).unwrap_or_default()
     }
 
-    /// A finished run with that many events, written as a worker writes them.
+    /// Writes a completed run with this many events, as a worker writes them.
     pub async fn run_of_many_events(&self, id: &str, events: u32) {
         let sql = format!(
             "WITH made AS (
@@ -160,7 +160,7 @@ impl Stack {
 }
 
 fn form_request(
-    gateway: &Process,
+    gateway: &impl Gateway,
     path: &str,
     session: Option<&Session>,
     fields: &[(&str, &str)],

@@ -1,16 +1,15 @@
-//! Forms with files, written by hand: what clients would not send is sent too.
+//! Forms with files, built as bytes, so that tests can also send forms that no client sends.
 
+use crate::address::Gateway;
 use crate::answer::Answer;
-use crate::process::Process;
 use crate::stack::Stack;
 
-/// Between the parts.
 pub const BOUNDARY: &str = "----capi";
 
-/// A part: what its Content-Disposition says beside form-data, and its bytes.
+/// A part: the parameters of its Content-Disposition, and its bytes.
 pub type Part<'a> = (&'a str, &'a [u8]);
 
-/// The body.
+/// The body of a form.
 #[must_use]
 pub fn form(parts: &[Part]) -> Vec<u8> {
     let mut body = Vec::new();
@@ -25,10 +24,10 @@ pub fn form(parts: &[Part]) -> Vec<u8> {
 }
 
 impl Stack {
-    /// POSTs a form with the account's key, perhaps under an idempotency key.
+    /// POSTs a form with the account's key; `once` is an idempotency key.
     pub async fn post_form(
         &self,
-        gateway: &Process,
+        gateway: &impl Gateway,
         path: &str,
         once: Option<&str>,
         parts: &[Part<'_>],

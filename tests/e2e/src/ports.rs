@@ -1,14 +1,14 @@
-//! Where programs of a test's own listen.
+//! Ports for the programs that a test starts.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::ops::Range;
 
-/// Below those from which the kernel takes the ports of outgoing connections: else one of these could have a port while the
-/// program that listens there is restarted.
+/// Below the kernel's range for outgoing connections. Otherwise one of those could take a port while the
+/// program that listens there restarts.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// Ports that were free a moment ago, each somewhere else.
+/// Different ports that are free.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let listeners: [TcpListener; N] = std::array::from_fn(|_| free_port());
     listeners.map(|listener| listener.local_addr().expect("a listener has an address").port())

@@ -1,4 +1,4 @@
-//! A PostgreSQL of a test's own, for what would disturb others on a shared one: restarts and crashes.
+//! A PostgreSQL for one test, for faults that would disturb other tests: restarts and crashes.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,10 +10,9 @@ use tokio::process::{Child, Command};
 
 use crate::ports::free_ports;
 
-/// On a busy machine, after a crash.
+/// Generous, for a busy machine after a crash.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
-/// See the module.
 pub struct PrivatePostgres {
     /// postgres://…
     pub url: String,
@@ -24,13 +23,13 @@ pub struct PrivatePostgres {
 }
 
 impl PrivatePostgres {
-    /// Makes a cluster and starts it.
+    /// Makes a cluster and starts the server.
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let (data, password) = (dir.path().join("data"), uuid::Uuid::now_v7().simple().to_string());
         let file = dir.path().join("password");
         std::fs::write(&file, &password).expect("a file can be written");
-        let made = as_nobody_special(&bin("initdb"))
+        let made = as_ordinary_user(&bin("initdb"))
             .args([
                 "--username=capi",
                 "--auth=scram-sha-256",
@@ -51,7 +50,8 @@ impl PrivatePostgres {
         started
     }
 
-    /// Ends the server (SIGINT is its fast shutdown, SIGQUIT a crash) and starts it again. Returns when it answers.
+    /// Ends the server with this signal (SIGINT is a fast shutdown, SIGQUIT a crash) and starts it again.
+    /// Returns when it answers.
     pub async fn restart(&mut self, signal: Signal) {
         let id = self.server.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         kill_process(id.expect("it runs"), signal).expect("a process that we started can be signalled");
@@ -72,13 +72,13 @@ impl PrivatePostgres {
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
-        // Its children notice that it is gone.
+        // Its children end when they notice that it is gone.
         let _ = self.server.start_kill();
     }
 }
 
 fn serve(data: &Path, port: u16) -> Child {
-    as_nobody_special(&bin("postgres"))
+    as_ordinary_user(&bin("postgres"))
         .args(["-D", &data.display().to_string(), "-p", &port.to_string()])
         .args([
             "-c",
@@ -93,8 +93,8 @@ fn serve(data: &Path, port: u16) -> Child {
         .expect("PostgreSQL is installed")
 }
 
-/// PostgreSQL refuses to run as root: as root it runs as "user 1000" of a namespace of its own.
-fn as_nobody_special(program: &Path) -> Command {
+/// PostgreSQL refuses to run as root. For root, the program runs as user 1000 of a new user namespace.
+fn as_ordinary_user(program: &Path) -> Command {
     let mut command = if getuid().is_root() {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-user=1000", "--map-group=1000"]).arg(program);

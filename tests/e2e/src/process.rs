@@ -1,11 +1,11 @@
-//! One service process. It is ended by its id, and with the value that stands for it.
+//! One service process, which ends with its `Process`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use shared::testing::eventually;
+use shared::testing::{PATIENCE, eventually};
 use tokio::process::{Child, Command};
 
 /// The programs.
@@ -47,10 +47,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it with exactly these settings and waits until it is ready.
+    /// Starts it with exactly these settings and waits until it is ready. A service ends at once if it cannot
+    /// reach the database within a second; as under an orchestrator, it is then started again.
     pub async fn start(service: Service, settings: &[(String, String)]) -> Self {
-        let started = Self::spawn(service, settings);
+        let mut started = Self::spawn(service, settings);
         eventually(&format!("{} is ready", service.program()), async || {
+            if started.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                started = Self::spawn(service, settings);
+            }
             started.is_ready().await.then_some(())
         })
         .await;
@@ -79,13 +83,13 @@ impl Process {
         Self { child, dir, service }
     }
 
-    /// Its process id, while it runs.
+    /// The process id, while the process runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Memory that it really uses, in MiB.
+    /// Its resident memory in MiB.
     #[must_use]
     pub fn resident_mb(&self) -> u64 {
         let status = self.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
@@ -100,13 +104,13 @@ impl Process {
         format!("http://{}", self.address("http").expect("a ready gateway wrote its address"))
     }
 
-    /// What it logged.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// What a worker calls itself in rows, once it has said so.
+    /// The id of a worker, once it has logged it.
     #[must_use]
     pub fn worker_id(&self) -> Option<String> {
         let log = self.log();
@@ -114,14 +118,14 @@ impl Process {
         Some(rest.split_once('"')?.0.to_owned())
     }
 
-    /// The body of an operators' page.
+    /// Status and body of a page of the ops listener.
     pub async fn ops(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.address("ops")?);
         let response = reqwest::Client::new().get(url).timeout(Duration::from_secs(5)).send().await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    /// Whether /readyz says so.
+    /// Whether it is ready.
     pub async fn is_ready(&self) -> bool {
         matches!(self.ops("/readyz").await, Some((200, _)))
     }
@@ -133,7 +137,7 @@ impl Process {
         metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// SIGKILL: no chance to clean up.
+    /// Kills it with SIGKILL.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("a process that we started can be killed");
     }
@@ -144,15 +148,15 @@ impl Process {
         kill_process(pid.expect("it runs"), signal).expect("a process that we started can be signalled");
     }
 
-    /// SIGTERM; returns when it has ended, with whether it ended well.
+    /// Sends SIGTERM and waits for the end; whether the exit status is success.
     pub async fn terminate(&mut self) -> bool {
         self.signal(Signal::TERM);
         self.ends_well().await
     }
 
-    /// Whether a process that was asked to stop ends by itself, and well.
+    /// Waits for the end of a process that was asked to stop; whether the exit status is success.
     pub async fn ends_well(&mut self) -> bool {
-        let ended = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.expect("it ends within its grace period").expect("it can be waited for").success()
     }
 

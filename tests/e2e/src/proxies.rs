@@ -1,4 +1,4 @@
-//! The database and the broker of a stack behind proxies that a test can cut.
+//! Proxies before the database and the broker of a stack, which a test can cut.
 
 use shared::testing::TcpProxy;
 use url::Url;
@@ -6,7 +6,7 @@ use url::Url;
 use crate::Stack;
 
 impl Stack {
-    /// A proxy in front of the broker, and the settings of a service that goes through it.
+    /// A proxy before the broker, and the settings of a service that uses it.
     pub async fn broker_proxy(&self) -> (TcpProxy, Vec<(String, String)>) {
         self.proxy("CAPI_AMQP_URL", &self.queues.url).await
     }

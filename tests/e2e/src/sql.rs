@@ -1,19 +1,20 @@
-//! What a test asks of the database.
+//! Statements that tests run on a stack's database.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Integer, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use shared::db::{connect_once, statement};
+use shared::testing::eventually;
 
 use crate::stack::Stack;
 
 impl Stack {
-    /// What a statement of one row says in its column `text`.
+    /// The column `text` of a statement with one row.
     pub async fn text(&self, sql: &str) -> String {
         self.texts(sql).await.pop().expect("the statement has a row")
     }
 
-    /// The same of a statement of many rows.
+    /// The same for a statement with any number of rows.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         #[derive(QueryableByName)]
         struct Row {
@@ -27,7 +28,7 @@ impl Stack {
         rows.into_iter().map(|row| row.text).collect()
     }
 
-    /// Pending runs of the account's, written as the gateway writes them, but for the nudges.
+    /// Writes pending runs of the account, as the gateway writes them, but sends no nudges.
     pub async fn backlog(&self, runs: usize, text: &str) {
         let sql = "
             WITH made AS (
@@ -47,11 +48,22 @@ impl Stack {
             .expect("the runs are written");
     }
 
-    /// A transaction of somebody else that has run `sql`, until it is dropped.
-    pub async fn meanwhile(&self, sql: &str) -> AsyncPgConnection {
-        let connected = connect_once(&self.database.url, "capi-test-lock").await;
-        let mut connection = connected.expect("PostgreSQL answers");
-        connection.batch_execute(&format!("BEGIN; {sql}")).await.expect("the statement runs");
-        connection
+    /// Opens a transaction beside the services that has run `sql`.
+    pub async fn meanwhile(&self, sql: &str) -> OpenTransaction {
+        const NO_LIMITS: &str = "SET idle_in_transaction_session_timeout = 0; SET lock_timeout = 0";
+        let connect = async || connect_once(&self.database.url, "capi-test-lock").await.ok();
+        let mut connection = eventually("PostgreSQL answers", connect).await;
+        let begin = format!("{NO_LIMITS}; BEGIN; {sql}");
+        connection.batch_execute(&begin).await.expect("the statement runs");
+        OpenTransaction(connection)
+    }
+}
+
+/// Dropping it rolls it back.
+pub struct OpenTransaction(AsyncPgConnection);
+
+impl OpenTransaction {
+    pub async fn commit(mut self) {
+        self.0.batch_execute("COMMIT").await.expect("the transaction is committed");
     }
 }

@@ -1,8 +1,9 @@
-//! What the sandboxes of a stack's workers leave, looked at from outside: by the directory that CAPI_WORK_DIR names.
+//! What the sandboxes of workers leave behind, found by the directory of CAPI_WORK_DIR.
 
 use std::path::Path;
 
-/// Processes whose command line names the directory: bwrap's, without which no other is left.
+/// The number of processes whose command line names the directory. These are bwrap's; all others of a sandbox
+/// end with them.
 #[must_use]
 pub fn processes_of(work_dir: &Path) -> usize {
     let mark = format!("{}/", work_dir.display());
@@ -11,7 +12,7 @@ pub fn processes_of(work_dir: &Path) -> usize {
     lines.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
 }
 
-/// Directories of runs, over all workers.
+/// The number of runs' directories, over all workers.
 #[must_use]
 pub fn runs_in(work_dir: &Path) -> usize {
     let workers = std::fs::read_dir(work_dir).into_iter().flatten().flatten();

@@ -1,5 +1,6 @@
 //! The content of the pages: an account with apps, runs in each status, keys and files.
 
+use e2e::accounts::NewKey;
 use e2e::{Browser, Process, Service, Stack};
 use serde_json::json;
 use shared::testing::{PageServer, eventually};
@@ -73,7 +74,8 @@ impl Scene {
             let path = format!("{}/../../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
             stack.import(&std::fs::read_to_string(path).expect("the sample is there")).await;
         }
-        stack.on_account(&["key", "create", "--name", "Nightly build", "--days", "10"]).await;
+        let nightly = NewKey { name: "Nightly build".to_owned(), app: None, days: Some(10) };
+        stack.try_create_key(&nightly).await.expect("the plan has room for a key");
         let app = stack.import_with_tools("").await;
         let done = Self::report(&stack, &gateway, &app).await;
         let question = "Summarise the minutes of Monday's meeting and list who has to do what until when, \
@@ -86,12 +88,7 @@ impl Scene {
         let held = held.body["id"].as_str().expect("an id").to_owned();
         eventually("the held run runs", async || (stack.model.holding() == 1).then_some(())).await;
         stack.run_of_many_events(LONG, 2000).await;
-        stack
-            .cli(
-                &["user", "create", "--email", FRESH, "--plan", "free", "--password-stdin"],
-                &format!("{}\n", e2e::PASSWORD),
-            )
-            .await;
+        stack.account_without_key(FRESH, "free").await;
         let id = |run: &serde_json::Value| run["id"].as_str().expect("an id").to_owned();
         let pages = vec![
             ("apps", "/apps".to_owned()),

@@ -1,4 +1,4 @@
-//! What a browser does that WebDriver has no words for.
+//! Functions of the browser that WebDriver has no commands for.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,20 +10,20 @@ use url::{ParseError, Url};
 use super::Browser;
 
 impl Browser {
-    /// Gives pages that size, however small: a window has a least width, a viewport has none.
+    /// Sets the size of the viewport. A window has a least width; a viewport has none.
     pub async fn resize(&self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
-    /// Whether pages are told that their reader prefers dark ones.
+    /// Sets whether pages see that the user prefers dark colours.
     pub async fn emulate_dark(&self, dark: bool) {
         let value = if dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// Takes the network away, or gives it back.
+    /// Disconnects the network, or connects it again.
     pub async fn set_offline(&self, offline: bool) {
         let conditions =
             json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
@@ -40,7 +40,7 @@ impl Browser {
         BASE64_STANDARD.decode(taken["data"].as_str().unwrap_or_default()).expect("a picture")
     }
 
-    /// Errors on the console since they were asked for last: of scripts, and of resources that did not load.
+    /// Errors on the console since the last call: of scripts, and of resources that did not load.
     pub async fn console_errors(&self) -> Vec<String> {
         let log = self.vendor("se/log", json!({ "type": "browser" })).await;
         let severe = log.as_array().into_iter().flatten().filter(|entry| entry["level"] == "SEVERE");

@@ -1,4 +1,4 @@
-//! chromedriver, and with it the browser that it starts: both end with the value that stands for them.
+//! chromedriver and the browser that it starts. Both are killed when the value is dropped.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -8,7 +8,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use shared::testing::eventually;
 use tokio::process::{Child, Command};
 
-/// See the module.
 pub(super) struct Driver {
     child: Child,
     dir: tempfile::TempDir,
@@ -16,7 +15,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Starts it on a port of its own choice.
+    /// Starts chromedriver on a free port.
     pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let log = dir.path().join("log");
@@ -39,12 +38,12 @@ impl Driver {
         Self { child, dir, port }
     }
 
-    /// Where it takes commands.
+    /// The address of its commands.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Removed with it.
+    /// A directory that is removed with it.
     pub(super) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -55,7 +54,7 @@ impl Drop for Driver {
         if let Some(group) = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)) {
             let _ = kill_process_group(group, Signal::KILL);
         }
-        // The last of them may still be writing there.
+        // The last of the processes may still be writing there.
         for _ in 0..100 {
             if std::fs::remove_dir_all(self.dir.path()).is_ok() {
                 break;

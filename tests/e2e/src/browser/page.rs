@@ -1,4 +1,4 @@
-//! What is on a page, and what a user does there.
+//! Reading a page, and what a user does on it.
 
 use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
@@ -19,22 +19,22 @@ const ACTIVE: &str = "
     return `${element.localName}${id}${name} ${element.innerText.trim()}`.trim();";
 
 impl Browser {
-    /// The first element, once there is one.
+    /// Waits for an element; the first one.
     pub async fn find(&self, css: &str) -> Element {
         self.within(css, async || self.client.find(Locator::Css(css)).await.map(Some)).await
     }
 
-    /// Elements that are there now.
+    /// The number of elements now.
     pub async fn count(&self, css: &str) -> usize {
         self.client.find_all(Locator::Css(css)).await.expect("a selector").len()
     }
 
-    /// The text of the first element, as far as it can be seen.
+    /// The visible text of the first element.
     pub async fn text(&self, css: &str) -> String {
         self.within(css, async || self.client.find(Locator::Css(css)).await?.text().await.map(Some)).await
     }
 
-    /// Waits until one of the elements shows that text.
+    /// Waits until one of the elements shows this text.
     pub async fn wait_for_text(&self, css: &str, needle: &str) {
         self.within(&format!("{css} with {needle:?}"), async || self.with_text(css, needle).await).await;
     }
@@ -44,7 +44,7 @@ impl Browser {
         self.within(css, async || self.client.find(Locator::Css(css)).await?.click().await.map(Some)).await;
     }
 
-    /// Clicks the first of the elements that shows that text.
+    /// Clicks the first of the elements that shows this text.
     pub async fn click_text(&self, css: &str, text: &str) {
         self.within(&format!("{css} with {text:?}"), async || match self.with_text(css, text).await? {
             Some(element) => element.click().await.map(Some),
@@ -53,12 +53,12 @@ impl Browser {
         .await;
     }
 
-    /// Says yes to what the page asks in a dialog.
+    /// Accepts the page's dialog.
     pub async fn say_yes(&self) {
         self.within("a question", async || self.client.accept_alert().await.map(Some)).await;
     }
 
-    /// Types a value into a field, in place of what it has.
+    /// Replaces the value of a field by typing.
     pub async fn fill(&self, css: &str, value: &str) {
         self.within(css, async || {
             let field = self.client.find(Locator::Css(css)).await?;
@@ -82,23 +82,23 @@ impl Browser {
         self.client.perform_actions(actions).await.expect("keys can be pressed");
     }
 
-    /// The element that keys go to: `a#id[name=…] text`.
+    /// The element that has the focus: `a#id[name=…] text`.
     pub async fn active(&self) -> String {
         self.eval(ACTIVE).await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// What a function with that body returns.
+    /// The result of a function with this body.
     pub async fn eval(&self, body: &str) -> Value {
         let outcome = self.client.execute(body, Vec::new()).await;
         outcome.unwrap_or_else(|error| panic!("a script fails: {error}"))
     }
 
-    /// The same for a body that awaits.
+    /// The same for an async function.
     pub async fn eval_async(&self, body: &str) -> Value {
         self.eval(&format!("return (async () => {{ {body}\n }})()")).await
     }
 
-    /// What axe, whose source that is, finds wrong with the page: `id: help: selectors`.
+    /// The faults that axe finds on the page: `id: help: selectors`. `source` is the source of axe.
     pub async fn axe(&self, source: &str) -> Vec<String> {
         self.eval(source).await;
         serde_json::from_value(self.eval_async(AXE).await).expect("a list of texts")

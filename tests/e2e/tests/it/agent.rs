@@ -1,4 +1,5 @@
-//! The agent: tools step by step, what is recorded of them, and what of a long conversation the model is sent.
+//! The agent: tools step by step, what is recorded of them, and what of a long conversation the model is
+//! sent.
 
 use e2e::{Service, Stack};
 use serde_json::{Value, json};

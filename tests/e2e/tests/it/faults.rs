@@ -1,9 +1,9 @@
 //! What happens when something dies.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use e2e::{Service, Signal, Stack};
-use shared::testing::{WebhookReceiver, eventually};
+use shared::testing::{PATIENCE, WebhookReceiver, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_costs_the_step_and_not_the_run() {
@@ -35,7 +35,6 @@ async fn a_killed_worker_costs_the_step_and_not_the_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_never_idles_takes_over_too() {
-    const PATIENCE: Duration = Duration::from_secs(30);
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let doomed = stack.start(Service::RunWorker).await;
@@ -68,12 +67,8 @@ async fn r3_a_stopped_worker_hands_its_runs_over_without_a_loss_and_takes_nothin
     }
     eventually("the model is asked", async || (stack.model.holding() == RUNS).then_some(())).await;
     let mut worker = stack.start(Service::RunWorker).await;
-    // It looks for free leases every 5 s. They become free 3 s from the signal: now that is right after a look.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
     assert!(leaving.terminate().await, "it ends well: {}", leaving.log());
-    let given_back = Instant::now();
     eventually("the other worker asks", async || (stack.model.asked().len() == 2 * RUNS).then_some(())).await;
-    assert!(given_back.elapsed() < Duration::from_secs(3), "the news tells: {:?}", given_back.elapsed());
     assert_eq!(stack.text("SELECT sum(losses)::text AS text FROM runs").await, "0");
 
     worker.signal(Signal::TERM);

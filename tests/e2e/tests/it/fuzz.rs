@@ -1,5 +1,5 @@
-//! Schemathesis over the OpenAPI document: no answer is a 500, none has a status, header or shape that the document does
-//! not have. Once with whatever ids it makes up, once with ids that exist.
+//! Schemathesis over the OpenAPI document: no answer is a 500, none has a status, header or shape that the
+//! document does not have. Once with whatever ids it makes up, once with ids that exist.
 
 use bytes::Bytes;
 use e2e::{Process, Service, Stack};

@@ -1,15 +1,14 @@
-//! All services as processes, on the real PostgreSQL and RabbitMQ.
+//! All services as processes, on the real PostgreSQL and RabbitMQ. Tests that need only a gateway are in
+//! gateway/tests/it.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 #![expect(clippy::float_cmp, reason = "counters are whole numbers")]
 
-mod access;
 mod agent;
-mod artifacts;
-mod bad_requests;
 mod broker;
 mod browser;
 mod budgets;
 mod cancels;
+mod commands;
 mod console;
 mod database;
 mod dead_letters;
@@ -19,10 +18,7 @@ mod fairness;
 mod faults;
 mod files;
 mod fuzz;
-mod http;
 mod idempotency;
-mod keys;
-mod limits;
 mod metric_help;
 mod model;
 mod outages;
@@ -38,4 +34,5 @@ mod schema;
 mod secrets;
 mod settings;
 mod slow;
+mod statements;
 mod waits;

@@ -1,4 +1,5 @@
-//! A model that fails, is slow, or talks nonsense: each ends the run with a code of its own, or is asked again (R17).
+//! A model that fails, is slow, or talks nonsense: each ends the run with a code of its own, or is asked
+//! again (R17).
 
 use e2e::{Service, Stack};
 use serde_json::{Value, json};

@@ -76,22 +76,6 @@ async fn a_claim_under_way_survives_the_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_stuck_is_unavailable_and_not_our_fault() {
-    let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
-    stack.create_run(&gateway, "hello", None).await;
-    let lock = stack.meanwhile("SELECT 1 FROM rate_windows FOR UPDATE").await;
-    let answer = stack.get(&gateway, "/api/agentapps").await;
-    assert_eq!((answer.status, &answer.body["code"]), (503, &"unavailable".into()), "{answer:?}");
-    assert!(answer.headers.contains_key("retry-after"));
-    drop(lock);
-    eventually("it works again", async || {
-        (stack.get(&gateway, "/api/agentapps").await.status == 200).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_the_database_refuses_is_still_an_end() {
     let stack = Stack::unlimited().await;
     stack.database.run_sql("ALTER TABLE runs ADD CHECK (status <> 'completed')").await;

@@ -28,7 +28,7 @@ async fn a_run_reaches_its_result_and_a_verified_webhook() {
     );
 
     let sent = eventually("the webhook", async || receiver.received().pop()).await;
-    let secret = stack.on_account(&["webhook-secret", "show"]).await;
+    let secret = stack.webhook_secret().await;
     let official = standardwebhooks::Webhook::new(&secret).unwrap();
     let (webhook_id, time) = (&sent.headers["webhook-id"], &sent.headers["webhook-timestamp"]);
     let expected = official.sign(webhook_id, time.parse().unwrap(), &sent.body).unwrap();

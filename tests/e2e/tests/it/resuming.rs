@@ -1,5 +1,7 @@
 //! A run that lost its worker goes on at the step that was lost: no recorded answer is asked for again (R16).
 
+use std::time::Duration;
+
 use e2e::{Process, Service, Stack};
 use serde_json::{Value, json};
 use shared::testing::{PageServer, eventually};
@@ -47,10 +49,10 @@ async fn r16_a_crash_between_effect_and_record_leaves_one_effect() {
     let stack = Stack::unlimited().await;
     let pages = PageServer::start().await;
     let (database, mut behind) = stack.database_proxy().await;
-    // Cut off from the database, it must not let the run go before its work is done.
+    // Without the database the worker must not give up the run before the file is stored.
     for (name, value) in &mut behind {
         if name == "CAPI_LEASE_SECONDS" {
-            value.replace_range(.., "8");
+            value.replace_range(.., "60");
         }
     }
     let gateway = stack.start(Service::Gateway).await;
@@ -66,6 +68,7 @@ async fn r16_a_crash_between_effect_and_record_leaves_one_effect() {
     let run = id.parse().unwrap();
     eventually("the file is stored", async || (stack.stored(run) == 1).then_some(())).await;
     doomed.kill().await;
+    stack.database.set_clock_ahead(Duration::from_secs(60)).await;
     let _other = stack.start(Service::RunWorker).await;
     let run_view = stack.ended(&gateway, &id).await;
     assert_eq!((&run_view["status"], &run_view["attempt"]), (&"completed".into(), &2.into()), "{run_view}");

@@ -1,4 +1,5 @@
-//! No key, secret, password, input or model text is in any log at any level, and no raw secret in the database (K2).
+//! No key, secret, password, input or model text is in any log at any level, and no raw secret in the
+//! database (K2).
 
 use e2e::{Service, Stack};
 use serde_json::json;
@@ -48,7 +49,7 @@ async fn k2_nothing_secret_is_logged_or_stored() {
     let guess = [("email", e2e::console::EMAIL), ("password", "password-canary")];
     assert_eq!(stack.form(&gateway, "/sign-in", None, &guess).await.status, 401);
     let cookie = session.cookie.split_once('=').unwrap().1.to_owned();
-    let secret = stack.on_account(&["webhook-secret", "show"]).await;
+    let secret = stack.webhook_secret().await;
     let password = |url: &str| url::Url::parse(url).unwrap().password().unwrap_or_default().to_owned();
     let secrets = [
         stack.key.clone(),

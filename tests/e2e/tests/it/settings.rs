@@ -1,4 +1,5 @@
-//! deploy/env.example lists every setting; an empty one counts as not set, and a wrong one is refused by name.
+//! deploy/env.example lists every setting; an empty one counts as not set, and a wrong one is refused by
+//! name.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -1,27 +1,14 @@
-//! Clients that are slow, or send too much: they are cut off, and nobody else notices (K9, K10).
+//! Clients that are slow or send too much: the gateway cuts them off and serves the others (K9, K10). The
+//! drill slow-clients has the times.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use e2e::slow::{slow_bodies, slow_heads, slow_keyless_bodies};
 use e2e::{Process, Service, Stack};
-use futures_util::future::join_all;
-use shared::testing::PATIENCE;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-const CONNECTIONS: usize = 1000;
-
-/// Sends the beginning of a request and waits to be cut off; how long that took, and what was said.
-async fn dawdle(gateway: &Process, beginning: String) -> (Duration, String) {
-    let address = gateway.url().trim_start_matches("http://").to_owned();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(beginning.as_bytes()).await.unwrap();
-    let begun = Instant::now();
-    let mut said = Vec::new();
-    // A reset is a cut too.
-    let cut = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await;
-    assert!(cut.is_ok(), "it is never cut off");
-    (begun.elapsed(), String::from_utf8_lossy(&said).into_owned())
-}
+/// Others that a gateway serves at least while it waits for slow clients. One that served none until the slow
+/// clients were gone would serve two.
+const OTHERS: usize = 10;
 
 fn resident_kib(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid().unwrap())).unwrap();
@@ -29,51 +16,42 @@ fn resident_kib(process: &Process) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Requests of others until `until` is over; their 99th percentile.
-async fn others(stack: &Stack, gateway: &Process, until: impl Future<Output = ()>) -> Duration {
-    let mut samples = Vec::new();
+/// Sends requests of another client until `until` is over; their number.
+async fn others(stack: &Stack, gateway: &Process, until: impl Future<Output = ()>) -> usize {
+    let mut served = 0;
     tokio::pin!(until);
     loop {
-        let sent = Instant::now();
-        let asked = stack.get(gateway, "/api/v1/models").await;
-        assert_eq!(asked.status, 200);
-        samples.push(sent.elapsed());
+        let answer = stack.get(gateway, "/api/v1/models").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        served += 1;
         tokio::select! {
-            () = &mut until => break,
+            () = &mut until => return served,
             () = tokio::time::sleep(Duration::from_millis(20)) => {}
         }
     }
-    samples.sort_unstable();
-    samples[samples.len() * 99 / 100]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_clients_are_cut_off_and_others_do_not_notice() {
+async fn slow_clients_are_cut_off_and_others_are_served() {
     let stack = Stack::unlimited().await;
     shared::ops::raise_open_files();
     let gateway = stack.start(Service::Gateway).await;
-    let head = "POST /api/v1/runs HTTP/1.1\r\nHost: capi\r\nContent-Type: application/json\r\n";
-    let headers = join_all((0..CONNECTIONS).map(|_| dawdle(&gateway, head.to_owned())));
-    let body = format!("{head}Authorization: Bearer {}\r\nContent-Length: 100\r\n\r\n{{", stack.key);
-    let bodies = join_all((0..CONNECTIONS).map(|_| dawdle(&gateway, body.clone())));
-    let keyless = format!("{head}Content-Length: 100\r\n\r\n{{");
-    let keyless = join_all((0..10).map(|_| dawdle(&gateway, keyless.clone())));
     let slow = async {
-        let (headers, bodies, keyless) = tokio::join!(headers, bodies, keyless);
-        for (took, _) in &headers {
-            assert!(*took < Duration::from_secs(8), "a slow head is cut after 5 s: {took:?}");
+        let (_heads, bodies, keyless) = tokio::join!(
+            slow_heads(&gateway),
+            slow_bodies(&gateway, &stack.key),
+            slow_keyless_bodies(&gateway)
+        );
+        for cut in &bodies {
+            let told = cut.answer.starts_with("HTTP/1.1 408 ") && cut.answer.contains("request_timeout");
+            assert!(told, "a slow body is told so: {cut:?}");
         }
-        for (took, said) in &bodies {
-            assert!(*took < Duration::from_secs(20), "a slow body is cut after 15 s: {took:?}");
-            assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("request_timeout"), "{said}");
-        }
-        for (took, said) in &keyless {
-            assert!(said.starts_with("HTTP/1.1 401 "), "{said}");
-            assert!(*took < Duration::from_secs(8), "no body is waited for without a key: {took:?}");
+        for cut in &keyless {
+            assert!(cut.answer.starts_with("HTTP/1.1 401 "), "no body is waited for without a key: {cut:?}");
         }
     };
-    let p99 = others(&stack, &gateway, slow).await;
-    assert!(p99 < Duration::from_millis(500), "others wait {p99:?}");
+    let served = others(&stack, &gateway, slow).await;
+    assert!(served >= OTHERS, "{served} requests of others were served");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,5 @@
 //! Requests that are held until a run is over.
 
-use std::time::{Duration, Instant};
-
 use e2e::{Process, Service, Stack};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -28,11 +26,9 @@ async fn waits_end_with_the_run_whatever_the_broker_does() {
         })
         .await;
         stack.model.release();
-        Instant::now()
     };
-    let (ended, released) = tokio::join!(long, released);
+    let (ended, ()) = tokio::join!(long, released);
     assert_eq!((&ended.body["status"], ended.headers.get("retry-after")), (&"completed".into(), None));
-    assert!(released.elapsed() < Duration::from_millis(1500), "woken, not polled: {:?}", released.elapsed());
     eventually("its place is free", async || {
         (stack.text("SELECT cardinality(ends)::text AS text FROM open_waits").await == "0").then_some(())
     })
@@ -68,9 +64,10 @@ async fn a_create_may_wait_for_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_most_twenty_waits_are_open_over_all_gateways_and_a_draining_one_ends_its_own() {
     let stack = Stack::unlimited().await;
-    let mut gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
+    let patient = async || stack.start_with(Service::Gateway, "CAPI_MAX_WAIT_SECONDS", "3600").await;
+    let mut gateways = [patient().await, patient().await];
     let id = stack.create_run(&gateways[0], "hello", None).await;
-    let urls = gateways.each_ref().map(|gateway| format!("{}/api/v1/runs/{id}?wait=40", gateway.url()));
+    let urls = gateways.each_ref().map(|gateway| format!("{}/api/v1/runs/{id}?wait=3600", gateway.url()));
     let wait = |number: usize| {
         let request = stack.client().get(&urls[number % 2]).bearer_auth(&stack.key);
         tokio::spawn(async move {
@@ -92,12 +89,10 @@ async fn at_most_twenty_waits_are_open_over_all_gateways_and_a_draining_one_ends
     let create = stack.client().post(format!("{}/api/v1/runs", gateways[0].url())).bearer_auth(&stack.key);
     let refused = stack.send(create.header("prefer", "wait=5").json(&body)).await;
     assert_eq!((refused.status, stack.text(count).await.as_str()), (429, "1"), "nothing is created");
-    let drained = Instant::now();
     for gateway in &mut gateways {
         assert!(gateway.terminate().await, "it ends well");
     }
     for (status, body) in join_all(waits).await.into_iter().map(Result::unwrap) {
         assert_eq!((status, &body["status"]), (200, &"pending".into()), "the state of that moment");
     }
-    assert!(drained.elapsed() < Duration::from_secs(10), "not held: {:?}", drained.elapsed());
 }

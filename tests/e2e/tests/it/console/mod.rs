@@ -1,11 +1,8 @@
-//! The console in a real browser, and its doors (K11).
+//! The console in a real browser. What needs no browser is in gateway/tests/it/console.
 
-mod doors;
 mod editing;
 mod hostile;
 mod keyboard;
-mod keys;
 mod live;
-mod sessions;
 mod story;
 mod weight;

@@ -1,4 +1,5 @@
-//! The whole story: sign in, make a key, call the API with it, see the run live, open its thread, revoke the key.
+//! The whole story: sign in, make a key, call the API with it, see the run live, open its thread, revoke the
+//! key.
 
 use e2e::console::EMAIL;
 use e2e::{Browser, Service, Stack};

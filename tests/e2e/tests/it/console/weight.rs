@@ -1,6 +1,4 @@
-//! What a page weighs, and how long a long thread takes to open.
-
-use std::time::{Duration, Instant};
+//! The weight of pages, and a thread of 2,000 events. `make screenshots` measures the times.
 
 use e2e::console::EMAIL;
 use e2e::{Browser, Stack};
@@ -24,17 +22,10 @@ async fn pages_are_light_and_long_threads_open() {
     {
         browser.open(&format!("{}{path}", gateway.url())).await;
         let weight = browser.weight().await;
-        let paint = browser.first_paint().await;
-        println!("{path}: {weight} bytes, first paint after {paint:.0} ms");
         assert!((20_000..MOST).contains(&weight), "{path}: {weight} bytes");
     }
-    let begun = Instant::now();
     browser.open(&format!("{}/runs/{id}", gateway.url())).await;
     browser.wait_for_text(".thread", "Completed").await;
-    let took = begun.elapsed();
-    println!("2,000 events are there after {took:?}");
-    // The bench figure is in docs/BARS.md; this is a debug build beside other tests.
-    assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(
         browser.eval("return document.querySelectorAll('[data-seq]:not(.result-of), .output').length").await,
         2000

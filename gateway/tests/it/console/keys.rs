@@ -1,12 +1,15 @@
-//! What the page of keys says where it matters: before a key ends, when nobody uses it, and when there is no room for another.
+//! What the page of keys says where it matters: before a key ends, when nobody uses it, and when there is no
+//! room for another.
 
 use e2e::Stack;
 use e2e::console::EMAIL;
 
+use crate::app::TestApp;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_end_or_lie_idle_say_so_and_the_limit_explains_itself() {
     let stack = Stack::pro().await;
-    let gateway = stack.start_console().await;
+    let gateway = TestApp::start_console(&stack).await;
     let session = stack.session(&gateway, EMAIL).await;
     let page = async || stack.page(&gateway, "/account/keys", &session.cookie).await.1;
     for (name, days) in [("later", "15"), ("soon", "13")] {
@@ -38,6 +41,6 @@ async fn keys_that_end_or_lie_idle_say_so_and_the_limit_explains_itself() {
     assert!(page().await.contains("10 keys are active, the most that the plan allows"));
     let (status, said) = stack.form_page(&gateway, "/account/keys", &session, &[("name", "eleventh")]).await;
     assert!(status == 400 && said.contains("10 keys are active"), "{status}");
-    stack.on_account(&["user", "set-plan", "--plan", "free"]).await;
+    stack.set_plan(EMAIL, "free").await;
     assert!(page().await.contains("API keys need a paid plan"));
 }

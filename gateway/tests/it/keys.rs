@@ -1,36 +1,35 @@
 //! API keys: who gets in, who does not, and that it is the same on every gateway (K3, K6, K7).
 
-use e2e::{Answer, Process, Service, Stack};
-use futures_util::future::join_all;
-use gateway_domain::accounts::Actor;
-use gateway_domain::accounts::ApiKey;
-use gateway_domain::accounts::keys::{self, KeyRefusal, NewKey};
-use serde_json::json;
-use shared::config::Plans;
-use shared::ids::UserId;
+use std::time::Duration;
 
-async fn get_with(stack: &Stack, gateway: &Process, path: &str, key: &str) -> Answer {
+use e2e::accounts::{ApiKey, EMAIL, KeyRefusal, NewKey};
+use e2e::{Answer, Gateway, Stack};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::app::TestApp;
+
+async fn get_with(stack: &Stack, gateway: &TestApp, path: &str, key: &str) -> Answer {
     stack.send(stack.client().get(format!("{}{path}", gateway.url())).bearer_auth(key)).await
 }
 
-async fn revoke(stack: &Stack, name: &str) {
-    let listed = stack.on_account(&["key", "list"]).await;
-    let line = listed.lines().find(|line| line.contains(name)).unwrap();
-    stack.on_account(&["key", "revoke", "--id", line.split('\t').next().unwrap()]).await;
+fn new_key(name: &str) -> NewKey {
+    NewKey { name: name.to_owned(), app: None, days: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_keys_are_refused_everywhere_and_told_apart_nowhere() {
     let stack = Stack::unlimited().await;
-    let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
-    let revoked = stack.on_account(&["key", "create", "--name", "revoked"]).await;
-    let expired = stack.on_account(&["key", "create", "--name", "expired", "--days", "1"]).await;
+    let gateways = [TestApp::start(&stack).await, TestApp::start(&stack).await];
+    let revoked = stack.create_key("revoked").await;
+    let expired = NewKey { days: Some(1), ..new_key("expired") };
+    let expired = stack.try_create_key(&expired).await.unwrap();
     for gateway in &gateways {
         for key in [&revoked, &expired] {
             assert_eq!(get_with(&stack, gateway, "/api/v1/me", key).await.status, 200);
         }
     }
-    revoke(&stack, "revoked").await;
+    stack.revoke_key("revoked").await;
     stack
         .database
         .run_sql("UPDATE api_keys SET expires_at = capi_now() - interval '1 s' WHERE name = 'expired'")
@@ -46,23 +45,23 @@ async fn refused_keys_are_refused_everywhere_and_told_apart_nowhere() {
             assert_eq!(refused.headers["www-authenticate"], expected.headers["www-authenticate"]);
         }
     }
-    let listed = stack.on_account(&["key", "list"]).await;
+    let listed = stack.keys().await;
     for (name, state) in [("revoked", "revoked"), ("expired", "expired"), ("test", "active")] {
-        assert!(listed.contains(&format!("\t{name}\t{state}\t")), "{listed}");
+        assert!(listed.iter().any(|key| key.name == name && key.state == state), "{listed:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scoped_key_sees_its_app_alone() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = TestApp::start(&stack).await;
     let other = stack.import("name = 'Other'\nprompt = 'x'").await;
     let run = stack.create_run(&gateway, "hello", None).await;
-    let foreign = stack
-        .try_cli(&["key", "create", "--email", "ada@example.com", "--name", "x", "--app", &run], "")
-        .await;
-    assert!(!foreign.2 && foreign.1.contains("no such app"), "{foreign:?}");
-    let scoped = stack.on_account(&["key", "create", "--name", "scoped", "--app", &other]).await;
+    let foreign = NewKey { app: Some(run.parse().unwrap()), ..new_key("x") };
+    let foreign = stack.try_create_key(&foreign).await;
+    assert!(matches!(foreign, Err(KeyRefusal::NoApp)), "{foreign:?}");
+    let scoped = NewKey { app: Some(other.parse().unwrap()), ..new_key("scoped") };
+    let scoped = stack.try_create_key(&scoped).await.unwrap();
 
     let me = get_with(&stack, &gateway, "/api/v1/me", &scoped).await.body;
     assert_eq!((&me["key"]["appId"], &me["key"]["name"]), (&other.as_str().into(), &"scoped".into()));
@@ -95,14 +94,13 @@ async fn a_scoped_key_sees_its_app_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_follow_the_plan() {
     let stack = Stack::pro().await;
-    let gateway = stack.start(Service::Gateway).await;
-    stack.on_account(&["user", "set-plan", "--plan", "free"]).await;
+    let gateway = TestApp::start(&stack).await;
+    stack.set_plan(EMAIL, "free").await;
     let refused = stack.get(&gateway, "/api/agentapps").await;
     assert_eq!((refused.status, &refused.body["code"]), (403, &"plan_required".into()));
-    let (_, said, good) =
-        stack.try_cli(&["key", "create", "--email", "ada@example.com", "--name", "x"], "").await;
-    assert!(!good && said.contains("does not include API keys"), "{said}");
-    stack.on_account(&["user", "set-plan", "--plan", "team"]).await;
+    let refused = stack.try_create_key(&new_key("x")).await;
+    assert!(matches!(&refused, Err(KeyRefusal::Plan(plan)) if plan == "free"), "{refused:?}");
+    stack.set_plan(EMAIL, "team").await;
     let back = stack.get(&gateway, "/api/v1/me").await;
     assert_eq!((back.status, &back.body["user"]["plan"]), (200, &"team".into()), "they come back with it");
     assert_eq!(back.headers["ratelimit-policy"], "\"user\";q=300;w=60");
@@ -111,44 +109,49 @@ async fn keys_follow_the_plan() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_keys_are_active_however_many_are_created_at_once() {
     let stack = Stack::pro().await;
-    let user: UserId = stack.text("SELECT id::text AS text FROM users").await.parse().unwrap();
-    let (plans, new) = (&Plans::built_in(), &NewKey { name: "many".to_owned(), app: None, days: None });
-    let create = || async { keys::create(&stack.database.db, user, new, plans, Actor::Operator).await };
+    let new = &new_key("many");
+    let create = || stack.try_create_key(new);
     let made = join_all((0..20).map(|_| create())).await;
     assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 9, "the stack has one already");
     assert!(
         made.iter().filter_map(|made| made.as_ref().err()).all(|why| matches!(why, KeyRefusal::Full(10)))
     );
-    let (_, said, good) =
-        stack.try_cli(&["key", "create", "--email", "ada@example.com", "--name", "11th"], "").await;
-    assert!(!good && said.contains("revoke one first"), "{said}");
-    revoke(&stack, "many").await;
+    let eleventh = stack.try_create_key(&new_key("11th")).await;
+    assert!(matches!(eleventh, Err(KeyRefusal::Full(10))), "{eleventh:?}");
+    stack.revoke_key("many").await;
     stack.database.run_sql("UPDATE api_keys SET expires_at = capi_now() WHERE name = 'test'").await;
     assert!(create().await.is_ok() && create().await.is_ok(), "a revoked and an expired one make room");
     assert!(create().await.is_err());
 }
 
+/// The database stands still, so that a request which needs a statement is answered 503.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_typo_costs_no_statement_and_use_is_noted_once_a_minute() {
+async fn a_mistyped_key_costs_no_statement() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
-    let calls = || gateway.counter("capi_database_calls_total");
-    let typo = stack.mistyped_key();
-    let before = calls().await;
+    let (proxy, settings) = stack.database_proxy().await;
+    let gateway = TestApp::start_as(&settings).await;
+    assert_eq!(stack.get(&gateway, "/api/v1/models").await.status, 200);
+    proxy.freeze();
     for _ in 0..5 {
-        let refused = get_with(&stack, &gateway, "/api/v1/models", &typo).await;
+        let refused = get_with(&stack, &gateway, "/api/v1/models", &stack.mistyped_key()).await;
+        assert_eq!(refused.status, 401);
         assert!(refused.body["detail"].as_str().unwrap().contains("checksum"), "{refused:?}");
     }
-    assert!((calls().await - before).abs() < 0.5, "a bad checksum costs no statement");
-    assert_eq!(stack.get(&gateway, "/api/v1/models").await.status, 200);
-    assert!((calls().await - before - 1.0).abs() < 0.5, "authentication is one call");
+    assert_eq!(stack.get(&gateway, "/api/v1/models").await.status, 503, "a right key costs a statement");
+}
 
-    let used = "SELECT coalesce(last_used_at::text, 'never') AS text FROM api_keys";
-    let first = stack.text(used).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn the_use_of_a_key_is_noted_once_a_minute() {
+    let stack = Stack::unlimited().await;
+    let gateway = TestApp::start(&stack).await;
+    let used = async || {
+        assert_eq!(stack.get(&gateway, "/api/v1/models").await.status, 200);
+        stack.text("SELECT coalesce(last_used_at::text, 'never') AS text FROM api_keys").await
+    };
+    let first = used().await;
     assert_ne!(first, "never");
-    stack.get(&gateway, "/api/v1/models").await;
-    assert_eq!(stack.text(used).await, first, "at most once a minute");
-    stack.database.run_sql("UPDATE api_keys SET last_used_at = last_used_at - interval '61 s'").await;
-    stack.get(&gateway, "/api/v1/models").await;
-    assert!(stack.text(used).await > first);
+    stack.database.set_clock_ahead(Duration::from_secs(30)).await;
+    assert_eq!(used().await, first, "at most once a minute");
+    stack.database.set_clock_ahead(Duration::from_secs(61)).await;
+    assert!(used().await > first);
 }

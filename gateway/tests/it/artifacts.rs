@@ -1,15 +1,17 @@
 //! Artifacts are downloaded by key or by signed link, whole or in part, and never run where they are.
 
 use bytes::Bytes;
-use e2e::{Service, Stack};
+use e2e::{Gateway, Stack};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use shared::ids::ArtifactId;
 
+use crate::app::TestApp;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn artifacts_are_downloaded_by_key_and_by_link() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = TestApp::start(&stack).await;
     let bytes = Bytes::from("<script>alert(1)</script>".repeat(4000));
     let run = stack.create_run(&gateway, "hello", None).await;
     let title = "Übersicht \"Q3\"/../x.html";

@@ -1,12 +1,15 @@
-//! (Sessions: console/doors.rs.) No key opens what belongs to another account (K8): every line of the route table is tried, so that a new route without
-//! an owner check fails here, and one whose parameter is unknown here does too.
+//! (Sessions: console/doors.rs.) No key opens what belongs to another account (K8): every line of the route
+//! table is tried, so that a new route without an owner check fails here, and one whose parameter is unknown
+//! here does too.
 
 use bytes::Bytes;
-use e2e::{Account, Answer, Process, Service, Stack};
+use e2e::{Account, Answer, Gateway, Stack};
 use gateway::endpoints;
 use gateway::http::endpoint::Endpoint;
 use serde_json::json;
 use shared::ids::ArtifactId;
+
+use crate::app::TestApp;
 
 const NOBODYS: &str = "0197f7a0-0000-7000-8000-000000000000";
 
@@ -32,7 +35,7 @@ impl Belongings {
     }
 }
 
-async fn call(stack: &Stack, gateway: &Process, endpoint: &Endpoint, path: &str, key: &str) -> Answer {
+async fn call(stack: &Stack, gateway: &TestApp, endpoint: &Endpoint, path: &str, key: &str) -> Answer {
     let method = endpoint.method.as_str().parse().unwrap();
     let request = stack.client().request(method, format!("{}{path}", gateway.url())).bearer_auth(key);
     let has_body = endpoint.method.as_str() == "POST";
@@ -42,7 +45,7 @@ async fn call(stack: &Stack, gateway: &Process, endpoint: &Endpoint, path: &str,
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_keeps_to_its_owner() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = TestApp::start(&stack).await;
     let bob: Account = stack.account("bob@example.com", "big").await;
     let run = stack.create_run(&gateway, "secret of ada", None).await;
     let artifact = ArtifactId::generate();

@@ -1,10 +1,12 @@
 //! Every wrong request has its documented problem, with a detail that says what to change. One table.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use e2e::{Answer, Process, Service, Stack};
-use gateway_domain::accounts::ApiKey;
+use e2e::accounts::ApiKey;
+use e2e::{Answer, Gateway, Stack};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+
+use crate::app::TestApp;
 
 const NOBODYS: &str = "0197f7a0-0000-7000-8000-000000000000";
 
@@ -20,7 +22,7 @@ struct Case {
 /// Builds cases against one gateway.
 struct Table<'a> {
     stack: &'a Stack,
-    gateway: &'a Process,
+    gateway: &'a TestApp,
     cases: Vec<Case>,
 }
 
@@ -245,9 +247,9 @@ fn judge(case: &(String, (u16, &str), &str), answer: &Answer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_requests_get_problems_that_say_what_to_change() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = TestApp::start(&stack).await;
     let poor = stack.account("poor@example.com", "pro").await;
-    stack.cli(&["user", "set-plan", "--email", &poor.email, "--plan", "free"], "").await;
+    stack.set_plan(&poor.email, "free").await;
     let mut table = Table { stack: &stack, gateway: &gateway, cases: Vec::new() };
     keys(&mut table, &poor.key);
     bodies(&mut table);
@@ -268,7 +270,7 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mistake_is_named_with_its_place() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = TestApp::start(&stack).await;
     let places = |answer: &Answer, kind: &str| -> Vec<Value> {
         answer.body["errors"].as_array().unwrap().iter().map(|error| error[kind].clone()).collect()
     };
@@ -284,7 +286,7 @@ async fn every_mistake_is_named_with_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_request_makes_no_large_answer() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = TestApp::start(&stack).await;
     let many: Vec<_> = (0..60_000).map(|n| format!("\"{n}\":0")).collect();
     let url = format!("{}/api/v1/apps/{}/runs", gateway.url(), stack.app);
     for body in [format!("{{{}}}", many.join(",")), format!("{{\"inputs\":{{{}}}}}", many.join(","))] {

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{Service, Stack};
+use e2e::{Gateway, Stack};
 use serde_json::{Value, json};
+
+use crate::app::TestApp;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_is_spoken_as_it_should_be() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start(Service::Gateway).await;
+    let gateway = TestApp::start(&stack).await;
     let id = stack.create_run(&gateway, "hello", None).await;
     let url = format!("{}/api/v1/runs/{id}", gateway.url());
     let request = |method: &str| stack.client().request(method.parse().unwrap(), &url);

@@ -1,0 +1,79 @@
+//! A gateway that runs inside the test's process, over the database and the queues of a stack.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Command, FromArgMatches};
+use e2e::{Gateway, Stack};
+use gateway::Running;
+use gateway::config::Config;
+use shared::testing::PATIENCE;
+use tokio::runtime::Handle;
+
+/// Many tests run at once, and the test server has few connections.
+const POOL_SIZE: &str = "--database-pool-size=5";
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+
+pub(crate) struct TestApp {
+    http: SocketAddr,
+    running: Option<Running>,
+}
+
+impl TestApp {
+    /// Starts a gateway with the settings of the stack.
+    pub(crate) async fn start(stack: &Stack) -> Self {
+        Self::start_as(&stack.settings).await
+    }
+
+    /// The same with one setting changed.
+    pub(crate) async fn start_with(stack: &Stack, name: &str, value: &str) -> Self {
+        Self::start_as(&stack.settings_with(name, value)).await
+    }
+
+    /// Starts a gateway whose console has sessions.
+    pub(crate) async fn start_console(stack: &Stack) -> Self {
+        Self::start_with(stack, "CAPI_PUBLIC_URL", "http://localhost").await
+    }
+
+    /// Starts a gateway with these settings. A gateway does not start if it cannot reach the database within
+    /// a second; as under an orchestrator, it is then started again.
+    pub(crate) async fn start_as(settings: &[(String, String)]) -> Self {
+        let (config, deadline) = (config(settings), Instant::now() + PATIENCE);
+        let running = loop {
+            match gateway::start(&config, None).await {
+                Ok(running) => break running,
+                Err(error) => assert!(Instant::now() < deadline, "the gateway does not start: {error:#}"),
+            }
+        };
+        Self { http: running.http, running: Some(running) }
+    }
+}
+
+impl Gateway for TestApp {
+    fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        let (Some(running), Ok(runtime)) = (self.running.take(), Handle::try_current()) else { return };
+        tokio::task::block_in_place(|| {
+            let _ = runtime.block_on(tokio::time::timeout(STOPS_WITHIN, running.stop()));
+        });
+    }
+}
+
+/// Settings by the names of their environment variables, as the arguments of `gateway serve`. The environment
+/// of the test itself has no effect.
+fn config(settings: &[(String, String)]) -> Config {
+    let command = Config::augment_args(Command::new("gateway").no_binary_name(true));
+    let flags = settings.iter().filter_map(|(name, value)| {
+        let of_name = |arg: &&clap::Arg| arg.get_env() == Some(name.as_ref());
+        let flag = command.get_arguments().find(of_name)?.get_long()?;
+        Some(format!("--{flag}={value}"))
+    });
+    let flags: Vec<_> = flags.chain([POOL_SIZE.to_owned()]).collect();
+    let matches = command.mut_args(|arg| arg.env(None)).get_matches_from(flags);
+    Config::from_arg_matches(&matches).expect("the settings are right")
+}

@@ -1,0 +1,7 @@
+//! The console without a browser: who may open what (K11), sessions, forms and streams.
+
+mod doors;
+mod editing;
+mod keys;
+mod live;
+mod sessions;

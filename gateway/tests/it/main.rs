@@ -1,0 +1,16 @@
+//! The gateway over HTTP, inside the test's process, on the real PostgreSQL and RabbitMQ.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod access;
+mod app;
+mod artifacts;
+mod bad_requests;
+mod console;
+mod documents;
+mod files;
+mod http;
+mod idempotency;
+mod keys;
+mod limits;
+mod outages;
+mod runs;

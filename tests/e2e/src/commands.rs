@@ -1,0 +1,52 @@
+//! The gateway's operator commands, as processes.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use shared::testing::PATIENCE;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::accounts::EMAIL;
+use crate::process::bin_dir;
+use crate::stack::Stack;
+
+impl Stack {
+    /// Runs `gateway … --email` of the stack's account; what it prints.
+    pub async fn on_account(&self, arguments: &[&str]) -> String {
+        self.cli(&[arguments, &["--email", EMAIL]].concat(), "").await
+    }
+
+    /// Runs `gateway …` with `input` on standard input; what it prints.
+    pub async fn cli(&self, arguments: &[&str], input: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (printed, said, good) = self.try_cli(arguments, input).await;
+            if good {
+                return printed;
+            }
+            // A busy database server takes long to accept a connection.
+            let may_retry = said.contains("cannot connect") && Instant::now() < deadline;
+            assert!(may_retry, "gateway {arguments:?}: {said}");
+        }
+    }
+
+    /// The same for a command that may fail: standard output, standard error, whether it succeeded.
+    pub async fn try_cli(&self, arguments: &[&str], input: &str) -> (String, String, bool) {
+        let mut child = Command::new(bin_dir().join("gateway"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.settings.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway is built (cargo build --workspace --bins)");
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        let output = child.wait_with_output().await.expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (text(&output.stdout), text(&output.stderr), output.status.success())
+    }
+}

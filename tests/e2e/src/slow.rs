@@ -1,0 +1,54 @@
+//! Clients that begin a request and never finish it.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use shared::testing::PATIENCE;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::address::Gateway;
+
+/// Slow clients of each kind.
+pub const CONNECTIONS: usize = 1000;
+
+const HEAD: &str = "POST /api/v1/runs HTTP/1.1\r\nHost: capi\r\nContent-Type: application/json\r\n";
+const KEYLESS: usize = 10;
+
+/// How the gateway cut a client off.
+#[derive(Debug)]
+pub struct Cut {
+    /// Time from the last byte of the client.
+    pub after: Duration,
+    /// The answer, if there was one.
+    pub answer: String,
+}
+
+/// Clients that never finish the head of their request.
+pub async fn slow_heads(gateway: &impl Gateway) -> Vec<Cut> {
+    join_all((0..CONNECTIONS).map(|_| dawdle(gateway.url(), HEAD.to_owned()))).await
+}
+
+/// Clients with this key that never finish the body of their request.
+pub async fn slow_bodies(gateway: &impl Gateway, key: &str) -> Vec<Cut> {
+    let beginning = format!("{HEAD}Authorization: Bearer {key}\r\nContent-Length: 100\r\n\r\n{{");
+    join_all((0..CONNECTIONS).map(|_| dawdle(gateway.url(), beginning.clone()))).await
+}
+
+/// The same without a key.
+pub async fn slow_keyless_bodies(gateway: &impl Gateway) -> Vec<Cut> {
+    let beginning = format!("{HEAD}Content-Length: 100\r\n\r\n{{");
+    join_all((0..KEYLESS).map(|_| dawdle(gateway.url(), beginning.clone()))).await
+}
+
+async fn dawdle(url: String, beginning: String) -> Cut {
+    let mut stream =
+        TcpStream::connect(url.trim_start_matches("http://")).await.expect("the gateway listens");
+    stream.write_all(beginning.as_bytes()).await.expect("the gateway reads");
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    // A reset connection is cut off too.
+    let cut = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(cut.is_ok(), "the gateway never cuts the client off");
+    Cut { after: begun.elapsed(), answer: String::from_utf8_lossy(&answer).into_owned() }
+}
