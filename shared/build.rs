@@ -1,5 +1,5 @@
-//! The migrations are compiled in; cargo does not see by itself that they changed. Their hash names the database
-//! that tests copy.
+//! The migrations are compiled in; cargo does not see by itself that they changed. Their hash names the
+//! database that tests copy.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -53,7 +53,8 @@ pub struct SandboxConfig {
     /// on, or off: then apps with the tools shell and python fail with sandbox_error.
     #[arg(long, env = "CAPI_SANDBOX", value_enum, default_value_t = Switch::On)]
     pub sandbox: Switch,
-    /// Directory for the workspaces of running runs; its parents must let every user pass. What is in it is gone with the worker.
+    /// Directory for the workspaces of running runs; its parents must let every user pass. What is in it is
+    /// gone with the worker.
     #[arg(long, env = "CAPI_WORK_DIR", default_value = "/var/tmp")]
     pub work_dir: PathBuf,
     /// The user whom a worker that runs as root becomes for the sandbox: one that nobody and nothing else is.

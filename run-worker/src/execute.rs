@@ -1,5 +1,6 @@
-//! One run, top to bottom: hold the lease, do the work, record the end. There are three outcomes: the run ends with a
-//! result or an error code, or it is given back, or it is lost and the worker writes nothing more to it.
+//! One run, top to bottom: hold the lease, do the work, record the end. There are three outcomes: the run
+//! ends with a result or an error code, or it is given back, or it is lost and the worker writes nothing more
+//! to it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,16 +23,16 @@ use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
 use crate::workspace::WorkspaceSlot;
 
-/// After this many leases expired in a row, without a recorded step between them, the run fails: it probably kills the
-/// workers.
+/// After this many leases expired in a row, without a recorded step between them, the run fails: it probably
+/// kills the workers.
 const MAX_LOSSES: i32 = 3;
 /// How long a stopping worker lets a run continue.
 const STOPPING_GRACE: Duration = Duration::from_secs(3);
 /// How long to wait for the reply to a finish that was sent.
 const FINISH_REPLY_LIMIT: Duration = Duration::from_secs(2);
 
-/// Starts executing a run that was claimed by a statement sent at `sent`. The permit and the lease are dropped at the
-/// end, even if the task panics.
+/// Starts executing a run that was claimed by a statement sent at `sent`. The permit and the lease are
+/// dropped at the end, even if the task panics.
 pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: OwnedSemaphorePermit) {
     let lease = context.leases.held.hold(claimed.fence(), sent);
     let span = tracing::info_span!(
@@ -70,8 +71,8 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
         why = lease.lost() => First::Lost(why),
         () = stop_soon => First::Stopping,
     };
-    // The heartbeat may see our own finish before we get its reply, so wait briefly for that reply. A stopping worker
-    // waits for it too.
+    // The heartbeat may see our own finish before we get its reply, so wait briefly for that reply. A
+    // stopping worker waits for it too.
     if matches!(first, First::Lost(Lost::Rejected) | First::Stopping)
         && finishing.load(Ordering::Relaxed)
         && let Ok(recorded) = tokio::time::timeout(FINISH_REPLY_LIMIT, &mut work).await
@@ -90,7 +91,8 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
             }
             None
         }
-        // If only a reply was lost, this worker still holds the run. Giving it back lets another worker continue.
+        // If only a reply was lost, this worker still holds the run. Giving it back lets another worker
+        // continue.
         First::Ended(Recorded::Stale) | First::Stopping => give_back(&context.leases, claimed.fence()).await,
         First::Ended(Recorded::No(error)) => {
             metrics::counter!("capi_run_finish_failures_total").increment(1);
@@ -106,8 +108,8 @@ enum Recorded {
     Yes,
     /// The fence rejected the write.
     Stale,
-    /// The database was down or stuck for a lease time, or it rejects even an end without a result. The lease expires
-    /// and another worker tries.
+    /// The database was down or stuck for a lease time, or it rejects even an end without a result. The lease
+    /// expires and another worker tries.
     No(DbError),
 }
 

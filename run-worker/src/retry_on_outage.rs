@@ -1,6 +1,6 @@
-//! Retries a database call of a run during an outage, because the model answer that the run holds was paid for. It
-//! gives up after a lease time: a database that renews leases but takes no other write would keep the run for ever.
-//! Other errors return at once, because the same statement would fail again.
+//! Retries a database call of a run during an outage, because the model answer that the run holds was paid
+//! for. It gives up after a lease time: a database that renews leases but takes no other write would keep the
+//! run for ever. Other errors return at once, because the same statement would fail again.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Deletes objects older than a day that no artifact, input file or current snapshot references. Failed creates leave
-//! input files, and lost attempts leave snapshots. Several workers may sweep at once: a second delete does nothing.
+//! Deletes objects older than a day that no artifact, input file or current snapshot references. Failed
+//! creates leave input files, and lost attempts leave snapshots. Several workers may sweep at once: a second
+//! delete does nothing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ pub enum SweepError {
     Database(#[from] DbError),
 }
 
-/// Runs until the process stops. The first sweep starts at a random time within the first hour, so that workers which
-/// start together do not sweep together.
+/// Runs until the process stops. The first sweep starts at a random time within the first hour, so that
+/// workers which start together do not sweep together.
 pub(crate) async fn sweep(context: Arc<Context>) {
     let mut pause = INTERVAL.mul_f64(rand::random());
     loop {

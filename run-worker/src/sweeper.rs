@@ -56,8 +56,8 @@ SELECT q.user_id, least(q.free, (SELECT count(*) FROM (
     LIMIT greatest(q.free, 0)) counted)) AS startable
 FROM quotas q WHERE (SELECT alone FROM sweeping) AND q.free > 0 ORDER BY q.oldest LIMIT $3";
 
-/// Returns the users who can start pending runs, longest wait first, each once per startable run, at most `room` in
-/// all. Returns none while another worker sweeps.
+/// Returns the users who can start pending runs, longest wait first, each once per startable run, at most
+/// `room` in all. Returns none while another worker sweeps.
 async fn waiting_users(conn: &mut Connection, by: &Claimant, room: u32) -> Result<Vec<Uuid>, DbError> {
     let rows: Vec<WaitingRow> = statement(WAITING)
         .bind::<Jsonb, _>(&by.caps)

@@ -1,5 +1,6 @@
-//! Encryption of secrets at rest with AES-256-GCM (NIST SP 800-38D). An encrypted value is `key id (8) | nonce (12) |
-//! ciphertext | tag (16)`. It is bound to its owner, so a row that is copied to another account cannot be decrypted.
+//! Encryption of secrets at rest with AES-256-GCM (NIST SP 800-38D). An encrypted value is `key id (8) |
+//! nonce (12) | ciphertext | tag (16)`. It is bound to its owner, so a row that is copied to another account
+//! cannot be decrypted.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Ids are UUIDv7 (RFC 9562). They sort by time, so they must never serve as secrets. Each kind has its own type, so
-//! that a run's id cannot be passed in place of a user's id.
+//! Ids are UUIDv7 (RFC 9562). They sort by time, so they must never serve as secrets. Each kind has its own
+//! type, so that a run's id cannot be passed in place of a user's id.
 
 use std::fmt;
 use std::str::FromStr;

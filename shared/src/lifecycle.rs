@@ -1,5 +1,5 @@
-//! How a process stops. After the first SIGTERM or SIGINT it finishes its work. A second signal, or the end of the
-//! grace period, ends it at once.
+//! How a process stops. After the first SIGTERM or SIGINT it finishes its work. A second signal, or the end
+//! of the grace period, ends it at once.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio_util::task::TaskTracker;
 /// How long a stopping process may finish its work. Orchestrators kill it after 30 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
-/// How long the last tasks may take after all others ended. It must be longer than the publisher's flush and the close
-/// of its connection together.
+/// How long the last tasks may take after all others ended. It must be longer than the publisher's flush and
+/// the close of its connection together.
 const FLUSH_GRACE: Duration = Duration::from_secs(4);
 
-/// Runs a program on a new runtime. A thread that still computes or blocks when the program ends (an explosive schema,
-/// a slow name resolution) does not keep the process alive.
+/// Runs a program on a new runtime. A thread that still computes or blocks when the program ends (an
+/// explosive schema, a slow name resolution) does not keep the process alive.
 pub fn run_to_end(program: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(program);
@@ -40,7 +40,8 @@ impl Lifecycle {
         self.tasks.spawn(task)
     }
 
-    /// Starts a task that the others need until they end, like the publisher. It must watch [`Self::flushing`].
+    /// Starts a task that the others need until they end, like the publisher. It must watch
+    /// [`Self::flushing`].
     pub fn spawn_last(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.last_tasks.spawn(task);
     }
@@ -57,8 +58,8 @@ impl Lifecycle {
         &self.stopping
     }
 
-    /// Signals all tasks to stop and waits for them, at most for [`GRACE`], then for the last ones. Returns false if
-    /// some did not end in time.
+    /// Signals all tasks to stop and waits for them, at most for [`GRACE`], then for the last ones. Returns
+    /// false if some did not end in time.
     pub async fn stop(&self) -> bool {
         self.stopping.cancel();
         self.tasks.close();

@@ -66,7 +66,8 @@ pub async fn serve(
     Ok(address)
 }
 
-/// Raises the soft limit of open files to the hard limit. Each client needs a file, and the usual soft limit is 1024.
+/// Raises the soft limit of open files to the hard limit. Each client needs a file, and the usual soft limit
+/// is 1024.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });

@@ -1,6 +1,6 @@
-//! The JSON Schema of an app's result (2020-12, unless `$schema` says otherwise). The gateway rejects on import every
-//! schema that the worker could not use. The app's author may be hostile: a `$ref` cannot leave the schema, and patterns
-//! match in linear time.
+//! The JSON Schema of an app's result (2020-12, unless `$schema` says otherwise). The gateway rejects on
+//! import every schema that the worker could not use. The app's author may be hostile: a `$ref` cannot leave
+//! the schema, and patterns match in linear time.
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;

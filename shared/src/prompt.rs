@@ -1,4 +1,5 @@
-//! Prompt templates. The gateway checks them on import and the worker renders them, so both use the same rules.
+//! Prompt templates. The gateway checks them on import and the worker renders them, so both use the same
+//! rules.
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;

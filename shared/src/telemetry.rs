@@ -14,8 +14,8 @@ use crate::config::{LogConfig, LogFormat};
 const DURATION_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
 
-/// The crates of capi. For all others the level is at most `info`, whatever CAPI_LOG says: below, some log what they
-/// send, which holds keys and inputs.
+/// The crates of capi. For all others the level is at most `info`, whatever CAPI_LOG says: below, some log
+/// what they send, which holds keys and inputs.
 const OWN: [&str; 4] = ["gateway", "run_worker", "webhook_dispatcher", "shared"];
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {

@@ -1,5 +1,5 @@
-//! Text from outside (models, receivers, inputs, names) becomes [`CleanText`] before it is stored or used. PostgreSQL
-//! rejects NUL in text and jsonb, and capi would retry such a write for ever.
+//! Text from outside (models, receivers, inputs, names) becomes [`CleanText`] before it is stored or used.
+//! PostgreSQL rejects NUL in text and jsonb, and capi would retry such a write for ever.
 
 use std::fmt;
 use std::ops::Deref;

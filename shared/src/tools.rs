@@ -1,5 +1,5 @@
-//! The names of the tools that an app may list. The gateway rejects other names on import. A test of the worker compares
-//! this list with its tools.
+//! The names of the tools that an app may list. The gateway rejects other names on import. A test of the
+//! worker compares this list with its tools.
 
 /// Sorted.
 pub const TOOLS: [&str; 9] = [

@@ -1,4 +1,5 @@
-//! The stored signing secrets of webhooks. The gateway creates and rotates them, and the dispatcher signs with them.
+//! The stored signing secrets of webhooks. The gateway creates and rotates them, and the dispatcher signs
+//! with them.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use diesel::QueryableByName;
@@ -48,7 +49,8 @@ pub async fn active(
         let raw = key.decrypt(user.uuid().as_bytes(), &row.sealed)?;
         Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
     };
-    // After a change of CAPI_SECRET_KEY, older rows cannot be decrypted. One valid secret is enough to sign with.
+    // After a change of CAPI_SECRET_KEY, older rows cannot be decrypted. One valid secret is enough to sign
+    // with.
     let (decrypted, failed): (Vec<_>, Vec<_>) = rows.into_iter().map(decrypt).partition(Result::is_ok);
     match failed.into_iter().next() {
         Some(error) if decrypted.is_empty() => error.map(|secret| vec![secret]),
@@ -56,8 +58,8 @@ pub async fn active(
     }
 }
 
-/// Creates a new current secret. The previous one stays valid for 24 h, and older ones expire now. Runs in the
-/// caller's transaction, if there is one.
+/// Creates a new current secret. The previous one stays valid for 24 h, and older ones expire now. Runs in
+/// the caller's transaction, if there is one.
 pub async fn rotate(
     conn: &mut AsyncPgConnection,
     key: &EncryptionKey,

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use super::LeaseContext;
 use super::takeover::Reaper;
 
-/// Subscribes until no task is left that could hold a run. In a stopping process, such tasks continue for a while.
+/// Subscribes until no task is left that could hold a run. In a stopping process, such tasks continue for a
+/// while.
 pub fn subscribe(broker: Broker, context: &LeaseContext, reaper: Arc<Reaper>) -> BrokerHealth {
     let (_, topics) = watch::channel(BTreeSet::from([Topic::Cancels, Topic::ReleasedLeases]));
     let leases = context.held.clone();

@@ -1,5 +1,5 @@
-//! Renews the leases of the process and finds the lost ones. One statement renews all of them every third of a lease.
-//! Suspected runs, which a broadcast says were cancelled, are renewed at once.
+//! Renews the leases of the process and finds the lost ones. One statement renews all of them every third of
+//! a lease. Suspected runs, which a broadcast says were cancelled, are renewed at once.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -62,9 +62,9 @@ enum Answer {
     None,
 }
 
-/// Renews. If no answer comes soon, sends the same renewal over a second connection, because the first may be dead
-/// without an error. The first one stays in flight: if the database is only slow, that statement holds the rows, and
-/// its answer counts.
+/// Renews. If no answer comes soon, sends the same renewal over a second connection, because the first may be
+/// dead without an error. The first one stays in flight: if the database is only slow, that statement holds
+/// the rows, and its answer counts.
 async fn renew_these(context: &LeaseContext, held: &[(RunId, i32)]) -> Answer {
     let second = async {
         tokio::time::sleep(context.config.patience()).await;

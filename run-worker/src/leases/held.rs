@@ -1,6 +1,6 @@
-//! The leases that this process holds. The process measures them with its monotonic clock, from the time at which the
-//! renewal was sent. If it cannot renew a lease, it stops the run a margin before the lease ends and writes nothing
-//! more: another worker may take the run over then.
+//! The leases that this process holds. The process measures them with its monotonic clock, from the time at
+//! which the renewal was sent. If it cannot renew a lease, it stops the run a margin before the lease ends
+//! and writes nothing more: another worker may take the run over then.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +47,8 @@ impl Held {
 #[derive(Default)]
 struct State {
     held: HashMap<RunId, Held>,
-    /// Cancels of runs that this process does not hold. One of them may be for a claim whose answer is in flight.
+    /// Cancels of runs that this process does not hold. One of them may be for a claim whose answer is in
+    /// flight.
     early_cancels: VecDeque<(Instant, RunId)>,
 }
 
@@ -137,8 +138,8 @@ impl HeldLeases {
         self.suspects_changed.notify_one();
     }
 
-    /// Waits until at least one run is suspected. A run stays suspected until a renewal that was sent after the
-    /// suspicion is answered.
+    /// Waits until at least one run is suspected. A run stays suspected until a renewal that was sent after
+    /// the suspicion is answered.
     pub(crate) async fn suspects(&self) -> Vec<(RunId, i32)> {
         loop {
             let suspects = self.fences_of(|lease| lease.suspected.is_some());
@@ -161,8 +162,8 @@ impl HeldLeases {
         held.map(|(run, lease)| (*run, lease.attempt)).collect()
     }
 
-    /// Applies the answer to a renewal of `asked` that was sent at `sent`. A locked run becomes suspected, so the
-    /// heartbeat soon asks for it again, without the other runs.
+    /// Applies the answer to a renewal of `asked` that was sent at `sent`. A locked run becomes suspected, so
+    /// the heartbeat soon asks for it again, without the other runs.
     pub(crate) fn apply(&self, asked: &[(RunId, i32)], renewed: &Renewed, sent: Instant) {
         let mut state = self.lock();
         for (run, attempt) in asked {

@@ -31,8 +31,8 @@ async fn execute(conn: &mut Connection, sql: &'static str, worker: &str) -> Resu
     Ok(())
 }
 
-/// Reports three times per [`WORKERS_REPORT_WITHIN`] while the worker can receive nudges. Deletes the report when the
-/// worker stops.
+/// Reports three times per [`WORKERS_REPORT_WITHIN`] while the worker can receive nudges. Deletes the report
+/// when the worker stops.
 pub async fn run(context: Arc<LeaseContext>, consuming: BrokerHealth) {
     let (db, worker) = (&context.db, context.claimant.worker.as_str());
     let stopping = context.lifecycle.stopping();

@@ -1,4 +1,5 @@
-//! How a worker releases a run that it did not finish: it gives the run back, or it records that it lost the run.
+//! How a worker releases a run that it did not finish: it gives the run back, or it records that it lost the
+//! run.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ pub enum ReleaseReason {
     StaleWrite,
 }
 
-/// Gives the run back, so that another worker continues it at once. Returns a reason if this worker no longer held it.
+/// Gives the run back, so that another worker continues it at once. Returns a reason if this worker no longer
+/// held it.
 pub async fn give_back(context: &LeaseContext, fence: (RunId, i32)) -> Option<ReleaseReason> {
     match context.db.write(|mut conn| async move { store::give_back(&mut conn, fence).await }).await {
         Ok(true) => {
@@ -55,8 +57,8 @@ async fn settle(conn: &mut Connection, fence: (RunId, i32), reason: ReleaseReaso
     Ok(store::record_cancel_release(conn, fence).await?.map_or(Row::NotHeld, Row::Cancelled))
 }
 
-/// Records why the run was released: in the log, in the metrics and, for a cancelled run, in its row. Call it after
-/// the model's stream is closed and the tools have ended.
+/// Records why the run was released: in the log, in the metrics and, for a cancelled run, in its row. Call it
+/// after the model's stream is closed and the tools have ended.
 pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason: ReleaseReason) {
     let what = "record the release of a run";
     let settling = retry_on_outage(&context.db, context.config, what, |mut conn| async move {

@@ -1,8 +1,8 @@
 //! The statements of a worker on its runs, and the fence that rejects stale writes.
 //!
-//! A worker that was suspended for longer than its lease still believes that it holds the run. Every write therefore
-//! carries `attempt` and `status = 'running'`. A takeover increments the attempt and a cancel changes the status, so a
-//! stale write matches no row.
+//! A worker that was suspended for longer than its lease still believes that it holds the run. Every write
+//! therefore carries `attempt` and `status = 'running'`. A takeover increments the attempt and a cancel
+//! changes the status, so a stale write matches no row.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -55,7 +55,8 @@ pub struct Claimed {
     /// Seconds since the first attempt started.
     #[diesel(sql_type = Double)]
     pub seconds_used: f64,
-    /// The id of the request that created the run. Runs that a gateway of the former version created have none.
+    /// The id of the request that created the run. Runs that a gateway of the former version created have
+    /// none.
     #[diesel(sql_type = Nullable<Text>)]
     pub request_id: Option<String>,
 }
@@ -90,8 +91,8 @@ pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result
     Ok(claimed.pop())
 }
 
-/// An expired lease counts as a loss. A lease that was given back has no owner and does not count. The cap is not
-/// checked: the run already counts as running.
+/// An expired lease counts as a loss. A lease that was given back has no owner and does not count. The cap is
+/// not checked: the run already counts as running.
 const TAKE_OVER: &str = "
 WITH expired AS (
     SELECT id FROM runs WHERE status = 'running' AND lease_expires_at <= capi_now()
@@ -123,8 +124,8 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Resu
     Ok(taken)
 }
 
-/// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and commit order
-/// is number order. The usage columns and the artifacts repeat what the events hold.
+/// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and
+/// commit order is number order. The usage columns and the artifacts repeat what the events hold.
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
@@ -142,8 +143,8 @@ INSERT INTO run_events (run_id, seq, type, at, attempt, data)
 SELECT f.id, f.last_seq - cardinality($3) + e.number, e.type, capi_now(), f.attempt, e.data
 FROM fenced f, unnest($3, $4) WITH ORDINALITY AS e (type, data, number)";
 
-/// Appends events after number `after` and renews the lease. Returns false for a stale write, and if the log is longer
-/// than `after`. The latter happens when this statement was committed but its answer was lost.
+/// Appends events after number `after` and renews the lease. Returns false for a stale write, and if the log
+/// is longer than `after`. The latter happens when this statement was committed but its answer was lost.
 pub async fn append(
     conn: &mut Connection,
     (run, attempt): (RunId, i32),
@@ -173,7 +174,8 @@ pub async fn append(
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Renewed {
     pub kept: HashSet<RunId>,
-    /// Another statement has locked the row: a step of the run, or a cancel. The state of the lease is unknown.
+    /// Another statement has locked the row: a step of the run, or a cancel. The state of the lease is
+    /// unknown.
     pub locked: HashSet<RunId>,
 }
 
@@ -224,7 +226,8 @@ pub async fn renew(
     Ok(renewed)
 }
 
-/// Gives a run back: the lease expires now and has no owner, so another worker takes the run over without a loss.
+/// Gives a run back: the lease expires now and has no owner, so another worker takes the run over without a
+/// loss.
 pub async fn give_back(conn: &mut Connection, (run, attempt): (RunId, i32)) -> Result<bool, DbError> {
     let sql = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now()
                WHERE id = $1 AND attempt = $2 AND status = 'running'";
@@ -245,8 +248,8 @@ struct ReleasedRow {
     seconds: f64,
 }
 
-/// Records that this worker released a cancelled run. Returns the seconds since the cancel, or `None` if the run was
-/// not cancelled.
+/// Records that this worker released a cancelled run. Returns the seconds since the cancel, or `None` if the
+/// run was not cancelled.
 pub async fn record_cancel_release(
     conn: &mut Connection,
     (run, attempt): (RunId, i32),

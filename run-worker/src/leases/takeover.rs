@@ -1,6 +1,6 @@
-//! The reaper: takes over runs whose lease expired or was given back, without a nudge. It uses the permits that are
-//! free and those that consumer slots hold. After an outage that was long enough for a renewal to be missed it takes
-//! nothing over for one lease time, because the other workers could not renew either.
+//! The reaper: takes over runs whose lease expired or was given back, without a nudge. It uses the permits
+//! that are free and those that consumer slots hold. After an outage that was long enough for a renewal to be
+//! missed it takes nothing over for one lease time, because the other workers could not renew either.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -123,8 +123,8 @@ impl Reaper {
         }
     }
 
-    /// Takes over at most as many runs as there are permits and returns the unused permits. The permits come first: a
-    /// run that was taken over must not wait for one while its lease passes.
+    /// Takes over at most as many runs as there are permits and returns the unused permits. The permits come
+    /// first: a run that was taken over must not wait for one while its lease passes.
     pub async fn poll(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
         let requests = *self.requests.borrow();
         let due = self.lock().begin(Instant::now(), requests, self.poll_interval());

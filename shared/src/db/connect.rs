@@ -1,5 +1,5 @@
-//! Opens one connection with TLS and session limits. A suspended or disconnected process must not keep rows locked, so
-//! PostgreSQL itself ends its statement, its lock wait or its transaction.
+//! Opens one connection with TLS and session limits. A suspended or disconnected process must not keep rows
+//! locked, so PostgreSQL itself ends its statement, its lock wait or its transaction.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// With the last limit PostgreSQL also cancels the statement of a client that has gone.
-const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=5s \
-                              -c client_connection_check_interval=1s";
+const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s -c \
+                              idle_in_transaction_session_timeout=5s -c client_connection_check_interval=1s";
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +29,8 @@ pub enum ConnectError {
     Setup(#[from] diesel::ConnectionError),
 }
 
-/// Opens one connection without a pool. The URL's `sslmode` (`disable`, `prefer`, `require`) decides about TLS, which
-/// uses the root certificates of the system.
+/// Opens one connection without a pool. The URL's `sslmode` (`disable`, `prefer`, `require`) decides about
+/// TLS, which uses the root certificates of the system.
 pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgConnection, ConnectError> {
     let mut config: tokio_postgres::Config = url.parse().map_err(ConnectError::Url)?;
     config

@@ -1,6 +1,6 @@
-//! A pooled connection that returns to the pool only after its call succeeded. An abandoned call (a deadline, a client
-//! that disconnected) leaves its statement running, and the next call would wait for it. A connection to a server that
-//! stopped or became a standby would fail for ever.
+//! A pooled connection that returns to the pool only after its call succeeded. An abandoned call (a deadline,
+//! a client that disconnected) leaves its statement running, and the next call would wait for it. A
+//! connection to a server that stopped or became a standby would fail for ever.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,8 @@ impl Connection {
         Self { object: Some(object), returned: None }
     }
 
-    /// Splits off the call that decides whether the connection returns to the pool. Drop the call after the connection.
+    /// Splits off the call that decides whether the connection returns to the pool. Drop the call after the
+    /// connection.
     pub(super) fn for_call(mut self) -> (Call, Self) {
         let slot = Slot::default();
         self.returned = Some(Arc::clone(&slot));

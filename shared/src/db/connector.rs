@@ -1,6 +1,6 @@
-//! Opens the pool's connections, a few at a time. A caller waits less than a second for a connection. If it gives up,
-//! the connection is still opened, and the next caller gets it. Otherwise a burst at a slow server would open and
-//! discard connections without ever using one.
+//! Opens the pool's connections, a few at a time. A caller waits less than a second for a connection. If it
+//! gives up, the connection is still opened, and the next caller gets it. Otherwise a burst at a slow server
+//! would open and discard connections without ever using one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

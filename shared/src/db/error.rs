@@ -61,8 +61,8 @@ impl DbError {
 
     /// Whether the database is unreachable or not writable, so that every statement would fail now.
     ///
-    /// Diesel does not expose the SQLSTATE. Where its error kinds are too coarse, the message decides. It is English
-    /// if the server's `lc_messages` is `C`, as the runbook requires.
+    /// Diesel does not expose the SQLSTATE. Where its error kinds are too coarse, the message decides. It is
+    /// English if the server's `lc_messages` is `C`, as the runbook requires.
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {

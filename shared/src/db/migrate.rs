@@ -1,5 +1,6 @@
-//! Migrations are a separate, reversible step, and every service checks the schema when it starts. They run under a
-//! session lock that is polled, because a waiting `pg_advisory_lock` deadlocks with CREATE INDEX CONCURRENTLY.
+//! Migrations are a separate, reversible step, and every service checks the schema when it starts. They run
+//! under a session lock that is polled, because a waiting `pg_advisory_lock` deadlocks with CREATE INDEX
+//! CONCURRENTLY.
 
 use std::time::Duration;
 

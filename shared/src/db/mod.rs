@@ -26,7 +26,8 @@ use secrecy::ExposeSecret;
 use crate::config::DatabaseConfig;
 use connector::Connector;
 
-/// How long a caller waits for a connection. A request must be answered 503 within a second if the database is down.
+/// How long a caller waits for a connection. A request must be answered 503 within a second if the database
+/// is down.
 const POOL_WAIT: Duration = Duration::from_millis(800);
 
 /// Must be longer than PostgreSQL's `statement_timeout`.
@@ -42,8 +43,9 @@ pub struct Db {
 }
 
 impl Db {
-    /// Makes an empty pool. Connections are opened on demand, on the runtime that calls this. The gateway must not call
-    /// it on its HTTP threads: their runtimes also serve requests, which would delay the drivers of the connections.
+    /// Makes an empty pool. Connections are opened on demand, on the runtime that calls this. The gateway
+    /// must not call it on its HTTP threads: their runtimes also serve requests, which would delay the
+    /// drivers of the connections.
     pub fn new(config: &DatabaseConfig, application_name: &'static str) -> anyhow::Result<Self> {
         let connector = Connector::new(config.url.expose_secret(), application_name);
         let mut manager_config = ManagerConfig::default();
@@ -61,8 +63,8 @@ impl Db {
         Ok(Self { pool })
     }
 
-    /// Takes a connection from the pool within [`POOL_WAIT`]. For commands and tests, which finish their calls.
-    /// Services use [`Self::read`] and [`Self::write`].
+    /// Takes a connection from the pool within [`POOL_WAIT`]. For commands and tests, which finish their
+    /// calls. Services use [`Self::read`] and [`Self::write`].
     pub async fn get(&self) -> Result<Connection, DbError> {
         let wanted = tokio::time::timeout(POOL_WAIT, self.pool.get()).await;
         let object = wanted.unwrap_or(Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)));
@@ -88,8 +90,9 @@ impl Db {
         answered
     }
 
-    /// Calls `work`, which must be one statement or one transaction, with a pooled connection. Repeats it if PostgreSQL
-    /// rolled it back in favour of another one (40P01, 40001). All writes of the services use this.
+    /// Calls `work`, which must be one statement or one transaction, with a pooled connection. Repeats it if
+    /// PostgreSQL rolled it back in favour of another one (40P01, 40001). All writes of the services use
+    /// this.
     pub async fn write<T, Work: Future<Output = Result<T, DbError>>>(
         &self,
         work: impl Fn(Connection) -> Work,
@@ -105,7 +108,8 @@ impl Db {
         self.read(&work).await
     }
 
-    /// Tries to open all connections before the first requests. A burst at an empty pool would wait for each of them.
+    /// Tries to open all connections before the first requests. A burst at an empty pool would wait for each
+    /// of them.
     pub async fn warm(&self) {
         futures_util::future::join_all((0..self.pool.status().max_size).map(|_| self.get())).await;
     }

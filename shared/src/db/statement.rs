@@ -1,5 +1,5 @@
-//! SQL statements with typed binds. Each connection prepares a statement once and caches it by its text. Diesel's
-//! `sql_query` prepares on every call, which costs a round trip.
+//! SQL statements with typed binds. Each connection prepares a statement once and caches it by its text.
+//! Diesel's `sql_query` prepares on every call, which costs a round trip.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;

@@ -1,5 +1,6 @@
-//! Broadcasts: messages that one process sends to all others through fan-out exchanges, beside the work queues.
-//! A broadcast carries only an id, like a nudge. It may be lost or arrive twice, so its receiver reads the row.
+//! Broadcasts: messages that one process sends to all others through fan-out exchanges, beside the work
+//! queues. A broadcast carries only an id, like a nudge. It may be lost or arrive twice, so its receiver
+//! reads the row.
 
 use uuid::Uuid;
 
@@ -114,7 +115,7 @@ pub enum Received {
     Broadcast(Broadcast),
     /// The topic is bound from now on. Earlier broadcasts may have been missed, so read the rows once.
     Subscribed(Topic),
-    /// The topic was bound again. If the binding had been deleted, broadcasts of the last seconds were missed.
-    /// Processes that rarely poll use this to read the rows.
+    /// The topic was bound again. If the binding had been deleted, broadcasts of the last seconds were
+    /// missed. Processes that rarely poll use this to read the rows.
     Resubscribed(Topic),
 }

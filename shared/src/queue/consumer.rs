@@ -1,5 +1,6 @@
-//! Permit → consume → claim → ack. A slot reserves one of the process's permits before it asks for a message, so a
-//! message waits only for database calls. When a slot has no permit, or the database is down, it cancels its consumer
+//! Permit → consume → claim → ack. A slot reserves one of the process's permits before it asks for a message,
+//! so a message waits only for database calls. When a slot has no permit, or the database is down, it cancels
+//! its consumer
 //! *before* it acknowledges or returns its message. Otherwise the broker would push the next message to a process that
 //! cannot handle it.
 
@@ -156,8 +157,8 @@ impl<H: Handler> Slot<H> {
         }
     }
 
-    /// The slot acknowledges a nudge that PostgreSQL rejects or whose rows stay locked. A requeued one would only
-    /// delay the others, and the sweeper tries again.
+    /// The slot acknowledges a nudge that PostgreSQL rejects or whose rows stay locked. A requeued one would
+    /// only delay the others, and the sweeper tries again.
     async fn handle_nudge(
         &self,
         id: Uuid,
@@ -177,8 +178,8 @@ impl<H: Handler> Slot<H> {
         }
     }
 
-    /// Spawns a task: a broken connection ends this slot, and must not stop a claim between its commit and the start
-    /// of the work.
+    /// Spawns a task: a broken connection ends this slot, and must not stop a claim between its commit and
+    /// the start of the work.
     async fn handle(
         &self,
         id: Uuid,
@@ -236,7 +237,8 @@ async fn nack(delivery: &Delivery) -> Result<(), QueueError> {
     Ok(())
 }
 
-/// Requeues the messages that the broker pushed before the consumer was cancelled. The stream ends after them.
+/// Requeues the messages that the broker pushed before the consumer was cancelled. The stream ends after
+/// them.
 async fn requeue_pushed(consumer: &mut Consumer) -> Result<(), QueueError> {
     while let Some(delivery) = consumer.next().await {
         nack(&delivery?).await?;

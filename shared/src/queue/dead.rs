@@ -1,4 +1,5 @@
-//! The operator's commands on dead letters: messages that no version can decode, or that were delivered too often.
+//! The operator's commands on dead letters: messages that no version can decode, or that were delivered too
+//! often.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ const SHOWN: usize = 80;
 pub struct DeadLetter {
     /// `None` if the message cannot be decoded.
     pub nudge: Option<Nudge>,
-    /// The reason as RabbitMQ names it: `rejected` (not decodable), `delivery_limit` (failed again and again), …
+    /// The reason as RabbitMQ names it: `rejected` (not decodable), `delivery_limit` (failed again and
+    /// again), …
     pub reason: String,
     /// The first bytes as text.
     pub begin: String,
@@ -58,7 +60,8 @@ impl DeadLetters {
         .await
     }
 
-    /// Returns the first `most` dead letters of `queue` and the number of all. The broker counts each read as a delivery.
+    /// Returns the first `most` dead letters of `queue` and the number of all. The broker counts each read as
+    /// a delivery.
     pub async fn list(&self, queue: WorkQueue, most: usize) -> Result<(Vec<DeadLetter>, usize), QueueError> {
         within(async {
             let (mut letters, mut last, mut all) = (Vec::new(), None, 0);

@@ -1,5 +1,6 @@
-//! RabbitMQ carries nudges (work-queue messages that hold only an id) and broadcasts. A sweeper repairs lost nudges,
-//! and a doubled nudge finds no work. So no failure of the broker loses or doubles a run or a delivery.
+//! RabbitMQ carries nudges (work-queue messages that hold only an id) and broadcasts. A sweeper repairs lost
+//! nudges, and a doubled nudge finds no work. So no failure of the broker loses or doubles a run or a
+//! delivery.
 
 use std::time::Duration;
 

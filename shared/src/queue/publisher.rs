@@ -1,5 +1,5 @@
-//! Sends nudges and broadcasts from a bounded buffer. Nudges are sent `mandatory` and with confirms. Callers never
-//! wait: a full buffer or a dead broker loses a nudge, and the sweepers repair that.
+//! Sends nudges and broadcasts from a bounded buffer. Nudges are sent `mandatory` and with confirms. Callers
+//! never wait: a full buffer or a dead broker loses a nudge, and the sweepers repair that.
 
 use std::time::Duration;
 
@@ -104,8 +104,9 @@ impl Publisher {
     }
 }
 
-/// Runs until the buffer is closed and empty, or a call fails. The orders that arrive while a batch is in flight are
-/// the next batch. An idle system pays no delay for it, and under load the broker writes its log once a batch.
+/// Runs until the buffer is closed and empty, or a call fails. The orders that arrive while a batch is in
+/// flight are the next batch. An idle system pays no delay for it, and under load the broker writes its log
+/// once a batch.
 async fn publish_all(
     channel: &Channel,
     topology: &Topology,
@@ -133,7 +134,8 @@ async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Resu
     }
 }
 
-/// Neither mandatory nor persistent: there may be no subscriber, and a restarted process reads the database anyway.
+/// Neither mandatory nor persistent: there may be no subscriber, and a restarted process reads the database
+/// anyway.
 async fn send_broadcast(
     channel: &Channel,
     topology: &Topology,

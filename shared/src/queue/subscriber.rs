@@ -1,5 +1,6 @@
-//! Subscribes to broadcasts. Each process has its own queue, which ends with its connection, and binds only the
-//! topics that it needs. A lost broadcast does no harm: subscribers read the database after each bind and poll it.
+//! Subscribes to broadcasts. Each process has its own queue, which ends with its connection, and binds only
+//! the topics that it needs. A lost broadcast does no harm: subscribers read the database after each bind and
+//! poll it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use super::{
     Broadcast, Broker, BrokerHealth, Exchange, Nudge, QueueError, Received, Topic, Topology, answered,
 };
 
-/// Bounds the queue of a process that does not read its connection; the broker drops the oldest messages first.
-/// A process that reads passes each message on at once, so its callback must not block.
+/// Bounds the queue of a process that does not read its connection; the broker drops the oldest messages
+/// first. A process that reads passes each message on at once, so its callback must not block.
 const MAX_QUEUED: i32 = 10_000;
 /// How often every topic is bound again. A deleted binding gives no error, so only this repairs it. A missing
 /// exchange fails the session, and the next session declares it.
@@ -27,8 +28,8 @@ const REBIND_INTERVAL: Duration = Duration::from_secs(10);
 /// Milliseconds after which the broker drops a broadcast.
 const TTL: i32 = 30_000;
 
-/// Subscribes to `topics` over its own connection and calls `receive` for each message. Spawn the future; it ends
-/// with `stopping`.
+/// Subscribes to `topics` over its own connection and calls `receive` for each message. Spawn the future; it
+/// ends with `stopping`.
 pub fn subscribe(
     broker: Broker,
     topics: watch::Receiver<BTreeSet<Topic>>,

@@ -1,5 +1,6 @@
-//! Owns a connection: connects under a deadline, declares, runs the session. After an error it drops everything and
-//! starts again with backoff, for ever. The client library's recovery stays off: it has no deadline.
+//! Owns a connection: connects under a deadline, declares, runs the session. After an error it drops
+//! everything and starts again with backoff, for ever. The client library's recovery stays off: it has no
+//! deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +23,8 @@ const LAST_BACKOFF: Duration = Duration::from_secs(5);
 const STATUS_POLL: Duration = Duration::from_millis(250);
 /// Seconds. After two missed heartbeats the connection to an unreachable peer ends.
 const HEARTBEAT: u16 = 5;
-/// Bytes. A nudge has about forty. The client keeps 64 frames a connection: with RabbitMQ's default of 128 KiB they
-/// would take 8 MB.
+/// Bytes. A nudge has about forty. The client keeps 64 frames a connection: with RabbitMQ's default of 128
+/// KiB they would take 8 MB.
 const FRAME_MAX: u32 = 16 * 1024;
 
 /// The broker's address and the names of its queues.

@@ -1,5 +1,5 @@
-//! Repairs lost nudges: tops a queue up with the ids that have work in the database. It writes no row, so a backlog
-//! costs little.
+//! Repairs lost nudges: tops a queue up with the ids that have work in the database. It writes no row, so a
+//! backlog costs little.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::lifecycle::Lifecycle;
 /// The number of ready messages up to which a queue is filled.
 const TOP_UP_TO: u32 = 500;
 
-/// Runs every `interval` until the process stops. `find` returns the ids to nudge, at most as many as its argument
-/// says. Its statement holds an advisory lock, so that one process at a time sweeps.
+/// Runs every `interval` until the process stops. `find` returns the ids to nudge, at most as many as its
+/// argument says. Its statement holds an advisory lock, so that one process at a time sweeps.
 pub async fn sweep<Found: Future<Output = Result<Vec<Uuid>, DbError>>>(
     queue: WorkQueue,
     interval: Duration,

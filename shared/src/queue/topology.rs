@@ -1,5 +1,5 @@
-//! All queues and exchanges. They work alike on RabbitMQ 3.10 and 4.x: durable quorum queues on the default exchange,
-//! each with an explicit delivery limit and a dead-letter queue; no priorities, no plugins.
+//! All queues and exchanges. They work alike on RabbitMQ 3.10 and 4.x: durable quorum queues on the default
+//! exchange, each with an explicit delivery limit and a dead-letter queue; no priorities, no plugins.
 
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -29,7 +29,8 @@ impl WorkQueue {
     }
 }
 
-/// Deliveries of one message before the broker dead-letters it. RabbitMQ 4 has a default of 20, 3.10 has none.
+/// Deliveries of one message before the broker dead-letters it. RabbitMQ 4 has a default of 20, 3.10 has
+/// none.
 const DELIVERY_LIMIT: i32 = 20;
 /// Bounds the dead letters: a nudge holds no data, so a sample is enough for the operator.
 const MAX_DEAD_LETTERS: i32 = 10_000;

@@ -236,8 +236,8 @@ pub struct RunFailed {
     pub error: StoredError,
 }
 
-/// A [`super::RunError`] in the event `run.failed`. The column `error` of the run also holds the number of that
-/// event ([`super::ShownError`]). The code may be one that only a later version knows.
+/// A [`super::RunError`] in the event `run.failed`. The column `error` of the run also holds the number of
+/// that event ([`super::ShownError`]). The code may be one that only a later version knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredError {
     pub code: String,

@@ -1,5 +1,5 @@
-//! The table of all transitions of a run. The statements take the allowed start states from it, and the documentation
-//! shows it. A test tries every transition from every state on the real database.
+//! The table of all transitions of a run. The statements take the allowed start states from it, and the
+//! documentation shows it. A test tries every transition from every state on the real database.
 
 use super::state::RunStatus;
 use RunStatus::{Cancelled, Completed, Failed, Pending, Running};

@@ -1,5 +1,6 @@
-//! Signed links to artifacts. A link downloads its artifact without an API key until it expires. The gateway and the
-//! dispatcher sign links and the gateway checks them, so both derive the same key from CAPI_SECRET_KEY.
+//! Signed links to artifacts. A link downloads its artifact without an API key until it expires. The gateway
+//! and the dispatcher sign links and the gateway checks them, so both derive the same key from
+//! CAPI_SECRET_KEY.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -59,7 +59,8 @@ impl ObjectKey {
         Self(Path::from(format!("runs/{run}/{attempt}/{seq}")))
     }
 
-    /// Parses the key of a snapshot in an event. Returns `None` for all other keys, and for keys of other runs.
+    /// Parses the key of a snapshot in an event. Returns `None` for all other keys, and for keys of other
+    /// runs.
     #[must_use]
     pub fn read_snapshot(run: RunId, text: &str) -> Option<Self> {
         let (attempt, seq) = text.strip_prefix(&format!("runs/{run}/"))?.split_once('/')?;
@@ -146,7 +147,8 @@ impl Artifacts {
         }
     }
 
-    /// Deletes the partial uploads that killed processes left before `then`. The local store does not list their names.
+    /// Deletes the partial uploads that killed processes left before `then`. The local store does not list
+    /// their names.
     pub async fn delete_abandoned(&self, then: DateTime<Utc>) -> Result<u64, StorageError> {
         let runs = self.1.join("runs");
         let sweeping = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,5 @@
-//! Stores an object in parts, so that little of it is in memory. The object exists only after the upload is finished.
+//! Stores an object in parts, so that little of it is in memory. The object exists only after the upload is
+//! finished.
 
 use std::fmt::Write as _;
 

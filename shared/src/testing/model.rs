@@ -65,8 +65,8 @@ impl ScriptedModel {
         let here = self.address.to_string();
         let entry = |id: &str, address: &str, timeout: u32, more: &str| {
             format!(
-                "[[models]]\nid = \"{id}\"\nname = \"{id}\"\nprovider = \"openai\"\nbase_url = \"http://{address}/v1\"\n\
-                 model = \"{id}\"\ntimeout_seconds = {timeout}\n{more}\n"
+                "[[models]]\nid = \"{id}\"\nname = \"{id}\"\nprovider = \"openai\"\nbase_url = \
+                 \"http://{address}/v1\"\nmodel = \"{id}\"\ntimeout_seconds = {timeout}\n{more}\n"
             )
         };
         [

@@ -1,5 +1,5 @@
-//! A hundred thousand pending runs cost nothing while nobody can start them: the same workers, busy in the same way, are
-//! watched with and without the backlog.
+//! A hundred thousand pending runs cost nothing while nobody can start them: the same workers, busy in the
+//! same way, are watched with and without the backlog.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! R8, R9, R10: the queue is deleted, the broker runs out of memory, all nudges are purged, under load. No create is refused,
-//! and runs begin again soon.
+//! R8, R9, R10: the queue is deleted, the broker runs out of memory, all nudges are purged, under load. No
+//! create is refused, and runs begin again soon.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! R5: the broker is away for a minute under a steady load. Every create is answered 202 in time, no run starts, and
-//! the backlog is drained soon after the broker's return.
+//! R5: the broker is away for a minute under a steady load. Every create is answered 202 in time, no run
+//! starts, and the backlog is drained soon after the broker's return.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! R6: the broker is restarted under load, with and without a word: every process recovers by itself, no create is refused.
+//! R6: the broker is restarted under load, with and without a word: every process recovers by itself, no
+//! create is refused.
 
 use std::time::Duration;
 

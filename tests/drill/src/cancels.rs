@@ -1,5 +1,5 @@
-//! R15: how long a worker goes on with a run that was cancelled, while the broker is up. Half of the runs are in a model
-//! call, half in a tool.
+//! R15: how long a worker goes on with a run that was cancelled, while the broker is up. Half of the runs are
+//! in a model call, half in a tool.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! K5: the database is away, first frozen and then cut off. Each request is answered 503 within a second; none is let
-//! in unchecked.
+//! K5: the database is away, first frozen and then cut off. Each request is answered 503 within a second;
+//! none is let in unchecked.
 
 use std::time::{Duration, Instant};
 

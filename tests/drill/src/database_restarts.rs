@@ -1,5 +1,5 @@
-//! R7: PostgreSQL is restarted again and again under load, in order and by crashes: nothing is lost, no create is answered 202
-//! without a row, every process recovers by itself.
+//! R7: PostgreSQL is restarted again and again under load, in order and by crashes: nothing is lost, no
+//! create is answered 202 without a row, every process recovers by itself.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
-//! R4: a gateway is killed before the commit of a create, after it, and after the nudge. Its client knows nothing and sends the
-//! create again, to another gateway and with the same idempotency key: there is one run, and it runs.
+//! R4: a gateway is killed before the commit of a create, after it, and after the nudge. Its client knows
+//! nothing and sends the create again, to another gateway and with the same idempotency key: there is one
+//! run, and it runs.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -95,7 +96,8 @@ async fn count(stack: &Stack, sql: &str) -> String {
     stack.text(&format!("SELECT count(*)::text AS text FROM {sql}")).await
 }
 
-/// The statement waits for a lock while the gateway can be killed: either before it gets it, or while its answer is on the way.
+/// The statement waits for a lock while the gateway can be killed: either before it gets it, or while its
+/// answer is on the way.
 async fn around_commit(
     report: &mut Report,
     stack: &Stack,

@@ -13,13 +13,15 @@ use crate::verdict::{judge, no_recorded_answer_was_asked_for_again};
 
 const RUNS: usize = 500;
 const KILLS: usize = 50;
-/// Runs at once, by the plan. Each of the two workers could hold them all: a permit is free for what is to be taken over.
+/// Runs at once, by the plan. Each of the two workers could hold them all: a permit is free for what is to be
+/// taken over.
 const RUNNING: usize = 8;
 /// So slow that the runs last for all kills: three steps each, eight at a time, and some lost.
 const STEP_MS: u64 = 1000;
 /// That of the drill's settings.
 const LEASE_SECONDS: u32 = 3;
-/// R1's 45 s are for leases of 30 s; those of the drill are of 3 s, and the looks for expired ones as much closer.
+/// R1's 45 s are for leases of 30 s; those of the drill are of 3 s, and the looks for expired ones as much
+/// closer.
 const WITHIN: Duration = Duration::from_millis(4500);
 
 /// Waits until no run is in the hands of the dead, and each that was has recorded a step since.

@@ -1,4 +1,5 @@
-//! Creates at a steady rate, as a careful client sends them: with an idempotency key, and again where there is no answer or 503.
+//! Creates at a steady rate, as a careful client sends them: with an idempotency key, and again where there
+//! is no answer or 503.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

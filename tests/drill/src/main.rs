@@ -1,6 +1,6 @@
-//! Fault drills: everything that can die does, again and again and under load, on a database and a broker of the drills' own.
-//! Afterwards every accepted run must be over, exactly once, and in the way that it should. Each drill is a line of the table;
-//! a miss ends the program with an error.
+//! Fault drills: everything that can die does, again and again and under load, on a database and a broker of
+//! the drills' own. Afterwards every accepted run must be over, exactly once, and in the way that it should.
+//! Each drill is a line of the table; a miss ends the program with an error.
 #![expect(clippy::print_stdout, reason = "the table is the answer")]
 #![expect(clippy::expect_used, reason = "what cannot be set up breaks its drill off, and that is a miss")]
 

@@ -1,5 +1,5 @@
-//! Rolling restarts of every service under load, by SIGTERM: no request fails beyond a connection that breaks and a retry that
-//! cures it, no run loses more than the step it was in, every webhook arrives.
+//! Rolling restarts of every service under load, by SIGTERM: no request fails beyond a connection that breaks
+//! and a retry that cures it, no run loses more than the step it was in, every webhook arrives.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

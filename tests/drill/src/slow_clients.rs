@@ -1,5 +1,5 @@
-//! K9: a thousand clients that never finish their heads and a thousand that never finish their bodies. The gateway
-//! cuts each off in time and serves the others meanwhile.
+//! K9: a thousand clients that never finish their heads and a thousand that never finish their bodies. The
+//! gateway cuts each off in time and serves the others meanwhile.
 
 use std::time::{Duration, Instant};
 

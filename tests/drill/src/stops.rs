@@ -1,7 +1,7 @@
-//! R2: processes are stopped past their leases and wake up. Half of the stops hit a worker, with a write of its on the way or with
-//! an answer that waits for it: its run is somebody else's by then, and it changes nothing. The other half hit a gateway inside
-//! the open transaction of a cancel (a worker has none: each of its writes is one statement): another cancel of the
-//! same run gets through.
+//! R2: processes are stopped past their leases and wake up. Half of the stops hit a worker, with a write of
+//! its on the way or with an answer that waits for it: its run is somebody else's by then, and it changes
+//! nothing. The other half hit a gateway inside the open transaction of a cancel (a worker has none: each of
+//! its writes is one statement): another cancel of the same run gets through.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::stage::Stage;
 use crate::verdict::settled;
 
 const EACH: usize = 10;
-/// Runs that a worker ends before it is stopped: then its three connections have prepared what they will be asked, and a
-/// write is one piece.
+/// Runs that a worker ends before it is stopped: then its three connections have prepared what they will be
+/// asked, and a write is one piece.
 const BEFORE: usize = 6;
 const CANCEL_WITHIN: Duration = Duration::from_secs(6);
 

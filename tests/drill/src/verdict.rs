@@ -63,7 +63,8 @@ pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answ
     judge(report, stack, &accepted, "completed").await;
 }
 
-/// From the last thing that a lost attempt recorded to the next attempt, over all runs. No shorter than from its last renewal.
+/// From the last thing that a lost attempt recorded to the next attempt, over all runs. No shorter than from
+/// its last renewal.
 pub(crate) async fn takeovers(stack: &Stack) -> Vec<Duration> {
     let sql = "SELECT extract(epoch FROM e.at - p.at)::text AS text FROM run_events e
                JOIN run_events p ON p.run_id = e.run_id AND p.seq = e.seq - 1 WHERE e.type = 'run.taken_over'";
@@ -71,8 +72,8 @@ pub(crate) async fn takeovers(stack: &Stack) -> Vec<Duration> {
     seconds.iter().filter_map(|text| text.parse().ok()).map(Duration::from_secs_f64).collect()
 }
 
-/// How often each step may have been asked for: once by each attempt from the one that recorded the step before to the one
-/// that recorded it.
+/// How often each step may have been asked for: once by each attempt from the one that recorded the step
+/// before to the one that recorded it.
 const ASKS: &str = "
 SELECT substring(r.inputs ->> 'text' FROM 'run [0-9]+$') || ' ' || s.step || ' ' || s.attempt - s.before + 1 AS text
 FROM runs r JOIN (
@@ -80,7 +81,8 @@ FROM runs r JOIN (
     FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant'
     WINDOW log AS (PARTITION BY run_id ORDER BY seq)) s ON s.run_id = r.id";
 
-/// Run and step that a request to the model is for: the prompt's last two words and the number of answers so far.
+/// Run and step that a request to the model is for: the prompt's last two words and the number of answers so
+/// far.
 fn step_asked_for(request: &Value) -> String {
     let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let of = |role| messages.iter().filter(move |message| message["role"] == role);

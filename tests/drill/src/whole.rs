@@ -18,7 +18,8 @@ pub(crate) async fn all_ready(processes: &[&Process]) -> Duration {
     begun.elapsed()
 }
 
-/// How long it takes from now until a run that is created now has begun; without a broker's or a sweeper's help it would not.
+/// How long it takes from now until a run that is created now has begun; without a broker's or a sweeper's
+/// help it would not.
 pub(crate) async fn a_run_begins(stack: &Stack, gateway: &Process) -> (String, Duration) {
     let begun = Instant::now();
     let id = stack.create_run(gateway, "hello", None).await;

@@ -1,5 +1,5 @@
-//! Side by side: each actor on a connection of its own, as fast as it can. No model can tell the order; what must hold in any
-//! is checked in the end, and the cap all the time.
+//! Side by side: each actor on a connection of its own, as fast as it can. No model can tell the order; what
+//! must hold in any is checked in the end, and the cap all the time.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};

@@ -1,6 +1,7 @@
-//! Random interleavings of everything that may change a run, by several workers, its owner and the passing of time, on the real
-//! database: one after the other against a model of what must come of it (`predicted`), and side by side against what must
-//! hold whatever the order (`concurrent`). Workers never forget a run they held, so most of what they write is stale.
+//! Random interleavings of everything that may change a run, by several workers, its owner and the passing of
+//! time, on the real database: one after the other against a model of what must come of it (`predicted`), and
+//! side by side against what must hold whatever the order (`concurrent`). Workers never forget a run they
+//! held, so most of what they write is stale.
 
 mod concurrent;
 mod model;
@@ -25,7 +26,8 @@ const RUNS: usize = 4;
 const CAP: i32 = 2;
 const LEASE: Duration = Duration::from_secs(30);
 
-/// What somebody does. A worker names one of the runs that it ever held by its place among them, whatever became of it.
+/// What somebody does. A worker names one of the runs that it ever held by its place among them, whatever
+/// became of it.
 #[derive(Debug, Clone, Copy)]
 enum Op {
     Claim {

@@ -27,8 +27,9 @@ async fn tools_are_called_side_by_side_and_recorded_in_order() {
     assert_eq!(run["usage"], json!({"inputTokens": 22, "outputTokens": 14, "steps": 2, "toolCalls": 3}));
     assert_eq!(
         stack.text(LOG).await,
-        "run.created, run.started, message, message, tool.call fetch_url, tool.call current_time, tool.call save_artifact, \
-         tool.result fetch_url, tool.result current_time, artifact, tool.result save_artifact, message, run.completed"
+        "run.created, run.started, message, message, tool.call fetch_url, tool.call current_time, tool.call \
+         save_artifact, tool.result fetch_url, tool.result current_time, artifact, tool.result \
+         save_artifact, message, run.completed"
     );
 
     let sent = stack.model.asked()[1].1["messages"].clone();

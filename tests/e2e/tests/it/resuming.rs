@@ -39,8 +39,8 @@ async fn r16_a_crash_after_the_intent_repeats_the_tool_and_not_the_question() {
     assert_eq!(run["usage"]["toolCalls"], 2, "a call that was repeated counts once");
     assert_eq!(
         log(&stack).await,
-        "run.created 0, run.started 1, message 1, message 1, tool.call 1, tool.result 1, message 1, tool.call 1, \
-         run.taken_over 2, tool.result 2, message 2, run.completed 2"
+        "run.created 0, run.started 1, message 1, message 1, tool.call 1, tool.result 1, message 1, \
+         tool.call 1, run.taken_over 2, tool.result 2, message 2, run.completed 2"
     );
 }
 

@@ -54,8 +54,9 @@ async fn a_table_becomes_a_chart() {
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let app = import(&stack, "chart").await;
-    let draw = "import pandas, matplotlib.pyplot as plt\nsales = pandas.read_csv('inputs/sales.csv')\nprint('sum', sales.amount.sum())\n\
-                sales.plot(x='month', y='amount', kind='bar', title='Sales')\nplt.savefig('chart.png')";
+    let draw = "import pandas, matplotlib.pyplot as plt\nsales = \
+                pandas.read_csv('inputs/sales.csv')\nprint('sum', sales.amount.sum())\nsales.plot(x='month', \
+                y='amount', kind='bar', title='Sales')\nplt.savefig('chart.png')";
     let script = json!([
         {"call": [["read_file", json!({"path": "inputs/sales.csv"}).to_string()]]},
         {"call": [["python", json!({"script": draw}).to_string()]]},

@@ -90,7 +90,7 @@ fn each_error_is_at_its_field() {
     assert!(draft.fields[1].errors[0].contains("must be a number"), "{:?}", draft.fields[1].errors);
     assert_eq!(
         draft.summary(),
-        "Not saved. Fix 11 fields: Name, Input field 1, Input field n, Prompt, Steps, Seconds, Tokens, Tool calls, \
-         Output bytes, Workspace bytes, Output schema."
+        "Not saved. Fix 11 fields: Name, Input field 1, Input field n, Prompt, Steps, Seconds, Tokens, Tool \
+         calls, Output bytes, Workspace bytes, Output schema."
     );
 }
