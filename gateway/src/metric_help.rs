@@ -11,7 +11,8 @@ pub(crate) fn describe() {
     describe_counter!("capi_problems_total", "Problems answered, by code.");
     describe_counter!(
         "capi_requests_rate_limited_total",
-        "Requests answered 429, by limiter: window, cached_window (known without a database call) or flood_guard."
+        "Requests answered 429, by limiter: window, cached_window (known without a database call) or \
+         flood_guard."
     );
     describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
     describe_counter!(

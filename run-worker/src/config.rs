@@ -16,7 +16,12 @@ use crate::sandbox::Parts;
 #[command(version, about)]
 pub struct Config {
     /// Runs that this process executes at once.
-    #[arg(long = "worker-concurrency", env = "CAPI_WORKER_CONCURRENCY", default_value_t = 16, value_parser = concurrency)]
+    #[arg(
+        long = "worker-concurrency",
+        env = "CAPI_WORKER_CONCURRENCY",
+        default_value_t = 16,
+        value_parser = concurrency
+    )]
     pub concurrency: usize,
     /// Comma-separated CIDRs that the tool fetch_url may reach though they are not public.
     #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", default_value = "")]
@@ -58,7 +63,12 @@ pub struct SandboxConfig {
     #[arg(long, env = "CAPI_WORK_DIR", default_value = "/var/tmp")]
     pub work_dir: PathBuf,
     /// The user whom a worker that runs as root becomes for the sandbox: one that nobody and nothing else is.
-    #[arg(long = "sandbox-uid", env = "CAPI_SANDBOX_UID", default_value_t = 65_533, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long = "sandbox-uid",
+        env = "CAPI_SANDBOX_UID",
+        default_value_t = 65_533,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub user: u32,
     /// bubblewrap's program.
     #[arg(long = "sandbox-bwrap", env = "CAPI_SANDBOX_BWRAP", default_value = "/usr/bin/bwrap")]

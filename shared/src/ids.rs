@@ -14,7 +14,8 @@ use uuid::Uuid;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, AsExpression, FromSqlRow)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Serialize, Deserialize, AsExpression, FromSqlRow)]
         #[diesel(sql_type = diesel::sql_types::Uuid)]
         #[serde(transparent)]
         pub struct $name(Uuid);

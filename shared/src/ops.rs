@@ -54,7 +54,9 @@ pub async fn serve(
             tokio::select! {
                 _ = upkeep.tick() => if let Some(metrics) = &metrics { metrics.run_upkeep() },
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => { tokio::spawn(connection(stream, readiness.clone(), metrics.clone())); }
+                    Ok((stream, _)) => {
+                        tokio::spawn(connection(stream, readiness.clone(), metrics.clone()));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "failed to accept a connection on CAPI_OPS_ADDR");
                         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -79,7 +79,13 @@ async fn artifacts_are_downloaded_by_key_and_by_link() {
     {
         assert_eq!(get(&changed, &[]).await.0, status, "{changed}");
     }
-    stack.database.run_sql("CREATE OR REPLACE FUNCTION capi_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp() + interval ''8 days'''").await;
+    stack
+        .database
+        .run_sql(
+            "CREATE OR REPLACE FUNCTION capi_now() RETURNS timestamptz LANGUAGE sql VOLATILE \
+                            AS 'SELECT clock_timestamp() + interval ''8 days'''",
+        )
+        .await;
     let (status, _, body) = get(&link, &[]).await;
     let problem: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((status, &problem["code"]), (403, &"link_expired".into()));

@@ -135,7 +135,8 @@ async fn k9_a_form_that_stalls_is_cut_off_after_fifteen_seconds_and_leaves_nothi
         ("name=\"files\"; filename=\"b\"", b"rest"),
     ]);
     let head = format!(
-        "POST /api/v1/runs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: {}\r\n\r\n",
+        "POST /api/v1/runs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: \
+         multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: {}\r\n\r\n",
         stack.key,
         body.len()
     );

@@ -114,7 +114,9 @@ async fn a_dry_run_checks_everything_and_creates_nothing() {
     let gateway = TestApp::start(&stack).await;
     let good = json!({"appId": stack.app, "inputs": {"text": "x"}, "queueTimeoutSeconds": 60});
     let dry = stack.post(&gateway, "/api/v1/runs?dryRun=true", &good).await;
-    let expected = json!({"valid": true, "appId": stack.app, "appName": "Echo", "appVersion": 1, "chatModelId": "scripted"});
+    let expected = json!({
+        "valid": true, "appId": stack.app, "appName": "Echo", "appVersion": 1, "chatModelId": "scripted",
+    });
     assert_eq!((dry.status, dry.body), (200, expected));
     let bad = json!({"appId": stack.app, "inputs": {}});
     assert_eq!(stack.post(&gateway, "/api/v1/runs?dryRun=true", &bad).await.body["code"], "invalid_inputs");

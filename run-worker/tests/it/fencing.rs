@@ -24,7 +24,8 @@ struct Row {
 }
 
 async fn state(database: &TestDatabase) -> String {
-    let sql = "SELECT r.status || ' ' || r.attempt || ' ' || r.last_seq || ' ' || coalesce(r.result::text, '-') || ' '
+    let sql = "SELECT r.status || ' ' || r.attempt || ' ' || r.last_seq || ' ' || coalesce(r.result::text, \
+               '-') || ' '
                    || (SELECT count(*) FROM webhook_deliveries) AS state,
                r.last_seq - (SELECT count(*) FROM run_events e WHERE e.run_id = r.id) AS gaps FROM runs r";
     let row: Row = statement(sql).get_result(&mut database.conn().await).await.unwrap();

@@ -38,10 +38,12 @@ async fn pending_runs(database: &TestDatabase, count: usize) -> (UserId, Vec<Run
     let (user, app, version) = (UserId::generate(), UserId::generate(), UserId::generate());
     let mut conn = database.conn().await;
     let account = "
-        WITH u AS (INSERT INTO users (id, email, password_hash, plan) VALUES ($1, $1 || '@x', '', 'pro') RETURNING id),
+        WITH u AS (INSERT INTO users (id, email, password_hash, plan) VALUES ($1, $1 || '@x', '', 'pro') \
+        RETURNING id),
              s AS (INSERT INTO user_slots SELECT id FROM u RETURNING user_id),
              a AS (INSERT INTO apps (id, user_id, name) SELECT $2, user_id, 'a' FROM s RETURNING id)
-        INSERT INTO app_versions (id, app_id, version, definition) SELECT $3, id, 1, '{\"name\":\"a\",\"prompt\":\"p\"}' FROM a";
+        INSERT INTO app_versions (id, app_id, version, definition) SELECT $3, id, 1, \
+        '{\"name\":\"a\",\"prompt\":\"p\"}' FROM a";
     statement(account)
         .bind::<SqlUuid, _>(user.uuid())
         .bind::<SqlUuid, _>(app.uuid())
@@ -50,10 +52,13 @@ async fn pending_runs(database: &TestDatabase, count: usize) -> (UserId, Vec<Run
         .await
         .unwrap();
     let run = "
-        WITH r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq,
+        WITH r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, \
+        chat_model_id, metadata, created_at, last_seq,
                                      webhook_url, webhook_host)
-                   VALUES ($1, $2, $3, $4, 'api', 'pending', 't', '{}', 'm', '{}', capi_now(), 1, 'http://h/', 'h:80') RETURNING id, created_at)
-        INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM r";
+                   VALUES ($1, $2, $3, $4, 'api', 'pending', 't', '{}', 'm', '{}', capi_now(), 1, \
+                   'http://h/', 'h:80') RETURNING id, created_at)
+        INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', \
+        created_at, 0, '{\"source\": \"api\"}' FROM r";
     let ids: Vec<_> = (0..count).map(|_| RunId::generate()).collect();
     for id in &ids {
         statement(run)

@@ -59,7 +59,8 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
             ["fetch_url", fetch], ["current_time", ""], ["save_artifact", report], ["none", "{"],
         ]},
         {"say": "Two.", "usage": null, "call": [
-            ["shell", "{\"script\": \"echo hi > f\"}"], ["read_file", "{\"path\": \"f\"}"], ["edit_file", "{}"],
+            ["shell", "{\"script\": \"echo hi > \
+                       f\"}"], ["read_file", "{\"path\": \"f\"}"], ["edit_file", "{}"],
         ]},
         {"say": "not JSON"},
         {"say": "{\"n\": 1}"},

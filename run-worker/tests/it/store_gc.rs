@@ -35,8 +35,10 @@ async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
     let (artifact, file) = (ArtifactId::generate(), FileId::generate());
     let mut conn = database.conn().await;
     let rows = "
-        WITH a AS (INSERT INTO artifacts (id, run_id, type, title, size, sha256) VALUES ($1, $3, 'a/b', 't', 1, sha256('')))
-        INSERT INTO run_files (id, run_id, name, type, size, sha256) VALUES ($2, $3, 'n', 'a/b', 1, sha256(''))";
+        WITH a AS (INSERT INTO artifacts (id, run_id, type, title, size, sha256) VALUES ($1, $3, 'a/b', \
+        't', 1, sha256('')))
+        INSERT INTO run_files (id, run_id, name, type, size, sha256) VALUES ($2, $3, 'n', 'a/b', 1, \
+        sha256(''))";
     statement(rows)
         .bind::<SqlUuid, _>(artifact.uuid())
         .bind::<SqlUuid, _>(file.uuid())
@@ -57,7 +59,8 @@ async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
             .await
             .unwrap();
     }
-    let cancel = "UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL WHERE id = $1";
+    let cancel = "UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL \
+                  WHERE id = $1";
     statement(cancel).bind::<SqlUuid, _>(over.uuid()).execute(&mut conn).await.unwrap();
     let unknown = RunId::generate();
     let kept = [

@@ -1,8 +1,7 @@
 //! Permit → consume → claim → ack. A slot reserves one of the process's permits before it asks for a message,
 //! so a message waits only for database calls. When a slot has no permit, or the database is down, it cancels
-//! its consumer
-//! *before* it acknowledges or returns its message. Otherwise the broker would push the next message to a process that
-//! cannot handle it.
+//! its consumer *before* it acknowledges or returns its message. Otherwise the broker would push the next
+//! message to a process that cannot handle it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +105,7 @@ impl<H: Handler> Slot<H> {
         let consuming = channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments);
         let mut consumer = answered("consume", consuming).await?;
         loop {
+            let next_poll = self.handler.poll_interval().map(|_| self.next_poll);
             let delivery = tokio::select! {
                 biased;
                 () = self.lifecycle.stopping().cancelled() => {
@@ -114,7 +114,7 @@ impl<H: Handler> Slot<H> {
                     return Ok(Paused::Stopping);
                 }
                 // Poll before the next message: a full queue always has one, and abandoned work is older.
-                () = poll_due(self.handler.poll_interval().map(|_| self.next_poll), &mut self.poll_requests) => {
+                () = poll_due(next_poll, &mut self.poll_requests) => {
                     let Some(next) = self.poll(permit).await? else {
                         cancel(channel, &consumer).await?;
                         requeue_pushed(&mut consumer).await?;

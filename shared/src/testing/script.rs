@@ -72,7 +72,10 @@ fn parts(step: &Value) -> Vec<String> {
     for (index, call) in calls.iter().enumerate() {
         let (name, arguments) = (&call[0], call[1].as_str().unwrap_or_default());
         let half = arguments.floor_char_boundary(arguments.len() / 2);
-        let begin = json!({"index": index, "id": format!("call_{index}"), "type": "function", "function": {"name": name, "arguments": &arguments[..half]}});
+        let begin = json!({
+            "index": index, "id": format!("call_{index}"), "type": "function",
+            "function": {"name": name, "arguments": &arguments[..half]},
+        });
         let end = json!({"index": index, "function": {"arguments": &arguments[half..]}});
         parts.extend([begin, end].map(|piece| delta(json!({"tool_calls": [piece]}))));
     }

@@ -30,7 +30,8 @@ struct Use {
 }
 
 async fn now(stack: &Stack, workers: &[Process]) -> Use {
-    let sql = "SELECT (xact_commit + xact_rollback)::text AS text FROM pg_stat_database WHERE datname = current_database()";
+    let sql = "SELECT (xact_commit + xact_rollback)::text AS text FROM pg_stat_database WHERE datname = \
+               current_database()";
     let transactions = stack.text(sql).await.parse().unwrap_or_default();
     let sql = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::text AS text FROM pg_stat_user_tables";
     let rows_written = stack.text(sql).await.parse().unwrap_or_default();
@@ -83,7 +84,8 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let ready = stack.queues.ready(WorkQueue::Runs).await;
     for (what, used) in [("without", &without), ("with", &with)] {
         report.notes.push(format!(
-            "{what} the backlog, {WORKERS} workers, {WATCHED:?}: {:.0} transactions, {:.0} rows written, {:.0} kB of WAL, {:.0} messages",
+            "{what} the backlog, {WORKERS} workers, {WATCHED:?}: {:.0} transactions, {:.0} rows written, \
+             {:.0} kB of WAL, {:.0} messages",
             used.transactions, used.rows_written, used.wal_kb, used.published
         ));
     }

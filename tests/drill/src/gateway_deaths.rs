@@ -108,7 +108,8 @@ async fn around_commit(
     let runs = count(stack, "runs").await;
     let lock = stack.meanwhile("LOCK TABLE runs IN SHARE MODE").await;
     let answered = tokio::spawn(first);
-    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO idempotency_keys%'";
+    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND \
+                   query LIKE '%INSERT INTO idempotency_keys%'";
     eventually("the create waits", async || (count(stack, waiting).await == "1").then_some(())).await;
     let died = if matches!(moment, Moment::AfterCommit) {
         proxy.freeze();

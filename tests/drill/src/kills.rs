@@ -27,7 +27,8 @@ const WITHIN: Duration = Duration::from_millis(4500);
 /// Waits until no run is in the hands of the dead, and each that was has recorded a step since.
 async fn recovered(stack: &Stack, dead: &str) {
     let waiting = format!(
-        "SELECT count(*)::text AS text FROM runs WHERE status = 'running' AND (lease_owner = '{dead}' OR losses > 0)"
+        "SELECT count(*)::text AS text FROM runs WHERE status = 'running' AND (lease_owner = '{dead}' OR \
+         losses > 0)"
     );
     eventually("its runs are taken over", async || (stack.text(&waiting).await == "0").then_some(())).await;
 }
@@ -42,7 +43,8 @@ fn held_when(dead: &str) -> String {
 
 /// From the last renewal of each to its next attempt.
 async fn takeovers(stack: &Stack, renewed: &[String]) -> Vec<Duration> {
-    let sql = "SELECT run_id || ' ' || attempt - 1 || ' ' || extract(epoch FROM at) AS text FROM run_events WHERE type = 'run.taken_over'";
+    let sql = "SELECT run_id || ' ' || attempt - 1 || ' ' || extract(epoch FROM at) AS text FROM run_events \
+               WHERE type = 'run.taken_over'";
     let taken = stack.texts(sql).await;
     let taken: HashMap<&str, f64> = taken.iter().filter_map(|line| key_and_time(line)).collect();
     let renewed = renewed.iter().filter_map(|line| key_and_time(line));
@@ -84,7 +86,12 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     judge(&mut report, &stack, &accepted, "completed").await;
     report.recoveries = takeovers(&stack, &renewed).await;
-    let attempts = stack.text("SELECT max(attempt) || ', of ' || count(*) FILTER (WHERE attempt > 1) || ' runs more than one' AS text FROM runs").await;
+    let attempts = stack
+        .text(
+            "SELECT max(attempt) || ', of ' || count(*) FILTER (WHERE attempt > 1) || ' \
+                               runs more than one' AS text FROM runs",
+        )
+        .await;
     report.notes.push(format!("attempts: at most {attempts}"));
     no_recorded_answer_was_asked_for_again(&mut report, &stack).await;
     report

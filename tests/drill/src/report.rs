@@ -89,7 +89,8 @@ impl Report {
 /// The table, in Markdown.
 pub(crate) fn table(reports: &[Report]) -> String {
     let mut table = String::from(
-        "| drill | faults | accepted | terminal | lost | doubled | recovery median | maximum | bar | |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| drill | faults | accepted | terminal | lost | doubled | recovery median | maximum | bar | |\n| \
+         --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     );
     for report in reports {
         let mut sorted = report.recoveries.clone();

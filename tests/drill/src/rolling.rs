@@ -60,7 +60,12 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     report.notes.push(format!("slowest worker to stop: {slowest:.1?}"));
     judge_load(&mut report, &stack, load.stop().await, false).await;
-    let losses = stack.text("SELECT count(*)::text AS text FROM runs r JOIN run_events e ON e.run_id = r.id WHERE e.data ->> 'losses' <> '0'").await;
+    let losses = stack
+        .text(
+            "SELECT count(*)::text AS text FROM runs r JOIN run_events e ON e.run_id = r.id \
+                             WHERE e.data ->> 'losses' <> '0'",
+        )
+        .await;
     report.must(losses == "0", || format!("{losses} planned hand-overs were counted as losses"));
     report.recoveries = takeovers(&stack).await;
     no_recorded_answer_was_asked_for_again(&mut report, &stack).await;

@@ -26,7 +26,8 @@ impl Stage {
     /// The same for a plan of so many running runs.
     pub(crate) async fn stack_of(&self, running_runs: usize) -> Stack {
         let plan = format!(
-            "[plans.drill]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = {running_runs}\n"
+            "[plans.drill]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = \
+             {running_runs}\n"
         );
         let database = TestDatabase::create_at(self.postgres.url.clone()).await;
         Stack::create_over(database, TestQueues::create_at(self.broker.url.clone()), "drill", &plan).await

@@ -40,7 +40,8 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report.accepted = EACH * BEFORE + 2 * EACH;
     let over = stack.texts("SELECT id::text AS text FROM runs WHERE completed_at IS NOT NULL").await.len();
     (report.terminal, report.lost) = (over, report.accepted - over);
-    let twice = "SELECT run_id::text AS text FROM run_events WHERE type IN ('run.completed', 'run.failed', 'run.cancelled')
+    let twice = "SELECT run_id::text AS text FROM run_events WHERE type IN ('run.completed', 'run.failed', \
+                 'run.cancelled')
                  GROUP BY run_id HAVING count(*) > 1";
     report.doubled = stack.texts(twice).await.len();
     report
@@ -89,7 +90,8 @@ async fn a_worker(
     stack.model.release_held();
     let run = stack.ended(gateway, &id).await;
     let log = format!(
-        "SELECT string_agg(type || ' ' || attempt, ', ' ORDER BY seq) AS text FROM run_events WHERE run_id = '{id}'"
+        "SELECT string_agg(type || ' ' || attempt, ', ' ORDER BY seq) AS text FROM run_events WHERE run_id \
+         = '{id}'"
     );
     let log = stack.text(&log).await;
     let good = "run.created 0, run.started 1, message 1, run.taken_over 2, message 2, run.completed 2";

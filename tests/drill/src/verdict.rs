@@ -24,7 +24,8 @@ pub(crate) async fn settled(stack: &Stack) {
 /// Judges the runs in the database; each must have ended as `expected`.
 pub(crate) async fn judge(report: &mut Report, stack: &Stack, accepted: &HashSet<String>, expected: &str) {
     count(report, stack, accepted).await;
-    let ends = "SELECT status || ' ' || coalesce(error_code, '') || ': ' || count(*) AS text FROM runs GROUP BY status, error_code";
+    let ends = "SELECT status || ' ' || coalesce(error_code, '') || ': ' || count(*) AS text FROM runs \
+                GROUP BY status, error_code";
     let ends = stack.texts(ends).await;
     report.must(ends.iter().all(|end| end.starts_with(expected)), || format!("ends: {}", ends.join(", ")));
 }
@@ -42,7 +43,8 @@ pub(crate) async fn count(report: &mut Report, stack: &Stack, accepted: &HashSet
     // A create whose answer got lost was sent again: each row is a run that somebody knows of.
     report.doubled += statuses.keys().filter(|id| !accepted.contains(**id)).count();
     let twice = "SELECT run_id::text AS text FROM run_events
-                 WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') GROUP BY run_id HAVING count(*) > 1";
+                 WHERE type IN ('run.completed', 'run.failed', 'run.cancelled') GROUP BY run_id HAVING \
+                 count(*) > 1";
     report.doubled += stack.texts(twice).await.len();
     let gaps = "SELECT r.id::text AS text FROM runs r
                 WHERE r.last_seq <> (SELECT count(*) FROM run_events e WHERE e.run_id = r.id)";
@@ -55,7 +57,8 @@ pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answ
     let slowest = answers.percentile(100);
     let Answers { accepted, refused, broken, slowest_refusal, wrong, .. } = answers;
     report.notes.push(format!(
-        "creates: {} accepted (the slowest after {slowest:.2?}), {refused} answers 503 (after {slowest_refusal:.2?} at most), {broken} broken connections",
+        "creates: {} accepted (the slowest after {slowest:.2?}), {refused} answers 503 (after \
+         {slowest_refusal:.2?} at most), {broken} broken connections",
         accepted.len()
     ));
     report.must(refusals || refused == 0, || format!("{refused} creates were refused"));
@@ -67,7 +70,8 @@ pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answ
 /// its last renewal.
 pub(crate) async fn takeovers(stack: &Stack) -> Vec<Duration> {
     let sql = "SELECT extract(epoch FROM e.at - p.at)::text AS text FROM run_events e
-               JOIN run_events p ON p.run_id = e.run_id AND p.seq = e.seq - 1 WHERE e.type = 'run.taken_over'";
+               JOIN run_events p ON p.run_id = e.run_id AND p.seq = e.seq - 1 WHERE e.type = \
+               'run.taken_over'";
     let seconds = stack.texts(sql).await;
     seconds.iter().filter_map(|text| text.parse().ok()).map(Duration::from_secs_f64).collect()
 }
@@ -75,7 +79,8 @@ pub(crate) async fn takeovers(stack: &Stack) -> Vec<Duration> {
 /// How often each step may have been asked for: once by each attempt from the one that recorded the step
 /// before to the one that recorded it.
 const ASKS: &str = "
-SELECT substring(r.inputs ->> 'text' FROM 'run [0-9]+$') || ' ' || s.step || ' ' || s.attempt - s.before + 1 AS text
+SELECT substring(r.inputs ->> 'text' FROM 'run [0-9]+$') || ' ' || s.step || ' ' || s.attempt - s.before + \
+1 AS text
 FROM runs r JOIN (
     SELECT run_id, attempt, row_number() OVER log - 1 AS step, coalesce(lag(attempt) OVER log, 1) AS before
     FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant'

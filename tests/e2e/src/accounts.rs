@@ -42,7 +42,10 @@ type = "number"
 const TOOLS_APP: &str = r#"
 name = "Tools"
 prompt = "{{ text }}"
-tools = ["current_time", "edit_file", "fetch_url", "list_files", "python", "read_file", "save_artifact", "shell", "write_file"]
+tools = [
+    "current_time", "edit_file", "fetch_url", "list_files", "python", "read_file", "save_artifact", "shell",
+    "write_file",
+]
 [[inputs]]
 name = "text"
 type = "text"
@@ -101,7 +104,8 @@ impl Stack {
     /// Gives the stack's account keys beyond what its plan allows.
     pub async fn add_keys(&self, count: usize) -> Vec<String> {
         const ADD: &str = "INSERT INTO api_keys (id, user_id, name, sha256, display_prefix)
-                           SELECT gen_random_uuid(), $1, 'added', sha256, 'capi_added' FROM unnest($2) AS sha256";
+                           SELECT gen_random_uuid(), $1, 'added', sha256, 'capi_added' FROM unnest($2) AS \
+                           sha256";
         let keys: Vec<_> = (0..count).map(|_| ApiKey::generate()).collect();
         let hashes: Vec<_> = keys.iter().map(|key| key.sha256().to_vec()).collect();
         let user = self.user(EMAIL).await;

@@ -139,19 +139,25 @@ impl Stack {
     pub async fn run_of_many_events(&self, id: &str, events: u32) {
         let sql = format!(
             "WITH made AS (
-                 INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, started_at, completed_at, last_seq, result)
-                 SELECT '{id}', a.user_id, a.id, v.id, 'api', 'completed', 'Many events', '{{}}', 'scripted', '{{}}', capi_now(), capi_now(), capi_now(), {events}, '{{\"text\": \"done\"}}'
+                 INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, \
+                 chat_model_id, metadata, created_at, started_at, completed_at, last_seq, result)
+                 SELECT '{id}', a.user_id, a.id, v.id, 'api', 'completed', 'Many events', '{{}}', \
+                 'scripted', '{{}}', capi_now(), capi_now(), capi_now(), {events}, '{{\"text\": \"done\"}}'
                  FROM apps a JOIN app_versions v ON v.app_id = a.id WHERE a.id = '{}' RETURNING id)
              INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-             SELECT made.id, n, CASE WHEN n = 1 THEN 'run.created' WHEN n = {events} THEN 'run.completed' WHEN n % 3 = 0 THEN 'message' WHEN n % 3 = 1 THEN 'tool.call' ELSE 'tool.result' END,
+             SELECT made.id, n, CASE WHEN n = 1 THEN 'run.created' WHEN n = {events} THEN 'run.completed' \
+             WHEN n % 3 = 0 THEN 'message' WHEN n % 3 = 1 THEN 'tool.call' ELSE 'tool.result' END,
                  capi_now(), 1, CASE
                  WHEN n = 1 THEN '{{\"source\": \"api\"}}' WHEN n = {events} THEN '{{}}'
                  WHEN n % 3 = 0 THEN jsonb_build_object('role', 'assistant', 'finishReason', 'tool_calls',
                      'usage', '{{\"inputTokens\": 11, \"outputTokens\": 7}}'::jsonb,
-                     'content', 'Answer **' || n || '** with `code` and [a link](https://example.com/' || n || ').')
-                 ELSE jsonb_build_object('callId', md5('c' || (n - n % 3))::uuid, 'name', 'shell', 'step', n / 3)
+                     'content', 'Answer **' || n || '** with `code` and [a link](https://example.com/' || n \
+                     || ').')
+                 ELSE jsonb_build_object('callId', md5('c' || (n - n % 3))::uuid, 'name', 'shell', 'step', \
+                 n / 3)
                      || CASE WHEN n % 3 = 1 THEN jsonb_build_object('arguments', '{{\"script\": \"ls\"}}')
-                        ELSE jsonb_build_object('content', repeat('line ' || n || E'\\n', 20), 'isError', false) END END
+                        ELSE jsonb_build_object('content', repeat('line ' || n || E'\\n', 20), 'isError', \
+                        false) END END
              FROM made, generate_series(1, {events}) n",
             self.app
         );

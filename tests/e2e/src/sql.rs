@@ -32,13 +32,17 @@ impl Stack {
     pub async fn backlog(&self, runs: usize, text: &str) {
         let sql = "
             WITH made AS (
-                INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id, metadata, created_at, last_seq)
-                SELECT (substr(capi_uuid_floor(capi_now())::text, 1, 14) || '7' || substr(md5(n::text), 1, 3) || '-8' || substr(md5(n::text), 4, 3)
+                INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, \
+                chat_model_id, metadata, created_at, last_seq)
+                SELECT (substr(capi_uuid_floor(capi_now())::text, 1, 14) || '7' || substr(md5(n::text), 1, \
+                3) || '-8' || substr(md5(n::text), 4, 3)
                             || '-' || substr(md5(n::text), 7, 12))::uuid,
-                       a.user_id, a.id, v.id, 'api', 'pending', 't', jsonb_build_object('text', $2), 'scripted', '{}', capi_now(), 1
+                       a.user_id, a.id, v.id, 'api', 'pending', 't', jsonb_build_object('text', $2), \
+                       'scripted', '{}', capi_now(), 1
                 FROM apps a JOIN app_versions v ON v.app_id = a.id, generate_series(1, $1) n WHERE a.id = $3
                 RETURNING id, created_at)
-            INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM made";
+            INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', \
+            created_at, 0, '{\"source\": \"api\"}' FROM made";
         statement(sql)
             .bind::<Integer, _>(i32::try_from(runs).expect("a count of runs"))
             .bind::<Text, _>(text)

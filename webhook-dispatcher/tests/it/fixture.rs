@@ -53,7 +53,8 @@ INSERT INTO app_versions (id, app_id, version, definition)
 SELECT $1, id, 1, '{\"name\": \"a\", \"prompt\": \"p\"}' FROM a";
 
 const RUN: &str = "
-WITH r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id,
+WITH r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, \
+chat_model_id,
                              metadata, created_at, last_seq, webhook_url, webhook_host)
            VALUES ($1, $2, $2, $2, 'api', 'pending', 't', '{}', 'm', '{}', capi_now(), 1, $3, $4)
            RETURNING id, created_at)
@@ -142,7 +143,8 @@ impl Fixture {
     /// Waits until the run's delivery has this status; all its attempts.
     pub(crate) async fn attempts_when(&self, run: RunId, status: &str) -> Vec<Attempt> {
         eventually(status, async || (self.status(run).await == status).then_some(())).await;
-        let sql = "SELECT number, status_code, coalesce(error, '') AS error, coalesce(response_body, '') AS response_body
+        let sql = "SELECT number, status_code, coalesce(error, '') AS error, coalesce(response_body, '') AS \
+                   response_body
                    FROM webhook_attempts a JOIN webhook_deliveries d ON d.id = a.delivery_id
                    WHERE d.run_id = $1 ORDER BY number";
         statement(sql).bind::<SqlUuid, _>(run.uuid()).load(&mut self.database.conn().await).await.unwrap()

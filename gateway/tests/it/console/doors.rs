@@ -34,9 +34,12 @@ async fn post_form(stack: &Stack, gateway: &TestApp, session: &Session, parts: &
 }
 
 async fn state(stack: &Stack) -> String {
-    let sql = "SELECT (SELECT string_agg(status, ',') FROM runs) || (SELECT count(*) FROM api_keys WHERE revoked_at IS NULL)
-                   || (SELECT count(*) FROM app_versions) || (SELECT count(*) FROM webhook_secrets) || (SELECT count(*) FROM sessions)
-                   || (SELECT string_agg(password_hash, ',') FROM users) || (SELECT count(*) FROM apps WHERE archived_at IS NOT NULL) AS text";
+    let sql = "SELECT (SELECT string_agg(status, ',') FROM runs) || (SELECT count(*) FROM api_keys WHERE \
+               revoked_at IS NULL)
+                   || (SELECT count(*) FROM app_versions) || (SELECT count(*) FROM webhook_secrets) || \
+                   (SELECT count(*) FROM sessions)
+                   || (SELECT string_agg(password_hash, ',') FROM users) || (SELECT count(*) FROM apps \
+                   WHERE archived_at IS NOT NULL) AS text";
     stack.text(sql).await
 }
 
@@ -210,7 +213,8 @@ async fn a_secret_is_rotated_once_however_often_the_form_is_sent() {
             stack.form(&gateway, "/account/webhooks/rotate", Some(&session), &[("seen", &seen)]).await;
         assert_eq!(answer.status, 303);
     }
-    let valid = "SELECT count(*)::text AS text FROM webhook_secrets WHERE expires_at IS NULL OR expires_at > capi_now()";
+    let valid = "SELECT count(*)::text AS text FROM webhook_secrets WHERE expires_at IS NULL OR expires_at \
+                 > capi_now()";
     assert_eq!(stack.text(valid).await, "2", "the first one is still good");
     let (status, page) = stack.form_page(&gateway, "/account/webhooks/reveal", &session, &[]).await;
     let second = stack.webhook_secret().await;
@@ -232,6 +236,7 @@ async fn a_secret_is_rotated_once_however_often_the_form_is_sent() {
     assert_eq!(answer.status, 303);
     let (status, page) = stack.form_page(&gateway, "/account/webhooks/reveal", &session, &[]).await;
     assert!(status == 200 && page.contains("whsec_"), "{status}");
-    let logged = "SELECT count(*)::text AS text FROM audit_log WHERE action IN ('secret_rotated', 'secret_revealed') AND actor = 'console'";
+    let logged = "SELECT count(*)::text AS text FROM audit_log WHERE action IN ('secret_rotated', \
+                  'secret_revealed') AND actor = 'console'";
     assert_eq!(stack.text(logged).await, "4", "two rotations and two looks");
 }

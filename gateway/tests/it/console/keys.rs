@@ -20,7 +20,8 @@ async fn keys_that_end_or_lie_idle_say_so_and_the_limit_explains_itself() {
     let shown = page().await;
     assert_eq!(shown.matches("expires soon").count(), 1, "13 days before its end, and not 15");
     assert!(!shown.contains("unused for 90 days"));
-    let idle = "UPDATE api_keys SET created_at = capi_now() - interval '91 days', last_used_at = NULL WHERE name = 'test'";
+    let idle = "UPDATE api_keys SET created_at = capi_now() - interval '91 days', last_used_at = NULL WHERE \
+                name = 'test'";
     stack.database.run_sql(idle).await;
     assert_eq!(page().await.matches("unused for 90 days").count(), 1);
 

@@ -179,7 +179,8 @@ async fn a_password_that_is_changed_in_between_lets_nobody_in() {
     let meanwhile = stack.meanwhile(change).await;
     let right = [("email", EMAIL), ("password", e2e::PASSWORD)];
     let (signed_in, ()) = tokio::join!(stack.form(&gateway, "/sign-in", None, &right), async {
-        let waiting = "SELECT count(*)::text AS text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting = "SELECT count(*)::text AS text FROM pg_stat_activity WHERE datname = \
+                       current_database() AND wait_event_type = 'Lock'";
         shared::testing::eventually("the sign-in waits", async || {
             (stack.text(waiting).await == "1").then_some(())
         })

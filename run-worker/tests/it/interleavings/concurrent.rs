@@ -31,8 +31,10 @@ WHERE l.run_id IS NULL OR l.events <> r.last_seq OR l.last <> r.last_seq OR l.ty
     OR l.ends <> (r.completed_at IS NOT NULL)::int
     OR r.completed_at IS NOT NULL AND l.types[r.last_seq] <> 'run.' || r.status
     OR l.attempts <> (SELECT array_agg(a ORDER BY a) FROM unnest(l.attempts) a)
-    OR r.attempt <> cardinality(array_positions(l.types, 'run.started') || array_positions(l.types, 'run.taken_over'))
-    OR (SELECT count(*) FROM webhook_deliveries d WHERE d.run_id = r.id) <> (r.completed_at IS NOT NULL)::int";
+    OR r.attempt <> cardinality(array_positions(l.types, 'run.started') || array_positions(l.types, \
+    'run.taken_over'))
+    OR (SELECT count(*) FROM webhook_deliveries d WHERE d.run_id = r.id) <> (r.completed_at IS NOT \
+    NULL)::int";
 
 #[derive(Debug, QueryableByName)]
 struct Wrong {

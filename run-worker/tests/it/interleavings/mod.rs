@@ -72,7 +72,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => worker.clone().prop_map(|worker| Op::TakeOver { worker }),
         5 => (worker.clone(), held.clone()).prop_map(|(worker, held)| Op::Append { worker, held }),
         2 => worker.clone().prop_map(|worker| Op::Beat { worker }),
-        3 => (worker.clone(), held.clone(), any::<bool>()).prop_map(|(worker, held, well)| Op::Finish { worker, held, well }),
+        3 => (worker.clone(), held.clone(), any::<bool>())
+            .prop_map(|(worker, held, well)| Op::Finish { worker, held, well }),
         2 => (worker, held).prop_map(|(worker, held)| Op::GiveBack { worker, held }),
         1 => run.clone().prop_map(|run| Op::Cancel { run }),
         4 => run.clone().prop_map(|run| Op::LeasePasses { run }),
@@ -175,7 +176,8 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
             other => Did::Cancelled(other),
         },
         Op::LeasePasses { run } => {
-            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE id = $1 AND status = 'running'";
+            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE id = $1 AND \
+                       status = 'running'";
             run_sql(conn, sql, ids[run]).await;
             Did::Nothing
         }

@@ -31,7 +31,8 @@ struct Row {
 
 const ROWS: &str = "
 SELECT r.id, r.status, r.attempt, r.losses, r.last_seq,
-    (SELECT string_agg(e.seq || ' ' || e.type, ', ' ORDER BY e.seq) FROM run_events e WHERE e.run_id = r.id) AS log,
+    (SELECT string_agg(e.seq || ' ' || e.type, ', ' ORDER BY e.seq) FROM run_events e WHERE e.run_id = \
+    r.id) AS log,
     (SELECT count(*) FROM webhook_deliveries d WHERE d.run_id = r.id) AS deliveries
 FROM runs r ORDER BY r.created_at";
 

@@ -5,7 +5,8 @@ use e2e::{Service, Stack};
 use serde_json::{Value, json};
 use shared::testing::PageServer;
 
-const LOG: &str = "SELECT string_agg(type || coalesce(' ' || (data ->> 'name'), ''), ', ' ORDER BY seq) AS text FROM run_events";
+const LOG: &str = "SELECT string_agg(type || coalesce(' ' || (data ->> 'name'), ''), ', ' ORDER BY seq) AS \
+                   text FROM run_events";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_are_called_side_by_side_and_recorded_in_order() {
@@ -18,7 +19,8 @@ async fn tools_are_called_side_by_side_and_recorded_in_order() {
         json!({"title": "Bericht.md", "media_type": "Text/Markdown", "content": "# Grüße"}).to_string();
     let script = json!([
         {"say": "Looking.", "call": [
-            ["fetch_url", json!({"url": pages.url("/slow")}).to_string()], ["current_time", ""], ["save_artifact", report],
+            ["fetch_url", json!({"url": pages.url("/slow")}).to_string()], ["current_time", ""],
+            ["save_artifact", report],
         ]},
         {"say": "Done."},
     ]);

@@ -11,7 +11,8 @@ const FORM: &str = "data:text/html,<html lang=en><title>Form</title><main><h1>Fo
 const REACTIONS: &str = "
     const say = (text) => { document.querySelector('#said').textContent = text; };
     order.onsubmit = (event) => { event.preventDefault(); say('ordered by ' + order.name.value); };
-    for (const button of document.querySelectorAll('[type=button]')) button.onclick = () => say(button.textContent);
+    for (const button of document.querySelectorAll('[type=button]')) button.onclick = () => \
+    say(button.textContent);
     setTimeout(() => { late.hidden = false; }, 300);";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,8 @@ async fn a_model_is_told_once_to_come_to_an_end() {
     let script = json!([{"call": [["current_time", ""]]}]);
     let run = stack.run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({})).await;
     assert_eq!(run["errorCode"], "tool_call_limit_exceeded", "{run}");
-    let told = "SELECT coalesce(string_agg(seq || ' ' || (data ->> 'text'), '; '), '') AS text FROM run_events WHERE type = 'note'";
+    let told = "SELECT coalesce(string_agg(seq || ' ' || (data ->> 'text'), '; '), '') AS text FROM \
+                run_events WHERE type = 'note'";
     let told = stack.text(told).await;
     let words = "2 of 10 tool calls are left. Finish now: give your final answer with what you have.";
     assert_eq!(told, format!("28 {words}"), "behind the eighth call, and only there");

@@ -58,7 +58,8 @@ async fn r15_a_cancel_in_a_model_call_closes_the_stream_and_a_late_answer_change
     assert_eq!(stack.ended(&gateway, &other).await["status"], "completed", "its place is free");
     let run = stack.get(&gateway, &format!("/api/v1/runs/{id}")).await.body;
     assert_eq!((&run["status"], &run["result"]), (&"cancelled".into(), &Value::Null), "{run}");
-    let of_the_cancelled = "SELECT string_agg(e.type, ' ' ORDER BY seq) AS text FROM run_events e JOIN runs r ON r.id = e.run_id WHERE r.status = 'cancelled'";
+    let of_the_cancelled = "SELECT string_agg(e.type, ' ' ORDER BY seq) AS text FROM run_events e JOIN runs \
+                            r ON r.id = e.run_id WHERE r.status = 'cancelled'";
     assert_eq!(stack.text(of_the_cancelled).await, "run.created run.started message run.cancelled");
 }
 

@@ -108,7 +108,8 @@ async fn a_connection_whose_call_came_to_no_good_end_is_not_used_again() {
     assert!(standby.is_err());
     assert_ne!(pid().await, second, "what takes no writes is not kept");
     eventually("the abandoned statement is ended", async || {
-        let running = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%'";
+        let running = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE \
+                       'SELECT pg_sleep%'";
         (database.run_sql(running).await == 0).then_some(())
     })
     .await;

@@ -25,7 +25,8 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     for _ in 0..2 {
         let listed = stack.cli(&["queue", "dead", "list"], "").await;
         let expected = format!(
-            "runs: 2 dead\n  delivery_limit: nudge {user}\n  rejected: no nudge, 17 bytes: <order id=\\\"7\\\"/>\u{fffd}\u{fffd}\ndeliveries: 0 dead"
+            "runs: 2 dead\n  delivery_limit: nudge {user}\n  rejected: no nudge, 17 bytes: <order \
+             id=\\\"7\\\"/>\u{fffd}\u{fffd}\ndeliveries: 0 dead"
         );
         assert_eq!(listed, expected);
     }

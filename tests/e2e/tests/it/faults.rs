@@ -122,7 +122,9 @@ async fn r12_ten_hand_overs_in_a_row_fail_nothing() {
     let gateway = stack.start(Service::Gateway).await;
     let app = stack.import_with_tools("").await;
     // Nothing new is recorded by any of them.
-    let script = serde_json::json!([{"say": "First.", "call": [["current_time", ""]]}, {"hold": true, "say": "Last."}]);
+    let script = serde_json::json!([
+        {"say": "First.", "call": [["current_time", ""]]}, {"hold": true, "say": "Last."},
+    ]);
     let body = serde_json::json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
     let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
     for attempt in 1..=10 {

@@ -33,7 +33,8 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let app = stack.import(APP).await;
-    let look = json!({"script": "ls -A inputs | sort; cat inputs/sales.csv; (echo x >> inputs/sales.csv) 2>&1; rm -f inputs/x 2>&1; stat -c %a inputs/*"});
+    let look = json!({"script": "ls -A inputs | sort; cat inputs/sales.csv; (echo x >> inputs/sales.csv) \
+                                 2>&1; rm -f inputs/x 2>&1; stat -c %a inputs/*"});
     let script = json!([{"call": [["shell", look.to_string()]]}, {"say": "Done."}]);
     let inputs = json!({"text": format!("SCRIPT {script}")}).to_string();
     let long = format!("name=\"files\"; filename=\"{}.txt\"", "n".repeat(300));

@@ -7,7 +7,9 @@ use serde_json::json;
 use shared::ids::ArtifactId;
 use tokio::process::Command;
 
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance,ignored_auth";
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_headers_conformance,response_schema_conformance,unsupported_method,\
+                      allow_header_conformance,ignored_auth";
 
 /// Few examples, always the same ones; `make fuzz` asks for more, and other ones each time.
 fn budget() -> Vec<String> {

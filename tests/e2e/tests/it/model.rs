@@ -51,7 +51,8 @@ async fn what_passes_is_waited_out_and_recorded_once() {
         assert_eq!(end(&run), "At last.", "{fail}: {run}");
         assert_eq!((&run["usage"]["steps"], &run["attempt"]), (&2.into(), &1.into()), "{fail}: {run}");
     }
-    let answers = "SELECT count(*)::text AS text FROM run_events WHERE type = 'message' AND data ->> 'role' = 'assistant'";
+    let answers = "SELECT count(*)::text AS text FROM run_events WHERE type = 'message' AND data ->> 'role' \
+                   = 'assistant'";
     assert_eq!(stack.text(answers).await, (failures.len() * 2).to_string(), "no answer is recorded twice");
     assert_eq!(worker.counter("capi_model_retries_total").await, 6.0);
     let asked: Vec<_> = stack.model.asked().into_iter().map(|(at, _)| at).collect();
@@ -84,9 +85,7 @@ async fn nonsense_has_a_named_end_or_is_taken() {
         (json!([{"say": "half", "finish": "content_filter"}]), "model_refused"),
         (raw(r#"{"tool_calls":[{"function":{"name":"current_time","arguments":"\u0000\ud800"}}]}"#), "fine"),
         (
-            raw(
-                r#"{"tool_calls":[{"id":"\u0000","function":{"name":"no such\u0000tool","arguments":{}}},{}]}"#,
-            ),
+            raw(r#"{"tool_calls":[{"id":"\u0000","function":{"name":"no\u0000tool","arguments":{}}},{}]}"#),
             "fine",
         ),
     ];

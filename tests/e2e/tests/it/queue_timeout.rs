@@ -15,7 +15,10 @@ async fn without_workers_every_run_fails_in_time_with_its_webhook() {
     let _second = stack.start(Service::Gateway).await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
     let receiver = WebhookReceiver::start([]).await;
-    let body = json!({"appId": stack.app, "inputs": {"text": "x"}, "queueTimeoutSeconds": 3600, "webhookUrl": receiver.url()});
+    let body = json!({
+        "appId": stack.app, "inputs": {"text": "x"}, "queueTimeoutSeconds": 3600,
+        "webhookUrl": receiver.url(),
+    });
     let mut last = String::new();
     for _ in 0..RUNS {
         last = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();

@@ -59,7 +59,8 @@ async fn models_that_lack_something_are_asked_in_words_or_not_at_all() {
     );
 
     let file = format!(
-        "name = \"Shape\"\nprompt = \"{{{{ text }}}}\"\ninstructions = \"Be brief.\"\ninputs = [{{name = \"text\", type = \"text\"}}]\n{SCHEMA}"
+        "name = \"Shape\"\nprompt = \"{{{{ text }}}}\"\ninstructions = \"Be brief.\"\ninputs = [{{name = \
+         \"text\", type = \"text\"}}]\n{SCHEMA}"
     );
     let app = stack.import(&file).await;
     let script = json!([{"say": r#"{"name": "Ada", "age": 36}"#}]);

@@ -27,7 +27,10 @@ async fn r16_a_crash_after_the_intent_repeats_the_tool_and_not_the_question() {
     let id = scripted(
         &stack,
         &gateway,
-        &json!([{"say": "One.", "call": [["current_time", ""]]}, {"say": "Two.", "call": [["fetch_url", fetch]]}, {"say": "Done."}]),
+        &json!([
+            {"say": "One.", "call": [["current_time", ""]]}, {"say": "Two.", "call": [["fetch_url", fetch]]},
+            {"say": "Done."},
+        ]),
     )
     .await;
     eventually("the page is asked for", async || (pages.holding() == 1).then_some(())).await;

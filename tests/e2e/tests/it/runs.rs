@@ -56,7 +56,9 @@ async fn a_deleted_run_leaves_nothing() {
     let gateway = stack.start(Service::Gateway).await;
     let receiver = WebhookReceiver::start([500]).await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
-    let body = json!({"appId": stack.app, "inputs": {"text": "x"}, "metadata": {"a": "b"}, "webhookUrl": receiver.url()});
+    let body = json!({
+        "appId": stack.app, "inputs": {"text": "x"}, "metadata": {"a": "b"}, "webhookUrl": receiver.url(),
+    });
     let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/runs/{id}");
     let delete =
@@ -73,8 +75,10 @@ async fn a_deleted_run_leaves_nothing() {
     let gone = delete().await;
     assert_eq!((gone.status, gone.body), (204, Value::Null));
     assert_eq!((delete().await.status, stack.get(&gateway, &path).await.status), (404, 404));
-    let left = "SELECT ((SELECT count(*) FROM runs) + (SELECT count(*) FROM run_events) + (SELECT count(*) FROM artifacts)
-        + (SELECT count(*) FROM run_metadata) + (SELECT count(*) FROM webhook_deliveries) + (SELECT count(*) FROM webhook_attempts))::text AS text";
+    let left = "SELECT ((SELECT count(*) FROM runs) + (SELECT count(*) FROM run_events) + (SELECT count(*) \
+                FROM artifacts)
+        + (SELECT count(*) FROM run_metadata) + (SELECT count(*) FROM webhook_deliveries) + (SELECT \
+        count(*) FROM webhook_attempts))::text AS text";
     assert_eq!(stack.text(left).await, "0");
     let stored = stack.artifacts().get(&ObjectKey::artifact(id.parse().unwrap(), artifact), 0..1).await;
     assert!(stored.is_err_and(|error| error.is_missing()));

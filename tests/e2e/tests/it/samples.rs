@@ -96,7 +96,8 @@ async fn a_program_is_changed_until_its_tests_pass() {
         .to_string();
     let edit = json!({"path": "work/average.py", "old": "/ 2", "new": "/ len(numbers)"}).to_string();
     let script = json!([
-        {"call": [["shell", json!({"script": "mkdir work && cp inputs/*.py work"}).to_string()], ["shell", test]]},
+        {"call": [["shell", json!({"script": "mkdir work && cp inputs/*.py \
+                                              work"}).to_string()], ["shell", test]]},
         {"call": [["read_file", json!({"path": "work/average.py"}).to_string()]]},
         {"call": [["edit_file", edit], ["shell", test]]},
         {"call": [["save_artifact", json!({"path": "work/average.py"}).to_string()]]},

@@ -102,7 +102,8 @@ async fn r16_a_crash_in_a_command_leaves_one_effect() {
     let (stack, dir) = stack().await;
     let gateway = stack.start(Service::Gateway).await;
     let doomed = stack.start(Service::RunWorker).await;
-    let slow = "echo second >> log; mkdir -p d; ln -s /etc/passwd d/link; touch half; [ -e /workspace/go ] || sleep ${1:-3}";
+    let slow = "echo second >> log; mkdir -p d; ln -s /etc/passwd d/link; touch half; [ -e /workspace/go ] \
+                || sleep ${1:-3}";
     let script = json!([
         {"call": [shell("echo first >> log; printf '#!/bin/sh\\necho ran' > tool; chmod +x tool")]},
         {"call": [shell(slow)]},
@@ -164,7 +165,8 @@ async fn s6_without_the_sandbox_no_command_runs_and_readiness_says_why() {
     let (stack, _dir) = stack().await;
     let gateway = stack.start(Service::Gateway).await;
     let wrapper = stack.artifacts_dir().parent().unwrap().join("bwrap");
-    let without = "#!/bin/bash\nkept=()\nwhile [ $# -gt 0 ]; do case $1 in --add-seccomp-fd) shift 2 ;; *) kept+=(\"$1\"); shift ;; esac; done\nexec /usr/bin/bwrap \"${kept[@]}\"\n";
+    let without = "#!/bin/bash\nkept=()\nwhile [ $# -gt 0 ]; do case $1 in --add-seccomp-fd) shift 2 ;; *) \
+                   kept+=(\"$1\"); shift ;; esac; done\nexec /usr/bin/bwrap \"${kept[@]}\"\n";
     std::fs::write(&wrapper, without).unwrap();
     for path in [wrapper.parent().unwrap(), &wrapper] {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -28,7 +28,8 @@ async fn files_stay_from_call_to_call_and_everything_else_is_fresh() {
         ("edit_file", json!({"path": "src/main.py", "old": "'from'", "new": "'edited'"})),
         (
             "python",
-            json!({"script": "import runpy; runpy.run_path('src/main.py', run_name='__main__'); import pandas; print(pandas.DataFrame({'n': [1, 2]}).n.sum())"}),
+            json!({"script": "import runpy; runpy.run_path('src/main.py', run_name='__main__'); import \
+                              pandas; print(pandas.DataFrame({'n': [1, 2]}).n.sum())"}),
         ),
         ("read_file", json!({"path": "src/main.py", "from_line": 2})),
         ("list_files", json!({})),

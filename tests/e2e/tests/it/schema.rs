@@ -14,11 +14,15 @@ struct Line {
 
 async fn schema(database: &TestDatabase) -> Vec<String> {
     let sql = "
-        SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '') AS line
+        SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' \
+        ' || coalesce(column_default, '') AS line
         FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'
-        UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE '\\_\\_diesel%'
-        UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
-                  WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE '\\_\\_diesel%'
+        UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT \
+        LIKE '\\_\\_diesel%'
+        UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || \
+        pg_get_constraintdef(oid) FROM pg_constraint
+                  WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE \
+                  '\\_\\_diesel%'
         UNION ALL SELECT 'function ' || proname || ' ' || prosrc FROM pg_proc
                   WHERE pronamespace = 'public'::regnamespace AND proname NOT LIKE 'diesel%'
         ORDER BY 1";

@@ -18,9 +18,13 @@ async fn nothing_of_it_runs_in_the_console() {
     let browser = Browser::start(1280, 900).await;
     let app = stack.import_with_tools("").await;
     let script = json!([
-        {"say": HOSTILE, "call": [["current_time", json!({HOSTILE: HOSTILE, "url": "javascript:alert(1)"}).to_string()], [HOSTILE, HOSTILE],
-            ["save_artifact", json!({"title": "page.html", "media_type": "text/html", "content": HOSTILE}).to_string()],
-            ["save_artifact", json!({"title": "<b>.svg", "media_type": "image/svg+xml", "content": "<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='owned'</script></svg>"}).to_string()]]},
+        {"say": HOSTILE, "call": [
+            ["current_time", json!({HOSTILE: HOSTILE, "url": "javascript:alert(1)"}).to_string()],
+            [HOSTILE, HOSTILE],
+            ["save_artifact",
+             json!({"title": "page.html", "media_type": "text/html", "content": HOSTILE}).to_string()],
+            ["save_artifact", json!({"title": "<b>.svg", "media_type": "image/svg+xml", "content": "<svg \
+                xmlns='http://www.w3.org/2000/svg'><script>document.title='owned'</script></svg>"}).to_string()]]},
         {"say": HOSTILE},
     ]);
     let run = stack.run_app(&gateway, &app, &format!("{HOSTILE} SCRIPT {script}"), &json!({})).await;
@@ -35,7 +39,13 @@ async fn nothing_of_it_runs_in_the_console() {
     // Any request to elsewhere, and any script that the policy stopped, would be an error here.
     assert_eq!(browser.console_errors().await, [""; 0]);
     assert!(!browser.eval("return document.title").await.to_string().contains("\"owned\""));
-    let inside = browser.eval("return document.querySelectorAll('main script, main img, main svg, main iframe, main [onerror], main [onload], main a[href^=javascript]').length").await;
+    let inside = browser
+        .eval(
+            "return document.querySelectorAll('main script, main img, main svg, main \
+                               iframe, main [onerror], main [onload], main \
+                               a[href^=javascript]').length",
+        )
+        .await;
     assert_eq!(inside, 0);
     for artifact in run["artifacts"].as_array().unwrap() {
         let artifact = artifact["id"].as_str().unwrap();
@@ -62,7 +72,8 @@ async fn pictures_are_shown_and_what_only_says_so_is_not_run() {
     let browser = Browser::start(1280, 900).await;
     let run = stack.create_run(&gateway, "x", None).await;
     // The smallest PNG; and a page that says it were one.
-    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa7\x9a\xa0\xa0\0\0\0\0IEND\xaeB`\x82";
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDAT\
+                x\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa7\x9a\xa0\xa0\0\0\0\0IEND\xaeB`\x82";
     let (picture, page) = (ArtifactId::generate(), ArtifactId::generate());
     stack.add_artifact(run.parse().unwrap(), picture, "image/png", "a.png", Bytes::from_static(png)).await;
     stack
@@ -76,7 +87,9 @@ async fn pictures_are_shown_and_what_only_says_so_is_not_run() {
         .await;
     let event = |seq: u32, id: ArtifactId| {
         format!(
-            "INSERT INTO run_events (run_id, seq, type, at, attempt, data) VALUES ('{run}', {seq}, 'artifact', capi_now(), 1, jsonb_build_object('id', '{id}', 'title', 'a.png', 'type', 'image/png', 'size', 70, 'sha256', repeat('00', 32)))"
+            "INSERT INTO run_events (run_id, seq, type, at, attempt, data) VALUES ('{run}', {seq}, \
+             'artifact', capi_now(), 1, jsonb_build_object('id', '{id}', 'title', 'a.png', 'type', \
+             'image/png', 'size', 70, 'sha256', repeat('00', 32)))"
         )
     };
     stack.database.run_sql(event(2, picture)).await;
@@ -86,7 +99,8 @@ async fn pictures_are_shown_and_what_only_says_so_is_not_run() {
     browser.eval("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })").await;
     let loaded = "for (let tries = 0; tries < 100; tries++) {
         const images = [...document.querySelectorAll('.thread img')];
-        if (images.length === 2 && images.every((image) => image.complete)) return images.map((image) => image.naturalWidth).join();
+        if (images.length === 2 && images.every((image) => image.complete)) return images.map((image) => \
+        image.naturalWidth).join();
         await new Promise((done) => setTimeout(done, 50));
     }";
     assert_eq!(browser.eval_async(loaded).await, "1,0");

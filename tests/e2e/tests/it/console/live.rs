@@ -5,7 +5,8 @@ use e2e::{Browser, Service, Stack};
 use serde_json::json;
 use shared::testing::{TcpProxy, eventually};
 
-const SEQS: &str = "return [...document.querySelectorAll('[data-seq], .output')].map((item) => Number(item.dataset.seq ?? item.id.slice(1)))";
+const SEQS: &str = "return [...document.querySelectorAll('[data-seq], .output')].map((item) => \
+                    Number(item.dataset.seq ?? item.id.slice(1)))";
 
 async fn seqs(browser: &Browser) -> Vec<u64> {
     let seen = browser.eval(SEQS).await;
@@ -53,7 +54,10 @@ async fn a_broken_stream_loses_and_doubles_nothing() {
     let last: u64 = stack.text("SELECT last_seq::text AS text FROM runs").await.parse().unwrap();
     // An agent without instructions says nothing of the system.
     let expected: Vec<u64> = stack
-        .texts("SELECT seq::text AS text FROM run_events WHERE NOT (data ->> 'role' IS NOT DISTINCT FROM 'system' AND data ->> 'content' = '') ORDER BY seq")
+        .texts(
+            "SELECT seq::text AS text FROM run_events WHERE NOT (data ->> 'role' IS NOT DISTINCT FROM \
+                'system' AND data ->> 'content' = '') ORDER BY seq",
+        )
         .await
         .iter()
         .map(|seq| seq.parse().unwrap())
