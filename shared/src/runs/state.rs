@@ -7,10 +7,9 @@ use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
 /// The status of a run. It never goes backwards, and the last three are final.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Status))]
+#[derive(Serialize, Deserialize, AsExpression, FromSqlRow)]
 #[serde(rename_all = "lowercase")]
 #[diesel(sql_type = Text)]
 pub enum RunStatus {
