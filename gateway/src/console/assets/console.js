@@ -1,5 +1,6 @@
-// The script of the console's pages. It shows times in the browser's zone, refreshes lists and threads, copies
-// text, and asks before an action that cannot be undone. Without it every page works, but does not refresh itself.
+// The script of the console's pages. It shows times in the browser's zone, refreshes lists and threads,
+// copies text, and asks before an action that cannot be undone. Without it every page works, but does not
+// refresh itself.
 "use strict";
 
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });

@@ -134,7 +134,7 @@ console.log(run.status, run.result);"#
 fn github(runs: &str, inputs: &Value, files: &[&str]) -> String {
     let call: Vec<_> = curl(runs, inputs, files).lines().map(|line| format!("          {line}")).collect();
     format!(
-        r#"# .github/workflows/capi.yml; the key is a secret of the repository
+        r"# .github/workflows/capi.yml; the key is a secret of the repository
 on: push
 jobs:
   capi:
@@ -144,7 +144,7 @@ jobs:
       - env:
           CAPI_API_KEY: ${{{{ secrets.CAPI_API_KEY }}}}
         run: |
-{}"#,
+{}",
         call.join("\n")
     )
 }
