@@ -58,7 +58,7 @@ async fn an_app_is_made_changed_compared_restored_and_archived() {
     let refused = stack.post(&gateway, "/api/v1/runs", &json!({"appId": app, "inputs": {"text": "x"}})).await;
     assert_eq!(refused.body["code"], "app_archived");
     browser.click_text("button", "Restore it").await;
-    browser.wait_for_text(".notice", "Restored").await;
+    browser.wait_for_text(".notice", "App restored").await;
     let errors = browser.console_errors().await;
     assert!(errors.iter().all(|error| error.contains("400 (Bad Request)")), "{errors:?}");
 }
