@@ -55,7 +55,7 @@ async fn a_key_is_made_used_watched_and_revoked() {
     browser.click_text(".top a", "Account").await;
     browser.click("[aria-label='Revoke CI <b>']").await;
     browser.say_yes().await;
-    browser.wait_for_text(".notice", "Revoked").await;
+    browser.wait_for_text(".notice", "Key revoked").await;
     let refused =
         stack.send(stack.client().get(format!("{}/api/v1/me", gateway.url())).bearer_auth(&key)).await;
     assert_eq!(refused.status, 401, "{refused:?}");
