@@ -55,6 +55,7 @@ impl CreateRequest {
     }
 
     /// The parsed fields, which an idempotency key stands for. `files` is null without files.
+    #[must_use]
     pub fn fields(&self, app: AppId, files: Value) -> Value {
         let mut fields = json!({
             "appId": app, "inputs": self.inputs, "chatModelId": self.chat_model_id,

@@ -23,6 +23,7 @@ pub struct GivenFile {
 
 impl GivenFile {
     /// Its path in the workspace.
+    #[must_use]
     pub fn path(&self) -> String {
         format!("inputs/{}", self.name)
     }
@@ -58,21 +59,25 @@ impl StartedFile {
         Ok(())
     }
 
+    #[must_use]
     pub const fn size(&self) -> u64 {
         self.file.size
     }
 }
 
 impl Uploads {
+    #[must_use]
     pub fn new(run: RunId, store: &Artifacts, stores: bool) -> Self {
         Self { run, store: store.clone(), stores, files: Vec::new(), begun: false, kept: false }
     }
 
+    #[must_use]
     pub fn files(&self) -> &[GivenFile] {
         &self.files
     }
 
     /// The bytes of all files so far.
+    #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
     }
@@ -122,12 +127,14 @@ impl Uploads {
     }
 
     /// What an idempotency key stands for. Null without files.
+    #[must_use]
     pub fn fields(&self) -> Value {
         let shown = |file: &GivenFile| json!([file.part, file.name, file.size, file.sha256]);
         if self.files.is_empty() { Value::Null } else { self.files.iter().map(shown).collect() }
     }
 
     /// The rows of `run_files`, as a JSON array.
+    #[must_use]
     pub fn rows(&self) -> Value {
         let row = |file: &GivenFile| {
             json!({

@@ -24,7 +24,7 @@ pub async fn until_over(
                 Ok(status) if status.is_none_or(RunStatus::is_over) => return,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::debug!(%error, run_id = %run, "failed to read the status of a waited-for run")
+                    tracing::debug!(%error, run_id = %run, "failed to read the status of a waited-for run");
                 }
             }
             watch.changed().await;
