@@ -26,28 +26,20 @@ pub struct Config {
     /// Comma-separated CIDRs that the tool fetch_url may reach though they are not public.
     #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", default_value = "")]
     pub fetch_allowed_networks: Networks,
-    /// See there.
     #[command(flatten)]
     pub sandbox: SandboxConfig,
-    /// See there.
     #[command(flatten)]
     pub storage: StorageConfig,
-    /// See there.
     #[command(flatten)]
     pub lease: LeaseConfig,
-    /// See there.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// See there.
     #[command(flatten)]
     pub broker: BrokerConfig,
-    /// See there.
     #[command(flatten)]
     pub catalog: CatalogConfig,
-    /// See there.
     #[command(flatten)]
     pub ops: OpsConfig,
-    /// See there.
     #[command(flatten)]
     pub log: LogConfig,
 }

@@ -1,5 +1,5 @@
 //! What capi's services must agree on for correctness, and what makes all of them start, stop and log alike.
-//! Nothing else enters: see the door test in docs/CONTRIBUTING.md.
+//! Nothing else enters: see "What belongs where" in docs/CONTRIBUTING.md.
 
 pub mod apps;
 pub mod config;

@@ -84,7 +84,9 @@ impl Budget {
     /// The error of a run that exceeded a limit.
     #[must_use]
     pub(super) fn exceeded(&self, spent: &Spent) -> Option<RunError> {
-        let Limits { tool_calls, tokens, output_bytes, .. } = self.limits;
+        // Without `..`: a new limit does not compile before this function, or another one, enforces it.
+        let Limits { steps: _, seconds: _, tokens, tool_calls, output_bytes, workspace_bytes: _ } =
+            self.limits;
         let (code, what) = if spent.tokens > tokens.into() {
             let what = format!("the model used {} tokens of {tokens}; raise limits.tokens", spent.tokens);
             (ErrorCode::TokenLimitExceeded, what)

@@ -56,7 +56,6 @@ struct Shared {
     answers: Mutex<Answers>,
 }
 
-/// See the module.
 pub(crate) struct Load {
     shared: Arc<Shared>,
     stopping: CancellationToken,

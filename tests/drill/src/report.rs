@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-/// See the module.
 pub(crate) struct Report {
     /// The drill, and the bar that it shows.
     pub(crate) name: String,

@@ -66,7 +66,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
                              WHERE e.data ->> 'losses' <> '0'",
         )
         .await;
-    report.must(losses == "0", || format!("{losses} planned hand-overs were counted as losses"));
+    report.must(losses == "0", || format!("{losses} planned releases were counted as losses"));
     report.recoveries = takeovers(&stack).await;
     no_recorded_answer_was_asked_for_again(&mut report, &stack).await;
     let undelivered = "SELECT count(*)::text AS text FROM webhook_deliveries WHERE status <> 'delivered'";

@@ -3,7 +3,6 @@
 use e2e::{PrivateBroker, PrivatePostgres, Stack};
 use shared::testing::{TestDatabase, TestQueues};
 
-/// See the module.
 pub(crate) struct Stage {
     pub(crate) broker: PrivateBroker,
     pub(crate) postgres: PrivatePostgres,

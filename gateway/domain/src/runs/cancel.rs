@@ -1,4 +1,4 @@
-//! Cancelling a run: final at once, whatever a worker still does.
+//! Cancelling a run: final at once, even if a worker still works on it.
 
 use shared::db::Db;
 use shared::ids::UserId;

@@ -2,7 +2,7 @@
 //! current.
 //!
 //! The nudge follows the commit, and no request waits for the broker: a sweeper finds runs whose nudge was
-//! lost. The run is executed by the run-worker: read run-worker/src/execute.rs next.
+//! lost. The run is executed by the run-worker: read run-worker/src/consumer.rs next.
 
 use diesel::sql_types::{Binary, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;

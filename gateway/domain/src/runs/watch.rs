@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         live.receive(Received::Broadcast(Broadcast::RunChanged(RunId::generate())));
         first.changed().await;
-        assert_eq!(begun.elapsed(), SLOW_POLL, "another run's news wakes nobody");
+        assert_eq!(begun.elapsed(), SLOW_POLL, "a broadcast about another run wakes no watcher");
         drop(first);
         assert_eq!(live.lock().len(), 1);
         drop(second);

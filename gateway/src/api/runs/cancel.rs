@@ -1,4 +1,4 @@
-//! POST /api/v1/runs/{id}/cancel: final at once, whatever a worker still does.
+//! POST /api/v1/runs/{id}/cancel: final at once, even if a worker still works on it.
 
 use actix_web::{HttpRequest, web};
 use gateway_domain::runs::cancel::cancel;

@@ -21,7 +21,7 @@ pub fn read_page<Filters: CursorFilters>(
     let Some(cursor) = Cursor::<Filters>::decode(&text) else {
         query.wrong(
             "cursor",
-            "cursor is not one of ours; take nextCursor as it came, or leave it out for the first page",
+            "cursor is not valid; send nextCursor unchanged, or leave it out for the first page",
         );
         return Page { limit, after: None, filters };
     };

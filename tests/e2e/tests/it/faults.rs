@@ -117,7 +117,7 @@ async fn r12_a_run_that_loses_every_worker_fails_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r12_ten_hand_overs_in_a_row_fail_nothing() {
+async fn r12_ten_releases_in_a_row_fail_nothing() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let app = stack.import_with_tools("").await;

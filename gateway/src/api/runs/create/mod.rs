@@ -100,7 +100,7 @@ pub(in crate::api) async fn handle(
     respond(&context, &caller, &created, wait.map(|length| (started, length))).await
 }
 
-/// Answers 202, or 200 if the run is over. The run exists, whatever happens to the wait.
+/// Answers 202, or 200 if the run is over. The run exists even if the wait fails.
 async fn respond(
     context: &Context,
     caller: &Caller,
