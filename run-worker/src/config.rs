@@ -1,4 +1,4 @@
-//! What a worker needs.
+//! The settings of a worker.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::sandbox::Parts;
 #[derive(Parser, Clone, Debug)]
 #[command(version, about)]
 pub struct Config {
-    /// Runs that this process executes at once.
+    /// How many runs this process executes at once.
     #[arg(
         long = "worker-concurrency",
         env = "CAPI_WORKER_CONCURRENCY",
@@ -23,7 +23,7 @@ pub struct Config {
         value_parser = concurrency
     )]
     pub concurrency: usize,
-    /// Comma-separated CIDRs that the tool fetch_url may reach though they are not public.
+    /// Comma-separated CIDRs that the tool fetch_url may reach although they are not public.
     #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", default_value = "")]
     pub fetch_allowed_networks: Networks,
     #[command(flatten)]
@@ -44,17 +44,17 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// Where and how the agents' commands run.
+/// Where and how the commands of the agents run.
 #[derive(Args, Clone, Debug)]
 pub struct SandboxConfig {
-    /// on, or off: then apps with the tools shell and python fail with sandbox_error.
+    /// on or off. With off, runs of apps with the tools shell or python fail with sandbox_error.
     #[arg(long, env = "CAPI_SANDBOX", value_enum, default_value_t = Switch::On)]
     pub sandbox: Switch,
-    /// Directory for the workspaces of running runs; its parents must let every user pass. What is in it is
-    /// gone with the worker.
+    /// Directory for the workspaces of running runs. Every user must be able to enter its parents. The worker
+    /// deletes its files when it stops.
     #[arg(long, env = "CAPI_WORK_DIR", default_value = "/var/tmp")]
     pub work_dir: PathBuf,
-    /// The user whom a worker that runs as root becomes for the sandbox: one that nobody and nothing else is.
+    /// The user id for the sandbox of a worker that runs as root. No other process may have it.
     #[arg(
         long = "sandbox-uid",
         env = "CAPI_SANDBOX_UID",
@@ -62,18 +62,17 @@ pub struct SandboxConfig {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub user: u32,
-    /// bubblewrap's program.
+    /// The program of bubblewrap.
     #[arg(long = "sandbox-bwrap", env = "CAPI_SANDBOX_BWRAP", default_value = "/usr/bin/bwrap")]
     pub bwrap: PathBuf,
-    /// The Python environment that deploy/sandbox/prepare.sh made; without it there is no tool python.
+    /// The Python environment that deploy/sandbox/prepare.sh made. Without it the tool python is missing.
     #[arg(long = "sandbox-python", env = "CAPI_SANDBOX_PYTHON")]
     pub python: Option<PathBuf>,
-    /// The program sandbox-entry; beside the worker's own where it is not set.
+    /// The program sandbox-entry. The default is in the directory of the worker's program.
     #[arg(long = "sandbox-entry", env = "CAPI_SANDBOX_ENTRY")]
     pub entry: Option<PathBuf>,
 }
 
-/// Whether something is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     On,
@@ -81,7 +80,6 @@ pub enum Switch {
 }
 
 impl SandboxConfig {
-    /// What the sandbox is made with.
     pub fn parts(&self) -> anyhow::Result<Parts> {
         let entry = match &self.entry {
             Some(entry) => entry.clone(),

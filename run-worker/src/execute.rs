@@ -127,8 +127,7 @@ async fn work_and_record(
     match record(context, claimed, &outcome).await {
         // The database most likely rejects what the run produced, so record the end without it.
         Recorded::No(error) if !error.is_outage() => {
-            tracing::error!(%error, "failed to record the end of the run with its result; recording it \
-                                     without");
+            tracing::error!(%error, "failed to record the end of the run; recording it without a result");
             let message = "the run's end could not be recorded as it was";
             let plain = AgentOutcome::failed(RunError::new(ErrorCode::InternalError, message, None));
             record(context, claimed, &plain).await

@@ -1,4 +1,4 @@
-//! Parse, configure, install the process globals, start, wait.
+//! Reads the settings, installs logs and metrics, starts the worker and waits for a signal.
 
 use run_worker::config::Config;
 

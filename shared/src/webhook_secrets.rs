@@ -43,8 +43,8 @@ pub async fn active(
         sealed: Vec<u8>,
     }
     let sql = "SELECT sealed FROM webhook_secrets
-               WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > capi_now()) ORDER BY created_at \
-               DESC";
+               WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > capi_now())
+               ORDER BY created_at DESC";
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
     let decrypt = |row: Row| {
         let raw = key.decrypt(user.uuid().as_bytes(), &row.sealed)?;

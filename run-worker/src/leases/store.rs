@@ -105,8 +105,8 @@ WITH expired AS (
     RETURNING r.*
 ), logged AS (
     INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-    SELECT id, last_seq, $4, capi_now(), attempt, jsonb_build_object('worker', $1, 'losses', losses) FROM \
-    taken
+    SELECT id, last_seq, $4, capi_now(), attempt, jsonb_build_object('worker', $1, 'losses', losses)
+    FROM taken
 )
 SELECT t.id, t.attempt, t.last_seq, t.losses, t.user_id, u.plan, t.chat_model_id, t.inputs, v.definition,
        extract(epoch FROM capi_now() - t.started_at)::double precision AS seconds_used,

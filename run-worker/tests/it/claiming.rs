@@ -1,4 +1,4 @@
-//! Who gets which run.
+//! Claims and takeovers.
 
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
@@ -8,12 +8,12 @@ use shared::testing::{TestDatabase, eventually};
 use crate::{claimant, pending_runs};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cap_is_exact_under_concurrency_and_the_oldest_comes_first() {
+async fn concurrent_claims_keep_the_cap_and_take_the_oldest_runs() {
     const CAP: usize = 5;
     let database = TestDatabase::create().await;
     for round in 0..10 {
         let (user, ids) = pending_runs(&database, 20).await;
-        // All connections at hand first: opening them would put the claims in a row.
+        // Opening a connection takes longer than a claim and would serialise the claims.
         let connections = join_all((0..10).map(|_| database.conn())).await;
         let claims = connections
             .into_iter()
@@ -67,7 +67,7 @@ async fn a_claim_that_waited_for_a_lock_carries_the_request_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_leases_are_taken_over_once_and_only_they_count_as_losses() {
+async fn each_expired_lease_is_taken_over_once_and_counts_as_a_loss() {
     let database = TestDatabase::create().await;
     let (user, ids) = pending_runs(&database, 3).await;
     let mut conn = database.conn().await;
@@ -76,7 +76,10 @@ async fn expired_leases_are_taken_over_once_and_only_they_count_as_losses() {
     for _ in 0..3 {
         claimed.push(claim(&mut conn, &first, user).await.unwrap().unwrap());
     }
-    assert!(take_over(&mut conn, &claimant("second", 10), 10).await.unwrap().is_empty(), "live leases stay");
+    assert!(
+        take_over(&mut conn, &claimant("second", 10), 10).await.unwrap().is_empty(),
+        "leases that have not expired stay"
+    );
     assert!(give_back(&mut conn, claimed[0].fence()).await.unwrap());
     let given = take_over(&mut conn, &claimant("second", 10), 10).await.unwrap();
     assert_eq!(
@@ -97,5 +100,5 @@ async fn expired_leases_are_taken_over_once_and_only_they_count_as_losses() {
     let mut taken: Vec<_> =
         join_all(takers).await.into_iter().flatten().map(|run| (run.id, run.attempt, run.losses)).collect();
     taken.sort();
-    assert_eq!(taken, [(ids[1], 2, 1), (ids[2], 2, 1)], "each by one");
+    assert_eq!(taken, [(ids[1], 2, 1), (ids[2], 2, 1)], "one worker takes each run over");
 }

@@ -1,4 +1,4 @@
-//! A worker that lost its run changes nothing.
+//! Stale writes change nothing.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,8 +24,8 @@ struct Row {
 }
 
 async fn state(database: &TestDatabase) -> String {
-    let sql = "SELECT r.status || ' ' || r.attempt || ' ' || r.last_seq || ' ' || coalesce(r.result::text, \
-               '-') || ' '
+    let sql = "SELECT r.status || ' ' || r.attempt || ' ' || r.last_seq || ' '
+                   || coalesce(r.result::text, '-') || ' '
                    || (SELECT count(*) FROM webhook_deliveries) AS state,
                r.last_seq - (SELECT count(*) FROM run_events e WHERE e.run_id = r.id) AS gaps FROM runs r";
     let row: Row = statement(sql).get_result(&mut database.conn().await).await.unwrap();
@@ -38,7 +38,7 @@ fn completed(text: &str) -> RunEnd {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stale_writes_are_refused() {
+async fn stale_writes_are_rejected() {
     let database = TestDatabase::create().await;
     let (user, ids) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
@@ -53,14 +53,14 @@ async fn stale_writes_are_refused() {
     assert_eq!(late, Finished::Fenced);
     assert!(!give_back(&mut conn, sleeper.fence()).await.unwrap());
     assert_eq!(renew(&mut conn, &[sleeper.fence()], LEASE).await.unwrap(), Renewed::default());
-    assert_eq!(state(&database).await, before, "nothing was changed");
+    assert_eq!(state(&database).await, before, "stale writes change nothing");
 
     assert_eq!(renew(&mut conn, &[successor.fence()], LEASE).await.unwrap().kept, HashSet::from_iter(ids));
     let after = successor.last_seq;
     assert!(append(&mut conn, successor.fence(), after, &said, LEASE).await.unwrap());
     assert!(
         !append(&mut conn, successor.fence(), after, &said, LEASE).await.unwrap(),
-        "once, if tried twice"
+        "the same append does nothing the second time"
     );
     let done = finish(&mut conn, successor.fence(), &said, &completed("good")).await.unwrap();
     assert!(matches!(done, Finished::Done { lane: Some(_), .. }), "{done:?}");
@@ -68,7 +68,7 @@ async fn stale_writes_are_refused() {
     assert_eq!(ended, r#"completed 2 6 {"text": "good"} 1"#);
     let again = finish(&mut conn, successor.fence(), &[], &completed("again")).await.unwrap();
     assert_eq!(again, Finished::Fenced);
-    assert_eq!(state(&database).await, ended, "what is over stays over");
+    assert_eq!(state(&database).await, ended, "a run that is over does not change");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +86,7 @@ async fn a_cancelled_run_is_not_completed_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_was_given_back_is_not_renewed_by_what_was_under_way() {
+async fn a_run_that_was_given_back_is_not_renewed_by_late_statements() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
@@ -96,11 +96,15 @@ async fn a_run_that_was_given_back_is_not_renewed_by_what_was_under_way() {
     assert!(
         !append(&mut conn, running.fence(), running.last_seq, &[user_message("late")], LEASE).await.unwrap()
     );
-    assert_eq!(take_over(&mut conn, &claimant("other", 5), 1).await.unwrap().len(), 1, "at once");
+    assert_eq!(
+        take_over(&mut conn, &claimant("other", 5), 1).await.unwrap().len(),
+        1,
+        "another worker takes the run over at once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_somebody_has_locked_costs_no_other_run_its_lease() {
+async fn a_locked_row_costs_no_other_run_its_lease() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 2).await;
     let (mut conn, mut stopped) = (database.conn().await, database.conn().await);

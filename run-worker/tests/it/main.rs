@@ -1,4 +1,4 @@
-//! The worker's statements on the real PostgreSQL.
+//! Tests of the worker's statements on a real PostgreSQL, and of the sandbox.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod claiming;
@@ -33,17 +33,20 @@ fn user_message(content: &str) -> EventData {
     EventData::Message(LoggedMessage::User { content: content.to_owned() })
 }
 
-/// An account of the plan `pro` with `count` pending runs, oldest first.
+/// Makes an account with the plan `pro` and `count` pending runs. Returns their ids, oldest first.
 async fn pending_runs(database: &TestDatabase, count: usize) -> (UserId, Vec<RunId>) {
     let (user, app, version) = (UserId::generate(), UserId::generate(), UserId::generate());
     let mut conn = database.conn().await;
     let account = "
-        WITH u AS (INSERT INTO users (id, email, password_hash, plan) VALUES ($1, $1 || '@x', '', 'pro') \
-        RETURNING id),
-             s AS (INSERT INTO user_slots SELECT id FROM u RETURNING user_id),
-             a AS (INSERT INTO apps (id, user_id, name) SELECT $2, user_id, 'a' FROM s RETURNING id)
-        INSERT INTO app_versions (id, app_id, version, definition) SELECT $3, id, 1, \
-        '{\"name\":\"a\",\"prompt\":\"p\"}' FROM a";
+        WITH u AS (
+            INSERT INTO users (id, email, password_hash, plan) VALUES ($1, $1 || '@x', '', 'pro') RETURNING id
+        ), s AS (
+            INSERT INTO user_slots SELECT id FROM u RETURNING user_id
+        ), a AS (
+            INSERT INTO apps (id, user_id, name) SELECT $2, user_id, 'a' FROM s RETURNING id
+        )
+        INSERT INTO app_versions (id, app_id, version, definition)
+        SELECT $3, id, 1, '{\"name\":\"a\",\"prompt\":\"p\"}' FROM a";
     statement(account)
         .bind::<SqlUuid, _>(user.uuid())
         .bind::<SqlUuid, _>(app.uuid())
@@ -52,13 +55,15 @@ async fn pending_runs(database: &TestDatabase, count: usize) -> (UserId, Vec<Run
         .await
         .unwrap();
     let run = "
-        WITH r AS (INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, \
-        chat_model_id, metadata, created_at, last_seq,
-                                     webhook_url, webhook_host)
-                   VALUES ($1, $2, $3, $4, 'api', 'pending', 't', '{}', 'm', '{}', capi_now(), 1, \
-                   'http://h/', 'h:80') RETURNING id, created_at)
-        INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', \
-        created_at, 0, '{\"source\": \"api\"}' FROM r";
+        WITH r AS (
+            INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs,
+                chat_model_id, metadata, created_at, last_seq, webhook_url, webhook_host)
+            VALUES ($1, $2, $3, $4, 'api', 'pending', 't', '{}',
+                'm', '{}', capi_now(), 1, 'http://h/', 'h:80')
+            RETURNING id, created_at
+        )
+        INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+        SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM r";
     let ids: Vec<_> = (0..count).map(|_| RunId::generate()).collect();
     for id in &ids {
         statement(run)

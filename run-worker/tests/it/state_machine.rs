@@ -1,4 +1,4 @@
-//! Every cause tries every state: what the table of moves has happens, and nothing else does.
+//! Tries every transition from every status. Exactly the transitions of the table must succeed.
 
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
@@ -13,7 +13,7 @@ use shared::testing::TestDatabase;
 
 use crate::{claimant, pending_runs};
 
-/// The attempt of a run that was claimed once; a pending one has none.
+/// The attempt of a run that was claimed once.
 const ATTEMPT: i32 = 1;
 
 fn ends() -> [RunEnd; 2] {
@@ -40,7 +40,7 @@ async fn bring_to(conn: &mut Connection, user: UserId, run: RunId, state: RunSta
     }
 }
 
-/// Each move that the cause could make, as one try.
+/// Tries the transition.
 async fn try_to(conn: &mut Connection, user: UserId, run: RunId, transition: Transition, end: &RunEnd) {
     match transition {
         Transition::Claim => {
@@ -52,7 +52,7 @@ async fn try_to(conn: &mut Connection, user: UserId, run: RunId, transition: Tra
             statement(sql).execute(conn).await.unwrap();
             let _ = take_over(conn, &claimant("other", 5), 5).await.unwrap();
         }
-        // The attempt that a run of this state has or would have had.
+        // A pending run has attempt 0.
         Transition::Finish => {
             for attempt in [0, ATTEMPT] {
                 let _ = finish(conn, (run, attempt), &[], end).await.unwrap();
@@ -69,7 +69,7 @@ async fn try_to(conn: &mut Connection, user: UserId, run: RunId, transition: Tra
     }
 }
 
-/// Status, attempt and log.
+/// Returns the status of the only run, and its attempt and log as text.
 async fn state(conn: &mut Connection) -> (RunStatus, String) {
     #[derive(QueryableByName)]
     struct Row {
@@ -85,7 +85,7 @@ async fn state(conn: &mut Connection) -> (RunStatus, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_cause_makes_its_moves_and_no_others() {
+async fn only_the_transitions_of_the_table_succeed() {
     let database = TestDatabase::create().await;
     let mut conn = database.conn().await;
     let mut made = Vec::new();
@@ -101,7 +101,10 @@ async fn every_cause_makes_its_moves_and_no_others() {
                 if after == before {
                     let listed =
                         TRANSITIONS.iter().find(|(start, by, _)| *start == from && *by == transition);
-                    assert!(listed.is_none(), "{from:?} by {transition:?} did not come about");
+                    assert!(
+                        listed.is_none(),
+                        "{transition:?} from {from:?} is in the table but changed nothing"
+                    );
                 } else {
                     made.push((from, transition, after.0));
                 }
@@ -110,8 +113,8 @@ async fn every_cause_makes_its_moves_and_no_others() {
             }
         }
     }
-    let all = |moves: &[(RunStatus, Transition, RunStatus)]| {
-        let mut named: Vec<_> = moves.iter().map(|made| format!("{made:?}")).collect();
+    let all = |transitions: &[(RunStatus, Transition, RunStatus)]| {
+        let mut named: Vec<_> = transitions.iter().map(|made| format!("{made:?}")).collect();
         named.sort();
         named.dedup();
         named

@@ -1,4 +1,4 @@
-//! What the store holds and nothing names goes; everything that is named stays.
+//! Sweeps of the store delete unreferenced objects and keep referenced ones.
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
@@ -26,7 +26,7 @@ fn result_of_call(run: RunId, seq: i64) -> EventData {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
+async fn only_old_unreferenced_objects_are_deleted() {
     let (database, dir) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
     let store = Artifacts::open(&url::Url::from_directory_path(dir.path()).unwrap()).unwrap();
     let (_, runs) = pending_runs(&database, 2).await;
@@ -35,10 +35,12 @@ async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
     let (artifact, file) = (ArtifactId::generate(), FileId::generate());
     let mut conn = database.conn().await;
     let rows = "
-        WITH a AS (INSERT INTO artifacts (id, run_id, type, title, size, sha256) VALUES ($1, $3, 'a/b', \
-        't', 1, sha256('')))
-        INSERT INTO run_files (id, run_id, name, type, size, sha256) VALUES ($2, $3, 'n', 'a/b', 1, \
-        sha256(''))";
+        WITH a AS (
+            INSERT INTO artifacts (id, run_id, type, title, size, sha256)
+            VALUES ($1, $3, 'a/b', 't', 1, sha256(''))
+        )
+        INSERT INTO run_files (id, run_id, name, type, size, sha256)
+        VALUES ($2, $3, 'n', 'a/b', 1, sha256(''))";
     statement(rows)
         .bind::<SqlUuid, _>(artifact.uuid())
         .bind::<SqlUuid, _>(file.uuid())
@@ -59,7 +61,7 @@ async fn only_what_nothing_names_is_swept_and_only_when_it_is_old() {
             .await
             .unwrap();
     }
-    let cancel = "UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL \
+    let cancel = "UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL
                   WHERE id = $1";
     statement(cancel).bind::<SqlUuid, _>(over.uuid()).execute(&mut conn).await.unwrap();
     let unknown = RunId::generate();

@@ -1,4 +1,4 @@
--- The one clock of all processes. Tests shift time by replacing this function.
+-- The clock of all processes. Tests replace this function to shift time.
 CREATE FUNCTION capi_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()';
 
 CREATE TABLE users (
@@ -10,8 +10,8 @@ CREATE TABLE users (
 );
 CREATE UNIQUE INDEX users_email ON users (lower(email));
 
--- What a claim, and whatever else must be exact per user, locks. `users` itself is never locked FOR UPDATE:
--- foreign keys take KEY SHARE on it, and the two would wait for each other.
+-- Statements that must be exact per user, like a claim, lock this row. `users` is never locked FOR UPDATE:
+-- foreign keys lock it FOR KEY SHARE, and the two locks would wait for each other.
 CREATE TABLE user_slots (
     user_id uuid PRIMARY KEY REFERENCES users
 );
@@ -30,7 +30,7 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_by_user ON api_keys (user_id, created_at);
 
--- Admissions of the last 60 s per user. Unlogged: after a crash of the database it starts empty.
+-- The requests of each user in the last 60 s. Unlogged: after a crash of the database the table is empty.
 CREATE UNLOGGED TABLE rate_windows (
     user_id  uuid PRIMARY KEY,
     places   integer NOT NULL CHECK (places > 0),

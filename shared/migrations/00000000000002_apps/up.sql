@@ -10,7 +10,7 @@ CREATE TABLE apps (
 CREATE UNIQUE INDEX apps_by_user_and_name ON apps (user_id, name) WHERE archived_at IS NULL;
 CREATE INDEX apps_by_user ON apps (user_id, created_at, id);
 
--- Versions are never changed: a run pins one.
+-- A version never changes, because runs refer to it.
 CREATE TABLE app_versions (
     id         uuid PRIMARY KEY,
     app_id     uuid NOT NULL REFERENCES apps,

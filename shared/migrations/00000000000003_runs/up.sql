@@ -15,7 +15,8 @@ CREATE TABLE runs (
     created_at       timestamptz NOT NULL,
     started_at       timestamptz,
     completed_at     timestamptz,
-    -- Fences every write of a worker; losses count the leases that expired since the last recorded step.
+    -- `attempt` fences every write of a worker. `losses` counts the leases that expired since the last
+    -- recorded step.
     attempt          integer NOT NULL DEFAULT 0,
     losses           integer NOT NULL DEFAULT 0,
     lease_owner      text,
@@ -35,13 +36,13 @@ CREATE TABLE runs (
     CONSTRAINT runs_completed_has_a_result CHECK (status <> 'completed' OR result IS NOT NULL)
 ) WITH (fillfactor = 70);
 
--- No index holds a column that a heartbeat or an append changes: those updates stay HOT.
+-- No index holds a column that a heartbeat or an append changes, so these updates stay HOT.
 CREATE INDEX runs_pending ON runs (user_id, created_at, id) WHERE status = 'pending';
 CREATE INDEX runs_running ON runs (user_id) WHERE status = 'running';
 CREATE INDEX runs_by_user ON runs (user_id, id);
 
--- The numbered log. Ranges of run_id are ranges of time (UUIDv7); no cascade, no foreign key: a partition is
--- dropped whole.
+-- The event log. Ranges of run_id are ranges of time (UUIDv7). The table has no foreign key, so that a
+-- partition can be dropped.
 CREATE TABLE run_events (
     run_id  uuid NOT NULL,
     seq     bigint NOT NULL CHECK (seq > 0),
@@ -70,10 +71,11 @@ BEGIN
 END $$;
 CREATE TABLE run_events_other PARTITION OF run_events DEFAULT;
 
--- Moves the user's oldest pending run to running, if the plan's cap leaves a place. Returns no row otherwise.
--- The count and the move are one statement of their own: in the statement that waits for the lock they would
--- see the snapshot from before the wait, and two claims would both find the last place free.
--- A changed function gets a new name: old workers go on calling this one.
+-- Moves the user's oldest pending run to running, if the plan's cap allows one more running run. Otherwise
+-- returns no row. The count and the move are a separate statement, after the one that waits for the lock. In
+-- that one they would use the snapshot from before the wait, and two claims could both start the last run
+-- that the cap allows. A changed function needs a new name, because workers of the former version call this
+-- one.
 CREATE FUNCTION claim_run_v1(p_user uuid, p_owner text, p_lease interval, p_caps jsonb, p_default_cap integer)
 RETURNS TABLE (
     id uuid, attempt integer, last_seq bigint, losses integer, user_id uuid, plan text, chat_model_id text,

@@ -1,4 +1,4 @@
--- Sealed with CAPI_SECRET_KEY; the ciphertext names the key that sealed it.
+-- Encrypted with CAPI_SECRET_KEY. The value starts with the id of the key.
 CREATE TABLE webhook_secrets (
     id         uuid PRIMARY KEY,
     user_id    uuid NOT NULL REFERENCES users,
@@ -9,7 +9,7 @@ CREATE TABLE webhook_secrets (
 CREATE UNIQUE INDEX webhook_secrets_current ON webhook_secrets (user_id) WHERE expires_at IS NULL;
 CREATE INDEX webhook_secrets_by_user ON webhook_secrets (user_id, created_at);
 
--- A lane is what one user sends to one host: what a slow receiver may fill, and nothing beyond it.
+-- A lane holds the deliveries of one user to one host. A slow receiver can delay only its own lane.
 CREATE TABLE webhook_lanes (
     id      uuid PRIMARY KEY,
     user_id uuid NOT NULL REFERENCES users,
@@ -46,8 +46,8 @@ CREATE TABLE webhook_attempts (
     PRIMARY KEY (delivery_id, number)
 );
 
--- Takes the oldest due delivery of a lane under a lease, if fewer than p_share of the lane's are in flight over
--- all dispatchers. As in claim_run_v1, the count is a statement of its own behind the lock.
+-- Leases the oldest due delivery of a lane, if fewer than p_share deliveries of the lane are in flight over
+-- all dispatchers. As in claim_run_v1, the count is a separate statement after the lock.
 CREATE FUNCTION claim_delivery_v1(p_lane uuid, p_owner text, p_lease interval, p_share integer)
 RETURNS TABLE (id uuid, attempt integer, user_id uuid, run_id uuid, type text, url text, claimed_at timestamptz, created_at timestamptz)
 LANGUAGE plpgsql VOLATILE AS $$

@@ -1,4 +1,4 @@
--- When a pending run is given up, earliest first: what the gateway's look for overdue runs reads. Timestamps without a
--- zone, since adding an interval to one with a zone depends on the session's.
+-- The end of the queue timeout of each pending run, which the gateway's sweep reads. The index needs
+-- timestamps without a zone: with a zone, adding an interval depends on the session's time zone.
 CREATE INDEX runs_overdue ON runs (((created_at AT TIME ZONE 'UTC') + queue_timeout_seconds * interval '1 s'))
     WHERE status = 'pending';

@@ -1,7 +1,7 @@
--- When the worker of a cancelled run let it go. A column without a default: no row is rewritten.
+-- When the worker released a cancelled run. Without a default, adding the column rewrites no row.
 ALTER TABLE runs ADD COLUMN released_at timestamptz;
 
--- Creates that may be repeated: the same key on the same path is the same run, for as long as expires_at says.
+-- A create with the same key on the same path returns the same run until expires_at.
 CREATE TABLE idempotency_keys (
     user_id      uuid NOT NULL REFERENCES users,
     path         text NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_by_run ON idempotency_keys (run_id);
 CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
 
--- Workers that take runs, as each reports every few seconds.
+-- Workers that take runs. Each reports every few seconds.
 CREATE TABLE workers (
     id          text PRIMARY KEY,
     reported_at timestamptz NOT NULL

@@ -1,9 +1,9 @@
--- Who is signed in to the console. Only hashes of the tokens that browsers hold.
+-- Sessions of the console. The table holds only hashes of the tokens of browsers.
 CREATE TABLE sessions (
     id              uuid PRIMARY KEY,
     user_id         uuid NOT NULL REFERENCES users,
     sha256          bytea NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
-    -- The token before the last rotation: requests that were under way then still carry it.
+    -- The token before the last rotation, which requests in flight during the rotation carry.
     previous_sha256 bytea UNIQUE CHECK (octet_length(previous_sha256) = 32),
     rotated_at      timestamptz NOT NULL DEFAULT capi_now(),
     last_seen_at    timestamptz NOT NULL DEFAULT capi_now(),
@@ -12,7 +12,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_user ON sessions (user_id, last_seen_at);
 CREATE INDEX sessions_by_last_seen ON sessions (last_seen_at);
 
--- Who did what to an account, in a transaction with what was done.
+-- Changes to an account. Each row is written in the transaction of its change.
 CREATE TABLE audit_log (
     id      uuid PRIMARY KEY,
     user_id uuid NOT NULL REFERENCES users,

@@ -10,8 +10,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// With the last limit PostgreSQL also cancels the statement of a client that has gone.
-const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s -c \
-                              idle_in_transaction_session_timeout=5s -c client_connection_check_interval=1s";
+const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s \
+                              -c idle_in_transaction_session_timeout=5s \
+                              -c client_connection_check_interval=1s";
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]

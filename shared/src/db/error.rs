@@ -56,8 +56,8 @@ impl DbError {
     /// Whether another transaction held a lock for too long.
     #[must_use]
     pub fn is_lock_timeout(&self) -> bool {
-        matches!(self, Self::Query(QueryError::DatabaseError(_, info))
-            if info.message().contains(LOCK_TIMEOUT))
+        let Self::Query(QueryError::DatabaseError(_, info)) = self else { return false };
+        info.message().contains(LOCK_TIMEOUT)
     }
 
     /// Whether the database is unreachable or not writable, so that every statement would fail now.

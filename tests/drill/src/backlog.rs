@@ -1,5 +1,5 @@
-//! A hundred thousand pending runs cost nothing while nobody can start them: the same workers, busy in the
-//! same way, are watched with and without the backlog.
+//! A backlog of 100,000 pending runs must cost almost nothing while no permit is free. The drill measures the
+//! same busy workers with and without the backlog.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::stage::Stage;
 
 const RUNS: usize = 100_000;
 const WORKERS: usize = 3;
-/// Permits of each.
+/// Per worker.
 const PERMITS: usize = 4;
-/// Six looks of the sweeper.
+/// Six intervals of the sweeper.
 const WATCHED: Duration = Duration::from_secs(30);
-/// 10 bytes for each run of the backlog.
+/// 10 bytes per run of the backlog.
 const MOST_WAL_KB: f64 = 1000.0;
-/// What a sweeper tops the queue up to.
+/// The number of messages up to which a sweeper fills the queue.
 const TOP_UP_TO: u32 = 500;
 
-/// What happens in a while.
+/// Resources used, as counters or in a period.
 struct Use {
     transactions: f64,
     rows_written: f64,
@@ -30,8 +30,8 @@ struct Use {
 }
 
 async fn now(stack: &Stack, workers: &[Process]) -> Use {
-    let sql = "SELECT (xact_commit + xact_rollback)::text AS text FROM pg_stat_database WHERE datname = \
-               current_database()";
+    let sql = "SELECT (xact_commit + xact_rollback)::text AS text FROM pg_stat_database
+               WHERE datname = current_database()";
     let transactions = stack.text(sql).await.parse().unwrap_or_default();
     let sql = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::text AS text FROM pg_stat_user_tables";
     let rows_written = stack.text(sql).await.parse().unwrap_or_default();
@@ -44,7 +44,7 @@ async fn now(stack: &Stack, workers: &[Process]) -> Use {
 }
 
 async fn watch(stack: &Stack, workers: &[Process]) -> Use {
-    // What PostgreSQL does for itself sooner or later is not to fall into the time that is watched.
+    // Otherwise autovacuum or a checkpoint could fall into the measured period.
     stack.database.run_sql("VACUUM ANALYZE").await;
     stack.database.run_sql("CHECKPOINT").await;
     let before = now(stack, workers).await;
@@ -75,7 +75,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         .await;
     let without = watch(&stack, &workers).await;
     stack.backlog(RUNS, "hello").await;
-    // The first looks after it fill the queue.
+    // The first sweeps after the backlog fill the queue.
     eventually("the queue is topped up", async || {
         (stack.queues.ready(WorkQueue::Runs).await >= TOP_UP_TO).then_some(())
     })
@@ -90,15 +90,15 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         ));
     }
     report.notes.push(format!("messages ready in the queue: {ready}"));
-    // Workers that look at the same moment may each fill it once; that happened before, and does not go on.
+    // Workers that sweep at the same moment may each fill the queue once, but not again.
     let most = TOP_UP_TO * u32::try_from(WORKERS).unwrap_or(u32::MAX);
     report.must(ready <= most, || format!("{ready} messages are ready"));
-    report.must(with.published.abs() < 0.5, || format!("{} more were sent", with.published));
+    report.must(with.published.abs() < 0.5, || format!("{} more messages were sent", with.published));
     report
         .must(with.transactions < without.transactions * 1.25 + 10.0, || "too many transactions".to_owned());
     report
         .must(with.rows_written < without.rows_written * 1.25 + 10.0, || "too many rows written".to_owned());
-    // Renewals on fuller pages write more each; a backlog that is written to would be megabytes.
+    // Renewals write more WAL on fuller pages. Writing to the backlog would cost megabytes.
     report.must(with.wal_kb < MOST_WAL_KB, || "too much WAL".to_owned());
     report
 }

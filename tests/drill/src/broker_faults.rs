@@ -1,5 +1,5 @@
-//! R8, R9, R10: the queue is deleted, the broker runs out of memory, all nudges are purged, under load. No
-//! create is refused, and runs begin again soon.
+//! R8, R9, R10: under load, the queue is deleted, the broker runs out of memory, or all nudges are purged.
+//! The gateway must reject no create, and runs must start again soon.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use shared::queue::WorkQueue;
 use shared::testing::eventually;
 
 use crate::load::Load;
+use crate::recovery::{a_run_starts, all_ready};
 use crate::report::Report;
 use crate::stage::Stage;
 use crate::verdict::judge_load;
-use crate::whole::{a_run_begins, all_ready};
 
 const PER_SECOND: u32 = 10;
 const BETWEEN: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ fn steady(stack: &Stack, gateway: &Process) -> Load {
     Load::start(stack, &[gateway], PER_SECOND, json!({}), |number| format!("run {number}"))
 }
 
-/// With the runs that were created beside the load.
+/// `beside` holds the runs that were created in addition to the load.
 async fn judge(report: &mut Report, stack: &Stack, load: Load, beside: Vec<String>) {
     let mut answers = load.stop().await;
     let p99 = answers.percentile(99);
@@ -52,7 +52,7 @@ pub(crate) async fn deletions(stage: &Stage) -> Report {
         tokio::time::sleep(BETWEEN).await;
         stack.queues.delete(WorkQueue::Runs).await;
         report.faults += 1;
-        let (id, begins) = a_run_begins(&stack, &gateway).await;
+        let (id, begins) = a_run_starts(&stack, &gateway).await;
         beside.push(id);
         report.recoveries.push(begins + all_ready(&[&gateway, &first, &second]).await);
     }
@@ -63,7 +63,7 @@ pub(crate) async fn deletions(stage: &Stage) -> Report {
 /// R9.
 pub(crate) async fn alarms(stage: &Stage) -> Report {
     const ALARMS: usize = 3;
-    /// Longer than a confirm is waited for.
+    /// Longer than the wait for a confirm.
     const LASTS: Duration = Duration::from_secs(8);
     let mut report = Report::new("R9 the broker has no memory", WITHIN);
     let stack = stage.stack().await;
@@ -76,9 +76,9 @@ pub(crate) async fn alarms(stage: &Stage) -> Report {
         report.faults += 1;
         tokio::time::sleep(LASTS).await;
         let lost = gateway.counter("capi_broker_connection_failures_total").await;
-        report.must(lost > before, || "publishing into an alarm was not given up".to_owned());
+        report.must(lost > before, || "the gateway did not give up publishing during the alarm".to_owned());
         stage.broker.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
-        let (id, begins) = a_run_begins(&stack, &gateway).await;
+        let (id, begins) = a_run_starts(&stack, &gateway).await;
         beside.push(id);
         report.recoveries.push(begins + all_ready(&[&gateway, &first, &second]).await);
     }
@@ -110,7 +110,7 @@ pub(crate) async fn purges(stage: &Stage) -> Report {
         let begun = std::time::Instant::now();
         crate::verdict::settled(&stack).await;
         report.recoveries.push(begun.elapsed());
-        report.must(worker.terminate().await, || "the worker did not end well".to_owned());
+        report.must(worker.terminate().await, || "the worker did not stop cleanly".to_owned());
     }
     crate::verdict::judge(&mut report, &stack, &accepted, "completed").await;
     report

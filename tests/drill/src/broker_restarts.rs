@@ -1,5 +1,5 @@
-//! R6: the broker is restarted under load, with and without a word: every process recovers by itself, no
-//! create is refused.
+//! R6: the broker is restarted under load, by SIGTERM and by SIGKILL. Each process must recover by itself,
+//! and the gateway must reject no create.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use e2e::{Service, Signal};
 use serde_json::json;
 
 use crate::load::Load;
+use crate::recovery::all_ready;
 use crate::report::Report;
 use crate::stage::Stage;
 use crate::verdict::judge_load;
-use crate::whole::all_ready;
 
 const RESTARTS: usize = 8;
 const RESTARTS_IN_FULL: usize = 20;
 const WITHIN: Duration = Duration::from_secs(15);
 const PER_SECOND: u32 = 10;
-/// Of load between two restarts.
+/// The time between two restarts.
 const BETWEEN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {

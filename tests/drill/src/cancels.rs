@@ -1,5 +1,4 @@
-//! R15: how long a worker goes on with a run that was cancelled, while the broker is up. Half of the runs are
-//! in a model call, half in a tool.
+//! R15: how long a worker continues a cancelled run while the broker is up.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,7 +17,7 @@ const WITHIN: Duration = Duration::from_millis(200);
 pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut report = Report::new("R15 cancels reach the worker", WITHIN);
     let mut stack = stage.stack().await;
-    // No heartbeat plays a part.
+    // The lease is so long that no heartbeat finds a cancel.
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "120");
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &RUNS.to_string()).await;

@@ -1,5 +1,5 @@
-//! R7: PostgreSQL is restarted again and again under load, in order and by crashes: nothing is lost, no
-//! create is answered 202 without a row, every process recovers by itself.
+//! R7: PostgreSQL is restarted repeatedly under load, cleanly and by crashes. No run may be lost, no create
+//! may be answered 202 without a row, and each process must recover by itself.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,16 @@ use e2e::{Service, Signal};
 use serde_json::json;
 
 use crate::load::Load;
+use crate::recovery::all_ready;
 use crate::report::Report;
 use crate::stage::Stage;
 use crate::verdict::{judge_load, takeovers};
-use crate::whole::all_ready;
 
-/// For so long.
 const DRILL: Duration = Duration::from_secs(150);
 const DRILL_IN_FULL: Duration = Duration::from_mins(5);
-/// From PostgreSQL's answering until every process is ready.
+/// The time from the start of PostgreSQL until each process is ready.
 const WITHIN: Duration = Duration::from_secs(15);
-/// A create during the outage is answered 503.
+/// During the outage, a create must be answered 503 in this time.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 const PER_SECOND: u32 = 10;
 const BETWEEN: Duration = Duration::from_secs(6);
@@ -29,7 +28,7 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
     let workers = [stack.start(Service::RunWorker).await, stack.start(Service::RunWorker).await];
     let dispatcher = stack.start(Service::WebhookDispatcher).await;
     let processes = [&gateway, &workers[0], &workers[1], &dispatcher];
-    // Some are short, some are in the model's hands when it happens.
+    // Most runs are short. Some wait for the model during a restart.
     let slow = json!([{"wait": 2000, "say": "Done."}]);
     let text = move |number: usize| match number % 4 {
         0 => format!("SCRIPT {slow} run {number}"),
@@ -48,7 +47,7 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
     }
     let answers = load.stop().await;
     let slowest = answers.slowest_refusal;
-    report.must(slowest < REFUSED_WITHIN, || format!("a create was refused after {slowest:?}"));
+    report.must(slowest < REFUSED_WITHIN, || format!("a create was answered 503 after {slowest:?}"));
     judge_load(&mut report, &stack, answers, true).await;
     report.notes.push(format!("runs taken over: {}", takeovers(&stack).await.len()));
     report

@@ -1,6 +1,6 @@
-//! R4: a gateway is killed before the commit of a create, after it, and after the nudge. Its client knows
-//! nothing and sends the create again, to another gateway and with the same idempotency key: there is one
-//! run, and it runs.
+//! R4: a gateway is killed before the commit of a create, after the commit, or after the nudge. Its client
+//! gets no answer and repeats the create at another gateway with the same idempotency key. There must be one
+//! run, and it must end.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::stage::Stage;
 use crate::verdict::judge;
 
 const EACH: usize = 20;
-/// From the death until the run is over: a sweeper may have to find it.
+/// The time from the kill until the run is over. A sweeper may have to find the run.
 const WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let survivor = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
     let (proxy, mut behind) = stack.database_proxy().await;
-    // One connection: the create that is watched finds its statement prepared.
+    // With one connection, the first create prepares the statement for the create under test.
     behind.push(("CAPI_DATABASE_POOL_SIZE".to_owned(), "1".to_owned()));
     let mut accepted = HashSet::new();
     for moment in [Moment::BeforeCommit, Moment::AfterCommit, Moment::AfterNudge] {
@@ -81,8 +81,8 @@ async fn after_nudge(
     doomed: Process,
 ) -> Instant {
     let answered = tokio::spawn(first);
-    // That of the create before, and this one's.
-    eventually("the nudge is out", async || {
+    // One nudge of the create before, and one of this create.
+    eventually("the nudge is sent", async || {
         (doomed.counter("capi_nudges_published_total").await >= 2.0).then_some(())
     })
     .await;
@@ -96,8 +96,8 @@ async fn count(stack: &Stack, sql: &str) -> String {
     stack.text(&format!("SELECT count(*)::text AS text FROM {sql}")).await
 }
 
-/// The statement waits for a lock while the gateway can be killed: either before it gets it, or while its
-/// answer is on the way.
+/// The statement waits for a lock. The gateway is killed either before the statement gets the lock or while
+/// its answer is in flight.
 async fn around_commit(
     report: &mut Report,
     stack: &Stack,
@@ -108,24 +108,28 @@ async fn around_commit(
     let runs = count(stack, "runs").await;
     let lock = stack.meanwhile("LOCK TABLE runs IN SHARE MODE").await;
     let answered = tokio::spawn(first);
-    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND \
-                   query LIKE '%INSERT INTO idempotency_keys%'";
+    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+                   AND query LIKE '%INSERT INTO idempotency_keys%'";
     eventually("the create waits", async || (count(stack, waiting).await == "1").then_some(())).await;
     let died = if matches!(moment, Moment::AfterCommit) {
         proxy.freeze();
         drop(lock);
-        eventually("it is committed", async || (count(stack, "runs").await != runs).then_some(())).await;
+        eventually("the create is committed", async || (count(stack, "runs").await != runs).then_some(()))
+            .await;
         doomed.kill().await;
         Instant::now()
     } else {
         doomed.kill().await;
         let died = Instant::now();
-        // PostgreSQL looks every second whether its client is still there.
-        eventually("the statement is given up", async || (count(stack, waiting).await == "0").then_some(()))
-            .await;
+        // PostgreSQL checks its client connections every second.
+        eventually("PostgreSQL cancels the statement", async || {
+            (count(stack, waiting).await == "0").then_some(())
+        })
+        .await;
         drop(lock);
         let now = count(stack, "runs").await;
-        report.must(now == runs, || "a create was committed that was to die before".to_owned());
+        report
+            .must(now == runs, || "a create was committed although its gateway was killed before".to_owned());
         died
     };
     let broken = answered.await.is_ok_and(|answer| answer.is_err());

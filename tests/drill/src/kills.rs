@@ -1,4 +1,4 @@
-//! R1: `kill -9` of a worker, fifty times under five hundred queued runs of several steps.
+//! R1: `kill -9` of a worker, fifty times, with 500 queued runs of several steps.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,27 +13,28 @@ use crate::verdict::{judge, no_recorded_answer_was_asked_for_again};
 
 const RUNS: usize = 500;
 const KILLS: usize = 50;
-/// Runs at once, by the plan. Each of the two workers could hold them all: a permit is free for what is to be
-/// taken over.
+/// The plan's cap on running runs. Each of the two workers could hold them all, so a permit is free for each
+/// takeover.
 const RUNNING: usize = 8;
-/// So slow that the runs last for all kills: three steps each, eight at a time, and some lost.
+/// Slow enough that the runs last for all kills: each has three steps, eight run at once, and some steps are
+/// lost.
 const STEP_MS: u64 = 1000;
-/// That of the drill's settings.
+/// As in the settings of the drills.
 const LEASE_SECONDS: u32 = 3;
-/// R1's 45 s are for leases of 30 s; those of the drill are of 3 s, and the looks for expired ones as much
-/// closer.
+/// R1 allows 45 s with leases of 30 s. The drill has leases of 3 s, and the reaper polls ten times as often
+/// too.
 const WITHIN: Duration = Duration::from_millis(4500);
 
-/// Waits until no run is in the hands of the dead, and each that was has recorded a step since.
+/// Waits until the dead worker holds no run, and each run that it held has recorded a step since.
 async fn recovered(stack: &Stack, dead: &str) {
     let waiting = format!(
-        "SELECT count(*)::text AS text FROM runs WHERE status = 'running' AND (lease_owner = '{dead}' OR \
-         losses > 0)"
+        "SELECT count(*)::text AS text FROM runs
+         WHERE status = 'running' AND (lease_owner = '{dead}' OR losses > 0)"
     );
     eventually("its runs are taken over", async || (stack.text(&waiting).await == "0").then_some(())).await;
 }
 
-/// The runs of the dead: id, attempt, and when each was renewed last.
+/// Selects the runs of the dead worker: id, attempt, and the time of the last renewal.
 fn held_when(dead: &str) -> String {
     format!(
         "SELECT id || ' ' || attempt || ' ' || extract(epoch FROM lease_expires_at) - {LEASE_SECONDS} AS text
@@ -41,10 +42,10 @@ fn held_when(dead: &str) -> String {
     )
 }
 
-/// From the last renewal of each to its next attempt.
+/// Returns the time from the last renewal of each run to its next attempt.
 async fn takeovers(stack: &Stack, renewed: &[String]) -> Vec<Duration> {
-    let sql = "SELECT run_id || ' ' || attempt - 1 || ' ' || extract(epoch FROM at) AS text FROM run_events \
-               WHERE type = 'run.taken_over'";
+    let sql = "SELECT run_id || ' ' || attempt - 1 || ' ' || extract(epoch FROM at) AS text
+               FROM run_events WHERE type = 'run.taken_over'";
     let taken = stack.texts(sql).await;
     let taken: HashMap<&str, f64> = taken.iter().filter_map(|line| key_and_time(line)).collect();
     let renewed = renewed.iter().filter_map(|line| key_and_time(line));
@@ -75,9 +76,9 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut workers: Vec<Process> = vec![start().await, start().await];
     for _ in 0..KILLS {
         let victim = workers.remove(0);
-        let id = eventually("the worker said who it is", async || victim.worker_id()).await;
+        let id = eventually("the worker logs its name", async || victim.worker_id()).await;
         let held = format!("SELECT count(*)::text AS text FROM runs WHERE lease_owner = '{id}'");
-        eventually("it holds runs", async || (stack.text(&held).await != "0").then_some(())).await;
+        eventually("the worker holds runs", async || (stack.text(&held).await != "0").then_some(())).await;
         victim.kill().await;
         report.faults += 1;
         renewed.extend(stack.texts(&held_when(&id)).await);
@@ -86,13 +87,9 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     judge(&mut report, &stack, &accepted, "completed").await;
     report.recoveries = takeovers(&stack, &renewed).await;
-    let attempts = stack
-        .text(
-            "SELECT max(attempt) || ', of ' || count(*) FILTER (WHERE attempt > 1) || ' \
-                               runs more than one' AS text FROM runs",
-        )
-        .await;
-    report.notes.push(format!("attempts: at most {attempts}"));
+    let attempts = "SELECT max(attempt) || ' attempts at most; ' || count(*) FILTER (WHERE attempt > 1)
+                        || ' runs had more than one' AS text FROM runs";
+    report.notes.push(stack.text(attempts).await);
     no_recorded_answer_was_asked_for_again(&mut report, &stack).await;
     report
 }

@@ -1,5 +1,5 @@
-//! Creates at a steady rate, as a careful client sends them: with an idempotency key, and again where there
-//! is no answer or 503.
+//! Creates runs at a steady rate like a careful client: with an idempotency key, and again after no answer or
+//! a 503.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,28 +12,26 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// One request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// One create, with all its requests.
+/// For one create with all its requests.
 const GIVE_UP: Duration = Duration::from_secs(90);
 const RETRY: Duration = Duration::from_millis(200);
-/// Creates under way at once.
-const UNDER_WAY: usize = 500;
+const MAX_IN_FLIGHT: usize = 500;
 
-/// What the creates were answered.
+/// The answers to the creates.
 #[derive(Default)]
 pub(crate) struct Answers {
-    /// Runs that were answered 202, once each.
+    /// The runs that were answered 202.
     pub(crate) accepted: HashSet<String>,
-    /// Answers 503.
+    /// The number of answers 503.
     pub(crate) refused: usize,
-    /// Connections that were refused or broke.
+    /// The number of failed connections.
     pub(crate) broken: usize,
     /// How long each answer 202 took.
     pub(crate) took: Vec<Duration>,
     /// The slowest answer 503.
     pub(crate) slowest_refusal: Duration,
-    /// Answers that no fault excuses.
+    /// Answers that are wrong even during a fault.
     pub(crate) wrong: Vec<String>,
 }
 
@@ -63,7 +61,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Begins; `text` makes the input of the run of each number, `more` are further fields.
+    /// Starts the load. `text` makes the input of each run from its number, `more` holds further fields.
     pub(crate) fn start(
         stack: &Stack,
         gateways: &[&Process],
@@ -87,14 +85,14 @@ impl Load {
         let stopped = stopping.clone();
         let creating = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
-            let (mut creates, places) = (JoinSet::new(), Arc::new(Semaphore::new(UNDER_WAY)));
+            let (mut creates, permits) = (JoinSet::new(), Arc::new(Semaphore::new(MAX_IN_FLIGHT)));
             for number in 0.. {
                 tokio::select! { _ = ticks.tick() => {}, () = stopped.cancelled() => break }
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
                 let (shared, text) = (Arc::clone(&creating), text(number));
                 creates.spawn(async move {
                     shared.create(number, &text).await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             creates.join_all().await;
@@ -102,18 +100,18 @@ impl Load {
         Self { shared, stopping, creating }
     }
 
-    /// From now on these are asked.
-    pub(crate) fn turn_to(&self, gateways: &[&Process]) {
+    /// Sends all further requests to these gateways.
+    pub(crate) fn use_gateways(&self, gateways: &[&Process]) {
         *lock(&self.shared.gateways) = gateways.iter().map(|gateway| gateway.url()).collect();
     }
 
-    /// Creates no more; returns once all are answered.
+    /// Stops and waits for the answers to all creates.
     pub(crate) async fn stop(self) -> Answers {
         self.stopping.cancel();
         let ended = self.creating.await;
         let mut answers = std::mem::take(&mut *lock(&self.shared.answers));
         if ended.is_err() || answers.accepted.is_empty() {
-            answers.wrong.push("the load broke off, or nothing of it was accepted".to_owned());
+            answers.wrong.push("the load failed, or no create was accepted".to_owned());
         }
         answers
     }
@@ -152,7 +150,7 @@ impl Shared {
         }
     }
 
-    /// Whether that was the end of it.
+    /// Returns whether the create is finished.
     fn note(&self, answer: reqwest::Result<(u16, Value)>, took: Duration) -> bool {
         let mut answers = lock(&self.answers);
         match answer {

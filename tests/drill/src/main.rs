@@ -1,8 +1,8 @@
-//! Fault drills: everything that can die does, again and again and under load, on a database and a broker of
-//! the drills' own. Afterwards every accepted run must be over, exactly once, and in the way that it should.
-//! Each drill is a line of the table; a miss ends the program with an error.
-#![expect(clippy::print_stdout, reason = "the table is the answer")]
-#![expect(clippy::expect_used, reason = "what cannot be set up breaks its drill off, and that is a miss")]
+//! Fault drills: every process is killed, suspended or restarted repeatedly under load, on a private database
+//! and broker. Afterwards each accepted run must have ended exactly once, with the expected status. Each
+//! drill prints a line of the table. If a drill misses its bar, the program exits with an error.
+#![expect(clippy::print_stdout, reason = "the table is the output")]
+#![expect(clippy::expect_used, reason = "a failed setup ends the drill with a miss")]
 
 mod backlog;
 mod broker_faults;
@@ -16,13 +16,13 @@ mod gateway_deaths;
 mod kills;
 mod load;
 mod neighbours;
+mod recovery;
 mod report;
 mod rolling;
 mod slow_clients;
 mod stage;
 mod stops;
 mod verdict;
-mod whole;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -37,21 +37,20 @@ use stage::Stage;
 /// capi's fault drills.
 #[derive(Parser)]
 struct Arguments {
-    /// Drills; all where none is named.
+    /// The drills to run; all if none is given.
     drills: Vec<Drill>,
-    /// As often as the bars say, where it is less by default.
+    /// Repeat each fault as often as the bars require. The default is less.
     #[arg(long)]
     full: bool,
 }
 
-/// What is drilled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Drill {
     /// R1: workers are killed.
     Kills,
-    /// R2: processes are stopped past their leases, and wake up.
+    /// R2: processes are suspended for longer than their leases, and continue.
     Stops,
-    /// R4: gateways are killed in the middle of a create.
+    /// R4: gateways are killed during a create.
     GatewayDeaths,
     /// R5: the broker is away for a minute.
     BrokerOutage,
@@ -65,7 +64,7 @@ enum Drill {
     Alarms,
     /// R10: nudges are purged.
     Purges,
-    /// R15: runs are cancelled in mid-run.
+    /// R15: running runs are cancelled.
     Cancels,
     /// R3: every service is replaced.
     Rolling,
@@ -109,7 +108,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     shared::ops::raise_open_files();
     let mut terminate = signal(SignalKind::terminate())?;
-    // Whatever was started is ended with the values that stand for it, also where somebody loses patience.
+    // Returning drops the values that stop the started processes, also after an interrupt.
     tokio::select! {
         done = run(&arguments) => done,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
@@ -125,7 +124,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for drill in drills {
         let begun = Instant::now();
         let running = AssertUnwindSafe(drill.run(&mut stage, arguments.full)).catch_unwind();
-        let report = running.await.unwrap_or_else(|_| Report::broken_off(drill));
+        let report = running.await.unwrap_or_else(|_| Report::failed(drill));
         println!("{drill:?}: {:.0} s{}", begun.elapsed().as_secs_f64(), report.details());
         reports.push(report);
     }

@@ -1,4 +1,4 @@
-//! What a drill found, as a line of the table.
+//! The result of a drill: one line of the table.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,28 +6,26 @@ use std::time::Duration;
 pub(crate) struct Report {
     /// The drill, and the bar that it shows.
     pub(crate) name: String,
-    /// Creates that were answered 202.
+    /// The number of creates that were answered 202.
     pub(crate) accepted: usize,
-    /// Of those, runs that are over.
+    /// How many of these runs are over.
     pub(crate) terminal: usize,
-    /// Of those, runs that are not there, or not over in time.
+    /// How many of these runs are missing or did not end in time.
     pub(crate) lost: usize,
-    /// Runs too many, and runs that ended more than once.
+    /// Runs that no create was answered with, and runs that ended more than once.
     pub(crate) doubled: usize,
-    /// How often something was broken.
+    /// The number of injected faults.
     pub(crate) faults: usize,
-    /// How long it took to be whole again, each time.
+    /// The time of each recovery.
     pub(crate) recoveries: Vec<Duration>,
-    /// How long it may take.
+    /// The bar for each recovery.
     pub(crate) within: Duration,
-    /// Worth telling.
     pub(crate) notes: Vec<String>,
-    /// What was not as it should be.
+    /// Unmet requirements.
     pub(crate) misses: Vec<String>,
 }
 
 impl Report {
-    /// Nothing found yet.
     pub(crate) fn new(name: &str, within: Duration) -> Self {
         Self {
             name: name.to_owned(),
@@ -43,15 +41,15 @@ impl Report {
         }
     }
 
-    /// Of a drill that could not go on; why is on standard error.
-    pub(crate) fn broken_off(drill: impl std::fmt::Debug) -> Self {
+    /// The report of a drill that panicked. Standard error holds the message.
+    pub(crate) fn failed(drill: impl std::fmt::Debug) -> Self {
         let mut report = Self::new("", Duration::ZERO);
-        report.name = format!("{drill:?}, broken off");
-        report.misses.push("the drill was broken off".to_owned());
+        report.name = format!("{drill:?}, failed");
+        report.misses.push("the drill panicked".to_owned());
         report
     }
 
-    /// Notes a miss unless this holds.
+    /// Adds a miss unless `holds`.
     pub(crate) fn must(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.misses.push(otherwise());
@@ -67,7 +65,7 @@ impl Report {
             || self.doubled > 0
             || self.terminal < self.accepted
             || self.slowest() > self.within
-            // Nothing that was broken and mended shows nothing.
+            // A drill without a recovery proves nothing.
             || (self.faults > 0 && self.recoveries.is_empty())
             || !self.misses.is_empty()
     }
@@ -88,8 +86,8 @@ impl Report {
 /// The table, in Markdown.
 pub(crate) fn table(reports: &[Report]) -> String {
     let mut table = String::from(
-        "| drill | faults | accepted | terminal | lost | doubled | recovery median | maximum | bar | |\n| \
-         --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| drill | faults | accepted | terminal | lost | doubled | recovery median | maximum | bar | |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     );
     for report in reports {
         let mut sorted = report.recoveries.clone();

@@ -1,5 +1,5 @@
-//! Rolling restarts of every service under load, by SIGTERM: no request fails beyond a connection that breaks
-//! and a retry that cures it, no run loses more than the step it was in, every webhook arrives.
+//! R3: rolling restarts of every service under load, by SIGTERM. A broken connection must be repaired by one
+//! retry, a run may lose only its current step, and every webhook must arrive.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::verdict::{judge_load, no_recorded_answer_was_asked_for_again, takeove
 const ROUNDS: usize = 4;
 const PER_SECOND: u32 = 10;
 const BETWEEN: Duration = Duration::from_secs(2);
-/// R3: 8 s of SIGTERM in a model call until another worker goes on.
+/// R3: after a SIGTERM during a model call, another worker must continue the run within 8 s.
 const WITHIN: Duration = Duration::from_secs(8);
 
-/// Starts another one, then ends this one: how long that takes.
+/// Starts a new process, then stops the old one. Returns how long the stop takes.
 async fn replace(report: &mut Report, stack: &Stack, service: Service, old: &mut Process) -> Duration {
     let mut leaving = std::mem::replace(old, stack.start(service).await);
     let begun = Instant::now();
-    report.must(leaving.terminate().await, || format!("{} did not end well", service.program()));
+    report.must(leaving.terminate().await, || format!("{} did not stop cleanly", service.program()));
     begun.elapsed()
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut workers = [stack.start(Service::RunWorker).await, stack.start(Service::RunWorker).await];
     let mut dispatchers =
         [stack.start(Service::WebhookDispatcher).await, stack.start(Service::WebhookDispatcher).await];
-    // Every tenth run is in the model's hands for longer than a worker is given.
+    // Every tenth run waits for the model longer than the grace period of a worker.
     let slow = json!([
         {"say": "Thinking.", "call": [["current_time", ""]]},
         {"wait": 5000, "say": "Done."}
@@ -52,21 +52,18 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         tokio::time::sleep(BETWEEN).await;
         let fresh = stack.start(Service::Gateway).await;
         let mut leaving = std::mem::replace(&mut gateways[at], fresh);
-        load.turn_to(&[&gateways[0], &gateways[1]]);
-        report.must(leaving.terminate().await, || "a gateway did not end well".to_owned());
+        load.use_gateways(&[&gateways[0], &gateways[1]]);
+        report.must(leaving.terminate().await, || "a gateway did not stop cleanly".to_owned());
         slowest = slowest.max(replace(&mut report, &stack, Service::RunWorker, &mut workers[at]).await);
         replace(&mut report, &stack, Service::WebhookDispatcher, &mut dispatchers[at]).await;
         report.faults += 3;
     }
     report.notes.push(format!("slowest worker to stop: {slowest:.1?}"));
     judge_load(&mut report, &stack, load.stop().await, false).await;
-    let losses = stack
-        .text(
-            "SELECT count(*)::text AS text FROM runs r JOIN run_events e ON e.run_id = r.id \
-                             WHERE e.data ->> 'losses' <> '0'",
-        )
-        .await;
-    report.must(losses == "0", || format!("{losses} planned releases were counted as losses"));
+    let losses = "SELECT count(*)::text AS text FROM runs r JOIN run_events e ON e.run_id = r.id
+                  WHERE e.data ->> 'losses' <> '0'";
+    let losses = stack.text(losses).await;
+    report.must(losses == "0", || format!("{losses} planned takeovers were counted as losses"));
     report.recoveries = takeovers(&stack).await;
     no_recorded_answer_was_asked_for_again(&mut report, &stack).await;
     let undelivered = "SELECT count(*)::text AS text FROM webhook_deliveries WHERE status <> 'delivered'";
@@ -78,7 +75,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report.must(left == "0", || format!("{left} webhooks were not delivered"));
     let arrived = receiver.received();
     let told: HashSet<_> = arrived.iter().map(|webhook| webhook.json()["data"]["id"].to_string()).collect();
-    report.must(told.len() == report.accepted, || format!("{} runs were told of by webhook", told.len()));
+    report.must(told.len() == report.accepted, || format!("webhooks arrived for {} runs", told.len()));
     report.notes.push(format!("webhooks: {} received for {} runs", arrived.len(), report.accepted));
     report
 }

@@ -9,24 +9,23 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts both.
     pub(crate) async fn start() -> Self {
         let (broker, postgres) =
             futures_util::future::join(PrivateBroker::start(""), PrivatePostgres::start()).await;
         Self { broker, postgres }
     }
 
-    /// A stack of a drill's own; leases are short, so that a drill is.
+    /// Makes a stack with short leases, so that drills are short.
     pub(crate) async fn stack(&self) -> Stack {
         let database = TestDatabase::create_at(self.postgres.url.clone()).await;
         Stack::unlimited_over(database, TestQueues::create_at(self.broker.url.clone())).await
     }
 
-    /// The same for a plan of so many running runs.
+    /// Makes a stack whose plan allows `running_runs`.
     pub(crate) async fn stack_of(&self, running_runs: usize) -> Stack {
         let plan = format!(
-            "[plans.drill]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\nrunning_runs = \
-             {running_runs}\n"
+            "[plans.drill]\napi = true\nrequests_per_minute = 10000\napi_keys = 10\n\
+             running_runs = {running_runs}\n"
         );
         let database = TestDatabase::create_at(self.postgres.url.clone()).await;
         Stack::create_over(database, TestQueues::create_at(self.broker.url.clone()), "drill", &plan).await

@@ -1,7 +1,7 @@
-//! R2: processes are stopped past their leases and wake up. Half of the stops hit a worker, with a write of
-//! its on the way or with an answer that waits for it: its run is somebody else's by then, and it changes
-//! nothing. The other half hit a gateway inside the open transaction of a cancel (a worker has none: each of
-//! its writes is one statement): another cancel of the same run gets through.
+//! R2: processes are suspended for longer than their leases, and continue. Half of the faults hit a worker
+//! that has a write in flight or an answer to read. Another worker holds its run by then, so its write must
+//! change nothing. The other half hit a gateway inside the open transaction of a cancel. Another cancel of
+//! the same run must succeed. (A worker has no open transactions: each of its writes is one statement.)
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::stage::Stage;
 use crate::verdict::settled;
 
 const EACH: usize = 10;
-/// Runs that a worker ends before it is stopped: then its three connections have prepared what they will be
-/// asked, and a write is one piece.
+/// Runs that a worker ends before the fault. Then its three connections have prepared their statements, and a
+/// write is one packet.
 const BEFORE: usize = 6;
 const CANCEL_WITHIN: Duration = Duration::from_secs(6);
 
@@ -30,7 +30,9 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         let zombie = Process::start(Service::RunWorker, &behind).await;
         refused += usize::from(a_worker(&mut report, &stack, (&gateway, &zombie, &proxy), round).await);
     }
-    report.notes.push(format!("stale workers that changed nothing and said so: {refused} of {EACH}"));
+    report
+        .notes
+        .push(format!("stale workers that changed nothing and released the run: {refused} of {EACH}"));
     let _worker = stack.start(Service::RunWorker).await;
     for _ in 0..EACH {
         let took = inside_a_cancel(&mut report, &stack, &gateway).await;
@@ -40,14 +42,14 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report.accepted = EACH * BEFORE + 2 * EACH;
     let over = stack.texts("SELECT id::text AS text FROM runs WHERE completed_at IS NOT NULL").await.len();
     (report.terminal, report.lost) = (over, report.accepted - over);
-    let twice = "SELECT run_id::text AS text FROM run_events WHERE type IN ('run.completed', 'run.failed', \
-                 'run.cancelled')
+    let twice = "SELECT run_id::text AS text FROM run_events
+                 WHERE type IN ('run.completed', 'run.failed', 'run.cancelled')
                  GROUP BY run_id HAVING count(*) > 1";
     report.doubled = stack.texts(twice).await.len();
     report
 }
 
-/// Whether the worker said that it let go, and the run is as its successor left it.
+/// Returns whether the worker released the run and the log holds only the writes of the two attempts.
 async fn a_worker(
     report: &mut Report,
     stack: &Stack,
@@ -65,22 +67,25 @@ async fn a_worker(
     if write_is_under_way {
         proxy.freeze();
         stack.model.release_held();
-        // The answer is read, and what it makes the worker write does not get through.
-        eventually("its write is held up", async || proxy.holds("You said: HOLD").then_some(())).await;
+        // The worker reads the answer, but its write does not reach the database.
+        eventually("the proxy holds the write", async || proxy.holds("You said: HOLD").then_some(())).await;
     }
     zombie.signal(Signal::STOP);
     report.faults += 1;
     let mut successor = stack.start(Service::RunWorker).await;
-    eventually("its successor asks", async || (stack.model.asked().len() == asked + 2).then_some(())).await;
+    eventually("the successor asks the model", async || {
+        (stack.model.asked().len() == asked + 2).then_some(())
+    })
+    .await;
     let taken = format!("SELECT status || ' ' || attempt AS text FROM runs WHERE id = '{id}'");
-    // Now the stale write arrives, or the answer that waits for the sleeper.
+    // Now the stale write reaches the database, or the suspended worker can read its answer.
     proxy.mend();
     if !write_is_under_way {
         stack.model.release_held();
         stack.ended(gateway, &id).await;
     }
     zombie.signal(Signal::CONT);
-    let said = eventually("the sleeper lets go", async || {
+    let released = eventually("the suspended worker releases the run", async || {
         Some(zombie.counter("capi_leases_released_total").await).filter(|count| *count > 0.0)
     })
     .await;
@@ -90,14 +95,14 @@ async fn a_worker(
     stack.model.release_held();
     let run = stack.ended(gateway, &id).await;
     let log = format!(
-        "SELECT string_agg(type || ' ' || attempt, ', ' ORDER BY seq) AS text FROM run_events WHERE run_id \
-         = '{id}'"
+        "SELECT string_agg(type || ' ' || attempt, ', ' ORDER BY seq) AS text
+         FROM run_events WHERE run_id = '{id}'"
     );
     let log = stack.text(&log).await;
     let good = "run.created 0, run.started 1, message 1, run.taken_over 2, message 2, run.completed 2";
     report.must(log == good && run["attempt"] == 2, || format!("round {round}: {log}"));
-    report.must(successor.terminate().await, || "the successor did not end well".to_owned());
-    said > 0.0 && log == good
+    report.must(successor.terminate().await, || "the successor did not stop cleanly".to_owned());
+    released > 0.0 && log == good
 }
 
 async fn waits(stack: &Stack, what: &str, condition: &str) {
@@ -108,14 +113,15 @@ async fn waits(stack: &Stack, what: &str, condition: &str) {
     eventually(what, async || (stack.text(&sql).await == "1").then_some(())).await;
 }
 
-/// How long the other cancel took.
+/// Returns how long the other cancel took.
 async fn inside_a_cancel(report: &mut Report, stack: &Stack, gateway: &Process) -> Duration {
     let stopped = stack.start(Service::Gateway).await;
     let holding = stack.model.holding();
     let id = stack.create_run(gateway, "HOLD", None).await;
-    eventually("it runs", async || (stack.model.holding() == holding + 1).then_some(())).await;
+    eventually("the run waits for the model", async || (stack.model.holding() == holding + 1).then_some(()))
+        .await;
     let path = format!("/api/v1/runs/{id}/cancel");
-    // The cancel has locked the run's row and waits for the log.
+    // The cancel locks the run's row and waits for the table lock.
     let lock = stack.meanwhile("LOCK TABLE run_events IN SHARE MODE").await;
     let request = stack.client().post(format!("{}{path}", stopped.url())).bearer_auth(&stack.key);
     let first = tokio::spawn(request.timeout(Duration::from_secs(20)).send());
@@ -129,7 +135,7 @@ async fn inside_a_cancel(report: &mut Report, stack: &Stack, gateway: &Process) 
     let took = sent.elapsed();
     report.must(second.status == 200, || format!("the second cancel was answered {}", second.status));
     stopped.signal(Signal::CONT);
-    // It may say so, or find its connection gone; it may not say anything else.
+    // The first cancel may report the cancelled run or a lost connection, and nothing else.
     let first = first.await.ok().and_then(Result::ok).map(|answer| answer.status().as_u16());
     report
         .must(matches!(first, Some(200 | 409 | 503)), || format!("the first cancel was answered {first:?}"));
@@ -138,6 +144,7 @@ async fn inside_a_cancel(report: &mut Report, stack: &Stack, gateway: &Process) 
     );
     let ends = stack.text(&ends).await;
     report.must(ends == "1", || format!("cancelled {ends} times"));
-    eventually("the worker let go", async || (stack.model.holding() == holding).then_some(())).await;
+    eventually("the worker released the run", async || (stack.model.holding() == holding).then_some(()))
+        .await;
     took
 }

@@ -1,5 +1,5 @@
-//! Side by side: each actor on a connection of its own, as fast as it can. No model can tell the order; what
-//! must hold in any is checked in the end, and the cap all the time.
+//! Concurrent: each actor has its own connection and works as fast as it can. The order is unknown, so the
+//! test checks the invariants of any order at the end, and the cap all the time.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
@@ -18,7 +18,7 @@ struct Count {
     count: i64,
 }
 
-/// What is wrong, one line for each run.
+/// Selects the runs that violate an invariant.
 const WRONG: &str = "
 WITH logs AS (
     SELECT run_id, count(*) AS events, max(seq) AS last, array_agg(type ORDER BY seq) AS types,
@@ -31,10 +31,10 @@ WHERE l.run_id IS NULL OR l.events <> r.last_seq OR l.last <> r.last_seq OR l.ty
     OR l.ends <> (r.completed_at IS NOT NULL)::int
     OR r.completed_at IS NOT NULL AND l.types[r.last_seq] <> 'run.' || r.status
     OR l.attempts <> (SELECT array_agg(a ORDER BY a) FROM unnest(l.attempts) a)
-    OR r.attempt <> cardinality(array_positions(l.types, 'run.started') || array_positions(l.types, \
-    'run.taken_over'))
-    OR (SELECT count(*) FROM webhook_deliveries d WHERE d.run_id = r.id) <> (r.completed_at IS NOT \
-    NULL)::int";
+    OR r.attempt <> cardinality(
+        array_positions(l.types, 'run.started') || array_positions(l.types, 'run.taken_over'))
+    OR (SELECT count(*) FROM webhook_deliveries d WHERE d.run_id = r.id)
+        <> (r.completed_at IS NOT NULL)::int";
 
 #[derive(Debug, QueryableByName)]
 struct Wrong {
@@ -68,17 +68,17 @@ async fn check(database: &TestDatabase, ops: &[Op]) -> Result<(), TestCaseError>
         recorded.iter().sum::<i64>()
     };
     let (recorded, most) = futures_util::future::join(acting, watching).await;
-    prop_assert!(most <= i64::from(CAP), "{} ran at once", most);
+    prop_assert!(most <= i64::from(CAP), "{} runs were running at once", most);
     let mut conn = database.conn().await;
     let said = "SELECT count(*) AS count FROM run_events WHERE type = 'message'";
     let said: Count = statement(said).get_result(&mut conn).await.unwrap();
-    prop_assert_eq!(said.count, recorded, "what was told to be written is there, and nothing else");
+    prop_assert_eq!(said.count, recorded, "the log holds exactly the appends that succeeded");
     let wrong: Vec<Wrong> = statement(WRONG).load(&mut conn).await.unwrap();
     prop_assert!(wrong.is_empty(), "{:?}", wrong.iter().map(|run| &run.wrong).collect::<Vec<_>>());
     Ok(())
 }
 
 #[test]
-fn side_by_side_what_must_hold_holds() {
+fn concurrent_operations_keep_the_invariants() {
     over_sequences(32, 120, |database, ops, runtime| runtime.block_on(check(database, &ops)));
 }

@@ -1,7 +1,7 @@
-//! Random interleavings of everything that may change a run, by several workers, its owner and the passing of
-//! time, on the real database: one after the other against a model of what must come of it (`predicted`), and
-//! side by side against what must hold whatever the order (`concurrent`). Workers never forget a run they
-//! held, so most of what they write is stale.
+//! Random interleavings of all operations that change a run, by several workers, its owner and time, on the
+//! real database. `predicted` runs them sequentially and compares them with a model. `concurrent` runs them
+//! concurrently and checks the invariants. A worker remembers each run that it ever held, so most of its
+//! writes are stale.
 
 mod concurrent;
 mod model;
@@ -22,12 +22,11 @@ use crate::{claimant, pending_runs, user_message};
 
 const WORKERS: usize = 3;
 const RUNS: usize = 4;
-/// The plan's running runs: fewer than there are.
+/// The plan's cap on running runs, less than [`RUNS`].
 const CAP: i32 = 2;
 const LEASE: Duration = Duration::from_secs(30);
 
-/// What somebody does. A worker names one of the runs that it ever held by its place among them, whatever
-/// became of it.
+/// An operation. `held` is the index of a run among all runs that the worker ever held.
 #[derive(Debug, Clone, Copy)]
 enum Op {
     Claim {
@@ -55,11 +54,11 @@ enum Op {
     Cancel {
         run: usize,
     },
-    /// The lease of a run passes.
+    /// The lease of a run expires.
     LeasePasses {
         run: usize,
     },
-    /// The time in which a run must be begun passes.
+    /// The queue timeout of a run passes.
     QueueTimePasses {
         run: usize,
     },
@@ -81,7 +80,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A run that a worker held once, as it remembers it.
+/// A run as a worker remembers it.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     run: RunId,
@@ -99,7 +98,7 @@ impl Held {
     }
 }
 
-/// What came of it.
+/// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Did {
     Claimed(Option<(RunId, i32, i64)>),
@@ -110,10 +109,10 @@ enum Did {
     Nothing,
 }
 
-/// A worker's memory: the latest first.
+/// The runs that a worker remembers, latest first.
 type Memory = Vec<Held>;
 
-/// A user with pending runs that nobody will find overdue by himself.
+/// Makes a user with pending runs whose queue timeout does not pass by itself.
 async fn stage(database: &TestDatabase) -> (UserId, Vec<RunId>) {
     database.run_sql("TRUNCATE run_events").await;
     database.run_sql("TRUNCATE runs CASCADE").await;
@@ -128,7 +127,7 @@ async fn run_sql(conn: &mut Connection, sql: &'static str, run: RunId) {
     statement(sql).bind::<SqlUuid, _>(run.uuid()).execute(conn).await.unwrap();
 }
 
-/// Does it on the database with what the worker remembers.
+/// Runs the operation on the database.
 async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &mut Memory, op: Op) -> Did {
     let by = |worker: usize| claimant(&format!("w{worker}"), CAP);
     match op {
@@ -147,9 +146,9 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
             let Some(held) = memory.get_mut(held) else { return Did::Nothing };
             let said = [user_message(&format!("attempt {}", held.attempt))];
             let wrote = append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
-            // As a worker does whose answer got lost.
+            // Repeat the append, like a worker whose answer was lost.
             let again = wrote && append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
-            assert!(!again, "the same step is not recorded twice");
+            assert!(!again, "the same step must not be recorded twice");
             held.last_seq += i64::from(wrote);
             Did::Wrote(wrote)
         }
@@ -176,8 +175,8 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
             other => Did::Cancelled(other),
         },
         Op::LeasePasses { run } => {
-            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE id = $1 AND \
-                       status = 'running'";
+            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s'
+                       WHERE id = $1 AND status = 'running'";
             run_sql(conn, sql, ids[run]).await;
             Did::Nothing
         }
@@ -188,7 +187,7 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
     }
 }
 
-/// Who does it; the last one is everybody who is no worker.
+/// Returns the index of the actor. The last index stands for the owner and for time.
 fn actor(op: Op) -> usize {
     match op {
         Op::Claim { worker }
@@ -201,7 +200,7 @@ fn actor(op: Op) -> usize {
     }
 }
 
-/// Runs `check` over made-up sequences of at most `most` operations.
+/// Runs `check` with random sequences of at most `most` operations.
 fn over_sequences(
     cases: u32,
     most: usize,

@@ -1,11 +1,10 @@
-//! What must come of an operation, as a model in memory says it.
+//! A model in memory that predicts the result of each operation.
 
 use shared::ids::RunId;
 use shared::runs::{Cancelled, RunStatus};
 
 use super::{CAP, Did, Held, Memory, Op};
 
-/// A run as the model has it.
 #[derive(Debug, Clone)]
 pub(super) struct Run {
     pub(super) id: RunId,
@@ -14,7 +13,7 @@ pub(super) struct Run {
     pub(super) losses: i32,
     owned: bool,
     expired: bool,
-    /// Types of its events.
+    /// The types of the events.
     pub(super) log: Vec<&'static str>,
 }
 
@@ -45,7 +44,7 @@ impl Run {
     }
 }
 
-/// What must come of `op`; `memory` is what the worker remembers before it.
+/// Predicts the result of `op`. `memory` holds the runs that the worker remembers.
 pub(super) fn predict(runs: &mut [Run], memory: &Memory, op: Op) -> Did {
     let running = runs.iter().filter(|run| run.status == RunStatus::Running).count();
     let find = |runs: &[Run], id: RunId| runs.iter().position(|run| run.id == id).unwrap();
@@ -108,7 +107,7 @@ pub(super) fn predict(runs: &mut [Run], memory: &Memory, op: Op) -> Did {
     }
 }
 
-/// Whether a worker's write of what it remembers as its own goes through.
+/// Returns whether the worker's write to a run that it remembers succeeds.
 fn write(run: &mut Run, held: &Held, op: Op) -> bool {
     let mut ours = run.is_of(held.attempt);
     match op {

@@ -1,4 +1,5 @@
-//! One after the other: each operation does what the model says, and the rows are the model's in the end.
+//! Sequential: each operation must return what the model predicts, and the rows must equal the model at the
+//! end.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Integer, Text, Uuid as SqlUuid};
@@ -31,8 +32,8 @@ struct Row {
 
 const ROWS: &str = "
 SELECT r.id, r.status, r.attempt, r.losses, r.last_seq,
-    (SELECT string_agg(e.seq || ' ' || e.type, ', ' ORDER BY e.seq) FROM run_events e WHERE e.run_id = \
-    r.id) AS log,
+    (SELECT string_agg(e.seq || ' ' || e.type, ', ' ORDER BY e.seq)
+     FROM run_events e WHERE e.run_id = r.id) AS log,
     (SELECT count(*) FROM webhook_deliveries d WHERE d.run_id = r.id) AS deliveries
 FROM runs r ORDER BY r.created_at";
 
@@ -60,13 +61,13 @@ async fn check(database: &TestDatabase, ops: &[Op]) -> Result<(), TestCaseError>
         prop_assert_eq!(
             row.deliveries,
             i64::from(run.status.is_over()),
-            "a webhook where it is over, and one"
+            "a run that is over has exactly one webhook delivery"
         );
     }
     Ok(())
 }
 
 #[test]
-fn whatever_the_order_each_does_what_it_must() {
+fn sequential_operations_do_what_the_model_predicts() {
     over_sequences(48, 60, |database, ops, runtime| runtime.block_on(check(database, &ops)));
 }

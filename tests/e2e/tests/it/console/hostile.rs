@@ -24,7 +24,7 @@ async fn nothing_of_it_runs_in_the_console() {
             ["save_artifact",
              json!({"title": "page.html", "media_type": "text/html", "content": HOSTILE}).to_string()],
             ["save_artifact", json!({"title": "<b>.svg", "media_type": "image/svg+xml", "content": "<svg \
-                xmlns='http://www.w3.org/2000/svg'><script>document.title='owned'</script></svg>"}).to_string()]]},
+              xmlns='http://www.w3.org/2000/svg'><script>document.title='owned'</script></svg>"}).to_string()]]},
         {"say": HOSTILE},
     ]);
     let run = stack.run_app(&gateway, &app, &format!("{HOSTILE} SCRIPT {script}"), &json!({})).await;
