@@ -43,10 +43,12 @@ pub struct Context {
 }
 
 impl Context {
+    #[must_use]
     pub fn apps(&self) -> &AppCache {
         &self.intake.apps
     }
 
+    #[must_use]
     pub fn publisher(&self) -> &Publisher {
         &self.intake.publisher
     }

@@ -83,7 +83,7 @@ pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason:
     };
     match row {
         Some(Row::Cancelled(seconds)) => {
-            metrics::histogram!("capi_cancel_release_duration_seconds").record(seconds)
+            metrics::histogram!("capi_cancel_release_duration_seconds").record(seconds);
         }
         Some(Row::GivenBack) => context.publisher.broadcast(Broadcast::LeaseReleased(fence.0)),
         Some(Row::NotHeld) | None => {}

@@ -32,6 +32,7 @@ const PART_OVERHEAD: usize = 256;
 const JSON_PARTS: [&str; 3] = ["inputs", "metadata", "queueTimeoutSeconds"];
 
 /// Whether the request is such a form.
+#[must_use]
 pub fn is_form(request: &HttpRequest) -> bool {
     is_of_type(request, "multipart/form-data")
 }
