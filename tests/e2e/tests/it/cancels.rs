@@ -31,7 +31,7 @@ async fn log(stack: &Stack) -> String {
     stack.text("SELECT string_agg(type, ' ' ORDER BY seq) AS text FROM run_events").await
 }
 
-async fn released(worker: &Process) -> bool {
+async fn counts_a_release(worker: &Process) -> bool {
     let (_, metrics) = worker.ops("/metrics").await.unwrap_or_default();
     metrics.contains("capi_leases_released_total{reason=\"cancelled\"} 1")
 }
@@ -46,7 +46,7 @@ async fn r15_a_cancel_in_a_model_call_closes_the_stream_and_a_late_answer_change
     cancel(&stack, &gateway, &id).await;
     eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
     released(&stack).await;
-    eventually("a metric says so", async || released(&worker).await.then_some(())).await;
+    eventually("a metric says so", async || counts_a_release(&worker).await.then_some(())).await;
     assert_eq!(
         worker.counter("capi_cancel_release_duration_seconds_count").await,
         1.0,
@@ -123,7 +123,7 @@ async fn r15_without_the_broker_the_heartbeat_tells() {
     cancel(&stack, &gateway, &id).await;
     eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
     released(&stack).await;
-    eventually("a metric says so", async || released(&worker).await.then_some(())).await;
+    eventually("a metric says so", async || counts_a_release(&worker).await.then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
