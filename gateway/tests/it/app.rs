@@ -75,5 +75,5 @@ fn config(settings: &[(String, String)]) -> Config {
     });
     let flags: Vec<_> = flags.chain([POOL_SIZE.to_owned()]).collect();
     let matches = command.mut_args(|arg| arg.env(None)).get_matches_from(flags);
-    Config::from_arg_matches(&matches).expect("the settings are right")
+    Config::from_arg_matches(&matches).unwrap_or_else(|error| panic!("a setting is wrong: {error}"))
 }

@@ -25,18 +25,15 @@ async fn k2_nothing_secret_is_logged_or_stored() {
         {"say": "answer-canary", "call": [["save_artifact", report], ["current_time", "argument-canary"]]},
         {"say": "result-canary"},
     ]);
-    let more = json!({
-        "webhookUrl": format!("{}?token=url-canary", receiver.url()),
-        "metadata": {"note": "metadata-canary"},
-    });
+    let url = format!("{}?token=url-canary", receiver.url());
+    let more = json!({"webhookUrl": url, "metadata": {"note": "metadata-canary"}});
     let run = stack.run_app(&gateway, &app, &format!("input-canary SCRIPT {script}"), &more).await;
     assert_eq!(run["result"]["text"], "result-canary", "{run}");
     let run = stack.run_app(&gateway, &app, "input-canary STATUS-400", &json!({})).await;
     let told = run["error"]["message"].as_str().unwrap();
     assert!(told.contains("scripted refusal of [key]"), "{told}");
-    let wrong = json!({
-        "appId": app, "inputs": {"text": 1, "other-canary": "input-canary"}, "metadata": "metadata-canary",
-    });
+    let inputs = json!({"text": 1, "other-canary": "input-canary"});
+    let wrong = json!({"appId": app, "inputs": inputs, "metadata": "metadata-canary"});
     assert_eq!(stack.post(&gateway, "/api/v1/runs?query-canary=1", &wrong).await.status, 400);
     let mistyped = stack.mistyped_key();
     let refused =
