@@ -35,7 +35,7 @@ const FINISH_REPLY_LIMIT: Duration = Duration::from_secs(2);
 /// dropped at the end, even if the task panics.
 pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: OwnedSemaphorePermit) {
     let lease = context.leases.held.hold(claimed.fence(), sent);
-    let span = tracing::info_span!(
+    let span = tracing::error_span!(
         "run", run_id = %claimed.id, attempt = claimed.attempt, user_id = %claimed.user_id,
         request_id = claimed.request_id,
     );
@@ -148,9 +148,6 @@ async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Res
         Ok(Err(Stopped::Fenced)) => Err(Recorded::Stale),
         Ok(Err(Stopped::Database(error))) if error.is_outage() => Err(Recorded::No(error)),
         Ok(Err(Stopped::Database(error))) => Ok(fault(&error.to_string(), "a step could not be recorded")),
-        Ok(Err(Stopped::UnreadableLog(error))) => {
-            Ok(fault(&error.to_string(), "the run's log cannot be read"))
-        }
         Err(_) => {
             metrics::counter!("capi_run_panics_total").increment(1);
             Ok(fault("panic", "the worker's code failed"))

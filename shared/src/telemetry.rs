@@ -16,7 +16,8 @@ const DURATION_BUCKETS: [f64; 14] =
 
 /// The crates of capi. For all others the level is at most `info`, whatever CAPI_LOG says: below, some log
 /// what they send, which holds keys and inputs.
-const OWN: [&str; 4] = ["gateway", "run_worker", "webhook_dispatcher", "shared"];
+const OWN: [&str; 6] =
+    ["gateway", "gateway_domain", "run_worker", "webhook_dispatcher", "public_client", "shared"];
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let of = metadata.target().split("::").next().unwrap_or_default();

@@ -36,7 +36,7 @@ impl Handler for DeliveryHandler {
         let Some(claimed) = claim.await? else {
             return Ok(Some(permit));
         };
-        let span = tracing::info_span!(
+        let span = tracing::error_span!(
             "delivery", delivery_id = %claimed.id, run_id = %claimed.run_id, user_id = %claimed.user_id,
             request_id = claimed.request_id,
         );

@@ -67,10 +67,9 @@ pub fn serve_table(config: &mut ServiceConfig, endpoints: Vec<Endpoint>) {
 }
 
 fn allow(endpoints: &[Endpoint]) -> String {
-    let names = endpoints.iter().map(|endpoint| match endpoint.method {
-        Method::GET => "GET, HEAD",
-        Method::POST => "POST",
-        _ => "DELETE",
+    let names = endpoints.iter().map(|endpoint| match &endpoint.method {
+        &Method::GET => "GET, HEAD",
+        method => method.as_str(),
     });
     names.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
 }

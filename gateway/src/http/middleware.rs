@@ -52,7 +52,8 @@ pub async fn with_request_span(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = own_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = tracing::info_span!("request", request_id = id, user_id = Empty);
+    // At the level error, so that no CAPI_LOG removes the id from the line of an error.
+    let span = tracing::error_span!("request", request_id = id, user_id = Empty);
     finish_response(request, next, id).instrument(span).await
 }
 

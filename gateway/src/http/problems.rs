@@ -100,8 +100,8 @@ problems! {
     Internal = 500 "internal", "Internal error",
         "This installation has a fault. Report the requestId to its operator, whose log has the cause.";
     Unavailable = 503 "unavailable", "Not available now",
-        "A part of the installation does not answer at the moment. Send the request again after Retry- \
-         After. A create may have been accepted: look with GET /api/v1/runs before you create the run \
+        "A part of the installation does not answer at the moment. Send the request again after \
+         Retry-After. A create may have been accepted: look with GET /api/v1/runs before you create the run \
          again.";
 }
 

@@ -54,6 +54,10 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     let calls = batch.into_iter().map(|OpenCall { call, .. }| call_one(&invoking, call));
     let mut results = stream::iter(calls).buffered(MAX_CONCURRENT);
     loop {
+        // `timeout_at` polls the calls before its timer: without this check, calls would start too late.
+        if Instant::now() >= deadline {
+            return Err(agent.budget.out_of_time(agent.log.transcript().spent()).into());
+        }
         let next = timeout_at(deadline, results.next()).await;
         // A result at the deadline may only say that the call was aborted.
         let (Ok(next), false) = (next, Instant::now() >= deadline) else {

@@ -29,10 +29,15 @@ impl<'a> Log<'a> {
             })
             .await?
         };
-        // Types that only a later version knows are left out.
-        let recorded: Result<Vec<EventData>, _> =
-            recorded.iter().filter_map(|event| Event::read(event).transpose()).collect();
-        let recorded = recorded.map_err(Stopped::UnreadableLog)?;
+        // Events that only a later version can read are left out: it may run beside this one.
+        let readable = |event: &Event| match event.read() {
+            Ok(data) => data,
+            Err(error) => {
+                tracing::warn!(%error, seq = event.seq, "failed to read an event; it is left out");
+                None
+            }
+        };
+        let recorded: Vec<EventData> = recorded.iter().filter_map(readable).collect();
         let transcript = Transcript::rebuild(&recorded);
         Ok(Self { context, claimed, transcript, unrecorded: Vec::new(), last_seq: claimed.last_seq })
     }

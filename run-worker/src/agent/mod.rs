@@ -57,8 +57,6 @@ pub enum Stopped {
     Fenced,
     /// The database rejects a step, or is away for the time of a lease.
     Database(DbError),
-    /// A recorded event does not have the fields of its type.
-    UnreadableLog(serde_json::Error),
 }
 
 impl From<DbError> for Stopped {

@@ -46,6 +46,8 @@ pub(super) fn schema<T: JsonSchema>() -> Value {
 fn simplify(schema: &mut Schema) {
     schema.remove("title");
     schema.remove("format");
+    // Some model servers refuse defaults. The descriptions name them.
+    schema.remove("default");
     if let Some(Value::Array(types)) = schema.get("type")
         && let [only, null] = &types[..]
         && null == "null"

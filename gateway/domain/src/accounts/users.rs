@@ -25,8 +25,8 @@ pub fn wrong_email(email: &str) -> Option<&'static str> {
         .then_some("must be an email address of at most 254 bytes")
 }
 
-/// A user to create.
-#[derive(Debug, Clone, Copy)]
+/// A user to create. It has no Debug, so that the hash cannot get into a log.
+#[derive(Clone, Copy)]
 pub struct NewUser<'a> {
     pub email: &'a str,
     pub password_hash: &'a str,
@@ -70,8 +70,8 @@ pub async fn create(
     .await
 }
 
-/// What a sign-in reads.
-#[derive(Debug, QueryableByName)]
+/// What a sign-in reads. It has no Debug, so that the hash cannot get into a log.
+#[derive(QueryableByName)]
 pub struct Credentials {
     #[diesel(sql_type = SqlUuid)]
     pub id: UserId,

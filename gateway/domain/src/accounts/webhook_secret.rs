@@ -31,9 +31,19 @@ pub struct ActiveSecrets {
     pub current: String,
 }
 
-/// Reads the secrets without showing them to a person.
+/// Reads the secrets without showing them to a person. If none can be decrypted, the list is empty: the page then
+/// offers a rotation.
 pub async fn active(db: &Db, key: &EncryptionKey, user: UserId) -> Result<ActiveSecrets, SecretsError> {
-    write(db, |mut conn| async move { read(&mut conn, key, user).await }).await
+    write(db, |mut conn| async move {
+        match read(&mut conn, key, user).await {
+            Err(SecretsError::Encryption(error)) => {
+                tracing::warn!(%error, user_id = %user, "failed to decrypt a webhook secret");
+                Ok(ActiveSecrets { secrets: Vec::new(), current: current(&mut conn, user).await? })
+            }
+            read => read,
+        }
+    })
+    .await
 }
 
 /// Reads the secrets to show one, which the audit log records.
@@ -90,13 +100,7 @@ async fn read(
     key: &EncryptionKey,
     user: UserId,
 ) -> Result<ActiveSecrets, SecretsError> {
-    let secrets = match webhook_secrets::active(conn, key, user).await {
-        Err(SecretsError::Encryption(error)) => {
-            tracing::warn!(%error, user_id = %user, "failed to decrypt a webhook secret");
-            Vec::new()
-        }
-        read => read?,
-    };
+    let secrets = webhook_secrets::active(conn, key, user).await?;
     Ok(ActiveSecrets { secrets, current: current(conn, user).await? })
 }
 

@@ -10,6 +10,7 @@ use diesel::sql_types::{Bool, Integer, Interval, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, Db, DbError, interval, statement};
 use shared::ids::UserId;
+use tracing::Instrument as _;
 
 use crate::Refusal;
 
@@ -52,11 +53,12 @@ pub struct OpenWait {
 pub async fn open(db: &Db, user: UserId, length: Duration) -> Result<OpenWait, Refusal> {
     let db = db.clone();
     // A task of its own: it closes the wait even if the client disconnects while the wait is being counted.
-    let opening = tokio::spawn(async move {
+    let opening = async move {
         let opened = db.write(|mut conn| async move { insert(&mut conn, user, length).await }).await?;
         // Only an admitted wait may be made: dropping one closes one.
         Ok::<_, DbError>(opened.admitted.then(|| OpenWait { db, user, until: opened.until }))
-    });
+    };
+    let opening = tokio::spawn(opening.in_current_span());
     let opened = tokio::time::timeout(OPEN_DEADLINE, opening).await.map_err(|_| DbError::Timeout)?;
     let opened = opened.map_err(|error| Refusal::fault(&error))??;
     opened.ok_or(Refusal::TooManyWaits { limit: MAX_OPEN_WAITS })

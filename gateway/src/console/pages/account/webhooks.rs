@@ -52,7 +52,12 @@ pub(crate) async fn reveal(
     console: web::Data<Console>,
 ) -> Result<HttpResponse, ApiError> {
     let (key, user, by) = (&console.encryption_key, visitor.user(), visitor.actor());
-    let found = webhook_secret::reveal(&context.db, key, user, by).await.map_err(refused)?;
+    let found = match webhook_secret::reveal(&context.db, key, user, by).await {
+        // The page then offers a rotation.
+        Err(SecretsError::Encryption(_)) => webhook_secret::active(&context.db, key, user).await,
+        found => found,
+    };
+    let found = found.map_err(refused)?;
     let active = found.secrets.len();
     let secret = found.secrets.into_iter().next().map(|secret| secret.expose_secret().to_owned());
     let frame = Tab::Webhooks.frame(&visitor);

@@ -17,6 +17,7 @@ use shared::ids::RunId;
 use shared::runs::{RunView, events};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::summary::Summary;
 use super::{EVENTS_AT_ONCE, running_cap, thread};
@@ -53,7 +54,8 @@ pub(crate) async fn handle(
     }
     let open = open_waits::open(&context.db, visitor.user(), LONGEST).await?;
     let (out, pieces) = mpsc::channel(WAITING);
-    actix_web::rt::spawn(stream_run(context, visitor, run.run, last.unwrap_or(after).max(0), out, open));
+    let after = last.unwrap_or(after).max(0);
+    actix_web::rt::spawn(stream_run(context, visitor, run.run, after, out, open).in_current_span());
     let pieces = stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces)));
     let mut response = HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
