@@ -31,8 +31,8 @@ pub struct ActiveSecrets {
     pub current: String,
 }
 
-/// Reads the secrets without showing them to a person. If none can be decrypted, the list is empty: the page then
-/// offers a rotation.
+/// Reads the secrets without showing them to a person. If none can be decrypted, the list is empty: the page
+/// then offers a rotation.
 pub async fn active(db: &Db, key: &EncryptionKey, user: UserId) -> Result<ActiveSecrets, SecretsError> {
     write(db, |mut conn| async move {
         match read(&mut conn, key, user).await {

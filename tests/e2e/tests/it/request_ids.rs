@@ -1,0 +1,48 @@
+//! A request id leads to log lines at the default level: those of a failed request, and those of the run that
+//! a request created, in the gateway and in the worker.
+
+use e2e::{Service, Stack};
+use serde_json::json;
+use shared::testing::eventually;
+
+/// The lines of a log that contain all of `words`.
+fn lines(log: &str, words: &[&str]) -> Vec<String> {
+    let matches = |line: &&str| words.iter().all(|word| line.contains(word));
+    log.lines().filter(matches).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reported_request_id_is_in_the_log_at_the_default_level() {
+    let mut stack = Stack::unlimited().await;
+    stack.settings = stack.settings_with("CAPI_LOG", "info");
+    let gateway = stack.start(Service::Gateway).await;
+    stack.create_run(&gateway, "hello", None).await;
+    let lock = stack.meanwhile("SELECT 1 FROM rate_windows FOR UPDATE").await;
+    let refused = stack.get(&gateway, "/api/agentapps").await;
+    drop(lock);
+    assert_eq!(refused.status, 503, "{refused:?}");
+    let id = refused.body["requestId"].as_str().unwrap();
+    let found = eventually("the request is in the log", async || {
+        Some(lines(&gateway.log(), &[id, "server error"])).filter(|found| !found.is_empty())
+    })
+    .await;
+    assert!(found[0].contains("ERROR") || found[0].contains("\"error\""), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_lines_of_a_run_carry_the_request_id_that_created_it() {
+    let mut stack = Stack::unlimited().await;
+    stack.settings = stack.settings_with("CAPI_LOG", "info");
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
+    let create = stack.client().post(format!("{}/api/v1/runs", gateway.url()));
+    let create = create.bearer_auth(&stack.key).header("x-request-id", "order-4711").json(&body);
+    let run = stack.send(create).await.body["id"].as_str().unwrap().to_owned();
+    stack.ended(&gateway, &run).await;
+    let found = eventually("the run is in the worker's log", async || {
+        Some(lines(&worker.log(), &[run.as_str(), "run ended"])).filter(|found| !found.is_empty())
+    })
+    .await;
+    assert!(found.iter().all(|line| line.contains("order-4711")), "{found:?}");
+}
