@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use shared::testing::{PATIENCE, eventually};
+use shared::testing::PATIENCE;
 use tokio::process::{Child, Command};
 
 /// The programs.
@@ -50,14 +50,16 @@ impl Process {
     /// Starts it with exactly these settings and waits until it is ready. A service ends at once if it cannot
     /// reach the database within a second; as under an orchestrator, it is then started again.
     pub async fn start(service: Service, settings: &[(String, String)]) -> Self {
+        let deadline = Instant::now() + PATIENCE;
         let mut started = Self::spawn(service, settings);
-        eventually(&format!("{} is ready", service.program()), async || {
+        while !started.is_ready().await {
+            let name = service.program();
+            assert!(Instant::now() < deadline, "{name} is not ready after {PATIENCE:?}: {}", started.log());
             if started.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 started = Self::spawn(service, settings);
             }
-            started.is_ready().await.then_some(())
-        })
-        .await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
         started
     }
 

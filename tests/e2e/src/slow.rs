@@ -41,7 +41,18 @@ pub async fn slow_keyless_bodies(gateway: &impl Gateway) -> Vec<Cut> {
     join_all((0..KEYLESS).map(|_| dawdle(gateway.url(), beginning.clone()))).await
 }
 
+/// A busy gateway may refuse a client at first; it then begins again.
 async fn dawdle(url: String, beginning: String) -> Cut {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let cut = dawdle_once(&url, &beginning).await;
+        if !cut.answer.starts_with("HTTP/1.1 503 ") || Instant::now() > deadline {
+            return cut;
+        }
+    }
+}
+
+async fn dawdle_once(url: &str, beginning: &str) -> Cut {
     let mut stream =
         TcpStream::connect(url.trim_start_matches("http://")).await.expect("the gateway listens");
     stream.write_all(beginning.as_bytes()).await.expect("the gateway reads");
