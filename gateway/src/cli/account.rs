@@ -89,7 +89,7 @@ impl Create {
         }
         let hash = hash_of_standard_input().await?;
         let new = NewUser { email, password_hash: &hash, plan: &self.plan };
-        let created = users::create(&self.account.on.open()?, &key, new, Actor::Operator).await?;
+        let created = users::create(&self.account.on.open().await?, &key, new, Actor::Operator).await?;
         let user = created.with_context(|| format!("an account with the email {email} exists already"))?;
         say(&user.to_string());
         Ok(())

@@ -6,6 +6,8 @@ mod key;
 mod queue;
 mod webhook_secret;
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use gateway_domain::accounts::users;
@@ -49,6 +51,9 @@ enum Command {
     Queue(queue::Command),
 }
 
+/// How long a command waits for the database.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
+
 /// What every command on the database needs.
 #[derive(Args, Clone)]
 struct OnDatabase {
@@ -69,15 +74,24 @@ struct OnAccount {
 }
 
 impl OnDatabase {
-    fn open(&self) -> anyhow::Result<Db> {
-        Db::new(&self.database, "capi-gateway-cli")
+    /// The database, once it answers. A command has more patience than a request: a busy database may need some
+    /// seconds for a new connection.
+    async fn open(&self) -> anyhow::Result<Db> {
+        let db = Db::new(&self.database, "capi-gateway-cli")?;
+        let deadline = Instant::now() + CONNECT_DEADLINE;
+        while let Err(error) = db.ping().await {
+            if Instant::now() > deadline {
+                return Err(error).context("CAPI_DATABASE_URL: cannot connect");
+            }
+        }
+        Ok(db)
     }
 }
 
 impl OnAccount {
     /// The database, and the account's id.
     async fn open(&self) -> anyhow::Result<(Db, UserId)> {
-        let db = self.on.open()?;
+        let db = self.on.open().await?;
         let found = users::find(&db, &self.email).await.context("CAPI_DATABASE_URL: cannot read")?;
         let user = found.with_context(|| format!("no account has the email {}", self.email))?.id;
         Ok((db, user))
