@@ -52,7 +52,8 @@ enum Command {
 }
 
 /// How long a command waits for the database.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 
 /// What every command on the database needs.
 #[derive(Args, Clone)]
@@ -74,7 +75,7 @@ struct OnAccount {
 }
 
 impl OnDatabase {
-    /// The database, once it answers. A command has more patience than a request: a busy database may need some
+    /// The database, once it answers. A command waits longer than a request: a busy database may need some
     /// seconds for a new connection.
     async fn open(&self) -> anyhow::Result<Db> {
         let db = Db::new(&self.database, "capi-gateway-cli")?;
@@ -83,6 +84,7 @@ impl OnDatabase {
             if Instant::now() > deadline {
                 return Err(error).context("CAPI_DATABASE_URL: cannot connect");
             }
+            tokio::time::sleep(BETWEEN_ATTEMPTS).await;
         }
         Ok(db)
     }
