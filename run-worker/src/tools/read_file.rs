@@ -15,11 +15,11 @@ use crate::workspace::Workspace;
 struct Arguments {
     /// Relative to the workspace, for example inputs/data.csv
     path: String,
-    /// The first line, counted from 1
+    /// The first line, counted from 1; 1 if absent
     #[serde(default = "first_line")]
     #[schemars(range(min = 1))]
     from_line: usize,
-    /// How many lines
+    /// How many lines; 1000 if absent
     #[serde(default = "default_lines")]
     #[schemars(range(min = 1))]
     lines: usize,
