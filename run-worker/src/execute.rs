@@ -1,6 +1,9 @@
-//! One run, top to bottom: hold the lease, do the work, record the end. There are three outcomes: the run
-//! ends with a result or an error code, or it is given back, or it is lost and the worker writes nothing more
-//! to it.
+//! One run, top to bottom: hold the lease, do the work, record the end. There are three outcomes. The run
+//! ends with a result or an error code, or the worker gives it back, or the worker lost it and writes nothing
+//! more to it.
+//!
+//! Read `agent` for the work. Then read shared/src/runs/finish.rs, which writes the end and the webhook
+//! delivery, and webhook-dispatcher/src/consumer.rs, which claims the delivery.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -128,7 +131,7 @@ async fn work_and_record(
         // The database most likely rejects what the run produced, so record the end without it.
         Recorded::No(error) if !error.is_outage() => {
             tracing::error!(%error, "failed to record the end of the run; recording it without a result");
-            let message = "the run's end could not be recorded as it was";
+            let message = "the result of the run could not be recorded";
             let plain = AgentOutcome::failed(RunError::new(ErrorCode::InternalError, message, None));
             record(context, claimed, &plain).await
         }
@@ -139,7 +142,7 @@ async fn work_and_record(
 /// Returns the run's end, or why there is none to record.
 async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Result<AgentOutcome, Recorded> {
     if claimed.losses >= MAX_LOSSES {
-        let message = format!("{} workers in a row went silent over this run", claimed.losses);
+        let message = format!("{} leases in a row expired without a new recorded step", claimed.losses);
         return Ok(lost(RunError::new(ErrorCode::WorkerLost, &message, None)));
     }
     // A panic is a fault of the worker. The run must still end.
@@ -148,6 +151,7 @@ async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Res
         Ok(Err(Stopped::Fenced)) => Err(Recorded::Stale),
         Ok(Err(Stopped::Database(error))) if error.is_outage() => Err(Recorded::No(error)),
         Ok(Err(Stopped::Database(error))) => Ok(fault(&error.to_string(), "a step could not be recorded")),
+        Ok(Err(Stopped::Unreadable(error))) => Ok(fault(&error.to_string(), "the run's log cannot be read")),
         Err(_) => {
             metrics::counter!("capi_run_panics_total").increment(1);
             Ok(fault("panic", "the worker's code failed"))

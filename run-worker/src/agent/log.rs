@@ -29,16 +29,12 @@ impl<'a> Log<'a> {
             })
             .await?
         };
-        // Events that only a later version can read are left out: it may run beside this one.
-        let readable = |event: &Event| match event.read() {
-            Ok(data) => data,
-            Err(error) => {
-                tracing::warn!(%error, seq = event.seq, "failed to read an event; it is left out");
-                None
+        let mut transcript = Transcript::default();
+        for event in recorded {
+            if let Some(event) = read(event)? {
+                transcript.apply(&event);
             }
-        };
-        let recorded: Vec<EventData> = recorded.iter().filter_map(readable).collect();
-        let transcript = Transcript::rebuild(&recorded);
+        }
         Ok(Self { context, claimed, transcript, unrecorded: Vec::new(), last_seq: claimed.last_seq })
     }
 
@@ -80,4 +76,15 @@ impl<'a> Log<'a> {
     pub(super) fn take_unrecorded(&mut self) -> Vec<EventData> {
         std::mem::take(&mut self.unrecorded)
     }
+}
+
+/// Returns `None` for an event that the agent does not need: one of an unknown type, or an unreadable one
+/// about the run's state. An unreadable event of the conversation stops the attempt: without it the agent
+/// could repeat what was done.
+fn read(event: Event) -> Result<Option<EventData>, Stopped> {
+    let (seq, is_state) = (event.seq, event.r#type.starts_with("run."));
+    EventData::read(&event.r#type, event.data).or_else(|error| {
+        tracing::warn!(%error, seq, "failed to read an event");
+        if is_state { Ok(None) } else { Err(Stopped::Unreadable(error)) }
+    })
 }

@@ -57,6 +57,8 @@ pub enum Stopped {
     Fenced,
     /// The database rejects a step, or is away for the time of a lease.
     Database(DbError),
+    /// The run's log cannot be read.
+    Unreadable(serde_json::Error),
 }
 
 impl From<DbError> for Stopped {

@@ -46,11 +46,11 @@ pub(super) fn validate(text: &str, schema: Option<&OutputSchema>) -> ResultCheck
         Ok(data) => data,
         Err(why) => return ResultCheck::Mismatch(why),
     };
-    let mistakes = schema.violations(&data);
-    if mistakes.is_empty() {
+    let violations = schema.violations(&data);
+    if violations.is_empty() {
         ResultCheck::Valid(result(Some(data)))
     } else {
-        ResultCheck::Mismatch(mistakes.join("; "))
+        ResultCheck::Mismatch(violations.join("; "))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Stale writes change nothing.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
@@ -11,9 +10,7 @@ use shared::db::statement;
 use shared::runs::{Finished, RunEnd, RunResult, finish};
 use shared::testing::TestDatabase;
 
-use crate::{claimant, pending_runs, user_message};
-
-const LEASE: Duration = Duration::from_secs(30);
+use crate::{LEASE, claimant, pending_runs, user_message};
 
 #[derive(QueryableByName)]
 struct Row {

@@ -15,18 +15,31 @@ use diesel_async::RunQueryDsl;
 use run_worker::leases::store::Claimant;
 use serde_json::json;
 use shared::db::statement;
-use shared::ids::{RunId, UserId};
-use shared::runs::events::{EventData, LoggedMessage};
+use shared::ids::{ArtifactId, RunId, UserId};
+use shared::runs::events::{EventData, LoggedAnswer, LoggedMessage, RequestedCall, StepUsage};
 use shared::testing::TestDatabase;
 use std::time::Duration;
 
+const LEASE: Duration = Duration::from_secs(30);
+
 fn claimant(worker: &str, cap: i32) -> Claimant {
-    Claimant {
-        worker: worker.to_owned(),
-        lease: Duration::from_secs(30),
-        caps: json!({ "pro": cap }),
-        smallest_cap: 1,
-    }
+    Claimant { worker: worker.to_owned(), lease: LEASE, caps: json!({ "pro": cap }), smallest_cap: 1 }
+}
+
+/// An answer of the model that calls a tool.
+fn answer(content: &str) -> EventData {
+    EventData::Message(LoggedMessage::Assistant(LoggedAnswer {
+        content: content.to_owned(),
+        finish_reason: "tool_calls".to_owned(),
+        usage: StepUsage { input_tokens: 3, output_tokens: 2, estimated: false },
+        tool_calls: vec![RequestedCall {
+            id: ArtifactId::generate().uuid(),
+            provider_id: "a".to_owned(),
+            name: "save_artifact".to_owned(),
+            arguments: "{}".to_owned(),
+        }],
+        reasoning: Some(json!({"reasoning": "Hm."})),
+    }))
 }
 
 fn user_message(content: &str) -> EventData {

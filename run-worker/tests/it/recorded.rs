@@ -1,7 +1,5 @@
 //! The statements that build or read the data of events in SQL use the keys of [`EventData`].
 
-use std::time::Duration;
-
 use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Jsonb, Nullable};
 use diesel_async::RunQueryDsl;
@@ -9,16 +7,11 @@ use run_worker::leases::store::{append, claim, take_over};
 use serde_json::{Value, json};
 use shared::db::{Connection, statement};
 use shared::ids::{ArtifactId, RunId};
-use shared::runs::events::{
-    self, Event, EventData, LoggedAnswer, LoggedMessage, PublishedArtifact, RequestedCall, RunStarted,
-    RunTakenOver, StepUsage,
-};
+use shared::runs::events::{self, Event, EventData, PublishedArtifact, RunStarted, RunTakenOver};
 use shared::runs::{ErrorCode, RunEnd, RunError, ShownError, cancel, finish};
 use shared::testing::TestDatabase;
 
-use crate::{claimant, pending_runs, user_message};
-
-const LEASE: Duration = Duration::from_secs(30);
+use crate::{LEASE, answer, claimant, pending_runs, user_message};
 
 #[derive(QueryableByName)]
 struct RunRow {
@@ -48,21 +41,6 @@ async fn row(conn: &mut Connection, run: RunId) -> RunRow {
 async fn log(conn: &mut Connection, run: RunId) -> Vec<EventData> {
     let recorded = events::read(conn, run).await.unwrap();
     recorded.iter().map(|event| Event::read(event).unwrap().unwrap()).collect()
-}
-
-fn answer(content: &str) -> EventData {
-    EventData::Message(LoggedMessage::Assistant(LoggedAnswer {
-        content: content.to_owned(),
-        finish_reason: "tool_calls".to_owned(),
-        usage: StepUsage { input_tokens: 3, output_tokens: 2, estimated: false },
-        tool_calls: vec![RequestedCall {
-            id: ArtifactId::generate().uuid(),
-            provider_id: "a".to_owned(),
-            name: "save_artifact".to_owned(),
-            arguments: "{}".to_owned(),
-        }],
-        reasoning: Some(json!({"reasoning": "Hm."})),
-    }))
 }
 
 #[tokio::test(flavor = "multi_thread")]

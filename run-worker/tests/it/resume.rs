@@ -7,12 +7,13 @@ use std::path::Path;
 use clap::Parser;
 use run_worker::agent::{Next, Transcript};
 use run_worker::config::Config;
+use run_worker::leases::store::{append, claim};
 use serde_json::{Value, json};
 use shared::db::statement;
 use shared::runs::events::{self, Event, EventData, LoggedMessage};
 use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually};
 
-use crate::pending_runs;
+use crate::{LEASE, answer, claimant, pending_runs, user_message};
 
 #[derive(diesel::QueryableByName)]
 struct Row {
@@ -107,4 +108,38 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
         }
     }
     assert!(sent.is_empty(), "each request follows from the log");
+}
+
+/// Without that event the agent could make a call twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_conversation_cannot_be_read_fails() {
+    use diesel_async::RunQueryDsl;
+    let (database, queues) = (TestDatabase::create().await, TestQueues::create());
+    let model = ScriptedModel::start().await;
+    let (user, ids) = pending_runs(&database, 1).await;
+    let mut conn = database.conn().await;
+    let claimed = claim(&mut conn, &claimant("lost", 5), user).await.unwrap().unwrap();
+    let said = [user_message("Go."), answer("Half."), user_message("Go on.")];
+    assert!(append(&mut conn, claimed.fence(), claimed.last_seq, &said, LEASE).await.unwrap());
+    // The state of the run may be unreadable, the conversation may not.
+    database.run_sql("UPDATE run_events SET data = '{\"worker\": 7}' WHERE type = 'run.started'").await;
+    database
+        .run_sql("UPDATE run_events SET data = '{\"role\": \"user\"}' WHERE data->>'content' = 'Go on.'")
+        .await;
+    database
+        .run_sql("UPDATE runs SET chat_model_id = 'scripted', lease_expires_at = capi_now() - interval '1 s'")
+        .await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let running = run_worker::start(&config(dir.path(), &database, &queues, &model), None).await.unwrap();
+    let row = eventually("the run is over", async || {
+        let sql = "SELECT concat_ws(' ', status, error_code, error->>'message', result->>'text') AS status
+                   FROM runs WHERE id = $1 AND completed_at IS NOT NULL";
+        let query = statement(sql).bind::<diesel::sql_types::Uuid, _>(ids[0].uuid());
+        query.get_result::<Row>(&mut database.conn().await).await.ok()
+    })
+    .await;
+    running.lifecycle.stop().await;
+    assert_eq!(row.status, "failed internal_error the run's log cannot be read Half.");
+    assert!(model.asked().is_empty());
 }

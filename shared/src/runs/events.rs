@@ -1,6 +1,6 @@
-//! What an event of a run holds: the one definition for all writers and readers. The
-//! columns `type` and `data` of `run_events` hold an [`EventData`]. The statements that build or read `data`
-//! in SQL use the same keys; run-worker/tests/it/recorded.rs checks them.
+//! What an event of a run holds: the one definition for all writers and readers. The columns `type` and
+//! `data` of `run_events` hold an [`EventData`]. The statements that build or read `data` in SQL use the same
+//! keys; run-worker/tests/it/recorded.rs checks them.
 //!
 //! A former version reads what this one writes, and the other way round. So keys stay, new fields are
 //! optional, and readers ignore fields and types that they do not know.
@@ -10,7 +10,7 @@ mod log;
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::ids::ArtifactId;
@@ -77,11 +77,12 @@ impl EventData {
     }
 
     /// Reads the columns `type` and `data`. Returns `None` for a type that only a later version knows.
-    pub fn read(event_type: &str, data: &Value) -> serde_json::Result<Option<Self>> {
+    pub fn read(event_type: &str, data: Value) -> serde_json::Result<Option<Self>> {
         if !EventType::ALL.iter().any(|known| known.as_str() == event_type) {
             return Ok(None);
         }
-        Self::deserialize(json!({"type": event_type, "data": data})).map(Some)
+        let members = [("type".to_owned(), event_type.into()), ("data".to_owned(), data)];
+        Self::deserialize(Value::Object(Map::from_iter(members))).map(Some)
     }
 }
 

@@ -105,7 +105,7 @@ proptest! {
             live.apply(&event);
             log.push((event.event_type().as_str(), event.data().to_string()));
             let read = log.iter().map(|(event_type, data)| {
-                EventData::read(event_type, &serde_json::from_str(data).unwrap()).unwrap().unwrap()
+                EventData::read(event_type, serde_json::from_str(data).unwrap()).unwrap().unwrap()
             });
             let read: Vec<_> = read.collect();
             prop_assert_eq!(&Transcript::rebuild(&read), &live);

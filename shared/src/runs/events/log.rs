@@ -37,7 +37,7 @@ pub struct Event {
 impl Event {
     /// See [`EventData::read`].
     pub fn read(&self) -> serde_json::Result<Option<EventData>> {
-        EventData::read(&self.r#type, &self.data)
+        EventData::read(&self.r#type, self.data.clone())
     }
 }
 
