@@ -1,5 +1,7 @@
 //! Handles a run nudge: claims the user's oldest pending run and starts it. At each poll interval a slot
 //! first takes expired leases over, because on a busy worker the slots hold all permits.
+//!
+//! Read `execute` next: it is one run, top to bottom.
 
 use std::sync::Arc;
 use std::time::Duration;

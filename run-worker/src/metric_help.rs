@@ -11,7 +11,7 @@ fn describe_runs() {
     describe_gauge!("capi_leases_held", "Runs whose lease this worker holds.");
     describe_counter!(
         "capi_leases_released_total",
-        "Runs that this worker stopped without finishing or giving them back, by reason."
+        "Runs that this worker dropped because they were cancelled or it lost the lease, by reason."
     );
     describe_counter!("capi_leases_taken_over_total", "Runs taken over from another worker.");
     describe_histogram!(

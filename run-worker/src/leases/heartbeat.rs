@@ -67,7 +67,7 @@ enum Answer {
 /// the rows, and its answer counts.
 async fn renew_these(context: &LeaseContext, held: &[(RunId, i32)]) -> Answer {
     let second = async {
-        tokio::time::sleep(context.config.patience()).await;
+        tokio::time::sleep(context.config.hedge_after()).await;
         send_renewal(context, held).await
     };
     let sending = async {

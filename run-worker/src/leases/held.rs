@@ -29,7 +29,7 @@ pub enum Lost {
 struct Held {
     attempt: i32,
     expires: Instant,
-    /// When a broadcast said that the run was cancelled. The next renewal tells whether that is true.
+    /// When a broadcast said that the run was cancelled. The next renewal shows whether that is true.
     suspected: Option<Instant>,
     lost: watch::Sender<Option<Lost>>,
 }

@@ -1,5 +1,6 @@
-//! A group of cgroup v2 for each command: the kernel limits its memory and its processes, and prefers the
-//! worker when both want a processor.
+//! A group of cgroup v2 for each command: the kernel limits its memory and its processes. Where the
+//! controller `cpu` is delegated too, the kernel prefers the worker when both want a processor. (systemd
+//! delegates only `memory` and `pids` to a user's services.)
 //!
 //! This needs a delegated group (systemd: `Delegate=yes`). A command joins its group before it begins.
 
@@ -16,7 +17,8 @@ use super::limits::SandboxLimits;
 /// The mount point of cgroup v2.
 const HIERARCHY: &str = "/sys/fs/cgroup";
 /// If one of them is not delegated, commands have no groups.
-const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+const REQUIRED: [&str; 2] = ["memory", "pids"];
+const CPU: &str = "cpu";
 /// The worker's own group: the kernel allows no processes in a group that delegates controllers.
 const LEAF: &str = "capi-worker";
 const PREFIX: &str = "capi-sandbox-";
@@ -32,12 +34,14 @@ const BETWEEN_REMOVALS: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Cgroups {
     parent: PathBuf,
+    has_cpu: bool,
 }
 
 /// The group of one command. Drop removes it and may block for some milliseconds.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: PathBuf,
+    has_cpu: bool,
 }
 
 impl Cgroups {
@@ -53,16 +57,23 @@ impl Cgroups {
         Some(cgroups)
     }
 
+    /// Whether the kernel prefers the worker to its commands.
+    pub(super) const fn has_cpu(&self) -> bool {
+        self.has_cpu
+    }
+
     /// May block for some milliseconds.
     pub(super) fn create(&self, limits: &SandboxLimits) -> io::Result<Cgroup> {
         let path = self.parent.join(format!("{PREFIX}{}", Uuid::now_v7().simple()));
         fs::create_dir(&path)?;
-        let cgroup = Cgroup { path };
+        let cgroup = Cgroup { path, has_cpu: self.has_cpu };
         cgroup.set("memory.max", limits.memory)?;
         // A kernel without swap accounting does not have this file.
         let _ = cgroup.set("memory.swap.max", 0);
         cgroup.set("pids.max", limits.processes)?;
-        cgroup.set("cpu.weight", limits.cpu_weight)?;
+        if self.has_cpu {
+            cgroup.set("cpu.weight", limits.cpu_weight)?;
+        }
         Ok(cgroup)
     }
 
@@ -88,8 +99,8 @@ fn parent_of(own: &str) -> Option<PathBuf> {
 /// Moves the worker into its leaf and delegates the controllers to the groups of commands.
 fn take_over(parent: &Path) -> io::Result<Cgroups> {
     let offered = fs::read_to_string(parent.join("cgroup.controllers"))?;
-    let is_missing = |name: &&&str| !offered.split_whitespace().any(|one| one == **name);
-    if let Some(missing) = CONTROLLERS.iter().find(is_missing) {
+    let is_offered = |name: &str| offered.split_whitespace().any(|one| one == name);
+    if let Some(missing) = REQUIRED.into_iter().find(|name| !is_offered(name)) {
         return Err(io::Error::other(format!("{} has no controller {missing}", parent.display())));
     }
     let leaf = parent.join(LEAF);
@@ -97,9 +108,11 @@ fn take_over(parent: &Path) -> io::Result<Cgroups> {
         fs::create_dir(&leaf)?;
     }
     fs::write(leaf.join("cgroup.procs"), "0")?;
-    let delegated = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
-    fs::write(parent.join("cgroup.subtree_control"), delegated)?;
-    Ok(Cgroups { parent: parent.to_owned() })
+    let control = parent.join("cgroup.subtree_control");
+    fs::write(&control, REQUIRED.map(|name| format!("+{name}")).join(" "))?;
+    // Alone, because the kernel may refuse it: there are realtime processes, for example.
+    let has_cpu = is_offered(CPU) && fs::write(&control, format!("+{CPU}")).is_ok();
+    Ok(Cgroups { parent: parent.to_owned(), has_cpu })
 }
 
 /// The id in the name contains the time of creation.
@@ -123,7 +136,9 @@ impl Cgroup {
     /// Gives the processes the usual share before they are killed: a killed process still needs a processor
     /// to exit.
     pub(super) fn hurry(&self) {
-        if let Err(error) = self.set("cpu.weight", USUAL_WEIGHT) {
+        if self.has_cpu
+            && let Err(error) = self.set("cpu.weight", USUAL_WEIGHT)
+        {
             tracing::warn!(%error, cgroup = %self.path.display(), "failed to raise the weight of a cgroup");
         }
     }
@@ -156,7 +171,7 @@ mod tests {
         fs::write(dir.path().join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
         let cgroups = take_over(dir.path()).unwrap();
         assert_eq!(read("capi-worker/cgroup.procs"), "0", "the worker is in its leaf");
-        assert_eq!(read("cgroup.subtree_control"), "+cpu +memory +pids");
+        assert_eq!(read("cgroup.subtree_control"), "+cpu", "written last and alone");
         let cgroup = cgroups.create(&SandboxLimits::DEFAULT).unwrap();
         let name = cgroup.path.file_name().unwrap().to_str().unwrap().to_owned();
         for (file, value) in
@@ -170,11 +185,21 @@ mod tests {
     }
 
     #[test]
-    fn all_three_controllers_are_needed() {
+    fn without_the_cpu_controller_memory_and_processes_are_still_limited() {
         let dir = tempfile::tempdir().unwrap();
-        for (offered, missing) in
-            [("cpu pids\n", "memory"), ("memory pids\n", "cpu"), ("cpu memory\n", "pids")]
-        {
+        fs::write(dir.path().join("cgroup.controllers"), "memory pids\n").unwrap();
+        let cgroups = take_over(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("cgroup.subtree_control")).unwrap(), "+memory +pids");
+        let cgroup = cgroups.create(&SandboxLimits::DEFAULT).unwrap();
+        cgroup.hurry();
+        assert!(cgroup.path.join("memory.max").exists());
+        assert!(!cgroup.path.join("cpu.weight").exists());
+    }
+
+    #[test]
+    fn memory_and_pids_are_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        for (offered, missing) in [("cpu pids\n", "memory"), ("cpu memory\n", "pids")] {
             fs::write(dir.path().join("cgroup.controllers"), offered).unwrap();
             let error = take_over(dir.path()).unwrap_err().to_string();
             assert!(error.ends_with(&format!("no controller {missing}")), "{error}");

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use cgroup::Cgroups;
 pub use job::{EndReason, Execution, Job};
@@ -180,7 +181,7 @@ impl Sandbox {
         };
         let stop = CancellationToken::new();
         let _stops = stop.clone().drop_guard();
-        let task = tasks.spawn(supervise::supervise(Arc::clone(engine), job, stop));
+        let task = tasks.spawn(supervise::supervise(Arc::clone(engine), job, stop).in_current_span());
         task.await.map_err(|_| SandboxError::Task)?
     }
 }

@@ -1,5 +1,5 @@
 //! Checks every layer from inside when the worker starts. A script prints what it finds, and the worker
-//! judges each layer by that. A layer without an answer counts as missing.
+//! checks each layer by that. A layer without an answer counts as missing.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -68,11 +68,15 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
         Ok(execution) if matches!(execution.end, EndReason::Exited(_)) => {
             let output = execution.output.shown("");
             tracing::debug!(output, "output of the sandbox's self-test");
-            let mut missing = judge(&output, owner, execution.landlocked);
-            if engine.cgroups.is_none() {
-                missing.optional.push("cgroup");
-                if !processes::can_be_seen() {
-                    missing.required.push("memory");
+            let mut missing = missing_layers(&output, owner, execution.landlocked);
+            match &engine.cgroups {
+                Some(cgroups) if cgroups.has_cpu() => {}
+                Some(_) => missing.optional.push("cpu_cgroup"),
+                None => {
+                    missing.optional.push("cgroup");
+                    if !processes::can_be_seen() {
+                        missing.required.push("memory");
+                    }
                 }
             }
             missing
@@ -88,8 +92,8 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
     }
 }
 
-/// Judges the output of the probe. `owner` is the user outside that owns the file which the probe wrote.
-fn judge(output: &str, owner: Option<u32>, landlocked: bool) -> Missing {
+/// Reads the output of the probe. `owner` is the user outside that owns the file which the probe wrote.
+fn missing_layers(output: &str, owner: Option<u32>, landlocked: bool) -> Missing {
     let found: HashMap<&str, &str> = output
         .split(['\n'])
         .filter_map(|line| line.split_once('='))
@@ -153,9 +157,9 @@ mod tests {
 
     #[test]
     fn a_layer_is_missing_without_its_sign() {
-        assert_eq!(judge(GOOD, Some(65_533), true), Missing::default());
+        assert_eq!(missing_layers(GOOD, Some(65_533), true), Missing::default());
         assert_eq!(
-            judge(GOOD, Some(65_533), false),
+            missing_layers(GOOD, Some(65_533), false),
             Missing { required: vec![], optional: vec!["landlock"] }
         );
         for (sign, other, layer) in [
@@ -173,11 +177,15 @@ mod tests {
             ("landlock=holds", "landlock=absent", "landlock"),
         ] {
             assert!(GOOD.contains(sign), "{sign}");
-            assert_eq!(judge(&GOOD.replace(sign, other), Some(65_533), true).required, [layer], "{sign}");
+            assert_eq!(
+                missing_layers(&GOOD.replace(sign, other), Some(65_533), true).required,
+                [layer],
+                "{sign}"
+            );
         }
         for owner in [Some(0), None] {
-            assert_eq!(judge(GOOD, owner, true).required, ["user"]);
+            assert_eq!(missing_layers(GOOD, owner, true).required, ["user"]);
         }
-        assert_eq!(judge("", None, true).required.len(), 11, "a layer without an answer is missing");
+        assert_eq!(missing_layers("", None, true).required.len(), 11, "a layer without an answer is missing");
     }
 }

@@ -10,6 +10,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::cgroup::Cgroup;
 use super::job::{EndReason, Execution, Job};
@@ -128,7 +129,7 @@ impl RunningCommand {
                 () = stop.cancelled() => return Some(EndReason::Cancelled),
                 () = sleep_until(deadline) => return Some(EndReason::TimedOut(job.time)),
                 () = sleep_until(watch.due) => {
-                    if let Some(reason) = watch.look(tree).await {
+                    if let Some(reason) = watch.check(tree).await {
                         return Some(reason);
                     }
                 }
@@ -184,7 +185,8 @@ impl RunningCommand {
             }
         }
         if let Some(cgroup) = self.cgroup.take() {
-            let _ = spawn_blocking(move || drop(cgroup)).await;
+            let span = Span::current();
+            let _ = spawn_blocking(move || span.in_scope(|| drop(cgroup))).await;
         }
         gone.ok().and_then(Result::ok).and_then(|status| status.code()).unwrap_or(-1)
     }

@@ -12,13 +12,13 @@ use super::processes::{deleted_files_of, memory_of};
 use super::tree::ProcessTree;
 use crate::workspace::{Measured, Quota, QuotaExceeded, measure};
 
-/// How often the worker looks, and how many times longer than a look the pause is. A look at 60 processes
-/// with their files takes 2 ms.
+/// The shortest pause between two checks. A check of 60 processes with their files takes 2 ms.
 const EVERY: Duration = Duration::from_millis(100);
+/// The pause is at least this many times as long as the check took.
 const PAUSE_FACTOR: u32 = 10;
-/// The longest pause, even after a look that took long.
+/// The longest pause, even after a slow check.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
-/// One look in five also searches for deleted files that are still open, which is slow.
+/// One check in five also searches for deleted files that are still open, which is slow.
 const THOROUGH: u32 = 5;
 /// Bytes that must stay free on the disk.
 const DISK_RESERVE: u64 = 256 << 20;
@@ -28,17 +28,17 @@ pub(super) struct Watch<'a> {
     job: &'a Job,
     /// Whether a cgroup limits the memory.
     has_cgroup: bool,
-    looks: u32,
+    checks: u32,
     /// Bytes of deleted open files, by the last search.
     deleted: u64,
-    /// The time of the next look.
+    /// The time of the next check.
     pub(super) due: Instant,
 }
 
 type Measurement = std::io::Result<Result<Measured, QuotaExceeded>>;
 
-/// What one look found.
-struct Seen {
+/// What one check found.
+struct Findings {
     memory: u64,
     deleted: u64,
     workspace: Measurement,
@@ -47,20 +47,20 @@ struct Seen {
 
 impl<'a> Watch<'a> {
     pub(super) fn new(limits: &'a SandboxLimits, job: &'a Job, has_cgroup: bool) -> Self {
-        Self { limits, job, has_cgroup, looks: 0, deleted: 0, due: Instant::now() + EVERY }
+        Self { limits, job, has_cgroup, checks: 0, deleted: 0, due: Instant::now() + EVERY }
     }
 
     /// Returns why the command must be ended, if it must.
-    pub(super) async fn look(&mut self, tree: &ProcessTree) -> Option<EndReason> {
+    pub(super) async fn check(&mut self, tree: &ProcessTree) -> Option<EndReason> {
         let begun = Instant::now();
         self.due = begun + EVERY;
-        self.looks += 1;
-        let known = (!self.looks.is_multiple_of(THOROUGH)).then_some(self.deleted);
+        self.checks += 1;
+        let known = (!self.checks.is_multiple_of(THOROUGH)).then_some(self.deleted);
         let (workspace, quota) = (self.job.mounts.workspace.clone(), self.job.quota);
         let (tree, has_cgroup) = (tree.clone(), self.has_cgroup);
-        let looking = tokio::task::spawn_blocking(move || {
+        let checking = tokio::task::spawn_blocking(move || {
             let (measured, deleted) = measure_all(&workspace, &quota, &tree, known);
-            Seen {
+            Findings {
                 memory: if has_cgroup { 0 } else { memory_of(&tree.members()) },
                 deleted,
                 workspace: measured,
@@ -68,22 +68,22 @@ impl<'a> Watch<'a> {
                     .map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             }
         });
-        let seen = looking.await.ok()?;
-        self.deleted = seen.deleted;
+        let found = checking.await.ok()?;
+        self.deleted = found.deleted;
         self.due = Instant::now() + (begun.elapsed() * PAUSE_FACTOR).clamp(EVERY, MAX_PAUSE);
-        self.judge(seen)
+        self.exceeded(found)
     }
 
-    fn judge(&self, seen: Seen) -> Option<EndReason> {
-        if seen.memory > self.limits.memory {
+    fn exceeded(&self, found: Findings) -> Option<EndReason> {
+        if found.memory > self.limits.memory {
             return Some(EndReason::MemoryLimit(self.limits.memory));
         }
         let bytes = self.job.quota.bytes;
-        if is_over(&seen.workspace, seen.deleted, bytes) {
+        if is_over(&found.workspace, found.deleted, bytes) {
             return Some(EndReason::Quota(QuotaExceeded::Bytes(bytes)));
         }
-        match seen.workspace {
-            Ok(Ok(_)) if seen.free_on_disk < DISK_RESERVE => Some(EndReason::Quota(QuotaExceeded::Disk)),
+        match found.workspace {
+            Ok(Ok(_)) if found.free_on_disk < DISK_RESERVE => Some(EndReason::Quota(QuotaExceeded::Disk)),
             Ok(Ok(_)) => None,
             Ok(Err(exceeded)) => Some(EndReason::Quota(exceeded)),
             Err(error) => {

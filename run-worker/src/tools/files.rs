@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use shared::runs::ErrorCode;
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 use super::{Invocation, Output, Spec, Tool, ToolError, arguments};
 use crate::workspace::{QuotaExceeded, Workspace, WorkspacePath};
@@ -98,7 +99,8 @@ pub(super) async fn on_disk<T: Send + 'static>(
     tasks: TaskTracker,
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {
-    match tasks.spawn_blocking(work).await {
+    let span = Span::current();
+    match tasks.spawn_blocking(move || span.in_scope(work)).await {
         Ok(done) => done,
         Err(error) => Err(disk_error(&std::io::Error::other(error))),
     }

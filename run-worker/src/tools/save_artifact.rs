@@ -100,7 +100,7 @@ impl SaveArtifact {
         let key = ObjectKey::artifact(invocation.run, invocation.id.into());
         let stored = self.store(&key, source).await.map_err(|error| {
             metrics::counter!("capi_artifact_store_failures_total").increment(1);
-            tracing::error!(%error, run_id = %invocation.run, "failed to store an artifact");
+            tracing::error!(%error, "failed to store an artifact");
             ToolError::Fatal(ErrorCode::ToolError, "the artifact store is not available".to_owned())
         })?;
         let text =

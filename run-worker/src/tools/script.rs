@@ -82,7 +82,7 @@ impl Script {
         };
         let execution = self.sandbox.run(job, workspace.tasks()).await.map_err(|error| {
             metrics::counter!("capi_sandbox_failures_total").increment(1);
-            tracing::error!(%error, run_id = %invocation.run, "failed to run a sandbox");
+            tracing::error!(%error, "failed to run a sandbox");
             ToolError::Fatal(ErrorCode::SandboxError, "the worker's sandbox failed to start".to_owned())
         })?;
         count(execution.end);

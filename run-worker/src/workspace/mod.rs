@@ -18,6 +18,7 @@ use std::time::Duration;
 use shared::ids::RunId;
 use shared::storage::StorageError;
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 pub use home::{Home, RunDirs};
 pub use inputs::InputFile;
@@ -131,8 +132,9 @@ impl Workspace {
         if let Err(error) = self.wait_for_tasks().await {
             tracing::error!(%error, "removing a workspace although tasks work in it");
         }
-        let inner = self.0;
-        let removing = tokio::task::spawn_blocking(move || inner.home.remove(&inner.dirs.run));
+        let (inner, span) = (self.0, Span::current());
+        let removing =
+            tokio::task::spawn_blocking(move || span.in_scope(|| inner.home.remove(&inner.dirs.run)));
         if removing.await.is_err() {
             tracing::error!("failed to remove a workspace: the task panicked");
         }

