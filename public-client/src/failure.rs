@@ -1,5 +1,5 @@
-//! Which [`RequestFailure`] an error of reqwest is. reqwest tells kinds apart only in part, so this reads the
-//! chain of causes.
+//! Turns an error of reqwest into a [`RequestFailure`]. reqwest names only some of the causes, so this code
+//! reads the chain of causes.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};

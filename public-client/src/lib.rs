@@ -39,7 +39,7 @@ pub const MAX_REDIRECTS: usize = 5;
 pub struct Limits {
     /// For the host's resolution, the TCP connection and the TLS handshake together.
     pub connect: Duration,
-    /// From connecting to the last byte of the body. Each redirect starts it again.
+    /// From the first connection to the last byte of the body, redirects included.
     pub total: Duration,
     /// Bytes of a body that are read. The rest is dropped.
     pub body_bytes: usize,
@@ -73,11 +73,12 @@ impl PublicClient {
 
     /// Sends a GET and follows at most [`MAX_REDIRECTS`] redirects.
     pub async fn get(&self, url: &str, accept: &'static str) -> Result<Response, RequestFailure> {
+        let deadline = Instant::now() + self.limits.total;
         let mut url = url.to_owned();
         for _ in 0..=MAX_REDIRECTS {
             let checked = PublicUrl::parse(&url, &self.policy)?;
             let request = self.http.get(checked.url().clone()).header(ACCEPT, accept);
-            let response = self.send(checked, request).await?;
+            let response = self.send(checked, request, deadline).await?;
             match redirect_target(&response) {
                 Some(target) => url = target,
                 None => return Ok(response),
@@ -95,11 +96,15 @@ impl PublicClient {
     ) -> Result<Response, RequestFailure> {
         let checked = PublicUrl::parse(url, &self.policy)?;
         let request = self.http.post(checked.url().clone()).headers(headers).body(body);
-        self.send(checked, request).await
+        self.send(checked, request, Instant::now() + self.limits.total).await
     }
 
-    async fn send(&self, url: PublicUrl, request: RequestBuilder) -> Result<Response, RequestFailure> {
-        let deadline = Instant::now() + self.limits.total;
+    async fn send(
+        &self,
+        url: PublicUrl,
+        request: RequestBuilder,
+        deadline: Instant,
+    ) -> Result<Response, RequestFailure> {
         let sent = timeout_at(deadline, request.send()).await.map_err(|_| RequestFailure::Timeout)?;
         let inner = sent.map_err(|error| classify(&error))?;
         Ok(Response::new(url, inner, deadline, self.limits.body_bytes))

@@ -16,18 +16,27 @@ pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
 const READ_BYTES: usize = 16 * 1024;
 const STORED_BYTES: usize = 1024;
 
-pub struct WebhookClient(PublicClient);
+pub struct WebhookClient {
+    http: PublicClient,
+    total_timeout: Duration,
+}
 
 impl WebhookClient {
     pub fn new(policy: IpPolicy, total_timeout: Duration) -> anyhow::Result<Self> {
         let limits = Limits { connect: CONNECT_TIMEOUT, total: total_timeout, body_bytes: READ_BYTES };
         let user_agent = concat!("capi-webhooks/", env!("CARGO_PKG_VERSION"));
-        Ok(Self(PublicClient::new(user_agent, policy, limits)?))
+        Ok(Self { http: PublicClient::new(user_agent, policy, limits)?, total_timeout })
+    }
+
+    /// The longest time of one [`Self::post`].
+    #[must_use]
+    pub const fn total_timeout(&self) -> Duration {
+        self.total_timeout
     }
 
     pub async fn post(&self, url: &str, headers: HeaderMap, body: Vec<u8>) -> AttemptResult {
         let started = Instant::now();
-        let result = match self.0.post(url, headers, body).await {
+        let result = match self.http.post(url, headers, body).await {
             Ok(response) => read(response).await,
             Err(failure) => failed(&failure),
         };

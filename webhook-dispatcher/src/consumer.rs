@@ -1,4 +1,6 @@
 //! Handles a delivery nudge: claims the lane's oldest due delivery and starts to deliver it.
+//!
+//! Read `deliver` next: it is one delivery attempt, top to bottom.
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use public_client::header::HeaderMap;
+use shared::db::DbError;
 use shared::deliveries::DeliveryStatus;
 use shared::ids::LaneId;
 use shared::queue::WorkQueue;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::attempt::{AttemptResult, Claimed, LEASE, give_back, record};
 use crate::context::Context;
-use crate::{client, request, retry, signature};
+use crate::{request, retry, signature};
 
 const RECORD_INTERVAL: Duration = Duration::from_millis(500);
 /// After this many failures the result is lost: the lease expires and the receiver gets the webhook twice.
@@ -62,22 +63,26 @@ async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> 
     match prepare(context, claimed).await {
         Ok(Some((headers, body))) => {
             // If the lease expired before the result is recorded, another dispatcher would send it again.
-            if lease_start.elapsed() + client::TOTAL_TIMEOUT + TIME_TO_RECORD > LEASE {
+            if lease_start.elapsed() + context.client.total_timeout() + TIME_TO_RECORD > LEASE {
                 tracing::warn!("webhook not sent: too little of the lease is left");
                 return None;
             }
             Some(context.client.post(&claimed.url, headers, body).await)
         }
         Ok(None) => Some(AttemptResult::failed("The run or the signing secret no longer exists.")),
-        Err(SecretsError::Db(error)) if error.is_outage() => {
+        Err(PrepareError::Secrets(SecretsError::Db(error))) if error.is_outage() => {
             tracing::warn!(%error, "webhook not sent: the database does not answer");
             None
         }
-        Err(SecretsError::Db(error)) => {
+        Err(PrepareError::Secrets(SecretsError::Db(error))) => {
             tracing::error!(%error, "webhook not sent: failed to load the run");
             Some(AttemptResult::failed("capi failed to load the run. This is a fault of capi."))
         }
-        Err(error) => {
+        Err(PrepareError::Body(error)) => {
+            tracing::error!(%error, "webhook not sent: failed to write the body");
+            Some(AttemptResult::failed("capi failed to write the body. This is a fault of capi."))
+        }
+        Err(PrepareError::Secrets(error)) => {
             tracing::error!(%error, "webhook not sent: the signing secret cannot be read");
             Some(AttemptResult::failed(
                 "The signing secret cannot be read. The operator must check CAPI_SECRET_KEY.",
@@ -86,8 +91,20 @@ async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> 
     }
 }
 
+/// Why no request could be prepared.
+enum PrepareError {
+    Secrets(SecretsError),
+    Body(serde_json::Error),
+}
+
+impl From<DbError> for PrepareError {
+    fn from(error: DbError) -> Self {
+        Self::Secrets(error.into())
+    }
+}
+
 /// Headers and body of the request. `None` if the run or its owner's secrets were deleted.
-async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, SecretsError> {
+async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, PrepareError> {
     let loaded = context.db.read(|mut conn| async move {
         let run = context.viewer.load(&mut conn, claimed.user_id, claimed.run_id).await?;
         Ok((run, webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await))
@@ -95,11 +112,12 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderM
     let (Some(run), secrets) = loaded.await? else {
         return Ok(None);
     };
-    let keys: Vec<_> = secrets?.iter().filter_map(webhook_secrets::signing_bytes).collect();
+    let keys: Vec<_> =
+        secrets.map_err(PrepareError::Secrets)?.iter().filter_map(webhook_secrets::signing_bytes).collect();
     if keys.is_empty() {
         return Ok(None);
     }
-    let body = request::body(&claimed.r#type, claimed.claimed_at, &run);
+    let body = request::body(&claimed.r#type, claimed.claimed_at, run).map_err(PrepareError::Body)?;
     let headers = signature::headers(&keys, claimed.id, claimed.claimed_at, &body);
     Ok(Some((headers, body)))
 }

@@ -11,22 +11,21 @@ use shared::time::Time;
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The body of an attempt at `at`. What does not fit is left out in a fixed order and named in `omitted`.
-#[must_use]
-pub fn body(kind: &str, at: DateTime<Utc>, run: &RunView) -> Vec<u8> {
-    let data = RunView { webhook: Json(Webhook::LeftOut), ..run.clone() };
+pub fn body(kind: &str, at: DateTime<Utc>, run: RunView) -> serde_json::Result<Vec<u8>> {
+    let data = RunView { webhook: Json(Webhook::LeftOut), ..run };
     let mut body = WebhookBody { r#type: kind, timestamp: Time(at), data, omitted: Vec::new() };
-    let mut rendered = render(&body);
+    let mut rendered = serde_json::to_vec(&body)?;
     if rendered.len() > MAX_BODY_BYTES {
         body.data.inputs = Some(Value::Null);
         body.omitted.push("inputs");
-        rendered = render(&body);
+        rendered = serde_json::to_vec(&body)?;
     }
     if rendered.len() > MAX_BODY_BYTES
         && let Some(Json(result)) = &mut body.data.result
         && result.data.take().is_some()
     {
         body.omitted.push("result.data");
-        rendered = render(&body);
+        rendered = serde_json::to_vec(&body)?;
     }
     if rendered.len() > MAX_BODY_BYTES
         && let Some(text) = body.data.result.as_ref().map(|Json(result)| result.text.clone())
@@ -39,14 +38,10 @@ pub fn body(kind: &str, at: DateTime<Utc>, run: &RunView) -> Vec<u8> {
             if let Some(Json(result)) = &mut body.data.result {
                 text[..keep].clone_into(&mut result.text);
             }
-            rendered = render(&body);
+            rendered = serde_json::to_vec(&body)?;
         }
     }
-    rendered
-}
-
-fn render(body: &WebhookBody<'_>) -> Vec<u8> {
-    serde_json::to_vec(body).unwrap_or_default()
+    Ok(rendered)
 }
 
 #[cfg(test)]
@@ -64,7 +59,7 @@ mod tests {
             app_id: AppId::generate(),
             app_name: "a".to_owned(),
             app_version: 1,
-            source: Source::Api,
+            source: Source::Api.as_str().to_owned(),
             api_key: None,
             inputs: Some(inputs),
             chat_model_id: "m".to_owned(),
@@ -87,15 +82,15 @@ mod tests {
         }
     }
 
-    fn parsed(run: &RunView) -> Value {
-        let body = body("run.completed", DateTime::UNIX_EPOCH, run);
+    fn parsed(run: RunView) -> Value {
+        let body = body("run.completed", DateTime::UNIX_EPOCH, run).unwrap();
         assert!(body.len() <= MAX_BODY_BYTES);
         serde_json::from_slice(&body).unwrap()
     }
 
     #[test]
     fn a_small_run_is_whole_and_has_no_webhook_field() {
-        let body = parsed(&run(json!({"a": 1}), "done"));
+        let body = parsed(run(json!({"a": 1}), "done"));
         assert_eq!(body["timestamp"], "1970-01-01T00:00:00.000Z");
         assert_eq!(body["data"]["result"]["text"], "done");
         assert!(body["data"].get("webhook").is_none() && body.get("omitted").is_none());
@@ -104,16 +99,16 @@ mod tests {
     #[test]
     fn a_large_run_names_what_is_left_out() {
         let big = "x".repeat(300 * 1024);
-        let body = parsed(&run(json!({ "a": big }), "done"));
+        let body = parsed(run(json!({ "a": big }), "done"));
         assert_eq!((&body["omitted"], &body["data"]["result"]["text"]), (&json!(["inputs"]), &json!("done")));
         let mut with_data = run(json!({ "a": big }), "done");
         let result =
             ShownResult { text: "done".to_owned(), data: Some(json!(big)), ..ShownResult::default() };
         with_data.result = Some(Json(result));
-        let body = parsed(&with_data);
+        let body = parsed(with_data);
         assert_eq!(body["omitted"], json!(["inputs", "result.data"]));
         assert_eq!(body["data"]["result"], json!({"text": "done", "artifacts": []}));
-        let body = parsed(&run(json!({ "a": big }), &"\"".repeat(300 * 1024)));
+        let body = parsed(run(json!({ "a": big }), &"\"".repeat(300 * 1024)));
         assert_eq!(body["omitted"], json!(["inputs", "result.text"]));
         assert!(body["data"]["result"]["text"].as_str().unwrap().len() > 50_000);
     }

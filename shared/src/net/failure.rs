@@ -13,7 +13,7 @@ pub enum RequestFailure {
     DnsFailed,
     #[error("The host refused the connection.")]
     ConnectRefused,
-    #[error("The host did not accept a connection in time.")]
+    #[error("No connection to the host was made in time.")]
     ConnectTimeout,
     #[error("The host cannot be reached.")]
     ConnectFailed,
