@@ -1,6 +1,6 @@
-//! The limits of one run, as an app sets them. This table is the only place that lists them: app files, the
-//! editor, the API, the console and the docs read it. A new limit is one entry here and the code in the
-//! run-worker that enforces it.
+//! The limits of one run, as an app sets them. App files, the editor, the API and the console read this
+//! table, so no other source file lists the limits. A new limit is one entry here and the code in the
+//! run-worker that enforces it. Tests then demand its row in docs/API.md and a new docs/openapi.json.
 
 use serde::{Deserialize, Serialize};
 
@@ -120,8 +120,8 @@ mod tests {
         }
     }
 
-    /// A new limit is one edit: outside of this table and of the code that enforces limits, no file names
-    /// them.
+    /// Outside of this table and of the code that enforces limits, no source file lists them. So a new limit
+    /// is one edit.
     #[test]
     fn only_this_table_and_the_enforcement_name_the_limits() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -1,8 +1,8 @@
 //! The media type of a file, from its name and its first bytes. The gateway types uploads with it, the
 //! run-worker artifacts.
 //!
-//! 1. Binary content: what `infer` recognises by magic numbers. Formats inside a ZIP container are told apart
-//!    by name, else content with a NUL byte is `application/octet-stream`.
+//! 1. Binary content: what `infer` recognises by magic numbers. The name decides between formats that are ZIP
+//!    containers. Other content with a NUL byte is `application/octet-stream`.
 //! 2. Text content (UTF-8 without NUL): the extension of the name, then what `infer` recognises among the
 //!    formats that are text, else `text/plain`. The name comes first because text may begin like a magic
 //!    number: a table that begins with `BMI,weight` begins like a BMP picture.

@@ -109,7 +109,7 @@ impl LeaseConfig {
 
     /// After this time a renewal without a reply is sent over another connection (3 s of 30).
     #[must_use]
-    pub fn patience(self) -> Duration {
+    pub fn hedge_after(self) -> Duration {
         self.lease() / 10
     }
 

@@ -27,16 +27,16 @@ pub use receiver::{ReceivedWebhook, WebhookReceiver};
 use std::time::{Duration, Instant};
 
 /// Longest wait for something that a test expects. It is generous, so that tests pass on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
-/// Asks until the answer is `Some`, for at most [`PATIENCE`].
+/// Asks until the answer is `Some`, for at most [`WAIT_LIMIT`].
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {WAIT_LIMIT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

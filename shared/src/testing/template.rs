@@ -9,7 +9,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use url::Url;
 
-use super::PATIENCE;
+use super::WAIT_LIMIT;
 use crate::db::{connect_once, migrate_up, statement};
 
 const NAME: &str = concat!("capi_template_", env!("CAPI_MIGRATIONS_HASH"));
@@ -38,7 +38,7 @@ struct Old {
 
 /// A connection to the server's own database. Copying a database may take long on a busy machine.
 pub(super) async fn connect(admin: &str) -> AsyncPgConnection {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     let mut conn = loop {
         match connect_once(admin, "capi-test").await {
             Ok(conn) => break conn,
@@ -54,7 +54,9 @@ pub(super) async fn connect(admin: &str) -> AsyncPgConnection {
 /// Makes the template if the server has none yet; its name.
 pub(super) async fn ensure(conn: &mut AsyncPgConnection, admin: &Url) -> &'static str {
     if !is_complete(conn).await {
+        let deadline = Instant::now() + WAIT_LIMIT;
         while !asks(conn, LOCK).await {
+            assert!(Instant::now() < deadline, "another process holds the lock of the template");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         if !is_complete(conn).await {

@@ -2,6 +2,8 @@
 //! they agree.
 
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub use shape::{
     GivenFile, Pending, RunView, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey, Webhook,

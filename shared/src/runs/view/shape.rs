@@ -5,9 +5,6 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::deserialize::{self, FromSql, FromSqlRow};
-use diesel::expression::AsExpression;
-use diesel::pg::{Pg, PgValue};
 use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -20,10 +17,9 @@ use crate::runs::RunStatus;
 use crate::time::Time;
 
 /// Where a run was created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(rename_all = "lowercase")]
-#[diesel(sql_type = Text)]
 pub enum Source {
     Api,
     Console,
@@ -50,12 +46,8 @@ impl FromStr for Source {
     }
 }
 
-impl FromSql<Text, Pg> for Source {
-    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
-        Ok(<String as FromSql<Text, Pg>>::from_sql(bytes)?.parse()?)
-    }
-}
-
+// A gateway of the former version reads rows that this version writes. So a new status, or a field that
+// readers require, needs one release before it that reads it and does not write it.
 /// One execution of an app.
 #[derive(Debug, Clone, Serialize, QueryableByName)]
 #[cfg_attr(feature = "openapi", derive(ToSchema), schema(as = Run))]
@@ -78,8 +70,10 @@ pub struct RunView {
     /// The version that the run pins.
     #[diesel(sql_type = Integer)]
     pub app_version: i32,
+    // One that only a later version knows is shown as it is.
     #[diesel(sql_type = Text)]
-    pub source: Source,
+    #[cfg_attr(feature = "openapi", schema(value_type = Source))]
+    pub source: String,
     #[diesel(sql_type = Nullable<Jsonb>)]
     #[cfg_attr(feature = "openapi", schema(required, value_type = Option<UsedKey>))]
     pub api_key: Option<Json<UsedKey>>,
