@@ -14,4 +14,5 @@ pub mod http;
 mod metric_help;
 mod start;
 
+pub use api::openapi::document as openapi_document;
 pub use start::{Running, endpoints, start};

@@ -8,37 +8,36 @@ use shared::storage::StorageError;
 use crate::field_error::FieldError;
 
 /// Why something was not done.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Refusal {
     /// The account has no such object; the text names its kind ("run", "app"). Objects of other accounts
     /// count as missing.
-    #[error("no such {0}")]
     NotFound(&'static str),
-    #[error("{0}")]
     InvalidRequest(String, Vec<FieldError>),
-    #[error("{}", crate::joined(.0))]
     InvalidInputs(Vec<FieldError>),
-    #[error("unknown model {asked:?}")]
-    UnknownModel { asked: String, known: Vec<String> },
-    #[error("the model {asked:?} cannot call tools")]
-    ModelLacksTools { asked: String, able: Vec<String> },
-    #[error("the webhook URL {0}")]
+    UnknownModel {
+        asked: String,
+        known: Vec<String>,
+    },
+    ModelLacksTools {
+        asked: String,
+        able: Vec<String>,
+    },
     InvalidWebhookUrl(String),
-    #[error("the app is archived")]
     AppArchived,
-    #[error("the run is {} already", .0.as_str())]
     RunAlreadyFinished(RunStatus),
-    #[error("the run is still {}", .0.as_str())]
     RunNotFinished(RunStatus),
-    #[error("the idempotency key belongs to a create with other fields")]
     IdempotencyConflict,
-    #[error("the account has {limit} open waits")]
-    TooManyWaits { limit: usize },
+    TooManyWaits {
+        limit: usize,
+    },
     /// A part of the installation does not answer; the text says what to do.
-    #[error("{0}")]
     Unavailable(&'static str),
+    /// The database did not confirm a create, so the run may exist.
+    MaybeCreated {
+        has_key: bool,
+    },
     /// A fault of this program. The cause is in the log.
-    #[error("internal error")]
     Internal,
 }
 

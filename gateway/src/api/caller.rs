@@ -74,7 +74,9 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let context = request.app_data::<web::Data<Context>>().ok_or(ApiError::internal())?;
+            let context = request
+                .app_data::<web::Data<Context>>()
+                .ok_or_else(|| ApiError::internal("the server has no context"))?;
             authenticate(&request, context).await
         })
     }

@@ -80,8 +80,8 @@ impl OnDatabase {
     async fn open(&self) -> anyhow::Result<Db> {
         let db = Db::new(&self.database, "capi-gateway-cli")?;
         let deadline = Instant::now() + CONNECT_DEADLINE;
-        while let Err(error) = db.ping().await {
-            if Instant::now() > deadline {
+        while let Err(error) = db.get().await {
+            if !error.is_outage() || Instant::now() > deadline {
                 return Err(error).context("CAPI_DATABASE_URL: cannot connect");
             }
             tokio::time::sleep(BETWEEN_ATTEMPTS).await;
@@ -116,7 +116,7 @@ impl Cli {
                 Ok(())
             }
             Command::Openapi => {
-                say(crate::api::openapi::document().trim_end());
+                say(crate::openapi_document().trim_end());
                 Ok(())
             }
             Command::User(command) => command.run().await,

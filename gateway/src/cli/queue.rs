@@ -8,7 +8,7 @@ use super::say;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Messages that no process could do anything with. They hold no data; capi loses nothing with them.
+    /// Dead letters: messages that no process could handle. They hold no data, so no work depends on them.
     #[command(subcommand)]
     Dead(Dead),
 }

@@ -5,15 +5,13 @@ use gateway_domain::apps::store::StoreRefusal;
 
 use crate::http::ApiError;
 
-impl From<StoreRefusal> for ApiError {
-    fn from(refusal: StoreRefusal) -> Self {
-        let advice = match refusal {
-            StoreRefusal::Db(error) => return error.into(),
-            StoreRefusal::Unknown => return Self::not_found("app"),
-            StoreRefusal::NameTaken(_) => "rename one of the two apps first",
-            StoreRefusal::TooMany(..) => "use another app",
-            StoreRefusal::Changed(_) => "open its versions again",
-        };
-        Self::invalid(FieldError::part("version", "conflict", format!("{refusal}; {advice}")))
-    }
+pub(crate) fn store_refusal(refusal: StoreRefusal) -> ApiError {
+    let advice = match refusal {
+        StoreRefusal::Db(error) => return error.into(),
+        StoreRefusal::Unknown => return ApiError::not_found("app"),
+        StoreRefusal::NameTaken(_) => "rename one of the two apps first",
+        StoreRefusal::TooMany(..) => "use another app",
+        StoreRefusal::Changed(_) => "open its versions again",
+    };
+    ApiError::invalid(FieldError::part("version", "conflict", format!("{refusal}; {advice}")))
 }

@@ -73,7 +73,9 @@ fn error_sentence(error: &ApiError) -> String {
 
 pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::NotFound("path") => "There is no page at this address.".to_owned(),
+        Refusal::NotFound("path" | "page" | "file" | "sample") => {
+            "There is no page at this address.".to_owned()
+        }
         Refusal::NotFound(what) => {
             format!("There is no such {what} in your account. It may have been deleted. Check the address.")
         }
@@ -103,6 +105,11 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
             format!("Your account has {limit} live pages open, the most possible. Close one, then reload.")
         }
         Refusal::Unavailable(detail) => sentence(detail),
+        Refusal::MaybeCreated { .. } => {
+            "The database did not confirm the run. It may have started: look at the app's runs before you \
+             start it again."
+                .to_owned()
+        }
         Refusal::Internal => {
             "This installation has an internal error. Give the request id below to its operator.".to_owned()
         }
@@ -145,6 +152,8 @@ mod tests {
             Refusal::IdempotencyConflict.into(),
             Refusal::RunNotFinished(RunStatus::Running).into(),
             Refusal::NotFound("run").into(),
+            Refusal::MaybeCreated { has_key: true }.into(),
+            Refusal::MaybeCreated { has_key: false }.into(),
         ];
         for error in errors {
             let said = error_sentence(&error);

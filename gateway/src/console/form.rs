@@ -20,7 +20,7 @@ const TOKEN: &str = "form_token";
 
 /// A form that the visitor sent from one of the console's pages, as an extractor. `T` gives the visitor,
 /// alone or with what the path names (`OwnApp`, `OwnRun`). `T` is extracted before the body is read, so a
-/// request without a session costs no reading.
+/// request without a session costs no reading. A form for an unknown app is 404, whatever its token.
 pub(crate) struct SignedForm<T = Visitor> {
     pub(crate) sender: T,
     pub(crate) form: Form,
@@ -39,7 +39,7 @@ where
         let request = request.clone();
         Box::pin(async move {
             let sender = sender.await?;
-            let payload = payload.await.map_err(|_| ApiError::internal())?;
+            let payload = payload.await.map_err(|_| ApiError::internal("the request has no body to read"))?;
             let form = Form::read_up_to(MAX_FORM, &request, payload).await?;
             form.check_token(sender.as_ref())?;
             Ok(Self { sender, form })

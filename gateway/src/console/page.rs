@@ -2,8 +2,9 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use tracing::Span;
 use url::form_urlencoded;
 
 use super::assets;
@@ -13,6 +14,15 @@ use crate::http::ApiError;
 /// Content only from this site, no inline scripts, no embedding in frames, and forms only to this site.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Does work that takes long, such as rendering, on a thread that serves no requests. Its log lines keep the
+/// request's span.
+pub(crate) async fn block<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let span = Span::current();
+    web::block(move || span.in_scope(work)).await.map_err(|error| ApiError::fault(&error))?
+}
 
 /// The part of the console that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

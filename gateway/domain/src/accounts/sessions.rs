@@ -12,6 +12,7 @@ use shared::ids::{SessionId, UserId};
 use super::KeyHash;
 use super::api_key::sha256;
 use super::audit::{self, Action, Actor};
+use crate::Refusal;
 
 const TOKEN_BYTES: usize = 32;
 /// Sessions of one account. A further sign-in ends the session that was idle longest.
@@ -28,12 +29,11 @@ macro_rules! alive {
 pub struct SessionToken(String);
 
 impl SessionToken {
-    /// A random token. `None` if the system has no random bytes.
-    #[must_use]
-    pub fn generate() -> Option<Self> {
+    /// A random token.
+    pub fn generate() -> Result<Self, Refusal> {
         let mut bytes = [0; TOKEN_BYTES];
-        aws_lc_rs::rand::fill(&mut bytes).ok()?;
-        Some(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|error| Refusal::fault(&error))?;
+        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
     }
 
     /// The token in a cookie, if it has the form of one.

@@ -24,13 +24,13 @@ const MAX_INPUT_NAME_BYTES: usize = 64;
 pub enum DefinitionError {
     #[error("not an app file: {0}")]
     Parse(#[from] toml::de::Error),
-    #[error("the app has {} mistake(s):\n  - {}", .0.len(), lines(.0))]
-    Invalid(Vec<DefinitionFault>),
+    #[error("the app has {} error(s):\n  - {}", .0.len(), lines(.0))]
+    Invalid(Vec<DefinitionFieldError>),
 }
 
 /// An error in a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DefinitionFault {
+pub struct DefinitionFieldError {
     /// The path in the file: `prompt`, `inputs[0]`, `limits.steps`.
     pub at: String,
     pub message: String,
@@ -38,7 +38,7 @@ pub struct DefinitionFault {
     names_path: bool,
 }
 
-impl DefinitionFault {
+impl DefinitionFieldError {
     /// An error whose message begins with the path.
     fn naming(at: &str, message: impl Into<String>) -> Self {
         Self { at: at.to_owned(), message: message.into(), names_path: true }
@@ -50,20 +50,20 @@ impl DefinitionFault {
     }
 }
 
-impl fmt::Display for DefinitionFault {
+impl fmt::Display for DefinitionFieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.names_path { f.write_str(&self.message) } else { write!(f, "{}: {}", self.at, self.message) }
     }
 }
 
-fn lines(faults: &[DefinitionFault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  - ")
+fn lines(errors: &[DefinitionFieldError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  - ")
 }
 
 /// Parses and validates an app file.
 pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition, DefinitionError> {
     if text.len() > MAX_FILE_BYTES {
-        return Err(DefinitionError::Invalid(vec![DefinitionFault::naming(
+        return Err(DefinitionError::Invalid(vec![DefinitionFieldError::naming(
             "",
             format!("the file is longer than {MAX_FILE_BYTES} bytes"),
         )]));
@@ -71,19 +71,19 @@ pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition
     let mut unknown = Vec::new();
     let mut definition: AppDefinition =
         serde_ignored::deserialize(toml::Deserializer::parse(text)?, |path| unknown.push(path.to_string()))?;
-    let mut faults: Vec<_> = unknown
+    let mut errors: Vec<_> = unknown
         .iter()
-        .map(|path| DefinitionFault::naming(path, format!("{path} is unknown; leave it out")))
+        .map(|path| DefinitionFieldError::naming(path, format!("{path} is unknown; leave it out")))
         .collect();
     if let Some(output) = &mut definition.output {
-        faults.extend(read_schema(output));
+        errors.extend(read_schema(output));
     }
-    faults.extend(check_definition(&definition, models));
-    if faults.is_empty() { Ok(definition) } else { Err(DefinitionError::Invalid(faults)) }
+    errors.extend(check_definition(&definition, models));
+    if errors.is_empty() { Ok(definition) } else { Err(DefinitionError::Invalid(errors)) }
 }
 
 /// A schema may be written as JSON in a string: most schemas exist as JSON.
-fn read_schema(output: &mut Output) -> Option<DefinitionFault> {
+fn read_schema(output: &mut Output) -> Option<DefinitionFieldError> {
     let text = output.schema.as_str()?;
     match serde_json::from_str(text) {
         Ok(schema) => {
@@ -91,42 +91,46 @@ fn read_schema(output: &mut Output) -> Option<DefinitionFault> {
             None
         }
         Err(error) => {
-            Some(DefinitionFault::naming("output.schema", format!("output.schema is not JSON: {error}")))
+            Some(DefinitionFieldError::naming("output.schema", format!("output.schema is not JSON: {error}")))
         }
     }
 }
 
 /// All errors of a definition, whatever face it came from.
 #[must_use]
-pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFault> {
+pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFieldError> {
     let mut found = Vec::new();
     let stored = json!(app);
     if let Err(refusal) = check_json(&stored) {
-        found.push(DefinitionFault::naming("", refusal.to_string()));
+        found.push(DefinitionFieldError::naming("", refusal.to_string()));
     }
     if stored.to_string().len() > MAX_FILE_BYTES {
-        found.push(DefinitionFault::naming("", format!("the app is longer than {MAX_FILE_BYTES} bytes")));
+        found
+            .push(DefinitionFieldError::naming("", format!("the app is longer than {MAX_FILE_BYTES} bytes")));
     }
     if app.name.trim().is_empty() || app.name.chars().count() > MAX_NAME_CHARS {
-        found.push(DefinitionFault::naming(
+        found.push(DefinitionFieldError::naming(
             "name",
             format!("name must have 1 to {MAX_NAME_CHARS} characters"),
         ));
     }
     if app.prompt.trim().is_empty() {
-        found.push(DefinitionFault::naming("prompt", "prompt must not be empty"));
+        found.push(DefinitionFieldError::naming("prompt", "prompt must not be empty"));
     }
     let names: Vec<_> = app.inputs.iter().map(|field| field.name.as_str()).collect();
     if let Err(error) = shared::prompt::check(&app.prompt, &names) {
-        found.push(DefinitionFault::naming("prompt", format!("prompt {error}")));
+        found.push(DefinitionFieldError::naming("prompt", format!("prompt {error}")));
     }
     if names.len() > MAX_INPUTS {
-        found.push(DefinitionFault::naming("inputs", format!("at most {MAX_INPUTS} inputs are possible")));
+        found.push(DefinitionFieldError::naming(
+            "inputs",
+            format!("at most {MAX_INPUTS} inputs are possible"),
+        ));
     }
     for (index, field) in app.inputs.iter().enumerate() {
-        let wrong = faults_of_field(app, field, names[..index].contains(&field.name.as_str()));
+        let wrong = errors_of_field(app, field, names[..index].contains(&field.name.as_str()));
         found.extend(
-            wrong.into_iter().map(|message| DefinitionFault::at(format!("inputs[{index}]"), message)),
+            wrong.into_iter().map(|message| DefinitionFieldError::at(format!("inputs[{index}]"), message)),
         );
     }
     if let Some(model) = &app.model
@@ -134,17 +138,17 @@ pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<Definit
     {
         let known: Vec<_> = models.all().iter().map(|model| model.id.as_str()).collect();
         let message = format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", "));
-        found.push(DefinitionFault::naming("model", message));
+        found.push(DefinitionFieldError::naming("model", message));
     }
-    found.extend(faults_of_tools(app, models));
+    found.extend(errors_of_tools(app, models));
     if let Some(Err(refusal)) = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)) {
-        found.push(DefinitionFault::at("output.schema", refusal.to_string()));
+        found.push(DefinitionFieldError::at("output.schema", refusal.to_string()));
     }
-    found.extend(faults_of_limits(&app.limits));
+    found.extend(errors_of_limits(&app.limits));
     found
 }
 
-fn faults_of_field(app: &AppDefinition, field: &InputField, named_before: bool) -> Vec<String> {
+fn errors_of_field(app: &AppDefinition, field: &InputField, named_before: bool) -> Vec<String> {
     let (mut found, name) = (Vec::new(), &field.name);
     if name.len() > MAX_INPUT_NAME_BYTES {
         found.push(format!("name must have at most {MAX_INPUT_NAME_BYTES} characters"));
@@ -155,7 +159,7 @@ fn faults_of_field(app: &AppDefinition, field: &InputField, named_before: bool) 
         found.push(format!("name {name:?} must be letters, digits and _, beginning with a letter"));
     }
     if named_before {
-        found.push(format!("name {name:?} stands twice"));
+        found.push(format!("name {name:?} appears twice"));
     }
     if (field.r#type == InputType::Select) == field.options.is_empty() {
         found.push("options are needed by type \"select\", and only there".to_owned());
@@ -163,24 +167,24 @@ fn faults_of_field(app: &AppDefinition, field: &InputField, named_before: bool) 
     if field.r#type == InputType::File && !app.reads_files() {
         found.push(format!("a file needs a tool that reads it: one of {}", FILE_READERS.join(", ")));
     }
-    if let Some(default) = &field.default
-        && let Some(what) = wrong(field, default)
-    {
-        found.push(format!("default: {what}"));
+    match &field.default {
+        Some(_) if field.r#type == InputType::File => found.push("a file has no default".to_owned()),
+        Some(default) => found.extend(wrong(field, default).map(|what| format!("default: {what}"))),
+        None => {}
     }
     found
 }
 
-fn faults_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFault> {
+fn errors_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFieldError> {
     let mut found = Vec::new();
     for (index, tool) in app.tools.iter().enumerate() {
         if !TOOLS.contains(&tool.as_str()) {
-            found.push(DefinitionFault::at(
+            found.push(DefinitionFieldError::at(
                 "tools",
                 format!("{tool:?} is unknown; known are: {}", TOOLS.join(", ")),
             ));
         } else if app.tools[..index].contains(tool) {
-            found.push(DefinitionFault::at("tools", format!("{tool:?} stands twice")));
+            found.push(DefinitionFieldError::at("tools", format!("{tool:?} appears twice")));
         }
     }
     // A run may name another model, but the app's own model must fit.
@@ -189,15 +193,15 @@ fn faults_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFa
         && !model.tools
     {
         let message = format!("the model {:?} cannot call tools; choose another one", model.id);
-        found.push(DefinitionFault::at("tools", message));
+        found.push(DefinitionFieldError::at("tools", message));
     }
     found
 }
 
-fn faults_of_limits(limits: &Limits) -> Vec<DefinitionFault> {
+fn errors_of_limits(limits: &Limits) -> Vec<DefinitionFieldError> {
     let fault = |limit: &Limit| {
         let at = format!("limits.{}", limit.name);
-        DefinitionFault::naming(&at, format!("{at} must be 1 to {}", limit.highest))
+        DefinitionFieldError::naming(&at, format!("{at} must be 1 to {}", limit.highest))
     };
     limits.out_of_range().map(fault).collect()
 }
@@ -241,17 +245,17 @@ mod tests {
             default = "one"
             "#
         ), @r#"
-    the app has 13 mistake(s):
+    the app has 13 error(s):
       - colour is unknown; leave it out
       - limits.minutes is unknown; leave it out
       - name must have 1 to 100 characters
       - prompt uses "nobody", which is not an input field
       - inputs[0]: options are needed by type "select", and only there
-      - inputs[1]: name "text" stands twice
+      - inputs[1]: name "text" appears twice
       - inputs[1]: default: the input "text" must be a number
       - model "gpt" is not in CAPI_MODELS; known are: m, plain
       - tools: "telephone" is unknown; known are: TOOLS
-      - tools: "fetch_url" stands twice
+      - tools: "fetch_url" appears twice
       - output.schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (at /type)
       - limits.steps must be 1 to 1000
       - limits.tool_calls must be 1 to 2000

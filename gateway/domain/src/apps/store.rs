@@ -26,7 +26,7 @@ pub enum StoreRefusal {
     /// A concurrent edit stored another version, which has this number.
     #[error("the app was changed meanwhile: its version is {0} now")]
     Changed(i32),
-    #[error("there are {0} {1} already, the most there may be")]
+    #[error("there are already {0} {1}, which is the limit")]
     TooMany(i64, &'static str),
     #[error(transparent)]
     Db(#[from] DbError),

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use super::idempotency::{self, IdempotencyKey};
 use super::insert::{NewRun, insert};
 use super::request::CreateRequest;
-use super::uploads::Uploads;
+use super::uploads::{GivenFile, Uploads};
 use super::validate::{Valid, title, validate};
 use crate::Refusal;
 use crate::apps::{AppCache, CurrentApp};
@@ -62,6 +62,27 @@ impl Created {
             Self::Now(run, _) | Self::Before(run) => *run,
         }
     }
+}
+
+/// What a dry run found.
+pub struct DryRun {
+    pub app: Arc<CurrentApp>,
+    /// The model that the run would use.
+    pub model: String,
+}
+
+/// Validates a create without creating anything, against the version that is stored now and not against a
+/// cached one: no write follows that would notice a stale version.
+pub async fn dry_run(
+    intake: &Intake,
+    user: UserId,
+    app: AppId,
+    body: &CreateRequest,
+    files: &[GivenFile],
+) -> Result<DryRun, Refusal> {
+    let app = intake.apps.load(&intake.db, user, app).await?;
+    let Valid { model, .. } = validate(&app, body, files, &intake.models)?;
+    Ok(DryRun { app, model })
 }
 
 impl Create {
@@ -159,12 +180,6 @@ impl Create {
         // If the run does not exist, the store's garbage collection deletes its files after a day.
         self.files.keep();
         tracing::warn!(%error, run_id = %self.id, "the database did not confirm a create");
-        Refusal::Unavailable(if self.idempotency_key.is_some() {
-            "the run may have been accepted all the same; send the request again with the same \
-             Idempotency-Key"
-        } else {
-            "the run may have been accepted all the same; look with GET /api/v1/runs before creating it \
-             again (with an Idempotency-Key it can be sent again as it is)"
-        })
+        Refusal::MaybeCreated { has_key: self.idempotency_key.is_some() }
     }
 }

@@ -5,6 +5,7 @@
 pub mod cancel;
 pub mod create;
 pub mod delete;
+pub mod events;
 mod file_name;
 pub mod filters;
 pub mod get;
@@ -15,11 +16,11 @@ pub mod open_waits;
 pub mod queue_timeout;
 pub mod request;
 pub mod uploads;
-pub mod validate;
+mod validate;
 pub mod wait;
 pub mod watch;
 
-pub use create::{Create, Created, Intake};
+pub use create::{Create, Created, DryRun, Intake, dry_run};
 pub use filters::Filters;
 pub use idempotency::IdempotencyKey;
 pub use request::{CreateRequest, DEFAULT_QUEUE_TIMEOUT, FIELDS};

@@ -78,7 +78,7 @@ impl Drop for OpenWait {
     fn drop(&mut self) {
         let (db, user, until) = (self.db.clone(), self.user, self.until);
         // If this fails, the wait counts until its end.
-        tokio::spawn(async move {
+        let task = async move {
             let closing = db.write(|mut conn| async move {
                 let closed = statement(CLOSE)
                     .bind::<SqlUuid, _>(user.uuid())
@@ -90,6 +90,7 @@ impl Drop for OpenWait {
             if let Err(error) = closing.await {
                 tracing::warn!(%error, user_id = %user, "failed to close a wait; it counts until its end");
             }
-        });
+        };
+        tokio::spawn(task.in_current_span());
     }
 }

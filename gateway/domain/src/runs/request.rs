@@ -9,11 +9,11 @@ use crate::{FieldError, MAX_FIELD_ERRORS, Refusal, quoted};
 
 pub const FIELDS: [&str; 6] =
     ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
-const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
+pub const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
 pub const DEFAULT_QUEUE_TIMEOUT: i32 = 86_400;
-const MAX_METADATA_PAIRS: usize = 16;
-const MAX_METADATA_KEY_CHARS: usize = 64;
-const MAX_METADATA_VALUE_CHARS: usize = 512;
+pub const MAX_METADATA_PAIRS: usize = 16;
+pub const MAX_METADATA_KEY_CHARS: usize = 64;
+pub const MAX_METADATA_VALUE_CHARS: usize = 512;
 
 /// The fields of a create, not yet validated against an app.
 #[derive(Debug, PartialEq)]
@@ -133,7 +133,7 @@ mod tests {
             "appId": 1, "inputs": [], "metadata": {"a": 1}, "colour": "red", "queueTimeoutSeconds": 1.5,
         }))
         .unwrap_err();
-        let Refusal::InvalidRequest(_, errors) = error else { panic!("{error}") };
+        let Refusal::InvalidRequest(_, errors) = error else { panic!("{error:?}") };
         let found: Vec<_> =
             errors.iter().map(|error| (json!(error.location)["pointer"].clone(), error.code)).collect();
         assert_eq!(

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shared::ids::{FileId, RunId};
 use shared::media_types;
 use shared::storage::{Artifacts, ObjectKey, Upload};
+use tracing::Instrument as _;
 
 use super::file_name::{safe, unique};
 use crate::Refusal;
@@ -152,10 +153,11 @@ impl Drop for Uploads {
             return;
         }
         let (store, run) = (self.store.clone(), self.run);
-        tokio::spawn(async move {
+        let task = async move {
             if let Err(error) = store.delete_all(run).await {
                 tracing::warn!(%error, run_id = %run, "failed to delete the files of a refused create");
             }
-        });
+        };
+        tokio::spawn(task.in_current_span());
     }
 }

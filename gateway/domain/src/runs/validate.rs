@@ -15,14 +15,14 @@ use crate::{FieldError, Refusal, quoted};
 const MAX_TITLE_CHARS: usize = 80;
 
 /// What the run will be executed with.
-pub struct Valid {
+pub(super) struct Valid {
     /// With defaults.
-    pub inputs: Value,
+    pub(super) inputs: Value,
     /// The model's id.
-    pub model: String,
+    pub(super) model: String,
 }
 
-pub fn validate(
+pub(super) fn validate(
     app: &CurrentApp,
     body: &CreateRequest,
     files: &[GivenFile],
@@ -81,7 +81,7 @@ fn wrong_files(app: &AppDefinition, files: &[GivenFile]) -> Vec<FieldError> {
 }
 
 /// The title in lists: the first text input, or else the first characters of the id.
-pub fn title(app: &CurrentApp, inputs: &Value, id: RunId) -> String {
+pub(super) fn title(app: &CurrentApp, inputs: &Value, id: RunId) -> String {
     let first = app.definition.inputs.iter().filter(|field| field.r#type == InputType::Text);
     let text =
         first.filter_map(|field| inputs[&field.name].as_str()).map(str::trim).find(|text| !text.is_empty());

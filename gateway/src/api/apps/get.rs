@@ -23,5 +23,7 @@ pub(in crate::api) async fn handle(
     let app = caller.app_in_path(&request)?;
     let found = apps::list::list(&context.db, caller.user, app, None, 1).await?;
     let stored = found.first().ok_or(ApiError::not_found("app"))?;
-    App::new(stored, &context.models.default_model().id).map(web::Json).ok_or(ApiError::internal())
+    App::new(stored, &context.models.default_model().id)
+        .map(web::Json)
+        .ok_or_else(|| ApiError::internal("a stored definition cannot be read"))
 }

@@ -1,10 +1,12 @@
 //! Adds to the document what holds for every endpoint, so that no handler repeats it. Pure.
 
 use actix_web::http::Method;
+use gateway_domain::runs::request::{MAX_METADATA_KEY_CHARS, MAX_METADATA_PAIRS, MAX_METADATA_VALUE_CHARS};
 use serde_json::{Map, Value, json};
 
 use crate::api::routes::endpoints;
 use crate::http::endpoint::Endpoint;
+use crate::http::multipart::MAX_FILES;
 use crate::http::problems::Problem;
 
 /// Paths that serve the same endpoint as another path: within an app, or under an older name.
@@ -142,8 +144,12 @@ fn metadata_parameter() -> Value {
         "name": "metadata", "in": "query", "style": "form", "explode": true,
         "description": "Sent as `metadata.KEY=VALUE`, once for each pair that the run must have",
         "schema": {
-            "type": "object", "propertyNames": { "pattern": "^metadata\\.[^\\u0000]+$", "maxLength": 73 },
-            "additionalProperties": { "type": "string", "maxLength": 512 },
+            "type": "object",
+            "propertyNames": {
+                "pattern": "^metadata\\.[^\\u0000]+$",
+                "maxLength": "metadata.".len() + MAX_METADATA_KEY_CHARS,
+            },
+            "additionalProperties": { "type": "string", "maxLength": MAX_METADATA_VALUE_CHARS },
         },
     })
 }
@@ -152,9 +158,9 @@ fn metadata_parameter() -> Value {
 fn finish_schemas(schemas: &mut Value) {
     for form in ["CreateRun", "CreateRunForm"] {
         let metadata = &mut schemas[form]["properties"]["metadata"];
-        metadata["maxProperties"] = json!(16);
-        metadata["propertyNames"] = json!({ "maxLength": 64 });
-        metadata["additionalProperties"]["maxLength"] = json!(512);
+        metadata["maxProperties"] = json!(MAX_METADATA_PAIRS);
+        metadata["propertyNames"] = json!({ "maxLength": MAX_METADATA_KEY_CHARS });
+        metadata["additionalProperties"]["maxLength"] = json!(MAX_METADATA_VALUE_CHARS);
         let mut within = schemas[form].clone();
         within["description"] = json!("A run to create of the app that the path names.");
         within["properties"]["appId"]["description"] = json!("Ignored: the path names the app.");
@@ -163,7 +169,7 @@ fn finish_schemas(schemas: &mut Value) {
         }
         schemas[format!("{form}OfApp")] = within;
     }
-    schemas["CreateRunForm"]["properties"]["files"]["maxItems"] = json!(10);
+    schemas["CreateRunForm"]["properties"]["files"]["maxItems"] = json!(MAX_FILES);
 }
 
 /// One response for each status. It lists the codes of that status.

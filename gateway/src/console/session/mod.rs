@@ -82,7 +82,7 @@ impl FromRequest for Visitor {
 
 /// State that `start` gave to the server.
 pub(crate) fn app_data<T: 'static>(request: &HttpRequest) -> Result<&web::Data<T>, ApiError> {
-    request.app_data::<web::Data<T>>().ok_or(ApiError::internal())
+    request.app_data::<web::Data<T>>().ok_or_else(|| ApiError::internal("the server has no context"))
 }
 
 /// Refuses a request that a page of another site sent.
@@ -99,7 +99,7 @@ async fn rotate(
     (context, console): (&Context, &Console),
     old: &SessionToken,
 ) -> Result<(), ApiError> {
-    let fresh = SessionToken::generate().ok_or(ApiError::internal())?;
+    let fresh = SessionToken::generate()?;
     if sessions::rotate(&context.db, old, &fresh).await? {
         request.extensions_mut().insert(SetCookie(console.cookies.give(&fresh)));
     }

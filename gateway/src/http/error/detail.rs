@@ -50,6 +50,14 @@ impl ApiError {
 fn of_refusal(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Unavailable(detail) => (*detail).to_owned(),
+        Refusal::MaybeCreated { has_key: true } => {
+            "the run may have been accepted; send the request again with the same Idempotency-Key".to_owned()
+        }
+        Refusal::MaybeCreated { has_key: false } => {
+            "the run may have been accepted; check with GET /api/v1/runs before you create it again (with an \
+             Idempotency-Key you can send the same request again)"
+                .to_owned()
+        }
         Refusal::NotFound(what) => {
             format!("there is no such {what}, or this key may not see it; check the id")
         }
@@ -59,7 +67,7 @@ fn of_refusal(refusal: &Refusal) -> String {
             format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
         }
         Refusal::ModelLacksTools { asked, able } if able.is_empty() => {
-            format!("the app uses tools, and the model {asked:?} cannot call any, nor can another one here")
+            format!("the app uses tools; neither the model {asked:?} nor another one here can call tools")
         }
         Refusal::ModelLacksTools { asked, able } => format!(
             "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
@@ -73,13 +81,13 @@ fn of_refusal(refusal: &Refusal) -> String {
             format!("the run is {}; cancel it or wait for its end before deleting it", status.as_str())
         }
         Refusal::IdempotencyConflict => {
-            "this Idempotency-Key was used with other fields within the last 24 hours; take a fresh key, or \
+            "this Idempotency-Key was used with other fields within the last 24 hours; use a new key, or \
              send the fields as they were"
                 .to_owned()
         }
         Refusal::TooManyWaits { limit } => {
             format!(
-                "the account has {limit} waits open, the most at once; let one end or poll without ?wait="
+                "the account has {limit} open waits, the limit; wait until one ends, or poll without ?wait="
             )
         }
         Refusal::AppArchived => "restore the app, or run another one".to_owned(),

@@ -106,9 +106,9 @@ impl ApiError {
         Self::Refused(Refusal::Unavailable(detail))
     }
 
-    /// A fault of this program whose cause is logged already.
-    #[must_use]
-    pub const fn internal() -> Self {
+    /// Logs a fault of this program or of its machine.
+    pub fn internal(cause: &'static str) -> Self {
+        tracing::error!(cause, "request failed");
         Self::Refused(Refusal::Internal)
     }
 
@@ -160,9 +160,9 @@ impl ApiError {
             Self::RateLimited { retry_after, .. }
             | Self::Flood { retry_after }
             | Self::TooFast { retry_after } => Some((RETRY_AFTER, retry_after.to_string())),
-            Self::Refused(Refusal::TooManyWaits { .. } | Refusal::Unavailable(_)) => {
-                Some((RETRY_AFTER, "2".to_owned()))
-            }
+            Self::Refused(
+                Refusal::TooManyWaits { .. } | Refusal::Unavailable(_) | Refusal::MaybeCreated { .. },
+            ) => Some((RETRY_AFTER, "2".to_owned())),
             _ => None,
         }
     }

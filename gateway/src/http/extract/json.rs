@@ -138,7 +138,7 @@ impl<'de> Visitor<'de> for Strict {
             let value = access.next_value_seed(Strict)?;
             if members.contains_key(&key) {
                 return Err(serde::de::Error::custom(format_args!(
-                    "the key {key:?} stands twice in one object"
+                    "the key {key:?} appears twice in one object"
                 )));
             }
             members.insert(key, value);
@@ -156,8 +156,8 @@ mod tests {
         let detail = |body: &str| parse(body.as_bytes()).unwrap_err().to_string();
         assert!(detail("{").contains("not valid JSON"));
         assert!(detail("[]").contains("must be a JSON object"));
-        assert!(detail(r#"{"a":1,"a":2}"#).contains("stands twice"));
-        assert!(detail(r#"{"a":{"b":1,"b":2}}"#).contains("stands twice"));
+        assert!(detail(r#"{"a":1,"a":2}"#).contains("appears twice"));
+        assert!(detail(r#"{"a":{"b":1,"b":2}}"#).contains("appears twice"));
         assert!(detail(r#"{"a":"\u0000"}"#).contains("U+0000"));
         assert!(detail(r#"{"a":"\ud800"}"#).contains("not valid JSON"));
         assert!(detail(r#"{"a":1e999}"#).contains("out of range"));

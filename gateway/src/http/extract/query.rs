@@ -69,7 +69,7 @@ impl Query {
     pub fn text(&mut self, name: &str) -> Option<String> {
         let mut values = self.all(name);
         if values.len() > 1 {
-            self.wrong(name, &format!("{name} stands twice; give it once"));
+            self.wrong(name, &format!("{name} appears twice; give it once"));
         }
         values.pop()
     }
@@ -145,7 +145,7 @@ mod tests {
         let said = query.end().unwrap_err().to_string();
         assert_eq!(
             said,
-            "invalid_request: limit must be a whole number; wait stands twice; give it once; unknown \
+            "invalid_request: limit must be a whole number; wait appears twice; give it once; unknown \
              parameter \"lmit\"; known are: status, limit, metadata.KEY, wait"
         );
         assert!(Query::parse("a=%00").unwrap().end().unwrap_err().to_string().contains("U+0000"));

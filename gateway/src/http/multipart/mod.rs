@@ -19,7 +19,7 @@ use super::extract::{MAX_BODY, announces_more, is_of_type, json_value};
 use pace::Pace;
 
 /// Files of one run.
-const MAX_FILES: usize = 10;
+pub const MAX_FILES: usize = 10;
 /// Bytes of one file.
 const MAX_FILE_BYTES: u64 = 25 << 20;
 /// Bytes of all files.
@@ -44,7 +44,7 @@ pub async fn read_form(
     uploads: &mut Uploads,
 ) -> Result<Map<String, Value>, ApiError> {
     if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
-        return Err(too_large("the files have more than 100 MiB in all"));
+        return Err(too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20)));
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
     let (mut members, mut text_left) = (Map::new(), MAX_BODY);
@@ -54,7 +54,7 @@ pub async fn read_form(
         if file_name.is_none() && FIELDS.contains(&name.as_str()) {
             let text = read_text(field, &mut pace, &mut text_left).await?;
             if members.insert(name.clone(), value_of(&name, text)?).is_some() {
-                return Err(part(&name, "too_many", format!("the part {name:?} stands twice")));
+                return Err(part(&name, "too_many", format!("the part {name:?} appears twice")));
             }
         } else {
             read_file(field, &mut pace, uploads, &name, file_name.as_deref().unwrap_or(&name)).await?;
@@ -71,7 +71,7 @@ pub async fn read_browser_form(
     uploads: &mut Uploads,
 ) -> Result<Vec<(String, String)>, ApiError> {
     if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
-        return Err(too_large("the files have more than 100 MiB in all"));
+        return Err(too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20)));
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
     let (mut texts, mut text_left) = (Vec::new(), MAX_BODY);
@@ -154,10 +154,14 @@ async fn read_file(
         pace.received(bytes.len());
         file.write(&bytes).await?;
         if file.size() > MAX_FILE_BYTES {
-            return Err(too_large(&format!("the file {:?} has more than 25 MiB", quoted(file_name))));
+            return Err(too_large(&format!(
+                "the file {:?} has more than {} MiB",
+                quoted(file_name),
+                MAX_FILE_BYTES >> 20
+            )));
         }
         if before + file.size() > MAX_ALL_BYTES {
-            return Err(too_large("the files have more than 100 MiB in all"));
+            return Err(too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20)));
         }
     }
     Ok(uploads.add(file).await?)

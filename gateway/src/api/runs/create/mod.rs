@@ -9,9 +9,8 @@ use std::time::Duration;
 use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::FieldError;
-use gateway_domain::runs::validate::{Valid, validate};
 use gateway_domain::runs::{
-    Create, CreateRequest, Created, GivenFile, IdempotencyKey, RunRef, Uploads, get, open_waits, wait,
+    Create, CreateRequest, Created, IdempotencyKey, RunRef, Uploads, dry_run, get, open_waits, wait,
 };
 use shared::ids::{AppId, RunId};
 use shared::net::public_url::PublicUrl;
@@ -83,7 +82,14 @@ pub(in crate::api) async fn handle(
     let app_id = app_id(&caller, in_path, body.app_id.as_deref())?;
     let webhook = webhook(&context, body.webhook_url.as_deref())?;
     if dry {
-        return dry_run(&caller, &context, &body, files.files(), app_id).await;
+        let found = dry_run(&context.intake, caller.user, app_id, &body, files.files()).await?;
+        return Ok(HttpResponse::Ok().json(DryRun {
+            valid: true,
+            app_id: found.app.id,
+            app_name: &found.app.definition.name,
+            app_version: found.app.version,
+            chat_model_id: found.model,
+        }));
     }
     let path = in_path.map_or(RUNS.to_owned(), |_| format!("/api/v1/apps/{app_id}/runs"));
     let idempotency_key = key.map(|key| IdempotencyKey::new(path, key, &body.fields(app_id, files.fields())));
@@ -142,26 +148,6 @@ fn accepted(id: RunId, status: RunStatus, app_id: AppId, app_name: &str) -> Http
         .insert_header((LOCATION, format!("{RUNS}/{id}")))
         .insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS))
         .json(Accepted { id, status, app_id, app_name })
-}
-
-/// Validates against the version that is stored now, not against a cached one: no write follows that would
-/// notice a stale version.
-async fn dry_run(
-    caller: &Caller,
-    context: &Context,
-    body: &CreateRequest,
-    files: &[GivenFile],
-    app_id: AppId,
-) -> Result<HttpResponse, ApiError> {
-    let app = context.load_app(caller.user, app_id).await?;
-    let Valid { model, .. } = validate(&app, body, files, &context.models)?;
-    Ok(HttpResponse::Ok().json(DryRun {
-        valid: true,
-        app_id: app.id,
-        app_name: &app.definition.name,
-        app_version: app.version,
-        chat_model_id: model,
-    }))
 }
 
 fn app_id(caller: &Caller, in_path: Option<&str>, in_body: Option<&str>) -> Result<AppId, ApiError> {

@@ -81,7 +81,7 @@ pub(crate) async fn change_password(
         return show_page(&context, &visitor, &request, wrong()).await;
     }
     let hash = console.passwords.hash(SecretString::from(new)).await?;
-    let token = sessions::SessionToken::generate().ok_or(ApiError::internal())?;
+    let token = sessions::SessionToken::generate()?;
     let new = NewPassword { hash: &hash, instead_of: stored.as_deref(), keep: Some((session.id, &token)) };
     if !users::set_password(&context.db, visitor.user(), new, visitor.actor()).await? {
         return show_page(&context, &visitor, &request, wrong()).await;

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use gateway_domain::apps::store;
 
+use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
 use crate::console::page::see_other;
@@ -14,6 +15,8 @@ pub(crate) async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let archived = form.text("archived") == "true";
-    store::set_archived(&context.db, visitor.user(), app.id, archived, visitor.actor()).await?;
+    store::set_archived(&context.db, visitor.user(), app.id, archived, visitor.actor())
+        .await
+        .map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{}/edit?done={}", app.id, if archived { "archived" } else { "restored" })))
 }

@@ -10,6 +10,7 @@ use shared::tools::FILE_READERS;
 use super::definition::{Draft, FieldRow};
 use super::snippets::sample_inputs;
 use super::{Header, Tab};
+use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
 use crate::console::page::{Frame, see_other, show, show_as};
@@ -98,7 +99,7 @@ pub(crate) async fn handle(
     let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
     match store::save(&context.db, user, (id, base), &definition, by).await {
         Ok(_) => Ok(see_other(&format!("/apps/{id}/edit?done=saved"))),
-        Err(refusal @ (StoreRefusal::Unknown | StoreRefusal::Db(_))) => Err(refusal.into()),
+        Err(refusal @ (StoreRefusal::Unknown | StoreRefusal::Db(_))) => Err(store_refusal(refusal)),
         Err(StoreRefusal::NameTaken(name)) => {
             draft.add_error("name", format!("Another app has the name {name:?}. Choose another name."));
             let error = draft.summary();
@@ -106,7 +107,7 @@ pub(crate) async fn handle(
         }
         Err(StoreRefusal::Changed(current)) => {
             let error = format!(
-                "Not saved: another edit stored version {current} meanwhile. This page shows your text. Save \
+                "Not saved: another edit stored version {current} first. This page shows your text. Save \
                  again to store it as a newer version. Version {current} stays in the list of versions."
             );
             refused(draft, current, error)

@@ -1,12 +1,12 @@
 //! POST /apps/{appId}/preview: renders the prompt over sample inputs.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use askama::Template;
 use serde_json::Value;
 
 use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
-use crate::console::page::show;
+use crate::console::page::{block, show};
 use crate::http::ApiError;
 use crate::http::extract::json_value;
 
@@ -14,7 +14,7 @@ use crate::http::extract::json_value;
 #[template(
     source = r#"{% match shown %}
 {%- when Ok(prompt) -%}<pre tabindex="0">{{ prompt }}</pre>
-{%- when Err(why) -%}<p class="mistake">{{ why }}</p>
+{%- when Err(why) -%}<p class="field-error">{{ why }}</p>
 {%- endmatch %}"#,
     ext = "html"
 )]
@@ -25,7 +25,7 @@ struct Preview {
 pub(crate) async fn handle(SignedForm { form, .. }: SignedForm<OwnApp>) -> Result<HttpResponse, ApiError> {
     // Rendering may use all fuel of a template, so it does not run on a thread that serves other requests.
     let (prompt, samples) = (form.text("prompt").to_owned(), form.text("samples").to_owned());
-    let shown = web::block(move || preview(&prompt, &samples)).await.map_err(|_| ApiError::internal())?;
+    let shown = block(move || Ok(preview(&prompt, &samples))).await?;
     show(&Preview { shown })
 }
 

@@ -47,7 +47,7 @@ impl Row {
         Self {
             id: run.id,
             title: run.title.clone(),
-            api: run.source == Source::Api,
+            api: run.source == Source::Api.as_str(),
             status: run.status.as_str(),
             over: run.is_over(),
             key: run.api_key.as_ref().map(|key| key.0.name.clone()),
@@ -118,15 +118,8 @@ pub(crate) async fn page(
     }
     let header = Header::new(&app, Tab::Runs);
     let statuses = RunStatus::ALL.map(|status| (status.as_str(), filters.status.contains(&status))).to_vec();
-    let source = filters.source.map_or("", source_parameter);
+    let source = filters.source.map_or("", Source::as_str);
     show(&Page { frame: header.frame(&visitor), app: header, rows, statuses, source, next, filtered })
-}
-
-const fn source_parameter(source: Source) -> &'static str {
-    match source {
-        Source::Api => "api",
-        Source::Console => "console",
-    }
 }
 
 fn rows_address(app: AppId, filters: &Filters) -> String {
@@ -135,7 +128,7 @@ fn rows_address(app: AppId, filters: &Filters) -> String {
         query.append_pair("status", status.as_str());
     }
     if let Some(source) = filters.source {
-        query.append_pair("source", source_parameter(source));
+        query.append_pair("source", source.as_str());
     }
     format!("/apps/{app}/runs?{}", query.finish())
 }

@@ -13,10 +13,11 @@ use shared::apps::AppDefinition;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Header, Tab};
+use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
 use crate::console::format::Timestamp;
 use crate::console::owned::OwnApp;
-use crate::console::page::{Frame, see_other, show};
+use crate::console::page::{Frame, block, see_other, show};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::Query;
@@ -59,7 +60,7 @@ pub(crate) async fn page(
     let text =
         |number: i32| compared.iter().find(|one| one.version == number).map(|one| as_text(&one.definition));
     let (Some(old), Some(new)) = (text(from), text(to)) else { return Err(ApiError::not_found("version")) };
-    let diff = web::block(move || diff(&old, &new)).await.map_err(|_| ApiError::internal())?;
+    let diff = block(move || Ok(diff(&old, &new))).await?;
     let header = Header::new(&app, Tab::Edit);
     let versions = listed
         .iter()
@@ -117,7 +118,7 @@ pub(crate) async fn restore(
     let definition: &AppDefinition =
         &serde_json::from_value(definition).map_err(|error| ApiError::fault(&error))?;
     let base = form.text("base").parse().unwrap_or(app.version);
-    store::save(&context.db, user, (id, base), definition, by).await?;
+    store::save(&context.db, user, (id, base), definition, by).await.map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{id}/edit?done=saved")))
 }
 

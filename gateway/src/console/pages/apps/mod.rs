@@ -9,6 +9,7 @@ use gateway_domain::apps::store;
 use shared::ids::AppId;
 
 use self::samples::{SAMPLES, Sample, sample};
+use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
 use crate::console::format::Timestamp;
 use crate::console::page::{Frame, Part, see_other, show};
@@ -84,6 +85,8 @@ pub(crate) async fn create(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let definition = sample(form.text("sample"), &context.models)?;
-    let app = store::create(&context.db, visitor.user(), &definition, visitor.actor()).await?;
+    let app = store::create(&context.db, visitor.user(), &definition, visitor.actor())
+        .await
+        .map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{app}/edit?done=created")))
 }

@@ -10,11 +10,12 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
+use gateway_domain::Refusal;
 use gateway_domain::accounts::sessions;
 use gateway_domain::runs::open_waits::{self, OpenWait};
-use gateway_domain::runs::{RunRef, get};
+use gateway_domain::runs::{RunRef, events, get};
 use shared::ids::RunId;
-use shared::runs::{RunView, events};
+use shared::runs::RunView;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -22,7 +23,7 @@ use tracing::Instrument as _;
 use super::summary::Summary;
 use super::{EVENTS_AT_ONCE, running_cap, thread};
 use crate::console::owned::OwnRun;
-use crate::console::page::render;
+use crate::console::page::{block, render};
 use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
@@ -107,23 +108,19 @@ async fn follow(
     loop {
         if checked.elapsed() >= HEARTBEAT {
             check_session(context, visitor).await?;
-            out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| ApiError::internal())?;
+            out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| disconnected())?;
             checked = Instant::now();
         }
-        let reading = context
-            .db
-            .read(|mut conn| async move { events::read_after(&mut conn, id, after, EVENTS_AT_ONCE).await });
-        let events = reading.await?;
+        let events = events::read_after(&context.db, id, after, EVENTS_AT_ONCE).await?;
         if let Some(last) = events.last().map(|event| event.seq) {
-            let rendering = web::block(move || thread::render(id, &events));
-            send(out, "events", Some(last), &rendering.await.map_err(|_| ApiError::internal())??).await?;
+            let html = block(move || thread::render(id, &events)).await?;
+            send(out, "events", Some(last), &html).await?;
             after = last;
             continue;
         }
         let run = load(context, visitor, id).await?;
         let (over, last, token) = (run.is_over(), run.last_seq, visitor.form_token.clone());
-        let rendering = web::block(move || render(&Summary::of(&run, &limits, running_cap, &token)));
-        let summary = rendering.await.map_err(|_| ApiError::internal())??;
+        let summary = block(move || render(&Summary::of(&run, &limits, running_cap, &token))).await?;
         if summary != last_summary {
             send(out, "summary", None, &summary).await?;
             last_summary = summary;
@@ -160,5 +157,10 @@ async fn send(out: &Out, event: &str, id: Option<i64>, data: &str) -> Result<(),
         piece.push('\n');
     }
     piece.push('\n');
-    out.send(Ok(piece.into())).await.map_err(|_| ApiError::internal())
+    out.send(Ok(piece.into())).await.map_err(|_| disconnected())
+}
+
+/// The browser disconnected: nothing is left to answer.
+fn disconnected() -> ApiError {
+    Refusal::Internal.into()
 }

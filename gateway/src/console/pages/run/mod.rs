@@ -9,13 +9,13 @@ mod thread;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use gateway_domain::runs::get;
+use gateway_domain::runs::{events, get};
 use shared::ids::{AppId, RunId};
-use shared::runs::{Source, events};
+use shared::runs::Source;
 
 use self::summary::{Summary, input_texts};
 use crate::console::owned::OwnRun;
-use crate::console::page::{self, Frame, Part, render};
+use crate::console::page::{self, Frame, Part, block, render};
 use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
@@ -51,24 +51,22 @@ pub(crate) async fn show(
     let (id, user) = (run_ref.run, visitor.user());
     let run = get::load(&context.db, &context.viewer, user, run_ref).await?;
     let limits = get::limits(&context.db, &context.plans, user, id).await?;
-    let reading =
-        context.db.read(|mut conn| async move { events::read_after(&mut conn, id, 0, EVENTS_AT_ONCE).await });
-    let events = reading.await?;
+    let events = events::read_after(&context.db, id, 0, EVENTS_AT_ONCE).await?;
     let after = events.last().map_or(0, |event| event.seq);
     let (running_cap, token) = (running_cap(&context, &visitor), visitor.form_token.clone());
     // Rendering Markdown takes time, so it does not run on a thread that serves other requests.
-    let rendering = web::block(move || {
+    let rendering = block(move || {
         let summary = render(&Summary::of(&run, &limits, running_cap, &token))?;
-        Ok::<_, ApiError>((summary, thread::render(id, &events)?, run))
+        Ok((summary, thread::render(id, &events)?, run))
     });
-    let (summary, rendered, run) = rendering.await.map_err(|_| ApiError::internal())??;
+    let (summary, rendered, run) = rendering.await?;
     let frame = Frame::new(run.title.clone(), Part::Apps, &visitor).with_notice(&request, &NOTICES);
     page::show(&Page {
         frame,
         id,
         open: !run.is_over() || after < run.last_seq,
         title: run.title,
-        api: run.source == Source::Api,
+        api: run.source == Source::Api.as_str(),
         app_id: run.app_id,
         app_name: run.app_name,
         inputs: run.inputs.as_ref().map(input_texts).unwrap_or_default(),

@@ -6,9 +6,11 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
+use gateway_domain::runs::events;
 use serde_json::json;
-use shared::runs::events::{self, Event};
+use shared::runs::events::Event;
 use shared::time::format_time;
+use tracing::{Instrument, Span};
 
 use super::EVENTS_AT_ONCE;
 use crate::console::owned::OwnRun;
@@ -24,14 +26,13 @@ pub(crate) async fn handle(
     if request.method() == Method::HEAD {
         return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/jsonl")).finish());
     }
+    // The stream is read after the request's span has ended.
+    let span = Span::current();
     let pages = stream::unfold(Some(0), move |after| {
         let context = context.clone();
-        async move {
+        let page = async move {
             let after = after?;
-            let reading = context.db.read(|mut conn| async move {
-                events::read_after(&mut conn, id, after, EVENTS_AT_ONCE).await
-            });
-            match reading.await {
+            match events::read_after(&context.db, id, after, EVENTS_AT_ONCE).await {
                 Ok(events) => {
                     let last = events.last()?.seq;
                     let lines: String = events.iter().map(line).collect();
@@ -39,9 +40,10 @@ pub(crate) async fn handle(
                 }
                 // An error breaks the response off, so that the client does not take a part for the whole
                 // log.
-                Err(error) => Some((Err(actix_web::Error::from(ApiError::from(error))), None)),
+                Err(refusal) => Some((Err(actix_web::Error::from(ApiError::from(refusal))), None)),
             }
-        }
+        };
+        page.instrument(span.clone())
     });
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/jsonl"))

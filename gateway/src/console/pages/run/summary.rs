@@ -77,7 +77,7 @@ impl<'s> Summary<'s> {
         let data = result.and_then(|result| result.data.as_ref()).filter(|data| !data.is_null());
         let started_from = match &run.api_key {
             Some(key) => format!("API, key {}", key.0.name),
-            None if run.source == Source::Api => "API".to_owned(),
+            None if run.source == Source::Api.as_str() => "API".to_owned(),
             None => "console".to_owned(),
         };
         let usage = run.usage.0;

@@ -34,7 +34,7 @@ pub(crate) async fn start_session(
     from: IpAddr,
     next: &str,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let token = &SessionToken::generate().ok_or(ApiError::internal())?;
+    let token = &SessionToken::generate()?;
     if !sessions::start(&context.db, user, password_hash, token, Actor::Console(from)).await? {
         return Ok(None);
     }

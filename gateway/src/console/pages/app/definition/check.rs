@@ -1,6 +1,6 @@
 //! From the editor's fields to an app, with each error at its field. Pure.
 
-use gateway_domain::apps::{DefinitionFault, check_definition};
+use gateway_domain::apps::{DefinitionFieldError, check_definition};
 use shared::apps::{AppDefinition, Output};
 use shared::config::ModelsFile;
 use shared::limits::Limits;
@@ -12,26 +12,26 @@ use crate::http::extract::json_value;
 impl Draft {
     /// The app, if all fields are right. Otherwise each error is added to its field.
     pub(crate) fn check(&mut self, models: &ModelsFile) -> Option<AppDefinition> {
-        let (app, mut faults) = self.parse();
+        let (app, mut errors) = self.parse();
         // The parser put a placeholder in place of a text it cannot read: only its own error counts.
-        let unread: Vec<String> = faults.iter().map(|fault| fault.at.clone()).collect();
+        let unread: Vec<String> = errors.iter().map(|error| error.at.clone()).collect();
         let checked = check_definition(&app, models).into_iter();
-        faults.extend(checked.filter(|fault| !unread.contains(&fault.at)));
-        if faults.is_empty() {
+        errors.extend(checked.filter(|error| !unread.contains(&error.at)));
+        if errors.is_empty() {
             return Some(app);
         }
-        for DefinitionFault { at, message, .. } in faults {
+        for DefinitionFieldError { at, message, .. } in errors {
             let message = in_words(&at, &message);
             self.add_error(&at, message);
         }
         None
     }
 
-    fn parse(&self) -> (AppDefinition, Vec<DefinitionFault>) {
-        let mut faults = Vec::new();
+    fn parse(&self) -> (AppDefinition, Vec<DefinitionFieldError>) {
+        let mut errors = Vec::new();
         let inputs = self.fields.iter().enumerate().map(|(at, row)| {
             let (field, wrong) = row.field();
-            faults.extend(wrong.map(|message| DefinitionFault::at(format!("inputs[{at}]"), message)));
+            errors.extend(wrong.map(|message| DefinitionFieldError::at(format!("inputs[{at}]"), message)));
             field
         });
         let inputs = inputs.collect();
@@ -39,7 +39,7 @@ impl Draft {
         for (limit, row) in Limits::ALL.iter().zip(&self.limits) {
             let value = row.value.parse().unwrap_or_else(|_| {
                 let at = format!("limits.{}", limit.name);
-                faults.push(DefinitionFault::at(at, "must be a whole number"));
+                errors.push(DefinitionFieldError::at(at, "must be a whole number"));
                 0
             });
             (limit.set)(&mut limits, value);
@@ -50,7 +50,7 @@ impl Draft {
                 Ok(schema) => Some(Output { schema }),
                 Err(error) => {
                     let message = format!("the schema is not JSON: {error}");
-                    faults.push(DefinitionFault::at("output.schema", message));
+                    errors.push(DefinitionFieldError::at("output.schema", message));
                     None
                 }
             },
@@ -66,7 +66,7 @@ impl Draft {
             output,
             limits,
         };
-        (app, faults)
+        (app, errors)
     }
 
     /// Adds an error to the field at the path `at`.

@@ -34,9 +34,13 @@ pub(crate) async fn form(
     let mut model = String::new();
     if let Some(run) = parameter(&request, "from").and_then(|id| id.parse::<RunId>().ok()) {
         let run = RunRef { run, app: Some(app.id) };
-        if let Ok(run) = get::load(&context.db, &context.viewer, visitor.user(), run).await {
-            before = run.inputs.unwrap_or_default();
-            model = run.chat_model_id;
+        match get::load(&context.db, &context.viewer, visitor.user(), run).await {
+            Ok(run) => {
+                before = run.inputs.unwrap_or_default();
+                model = run.chat_model_id;
+            }
+            Err(Refusal::NotFound(_)) => {}
+            Err(refusal) => return Err(refusal.into()),
         }
     }
     let mut page = Page::new(&visitor, &app, &context, |field| {

@@ -40,7 +40,7 @@ impl Field {
     fn in_words(&self, code: &str, message: &str) -> String {
         let label = &self.label;
         match (code, self.kind) {
-            ("required", InputType::File) => format!("Choose a file for {label}."),
+            ("required" | "type", InputType::File) => format!("Choose a file for {label}."),
             ("required", InputType::Boolean | InputType::Select) => format!("Choose a value for {label}."),
             ("required", InputType::Text | InputType::Number) => format!("Fill in {label}."),
             ("type", InputType::Number) => format!("{label} must be a number like 3 or 2.5."),
