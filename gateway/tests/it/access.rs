@@ -1,6 +1,6 @@
-//! (Sessions: console/doors.rs.) No key opens what belongs to another account (K8): every line of the route
-//! table is tried, so that a new route without an owner check fails here, and one whose parameter is unknown
-//! here does too.
+//! No key reaches what belongs to another account (K8). The test tries every line of the route table. A new
+//! route without an owner check fails here, and so does one with a parameter that this test does not know.
+//! console/access.rs does the same for sessions.
 
 use bytes::Bytes;
 use e2e::{Account, Answer, Gateway, Stack};
@@ -11,16 +11,16 @@ use shared::ids::ArtifactId;
 
 use crate::app::TestApp;
 
-const NOBODYS: &str = "0197f7a0-0000-7000-8000-000000000000";
+const UNKNOWN_ID: &str = "0197f7a0-0000-7000-8000-000000000000";
 
 /// What the other account has, by the table's parameter names.
-struct Belongings {
+struct OwnedIds {
     app: String,
     run: String,
     artifact: String,
 }
 
-impl Belongings {
+impl OwnedIds {
     fn fill(&self, path: &str) -> String {
         let filled = path
             .replace("{appId}", &self.app)
@@ -30,8 +30,8 @@ impl Belongings {
         filled
     }
 
-    fn nobodys() -> Self {
-        Self { app: NOBODYS.to_owned(), run: NOBODYS.to_owned(), artifact: NOBODYS.to_owned() }
+    fn unknown() -> Self {
+        Self { app: UNKNOWN_ID.to_owned(), run: UNKNOWN_ID.to_owned(), artifact: UNKNOWN_ID.to_owned() }
     }
 }
 
@@ -50,7 +50,7 @@ async fn every_route_keeps_to_its_owner() {
     let run = stack.create_run(&gateway, "secret of ada", None).await;
     let artifact = ArtifactId::generate();
     stack.add_artifact(run.parse().unwrap(), artifact, "text/plain", "a.txt", Bytes::from("secret")).await;
-    let adas = Belongings { app: stack.app.to_string(), run: run.clone(), artifact: artifact.to_string() };
+    let adas = OwnedIds { app: stack.app.to_string(), run: run.clone(), artifact: artifact.to_string() };
     let mut tried = 0;
     for endpoint in endpoints().iter().filter(|endpoint| endpoint.takes_key()) {
         let what = format!("{} {}", endpoint.method, endpoint.path);
@@ -58,7 +58,7 @@ async fn every_route_keeps_to_its_owner() {
         if endpoint.path.contains('{') {
             tried += 1;
             assert_eq!(asked.status, 404, "{what}: {asked:?}");
-            let unknown = Belongings::nobodys().fill(endpoint.path);
+            let unknown = OwnedIds::unknown().fill(endpoint.path);
             let unknown = call(&stack, &gateway, endpoint, &unknown, &bob.key).await;
             assert_eq!(asked.status, unknown.status, "{what}");
             assert_eq!(asked.without_request_id(), unknown.without_request_id(), "{what}");

@@ -7,7 +7,7 @@ use clap::{Args, Command, FromArgMatches};
 use e2e::{Gateway, Stack};
 use gateway::Running;
 use gateway::config::Config;
-use shared::testing::PATIENCE;
+use shared::testing::WAIT_LIMIT;
 use tokio::runtime::Handle;
 
 /// Many tests run at once, and the test server has few connections.
@@ -38,7 +38,7 @@ impl TestApp {
     /// Starts a gateway with these settings. A gateway does not start if it cannot reach the database within
     /// a second; as under an orchestrator, it is then started again.
     pub(crate) async fn start_as(settings: &[(String, String)]) -> Self {
-        let (config, deadline) = (config(settings), Instant::now() + PATIENCE);
+        let (config, deadline) = (config(settings), Instant::now() + WAIT_LIMIT);
         let running = loop {
             match gateway::start(&config, None).await {
                 Ok(running) => break running,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 
-const NOBODYS: &str = "0197f7a0-0000-7000-8000-000000000000";
+const UNKNOWN_ID: &str = "0197f7a0-0000-7000-8000-000000000000";
 
 /// What is sent, and what must come back.
 struct Case {
@@ -111,8 +111,8 @@ fn bodies(table: &mut Table<'_>) {
     table.raw("not JSON", "{", INVALID, "not valid JSON");
     table.raw("trailing", "{} {}", INVALID, "not valid JSON");
     table.raw("not an object", "[]", INVALID, "JSON object");
-    table.raw("a key twice", r#"{"appId":"a","appId":"b"}"#, INVALID, "\"appId\" stands twice");
-    table.raw("a key twice, deep", r#"{"inputs":{"a":{"b":1,"b":2}}}"#, INVALID, "stands twice");
+    table.raw("a key twice", r#"{"appId":"a","appId":"b"}"#, INVALID, "\"appId\" appears twice");
+    table.raw("a key twice, deep", r#"{"inputs":{"a":{"b":1,"b":2}}}"#, INVALID, "appears twice");
     table.raw("1 MiB + 1", "x".repeat((1 << 20) + 1), (413, "payload_too_large"), "1048576 bytes");
     table.raw("65 levels", nested(64), INVALID, "64 levels");
     table.raw("1,000 levels", nested(1000), INVALID, "not valid JSON");
@@ -134,7 +134,7 @@ fn fields(table: &mut Table<'_>) {
         "appId must be a string; inputs must be an object",
     );
     table.json("no app", &json!({}), INVALID, "appId is missing");
-    table.json("unknown app", &json!({"appId": NOBODYS}), (404, "not_found"), "no such app");
+    table.json("unknown app", &json!({"appId": UNKNOWN_ID}), (404, "not_found"), "no such app");
     table.json("app id of another form", &json!({"appId": "x"}), (404, "not_found"), "no such app");
     let with = |more: Value| {
         let mut body = json!({"appId": app, "inputs": {"text": "x"}});
@@ -209,7 +209,7 @@ fn queries(table: &mut Table<'_>) {
         [r#""metadata":[["a\u0000","b"]]"#, r#""after":"+262000-01-01T00:00:00Z""#, r#""colour":"red""#]
     {
         let made_up =
-            format!(r#"{{"v":1,"at":"2026-11-24T12:00:00Z","id":"{NOBODYS}","filters":{{{filters}}}}}"#);
+            format!(r#"{{"v":1,"at":"2026-11-24T12:00:00Z","id":"{UNKNOWN_ID}","filters":{{{filters}}}}}"#);
         let cursor = BASE64_URL_SAFE_NO_PAD.encode(made_up);
         table.get(&format!("/api/v1/runs?cursor={cursor}"), 400, "invalid_request", "nextCursor");
     }
@@ -220,8 +220,8 @@ fn queries(table: &mut Table<'_>) {
     table.get("/api/v1/runs?metadata.a=%00", 400, "invalid_request", "U+0000");
     table.get("/api/v1/runs?stauts=failed", 400, "invalid_request", "unknown parameter \"stauts\"");
     table.get("/api/v1/me?x=1", 400, "invalid_request", "takes none");
-    table.get(&format!("/api/v1/runs/{NOBODYS}?wait=-1"), 400, "invalid_request", "whole number");
-    table.get(&format!("/api/v1/runs/{NOBODYS}"), 404, "not_found", "no such run");
+    table.get(&format!("/api/v1/runs/{UNKNOWN_ID}?wait=-1"), 400, "invalid_request", "whole number");
+    table.get(&format!("/api/v1/runs/{UNKNOWN_ID}"), 404, "not_found", "no such run");
     table.get("/api/v1/runs/x", 404, "not_found", "no such run");
     table.get("/api/v1/apps/%00", 404, "not_found", "no such app");
     table.get("/api/v2", 404, "not_found", "no such path");
@@ -229,7 +229,7 @@ fn queries(table: &mut Table<'_>) {
     table.case("a wrong method", delete, 405, "method_not_allowed", "POST, GET, HEAD, OPTIONS");
 }
 
-fn judge(case: &(String, (u16, &str), &str), answer: &Answer) {
+fn check(case: &(String, (u16, &str), &str), answer: &Answer) {
     let (name, (status, code), says) = case;
     let (body, headers) = (&answer.body, &answer.headers);
     assert_eq!((answer.status, body["code"].as_str()), (*status, Some(*code)), "{name}: {answer:?}");
@@ -257,18 +257,18 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
     queries(&mut table);
     assert!(table.cases.len() > 70, "the table has {} lines", table.cases.len());
     for Case { name, request, expected, says } in table.cases {
-        judge(&(name, expected, says), &stack.send(request).await);
+        check(&(name, expected, says), &stack.send(request).await);
     }
     assert_eq!(stack.database.run_sql("SELECT id FROM runs").await, 0, "nothing was created");
 
     stack.database.run_sql("UPDATE apps SET archived_at = capi_now()").await;
     let archived = stack.post(&gateway, &format!("/api/v1/apps/{}/runs", stack.app), &json!({})).await;
-    judge(&("archived app".to_owned(), (409, "app_archived"), "restore the app"), &archived);
+    check(&("archived app".to_owned(), (409, "app_archived"), "restore the app"), &archived);
     assert_eq!(stack.get(&gateway, &format!("/api/v1/apps/{}", stack.app)).await.body["archived"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_mistake_is_named_with_its_place() {
+async fn each_error_has_its_location() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
     let places = |answer: &Answer, kind: &str| -> Vec<Value> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use e2e::form::{BOUNDARY, Part, form};
 use e2e::{Gateway, Stack};
 use serde_json::{Value, json};
-use shared::testing::{PATIENCE, eventually};
+use shared::testing::{WAIT_LIMIT, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -77,7 +77,7 @@ async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
             "invalid_inputs",
             "send it as a part",
         ),
-        (&[of_app, of_app, file], 400, "invalid_request", "stands twice"),
+        (&[of_app, of_app, file], 400, "invalid_request", "appears twice"),
         (&[of_app, ("filename=\"a\"", b"x")], 400, "invalid_request", "a part has no name"),
         (&[of_app, ("name=\"webhookUrl\"", b"\xff"), file], 400, "invalid_request", "is not UTF-8"),
         (&[of_app, ("name=\"table\"; filename=\"a\"", &big)], 413, "payload_too_large", "more than 25 MiB"),
@@ -146,7 +146,7 @@ async fn k9_a_form_that_stalls_is_cut_off_after_fifteen_seconds_and_leaves_nothi
     connection.write_all(&body[..body.len() - 30]).await.unwrap();
     let mut answer = String::new();
     let read = connection.read_to_string(&mut answer);
-    tokio::time::timeout(PATIENCE, read).await.expect("the connection is closed").unwrap();
+    tokio::time::timeout(WAIT_LIMIT, read).await.expect("the connection is closed").unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(begun.elapsed() >= STALLS_FOR, "the form was given {:?}", begun.elapsed());
     nothing_stays(&stack, 0).await;

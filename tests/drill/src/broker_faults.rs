@@ -11,8 +11,8 @@ use shared::testing::eventually;
 use crate::load::Load;
 use crate::recovery::{a_run_starts, all_ready};
 use crate::report::Report;
+use crate::run_checks::check_load;
 use crate::stage::Stage;
-use crate::verdict::judge_load;
 
 const PER_SECOND: u32 = 10;
 const BETWEEN: Duration = Duration::from_secs(2);
@@ -33,12 +33,12 @@ fn steady(stack: &Stack, gateway: &Process) -> Load {
 }
 
 /// `beside` holds the runs that were created in addition to the load.
-async fn judge(report: &mut Report, stack: &Stack, load: Load, beside: Vec<String>) {
+async fn check_runs(report: &mut Report, stack: &Stack, load: Load, beside: Vec<String>) {
     let mut answers = load.stop().await;
     let p99 = answers.percentile(99);
     report.must(p99 < ANSWERED_WITHIN, || format!("the 99th percentile of the creates is {p99:?}"));
     answers.accepted.extend(beside);
-    judge_load(report, stack, answers, false).await;
+    check_load(report, stack, answers, false).await;
 }
 
 /// R8.
@@ -56,7 +56,7 @@ pub(crate) async fn deletions(stage: &Stage) -> Report {
         beside.push(id);
         report.recoveries.push(begins + all_ready(&[&gateway, &first, &second]).await);
     }
-    judge(&mut report, &stack, load, beside).await;
+    check_runs(&mut report, &stack, load, beside).await;
     report
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn alarms(stage: &Stage) -> Report {
         beside.push(id);
         report.recoveries.push(begins + all_ready(&[&gateway, &first, &second]).await);
     }
-    judge(&mut report, &stack, load, beside).await;
+    check_runs(&mut report, &stack, load, beside).await;
     report
 }
 
@@ -108,10 +108,10 @@ pub(crate) async fn purges(stage: &Stage) -> Report {
         report.faults += 1;
         let mut worker = stack.start(Service::RunWorker).await;
         let begun = std::time::Instant::now();
-        crate::verdict::settled(&stack).await;
+        crate::run_checks::settled(&stack).await;
         report.recoveries.push(begun.elapsed());
         report.must(worker.terminate().await, || "the worker did not stop cleanly".to_owned());
     }
-    crate::verdict::judge(&mut report, &stack, &accepted, "completed").await;
+    crate::run_checks::check_runs(&mut report, &stack, &accepted, "completed").await;
     report
 }

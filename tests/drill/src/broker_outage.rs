@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::load::Load;
 use crate::report::Report;
+use crate::run_checks::{check_load, settled};
 use crate::stage::Stage;
-use crate::verdict::{judge_load, settled};
 
 const OUTAGE: Duration = Duration::from_mins(1);
 const PER_SECOND: u32 = 20;
@@ -39,6 +39,6 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report.recoveries.push(mended.elapsed());
     let (asked, accepted) = (stack.model.asked().len(), answers.accepted.len());
     report.must(asked == accepted, || format!("the model was asked {asked} times for {accepted} runs"));
-    judge_load(&mut report, &stack, answers, false).await;
+    check_load(&mut report, &stack, answers, false).await;
     report
 }

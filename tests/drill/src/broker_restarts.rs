@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::load::Load;
 use crate::recovery::all_ready;
 use crate::report::Report;
+use crate::run_checks::check_load;
 use crate::stage::Stage;
-use crate::verdict::judge_load;
 
 const RESTARTS: usize = 8;
 const RESTARTS_IN_FULL: usize = 20;
@@ -33,6 +33,6 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
         report.faults += 1;
         report.recoveries.push(all_ready(&processes).await);
     }
-    judge_load(&mut report, &stack, load.stop().await, false).await;
+    check_load(&mut report, &stack, load.stop().await, false).await;
     report
 }

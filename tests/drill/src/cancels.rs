@@ -8,8 +8,8 @@ use serde_json::json;
 use shared::testing::{PageServer, eventually};
 
 use crate::report::Report;
+use crate::run_checks::check_runs;
 use crate::stage::Stage;
-use crate::verdict::judge;
 
 const RUNS: usize = 100;
 const WITHIN: Duration = Duration::from_millis(200);
@@ -45,6 +45,6 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let took = stack.texts(took).await;
     report.recoveries =
         took.iter().filter_map(|text| text.parse().ok()).map(Duration::from_secs_f64).collect();
-    judge(&mut report, &stack, &accepted, "cancelled").await;
+    check_runs(&mut report, &stack, &accepted, "cancelled").await;
     report
 }

@@ -10,8 +10,8 @@ use serde_json::json;
 use shared::testing::eventually;
 
 use crate::report::Report;
+use crate::run_checks::check_runs;
 use crate::stage::Stage;
-use crate::verdict::judge;
 
 const RUNS: usize = 1000;
 const SIDE_BY_SIDE: usize = 8;
@@ -72,7 +72,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         format!("memory grew from {memory} to {memory_after} MB")
     });
     report.must(objects(&stack) == 0, || format!("{} objects are left in the store", objects(&stack)));
-    judge(&mut report, &stack, &accepted, "completed").await;
+    check_runs(&mut report, &stack, &accepted, "completed").await;
     drop(worker);
     let _ = std::fs::remove_dir_all(&work);
     report

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::load::Load;
 use crate::recovery::all_ready;
 use crate::report::Report;
+use crate::run_checks::{check_load, takeovers};
 use crate::stage::Stage;
-use crate::verdict::{judge_load, takeovers};
 
 const DRILL: Duration = Duration::from_secs(150);
 const DRILL_IN_FULL: Duration = Duration::from_mins(5);
@@ -48,7 +48,7 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
     let answers = load.stop().await;
     let slowest = answers.slowest_refusal;
     report.must(slowest < REFUSED_WITHIN, || format!("a create was answered 503 after {slowest:?}"));
-    judge_load(&mut report, &stack, answers, true).await;
+    check_load(&mut report, &stack, answers, true).await;
     report.notes.push(format!("runs taken over: {}", takeovers(&stack).await.len()));
     report
 }

@@ -10,8 +10,8 @@ use serde_json::json;
 use shared::testing::{TcpProxy, eventually};
 
 use crate::report::Report;
+use crate::run_checks::check_runs;
 use crate::stage::Stage;
-use crate::verdict::judge;
 
 const EACH: usize = 20;
 /// The time from the kill until the run is over. A sweeper may have to find the run.
@@ -57,7 +57,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
             report.must(accepted.insert(id), || "two keys have one run".to_owned());
         }
     }
-    judge(&mut report, &stack, &accepted, "completed").await;
+    check_runs(&mut report, &stack, &accepted, "completed").await;
     report
 }
 

@@ -8,8 +8,8 @@ use serde_json::json;
 use shared::testing::eventually;
 
 use crate::report::Report;
+use crate::run_checks::{check_runs, no_recorded_answer_was_asked_for_again};
 use crate::stage::Stage;
-use crate::verdict::{judge, no_recorded_answer_was_asked_for_again};
 
 const RUNS: usize = 500;
 const KILLS: usize = 50;
@@ -85,7 +85,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         workers.push(start().await);
         recovered(&stack, &id).await;
     }
-    judge(&mut report, &stack, &accepted, "completed").await;
+    check_runs(&mut report, &stack, &accepted, "completed").await;
     report.recoveries = takeovers(&stack, &renewed).await;
     let attempts = "SELECT max(attempt) || ' attempts at most; ' || count(*) FILTER (WHERE attempt > 1)
                         || ' runs had more than one' AS text FROM runs";

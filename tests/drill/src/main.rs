@@ -19,10 +19,10 @@ mod neighbours;
 mod recovery;
 mod report;
 mod rolling;
+mod run_checks;
 mod slow_clients;
 mod stage;
 mod stops;
-mod verdict;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;

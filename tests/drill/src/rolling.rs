@@ -10,8 +10,8 @@ use shared::testing::WebhookReceiver;
 
 use crate::load::Load;
 use crate::report::Report;
+use crate::run_checks::{check_load, no_recorded_answer_was_asked_for_again, takeovers};
 use crate::stage::Stage;
-use crate::verdict::{judge_load, no_recorded_answer_was_asked_for_again, takeovers};
 
 const ROUNDS: usize = 4;
 const PER_SECOND: u32 = 10;
@@ -59,7 +59,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         report.faults += 3;
     }
     report.notes.push(format!("slowest worker to stop: {slowest:.1?}"));
-    judge_load(&mut report, &stack, load.stop().await, false).await;
+    check_load(&mut report, &stack, load.stop().await, false).await;
     let losses = "SELECT count(*)::text AS text FROM runs r JOIN run_events e ON e.run_id = r.id
                   WHERE e.data ->> 'losses' <> '0'";
     let losses = stack.text(losses).await;

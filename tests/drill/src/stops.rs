@@ -10,8 +10,8 @@ use serde_json::json;
 use shared::testing::{TcpProxy, eventually};
 
 use crate::report::Report;
+use crate::run_checks::settled;
 use crate::stage::Stage;
-use crate::verdict::settled;
 
 const EACH: usize = 10;
 /// Runs that a worker ends before the fault. Then its three connections have prepared their statements, and a

@@ -17,7 +17,7 @@ use serde_json::json;
 use driver::Driver;
 
 /// Longest wait for something that a page should show. It is generous, for a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// Its functions panic if the page does not allow what they do.
 pub struct Browser {
@@ -30,10 +30,10 @@ impl Browser {
     pub async fn start(width: u32, height: u32) -> Self {
         let driver = Driver::start().await;
         let profile = format!("--user-data-dir={}", driver.dir().join("profile").display());
-        let patience = PATIENCE.as_secs() * 1000;
+        let wait_limit = WAIT_LIMIT.as_secs() * 1000;
         let capabilities = json!({
             "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "pageLoad": patience, "script": patience },
+            "timeouts": { "pageLoad": wait_limit, "script": wait_limit },
             "goog:chromeOptions": { "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
                 "--disable-dev-shm-usage",
@@ -94,7 +94,7 @@ impl Browser {
         what: &str,
         mut attempt: impl AsyncFnMut() -> Result<Option<T>, CmdError>,
     ) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             let missing = match attempt().await {
                 Ok(Some(done)) => return done,
@@ -108,7 +108,7 @@ impl Browser {
             };
             if Instant::now() > deadline {
                 let page = self.eval("return `${location}: ${document.body?.innerText}`").await;
-                panic!("not within {PATIENCE:?}: {what}: {missing}\n{}", page.as_str().unwrap_or_default());
+                panic!("not within {WAIT_LIMIT:?}: {what}: {missing}\n{}", page.as_str().unwrap_or_default());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Instant;
 
-use shared::testing::PATIENCE;
+use shared::testing::WAIT_LIMIT;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -19,7 +19,7 @@ impl Stack {
 
     /// Runs `gateway …` with `input` on standard input; what it prints.
     pub async fn cli(&self, arguments: &[&str], input: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             let (printed, said, good) = self.try_cli(arguments, input).await;
             if good {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use shared::testing::PATIENCE;
+use shared::testing::WAIT_LIMIT;
 use tokio::process::{Child, Command};
 
 /// The programs.
@@ -50,11 +50,11 @@ impl Process {
     /// Starts it with exactly these settings and waits until it is ready. A service ends at once if it cannot
     /// reach the database within a second; as under an orchestrator, it is then started again.
     pub async fn start(service: Service, settings: &[(String, String)]) -> Self {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         let mut started = Self::spawn(service, settings);
         while !started.is_ready().await {
             let name = service.program();
-            assert!(Instant::now() < deadline, "{name} is not ready after {PATIENCE:?}: {}", started.log());
+            assert!(Instant::now() < deadline, "{name} is not ready after {WAIT_LIMIT:?}: {}", started.log());
             if started.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 started = Self::spawn(service, settings);
             }
@@ -158,7 +158,7 @@ impl Process {
 
     /// Waits for the end of a process that was asked to stop; whether the exit status is success.
     pub async fn ends_well(&mut self) -> bool {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = tokio::time::timeout(WAIT_LIMIT, self.child.wait()).await;
         ended.expect("it ends within its grace period").expect("it can be waited for").success()
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use shared::testing::PATIENCE;
+use shared::testing::WAIT_LIMIT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -43,7 +43,7 @@ pub async fn slow_keyless_bodies(gateway: &impl Gateway) -> Vec<Cut> {
 
 /// A busy gateway may refuse a client at first; it then begins again.
 async fn dawdle(url: String, beginning: String) -> Cut {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     loop {
         let cut = dawdle_once(&url, &beginning).await;
         if !cut.answer.starts_with("HTTP/1.1 503 ") || Instant::now() > deadline {
@@ -59,7 +59,7 @@ async fn dawdle_once(url: &str, beginning: &str) -> Cut {
     let begun = Instant::now();
     let mut answer = Vec::new();
     // A reset connection is cut off too.
-    let cut = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    let cut = tokio::time::timeout(WAIT_LIMIT, stream.read_to_end(&mut answer)).await;
     assert!(cut.is_ok(), "the gateway never cuts the client off");
     Cut { after: begun.elapsed(), answer: String::from_utf8_lossy(&answer).into_owned() }
 }

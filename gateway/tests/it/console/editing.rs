@@ -19,14 +19,14 @@ async fn two_who_edit_at_once_do_not_overwrite_each_other() {
         stack.form_page(&gateway, &path, &session, &fields).await
     };
     assert_eq!(save("First", "1").await.0, 303);
-    assert_eq!(save(" ", "1").await.0, 400, "a mistake");
+    assert_eq!(save(" ", "1").await.0, 400, "an empty name");
     assert!(
         save(" ", "1").await.1.contains("name=\"base\" value=\"1\""),
-        "does not stand for having seen version 2"
+        "the form still has version 1 as its base"
     );
-    assert_eq!(save("Second", "1").await.0, 400, "over a version that is no longer the current one");
+    assert_eq!(save("Second", "1").await.0, 400, "version 1 is no longer current");
     assert_eq!(stack.text("SELECT name AS text FROM apps").await, "First");
-    assert_eq!(save("Second", "2").await.0, 303, "when he has seen it");
+    assert_eq!(save("Second", "2").await.0, 303, "after a look at version 2");
     stack.import("name = 'Third'\nprompt = 'x'").await;
     assert_eq!(save("Third", "3").await.0, 400, "another app has that name");
     assert_eq!(

@@ -1,5 +1,5 @@
-//! What the page of keys says where it matters: before a key ends, when nobody uses it, and when there is no
-//! room for another.
+//! What the page of keys says before a key expires, about an unused key, and when the account has as many
+//! keys as its plan allows.
 
 use e2e::Stack;
 use e2e::console::EMAIL;

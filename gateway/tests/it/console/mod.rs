@@ -1,6 +1,6 @@
 //! The console without a browser: who may open what (K11), sessions, forms and streams.
 
-mod doors;
+mod access;
 mod editing;
 mod keys;
 mod live;

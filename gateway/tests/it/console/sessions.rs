@@ -1,4 +1,4 @@
-//! K11: sessions begin with a sign-in, are never taken over, and are over when they are over.
+//! K11: a session begins with a sign-in. No other site can plant one. After its end its cookie is refused.
 
 use std::time::Instant;
 
@@ -8,11 +8,11 @@ use e2e::{Gateway, Stack};
 use crate::app::TestApp;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_never_taken_over_and_over_when_it_is_over() {
+async fn a_session_cannot_be_planted_and_ends_everywhere() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start_console(&stack).await;
     let other_gateway = TestApp::start_console(&stack).await;
-    // One that somebody else has put into the browser.
+    // A cookie that another site planted in the browser.
     let planted = format!("capi_session={}", "A".repeat(43));
     assert_eq!(stack.page(&gateway, "/apps", &planted).await.1.matches("<h1>Sign in</h1>").count(), 1);
     let first = stack.session(&gateway, EMAIL).await;
@@ -33,7 +33,7 @@ async fn a_session_is_never_taken_over_and_over_when_it_is_over() {
     assert_eq!(stack.form(&gateway, "/sign-out", Some(&first), &[]).await.status, 303);
     assert!(
         !signed_in(&first).await && signed_in(&second).await,
-        "over on every gateway, the other one is not"
+        "the first session is over on every gateway, the second is not"
     );
 
     let third = stack.session(&gateway, EMAIL).await;
@@ -45,10 +45,10 @@ async fn a_session_is_never_taken_over_and_over_when_it_is_over() {
     let fresh = changed.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     assert!(
         !signed_in(&third).await && !signed_in(&second).await,
-        "others are out, and so is the old cookie"
+        "other sessions and the old cookie are refused"
     );
     let fresh = Session { cookie: fresh, ..second };
-    assert!(signed_in(&fresh).await, "whoever changed it goes on");
+    assert!(signed_in(&fresh).await, "the session that changed the password continues");
     assert_eq!(stack.form(&gateway, "/account/security/sign-out", Some(&fresh), &[]).await.status, 303);
     assert!(!signed_in(&fresh).await);
 
@@ -78,11 +78,11 @@ async fn a_sessions_token_is_replaced_every_day() {
     let (inside, fresh) = get(&session.cookie).await;
     let fresh = fresh.expect("a fresh cookie");
     assert!(inside && fresh != session.cookie);
-    assert_eq!(get(&session.cookie).await, (true, None), "requests that were under way still get in");
+    assert_eq!(get(&session.cookie).await, (true, None), "the old cookie is valid for a minute");
     stack.database.run_sql("UPDATE sessions SET rotated_at = rotated_at - interval '2 minutes'").await;
-    assert!(get(&session.cookie).await.0, "an answer that was lost signs nobody out");
+    assert!(get(&session.cookie).await.0, "a lost response signs no user out");
     assert!(get(&fresh).await.0);
-    assert!(!get(&session.cookie).await.0, "the old one is over once the new one has come");
+    assert!(!get(&session.cookie).await.0, "the old cookie is refused after the new one was sent");
     let session = Session { cookie: fresh, ..session };
     assert_eq!(
         stack.form(&gateway, "/sign-out", Some(&session), &[]).await.status,
@@ -92,7 +92,7 @@ async fn a_sessions_token_is_replaced_every_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_is_slowed_down_and_tells_nothing() {
+async fn guesses_are_throttled_and_reveal_no_account() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start_console(&stack).await;
     let attempt = async |email: &str| {
@@ -140,7 +140,7 @@ async fn sign_up_is_closed_unless_it_is_open() {
     let signed_in = stack.form(&gateway, "/sign-in", None, &new).await;
     let cookie = signed_in.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
     let keys = stack.page(&gateway, "/account/keys", cookie).await.1;
-    assert!(keys.contains("API keys need a paid plan"), "the gate is explained where it is");
+    assert!(keys.contains("API keys need a paid plan"), "the page explains why");
     assert!(stack.page(&gateway, "/apps", cookie).await.1.contains("No apps yet"));
 }
 
@@ -169,11 +169,11 @@ async fn where_there_is_no_https_there_is_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_is_changed_in_between_lets_nobody_in() {
+async fn a_sign_in_fails_if_the_password_changes_meanwhile() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start_console(&stack).await;
     let session = stack.session(&gateway, EMAIL).await;
-    // The account's lock is held, as by a change that is under way: the sign-in has compared the password and
+    // The account's lock is held, as if a change were in progress: the sign-in has compared the password and
     // waits.
     let change = "SELECT 1 FROM user_slots FOR UPDATE; UPDATE users SET password_hash = password_hash || ' '";
     let meanwhile = stack.meanwhile(change).await;

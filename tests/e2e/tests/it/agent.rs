@@ -91,7 +91,7 @@ async fn the_model_is_told_what_a_tool_cannot_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_bounded_and_each_hop_is_judged() {
+async fn pages_are_bounded_and_each_redirect_is_checked() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;

@@ -1,5 +1,5 @@
-//! A broker that does anything: away for a minute, without a queue, out of memory, purged, doubling,
-//! impatient (R5, R8 to R11, R13).
+//! Faults of the broker: a deleted queue or binding, no memory, purged nudges, duplicates, and a consumer
+//! timeout (R8 to R11, R13).
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn series(process: &Process, name: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
+async fn r8_a_deleted_queue_or_exchange_is_noticed_and_declared_again() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     stack.create_run(&gateway, "hello", None).await;
@@ -58,7 +58,7 @@ async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
     stack.queues.delete(WorkQueue::Runs).await;
     stack.create_run(&gateway, "hello", None).await;
     completed(&stack, 3).await;
-    // Nobody else can tell that a consumer's queue is gone.
+    // Only a consumer notices that its queue is gone.
     eventually("the worker noticed", async || {
         (worker.counter("capi_broker_connection_failures_total").await > 0.0).then_some(())
     })
@@ -75,7 +75,7 @@ async fn r8_what_somebody_deletes_is_noticed_and_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r8_bindings_that_somebody_deletes_are_made_anew() {
+async fn r8_deleted_bindings_are_made_again() {
     const WAITS: usize = 5;
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
@@ -84,7 +84,7 @@ async fn r8_bindings_that_somebody_deletes_are_made_anew() {
     for _ in 0..WAITS {
         ids.push(stack.create_run(&gateway, "HOLD", None).await);
     }
-    let all_are_heard = async || {
+    let all_are_subscribed = async || {
         for id in &ids {
             let topic = Topic::Runs(Bucket::of(id.parse().unwrap()));
             if !stack.queues.is_subscribed(topic).await {
@@ -99,9 +99,9 @@ async fn r8_bindings_that_somebody_deletes_are_made_anew() {
     });
     let deleting = async {
         eventually("all run", async || (stack.model.holding() == WAITS).then_some(())).await;
-        eventually("the gateway hears of all of them", all_are_heard).await;
+        eventually("the gateway is subscribed to all runs", all_are_subscribed).await;
         stack.queues.delete_exchange(Exchange::RunEvents).await;
-        eventually("the gateway hears of all of them again", all_are_heard).await;
+        eventually("the gateway is subscribed to all runs again", all_are_subscribed).await;
         stack.model.release();
     };
     futures_util::future::join(join_all(waits), deleting).await;
@@ -120,7 +120,7 @@ async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
     }
     eventually("publishing is given up", async || (series(&gateway, LOST).await > 0.0).then_some(())).await;
     stack.model.release();
-    assert_eq!(stack.ended(&gateway, &before).await["status"], "completed", "what runs goes on");
+    assert_eq!(stack.ended(&gateway, &before).await["status"], "completed", "a running run continues");
     broker.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
     completed(&stack, 21).await;
     eventually("it is ready again", async || worker.is_ready().await.then_some(())).await;
@@ -128,7 +128,7 @@ async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r10_purged_nudges_are_made_up_for() {
+async fn r10_sweepers_replace_purged_nudges() {
     const RUNS: usize = 200;
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
@@ -144,7 +144,7 @@ async fn r10_purged_nudges_are_made_up_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r11_nudges_that_come_five_times_start_a_run_once() {
+async fn r11_a_nudge_that_arrives_five_times_starts_a_run_once() {
     const RUNS: usize = 40;
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;

@@ -84,7 +84,7 @@ async fn a_browser_does_what_its_user_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn axe_judges_pages_that_allow_no_scripts() {
+async fn axe_checks_pages_that_allow_no_scripts() {
     let source = std::env::var("CAPI_AXE")
         .unwrap_or_else(|_| panic!("CAPI_AXE is not set; run the tests through `make test`"));
     let source = std::fs::read_to_string(source).unwrap();

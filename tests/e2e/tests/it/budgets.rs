@@ -4,7 +4,7 @@ use e2e::{Service, Stack};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_budget_ends_the_run_with_its_own_code_and_keeps_what_there_was() {
+async fn each_budget_ends_the_run_with_its_own_code_and_keeps_the_partial_result() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
@@ -39,7 +39,7 @@ async fn each_budget_ends_the_run_with_its_own_code_and_keeps_what_there_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_is_told_once_to_come_to_an_end() {
+async fn the_model_is_warned_once_near_a_limit() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
@@ -58,7 +58,7 @@ async fn a_model_is_told_once_to_come_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_keeps_what_there_was() {
+async fn a_cancelled_run_keeps_the_partial_result() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;

@@ -4,7 +4,7 @@ use e2e::{Process, Service, Signal, Stack};
 use serde_json::{Value, json};
 use shared::testing::{PageServer, eventually};
 
-/// A stack whose leases are so long that no worker renews one before `PATIENCE` is over: workers learn of
+/// A stack whose leases are so long that no worker renews one before `WAIT_LIMIT` is over: workers learn of
 /// cancels from broadcasts alone.
 async fn with_long_leases() -> Stack {
     let mut stack = Stack::unlimited().await;
@@ -20,7 +20,7 @@ async fn cancel(stack: &Stack, gateway: &Process, id: &str) {
 }
 
 async fn released(stack: &Stack) {
-    eventually("the row says when the worker let go", async || {
+    eventually("the row says when the worker released the run", async || {
         let sql = "SELECT coalesce(released_at >= completed_at, false)::text AS text FROM runs";
         (stack.text(sql).await == "true").then_some(())
     })
@@ -50,12 +50,12 @@ async fn r15_a_cancel_in_a_model_call_closes_the_stream_and_a_late_answer_change
     assert_eq!(
         worker.counter("capi_cancel_release_duration_seconds_count").await,
         1.0,
-        "and how long it took"
+        "the metric has the time of the release"
     );
 
     stack.model.release();
     let other = stack.create_run(&gateway, "hello", None).await;
-    assert_eq!(stack.ended(&gateway, &other).await["status"], "completed", "its place is free");
+    assert_eq!(stack.ended(&gateway, &other).await["status"], "completed", "another run may start");
     let run = stack.get(&gateway, &format!("/api/v1/runs/{id}")).await.body;
     assert_eq!((&run["status"], &run["result"]), (&"cancelled".into(), &Value::Null), "{run}");
     let of_the_cancelled = "SELECT string_agg(e.type, ' ' ORDER BY seq) AS text FROM run_events e JOIN runs \
@@ -76,14 +76,14 @@ async fn r15_a_cancel_in_a_tool_ends_the_tool() {
     let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
     eventually("the page is asked for", async || (pages.holding() == 1).then_some(())).await;
     cancel(&stack, &gateway, &id).await;
-    eventually("nobody reads it any more", async || (pages.holding() == 0).then_some(())).await;
+    eventually("the tool no longer reads the page", async || (pages.holding() == 0).then_some(())).await;
     released(&stack).await;
     assert_eq!(log(&stack).await, "run.created run.started message message tool.call run.cancelled");
     assert_eq!(stack.model.asked().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r15_a_worker_that_stops_hears_of_cancels_too() {
+async fn r15_a_draining_worker_receives_cancels() {
     let stack = with_long_leases().await;
     let gateway = stack.start(Service::Gateway).await;
     let mut worker = stack.start(Service::RunWorker).await;
@@ -112,7 +112,7 @@ async fn r15_a_cancelled_pending_run_never_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r15_without_the_broker_the_heartbeat_tells() {
+async fn r15_without_the_broker_the_heartbeat_finds_the_cancel() {
     let stack = Stack::unlimited().await;
     let (proxy, behind) = stack.broker_proxy().await;
     let gateway = stack.start(Service::Gateway).await;
@@ -127,7 +127,7 @@ async fn r15_without_the_broker_the_heartbeat_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_missed_the_news_looks_when_it_hears_again() {
+async fn a_worker_that_missed_a_broadcast_reads_the_row_after_it_subscribes_again() {
     let stack = with_long_leases().await;
     let (proxy, behind) = stack.broker_proxy().await;
     let gateway = stack.start(Service::Gateway).await;

@@ -1,4 +1,5 @@
-//! Messages that nobody can do anything with are kept apart, counted, and left to the operator's hands.
+//! Messages that no process can handle become dead letters. They are counted, and an operator lists, requeues
+//! or deletes them.
 
 use e2e::{Service, Stack};
 use shared::queue::WorkQueue;
@@ -10,7 +11,7 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     let gateway = stack.start(Service::Gateway).await;
     let id = stack.create_run(&gateway, "hello", None).await;
     let user = stack.text("SELECT id::text AS text FROM users").await;
-    // A nudge that kills whoever takes it.
+    // A nudge whose handling kills each process.
     stack.queues.reject_until_dead(WorkQueue::Runs).await;
     let worker = stack.start(Service::RunWorker).await;
     assert_eq!(stack.ended(&gateway, &id).await["status"], "completed", "the sweeper makes up for it");

@@ -1,4 +1,4 @@
-//! Who runs when: exact caps, oldest first, nobody in anybody's way (R18), and why a run waits.
+//! When runs start: exact caps, oldest first, and no user delays another one (R18). And why a run waits.
 
 use e2e::{Process, Service, Stack};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ async fn pending(stack: &Stack, gateway: &Process, id: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r18_a_users_thousand_runs_keep_their_places_full_and_delay_nobody() {
+async fn r18_a_thousand_runs_of_one_user_use_the_whole_cap_and_delay_no_other_user() {
     let stack = Stack::create("fair", PLANS).await;
     stack.backlog(1000, "HOLD").await;
     let gateway = stack.start(Service::Gateway).await;
@@ -25,7 +25,7 @@ async fn r18_a_users_thousand_runs_keep_their_places_full_and_delay_nobody() {
         stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "16").await,
         stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "16").await,
     ];
-    eventually("his places are taken", async || (stack.model.holding() == CAP).then_some(())).await;
+    eventually("the cap is used up", async || (stack.model.holding() == CAP).then_some(())).await;
     let last = stack.create_run(&gateway, "hello", None).await;
     let waits = pending(&stack, &gateway, &last).await;
     assert_eq!(
@@ -34,19 +34,19 @@ async fn r18_a_users_thousand_runs_keep_their_places_full_and_delay_nobody() {
         "{waits}"
     );
 
-    let hers = stack.account("eve@example.com", "fair").await;
-    let body = json!({"appId": hers.app, "inputs": {"text": "hello"}});
+    let other = stack.account("eve@example.com", "fair").await;
+    let body = json!({"appId": other.app, "inputs": {"text": "hello"}});
     let request =
-        stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&hers.key).json(&body);
+        stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&other.key).json(&body);
     assert_eq!(stack.send(request).await.status, 202);
     let started = "SELECT count(*)::text AS text FROM runs r JOIN users u ON u.id = r.user_id
                    WHERE u.email = 'eve@example.com' AND r.started_at IS NOT NULL";
-    eventually("her run is begun", async || (stack.text(started).await == "1").then_some(())).await;
-    eventually("her run is over", async || (running(&stack).await == CAP).then_some(())).await;
+    eventually("the run of eve has started", async || (stack.text(started).await == "1").then_some(())).await;
+    eventually("the run of eve is over", async || (running(&stack).await == CAP).then_some(())).await;
 
     for round in 1..=3 {
         stack.model.release_held();
-        eventually("the next runs are begun", async || {
+        eventually("the next runs have started", async || {
             let asked = stack.model.asked().len() - 1;
             assert!(running(&stack).await <= CAP, "never more than the cap");
             (stack.model.holding() == CAP && asked == CAP * (round + 1)).then_some(())
@@ -65,16 +65,16 @@ async fn a_run_says_why_it_waits() {
     let id = stack.create_run(&gateway, "hello", None).await;
     let reason =
         async || pending(&stack, &gateway, &id).await["reason"].as_str().unwrap_or_default().to_owned();
-    assert_eq!(reason().await, "no_worker_ready", "there is none");
+    assert_eq!(reason().await, "no_worker_ready", "no worker reports");
     stack.database.run_sql("INSERT INTO workers VALUES ('another', capi_now() - interval '29 s')").await;
-    assert_eq!(reason().await, "waiting_for_worker", "one that reported lately");
+    assert_eq!(reason().await, "waiting_for_worker", "a worker reported 29 s ago");
     stack.database.run_sql("UPDATE workers SET reported_at = capi_now() - interval '31 s'").await;
-    assert_eq!(reason().await, "no_worker_ready", "one that has gone silent");
+    assert_eq!(reason().await, "no_worker_ready", "the last report is 31 s old");
     stack.database.run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now()").await;
 
     let mut worker = stack.start(Service::RunWorker).await;
     let reports = "SELECT count(*)::text AS text FROM workers WHERE id <> 'another'";
     eventually("the worker reports", async || (stack.text(reports).await == "1").then_some(())).await;
     assert!(worker.terminate().await);
-    assert_eq!(stack.text(reports).await, "0", "and takes it back when it stops");
+    assert_eq!(stack.text(reports).await, "0", "a stopping worker deletes its report");
 }

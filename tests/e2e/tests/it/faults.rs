@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use e2e::{Service, Signal, Stack};
-use shared::testing::{PATIENCE, WebhookReceiver, eventually};
+use shared::testing::{WAIT_LIMIT, WebhookReceiver, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_costs_the_step_and_not_the_run() {
@@ -45,7 +45,7 @@ async fn a_worker_that_never_idles_takes_over_too() {
     stack.model.release();
     let path = format!("/api/v1/runs/{id}");
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < WAIT_LIMIT {
         stack.create_run(&gateway, "another", None).await;
         if stack.get(&gateway, &path).await.body["status"] == "completed" {
             return;
@@ -55,7 +55,7 @@ async fn a_worker_that_never_idles_takes_over_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r3_a_stopped_worker_hands_its_runs_over_without_a_loss_and_takes_nothing_new() {
+async fn r3_a_stopping_worker_gives_its_runs_back_without_a_loss_and_takes_nothing_new() {
     const RUNS: usize = 10;
     let mut stack = Stack::unlimited().await;
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");

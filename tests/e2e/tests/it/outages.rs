@@ -19,7 +19,7 @@ async fn says_that_the_broker_is_down(process: &Process) {
     .await;
 }
 
-async fn somebody_waits_for_a_lock(stack: &Stack) {
+async fn a_statement_waits_for_a_lock(stack: &Stack) {
     let waiting = "SELECT count(*)::text AS text FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
     eventually("a statement waits", async || (stack.text(waiting).await != "0").then_some(())).await;
@@ -60,14 +60,14 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_under_way_survives_the_broker() {
+async fn a_claim_in_flight_survives_a_broker_outage() {
     let (mut stack, proxy) = behind_a_proxy().await;
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let lock = stack.meanwhile("SELECT 1 FROM user_slots FOR UPDATE").await;
     let id = stack.create_run(&gateway, "hello", None).await;
-    somebody_waits_for_a_lock(&stack).await;
+    a_statement_waits_for_a_lock(&stack).await;
     proxy.cut();
     says_that_the_broker_is_down(&worker).await;
     drop(lock);
@@ -76,7 +76,7 @@ async fn a_claim_under_way_survives_the_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_that_the_database_refuses_is_still_an_end() {
+async fn a_run_whose_result_the_database_rejects_still_ends() {
     let stack = Stack::unlimited().await;
     stack.database.run_sql("ALTER TABLE runs ADD CHECK (status <> 'completed')").await;
     let gateway = stack.start(Service::Gateway).await;
@@ -84,5 +84,5 @@ async fn an_end_that_the_database_refuses_is_still_an_end() {
     let id = stack.create_run(&gateway, "hello", None).await;
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &"internal_error".into()), "{run}");
-    assert_eq!((&run["attempt"], stack.model.asked().len()), (&1.into(), 1), "it is not tried for ever");
+    assert_eq!((&run["attempt"], stack.model.asked().len()), (&1.into(), 1), "it is not retried endlessly");
 }

@@ -23,7 +23,7 @@ async fn without_workers_every_run_fails_in_time_with_its_webhook() {
     for _ in 0..RUNS {
         last = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
     }
-    let patient = stack.create_run(&gateway, "x", None).await;
+    let later = stack.create_run(&gateway, "x", None).await;
     assert_eq!(stack.get(&gateway, &format!("/api/v1/runs/{last}")).await.body["status"], "pending");
     stack.database.set_clock_ahead(Duration::from_secs(3601)).await;
     let run = stack.ended(&gateway, &last).await;
@@ -40,6 +40,6 @@ async fn without_workers_every_run_fails_in_time_with_its_webhook() {
     })
     .await;
     assert_eq!(told.len(), RUNS);
-    let patient = stack.get(&gateway, &format!("/api/v1/runs/{patient}")).await.body;
-    assert_eq!(patient["status"], "pending", "the others wait on");
+    let later = stack.get(&gateway, &format!("/api/v1/runs/{later}")).await.body;
+    assert_eq!(later["status"], "pending", "a run with a longer timeout stays pending");
 }

@@ -1,4 +1,4 @@
-//! A run that lost its worker goes on at the step that was lost: no recorded answer is asked for again (R16).
+//! A run that lost its worker continues at the lost step, and no recorded answer is asked for again (R16).
 
 use std::time::Duration;
 

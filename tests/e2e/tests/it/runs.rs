@@ -8,7 +8,7 @@ use shared::storage::ObjectKey;
 use shared::testing::{WebhookReceiver, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_is_final_and_told() {
+async fn a_cancel_is_final_and_sends_its_webhook() {
     let stack = Stack::unlimited().await;
     let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
@@ -34,7 +34,7 @@ async fn a_cancel_is_final_and_told() {
     stack.model.release();
     let other = stack.create_run(&gateways[0], "hello", None).await;
     stack.ended(&gateways[0], &other).await;
-    eventually("the worker lets go", async || {
+    eventually("the worker releases the run", async || {
         (worker.counter("capi_stale_writes_total").await > 0.0 || stack.model.holding() == 0).then_some(())
     })
     .await;
@@ -45,7 +45,7 @@ async fn a_cancel_is_final_and_told() {
     let last =
         "SELECT string_agg(type, ' ' ORDER BY seq) AS text FROM run_events GROUP BY run_id ORDER BY run_id";
     for log in stack.texts(last).await {
-        assert_eq!(log.matches("run.c").count(), 2, "one beginning and one end: {log}");
+        assert_eq!(log.matches("run.c").count(), 2, "one start and one end: {log}");
         assert!(log.ends_with("run.cancelled") || log.ends_with("run.completed"), "{log}");
     }
 }

@@ -139,7 +139,7 @@ async fn r16_a_crash_in_a_command_leaves_one_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r3_a_worker_that_stops_hands_its_files_over() {
+async fn r3_a_stopping_worker_leaves_its_files_to_the_next_one() {
     let (stack, dir) = stack().await;
     let gateway = stack.start(Service::Gateway).await;
     let mut stopping = stack.start(Service::RunWorker).await;

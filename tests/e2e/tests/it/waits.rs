@@ -67,8 +67,8 @@ async fn a_create_may_wait_for_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_most_twenty_waits_are_open_over_all_gateways_and_a_draining_one_ends_its_own() {
     let stack = Stack::unlimited().await;
-    let patient = async || stack.start_with(Service::Gateway, "CAPI_MAX_WAIT_SECONDS", "3600").await;
-    let mut gateways = [patient().await, patient().await];
+    let with_long_waits = async || stack.start_with(Service::Gateway, "CAPI_MAX_WAIT_SECONDS", "3600").await;
+    let mut gateways = [with_long_waits().await, with_long_waits().await];
     let id = stack.create_run(&gateways[0], "hello", None).await;
     let urls = gateways.each_ref().map(|gateway| format!("{}/api/v1/runs/{id}?wait=3600", gateway.url()));
     let wait = |number: usize| {

@@ -1,4 +1,4 @@
-//! Apps: made from a sample, edited with each mistake at its field, previewed, compared, restored, archived.
+//! Apps: made from a sample, edited with each error at its field, previewed, compared, restored, archived.
 
 use e2e::console::EMAIL;
 use e2e::{Browser, Stack};
@@ -15,14 +15,14 @@ async fn an_app_is_made_changed_compared_restored_and_archived() {
     browser.wait_for_text(".notice", "App created").await;
     browser.wait_for_text("h1", "Extract").await;
 
-    // Mistakes, each at its field, and nothing that was typed is lost.
+    // Each error is at its field, and the typed text is kept.
     browser.fill("#prompt", "{{ text }} {{ mood }}").await;
     browser.fill("#schema", "{").await;
     browser.fill("[name='limits.steps']", "0").await;
     browser.submit("#editor").await;
     browser.wait_for_text("#error-prompt", "\"mood\"").await;
     browser.wait_for_text("#error-schema", "is not JSON").await;
-    browser.wait_for_text(".cells .mistake", "1 to 1000").await;
+    browser.wait_for_text(".cells .field-error", "1 to 1000").await;
     assert_eq!(browser.eval("return document.querySelector('#schema').value").await, "{");
 
     // Another field, and a preview before it is saved.

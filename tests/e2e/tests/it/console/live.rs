@@ -1,4 +1,4 @@
-//! A thread that breaks off goes on behind the last event that was shown.
+//! After a broken connection, the thread continues after the last event that was shown.
 
 use e2e::console::EMAIL;
 use e2e::{Browser, Service, Stack};

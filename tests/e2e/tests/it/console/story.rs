@@ -32,7 +32,7 @@ async fn a_key_is_made_used_watched_and_revoked() {
     browser.click_text(".tabs a", "Runs").await;
     browser.wait_for_text("h2", "No runs yet").await;
 
-    // A script's run appears by itself, and its thread goes on under the reader's eyes.
+    // A run of a script appears without a reload, and its thread grows while it is open.
     let id = stack.run_with_key(&gateway, &key, "HOLD the line").await;
     browser.wait_for_text("#rows a", "[API] HOLD the line").await;
     browser.wait_for_text("#rows", "CI <b>").await;
@@ -129,6 +129,6 @@ async fn a_pending_run_says_why_and_can_be_cancelled() {
     browser.wait_for_text("#summary .status", "cancelled").await;
     browser.wait_for_text(".thread", "Cancelled").await;
     let wide = browser.eval("return document.documentElement.scrollWidth").await;
-    assert_eq!(wide, 390, "nothing sticks out of a phone");
+    assert_eq!(wide, 390, "no page is wider than a phone");
     assert_eq!(browser.console_errors().await, [""; 0]);
 }

@@ -1,5 +1,5 @@
-//! K11: what comes from elsewhere, or after the end of a session, is refused; every page is closed to scripts
-//! that are not ours.
+//! K11: forms of other sites, and requests after the end of a session, are refused. Every page forbids
+//! scripts of other sites.
 
 use e2e::console::{EMAIL, Session};
 use e2e::form::{BOUNDARY, Part, form};
@@ -51,7 +51,7 @@ async fn forms_of_other_pages_change_nothing() {
     let session = stack.session(&gateway, EMAIL).await;
     let before = state(&stack).await;
     let own = gateway.url();
-    let stranger = Session { form_token: "x".repeat(43), ..session.clone() };
+    let foreign_token = Session { form_token: "x".repeat(43), ..session.clone() };
     let mut tried = 0;
     for endpoint in
         endpoints().iter().filter(|one| one.access == Access::Session && one.method.as_str() == "POST")
@@ -63,7 +63,7 @@ async fn forms_of_other_pages_change_nothing() {
             (&session, &[("origin", "null")]),
             (&session, &[("origin", &own), ("sec-fetch-site", "same-site")]),
             (&session, &[]),
-            (&stranger, &[("origin", &own), ("sec-fetch-site", "same-origin")]),
+            (&foreign_token, &[("origin", &own), ("sec-fetch-site", "same-origin")]),
         ] {
             // The one form with files is read as such.
             let answer = stack.form_from(&gateway, &path, Some(who), &[("version", "1")], headers).await;
@@ -80,7 +80,7 @@ async fn forms_of_other_pages_change_nothing() {
     assert_eq!(
         stack.form_from(&gateway, "/sign-in", None, &login, &foreign).await.status,
         403,
-        "nor sign anybody in"
+        "nor sign a user in"
     );
     assert_eq!(state(&stack).await, before);
     assert_eq!(stack.page(&gateway, "/apps", &session.cookie).await.0, 200, "nor end the session");
@@ -93,16 +93,16 @@ async fn every_page_keeps_to_its_owner() {
     let fill = fill(&stack, &gateway).await;
     stack.account("bob@example.com", "big").await;
     let (bob, before) = (stack.session(&gateway, "bob@example.com").await, state(&stack).await);
-    let nobodys = "0197f7a0-0000-7000-8000-000000000000";
+    let unknown = "0197f7a0-0000-7000-8000-000000000000";
     let mut tried = 0;
     for endpoint in endpoints().iter().filter(|one| one.access == Access::Session) {
         let path = fill(endpoint.path);
         let unknown = endpoint
             .path
-            .replace("{appId}", nobodys)
-            .replace("{artifactId}", nobodys)
-            .replace("{keyId}", nobodys)
-            .replace("{id}", nobodys);
+            .replace("{appId}", unknown)
+            .replace("{artifactId}", unknown)
+            .replace("{keyId}", unknown)
+            .replace("{id}", unknown);
         assert!(!path.contains('{'), "{path}: give this test something of ada's to ask for");
         if endpoint.method.as_str() == "GET" {
             let (status, shown) = stack.page(&gateway, &path, &bob.cookie).await;
@@ -114,8 +114,8 @@ async fn every_page_keeps_to_its_owner() {
                 assert_eq!((status, without_id(&shown)), (as_unknown, without_id(&said)), "{path}");
                 assert_eq!(status, 404, "{path}");
             }
-            let (_, nobody) = stack.page(&gateway, &path, "").await;
-            assert!(nobody.contains("<h1>Sign in</h1>"), "{path} without a session");
+            let (_, signed_out) = stack.page(&gateway, &path, "").await;
+            assert!(signed_out.contains("<h1>Sign in</h1>"), "{path} without a session");
         } else if endpoint.path.contains('{') && !endpoint.path.ends_with("/run") {
             let answer = stack.form(&gateway, &path, Some(&bob), &[("version", "1"), ("name", "x")]).await;
             assert_eq!(answer.status, 404, "{path}");
@@ -170,7 +170,7 @@ async fn every_page_is_closed_to_foreign_scripts() {
                 html.matches("<script src=\"/console/").count(),
                 "{path}"
             );
-            assert!(!html.contains("src=\"http"), "{path}: nothing from elsewhere");
+            assert!(!html.contains("src=\"http"), "{path}: no address of another site");
             pages += 1;
         } else if path.contains("/artifacts/") {
             assert!(policy.unwrap().starts_with("sandbox"), "{path}");
@@ -180,7 +180,7 @@ async fn every_page_is_closed_to_foreign_scripts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_of_countless_parts_and_a_stream_that_nobody_reads_hold_nothing() {
+async fn a_form_of_countless_parts_and_a_stream_without_a_reader_hold_nothing() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start_console(&stack).await;
     let session = stack.session(&gateway, EMAIL).await;
@@ -224,7 +224,7 @@ async fn a_secret_is_rotated_once_however_often_the_form_is_sent() {
             && first != second
     );
 
-    // Sealed with a key that is no more: the page says so, and another secret helps.
+    // Encrypted with a former key: the page says so, and a rotation repairs it.
     let changed = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     stack.settings = stack.settings_with("CAPI_SECRET_KEY", changed);
     let gateway = TestApp::start_console(&stack).await;
@@ -238,5 +238,5 @@ async fn a_secret_is_rotated_once_however_often_the_form_is_sent() {
     assert!(status == 200 && page.contains("whsec_"), "{status}");
     let logged = "SELECT count(*)::text AS text FROM audit_log WHERE action IN ('secret_rotated', \
                   'secret_revealed') AND actor = 'console'";
-    assert_eq!(stack.text(logged).await, "4", "two rotations and two looks");
+    assert_eq!(stack.text(logged).await, "4", "two rotations and two reveals");
 }

@@ -22,7 +22,12 @@ pub(crate) async fn settled(stack: &Stack) {
 }
 
 /// Checks the runs in the database. Each must have the status `expected`.
-pub(crate) async fn judge(report: &mut Report, stack: &Stack, accepted: &HashSet<String>, expected: &str) {
+pub(crate) async fn check_runs(
+    report: &mut Report,
+    stack: &Stack,
+    accepted: &HashSet<String>,
+    expected: &str,
+) {
     count(report, stack, accepted).await;
     let ends = "SELECT status || ' ' || coalesce(error_code, '') || ': ' || count(*) AS text
                 FROM runs GROUP BY status, error_code";
@@ -53,7 +58,7 @@ pub(crate) async fn count(report: &mut Report, stack: &Stack, accepted: &HashSet
 }
 
 /// Checks the runs of a load. `refusals` says whether answers 503 are allowed.
-pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answers, refusals: bool) {
+pub(crate) async fn check_load(report: &mut Report, stack: &Stack, answers: Answers, refusals: bool) {
     let slowest = answers.percentile(100);
     let Answers { accepted, refused, broken, slowest_refusal, wrong, .. } = answers;
     report.notes.push(format!(
@@ -63,7 +68,7 @@ pub(crate) async fn judge_load(report: &mut Report, stack: &Stack, answers: Answ
     ));
     report.must(refusals || refused == 0, || format!("{refused} creates were answered 503"));
     report.misses.extend(wrong);
-    judge(report, stack, &accepted, "completed").await;
+    check_runs(report, stack, &accepted, "completed").await;
 }
 
 /// Returns the time from the last event of a lost attempt to the next attempt, for all runs. It is at least
