@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 WIDTH = 110
-FILES = ["*.rs", "*.md", "*.sh", "*.py", "*.yml", "*Dockerfile", "*Cargo.toml", "Makefile"]
+FILES = ["*.rs", "*.md", "*.sh", "*.py", "*.html", "*.js", "*.yml", "*Dockerfile", "*Cargo.toml", "Makefile"]
 
 
 def has_unbreakable_url(line):
@@ -23,7 +23,7 @@ def is_excepted(path, line):
 
 
 def main():
-    command = ["git", "ls-files", "-z", "--", *FILES]
+    command = ["git", "ls-files", "-z", "--", *FILES, ":!*.min.js"]
     listing = subprocess.run(command, check=True, capture_output=True, text=True)
     wide = 0
     for path in filter(None, listing.stdout.split("\0")):
