@@ -4,5 +4,7 @@
 . "$HERE/phases.sh"
 
 cd "$ROOT"
-check_code
+check_texts
+phase "lint" cargo clippy --workspace --all-targets --all-features -- -D warnings
+phase "check the docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 phase "lint the container files" bash "$HERE/lint-containers.sh"
