@@ -1,6 +1,6 @@
 #!/bin/bash
-# rustdoc-lints.sh ARGUMENT…: renders the documentation of a crate, and every warning is an error. `cargo test`
-# calls it as RUSTDOC, with the arguments that would run the examples in doc comments. There are none.
+# rustdoc-lints.sh ARGUMENT…: renders the documentation of a crate, and every warning is an error. `cargo
+# test` calls it as RUSTDOC, with the arguments that would run the examples in doc comments. There are none.
 # (`cargo doc` would compile each dependency a second time.)
 set -eu
 
