@@ -25,10 +25,10 @@ fuzz: ## fuzz the API with CAPI_FUZZ_EXAMPLES examples for each operation
 	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} $(SERVICES) bash $(LOCAL)/with-schemathesis.sh \
 		cargo test --workspace --test it fuzz
 
-check: ## format, lints, docs, container files
+check: ## format, widths, lints, docs, container files
 	@bash $(LOCAL)/check.sh
 
-widths: ## lines of code and Markdown that are wider than 110 columns
+widths: ## lines of code, HTML and Markdown that are wider than 110 columns
 	@python3 $(LOCAL)/widths.py
 
 drill: ## break everything under load, at most 30 minutes; FULL=1 for the bars' counts, DRILLS=… for some

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make check: format, lints, docs and container files.
+# make check: format, widths, lints, docs and container files.
 . "$(dirname "$0")/common.sh"
 . "$HERE/phases.sh"
 

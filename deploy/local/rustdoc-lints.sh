@@ -8,7 +8,7 @@ arguments=()
 while [ $# -gt 0 ]; do
     case $1 in
         --test) ;;
-        --test-run-directory | --test-args | --test-runtool) shift ;;
+        --test-run-directory | --test-args | --test-runtool | --test-runtool-arg) shift ;;
         *) arguments+=("$1") ;;
     esac
     shift

@@ -21,9 +21,9 @@ export RUSTC_WORKSPACE_WRAPPER=$HERE/clippy-compiler.sh
 # `cargo test` checks the docs where it would run their examples.
 export RUSTDOC=$HERE/rustdoc-lints.sh RUSTDOC_LINTS_OUT=$LOCAL/rustdoc
 # Many tests wait most of the time, so more of them than processors run at once.
-export RUST_TEST_THREADS=$(($(nproc) * 2))
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 # One command for programs and tests: they share one set of features.
-phase "lint and compile" cargo build --workspace --all-targets
+phase "lint and compile" cargo build --workspace --bins --tests
 phase "wait for the test tools" wait $PREPARATION || fail "the test tools" "$LOG/prepare-tests.log"
 run_tests() {
     bash "$HERE/with-test-services.sh" bash "$HERE/with-schemathesis.sh" bash "$HERE/with-axe.sh" \

@@ -151,7 +151,9 @@ async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Res
         Ok(Err(Stopped::Fenced)) => Err(Recorded::Stale),
         Ok(Err(Stopped::Database(error))) if error.is_outage() => Err(Recorded::No(error)),
         Ok(Err(Stopped::Database(error))) => Ok(fault(&error.to_string(), "a step could not be recorded")),
-        Ok(Err(Stopped::Unreadable(error))) => Ok(fault(&error.to_string(), "the run's log cannot be read")),
+        Ok(Err(Stopped::Unreadable { seq })) => {
+            Ok(fault(&format!("event {seq}"), "the run's log cannot be read"))
+        }
         Err(_) => {
             metrics::counter!("capi_run_panics_total").increment(1);
             Ok(fault("panic", "the worker's code failed"))

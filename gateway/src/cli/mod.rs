@@ -81,7 +81,7 @@ impl OnDatabase {
         let db = Db::new(&self.database, "capi-gateway-cli")?;
         let deadline = Instant::now() + CONNECT_DEADLINE;
         while let Err(error) = db.get().await {
-            if !error.is_outage() || Instant::now() > deadline {
+            if Instant::now() > deadline {
                 return Err(error).context("CAPI_DATABASE_URL: cannot connect");
             }
             tokio::time::sleep(BETWEEN_ATTEMPTS).await;

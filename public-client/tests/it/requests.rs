@@ -78,6 +78,15 @@ async fn the_deadline_covers_the_whole_body() {
 }
 
 #[tokio::test]
+async fn the_deadline_covers_all_redirects() {
+    let hop = vec![b"HTTP/1.1 302 Found\r\n".as_slice(), b"location: /\r\ncontent-length: 0\r\n\r\n"];
+    let server = RawServer::start(hop, Duration::from_secs(1)).await;
+    let limits = Limits { total: Duration::from_millis(2500), ..LIMITS };
+    let failure = client(limits).get(&server.url("http"), "*/*").await.err().unwrap();
+    assert_eq!(failure, RequestFailure::Timeout, "and not TooManyRedirects");
+}
+
+#[tokio::test]
 async fn connections_are_not_reused() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".as_slice();
     let server = RawServer::start(vec![answer], Duration::from_millis(200)).await;

@@ -57,8 +57,8 @@ pub enum Stopped {
     Fenced,
     /// The database rejects a step, or is away for the time of a lease.
     Database(DbError),
-    /// The run's log cannot be read.
-    Unreadable(serde_json::Error),
+    /// An event of the conversation cannot be read.
+    Unreadable { seq: i64 },
 }
 
 impl From<DbError> for Stopped {

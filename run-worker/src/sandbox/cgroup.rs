@@ -111,7 +111,13 @@ fn take_over(parent: &Path) -> io::Result<Cgroups> {
     let control = parent.join("cgroup.subtree_control");
     fs::write(&control, REQUIRED.map(|name| format!("+{name}")).join(" "))?;
     // Alone, because the kernel may refuse it: there are realtime processes, for example.
-    let has_cpu = is_offered(CPU) && fs::write(&control, format!("+{CPU}")).is_ok();
+    let enable_cpu = || {
+        let enabled = fs::write(&control, format!("+{CPU}"));
+        enabled
+            .inspect_err(|error| tracing::warn!(%error, "the kernel refuses the cgroup controller cpu"))
+            .is_ok()
+    };
+    let has_cpu = is_offered(CPU) && enable_cpu();
     Ok(Cgroups { parent: parent.to_owned(), has_cpu })
 }
 

@@ -3,7 +3,9 @@
 //! keys; run-worker/tests/it/recorded.rs checks them.
 //!
 //! A former version reads what this one writes, and the other way round. So keys stay, new fields are
-//! optional, and readers ignore fields and types that they do not know.
+//! optional, and readers ignore fields and types that they do not know. A worker that cannot read an event of
+//! the conversation fails the run. So a new role, or a field that readers require, needs one release before
+//! it that reads it.
 
 mod log;
 #[cfg(test)]

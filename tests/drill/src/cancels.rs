@@ -1,22 +1,31 @@
-//! R15: how long a worker continues a cancelled run while the broker is up.
+//! R15: how long a worker continues a cancelled run while the broker is up, and how long the processes of its
+//! command live.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use e2e::Service;
+use e2e::{Process, Service, Stack, processes_of};
 use serde_json::json;
 use shared::testing::{PageServer, eventually};
 
+use crate::commands::{APP, create, script, stack_with_work_dir, wait_until_clean};
 use crate::report::Report;
 use crate::run_checks::check_runs;
 use crate::stage::Stage;
 
 const RUNS: usize = 100;
 const WITHIN: Duration = Duration::from_millis(200);
+/// Runs that are cancelled in a command, one after the other.
+const COMMANDS: usize = 10;
+/// The longest time between the request and the end of the last process.
+const PROCESSES_WITHIN: Duration = Duration::from_secs(1);
+/// A tree of processes that ignore SIGTERM.
+const TREE: &str = "trap '' TERM; for _ in 1 2 3; do (trap '' TERM; setsid sleep 1000 &); done; sleep 1000";
 
 pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut report = Report::new("R15 cancels reach the worker", WITHIN);
-    let mut stack = stage.stack().await;
+    let (mut stack, work) = stack_with_work_dir(stage).await;
     // The lease is so long that no heartbeat finds a cancel.
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "120");
     let gateway = stack.start(Service::Gateway).await;
@@ -45,6 +54,31 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let took = stack.texts(took).await;
     report.recoveries =
         took.iter().filter_map(|text| text.parse().ok()).map(Duration::from_secs_f64).collect();
+    cancel_commands(&mut report, &stack, &gateway, &work, &mut accepted).await;
     check_runs(&mut report, &stack, &accepted, "cancelled").await;
+    let _ = std::fs::remove_dir_all(&work);
     report
+}
+
+async fn cancel_commands(
+    report: &mut Report,
+    stack: &Stack,
+    gateway: &Process,
+    work: &Path,
+    accepted: &mut HashSet<String>,
+) {
+    let app = stack.import(APP).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..COMMANDS {
+        let id = create(stack, gateway, &app, &script(TREE, 60)).await;
+        eventually("the whole tree runs", async || (processes_of(work) > 4).then_some(())).await;
+        let begun = Instant::now();
+        stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+        wait_until_clean(work).await;
+        slowest = slowest.max(begun.elapsed());
+        report.faults += 1;
+        accepted.insert(id);
+    }
+    report.notes.push(format!("the processes of a command were gone {slowest:.2?} after its cancel at most"));
+    report.must(slowest < PROCESSES_WITHIN, || format!("processes lived {slowest:.2?} after a cancel"));
 }

@@ -17,6 +17,10 @@ const RUNS: usize = 1000;
 const SIDE_BY_SIDE: usize = 8;
 /// Runs before the measurement: they fill the pools and the allocator's caches.
 const WARM_UP: usize = 100;
+/// Seconds that a command may take.
+const LIMIT: u64 = 1;
+/// The longest time between that limit and the end of the run.
+const PAST_LIMIT: u64 = 5;
 const MORE_FILES: usize = 10;
 const MORE_MEMORY_MB: u64 = 30;
 
@@ -71,6 +75,10 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report.must(memory_after <= memory + MORE_MEMORY_MB, || {
         format!("memory grew from {memory} to {memory_after} MB")
     });
+    let longest = "SELECT max(extract(epoch FROM completed_at - started_at))::float8::text AS text FROM runs";
+    let longest: f64 = stack.text(longest).await.parse().unwrap_or(f64::MAX);
+    report.notes.push(format!("the longest run took {longest:.1} s; a command may take {LIMIT} s"));
+    report.must(longest < (LIMIT + PAST_LIMIT) as f64, || format!("a run took {longest:.1} s"));
     report.must(objects(&stack) == 0, || format!("{} objects are left in the store", objects(&stack)));
     check_runs(&mut report, &stack, &accepted, "completed").await;
     drop(worker);
@@ -94,7 +102,7 @@ async fn soak(stack: &Stack, gateway: &Process, app: &str, runs: usize, accepted
             9 => HOSTILE[number / 10 % HOSTILE.len()],
             _ => "seq 1 2000 > numbers; sort -rn numbers | md5sum; mkdir -p deep/er; cp numbers deep/er",
         };
-        accepted.insert(create(stack, gateway, app, &script(command, 1)).await);
+        accepted.insert(create(stack, gateway, app, &script(command, LIMIT)).await);
         if number % 50 == 49 {
             wait_until_idle(stack).await;
         }

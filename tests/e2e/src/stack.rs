@@ -62,6 +62,8 @@ impl Stack {
             ("CAPI_PUBLIC_URL", "http://capi.test".to_owned()),
             (ScriptedModel::KEY_VARIABLE, MODEL_KEY.to_owned()),
             ("CAPI_LEASE_SECONDS", "3".to_owned()),
+            // Many stacks run at once, and each process opens all its connections at its start.
+            ("CAPI_DATABASE_POOL_SIZE", "6".to_owned()),
             ("CAPI_LOG", "info".to_owned()),
             ("CAPI_SANDBOX_PYTHON", std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap_or_default()),
         ];

@@ -52,10 +52,15 @@ pub(in crate::api) async fn handle(
     request: HttpRequest,
     context: web::Data<Context>,
 ) -> Result<web::Json<RunList>, ApiError> {
-    let in_path = caller.app_in_path(&request)?;
     let mut query = Query::of(&request)?;
     let mut filters = read_filters(&mut query);
     let whole = include(&mut query);
+    let in_path: Option<AppId> = request
+        .match_info()
+        .get("appId")
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| ApiError::not_found("app"))?;
     filters.app = in_path.or(filters.app);
     let page = read_page(&mut query, DEFAULT_LIMIT, filters);
     if whole && page.limit > MAX_WHOLE {
@@ -95,8 +100,11 @@ fn item(run: &RunView, whole: bool) -> Result<Value, ApiError> {
     Ok(item)
 }
 
-/// A path through an app that does not exist is 404.
+/// A path through an app that the key may not see, or that does not exist, is 404.
 async fn check_app(context: &Context, caller: &Caller, app: AppId) -> Result<(), ApiError> {
+    if !caller.may_see(app) {
+        return Err(ApiError::not_found("app"));
+    }
     if context.apps().get(caller.user, app).is_none() {
         context.load_app(caller.user, app).await?;
     }

@@ -87,7 +87,8 @@ fn of_refusal(refusal: &Refusal) -> String {
         }
         Refusal::TooManyWaits { limit } => {
             format!(
-                "the account has {limit} open waits, the limit; wait until one ends, or poll without ?wait="
+                "the account has {limit} open waits, which is the limit; wait until one ends or poll without \
+                 ?wait="
             )
         }
         Refusal::AppArchived => "restore the app, or run another one".to_owned(),

@@ -66,7 +66,7 @@ fn the_floors_of_the_gateway_hold() {
         ("gateway/src/api", &["crate::cli", "crate::console", "crate::{"]),
         ("gateway/src/http", &["crate::api", "crate::cli", "crate::console", "crate::docs", "crate::{"]),
         ("gateway/src/cli", &["crate::api", "crate::console", "crate::docs", "crate::http", "crate::{"]),
-        ("gateway/src", &["diesel", "db.read(", "db.write("]),
+        ("gateway/src", &["diesel", ".read(|", ".write(|"]),
         ("gateway/domain/src", &["actix", "StatusCode"]),
     ];
     for (floor, banned) in floors {

@@ -78,7 +78,7 @@ impl<'s> Summary<'s> {
         let started_from = match &run.api_key {
             Some(key) => format!("API, key {}", key.0.name),
             None if run.source == Source::Api.as_str() => "API".to_owned(),
-            None => "console".to_owned(),
+            None => run.source.clone(),
         };
         let usage = run.usage.0;
         let meter = |label, used, most: u32| Meter {

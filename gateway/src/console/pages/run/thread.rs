@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use askama::Template;
 use serde_json::Value;
 use shared::ids::RunId;
+use shared::runs::Source;
 use shared::runs::events::{Event, EventData, LoggedAnswer, LoggedMessage, ToolCall, ToolResult};
 use url::Url;
 use uuid::Uuid;
@@ -114,7 +115,7 @@ fn kind_of<'e>(event: &Event, data: &'e EventData, outputs: &mut Outputs<'e>) ->
         EventData::Artifact(artifact) => Some(Kind::Artifact(File::published(artifact))),
         EventData::Note(note) => Some(Kind::Note(&note.text)),
         EventData::RunCreated(created) => {
-            let source = if created.source == "console" { "console" } else { "API" };
+            let source = if created.source == Source::Api.as_str() { "API" } else { &created.source };
             state(format!("Created from the {source}"), "")
         }
         EventData::RunStarted(started) => state(format!("Started by {}", started.worker), ""),
