@@ -53,7 +53,11 @@ pub async fn send_artifact(
     };
     let bytes = match opened {
         Ok(bytes) => bytes,
-        Err(error) if error.is_missing() => return Err(ApiError::not_found("artifact")),
+        Err(error) if error.is_missing() => {
+            // Its run was deleted at this moment, or the store lost it.
+            tracing::warn!(%key, "the store does not have an artifact");
+            return Err(ApiError::not_found("artifact"));
+        }
         Err(error) => return Err(error.into()),
     };
     // With a known size, a short stream closes the connection: the client must not take the next response for

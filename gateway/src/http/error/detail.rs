@@ -58,6 +58,9 @@ fn of_refusal(refusal: &Refusal) -> String {
              Idempotency-Key you can send the same request again)"
                 .to_owned()
         }
+        Refusal::NotFound(what @ ("page" | "path" | "problem")) => {
+            format!("there is no such {what}; /docs describes all paths")
+        }
         Refusal::NotFound(what) => {
             format!("there is no such {what}, or this key may not see it; check the id")
         }

@@ -110,7 +110,9 @@ async fn next<T>(
             MultipartError::ContentDispositionMissing | MultipartError::ContentDispositionNameMissing => {
                 "a part has no name; each needs Content-Disposition: form-data; name=\"…\""
             }
-            MultipartError::Incomplete | MultipartError::Payload(_) => "the body ended early; send it again",
+            MultipartError::Incomplete | MultipartError::Payload(_) => {
+                "the body ended early: send all of it, with the boundary that Content-Type names"
+            }
             _ => "the body is no valid multipart/form-data (RFC 7578)",
         };
         ApiError::invalid_request(message)
