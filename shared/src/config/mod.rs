@@ -63,9 +63,9 @@ pub struct OpsConfig {
 /// How a process logs.
 #[derive(Args, Clone, Debug)]
 pub struct LogConfig {
-    /// Filter, for example `info` or `run_worker=debug,info`. The default leaves out two libraries: lapin logs
-    /// errors at each clean stop, and actix_http for each client that speaks no HTTP. capi logs the broker's
-    /// errors itself.
+    /// Filter, for example `info` or `run_worker=debug,info`. The default leaves out two libraries: lapin
+    /// logs errors at each clean stop, and `actix_http` for each client that speaks no HTTP. capi logs the
+    /// broker's errors itself.
     #[arg(long, env = "CAPI_LOG", default_value = "info,lapin=off,actix_http=off")]
     pub log: String,
     /// `json` (one object a line) or `text`.
