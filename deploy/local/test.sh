@@ -22,6 +22,8 @@ export RUSTC_WORKSPACE_WRAPPER=$HERE/clippy-compiler.sh
 export RUSTDOC=$HERE/rustdoc-lints.sh RUSTDOC_LINTS_OUT=$LOCAL/rustdoc
 # Many tests wait most of the time, so more of them than processors run at once.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
+# A first build gains nothing from the data that make the next one faster.
+[ -d target/debug ] || export CARGO_INCREMENTAL=0
 # One command for programs and tests: they share one set of features.
 phase "lint and compile" cargo build --workspace --bins --tests
 phase "wait for the test tools" wait $PREPARATION || fail "the test tools" "$LOG/prepare-tests.log"

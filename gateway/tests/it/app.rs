@@ -10,8 +10,6 @@ use gateway::config::Config;
 use shared::testing::WAIT_LIMIT;
 use tokio::runtime::Handle;
 
-/// Many tests run at once, and the test server has few connections.
-const POOL_SIZE: &str = "--database-pool-size=5";
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestApp {
@@ -73,7 +71,7 @@ fn config(settings: &[(String, String)]) -> Config {
         let flag = command.get_arguments().find(of_name)?.get_long()?;
         Some(format!("--{flag}={value}"))
     });
-    let flags: Vec<_> = flags.chain([POOL_SIZE.to_owned()]).collect();
+    let flags: Vec<_> = flags.collect();
     let matches = command.mut_args(|arg| arg.env(None)).get_matches_from(flags);
     Config::from_arg_matches(&matches).unwrap_or_else(|error| panic!("a setting is wrong: {error}"))
 }
