@@ -29,12 +29,8 @@ impl<'a> Log<'a> {
             })
             .await?
         };
-        let mut transcript = Transcript::default();
-        for event in recorded {
-            if let Some(event) = read(event)? {
-                transcript.apply(&event);
-            }
-        }
+        let recorded = recorded.into_iter().filter_map(|event| read(event).transpose());
+        let transcript = Transcript::rebuild(&recorded.collect::<Result<Vec<_>, _>>()?);
         Ok(Self { context, claimed, transcript, unrecorded: Vec::new(), last_seq: claimed.last_seq })
     }
 
