@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::extract::client_address;
+use crate::http::extract::{app_data, client_address};
 use crate::http::limits::Flood;
 use crate::http::middleware::record_user;
 
@@ -73,12 +73,7 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move {
-            let context = request
-                .app_data::<web::Data<Context>>()
-                .ok_or_else(|| ApiError::internal("the server has no context"))?;
-            authenticate(&request, context).await
-        })
+        Box::pin(async move { authenticate(&request, app_data(&request)?).await })
     }
 }
 

@@ -10,9 +10,10 @@ use gateway_domain::apps::CurrentApp;
 use gateway_domain::runs::{RunRef, get};
 use shared::ids::{AppId, RunId};
 
-use super::session::{Visitor, app_data};
+use super::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::extract::app_data;
 
 /// The visitor's app that `{appId}` names, as it is stored now.
 pub(crate) struct OwnApp {

@@ -199,11 +199,11 @@ fn errors_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFi
 }
 
 fn errors_of_limits(limits: &Limits) -> Vec<DefinitionFieldError> {
-    let fault = |limit: &Limit| {
+    let error = |limit: &Limit| {
         let at = format!("limits.{}", limit.name);
         DefinitionFieldError::naming(&at, format!("{at} must be 1 to {}", limit.highest))
     };
-    limits.out_of_range().map(fault).collect()
+    limits.out_of_range().map(error).collect()
 }
 
 #[cfg(test)]

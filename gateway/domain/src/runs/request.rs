@@ -9,7 +9,7 @@ use crate::{FieldError, MAX_FIELD_ERRORS, Refusal, quoted};
 
 pub const FIELDS: [&str; 6] =
     ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
-pub const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
+const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
 pub const DEFAULT_QUEUE_TIMEOUT: i32 = 86_400;
 pub const MAX_METADATA_PAIRS: usize = 16;
 pub const MAX_METADATA_KEY_CHARS: usize = 64;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use futures_util::future::LocalBoxFuture;
@@ -20,6 +20,7 @@ use shared::ids::UserId;
 use super::{Console, client_ip};
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::extract::app_data;
 use crate::http::middleware::{SetCookie, record_user};
 
 /// The signed-in user of a request.
@@ -78,11 +79,6 @@ impl FromRequest for Visitor {
             Ok(Self { session, form_token, address: from })
         })
     }
-}
-
-/// State that `start` gave to the server.
-pub(crate) fn app_data<T: 'static>(request: &HttpRequest) -> Result<&web::Data<T>, ApiError> {
-    request.app_data::<web::Data<T>>().ok_or_else(|| ApiError::internal("the server has no context"))
 }
 
 /// Refuses a request that a page of another site sent.

@@ -1,6 +1,7 @@
 //! How requests are read.
 
 mod address;
+mod app_data;
 mod etag;
 mod idempotency;
 mod json;
@@ -10,6 +11,7 @@ mod query;
 mod run_filters;
 
 pub use address::client_address;
+pub use app_data::app_data;
 pub use etag::is_known;
 pub use idempotency::idempotency_key;
 pub use json::{MAX_BODY, announces_more, body, is_of_type, json_object, json_value};

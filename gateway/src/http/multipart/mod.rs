@@ -44,7 +44,7 @@ pub async fn read_form(
     uploads: &mut Uploads,
 ) -> Result<Map<String, Value>, ApiError> {
     if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
-        return Err(too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20)));
+        return Err(all_too_large());
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
     let (mut members, mut text_left) = (Map::new(), MAX_BODY);
@@ -71,7 +71,7 @@ pub async fn read_browser_form(
     uploads: &mut Uploads,
 ) -> Result<Vec<(String, String)>, ApiError> {
     if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
-        return Err(too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20)));
+        return Err(all_too_large());
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
     let (mut texts, mut text_left) = (Vec::new(), MAX_BODY);
@@ -163,7 +163,7 @@ async fn read_file(
             )));
         }
         if before + file.size() > MAX_ALL_BYTES {
-            return Err(too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20)));
+            return Err(all_too_large());
         }
     }
     Ok(uploads.add(file).await?)
@@ -171,6 +171,10 @@ async fn read_file(
 
 fn part(name: &str, code: &'static str, message: String) -> ApiError {
     ApiError::invalid(FieldError::part(quoted(name), code, message))
+}
+
+fn all_too_large() -> ApiError {
+    too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20))
 }
 
 fn too_large(what: &str) -> ApiError {
