@@ -1,6 +1,6 @@
 #!/bin/bash
-# with-packages.sh COMMAND…: installs the programs of PostgreSQL and RabbitMQ for COMMAND, which starts them,
-# and prepares the sandbox of its workers.
+# with-packages.sh COMMAND…: installs the programs of PostgreSQL and RabbitMQ for COMMAND, which starts
+# them, and prepares the sandbox of its workers.
 . "$(dirname "$0")/common.sh"
 for part in packages sandbox; do . "$HERE/$part.sh"; done
 
