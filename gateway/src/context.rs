@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_domain::apps::{AppCache, CurrentApp};
+use gateway_domain::apps::{AppCache, Checks, CurrentApp};
 use gateway_domain::runs::{Intake, RunWatchers};
 use ipnet::IpNet;
 use shared::config::{ModelsFile, Plans};
 use shared::db::Db;
+use shared::definition_checker::DefinitionChecker;
 use shared::ids::{AppId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
@@ -23,6 +24,8 @@ pub struct Context {
     /// Creates runs.
     pub intake: Intake,
     pub models: Arc<ModelsFile>,
+    /// Checks the prompts and schemas of apps.
+    pub checker: DefinitionChecker,
     pub plans: Plans,
     /// `plans.rates()`, computed once.
     pub rates: serde_json::Value,
@@ -51,6 +54,12 @@ impl Context {
     #[must_use]
     pub fn publisher(&self) -> &Publisher {
         &self.intake.publisher
+    }
+
+    /// What the definition of an app of this account is checked with.
+    #[must_use]
+    pub fn checks(&self, account: UserId) -> Checks<'_> {
+        Checks { models: &self.models, checker: &self.checker, account }
     }
 
     /// The user's app as it is stored now.

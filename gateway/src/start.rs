@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::runs::{Intake, RunWatchers, idempotency, queue_timeout};
 use shared::config::{ModelsFile, Plans};
 use shared::db::{Db, require_schema};
+use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
@@ -137,6 +138,7 @@ fn context(
         db,
         intake,
         models,
+        checker: DefinitionChecker::start()?,
         rates: plans.rates(),
         flood: FloodGuard::new(plans.largest_rate()),
         plans,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use shared::config::{LeaseConfig, Plans};
 use shared::db::Db;
+use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
 use shared::storage::Artifacts;
@@ -17,6 +18,8 @@ pub struct Context {
     pub db: Db,
     pub publisher: Publisher,
     pub models: ModelClients,
+    /// Renders the prompts of apps and applies their schemas.
+    pub checker: DefinitionChecker,
     pub tools: Tools,
     /// Holds the workspaces of the runs that this worker executes.
     pub home: Arc<Home>,

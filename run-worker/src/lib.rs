@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use shared::config::{DatabaseConfig, ModelsFile, Plans};
 use shared::db::{Db, require_schema};
+use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
@@ -74,6 +75,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         db: db.clone(),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
+        checker: DefinitionChecker::start()?,
         tools: Tools::new(
             artifacts.clone(),
             IpPolicy::new(config.fetch_allowed_networks.0.clone()),

@@ -4,6 +4,7 @@
 pub mod apps;
 pub mod config;
 pub mod db;
+pub mod definition_checker;
 pub mod deliveries;
 pub mod encryption;
 pub mod ids;

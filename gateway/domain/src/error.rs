@@ -2,6 +2,7 @@
 //! status, the console a sentence.
 
 use shared::db::{Connection, Db, DbError};
+use shared::definition_checker::CheckError;
 use shared::runs::RunStatus;
 use shared::storage::StorageError;
 
@@ -80,6 +81,19 @@ impl From<StorageError> for Refusal {
         metrics::counter!("capi_artifact_store_failures_total").increment(1);
         tracing::error!(%error, "the artifact store does not answer");
         Self::Unavailable("the artifact store does not answer; try again")
+    }
+}
+
+/// Callers that have a place for the author's mistakes match [`CheckError::Refused`] before.
+impl From<CheckError> for Refusal {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Refused(why) => Self::InvalidRequest(format!("the app {why}"), Vec::new()),
+            CheckError::Unavailable(_) => {
+                tracing::error!(%error, "request failed");
+                Self::Unavailable("definitions cannot be checked now; try again")
+            }
+        }
     }
 }
 

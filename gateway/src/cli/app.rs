@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use gateway_domain::accounts::Actor;
-use gateway_domain::apps::{parse_definition, store};
+use gateway_domain::apps::{Checks, parse_definition, store};
 use shared::config::ModelsFile;
+use shared::definition_checker::DefinitionChecker;
 
 use super::{OnAccount, say};
 
@@ -34,9 +35,10 @@ impl Command {
         let models = ModelsFile::read(&command.models)?;
         let text = std::fs::read_to_string(&command.file)
             .with_context(|| format!("cannot read {}", command.file.display()))?;
-        let definition =
-            parse_definition(&text, &models).with_context(|| command.file.display().to_string())?;
         let (db, user) = command.account.open().await?;
+        let checks = Checks { models: &models, checker: &DefinitionChecker::start()?, account: user };
+        let definition = parse_definition(&text, checks).await;
+        let definition = definition.with_context(|| command.file.display().to_string())?;
         let (app, _) = store::import(&db, user, &definition, Actor::Operator).await?;
         say(&app.to_string());
         Ok(())

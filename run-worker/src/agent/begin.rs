@@ -1,10 +1,7 @@
 //! The start of a run: its app, its model, and the first messages.
 
-use std::sync::Arc;
-
 use shared::apps::AppDefinition;
-use shared::output_schema::OutputSchema;
-use shared::prompt;
+use shared::definition_checker::CheckError;
 use shared::runs::events::NoteKind;
 use shared::runs::{ErrorCode, RunError};
 
@@ -13,13 +10,12 @@ use crate::context::Context;
 use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
 
-type Prepared<'a> = (AppDefinition, &'a OpenAiModel, Option<Arc<OutputSchema>>);
-
 /// Reads the app and finds its model. The error ends the run.
-pub(super) fn prepare<'a>(context: &'a Context, claimed: &Claimed) -> Result<Prepared<'a>, RunError> {
+pub(super) async fn prepare<'a>(
+    context: &'a Context,
+    claimed: &Claimed,
+) -> Result<(AppDefinition, &'a OpenAiModel), RunError> {
     let app = claimed.app().map_err(|error| unreadable(&error.to_string()))?;
-    let schema = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)).transpose();
-    let schema = schema.map_err(|refusal| unreadable(&refusal.to_string()))?.map(Arc::new);
     let model = context.models.get(&claimed.chat_model_id).ok_or_else(|| {
         let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
         RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))
@@ -27,7 +23,23 @@ pub(super) fn prepare<'a>(context: &'a Context, claimed: &Claimed) -> Result<Pre
     if let Some(error) = context.tools.of(&app.tools).missing() {
         return Err(error);
     }
-    Ok((app, model, schema))
+    // A schema that cannot be used must not cost an answer of the model.
+    if let Some(output) = &app.output {
+        let checked = context.checker.check_schema(claimed.user_id, &output.schema).await;
+        checked.map_err(|error| not_applied(ErrorCode::InvalidApp, "the app's output schema", &error))?;
+    }
+    Ok((app, model))
+}
+
+/// The error of a prompt or a schema that was not applied.
+pub(super) fn not_applied(code: ErrorCode, what: &str, error: &CheckError) -> RunError {
+    match error {
+        CheckError::Refused(why) => RunError::new(code, &format!("{what} {why}"), None),
+        CheckError::Unavailable(why) => {
+            tracing::error!(why, "failed to check {what}");
+            RunError::new(ErrorCode::InternalError, &format!("the worker could not check {what}"), None)
+        }
+    }
 }
 
 fn unreadable(cause: &str) -> RunError {
@@ -36,9 +48,10 @@ fn unreadable(cause: &str) -> RunError {
 }
 
 /// Adds the app's instructions, the rendered prompt, and the list of the caller's files.
-pub(super) fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
-    let prompt = prompt::render(&agent.app.prompt, &agent.claimed.inputs)
-        .map_err(|error| RunError::new(ErrorCode::PromptError, &format!("the prompt {error}"), None))?;
+pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
+    let (checker, claimed) = (&agent.context.checker, agent.claimed);
+    let rendered = checker.render_prompt(claimed.user_id, &agent.app.prompt, &claimed.inputs).await;
+    let prompt = rendered.map_err(|error| not_applied(ErrorCode::PromptError, "the prompt", &error))?;
     let instructions = instructions(&agent.app, agent.model.traits().json_schema);
     if !instructions.trim().is_empty() {
         agent.log.add(events::system(instructions));

@@ -13,12 +13,9 @@ mod transcript;
 mod validate;
 mod window;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use shared::apps::AppDefinition;
 use shared::db::DbError;
-use shared::output_schema::OutputSchema;
+use shared::definition_checker::CheckError;
 use shared::runs::events::{EventData, NoteKind};
 use shared::runs::{ErrorCode, RunEnd, RunError, RunResult};
 use tokio::time::Instant;
@@ -31,10 +28,7 @@ use budget::Budget;
 pub use files::{close, delete_snapshots};
 use log::Log;
 pub use transcript::{Next, Transcript};
-use validate::{ResultCheck, incomplete, validate};
-
-/// Checking an answer against the app's schema takes at most this long.
-const VALIDATION_TIMEOUT: Duration = Duration::from_secs(10);
+use validate::{ResultCheck, incomplete, parse};
 
 /// How the work on a run came out. It is not recorded yet.
 pub struct AgentOutcome {
@@ -98,7 +92,6 @@ struct Agent<'a, 'l> {
     claimed: &'a Claimed,
     app: AppDefinition,
     model: &'a OpenAiModel,
-    schema: Option<Arc<OutputSchema>>,
     budget: Budget,
     log: &'l mut Log<'a>,
     /// Present if the app has tools for files.
@@ -130,11 +123,11 @@ async fn produce_result<'a>(
     log: &mut Log<'a>,
     now: Instant,
 ) -> Result<RunResult, Halt> {
-    let (app, model, schema) = begin::prepare(context, claimed)?;
+    let (app, model) = begin::prepare(context, claimed).await?;
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let budget = Budget::new(limits, claimed.seconds_used, now);
     let (workspace, inputs) = files::open(context, claimed, &app, log.transcript(), slot, &budget).await?;
-    Agent { context, claimed, app, model, schema, budget, log, workspace, inputs }.run().await
+    Agent { context, claimed, app, model, budget, log, workspace, inputs }.run().await
 }
 
 fn partial(transcript: &Transcript) -> Option<RunResult> {
@@ -149,7 +142,7 @@ impl Agent<'_, '_> {
             let transcript = self.log.transcript();
             let spent = *transcript.spent();
             match (transcript.next(), self.budget.exceeded(&spent)) {
-                (Next::Begin, _) => begin::begin(&mut self)?,
+                (Next::Begin, _) => begin::begin(&mut self).await?,
                 // The error for an incomplete answer says more than the limit that the answer also exceeded.
                 (Next::Answered, exceeded) if exceeded.is_none() || transcript.is_incomplete() => {
                     if let Some(result) = self.result().await? {
@@ -173,7 +166,7 @@ impl Agent<'_, '_> {
         if transcript.is_incomplete() {
             return Err(incomplete(transcript.finish_reason(), step).into());
         }
-        let why = match self.validate().await {
+        let why = match self.validate().await? {
             ResultCheck::Valid(result) => return Ok(Some(result)),
             ResultCheck::Mismatch(why) => why,
         };
@@ -189,14 +182,20 @@ impl Agent<'_, '_> {
         Ok(None)
     }
 
-    /// Runs on a thread for blocking work: a large answer takes long to check.
-    async fn validate(&self) -> ResultCheck {
-        let text = self.log.transcript().last_text().to_owned();
-        let Some(schema) = self.schema.clone() else { return validate(&text, None) };
-        let validating = tokio::task::spawn_blocking(move || validate(&text, Some(&schema)));
-        match tokio::time::timeout(VALIDATION_TIMEOUT, validating).await {
-            Ok(Ok(check)) => check,
-            _ => ResultCheck::Mismatch("the check took too long; simplify the schema".to_owned()),
+    /// Checks the last answer against the app's schema, if the app has one.
+    async fn validate(&self) -> Result<ResultCheck, RunError> {
+        let text = self.log.transcript().last_text();
+        let Some(output) = &self.app.output else { return Ok(ResultCheck::of_text(text)) };
+        let data = match parse(text) {
+            Ok(data) => data,
+            Err(why) => return Ok(ResultCheck::Mismatch(why)),
+        };
+        let checker = &self.context.checker;
+        match checker.violations(self.claimed.user_id, &output.schema, &data).await {
+            Ok(violations) => Ok(ResultCheck::of_json(text, data, &violations)),
+            // The schema alone was accepted at the start, so this value makes it costly.
+            Err(CheckError::Refused(why)) => Ok(ResultCheck::Mismatch(format!("its check {why}"))),
+            Err(error) => Err(begin::not_applied(ErrorCode::InternalError, "the answer", &error)),
         }
     }
 }

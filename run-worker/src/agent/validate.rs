@@ -2,7 +2,6 @@
 //! incomplete. Pure.
 
 use serde_json::Value;
-use shared::output_schema::OutputSchema;
 use shared::runs::{ErrorCode, RunError, RunResult};
 use shared::text::check_json;
 
@@ -38,24 +37,24 @@ pub(super) fn incomplete(finish_reason: &str, step: i32) -> RunError {
     RunError::new(code, &format!("step {step}: {what}"), Some(step))
 }
 
-/// Checks a whole answer against the app's schema, if the app has one.
-pub(super) fn validate(text: &str, schema: Option<&OutputSchema>) -> ResultCheck {
-    let result = |data| RunResult { text: text.to_owned(), data, partial: false };
-    let Some(schema) = schema else { return ResultCheck::Valid(result(None)) };
-    let data = match parse(text) {
-        Ok(data) => data,
-        Err(why) => return ResultCheck::Mismatch(why),
-    };
-    let violations = schema.violations(&data);
-    if violations.is_empty() {
-        ResultCheck::Valid(result(Some(data)))
-    } else {
-        ResultCheck::Mismatch(violations.join("; "))
+impl ResultCheck {
+    /// A whole answer of an app without schema.
+    pub(super) fn of_text(text: &str) -> Self {
+        Self::Valid(RunResult { text: text.to_owned(), ..RunResult::default() })
+    }
+
+    /// A whole answer, the JSON in it, and what the app's schema finds wrong with that.
+    pub(super) fn of_json(text: &str, data: Value, violations: &[String]) -> Self {
+        if violations.is_empty() {
+            Self::Valid(RunResult { text: text.to_owned(), data: Some(data), partial: false })
+        } else {
+            Self::Mismatch(violations.join("; "))
+        }
     }
 }
 
 /// The JSON of an answer: the whole text, or a Markdown fence in it. PostgreSQL can store it.
-fn parse(text: &str) -> Result<Value, String> {
+pub(super) fn parse(text: &str) -> Result<Value, String> {
     let data: Value = serde_json::from_str(text.trim())
         .or_else(|error| fenced(text).map_or(Err(error), serde_json::from_str))
         .map_err(|error| format!("the answer is not JSON: {error}"))?;
@@ -76,27 +75,29 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_answer_is_parsed_and_checked() {
-        let schema = OutputSchema::compile(&json!({"type": "object", "required": ["n"]})).unwrap();
-        let checked = |text: &str| match validate(text, Some(&schema)) {
-            ResultCheck::Valid(result) => Ok(result.data.unwrap()),
-            ResultCheck::Mismatch(why) => Err(why),
-        };
+    fn an_answer_is_parsed() {
         for text in [r#" {"n":1} "#, "```json\n{\"n\":1}\n```", "Here you are:\n```\n{\"n\":1}\n```\nBye."] {
-            assert_eq!(checked(text), Ok(json!({"n": 1})), "{text}");
+            assert_eq!(parse(text), Ok(json!({"n": 1})), "{text}");
         }
         for (text, why) in [
-            ("{}", "required"),
             ("It is 1.", "not JSON"),
             ("```json {", "not JSON"),
             (r#"{"n":"\u0000"}"#, "U+0000"),
             (r#"{"n":"\ud800"}"#, "not JSON"),
             (r#"{"n":1e999}"#, "not JSON"),
         ] {
-            assert!(checked(text).unwrap_err().contains(why), "{text}");
+            assert!(parse(text).unwrap_err().contains(why), "{text}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_a_result_unless_the_schema_finds_something() {
         let plain = RunResult { text: "It is 1.".to_owned(), ..RunResult::default() };
-        assert_eq!(validate("It is 1.", None), ResultCheck::Valid(plain));
+        assert_eq!(ResultCheck::of_text("It is 1."), ResultCheck::Valid(plain));
+        let valid = RunResult { text: "1".to_owned(), data: Some(json!(1)), partial: false };
+        assert_eq!(ResultCheck::of_json("1", json!(1), &[]), ResultCheck::Valid(valid));
+        let wrong = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(ResultCheck::of_json("1", json!(1), &wrong), ResultCheck::Mismatch("a; b".to_owned()));
     }
 
     #[test]

@@ -109,6 +109,8 @@ error_codes! {
         "The conversation is too long for the model, even with shortened tool results.";
     PromptError = "prompt_error", retryable: false,
         "The app's prompt could not be rendered with these inputs.";
+    InvalidApp = "invalid_app", retryable: false,
+        "The app's prompt or output schema exceeds a bound that is newer than the app. Edit the app.";
     ToolError = "tool_error", retryable: true,
         "A tool failed in a way that the model could not work around.";
     SandboxError = "sandbox_error", retryable: true,
@@ -176,6 +178,7 @@ mod tests {
         model_refused
         context_length_exceeded
         prompt_error
+        invalid_app
         tool_error
         sandbox_error
         invalid_result

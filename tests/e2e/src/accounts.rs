@@ -10,10 +10,11 @@ use gateway_domain::accounts::keys::{self, ListedKey};
 pub use gateway_domain::accounts::keys::{KeyRefusal, NewKey};
 use gateway_domain::accounts::passwords::Passwords;
 use gateway_domain::accounts::users::{self, NewPassword, NewUser};
-use gateway_domain::apps::{parse_definition, store};
+use gateway_domain::apps::{Checks, parse_definition, store};
 use secrecy::{ExposeSecret, SecretString};
 use shared::config::{ModelsFile, Plans, SecretKeyConfig};
 use shared::db::statement;
+use shared::definition_checker::DefinitionChecker;
 use shared::encryption::EncryptionKey;
 use shared::ids::{AppId, UserId};
 use shared::webhook_secrets;
@@ -161,7 +162,11 @@ impl Stack {
 
     async fn import_for(&self, user: UserId, app_file: &str) -> AppId {
         let models = ModelsFile::read(Path::new(self.setting("CAPI_MODELS"))).expect("the models are read");
-        let definition = parse_definition(app_file, &models).expect("the app file is right");
+        let definition = {
+            let checker = DefinitionChecker::start().expect("the checker starts");
+            let with = Checks { models: &models, checker: &checker, account: user };
+            parse_definition(app_file, with).await.expect("the app file is right")
+        };
         let stored = store::import(&self.database.db, user, &definition, Actor::Operator).await;
         stored.expect("the app is stored").0
     }

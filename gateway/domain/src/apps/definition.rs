@@ -1,12 +1,13 @@
-//! The definition of an agent app: parsed from TOML and validated as a whole; every error is listed. Pure.
+//! The definition of an agent app: parsed from TOML and validated as a whole; every error is listed.
 
 use std::fmt;
 
 use serde_json::json;
 use shared::apps::{AppDefinition, InputField, InputType, Output};
 use shared::config::ModelsFile;
+use shared::definition_checker::{CheckError, DefinitionChecker};
+use shared::ids::UserId;
 use shared::limits::{Limit, Limits};
-use shared::output_schema::OutputSchema;
 use shared::text::check_json;
 use shared::tools::{FILE_READERS, TOOLS};
 
@@ -26,6 +27,17 @@ pub enum DefinitionError {
     Parse(#[from] toml::de::Error),
     #[error("the app has {} error(s):\n  - {}", .0.len(), lines(.0))]
     Invalid(Vec<DefinitionFieldError>),
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What a definition is checked with.
+#[derive(Clone, Copy)]
+pub struct Checks<'a> {
+    pub models: &'a ModelsFile,
+    pub checker: &'a DefinitionChecker,
+    /// The account that the app belongs to.
+    pub account: UserId,
 }
 
 /// An error in a definition.
@@ -61,7 +73,7 @@ fn lines(errors: &[DefinitionFieldError]) -> String {
 }
 
 /// Parses and validates an app file.
-pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition, DefinitionError> {
+pub async fn parse_definition(text: &str, with: Checks<'_>) -> Result<AppDefinition, DefinitionError> {
     if text.len() > MAX_FILE_BYTES {
         return Err(DefinitionError::Invalid(vec![DefinitionFieldError::naming(
             "",
@@ -78,7 +90,8 @@ pub fn parse_definition(text: &str, models: &ModelsFile) -> Result<AppDefinition
     if let Some(output) = &mut definition.output {
         errors.extend(read_schema(output));
     }
-    errors.extend(check_definition(&definition, models));
+    let found = check_definition(&definition, with).await;
+    errors.extend(found.map_err(|error| DefinitionError::Unavailable(error.to_string()))?);
     if errors.is_empty() { Ok(definition) } else { Err(DefinitionError::Invalid(errors)) }
 }
 
@@ -96,9 +109,53 @@ fn read_schema(output: &mut Output) -> Option<DefinitionFieldError> {
     }
 }
 
-/// All errors of a definition, whatever face it came from.
-#[must_use]
-pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFieldError> {
+/// All errors of a definition, whatever face it came from. Fails if its prompt or its schema could not be
+/// checked.
+pub async fn check_definition(
+    app: &AppDefinition,
+    with: Checks<'_>,
+) -> Result<Vec<DefinitionFieldError>, CheckError> {
+    let mut found = errors_of_texts(app);
+    if let Some(why) = with.refusal_of_prompt(app).await? {
+        found.push(DefinitionFieldError::naming("prompt", format!("prompt {why}")));
+    }
+    found.extend(errors_of_inputs(app));
+    if let Some(model) = &app.model
+        && with.models.get(model).is_none()
+    {
+        let known: Vec<_> = with.models.all().iter().map(|model| model.id.as_str()).collect();
+        let message = format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", "));
+        found.push(DefinitionFieldError::naming("model", message));
+    }
+    found.extend(errors_of_tools(app, with.models));
+    if let Some(why) = with.refusal_of_schema(app).await? {
+        found.push(DefinitionFieldError::at("output.schema", why));
+    }
+    found.extend(errors_of_limits(&app.limits));
+    Ok(found)
+}
+
+impl Checks<'_> {
+    async fn refusal_of_prompt(&self, app: &AppDefinition) -> Result<Option<String>, CheckError> {
+        let names: Vec<_> = app.inputs.iter().map(|field| field.name.as_str()).collect();
+        refusal(self.checker.check_prompt(self.account, &app.prompt, &names).await)
+    }
+
+    async fn refusal_of_schema(&self, app: &AppDefinition) -> Result<Option<String>, CheckError> {
+        let Some(output) = &app.output else { return Ok(None) };
+        refusal(self.checker.check_schema(self.account, &output.schema).await)
+    }
+}
+
+fn refusal(checked: Result<(), CheckError>) -> Result<Option<String>, CheckError> {
+    match checked {
+        Ok(()) => Ok(None),
+        Err(CheckError::Refused(why)) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
+}
+
+fn errors_of_texts(app: &AppDefinition) -> Vec<DefinitionFieldError> {
     let mut found = Vec::new();
     let stored = json!(app);
     if let Err(refusal) = check_json(&stored) {
@@ -117,10 +174,12 @@ pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<Definit
     if app.prompt.trim().is_empty() {
         found.push(DefinitionFieldError::naming("prompt", "prompt must not be empty"));
     }
+    found
+}
+
+fn errors_of_inputs(app: &AppDefinition) -> Vec<DefinitionFieldError> {
+    let mut found = Vec::new();
     let names: Vec<_> = app.inputs.iter().map(|field| field.name.as_str()).collect();
-    if let Err(error) = shared::prompt::check(&app.prompt, &names) {
-        found.push(DefinitionFieldError::naming("prompt", format!("prompt {error}")));
-    }
     if names.len() > MAX_INPUTS {
         found.push(DefinitionFieldError::naming(
             "inputs",
@@ -133,18 +192,6 @@ pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<Definit
             wrong.into_iter().map(|message| DefinitionFieldError::at(format!("inputs[{index}]"), message)),
         );
     }
-    if let Some(model) = &app.model
-        && models.get(model).is_none()
-    {
-        let known: Vec<_> = models.all().iter().map(|model| model.id.as_str()).collect();
-        let message = format!("model {model:?} is not in CAPI_MODELS; known are: {}", known.join(", "));
-        found.push(DefinitionFieldError::naming("model", message));
-    }
-    found.extend(errors_of_tools(app, models));
-    if let Some(Err(refusal)) = app.output.as_ref().map(|output| OutputSchema::compile(&output.schema)) {
-        found.push(DefinitionFieldError::at("output.schema", refusal.to_string()));
-    }
-    found.extend(errors_of_limits(&app.limits));
     found
 }
 
@@ -210,7 +257,7 @@ fn errors_of_limits(limits: &Limits) -> Vec<DefinitionFieldError> {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> String {
+    async fn said(text: &str) -> String {
         let model = |id: &str| {
             format!(
                 "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\n\
@@ -219,15 +266,18 @@ mod tests {
             )
         };
         let models = model("m") + &model("plain");
-        match parse_definition(text, &toml::from_str(&models).expect("a models file")) {
+        let models: ModelsFile = toml::from_str(&models).expect("a models file");
+        let checker = DefinitionChecker::start().expect("a checker");
+        let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+        match parse_definition(text, with).await {
             Ok(app) => format!("{} is fine", app.name),
             Err(error) => error.to_string().replace(&TOOLS.join(", "), "TOOLS"),
         }
     }
 
-    #[test]
-    fn every_fault_is_listed() {
-        insta::assert_snapshot!(said(
+    #[tokio::test]
+    async fn every_fault_is_listed() {
+        let listed = said(
             r#"
             name = " "
             prompt = "{{ text }} {{ nobody }}"
@@ -243,8 +293,9 @@ mod tests {
             name = "text"
             type = "number"
             default = "one"
-            "#
-        ), @r#"
+            "#,
+        );
+        insta::assert_snapshot!(listed.await, @r#"
     the app has 13 error(s):
       - colour is unknown; leave it out
       - limits.minutes is unknown; leave it out
@@ -260,28 +311,29 @@ mod tests {
       - limits.steps must be 1 to 1000
       - limits.tool_calls must be 1 to 2000
     "#);
-        assert!(said("name = 'a'\nprompt = 3").starts_with("not an app file: "));
+        assert!(said("name = 'a'\nprompt = 3").await.starts_with("not an app file: "));
     }
 
-    #[test]
-    fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
-        let with = |more: &str| said(&format!("name = 'a'\nprompt = 'p'\n{more}"));
-        assert_eq!(with("output.schema = { type = 'object' }"), "a is fine");
-        assert_eq!(with(r#"output.schema = '{"type": "object"}'"#), "a is fine");
-        assert!(with("output.schema = '{'").contains("output.schema is not JSON"));
-        assert!(with("output.schema = 3").contains("must be a JSON Schema"));
-        assert!(with("output = { scheme = {} }").contains("schema"));
-        assert_eq!(with("tools = ['fetch_url']\nmodel = 'm'"), "a is fine");
-        assert!(with("tools = ['fetch_url']\nmodel = 'plain'").contains("cannot call tools"));
+    #[tokio::test]
+    async fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
+        let with = async |more: &str| said(&format!("name = 'a'\nprompt = 'p'\n{more}")).await;
+        assert_eq!(with("output.schema = { type = 'object' }").await, "a is fine");
+        assert_eq!(with(r#"output.schema = '{"type": "object"}'"#).await, "a is fine");
+        assert!(with("output.schema = '{'").await.contains("output.schema is not JSON"));
+        assert!(with("output.schema = 3").await.contains("must be a JSON Schema"));
+        assert!(with("output = { scheme = {} }").await.contains("schema"));
+        assert_eq!(with("tools = ['fetch_url']\nmodel = 'm'").await, "a is fine");
+        assert!(with("tools = ['fetch_url']\nmodel = 'plain'").await.contains("cannot call tools"));
     }
 
-    #[test]
-    fn nul_is_refused_however_it_is_spelt() {
-        let with =
-            |instructions: &str| said(&format!("name = 'a'\nprompt = 'p'\ninstructions = {instructions}"));
+    #[tokio::test]
+    async fn nul_is_refused_however_it_is_spelt() {
+        let with = async |instructions: &str| {
+            said(&format!("name = 'a'\nprompt = 'p'\ninstructions = {instructions}")).await
+        };
         for spelt in [r#""\u0000""#, r#""\U00000000""#] {
-            assert!(with(spelt).contains("U+0000"), "{spelt}: {}", with(spelt));
+            assert!(with(spelt).await.contains("U+0000"), "{spelt}: {}", with(spelt).await);
         }
-        assert_eq!(with(r"'a backslash: \u0000'"), "a is fine");
+        assert_eq!(with(r"'a backslash: \u0000'").await, "a is fine");
     }
 }

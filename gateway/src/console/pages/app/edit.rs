@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use gateway_domain::Refusal;
 use gateway_domain::apps::CurrentApp;
 use gateway_domain::apps::store::{self, StoreRefusal};
 use shared::tools::FILE_READERS;
@@ -92,7 +93,7 @@ pub(crate) async fn handle(
         let page = Page { base, samples: form.text("samples").to_owned(), error: Some(error), ..page };
         show_as(StatusCode::BAD_REQUEST, &page)
     };
-    let Some(definition) = draft.check(&context.models) else {
+    let Some(definition) = draft.check(context.checks(visitor.user())).await.map_err(Refusal::from)? else {
         let error = draft.summary();
         return refused(draft, base, error);
     };

@@ -1,12 +1,17 @@
 //! POST /apps/{appId}/preview: renders the prompt over sample inputs.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web};
 use askama::Template;
+use gateway_domain::Refusal;
 use serde_json::Value;
+use shared::definition_checker::{CheckError, DefinitionChecker};
+use shared::ids::UserId;
+use shared::text::CleanText;
 
 use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
-use crate::console::page::{block, show};
+use crate::console::page::show;
+use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::json_value;
 
@@ -22,37 +27,58 @@ struct Preview {
     shown: Result<String, String>,
 }
 
-pub(crate) async fn handle(SignedForm { form, .. }: SignedForm<OwnApp>) -> Result<HttpResponse, ApiError> {
-    // Rendering may use all fuel of a template, so it does not run on a thread that serves other requests.
-    let (prompt, samples) = (form.text("prompt").to_owned(), form.text("samples").to_owned());
-    let shown = block(move || Ok(preview(&prompt, &samples))).await?;
+pub(crate) async fn handle(
+    SignedForm { sender, form }: SignedForm<OwnApp>,
+    context: web::Data<Context>,
+) -> Result<HttpResponse, ApiError> {
+    let (prompt, account) = (form.text("prompt"), sender.visitor.user());
+    let shown = match samples(form.text("samples")) {
+        Err(why) => Err(why),
+        Ok(inputs) => match rendered(&context.checker, account, prompt, &inputs).await {
+            Ok(text) => Ok(text.into_string()),
+            Err(CheckError::Refused(why)) => Err(format!("The prompt {why}")),
+            Err(error) => return Err(Refusal::from(error).into()),
+        },
+    };
     show(&Preview { shown })
 }
 
-fn preview(prompt: &str, samples: &str) -> Result<String, String> {
-    let samples = if samples.trim().is_empty() { "{}" } else { samples };
+fn samples(text: &str) -> Result<Value, String> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
     let inputs =
-        json_value(samples.as_bytes()).map_err(|error| format!("The sample inputs are not JSON: {error}"))?;
-    let Value::Object(members) = &inputs else {
-        return Err("The sample inputs must be a JSON object like {\"text\": \"…\"}".to_owned());
-    };
-    let names: Vec<_> = members.keys().map(String::as_str).collect();
-    shared::prompt::check(prompt, &names)
-        .and_then(|()| shared::prompt::render(prompt, &inputs))
-        .map(shared::text::CleanText::into_string)
-        .map_err(|error| format!("The prompt {error}"))
+        json_value(text.as_bytes()).map_err(|error| format!("The sample inputs are not JSON: {error}"))?;
+    if inputs.is_object() {
+        Ok(inputs)
+    } else {
+        Err("The sample inputs must be a JSON object like {\"text\": \"…\"}".to_owned())
+    }
+}
+
+async fn rendered(
+    checker: &DefinitionChecker,
+    account: UserId,
+    prompt: &str,
+    inputs: &Value,
+) -> Result<CleanText, CheckError> {
+    let names: Vec<_> = inputs.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    checker.check_prompt(account, prompt, &names).await?;
+    checker.render_prompt(account, prompt, inputs).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_prompt_is_rendered_or_its_error_shown() {
-        assert_eq!(preview("Say {{ a }}", r#"{"a": "<b>"}"#).unwrap(), "Say <b>");
-        assert!(preview("{{ b }}", "{\"a\": 1}").unwrap_err().contains("\"b\""));
-        assert!(preview("x", "[").unwrap_err().contains("not JSON"));
-        assert!(preview("x", "[]").unwrap_err().contains("object"));
+    #[tokio::test]
+    async fn a_prompt_is_rendered_or_its_error_shown() {
+        let checker = DefinitionChecker::start().unwrap();
+        let shown = async |prompt, text| {
+            rendered(&checker, UserId::generate(), prompt, &samples(text).unwrap()).await
+        };
+        assert_eq!(&*shown("Say {{ a }}", r#"{"a": "<b>"}"#).await.unwrap(), "Say <b>");
+        assert!(shown("{{ b }}", "{\"a\": 1}").await.unwrap_err().to_string().contains("\"b\""));
+        assert!(samples("[").unwrap_err().contains("not JSON"));
+        assert!(samples("[]").unwrap_err().contains("object"));
         let shown = Preview { shown: Ok("<script>".to_owned()) }.render().unwrap();
         assert_eq!(shown, r#"<pre tabindex="0">&#60;script&#62;</pre>"#);
     }

@@ -1,8 +1,7 @@
 //! The definitions that a new app can start from: the samples of deploy/apps, and a blank app.
 
-use gateway_domain::apps::parse_definition;
+use gateway_domain::apps::{Checks, parse_definition};
 use shared::apps::AppDefinition;
-use shared::config::ModelsFile;
 
 use crate::http::ApiError;
 
@@ -41,26 +40,32 @@ required = true
 "#;
 
 /// The sample of this name. An empty name gives the blank app.
-pub(crate) fn sample(name: &str, models: &ModelsFile) -> Result<AppDefinition, ApiError> {
+pub(crate) async fn sample(name: &str, with: Checks<'_>) -> Result<AppDefinition, ApiError> {
     let file = match name {
         "" => BLANK,
         name => SAMPLES.iter().find(|sample| sample.name == name).ok_or(ApiError::not_found("sample"))?.file,
     };
-    parse_definition(file, models).map_err(|error| ApiError::fault(&error))
+    parse_definition(file, with).await.map_err(|error| ApiError::fault(&error))
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::config::ModelsFile;
+    use shared::definition_checker::DefinitionChecker;
+    use shared::ids::UserId;
+
     use super::*;
 
-    #[test]
-    fn every_sample_is_a_valid_app() {
+    #[tokio::test]
+    async fn every_sample_is_a_valid_app() {
         let models = "[[models]]\nid='m'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n";
         let models: ModelsFile = toml::from_str(models).unwrap();
+        let checker = DefinitionChecker::start().unwrap();
+        let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
         for name in SAMPLES.iter().map(|sample| sample.name).chain([""]) {
-            let app = sample(name, &models).unwrap();
+            let app = sample(name, with).await.unwrap();
             assert!(name.is_empty() || app.name == name, "{name}");
         }
-        assert!(sample("Nothing", &models).is_err());
+        assert!(sample("Nothing", with).await.is_err());
     }
 }

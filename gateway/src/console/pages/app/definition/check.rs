@@ -1,8 +1,8 @@
-//! From the editor's fields to an app, with each error at its field. Pure.
+//! From the editor's fields to an app, with each error at its field.
 
-use gateway_domain::apps::{DefinitionFieldError, check_definition};
+use gateway_domain::apps::{Checks, DefinitionFieldError, check_definition};
 use shared::apps::{AppDefinition, Output};
-use shared::config::ModelsFile;
+use shared::definition_checker::CheckError;
 use shared::limits::Limits;
 
 use super::Draft;
@@ -11,20 +11,20 @@ use crate::http::extract::json_value;
 
 impl Draft {
     /// The app, if all fields are right. Otherwise each error is added to its field.
-    pub(crate) fn check(&mut self, models: &ModelsFile) -> Option<AppDefinition> {
+    pub(crate) async fn check(&mut self, with: Checks<'_>) -> Result<Option<AppDefinition>, CheckError> {
         let (app, mut errors) = self.parse();
         // The parser put a placeholder in place of a text it cannot read: only its own error counts.
         let unread: Vec<String> = errors.iter().map(|error| error.at.clone()).collect();
-        let checked = check_definition(&app, models).into_iter();
+        let checked = check_definition(&app, with).await?.into_iter();
         errors.extend(checked.filter(|error| !unread.contains(&error.at)));
         if errors.is_empty() {
-            return Some(app);
+            return Ok(Some(app));
         }
         for DefinitionFieldError { at, message, .. } in errors {
             let message = in_words(&at, &message);
             self.add_error(&at, message);
         }
-        None
+        Ok(None)
     }
 
     fn parse(&self) -> (AppDefinition, Vec<DefinitionFieldError>) {

@@ -1,5 +1,8 @@
+use gateway_domain::apps::Checks;
 use shared::apps::AppDefinition;
 use shared::config::ModelsFile;
+use shared::definition_checker::DefinitionChecker;
+use shared::ids::UserId;
 
 use super::{Draft, FieldRow};
 use crate::console::form::Form;
@@ -7,6 +10,12 @@ use crate::console::form::Form;
 fn models() -> ModelsFile {
     toml::from_str("[[models]]\nid='m'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n")
         .unwrap()
+}
+
+async fn checked(draft: &mut Draft) -> Option<AppDefinition> {
+    let (models, checker) = (models(), DefinitionChecker::start().unwrap());
+    let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+    draft.check(with).await.unwrap()
 }
 
 fn form(pairs: &[(&str, &str)]) -> Form {
@@ -32,10 +41,10 @@ const SAMPLE: &str = r#"
     default = 3
 "#;
 
-#[test]
-fn an_app_is_the_same_after_a_round_trip_through_its_form() {
+#[tokio::test]
+async fn an_app_is_the_same_after_a_round_trip_through_its_form() {
     let app: AppDefinition = toml::from_str(SAMPLE).unwrap();
-    assert_eq!(Draft::of(&app).check(&models()).unwrap(), app);
+    assert_eq!(checked(&mut Draft::of(&app)).await.unwrap(), app);
     let draft = Draft::of(&app);
     let mut pairs = vec![
         ("name".to_owned(), draft.name.clone()),
@@ -60,8 +69,8 @@ fn an_app_is_the_same_after_a_round_trip_through_its_form() {
     assert_eq!(Draft::read(&Form::of(pairs.into_iter()).unwrap()), draft);
 }
 
-#[test]
-fn each_error_is_at_its_field() {
+#[tokio::test]
+async fn each_error_is_at_its_field() {
     let mut draft = Draft::read(&form(&[
         ("name", " "),
         ("prompt", "{{ nobody }}"),
@@ -79,7 +88,7 @@ fn each_error_is_at_its_field() {
         ("field.default", ""),
         ("field.default", "three"),
     ]));
-    assert_eq!(draft.check(&models()), None);
+    assert_eq!(checked(&mut draft).await, None);
     assert!(draft.error("name").unwrap().contains("1 to 100"));
     assert!(draft.error("prompt").unwrap().contains("nobody"));
     assert!(draft.error("output.schema").unwrap().contains("not JSON"));

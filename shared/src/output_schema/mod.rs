@@ -1,6 +1,9 @@
 //! The JSON Schema of an app's result (2020-12, unless `$schema` says otherwise). The gateway rejects on
 //! import every schema that the worker could not use. The app's author may be hostile: a `$ref` cannot leave
-//! the schema, and patterns match in linear time.
+//! the schema, and patterns match in linear time. To compile and to apply a schema may use much time and
+//! memory, so only the program `definition-checker` does so.
+
+mod paths;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
@@ -10,30 +13,45 @@ const MAX_SCHEMA_BYTES: usize = 64 * 1024;
 const MAX_PATTERN_BYTES: usize = 128 * 1024;
 /// Bounds the patterns and references of a schema: each costs memory, and references nest.
 const MAX_COSTLY: usize = 100;
+/// Bounds the subschemas that a schema expands to. A reference that two places share doubles them, so a few
+/// lines may expand to millions.
+const MAX_PATHS: u64 = 10_000;
 /// Bounds the list for the model, which can repair only a few violations at once.
 const MAX_VIOLATIONS: usize = 10;
 const MAX_VIOLATION_BYTES: usize = 300;
 
 /// A compiled schema.
-pub struct OutputSchema(Validator);
+pub(crate) struct OutputSchema(Validator);
 
 /// Why a schema cannot be used. The text is for the app's author.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SchemaRefusal(String);
 
+/// Refuses a schema by its size, without compiling it. Its time is linear in the schema.
+pub fn scan(schema: &Value) -> Result<(), SchemaRefusal> {
+    let refused = |why: &str| Err(SchemaRefusal(why.to_owned()));
+    if !schema.is_object() {
+        return refused("must be a JSON Schema, an object like { \"type\": \"object\", … }");
+    }
+    if schema.to_string().len() > MAX_SCHEMA_BYTES {
+        return refused(&format!("is longer than {MAX_SCHEMA_BYTES} bytes"));
+    }
+    if costly(schema) > MAX_COSTLY {
+        return refused(&format!("has more than {MAX_COSTLY} patterns and references together"));
+    }
+    if paths::count(schema) > MAX_PATHS {
+        return refused(&format!(
+            "has more than {MAX_PATHS} subschemas when each $ref is replaced by what it names; refer to a \
+             schema from fewer places"
+        ));
+    }
+    Ok(())
+}
+
 impl OutputSchema {
-    pub fn compile(schema: &Value) -> Result<Self, SchemaRefusal> {
-        let refused = |why: &str| Err(SchemaRefusal(why.to_owned()));
-        if !schema.is_object() {
-            return refused("must be a JSON Schema, an object like { \"type\": \"object\", … }");
-        }
-        if schema.to_string().len() > MAX_SCHEMA_BYTES {
-            return refused(&format!("is longer than {MAX_SCHEMA_BYTES} bytes"));
-        }
-        if costly(schema) > MAX_COSTLY {
-            return refused(&format!("has more than {MAX_COSTLY} patterns and references together"));
-        }
+    pub(crate) fn compile(schema: &Value) -> Result<Self, SchemaRefusal> {
+        scan(schema)?;
         let options =
             jsonschema::options().with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_BYTES));
         let compiled = options.build(schema).map_err(|error| {
@@ -48,7 +66,7 @@ impl OutputSchema {
 
     /// Returns what is wrong with `value`, each violation with its place.
     #[must_use]
-    pub fn violations(&self, value: &Value) -> Vec<String> {
+    pub(crate) fn violations(&self, value: &Value) -> Vec<String> {
         if self.0.is_valid(value) {
             return Vec::new();
         }

@@ -1,5 +1,7 @@
-//! Prompt templates. The gateway checks them on import and the worker renders them, so both use the same
-//! rules.
+//! Prompt templates. The gateway checks them when an app is saved, and the worker renders them. `check` and
+//! `render` may use much time, memory and stack, so only the program `definition-checker` calls them.
+
+mod scan;
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
@@ -8,12 +10,21 @@ use crate::text::CleanText;
 
 /// Bounds the instructions of one rendering, so that no template loops for ever.
 const FUEL: u64 = 100_000;
-const MAX_PROMPT_BYTES: usize = 1 << 20;
+/// Bytes of a rendered prompt.
+pub(crate) const MAX_PROMPT_BYTES: usize = 1 << 20;
+
+pub use scan::scan;
 
 /// Why a template does not parse or render. The text names the line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PromptError(String);
+
+impl PromptError {
+    fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
 
 impl From<minijinja::Error> for PromptError {
     fn from(error: minijinja::Error) -> Self {
@@ -22,7 +33,8 @@ impl From<minijinja::Error> for PromptError {
 }
 
 /// Checks the syntax, and that every variable is an input field.
-pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
+pub(crate) fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
+    scan(template)?;
     let environment = environment();
     let parsed = environment.template_from_str(template)?;
     let mut unknown: Vec<_> = parsed
@@ -39,7 +51,8 @@ pub fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
 }
 
 /// Renders the template with the inputs of a run (an object).
-pub fn render(template: &str, inputs: &Value) -> Result<CleanText, PromptError> {
+pub(crate) fn render(template: &str, inputs: &Value) -> Result<CleanText, PromptError> {
+    scan(template)?;
     let rendered = environment().render_str(template, minijinja::value::Serde(inputs))?;
     if rendered.len() > MAX_PROMPT_BYTES {
         return Err(PromptError(format!("renders to more than {MAX_PROMPT_BYTES} bytes")));

@@ -1,0 +1,156 @@
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+
+/// A bound for a busy machine. The task's processor time is bounded much closer.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+async fn refused<T>(checking: impl Future<Output = Result<T, CheckError>>) -> Option<String> {
+    let begun = Instant::now();
+    let checked = checking.await;
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    match checked {
+        Ok(_) => None,
+        Err(CheckError::Refused(why)) => Some(why),
+        Err(CheckError::Unavailable(why)) => panic!("{why}"),
+    }
+}
+
+/// Runs a template and a value around the scan, as a form that the scan does not know would.
+async fn unscanned(checker: &DefinitionChecker, task: Task<'_>) -> Option<String> {
+    refused(checker.answer(UserId::generate(), &task)).await
+}
+
+#[tokio::test]
+async fn definitions_are_checked_and_applied() {
+    let (checker, account) = (DefinitionChecker::start().unwrap(), UserId::generate());
+    checker.check_prompt(account, "Say {{ text }}", &["text"]).await.unwrap();
+    let why = refused(checker.check_prompt(account, "{{ nobody }}", &["text"])).await.unwrap();
+    assert!(why.contains("nobody"), "{why}");
+    let text = checker.render_prompt(account, "Say {{ text }}", &json!({"text": "é<b>"})).await.unwrap();
+    assert_eq!(&*text, "Say é<b>");
+    let schema = json!({"type": "object", "required": ["n"]});
+    checker.check_schema(account, &schema).await.unwrap();
+    assert!(checker.violations(account, &schema, &json!({"n": 1})).await.unwrap().is_empty());
+    assert_eq!(checker.violations(account, &schema, &json!({})).await.unwrap().len(), 1);
+    assert!(refused(checker.check_schema(account, &json!({"type": "objekt"}))).await.is_some());
+}
+
+/// A1: these forms overflowed the stack of the process that parsed them.
+#[tokio::test]
+async fn no_chain_ends_the_service() {
+    let checker = DefinitionChecker::start().unwrap();
+    let chain = |before: &str, link: &str, after: &str| {
+        let links = (64 * 1024 - before.len() - after.len()) / link.len();
+        format!("{before}{}{after}", link.repeat(links))
+    };
+    for template in [
+        chain("{{ a", "+a", " }}"),
+        chain("{{ a", "|upper", " }}"),
+        chain("{{ a", ".a", " }}"),
+        chain("{{ a", "[0]", " }}"),
+        chain("{{ ", "not ", "a }}"),
+        chain("{{ ", "-", "a }}"),
+        chain("{{ a", "~a", " }}"),
+        chain("{{ a", " and a", " }}"),
+        chain("{{ a", "**a", " }}"),
+        chain("{{ a", " is odd", " }}"),
+        chain("{{ a", " if a else a", " }}"),
+        chain("{% if a %}", "{% elif a %}", "{% endif %}"),
+        chain("", "{% if a %}", ""),
+        chain("", "{% set a %}", ""),
+        chain("{{ ", "(", " }}"),
+        chain("{{ ", "[", " }}"),
+    ] {
+        let begins = &template[..20];
+        let why = refused(checker.check_prompt(UserId::generate(), &template, &["a"])).await;
+        assert!(why.is_some(), "{begins}");
+        // Without the scan the process ends, and the service lives.
+        let task = Task::CheckPrompt { template: Cow::Borrowed(&template), inputs: vec!["a".into()] };
+        assert!(unscanned(&checker, task).await.is_some(), "{begins}");
+    }
+    definitions_of_others_are_served(&checker).await;
+}
+
+async fn definitions_of_others_are_served(checker: &DefinitionChecker) {
+    checker.check_prompt(UserId::generate(), "{{ a }}", &["a"]).await.unwrap();
+}
+
+/// A2 and A3: a few lines that took many seconds or gigabytes.
+#[tokio::test]
+async fn no_schema_takes_more_than_its_bounds() {
+    let checker = DefinitionChecker::start().unwrap();
+    let doubled = |levels: usize, keyword: &str, leaf: Value| {
+        let mut defs = serde_json::Map::from_iter([(format!("d{levels}"), leaf)]);
+        for n in 0..levels {
+            let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+            defs.insert(format!("d{n}"), json!({keyword: [next, next], "unevaluatedProperties": false}));
+        }
+        json!({"$defs": defs, "$ref": "#/$defs/d0", "unevaluatedProperties": false})
+    };
+    for keyword in ["anyOf", "allOf", "oneOf", "prefixItems"] {
+        for levels in [11, 14, 18, 40] {
+            let schema = doubled(levels, keyword, json!({"type": "string"}));
+            let judged = refused(checker.violations(UserId::generate(), &schema, &json!({"a": 1}))).await;
+            assert!(judged.is_some() || levels == 11, "{keyword} {levels}");
+        }
+    }
+    let recursive = json!({"anyOf": [
+        {"properties": {"a": {"$ref": "#"}}, "required": ["b"]},
+        {"properties": {"a": {"$ref": "#"}}, "required": ["b"]},
+    ]});
+    let nested = (0..60).fold(json!({}), |inner, _| json!({"a": inner}));
+    refused(checker.violations(UserId::generate(), &recursive, &nested)).await;
+    let endless = json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]});
+    refused(checker.violations(UserId::generate(), &endless, &json!(1))).await;
+    definitions_of_others_are_served(&checker).await;
+}
+
+#[tokio::test]
+async fn rendering_is_bounded_in_time_and_memory() {
+    let checker = DefinitionChecker::start().unwrap();
+    let doubling = format!("{{% set s = 'xxxxxxxx' %}}{}", "{% set s = s ~ s %}".repeat(33));
+    for template in [
+        doubling.as_str(),
+        "{{ 'x' * 4000000000 }}",
+        "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}",
+        "{% set l = 'x' * 900000 %}{% for a in range(9000) %}{{ l | replace('x', 'yy') | length }}{% endfor %}",
+    ] {
+        let none = json!({});
+        let rendering = checker.render_prompt(UserId::generate(), template, &none);
+        assert!(refused(rendering).await.is_some(), "{template:.60}");
+    }
+    definitions_of_others_are_served(&checker).await;
+}
+
+/// H2: an account that keeps the checker busy waits for itself, not others for it.
+#[tokio::test]
+async fn a_busy_account_delays_no_other() {
+    let (checker, hostile) = (DefinitionChecker::start().unwrap(), UserId::generate());
+    let slow = "{% for a in range(9000) %}{{ ('x' * 900000) | replace('x', 'yy') | length }}{% endfor %}";
+    let floods: Vec<_> = (0..20)
+        .map(|_| {
+            let checker = checker.clone();
+            tokio::spawn(async move { drop(checker.render_prompt(hostile, slow, &json!({})).await) })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..20 {
+        definitions_of_others_are_served(&checker).await;
+    }
+    assert!(floods.iter().any(|flood| !flood.is_finished()), "the others were served meanwhile");
+    floods.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A process that something else ended says nothing about the definition.
+#[tokio::test]
+async fn a_killed_process_is_replaced() {
+    let checker = DefinitionChecker::start().unwrap();
+    definitions_of_others_are_served(&checker).await;
+    for (process, _) in lock(&checker.pool.idle).iter_mut() {
+        process.kill();
+    }
+    definitions_of_others_are_served(&checker).await;
+}
