@@ -35,8 +35,14 @@ impl Handler for RunHandler {
         user: Uuid,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
-        let (context, sent) = (&self.context, Instant::now());
+        let context = &self.context;
         let by = &context.leases.claimant;
+        let Some(_claiming) = context.leases.isolation.claim().await else {
+            // The nudge came before the slots gave their permits to the isolated run. The sweeper repeats it.
+            metrics::counter!("capi_run_nudges_total", "outcome" => "isolated").increment(1);
+            return Ok(context.leases.isolation.keep(permit));
+        };
+        let sent = Instant::now();
         let claiming = context.db.write(|mut conn| async move { claim(&mut conn, by, user.into()).await });
         let Some(claimed) = claiming.await? else {
             metrics::counter!("capi_run_nudges_total", "outcome" => "nothing").increment(1);
@@ -56,6 +62,6 @@ impl Handler for RunHandler {
     }
 
     async fn poll(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
-        Some(self.reaper.poll(permit).await).filter(|unused| unused.num_permits() > 0)
+        self.reaper.poll(permit).await.filter(|unused| unused.num_permits() > 0)
     }
 }

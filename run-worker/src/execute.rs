@@ -21,14 +21,12 @@ use tracing::Instrument;
 use crate::agent::{self, AgentOutcome, Stopped};
 use crate::context::Context;
 use crate::leases::held::{Lease, Lost};
+use crate::leases::isolation::MAX_LOSSES;
 use crate::leases::release::{ReleaseReason, give_back, record_release};
 use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
 use crate::workspace::WorkspaceSlot;
 
-/// After this many leases expired in a row, without a recorded step between them, the run fails: it probably
-/// kills the workers.
-const MAX_LOSSES: i32 = 3;
 /// How long a stopping worker lets a run continue.
 const STOPPING_GRACE: Duration = Duration::from_secs(3);
 /// How long to wait for the reply to a finish that was sent.
@@ -47,6 +45,9 @@ pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: Ow
         let release = execute(&task_context, &claimed, &lease).await;
         drop(lease);
         drop(permit);
+        if claimed.losses > 0 {
+            task_context.leases.cleared(claimed.id);
+        }
         if let Some(reason) = release {
             record_release(&task_context.leases, claimed.fence(), reason).await;
         }

@@ -29,12 +29,13 @@ use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::storage::Artifacts;
 use shared::telemetry::PrometheusHandle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::{Config, SandboxConfig, Switch};
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::held::HeldLeases;
+use crate::leases::isolation::Isolation;
 use crate::leases::store::Claimant;
 use crate::leases::takeover::Reaper;
 use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
@@ -92,7 +93,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let start_run = move |claimed, sent, permit| execute::spawn(&starting, claimed, sent, permit);
     let reaper = Arc::new(Reaper::new(Arc::clone(&leases), start_run));
     let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
-    let receiving = broadcasts::subscribe(broker.clone(), &leases, Arc::clone(&reaper));
+    let receiving = broadcasts::subscribe(broker.clone(), &leases);
     let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
     lifecycle.spawn(presence::run(leases, consuming.clone()));
@@ -134,6 +135,8 @@ async fn lease_context(
         },
         config: config.lease,
         held: HeldLeases::new(config.lease),
+        isolation: Isolation::default(),
+        poll_requests: watch::Sender::new(0),
         lifecycle: lifecycle.clone(),
     })
 }

@@ -14,12 +14,19 @@ fn describe_runs() {
         "Runs that this worker dropped because they were cancelled or it lost the lease, by reason."
     );
     describe_counter!("capi_leases_taken_over_total", "Runs taken over from another worker.");
+    describe_counter!(
+        "capi_runs_isolated_total",
+        "Runs taken alone, because they lost two workers without recording a step."
+    );
     describe_histogram!(
         "capi_cancel_release_duration_seconds",
         Unit::Seconds,
         "Time from a cancel until the worker stopped the run."
     );
-    describe_counter!("capi_run_nudges_total", "Run nudges handled, by outcome: claimed a run, or nothing.");
+    describe_counter!(
+        "capi_run_nudges_total",
+        "Run nudges handled, by outcome: claimed a run, nothing, or isolated (a run must be alone)."
+    );
     describe_histogram!(
         "capi_run_attempt_duration_seconds",
         Unit::Seconds,

@@ -16,6 +16,8 @@ pub(super) struct Log<'a> {
     transcript: Transcript,
     unrecorded: Vec<EventData>,
     last_seq: i64,
+    /// Whether this attempt began as a suspect and recorded nothing yet.
+    is_suspect: bool,
 }
 
 impl<'a> Log<'a> {
@@ -31,7 +33,14 @@ impl<'a> Log<'a> {
         };
         let recorded = recorded.into_iter().filter_map(|event| read(event).transpose());
         let transcript = Transcript::rebuild(&recorded.collect::<Result<Vec<_>, _>>()?);
-        Ok(Self { context, claimed, transcript, unrecorded: Vec::new(), last_seq: claimed.last_seq })
+        Ok(Self {
+            context,
+            claimed,
+            transcript,
+            unrecorded: Vec::new(),
+            last_seq: claimed.last_seq,
+            is_suspect: claimed.losses > 0,
+        })
     }
 
     pub(super) const fn transcript(&self) -> &Transcript {
@@ -65,6 +74,9 @@ impl<'a> Log<'a> {
         }
         self.last_seq += i64::try_from(self.unrecorded.len()).unwrap_or(i64::MAX);
         self.unrecorded.clear();
+        if std::mem::take(&mut self.is_suspect) {
+            self.context.leases.cleared(self.claimed.id);
+        }
         Ok(())
     }
 

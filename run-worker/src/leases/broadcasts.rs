@@ -7,18 +7,17 @@ use shared::queue::{Broadcast, Broker, BrokerHealth, Received, Topic};
 use tokio::sync::watch;
 
 use super::LeaseContext;
-use super::takeover::Reaper;
 
 /// Subscribes until no task is left that could hold a run. In a stopping process, such tasks continue for a
 /// while.
-pub fn subscribe(broker: Broker, context: &LeaseContext, reaper: Arc<Reaper>) -> BrokerHealth {
+pub fn subscribe(broker: Broker, context: &Arc<LeaseContext>) -> BrokerHealth {
     let (_, topics) = watch::channel(BTreeSet::from([Topic::Cancels, Topic::ReleasedLeases]));
-    let leases = context.held.clone();
+    let (leases, polled) = (context.held.clone(), Arc::clone(context));
     let receive = move |received| match received {
         Received::Broadcast(Broadcast::RunCancelled(run)) => leases.suspect(run),
         Received::Subscribed(Topic::Cancels) => leases.suspect_all(),
         Received::Broadcast(Broadcast::LeaseReleased(_)) | Received::Subscribed(Topic::ReleasedLeases) => {
-            reaper.request_poll();
+            polled.request_poll();
         }
         // The heartbeat and the reaper read the rows as often as the topics are bound again.
         Received::Resubscribed(_)

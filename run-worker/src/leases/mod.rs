@@ -2,11 +2,12 @@
 //!
 //! `store` holds the statements, `held` the leases that this process has now. `heartbeat` renews them,
 //! `takeover` takes expired ones over, `release` ends them early. `presence` and `broadcasts` connect the
-//! worker with other processes.
+//! worker with other processes. `isolation` tells a run that kills workers from its neighbours.
 
 pub mod broadcasts;
 pub mod heartbeat;
 pub mod held;
+pub mod isolation;
 pub mod presence;
 pub mod release;
 pub mod store;
@@ -14,10 +15,13 @@ pub mod takeover;
 
 use shared::config::LeaseConfig;
 use shared::db::Db;
+use shared::ids::RunId;
 use shared::lifecycle::Lifecycle;
 use shared::queue::Publisher;
+use tokio::sync::watch;
 
 use held::HeldLeases;
+use isolation::Isolation;
 use store::Claimant;
 
 /// What the tasks around the leases share.
@@ -29,5 +33,22 @@ pub struct LeaseContext {
     pub claimant: Claimant,
     pub config: LeaseConfig,
     pub held: HeldLeases,
+    pub isolation: Isolation,
+    /// Counts the requests to poll for takeovers before the interval is over. Each poller has its own
+    /// receiver.
+    pub poll_requests: watch::Sender<u64>,
     pub lifecycle: Lifecycle,
+}
+
+impl LeaseContext {
+    /// Requests a poll for takeovers at once, because a lease may be free.
+    pub fn request_poll(&self) {
+        self.poll_requests.send_modify(|number| *number += 1);
+    }
+
+    /// A suspect recorded a step, ended, or lived for a while, so this worker may take the next one.
+    pub fn cleared(&self, run: RunId) {
+        self.isolation.end(run);
+        self.request_poll();
+    }
 }

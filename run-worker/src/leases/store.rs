@@ -19,6 +19,8 @@ use shared::ids::{RunId, UserId};
 use shared::runs::UsageDelta;
 use shared::runs::events::{self, EventData, EventType};
 
+use super::isolation::{MAX_LOSSES, patience, probation};
+
 /// The worker that claims, and the terms of its claims.
 #[derive(Debug, Clone)]
 pub struct Claimant {
@@ -92,11 +94,30 @@ pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result
 }
 
 /// An expired lease counts as a loss. A lease that was given back has no owner and does not count. The cap is
-/// not checked: the run already counts as running.
+/// not checked: the run already counts as running. `isolation` says why the worker takes one suspect at most,
+/// and a run whose next loss would be its last only if it holds nothing else. A run with all its losses is
+/// not executed, so any worker may take it. The last event of a suspect is its takeover.
 const TAKE_OVER: &str = "
-WITH expired AS (
-    SELECT id FROM runs WHERE status = 'running' AND lease_expires_at <= capi_now()
-    ORDER BY lease_expires_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+WITH mine AS MATERIALIZED (
+    SELECT count(*) AS held, count(e.at) AS suspects
+    FROM runs r LEFT JOIN run_events e ON r.losses > 0 AND e.run_id = r.id AND e.seq = r.last_seq
+        AND e.at > capi_now() - $7
+    WHERE r.status = 'running' AND r.lease_owner = $1 AND r.lease_expires_at > capi_now()
+), suspect AS (
+    SELECT r.id, after.losses
+    FROM runs r CROSS JOIN mine,
+        LATERAL (SELECT r.losses + (r.lease_owner IS NOT NULL)::integer AS losses) after
+    WHERE r.status = 'running' AND r.lease_expires_at <= capi_now() AND after.losses > 0
+        AND (after.losses >= $5 OR mine.suspects = 0 AND (
+            after.losses < $5 - 1 OR mine.held = 0 OR r.lease_expires_at < capi_now() - $6))
+    ORDER BY r.lease_expires_at LIMIT least($3, 1) FOR NO KEY UPDATE OF r SKIP LOCKED
+), given_back AS (
+    SELECT id FROM runs
+    WHERE status = 'running' AND lease_expires_at <= capi_now() AND lease_owner IS NULL AND losses = 0
+        AND NOT EXISTS (SELECT 1 FROM suspect WHERE losses = $5 - 1)
+    ORDER BY lease_expires_at LIMIT $3 - (SELECT count(*) FROM suspect) FOR NO KEY UPDATE SKIP LOCKED
+), expired AS (
+    SELECT id FROM suspect UNION ALL SELECT id FROM given_back
 ), taken AS (
     UPDATE runs r
     SET attempt = r.attempt + 1, losses = r.losses + CASE WHEN r.lease_owner IS NULL THEN 0 ELSE 1 END,
@@ -113,13 +134,17 @@ SELECT t.id, t.attempt, t.last_seq, t.losses, t.user_id, u.plan, t.chat_model_id
        t.request_id
 FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id";
 
-/// Takes over up to `limit` runs whose lease expired or was given back, oldest first.
+/// Takes over up to `limit` runs whose lease expired or was given back, oldest first. At most one of them is
+/// a suspect.
 pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Result<Vec<Claimed>, DbError> {
     let taken = statement(TAKE_OVER)
         .bind::<Text, _>(&by.worker)
         .bind::<Interval, _>(interval(by.lease))
         .bind::<BigInt, _>(limit)
         .bind::<Text, _>(EventType::RunTakenOver.as_str())
+        .bind::<Integer, _>(MAX_LOSSES)
+        .bind::<Interval, _>(interval(patience(by.lease)))
+        .bind::<Interval, _>(interval(probation(by.lease)))
         .load(conn)
         .await?;
     Ok(taken)

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use shared::config::LeaseConfig;
 use shared::db::DbError;
+use shared::ids::RunId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::LeaseContext;
+use super::isolation::{is_last_chance, isolation, probation};
 use super::store::{Claimed, take_over};
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -24,8 +26,6 @@ pub struct Reaper {
     context: Arc<LeaseContext>,
     start: Start,
     schedule: Mutex<Schedule>,
-    /// Counts the requests to poll before the interval is over. Each poller has its own receiver.
-    requests: watch::Sender<u64>,
 }
 
 /// When the next poll is due.
@@ -75,7 +75,7 @@ impl Reaper {
         start: impl Fn(Claimed, Instant, OwnedSemaphorePermit) + Send + Sync + 'static,
     ) -> Self {
         let schedule = Mutex::new(Schedule::first(Instant::now()));
-        Self { context, start: Box::new(start), schedule, requests: watch::Sender::new(0) }
+        Self { context, start: Box::new(start), schedule }
     }
 
     /// How often to poll without a request.
@@ -90,15 +90,10 @@ impl Reaper {
         if down { OUTAGE_INTERVAL.min(self.context.config.heartbeat() / 4) } else { self.poll_interval() }
     }
 
-    /// Requests a poll at once, because a lease may be free.
-    pub fn request_poll(&self) {
-        self.requests.send_modify(|number| *number += 1);
-    }
-
     /// A counter that changes with each request.
     #[must_use]
     pub fn poll_requests(&self) -> watch::Receiver<u64> {
-        self.requests.subscribe()
+        self.context.poll_requests.subscribe()
     }
 
     /// Pings the database and polls with the free permits, until the process stops.
@@ -124,21 +119,24 @@ impl Reaper {
     }
 
     /// Takes over at most as many runs as there are permits and returns the unused permits. The permits come
-    /// first: a run that was taken over must not wait for one while its lease passes.
-    pub async fn poll(&self, permits: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
-        let requests = *self.requests.borrow();
+    /// first: a run that was taken over must not wait for one while its lease passes. An isolated run keeps
+    /// all permits.
+    pub async fn poll(&self, permits: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        let permits = self.context.isolation.keep(permits)?;
+        let requests = *self.context.poll_requests.borrow();
         let due = self.lock().begin(Instant::now(), requests, self.poll_interval());
         if !due || self.context.lifecycle.stopping().is_cancelled() {
-            return permits;
+            return Some(permits);
         }
-        match self.take_expired(permits).await {
+        let unused = match self.take_expired(permits).await {
             Ok(unused) => unused,
             Err((error, unused)) => {
                 tracing::warn!(%error, "failed to take over expired leases");
                 self.note(&error);
                 unused
             }
-        }
+        };
+        self.context.isolation.keep(unused)
     }
 
     async fn take_expired(
@@ -146,17 +144,26 @@ impl Reaper {
         mut permits: OwnedSemaphorePermit,
     ) -> Result<OwnedSemaphorePermit, (DbError, OwnedSemaphorePermit)> {
         let limit = i64::try_from(permits.num_permits()).unwrap_or(i64::MAX);
-        let sent = Instant::now();
         let by = &self.context.claimant;
+        let alone = self.context.isolation.take_over().await;
+        let sent = Instant::now();
         let taking = self.context.db.write(|mut conn| async move { take_over(&mut conn, by, limit).await });
         let taken = match taking.await {
             Ok(taken) => taken,
             Err(error) => return Err((error, permits)),
         };
-        if i64::try_from(taken.len()).is_ok_and(|found| found == limit) {
+        if let Some(last) = taken.iter().find(|run| is_last_chance(run.losses)) {
+            self.context.isolation.begin(last.id);
+            // Each slot brings its permit.
+            self.context.request_poll();
+            self.clear_after(isolation(by.lease), last.id);
+        } else if let Some(suspect) = taken.iter().find(|run| run.losses > 0) {
+            self.clear_after(probation(by.lease), suspect.id);
+        } else if i64::try_from(taken.len()).is_ok_and(|found| found == limit) {
             // There may be more expired leases, for pollers that have permits left.
-            self.request_poll();
+            self.context.request_poll();
         }
+        drop(alone);
         for claimed in taken {
             let Some(permit) = permits.split(1) else { break };
             tracing::info!(
@@ -167,6 +174,14 @@ impl Reaper {
             (self.start)(claimed, sent, permit);
         }
         Ok(permits)
+    }
+
+    fn clear_after(&self, time: Duration, suspect: RunId) {
+        let context = Arc::clone(&self.context);
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            context.cleared(suspect);
+        });
     }
 
     /// A busy pool is no outage: the other workers continue to renew.

@@ -2,10 +2,10 @@
 
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
-use run_worker::leases::store::{claim, give_back, take_over};
+use run_worker::leases::store::{Claimed, append, claim, give_back, take_over};
 use shared::testing::{TestDatabase, eventually};
 
-use crate::{claimant, pending_runs};
+use crate::{LEASE, claimant, pending_runs, user_message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_claims_keep_the_cap_and_take_the_oldest_runs() {
@@ -101,4 +101,77 @@ async fn each_expired_lease_is_taken_over_once_and_counts_as_a_loss() {
         join_all(takers).await.into_iter().flatten().map(|run| (run.id, run.attempt, run.losses)).collect();
     taken.sort();
     assert_eq!(taken, [(ids[1], 2, 1), (ids[2], 2, 1)], "one worker takes each run over");
+}
+
+/// Marks the runs of this worker as lost with it.
+async fn lose(database: &TestDatabase, worker: &str) {
+    let sql = format!(
+        "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE lease_owner = '{worker}'"
+    );
+    database.run_sql(sql).await;
+}
+
+/// Takes over as this worker. Returns the runs and their losses.
+async fn take(database: &TestDatabase, worker: &str) -> Vec<Claimed> {
+    take_over(&mut database.conn().await, &claimant(worker, 10), 10).await.unwrap()
+}
+
+/// R12: a worker holds one suspect, and a run on its last chance is alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn suspects_are_taken_one_at_a_time_and_the_last_time_alone() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 3).await;
+    let mut conn = database.conn().await;
+    for _ in 0..3 {
+        claim(&mut conn, &claimant("first", 10), user).await.unwrap().unwrap();
+    }
+    lose(&database, "first").await;
+    let one = take(&database, "second").await;
+    assert_eq!(one.iter().map(|run| run.losses).collect::<Vec<_>>(), [1], "one of three suspects");
+    assert!(take(&database, "second").await.is_empty(), "it holds a suspect");
+    assert_eq!(take(&database, "third").await.len(), 1, "another worker takes the next one");
+
+    // The suspect records a step, so its worker takes another one.
+    let said = [user_message("a step")];
+    assert!(append(&mut conn, one[0].fence(), one[0].last_seq, &said, LEASE).await.unwrap());
+    assert_eq!(take(&database, "second").await.len(), 1);
+
+    // After its probation a suspect that hangs blocks no other.
+    lose(&database, "third").await;
+    assert!(take(&database, "second").await.is_empty());
+    database.run_sql("UPDATE run_events SET at = at - interval '1 min'").await;
+    let again = take(&database, "second").await;
+    assert!(again.is_empty(), "a second loss leaves one chance, and the worker holds other runs");
+    let last = take(&database, "empty").await;
+    assert_eq!(last.iter().map(|run| run.losses).collect::<Vec<_>>(), [2], "an empty worker takes it");
+
+    // Nothing is taken beside it in the same statement, not even a run that was given back.
+    lose(&database, "empty").await;
+    database.run_sql("UPDATE runs SET losses = 1 WHERE lease_owner = 'empty'").await;
+    let plain = one[0].fence();
+    let given = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now() WHERE losses = 0";
+    assert_eq!(database.run_sql(given).await, 1);
+    let alone = take(&database, "idle").await;
+    assert_eq!(alone.iter().map(|run| (run.id, run.losses)).collect::<Vec<_>>(), [(last[0].id, 2)]);
+    assert_eq!(take(&database, "other").await[0].id, plain.0);
+}
+
+/// A fleet without an empty worker takes the run in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_on_its_last_chance_does_not_wait_for_ever() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 2).await;
+    let mut conn = database.conn().await;
+    claim(&mut conn, &claimant("first", 10), user).await.unwrap().unwrap();
+    claim(&mut conn, &claimant("busy", 10), user).await.unwrap().unwrap();
+    database.run_sql("UPDATE runs SET losses = 1 WHERE lease_owner = 'first'").await;
+    lose(&database, "first").await;
+    assert!(take(&database, "busy").await.is_empty());
+    let long_ago = "UPDATE runs SET lease_expires_at = capi_now() - interval '2 h' WHERE losses = 1";
+    database.run_sql(long_ago).await;
+    assert_eq!(take(&database, "busy").await[0].losses, 2);
+    // A run without a chance is only recorded, so a busy worker takes it at once.
+    let lost = "UPDATE runs SET lease_owner = 'gone', lease_expires_at = capi_now() WHERE losses = 2";
+    database.run_sql(lost).await;
+    assert_eq!(take(&database, "busy").await[0].losses, 3);
 }

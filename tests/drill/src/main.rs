@@ -16,6 +16,7 @@ mod gateway_deaths;
 mod kills;
 mod load;
 mod neighbours;
+mod poison;
 mod recovery;
 mod report;
 mod rolling;
@@ -66,6 +67,8 @@ enum Drill {
     Purges,
     /// R15: running runs are cancelled.
     Cancels,
+    /// R12: some runs kill their workers.
+    Poison,
     /// R3: every service is replaced.
     Rolling,
     /// S2: a thousand runs with commands leave nothing.
@@ -93,6 +96,7 @@ impl Drill {
             Self::Alarms => broker_faults::alarms(stage).await,
             Self::Purges => broker_faults::purges(stage).await,
             Self::Cancels => cancels::drill(stage).await,
+            Self::Poison => poison::drill(stage).await,
             Self::Rolling => rolling::drill(stage).await,
             Self::Commands => commands::drill(stage).await,
             Self::Neighbours => neighbours::drill(stage).await,

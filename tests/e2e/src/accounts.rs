@@ -20,6 +20,7 @@ use shared::ids::{AppId, UserId};
 use shared::webhook_secrets;
 use tokio::sync::OnceCell;
 
+use crate::address::Gateway;
 use crate::stack::Stack;
 
 /// The email of the account that every stack begins with.
@@ -72,6 +73,27 @@ impl Stack {
         let new = NewKey { name: "test".to_owned(), app: None, days: None };
         let key = self.key_for(user, &new).await.expect("the plan has room for a key");
         Account { email: email.to_owned(), key, app }
+    }
+
+    /// Creates an account whose app may call every tool, and runs of it; their ids.
+    pub async fn runs_of(
+        &self,
+        gateway: &impl Gateway,
+        email: &str,
+        plan: &str,
+        text: &str,
+        runs: usize,
+    ) -> Vec<String> {
+        let account = self.account(email, plan).await;
+        let app = self.import_for(self.user(email).await, TOOLS_APP).await;
+        let url = format!("{}/api/v1/runs", gateway.url());
+        let body = serde_json::json!({"appId": app, "inputs": {"text": text}});
+        let mut ids = Vec::new();
+        for _ in 0..runs {
+            let answer = self.send(self.client().post(&url).bearer_auth(&account.key).json(&body)).await;
+            ids.push(answer.body["id"].as_str().expect("an id").to_owned());
+        }
+        ids
     }
 
     /// Creates an account that has nothing yet.

@@ -175,7 +175,7 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
             other => Did::Cancelled(other),
         },
         Op::LeasePasses { run } => {
-            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s'
+            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 min'
                        WHERE id = $1 AND status = 'running'";
             run_sql(conn, sql, ids[run]).await;
             Did::Nothing

@@ -44,7 +44,7 @@ async fn check(database: &TestDatabase, ops: &[Op]) -> Result<(), TestCaseError>
     let mut memories: [Memory; WORKERS + 1] = Default::default();
     for (number, op) in ops.iter().enumerate() {
         let memory = &mut memories[actor(*op)];
-        let predicted = predict(&mut model, memory, *op);
+        let predicted = predict(&mut model, memory, number, *op);
         let did = carry_out(&mut conn, user, &ids, memory, *op).await;
         prop_assert_eq!(did, predicted, "operation {}: {:?}", number, op);
     }

@@ -95,15 +95,21 @@ async fn r12_a_run_that_loses_every_worker_fails_in_the_end() {
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
     let id = stack.create_run(&gateway, "HOLD this", Some(&receiver.url())).await;
     let (mut asked, mut beside) = (0, Vec::new());
-    for _ in 0..3 {
+    for round in 0..3 {
         let worker = stack.start(Service::RunWorker).await;
         asked += 1;
         eventually("the model is asked", async || (stack.model.asked().len() == asked).then_some(())).await;
-        for _ in 0..2 {
+        // The third time the run is alone.
+        for _ in 0..[2, 2, 0][round] {
             let neighbour = stack.create_run(&gateway, "hello", None).await;
             assert_eq!(stack.ended(&gateway, &neighbour).await["status"], "completed");
             beside.push(neighbour);
             asked += 1;
+        }
+        if round == 2 {
+            beside.push(stack.create_run(&gateway, "hello", None).await);
+            let isolated = async || (worker.counter("capi_runs_isolated_total").await >= 1.0).then_some(());
+            eventually("the run is alone", isolated).await;
         }
         worker.kill().await;
     }
@@ -111,6 +117,9 @@ async fn r12_a_run_that_loses_every_worker_fails_in_the_end() {
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &"worker_lost".into()), "{run}");
     assert_eq!(run["error"]["retryable"], true);
+    for neighbour in &beside {
+        assert_eq!(stack.ended(&gateway, neighbour).await["status"], "completed");
+    }
     assert_eq!(stack.model.asked().len(), 3 + beside.len());
     let told = eventually("its webhook", async || receiver.received().pop()).await;
     assert_eq!(told.json()["type"], "run.failed");
