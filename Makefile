@@ -20,10 +20,11 @@ clean: ## stop it and remove its data
 test: ## check, compile and test everything; print how long each phase took
 	@bash $(LOCAL)/test.sh
 
-fuzz: ## fuzz the API with CAPI_FUZZ_EXAMPLES examples for each operation
+fuzz: ## fuzz the API (CAPI_FUZZ_EXAMPLES an operation) and the parsers (CAPI_PROPERTY_CASES each)
 	cargo build --workspace --bins --tests
-	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} $(SERVICES) bash $(LOCAL)/with-schemathesis.sh \
-		cargo test --workspace --test it fuzz
+	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} CAPI_PROPERTY_CASES=$${CAPI_PROPERTY_CASES:-2000} \
+		$(SERVICES) bash $(LOCAL)/with-schemathesis.sh \
+		cargo test --workspace --lib --test it -- fuzz property
 
 check: ## format, widths, lints, docs, container files
 	@bash $(LOCAL)/check.sh

@@ -39,6 +39,14 @@ pub(crate) fn describe() {
         "capi_database_connections_discarded_total",
         "Connections closed because their last call was abandoned or failed."
     );
+    describe_counter!(
+        "capi_definition_checks_total",
+        "Checks and uses of prompts and schemas, by kind and outcome: done, refused or unavailable."
+    );
+    describe_counter!(
+        "capi_definition_checkers_ended_total",
+        "Checker processes that a prompt or a schema ended, by kind and by reason: time or memory."
+    );
     describe_counter!("capi_artifact_store_failures_total", "Calls to the artifact store that failed.");
     describe_counter!(
         "capi_runs_ended_total",

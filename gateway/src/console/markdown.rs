@@ -88,7 +88,64 @@ fn as_plain_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use shared::testing::property::{check_inputs, repeated};
+
     use super::*;
+
+    /// For a build without optimisation on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn property_of_markdown() {
+        const PARTS: &[&str] = &[
+            "> ",
+            "- ",
+            "1. ",
+            "    ",
+            "\n",
+            "\n\n",
+            "*",
+            "**",
+            "_",
+            "`",
+            "```\n",
+            "[",
+            "](",
+            "](a)",
+            ")",
+            "![",
+            "#",
+            "|",
+            "|---|\n",
+            "<div>",
+            "<",
+            ">",
+            "&amp;",
+            "&",
+            "~~",
+            "\\",
+            "a",
+            "http://a.example/",
+            "[a]: b\n",
+            "é",
+            "\t",
+            "---\n",
+            "[^1]",
+            "<!--",
+            "<a href=x>",
+        ];
+        check_inputs("markdown", repeated(PARTS, MAX_RENDERED), |text| {
+            let begun = Instant::now();
+            let html = to_html(text);
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("it took {:?}", begun.elapsed()));
+            }
+            let most = 40 * text.len() + 1000;
+            if html.len() > most { Err(format!("it became {} bytes", html.len())) } else { Ok(()) }
+        });
+    }
 
     #[test]
     fn markdown_is_rendered() {

@@ -1,7 +1,7 @@
 //! Tells a run that kills workers from its neighbours. A run that lost a worker since its last recorded step
-//! is a suspect (`losses > 0`). A worker takes one suspect at a time: the next one when that one has recorded a
-//! step, or has lived for a while. If the next loss would end the run, a worker takes it only while it holds
-//! nothing else, and for a while it starts nothing beside it: the run is isolated. So a run ends with
+//! is a suspect (`losses > 0`). A worker takes one suspect at a time: the next one when that one has recorded
+//! a step, or has lived for a while. If the next loss would end the run, a worker takes it only while it
+//! holds nothing else, and for a while it starts nothing beside it: the run is isolated. So a run ends with
 //! `worker_lost` only after a loss that it alone explains.
 
 use std::sync::{Mutex, PoisonError};

@@ -5,6 +5,8 @@ mod calls;
 mod classify;
 mod conversation;
 mod openai;
+#[cfg(test)]
+mod property;
 mod request;
 mod retry;
 mod sse;

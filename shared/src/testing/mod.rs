@@ -11,6 +11,7 @@ mod database;
 mod http;
 mod model;
 mod pages;
+pub mod property;
 mod proxy;
 mod queues;
 mod receiver;
