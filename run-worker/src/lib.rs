@@ -26,7 +26,7 @@ use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
-use shared::storage::Artifacts;
+use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::Semaphore;
 
@@ -66,7 +66,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let permits = Arc::new(Semaphore::new(config.concurrency));
-    let artifacts = Artifacts::open(&config.storage.artifacts_url)?;
+    let artifacts = config.storage.open()?;
+    let store = StoreOwner::watch(&db, &artifacts, &lifecycle).await;
     let (home, sandbox) = open_sandbox(&config.sandbox).await?;
     let leases = Arc::new(lease_context(config, &plans, &db, &publisher, &lifecycle).await?);
     let worker = leases.claimant.worker.clone();
@@ -96,11 +97,12 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(presence::run(leases, consuming.clone()));
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    lifecycle.spawn(store_gc::sweep(context));
+    lifecycle.spawn(store_gc::sweep(context, store.clone()));
     lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming, receiving],
+        store: Some(store),
         own: vec![("sandbox", sandbox.health().is_good(), sandbox.health().shown())],
         lifecycle: lifecycle.clone(),
     };
