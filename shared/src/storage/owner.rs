@@ -16,7 +16,7 @@ use crate::lifecycle::Lifecycle;
 pub use check::{Owner, adopt_store, check_owner, renew_installation};
 
 /// The time between two checks of a running process.
-const CHECK_EVERY: Duration = Duration::from_secs(30);
+const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// The first check delays the start at most this long.
 const FIRST_CHECK_WITHIN: Duration = Duration::from_secs(5);
 

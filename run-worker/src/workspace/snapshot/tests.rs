@@ -89,8 +89,11 @@ impl Rig {
     }
 }
 
-/// All files and directories: path, execute bit, time and content.
-fn tree(top: &Path) -> BTreeMap<PathBuf, Option<(bool, i64, i64, Vec<u8>)>> {
+/// Execute bit, time and content of a file; None for a directory.
+type Shown = Option<(bool, i64, i64, Vec<u8>)>;
+
+/// All files and directories.
+fn tree(top: &Path) -> BTreeMap<PathBuf, Shown> {
     let (mut found, mut open) = (BTreeMap::new(), vec![top.to_owned()]);
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
