@@ -1,5 +1,5 @@
-//! Deletes objects older than a day that nothing references (shared/src/storage/garbage.rs finds them). Several
-//! workers may sweep at once: a second delete does nothing.
+//! Deletes objects older than a day that nothing references (shared/src/storage/garbage.rs finds them).
+//! Several workers may sweep at once: a second delete does nothing.
 //!
 //! Files cannot be brought back, so a sweep distrusts its database. It deletes only from the store of its own
 //! installation, only what two looks an hour apart find, a bounded number in each pass, and nothing if most

@@ -86,8 +86,8 @@ pub(super) async fn store_snapshot(agent: &Agent<'_, '_>) -> Result<Option<Store
     }
 }
 
-/// Deletes the objects that the recorded snapshot replaced. What fails is tried again after the next snapshot,
-/// and at the end of the run.
+/// Deletes the objects that the recorded snapshot replaced. What fails is tried again after the next
+/// snapshot, and at the end of the run.
 pub(super) async fn delete_replaced(agent: &Agent<'_, '_>) {
     let Some(workspace) = &agent.workspace else { return };
     let mut left = workspace.take_replaced();

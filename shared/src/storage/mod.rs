@@ -1,5 +1,5 @@
-//! The store of artifacts, input files and snapshots, the signed links to artifacts, and the installation that
-//! owns the store.
+//! The store of artifacts, input files and snapshots, the signed links to artifacts, and the installation
+//! that owns the store.
 
 mod garbage;
 mod keys;

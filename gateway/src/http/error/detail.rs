@@ -95,8 +95,8 @@ fn of_refusal(refusal: &Refusal) -> String {
             )
         }
         Refusal::StoreFull => {
-            "the installation has no space for files; nothing was created. Send the run without files, or try \
-             again once its operator has made space"
+            "the installation has no space for files; nothing was created. Send the run without files, or \
+             try again once its operator has made space"
                 .to_owned()
         }
         Refusal::AppArchived => "restore the app, or run another one".to_owned(),

@@ -1,8 +1,9 @@
 //! Snapshots of a workspace: regular files and directories with their names, content, times and execute bits.
 //! Links, FIFOs and devices are left out. No command runs in the workspace meanwhile.
 //!
-//! A snapshot costs what changed. Files are cut into chunks of 1 MiB. A **pack** is an object with new chunks;
-//! the **manifest** is an object that lists all files, and where their chunks are. Its hash is in the event.
+//! A snapshot costs what changed. Files are cut into chunks of 1 MiB. A **pack** is an object with new
+//! chunks; the **manifest** is an object that lists all files, and where their chunks are. Its hash is in the
+//! event.
 //! `walk` finds what changed since the last snapshot of this worker, `packs` writes new chunks, `compact`
 //! rewrites packs that hold little, and `restore` checks the hash of every chunk.
 

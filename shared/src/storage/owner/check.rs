@@ -42,8 +42,8 @@ impl Owner {
     }
 }
 
-const REMEDY: &str = "point CAPI_ARTIFACTS_URL or CAPI_DATABASE_URL at the right place, or run `gateway store \
-                      adopt --yes` if this database shall own the store";
+const REMEDY: &str = "point CAPI_ARTIFACTS_URL or CAPI_DATABASE_URL at the right place, or run `gateway \
+                      store adopt --yes` if this database shall own the store";
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,8 +55,8 @@ impl fmt::Display for Owner {
             ),
             Self::Unrecognised { database, known, runs } => write!(
                 f,
-                "the store names no installation, and the database (installation {database}) knows {known} of \
-                 {runs} runs in it: {REMEDY}"
+                "the store names no installation, and the database (installation {database}) knows {known} \
+                 of {runs} runs in it: {REMEDY}"
             ),
             Self::Unreadable { database } => write!(
                 f,
@@ -105,7 +105,7 @@ pub async fn check_owner(db: &Db, store: &Artifacts) -> Result<Owner, CompareErr
         }
         // If another process was faster, its id counts.
         if store.put_own(&ObjectKey::installation(), text_of(database), false).await? {
-            tracing::info!(installation = %database, known, runs, "the store belongs to this installation now");
+            tracing::info!(installation = %database, known, runs, "took over the store");
         }
     }
     Ok(match store_id(store).await? {
