@@ -13,6 +13,7 @@ pub mod model;
 pub mod retry_on_outage;
 pub mod sandbox;
 pub mod store_gc;
+mod store_guard;
 pub mod sweeper;
 pub mod tools;
 pub mod workspace;
@@ -92,6 +93,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let reaper = Arc::new(Reaper::new(Arc::clone(&leases), start_run));
     let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
     let receiving = broadcasts::subscribe(broker.clone(), &leases, Arc::clone(&reaper));
+    let all_permits = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
+    store_guard::hold(store.clone(), &permits, all_permits, &lifecycle);
     let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
     lifecycle.spawn(presence::run(leases, consuming.clone()));

@@ -30,7 +30,7 @@ pub(super) fn compact(
     if rewritten.is_empty() {
         return Ok(());
     }
-    packs.forget_unless(|chunk| !rewritten.contains(&chunk.pack));
+    packs.forget_old_packs_except(|pack| content.packs.contains_key(pack) && !rewritten.contains(pack));
     let (root, mut buffer) = (RootDir::open(workspace)?, Vec::new());
     for (path, file) in &mut content.files {
         let mut open = None;

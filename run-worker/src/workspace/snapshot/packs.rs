@@ -40,9 +40,10 @@ impl<'s> Packs<'s> {
         self.known.extend(chunks.map(|chunk| (chunk.sha256, chunk)));
     }
 
-    /// Forgets the chunks that do not satisfy the condition: they will be written again.
-    pub(super) fn forget_unless(&mut self, keep: impl Fn(&Chunk) -> bool) {
-        self.known.retain(|_, chunk| keep(chunk));
+    /// Forgets the chunks of all older packs except these: they will be written again.
+    pub(super) fn forget_old_packs_except(&mut self, keep: impl Fn(&PackId) -> bool) {
+        let own = (self.attempt, self.seq);
+        self.known.retain(|_, Chunk { pack, .. }| (pack.attempt, pack.seq) == own || keep(pack));
     }
 
     /// The place of these bytes. Writes them if they are stored nowhere.

@@ -174,7 +174,6 @@ fn p12_a_snapshot_costs_what_changed() {
     let took = (took, begun.elapsed());
     assert!(took.1 < Duration::from_millis(500), "the large file is not read: {took:?}");
     eprintln!("one byte of 200 MB: {:?}; one file beside 200 MB: {:?}", took.0, took.1);
-    rig.assert_restorable();
 }
 
 #[test]
