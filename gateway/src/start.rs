@@ -15,7 +15,7 @@ use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
 use shared::queue::{self, Broker, Publisher};
 use shared::runs::{RunningCaps, Viewer};
-use shared::storage::Artifacts;
+use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::task::JoinHandle;
 
@@ -94,6 +94,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(queue_timeout::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
     lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));
     let context = web::Data::new(context(config, db.clone(), publisher, watchers.clone(), &lifecycle)?);
+    let store = StoreOwner::watch(&db, &context.artifacts, &lifecycle).await;
     let console = web::Data::new(Console::new(config)?);
     lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
     lifecycle.spawn(prune(context.clone(), console.clone()));
@@ -102,7 +103,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         serve_table(app, endpoints());
     })?;
     ops::write_address(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
-    let readiness = Readiness { db, broker, own: vec![], lifecycle: lifecycle.clone() };
+    let readiness = Readiness { db, broker, store: Some(store), own: vec![], lifecycle: lifecycle.clone() };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
     Ok(Running { http, ops, lifecycle, server, serving })
 }
@@ -144,7 +145,7 @@ fn context(
         plans,
         viewer: Viewer { caps, links: links.clone() },
         links,
-        artifacts: Artifacts::open(&config.storage.artifacts_url)?,
+        artifacts: config.storage.open()?,
         watchers,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),

@@ -13,6 +13,7 @@ pub mod model;
 pub mod retry_on_outage;
 pub mod sandbox;
 pub mod store_gc;
+mod store_guard;
 pub mod sweeper;
 pub mod tools;
 pub mod workspace;
@@ -27,7 +28,7 @@ use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
-use shared::storage::Artifacts;
+use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
@@ -68,7 +69,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let permits = Arc::new(Semaphore::new(config.concurrency));
-    let artifacts = Artifacts::open(&config.storage.artifacts_url)?;
+    let artifacts = config.storage.open()?;
+    let store = StoreOwner::watch(&db, &artifacts, &lifecycle).await;
     let (home, sandbox) = open_sandbox(&config.sandbox).await?;
     let leases = Arc::new(lease_context(config, &plans, &db, &publisher, &lifecycle).await?);
     let worker = leases.claimant.worker.clone();
@@ -94,16 +96,19 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let reaper = Arc::new(Reaper::new(Arc::clone(&leases), start_run));
     let handler = Arc::new(RunHandler::new(Arc::clone(&context), Arc::clone(&reaper)));
     let receiving = broadcasts::subscribe(broker.clone(), &leases);
+    let all_permits = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
+    store_guard::hold(store.clone(), &permits, all_permits, &lifecycle);
     let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
     lifecycle.spawn(presence::run(leases, consuming.clone()));
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    lifecycle.spawn(store_gc::sweep(context));
+    lifecycle.spawn(store_gc::sweep(context, store.clone()));
     lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming, receiving],
+        store: Some(store),
         own: vec![("sandbox", sandbox.health().is_good(), sandbox.health().shown())],
         lifecycle: lifecycle.clone(),
     };

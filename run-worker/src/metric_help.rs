@@ -35,6 +35,15 @@ fn describe_runs() {
     describe_counter!("capi_run_finish_failures_total", "Runs whose end could not be recorded.");
     describe_counter!("capi_run_panics_total", "Runs that failed because the worker's code panicked.");
     describe_counter!("capi_store_objects_deleted_total", "Unreferenced objects deleted from the store.");
+    describe_gauge!(
+        "capi_store_sweep_candidates",
+        "Unreferenced objects that the last pass of this worker found in the store."
+    );
+    describe_counter!(
+        "capi_store_sweeps_refused_total",
+        "Passes over the store that deleted nothing, by reason: installation (the store belongs to another \
+         one) or share (most objects look unreferenced)."
+    );
 }
 
 fn describe_tools() {
@@ -62,5 +71,10 @@ fn describe_tools() {
     );
     describe_counter!("capi_workspace_snapshots_total", "Snapshots of workspaces stored.");
     describe_counter!("capi_workspace_snapshot_bytes_total", "Bytes of the stored snapshots.");
+    describe_histogram!(
+        "capi_workspace_snapshot_duration_seconds",
+        Unit::Seconds,
+        "Time to store a snapshot, or to find that nothing changed."
+    );
     describe_counter!("capi_workspaces_restored_total", "Workspaces restored from a snapshot.");
 }

@@ -1,106 +1,135 @@
-//! Deletes objects older than a day that no artifact, input file or current snapshot references. Failed
-//! creates leave input files, and lost attempts leave snapshots. Several workers may sweep at once: a second
-//! delete does nothing.
+//! Deletes objects older than a day that nothing references (shared/src/storage/garbage.rs finds them).
+//! Several workers may sweep at once: a second delete does nothing.
+//!
+//! Files cannot be brought back, so a sweep distrusts its database. It deletes only from the store of its own
+//! installation, only what two looks an hour apart find, a bounded number in each pass, and nothing if most
+//! of the store looks like garbage. So a database that was restored from a backup, and lacks newer runs,
+//! leaves its operator the time to stop the workers.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::QueryableByName;
-use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
-use futures_util::StreamExt;
-use shared::db::{Connection, Db, DbError, statement};
-use shared::ids::RunId;
-use shared::storage::{Artifacts, ObjectKey, StorageError, Stored};
+use chrono::{DateTime, Utc};
+use shared::db::Db;
+use shared::storage::{Artifacts, CompareError, Garbage, MIN_AGE, ObjectKey, StoreOwner, find_garbage};
+use tokio::time::Instant;
 
 use crate::context::Context;
 
-/// The age of deleted objects. No request, tool call or step takes as long.
-const MIN_AGE: TimeDelta = TimeDelta::days(1);
+/// The time between two passes, and so between the two looks at an object.
 const INTERVAL: Duration = Duration::from_hours(1);
-/// Objects that one query checks.
-const BATCH: usize = 500;
+/// Candidates that a worker remembers: some megabytes of memory.
+const MAX_CANDIDATES: usize = 10_000;
+/// Objects that one pass deletes. An operator who sees the metric can stop the workers in time.
+const MAX_DELETED: usize = 1000;
+/// A pass is refused if more objects than this, and more than half of all, are garbage. Smaller stores
+/// belong to tests and first steps.
+const SUSPICIOUS_COUNT: u64 = 20;
 
-/// Why a sweep ended early. The next sweep starts from the beginning.
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    #[error(transparent)]
-    Store(#[from] StorageError),
-    #[error(transparent)]
-    Database(#[from] DbError),
+/// What a pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swept {
+    /// So many objects were deleted.
+    Deleted(u64),
+    /// The store belongs to another installation.
+    Foreign,
+    /// Most of the store looks like garbage.
+    TooMuch,
 }
 
-/// Runs until the process stops. The first sweep starts at a random time within the first hour, so that
+/// What one worker knows about garbage.
+#[derive(Default)]
+pub struct Sweeper {
+    /// Garbage, and when this worker first saw it.
+    candidates: HashMap<ObjectKey, Instant>,
+}
+
+/// Runs until the process stops. The first pass starts at a random time within the first hour, so that
 /// workers which start together do not sweep together.
-pub(crate) async fn sweep(context: Arc<Context>) {
-    let mut pause = INTERVAL.mul_f64(rand::random());
+pub(crate) async fn sweep(context: Arc<Context>, owner: StoreOwner) {
+    let (mut pause, mut sweeper) = (INTERVAL.mul_f64(rand::random()), Sweeper::default());
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = context.lifecycle.stopping().cancelled() => return,
         }
-        let sweeping = sweep_older(&context.db, &context.artifacts, Utc::now() - MIN_AGE);
+        let then = Utc::now() - MIN_AGE;
+        let sweeping = sweeper.pass(&context.db, &context.artifacts, &owner, then, Instant::now());
         let swept = tokio::select! {
             swept = sweeping => swept,
             () = context.lifecycle.stopping().cancelled() => return,
         };
         match swept {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "deleted unreferenced objects"),
+            Ok(Swept::Deleted(0) | Swept::Foreign | Swept::TooMuch) => {}
+            Ok(Swept::Deleted(count)) => tracing::info!(count, "deleted unreferenced objects"),
             Err(error) => tracing::warn!(%error, "failed to sweep the store"),
         }
         pause = INTERVAL;
     }
 }
 
-/// Deletes the unreferenced objects that were written before `then`. Returns their number.
-pub async fn sweep_older(db: &Db, store: &Artifacts, then: DateTime<Utc>) -> Result<u64, SweepError> {
-    let old = store.list(None).filter(|object| {
-        let counts = object.as_ref().map_or(true, |object| object.written < then);
-        std::future::ready(counts)
-    });
-    let (mut batches, mut swept) = (old.chunks(BATCH).boxed(), store.delete_abandoned(then).await?);
-    while let Some(batch) = batches.next().await {
-        let batch: Vec<Stored> = batch.into_iter().collect::<Result<_, _>>()?;
-        let runs: HashSet<RunId> = batch.iter().filter_map(|object| object.run).collect();
-        let runs: Vec<RunId> = runs.into_iter().collect();
-        let asked = &runs;
-        let referenced = db.read(|mut conn| async move { referenced(&mut conn, asked).await }).await?;
-        // Objects outside the folders of runs do not belong to capi.
-        for object in batch.iter().filter(|object| object.run.is_some()) {
-            if !referenced.contains(&object.key.to_string()) {
-                delete(store, &object.key).await?;
-                swept += 1;
-            }
+impl Sweeper {
+    /// Looks at the objects that were written before `then`, and deletes those that an earlier pass, at
+    /// least an hour ago, found too.
+    pub async fn pass(
+        &mut self,
+        db: &Db,
+        store: &Artifacts,
+        owner: &StoreOwner,
+        then: DateTime<Utc>,
+        now: Instant,
+    ) -> Result<Swept, CompareError> {
+        // A fresh check: the settings of a running process do not change, but a store can be replaced.
+        if !owner.check().await?.is_own() {
+            self.candidates.clear();
+            refused("installation");
+            return Ok(Swept::Foreign);
         }
+        let garbage = find_garbage(db, store, then, MAX_CANDIDATES).await?;
+        metrics::gauge!("capi_store_sweep_candidates").set(as_gauge(garbage.count));
+        if garbage.count > SUSPICIOUS_COUNT && garbage.count > garbage.listed / 2 {
+            self.candidates.clear();
+            refused("share");
+            tracing::error!(
+                candidates = garbage.count,
+                listed = garbage.listed,
+                "refused to sweep the store: the database does not know most of its objects. Check with \
+                 `gateway store sweep --dry-run`"
+            );
+            return Ok(Swept::TooMuch);
+        }
+        let due = self.remember(garbage, now);
+        let mut deleted = store.delete_abandoned(then, MAX_DELETED).await?;
+        for key in due {
+            tracing::debug!(%key, "deleting an unreferenced object");
+            store.delete(&key).await?;
+            self.candidates.remove(&key);
+            deleted += 1;
+            metrics::counter!("capi_store_objects_deleted_total").increment(1);
+        }
+        Ok(Swept::Deleted(deleted))
     }
-    Ok(swept)
+
+    /// Remembers new candidates and forgets objects that are no garbage any more. Returns those that were
+    /// seen an hour ago.
+    fn remember(&mut self, garbage: Garbage, now: Instant) -> Vec<ObjectKey> {
+        let seen = std::mem::take(&mut self.candidates);
+        let since = |key: ObjectKey| {
+            let first = seen.get(&key).copied().unwrap_or(now);
+            (key, first)
+        };
+        self.candidates = garbage.objects.into_iter().map(|object| since(object.key)).collect();
+        let due = self.candidates.iter().filter(|(_, first)| now.duration_since(**first) >= INTERVAL);
+        due.map(|(key, _)| key.clone()).take(MAX_DELETED).collect()
+    }
 }
 
-async fn delete(store: &Artifacts, key: &ObjectKey) -> Result<(), StorageError> {
-    tracing::debug!(%key, "deleting an unreferenced object");
-    metrics::counter!("capi_store_objects_deleted_total").increment(1);
-    store.delete(key).await
+fn refused(reason: &'static str) {
+    metrics::counter!("capi_store_sweeps_refused_total", "reason" => reason).increment(1);
 }
 
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = Text)]
-    key: String,
-}
-
-/// Returns the keys that are referenced in these runs.
-async fn referenced(conn: &mut Connection, runs: &[RunId]) -> Result<HashSet<String>, DbError> {
-    let sql = "
-        SELECT 'runs/' || run_id || '/artifacts/' || id AS key FROM artifacts WHERE run_id = ANY ($1)
-        UNION ALL SELECT 'runs/' || run_id || '/files/' || id FROM run_files WHERE run_id = ANY ($1)
-        UNION ALL (
-            SELECT DISTINCT ON (e.run_id) e.data #>> '{workspace,key}'
-            FROM run_events e JOIN runs r ON r.id = e.run_id
-            WHERE e.run_id = ANY ($1) AND r.status = 'running' AND e.data ? 'workspace'
-            ORDER BY e.run_id, e.seq DESC)";
-    let rows: Vec<Row> = statement(sql).bind::<Array<SqlUuid>, _>(runs).load(conn).await?;
-    Ok(rows.into_iter().map(|row| row.key).collect())
+#[expect(clippy::cast_precision_loss, reason = "a gauge of an approximate number")]
+fn as_gauge(count: u64) -> f64 {
+    count as f64
 }

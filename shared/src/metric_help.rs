@@ -49,6 +49,14 @@ pub(crate) fn describe() {
     );
     describe_counter!("capi_artifact_store_failures_total", "Calls to the artifact store that failed.");
     describe_counter!(
+        "capi_artifact_store_full_total",
+        "Uploads refused because the artifact store has no space left."
+    );
+    describe_gauge!(
+        "capi_store_foreign",
+        "1 if the artifact store belongs to another installation than the database, else 0."
+    );
+    describe_counter!(
         "capi_runs_ended_total",
         "Runs that ended, by status and by error code. Each end is counted by the process that recorded it."
     );

@@ -19,6 +19,7 @@ use crate::config::OpsConfig;
 use crate::db::Db;
 use crate::lifecycle::Lifecycle;
 use crate::queue::BrokerHealth;
+use crate::storage::StoreOwner;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the exporter must fold its histograms.
@@ -30,6 +31,8 @@ pub struct Readiness {
     /// Pinged at each request.
     pub db: Db,
     pub broker: Vec<BrokerHealth>,
+    /// Of a service that uses the artifact store.
+    pub store: Option<StoreOwner>,
     /// What else the service needs: name, whether it is ready, and its state as shown.
     pub own: Vec<(&'static str, bool, Value)>,
     pub lifecycle: Lifecycle,
@@ -137,10 +140,14 @@ impl Readiness {
         let database = self.db.is_up().await;
         let broker = self.broker.iter().all(BrokerHealth::is_up);
         let draining = self.lifecycle.stopping().is_cancelled();
-        let ready = database && broker && !draining && self.own.iter().all(|(_, up, _)| *up);
+        let store = self.store.as_ref().is_none_or(StoreOwner::is_ready);
+        let ready = database && broker && store && !draining && self.own.iter().all(|(_, up, _)| *up);
         let word = |up| if up { "up" } else { "down" };
         let mut shown =
             json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining});
+        if let Some(store) = &self.store {
+            shown["store"] = store.shown();
+        }
         for (name, _, state) in &self.own {
             shown[*name] = state.clone();
         }

@@ -72,6 +72,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming],
+        store: None,
         own: vec![],
         lifecycle: lifecycle.clone(),
     };

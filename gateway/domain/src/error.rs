@@ -32,6 +32,8 @@ pub enum Refusal {
     TooManyWaits {
         limit: usize,
     },
+    /// The artifact store has no space for files.
+    StoreFull,
     /// A part of the installation does not answer; the text says what to do.
     Unavailable(&'static str),
     /// The database did not confirm a create, so the run may exist.
@@ -78,6 +80,11 @@ impl From<DbError> for Refusal {
 
 impl From<StorageError> for Refusal {
     fn from(error: StorageError) -> Self {
+        if matches!(error, StorageError::Full(_)) {
+            metrics::counter!("capi_artifact_store_full_total").increment(1);
+            tracing::error!(%error, "refused files");
+            return Self::StoreFull;
+        }
         metrics::counter!("capi_artifact_store_failures_total").increment(1);
         tracing::error!(%error, "the artifact store does not answer");
         Self::Unavailable("the artifact store does not answer; try again")

@@ -4,6 +4,7 @@ mod account;
 mod app;
 mod key;
 mod queue;
+mod store;
 mod webhook_secret;
 
 use std::time::{Duration, Instant};
@@ -49,6 +50,9 @@ enum Command {
     /// The broker's queues.
     #[command(subcommand)]
     Queue(queue::Command),
+    /// The artifact store.
+    #[command(subcommand)]
+    Store(store::Command),
 }
 
 /// How long a command waits for the database.
@@ -124,6 +128,7 @@ impl Cli {
             Command::App(command) => command.run().await,
             Command::WebhookSecret(command) => command.run().await,
             Command::Queue(command) => command.run().await,
+            Command::Store(command) => command.run().await,
         }
     }
 }

@@ -104,6 +104,9 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::TooManyWaits { limit } => {
             format!("Your account has {limit} live pages open, the most possible. Close one, then reload.")
         }
+        Refusal::StoreFull => "This installation has no space left for files. Nothing was started. Tell its \
+                               operator, or run the app without files."
+            .to_owned(),
         Refusal::Unavailable(detail) => sentence(detail),
         Refusal::MaybeCreated { .. } => {
             "The database did not confirm the run. It may have started: look at the app's runs before you \

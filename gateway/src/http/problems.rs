@@ -103,6 +103,9 @@ problems! {
         "A part of the installation does not answer at the moment. Send the request again after \
          Retry-After. A create may have been accepted: look with GET /api/v1/runs before you create the run \
          again.";
+    StoreFull = 507 "store_full", "No space for files",
+        "The installation's store of files is full. Nothing was created. Runs without files still work. Its \
+         operator must make space.";
 }
 
 #[cfg(test)]
@@ -138,6 +141,7 @@ mod tests {
         too_many_streams 429
         internal 500
         unavailable 503
+        store_full 507
         ");
     }
 }

@@ -106,6 +106,25 @@ async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
     assert_eq!(stack.database.run_sql("SELECT 1 FROM runs").await, 0);
 }
 
+/// H4: a full store refuses files and keeps everything else working.
+#[tokio::test(flavor = "multi_thread")]
+async fn h4_a_full_store_refuses_files_and_nothing_else() {
+    let stack = Stack::unlimited().await;
+    let more_than_any_disk = (u64::MAX / 2).to_string();
+    let gateway = TestApp::start_with(&stack, "CAPI_ARTIFACTS_RESERVE_BYTES", &more_than_any_disk).await;
+    let app = stack.import(APP).await;
+    let parts = [("name=\"appId\"", app.as_bytes()), ("name=\"files\"; filename=\"a\"", &b"x"[..])];
+    let refused = stack.post_form(&gateway, "/api/v1/runs", None, &parts).await;
+    assert_eq!((refused.status, &refused.body["code"]), (507, &"store_full".into()), "{refused:?}");
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("without files"), "{detail}");
+    let inputs = json!({"appId": app, "inputs": {"text": "x"}});
+    assert_eq!(stack.post(&gateway, "/api/v1/runs", &inputs).await.status, 202);
+    let plain = stack.post_form(&gateway, "/api/v1/runs", None, &parts[..1]).await;
+    assert_eq!(plain.status, 202, "a form without files: {plain:?}");
+    nothing_stays(&stack, 0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_says_which_of_its_inputs_are_files() {
     let stack = Stack::unlimited().await;

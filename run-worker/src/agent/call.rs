@@ -76,18 +76,17 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
 /// Records what a call returned. If the call may have changed files, a snapshot is stored first and the
 /// result names it, so no attempt continues from a result without its files.
 async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files: bool) -> Result<(), Halt> {
-    let mut replaced = None;
-    if changes_files && let Some(snapshot) = files::store_snapshot(agent).await? {
-        replaced = agent.log.transcript().snapshot().cloned();
-        returned.result.workspace = Some(snapshot);
+    if changes_files {
+        returned.result.workspace = files::store_snapshot(agent).await?;
     }
+    let stored = returned.result.workspace.is_some();
     if let Some(artifact) = returned.artifact {
         agent.log.add(EventData::Artifact(artifact));
     }
     agent.log.add(EventData::ToolResult(returned.result));
     agent.log.record().await?;
-    if let Some(snapshot) = replaced {
-        files::delete_snapshot(agent, &snapshot).await;
+    if stored {
+        files::delete_replaced(agent).await;
     }
     Ok(())
 }

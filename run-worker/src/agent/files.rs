@@ -57,9 +57,12 @@ pub(super) async fn open(
         let workspace = Workspace::make(&context.home, run, claimed.attempt, quota)?;
         let workspace = slot.get_or_init(|| workspace).clone();
         workspace.fetch_inputs(&context.artifacts, &inputs).await?;
-        if let Some(snapshot) = transcript.snapshot().and_then(|named| Snapshot::read(run, named)) {
-            workspace.restore(&context.artifacts, &snapshot).await?;
+        if let Some(named) = transcript.snapshot() {
+            workspace.restore(&context.artifacts, &Snapshot::read(run, named)?).await?;
             metrics::counter!("capi_workspaces_restored_total").increment(1);
+        }
+        if claimed.attempt > 1 {
+            delete_leftovers(context, claimed.fence(), &workspace).await;
         }
         Ok(workspace)
     };
@@ -73,10 +76,8 @@ pub(super) async fn open(
 /// Stores a snapshot of the workspace, if it changed. The next recorded event must name it.
 pub(super) async fn store_snapshot(agent: &Agent<'_, '_>) -> Result<Option<StoredSnapshot>, RunError> {
     let Some(workspace) = &agent.workspace else { return Ok(None) };
-    let (run, attempt) = agent.claimed.fence();
-    let key = ObjectKey::snapshot(run, attempt, agent.log.next_seq());
-    let saving = timeout_at(agent.budget.deadline(), workspace.save(&agent.context.artifacts, key));
-    let Ok(saved) = saving.await else {
+    let saving = workspace.save(&agent.context.artifacts, agent.claimed.fence(), agent.log.next_seq());
+    let Ok(saved) = timeout_at(agent.budget.deadline(), saving).await else {
         return Err(agent.budget.out_of_time(agent.log.transcript().spent()));
     };
     match saved {
@@ -85,20 +86,58 @@ pub(super) async fn store_snapshot(agent: &Agent<'_, '_>) -> Result<Option<Store
     }
 }
 
-/// Deletes a snapshot that a newer one replaces. If this fails, `store_gc` deletes it after a day.
-pub(super) async fn delete_snapshot(agent: &Agent<'_, '_>, snapshot: &StoredSnapshot) {
-    let Some(snapshot) = Snapshot::read(agent.claimed.id, snapshot) else { return };
-    match timeout(DELETE_TIMEOUT, agent.context.artifacts.delete(&snapshot.key)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "failed to delete a replaced snapshot"),
-        Err(error) => tracing::warn!(%error, "failed to delete a replaced snapshot"),
+/// Deletes the objects that the recorded snapshot replaced. What fails is tried again after the next
+/// snapshot, and at the end of the run.
+pub(super) async fn delete_replaced(agent: &Agent<'_, '_>) {
+    let Some(workspace) = &agent.workspace else { return };
+    let mut left = workspace.take_replaced();
+    let deleting = async {
+        while let Some(key) = left.last() {
+            agent.context.artifacts.delete(key).await?;
+            left.pop();
+        }
+        Ok::<_, StorageError>(())
+    };
+    if !matches!(timeout(DELETE_TIMEOUT, deleting).await, Ok(Ok(()))) {
+        tracing::warn!(objects = left.len(), "failed to delete objects of replaced snapshots");
+        workspace.put_back_replaced(left);
     }
+}
+
+/// Deletes what former attempts stored and no event names. Newer attempts are left alone: this one may be
+/// stale.
+async fn delete_leftovers(context: &Context, (run, attempt): (RunId, i32), workspace: &Workspace) {
+    let kept = workspace.snapshot_keys(run);
+    let is_left = |key: &ObjectKey| {
+        key.snapshot_attempt(run).is_some_and(|wrote| wrote < attempt) && !kept.contains(key)
+    };
+    if !delete_where(context, run, is_left).await {
+        tracing::warn!("failed to delete what former attempts left in the store");
+    }
+}
+
+/// Deletes the objects of a run that satisfy the condition. Returns false if that failed.
+async fn delete_where(context: &Context, run: RunId, condition: impl Fn(&ObjectKey) -> bool) -> bool {
+    let deleting = async {
+        let mut stored = context.artifacts.list(Some(run));
+        while let Some(object) = stored.next().await {
+            let key = object?.key;
+            if condition(&key) {
+                context.artifacts.delete(&key).await?;
+            }
+        }
+        Ok::<_, StorageError>(())
+    };
+    matches!(timeout(DELETE_TIMEOUT, deleting).await, Ok(Ok(())))
 }
 
 fn run_error(error: &WorkspaceError, step: Option<i32>) -> RunError {
     let (code, why) = match error {
         WorkspaceError::QuotaExceeded(exceeded) => (ErrorCode::WorkspaceLimitExceeded, exceeded.to_string()),
         WorkspaceError::Disk(_) => (ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned()),
+        WorkspaceError::Store(StorageError::Full(_)) => {
+            (ErrorCode::ToolError, "the artifact store has no space left".to_owned())
+        }
         WorkspaceError::Store(_) => (ErrorCode::ToolError, "the artifact store is not available".to_owned()),
         WorkspaceError::Changed(_) => {
             (ErrorCode::SandboxError, "the run's files differ from what was stored".to_owned())
@@ -149,17 +188,7 @@ pub async fn close(slot: WorkspaceSlot) {
 
 /// Deletes all snapshots of a run that is over.
 pub async fn delete_snapshots(context: &Arc<Context>, run: RunId) {
-    let deleting = async {
-        let mut stored = context.artifacts.list(Some(run));
-        while let Some(object) = stored.next().await {
-            let key = object?.key;
-            if ObjectKey::read_snapshot(run, &key.to_string()).is_some() {
-                context.artifacts.delete(&key).await?;
-            }
-        }
-        Ok::<_, StorageError>(())
-    };
-    if !matches!(timeout(DELETE_TIMEOUT, deleting).await, Ok(Ok(()))) {
+    if !delete_where(context, run, |key| key.snapshot_attempt(run).is_some()).await {
         tracing::warn!("failed to delete the snapshots of a run that is over");
     }
 }

@@ -98,11 +98,13 @@ impl SaveArtifact {
             ));
         }
         let key = ObjectKey::artifact(invocation.run, invocation.id.into());
-        let stored = self.store(&key, source).await.map_err(|error| {
-            metrics::counter!("capi_artifact_store_failures_total").increment(1);
-            tracing::error!(%error, "failed to store an artifact");
-            ToolError::Fatal(ErrorCode::ToolError, "the artifact store is not available".to_owned())
-        })?;
+        let stored = match self.store(&key, source).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                invocation.output_left.fetch_add(size, Ordering::Relaxed);
+                return Err(store_error(&error));
+            }
+        };
         let text =
             format!("Saved as {title:?} ({media_type}, {} bytes). It is part of the result.", stored.size);
         let artifact = NewArtifact { media_type, title, size: stored.size, sha256: stored.sha256 };
@@ -114,6 +116,20 @@ impl SaveArtifact {
         upload.write_from(source.bytes).await?;
         upload.finish().await
     }
+}
+
+/// A full store ends no run: the model may answer without the file.
+fn store_error(error: &StorageError) -> ToolError {
+    if matches!(error, StorageError::Full(_)) {
+        metrics::counter!("capi_artifact_store_full_total").increment(1);
+        tracing::error!(%error, "refused an artifact");
+        let why = "The file was not saved: this installation has no space left for files. Give the result in \
+                   your answer instead.";
+        return ToolError::RespondToModel(why.to_owned());
+    }
+    metrics::counter!("capi_artifact_store_failures_total").increment(1);
+    tracing::error!(%error, "failed to store an artifact");
+    ToolError::Fatal(ErrorCode::ToolError, "the artifact store is not available".to_owned())
 }
 
 fn refuse<T>(why: &str) -> Result<T, ToolError> {

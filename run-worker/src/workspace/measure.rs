@@ -28,6 +28,8 @@ pub enum QuotaExceeded {
     Bytes(u64),
     Entries(u64),
     Depth(usize),
+    /// Bytes of all paths together.
+    Names(usize),
     /// The worker's disk is nearly full.
     Disk,
 }
@@ -40,6 +42,9 @@ impl fmt::Display for QuotaExceeded {
             }
             Self::Entries(max) => write!(f, "the workspace holds more than {max} files and directories"),
             Self::Depth(max) => write!(f, "the workspace has directories more than {max} levels deep"),
+            Self::Names(max) => {
+                write!(f, "the paths of the workspace's files have more than {max} bytes together")
+            }
             Self::Disk => write!(f, "the worker's disk is nearly full"),
         }
     }

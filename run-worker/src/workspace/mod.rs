@@ -10,9 +10,10 @@ mod remove;
 mod root_dir;
 mod snapshot;
 mod store;
+mod tar_snapshot;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use shared::ids::RunId;
@@ -27,7 +28,9 @@ pub use mounts::{INSIDE, Mounts};
 pub use path::WorkspacePath;
 pub(crate) use root_dir::ListedFile;
 pub use root_dir::RootDir;
-pub use store::Snapshot;
+use snapshot::Tagger;
+use store::Saved;
+pub use store::{Format, Snapshot};
 
 /// The time that the tasks in a workspace get to end, once their run has ended or was released.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(30);
@@ -57,19 +60,17 @@ struct Inner {
     dirs: RunDirs,
     quota: Quota,
     tasks: TaskTracker,
-    /// At the last snapshot.
-    saved: Mutex<Measured>,
+    tagger: Tagger,
+    /// Of the last snapshot.
+    saved: Mutex<Saved>,
 }
 
 impl Workspace {
     /// Makes an empty workspace.
     pub fn make(home: &Arc<Home>, run: RunId, attempt: i32, quota: Quota) -> Result<Self, WorkspaceError> {
         let dirs = home.make_run_dirs(&format!("{run}-{attempt}"))?;
-        let inner =
-            Inner { home: Arc::clone(home), dirs, quota, tasks: TaskTracker::new(), saved: Mutex::default() };
-        let workspace = Self(Arc::new(inner));
-        workspace.remember(workspace.measure()?.map_err(WorkspaceError::QuotaExceeded)?);
-        Ok(workspace)
+        let (home, tasks, tagger) = (Arc::clone(home), TaskTracker::new(), Tagger::new()?);
+        Ok(Self(Arc::new(Inner { home, dirs, quota, tasks, tagger, saved: Mutex::default() })))
     }
 
     #[must_use]
@@ -112,12 +113,12 @@ impl Workspace {
         measure(&self.0.dirs.workspace, &self.0.quota)
     }
 
-    fn saved(&self) -> Measured {
-        *self.0.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tagger(&self) -> &Tagger {
+        &self.0.tagger
     }
 
-    fn remember(&self, measured: Measured) {
-        *self.0.saved.lock().unwrap_or_else(PoisonError::into_inner) = measured;
+    fn saved(&self) -> MutexGuard<'_, Saved> {
+        self.0.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn wait_for_tasks(&self) -> std::io::Result<()> {

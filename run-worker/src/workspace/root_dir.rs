@@ -51,6 +51,24 @@ impl RootDir {
         }
     }
 
+    /// Makes an empty file for `owner`, and missing directories on its path.
+    pub(super) fn create(&self, path: &Path, owner: Option<u32>) -> io::Result<()> {
+        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::IsADirectory))?;
+        let dir = self.make_dirs(path.parent().unwrap_or(Path::new("")), owner)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&dir, name, flags, Mode::RUSR | Mode::WUSR)?;
+        if let Some(owner) = owner {
+            fchown(&file, Some(owner), Some(owner))?;
+        }
+        Ok(())
+    }
+
+    /// Opens a file that [`Self::create`] made.
+    pub(super) fn open_to_write(&self, path: &Path) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(openat2(&self.0, path, flags, Mode::empty(), BENEATH)?.into())
+    }
+
     /// Opens a directory. The empty path is the root itself.
     pub(crate) fn dir(&self, path: &Path) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

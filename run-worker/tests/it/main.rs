@@ -7,6 +7,7 @@ mod interleavings;
 mod recorded;
 mod resume;
 mod sandbox;
+mod snapshots;
 mod state_machine;
 mod store_gc;
 

@@ -1,39 +1,75 @@
-//! Sweeps of the store delete unreferenced objects and keep referenced ones.
+//! Sweeps of the store delete unreferenced objects after a second look, and keep referenced ones. A store of
+//! another installation is never swept.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use diesel::sql_types::{Array, Jsonb, Text, Uuid as SqlUuid};
+use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
-use run_worker::store_gc::sweep_older;
+use run_worker::store_gc::{Sweeper, Swept};
 use shared::db::statement;
 use shared::ids::{ArtifactId, FileId, RunId};
-use shared::runs::events::{self, EventData, StoredSnapshot, ToolResult};
-use shared::storage::{Artifacts, ObjectKey};
+use shared::lifecycle::Lifecycle;
+use shared::storage::{Artifacts, ObjectKey, Owner, PackId, StorageError, StoreOwner, adopt_store};
 use shared::testing::TestDatabase;
+use tokio::time::Instant;
 
 use crate::pending_runs;
 
-/// The first two calls changed the workspace, the third did not.
-fn result_of_call(run: RunId, seq: i64) -> EventData {
-    let key = ObjectKey::snapshot(run, 1, seq).to_string();
-    EventData::ToolResult(ToolResult {
-        call_id: ArtifactId::generate().uuid(),
-        name: "shell".to_owned(),
-        content: String::new(),
-        is_error: false,
-        workspace: (seq < 3).then(|| StoredSnapshot { key, sha256: "00".to_owned(), size: 1 }),
-    })
+fn store(dir: &tempfile::TempDir) -> Artifacts {
+    Artifacts::open(&url::Url::from_directory_path(dir.path()).unwrap()).unwrap()
 }
 
+async fn put(store: &Artifacts, key: &ObjectKey) {
+    store.put(key, Bytes::from_static(b"x")).await.unwrap();
+}
+
+async fn there(store: &Artifacts, keys: &[ObjectKey]) -> usize {
+    let mut count = 0;
+    for key in keys {
+        count += usize::from(store.exists(key).await.is_ok());
+    }
+    count
+}
+
+/// A pass at a later time of this worker. All objects are old enough.
+async fn pass(
+    sweeper: &mut Sweeper,
+    database: &TestDatabase,
+    owner: &StoreOwner,
+    store: &Artifacts,
+) -> Swept {
+    pass_after(sweeper, database, owner, store, Duration::ZERO).await
+}
+
+async fn pass_after(
+    sweeper: &mut Sweeper,
+    database: &TestDatabase,
+    owner: &StoreOwner,
+    store: &Artifacts,
+    after: Duration,
+) -> Swept {
+    let then = Utc::now() + TimeDelta::hours(1);
+    sweeper.pass(&database.db, store, owner, then, Instant::now() + after).await.unwrap()
+}
+
+const AN_HOUR: Duration = Duration::from_secs(3601);
+
 #[tokio::test(flavor = "multi_thread")]
-async fn only_old_unreferenced_objects_are_deleted() {
+async fn only_old_unreferenced_objects_are_deleted_and_only_at_the_second_look() {
     let (database, dir) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
-    let store = Artifacts::open(&url::Url::from_directory_path(dir.path()).unwrap()).unwrap();
-    let (_, runs) = pending_runs(&database, 2).await;
-    let (running, over) = (runs[0], runs[1]);
-    database.run_sql("UPDATE runs SET status = 'running', lease_expires_at = capi_now(), attempt = 2").await;
-    let (artifact, file) = (ArtifactId::generate(), FileId::generate());
+    let (store, lifecycle) = (store(&dir), Lifecycle::default());
+    let (_, runs) = pending_runs(&database, 3).await;
+    let (running, over, pending) = (runs[0], runs[1], runs[2]);
     let mut conn = database.conn().await;
+    let start =
+        "UPDATE runs SET status = 'running', lease_expires_at = capi_now(), attempt = 2 WHERE id = $1";
+    let cancel = "UPDATE runs SET status = 'cancelled', completed_at = capi_now() WHERE id = $1";
+    for (sql, run) in [(start, running), (cancel, over)] {
+        statement(sql).bind::<SqlUuid, _>(run.uuid()).execute(&mut conn).await.unwrap();
+    }
+    let (artifact, file) = (ArtifactId::generate(), FileId::generate());
     let rows = "
         WITH a AS (
             INSERT INTO artifacts (id, run_id, type, title, size, sha256)
@@ -44,47 +80,101 @@ async fn only_old_unreferenced_objects_are_deleted() {
     statement(rows)
         .bind::<SqlUuid, _>(artifact.uuid())
         .bind::<SqlUuid, _>(file.uuid())
-        .bind::<SqlUuid, _>(running.uuid())
+        .bind::<SqlUuid, _>(over.uuid())
         .execute(&mut conn)
         .await
         .unwrap();
-    let insert = "INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-                  SELECT $1, 2 + e.number, e.type, capi_now(), 1, e.data
-                  FROM unnest($2, $3) WITH ORDINALITY AS e (type, data, number)";
-    for run in [running, over] {
-        let (types, data) = events::columns(&[1, 2, 3].map(|seq| result_of_call(run, seq)));
-        statement(insert)
-            .bind::<SqlUuid, _>(run.uuid())
-            .bind::<Array<Text>, _>(types)
-            .bind::<Array<Jsonb>, _>(data)
-            .execute(&mut conn)
-            .await
-            .unwrap();
-    }
-    let cancel = "UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL
-                  WHERE id = $1";
-    statement(cancel).bind::<SqlUuid, _>(over.uuid()).execute(&mut conn).await.unwrap();
     let unknown = RunId::generate();
     let kept = [
-        ObjectKey::artifact(running, artifact),
-        ObjectKey::file(running, file),
+        ObjectKey::artifact(over, artifact),
+        ObjectKey::file(over, file),
         ObjectKey::snapshot(running, 1, 2),
+        ObjectKey::pack(running, PackId { attempt: 1, seq: 1, number: 7 }),
+        ObjectKey::snapshot(pending, 1, 1),
     ];
     let swept = [
-        ObjectKey::artifact(running, ArtifactId::generate()),
+        ObjectKey::artifact(over, ArtifactId::generate()),
         ObjectKey::file(unknown, FileId::generate()),
-        ObjectKey::snapshot(running, 1, 1),
-        ObjectKey::snapshot(running, 2, 7),
         ObjectKey::snapshot(over, 1, 2),
+        ObjectKey::pack(over, PackId { attempt: 1, seq: 2, number: 0 }),
     ];
     for key in kept.iter().chain(&swept) {
-        store.put(key, Bytes::from_static(b"x")).await.unwrap();
+        put(&store, key).await;
     }
-    assert_eq!(sweep_older(&database.db, &store, Utc::now() - TimeDelta::hours(1)).await.unwrap(), 0);
-    assert_eq!(sweep_older(&database.db, &store, Utc::now() + TimeDelta::hours(1)).await.unwrap(), 5);
-    for (keys, there) in [(&kept[..], true), (&swept[..], false)] {
-        for key in keys {
-            assert_eq!(store.exists(key).await.is_ok(), there, "{key}");
-        }
+    let owner = StoreOwner::watch(&database.db, &store, &lifecycle).await;
+    let mut sweeper = Sweeper::default();
+    let young = Utc::now() - TimeDelta::hours(1);
+    let swept_young = sweeper.pass(&database.db, &store, &owner, young, Instant::now() + AN_HOUR).await;
+    assert_eq!(swept_young.unwrap(), Swept::Deleted(0), "they are too young");
+    assert_eq!(pass(&mut sweeper, &database, &owner, &store).await, Swept::Deleted(0), "the first look");
+    let soon = Duration::from_mins(50);
+    assert_eq!(pass_after(&mut sweeper, &database, &owner, &store, soon).await, Swept::Deleted(0));
+    assert_eq!(there(&store, &swept).await, 4);
+    assert_eq!(pass_after(&mut sweeper, &database, &owner, &store, AN_HOUR).await, Swept::Deleted(4));
+    assert_eq!((there(&store, &kept).await, there(&store, &swept).await), (5, 0));
+    lifecycle.stop().await;
+}
+
+/// A16: a staging database beside the production store.
+#[tokio::test(flavor = "multi_thread")]
+async fn h5_a_store_of_another_installation_is_never_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (production, staging) = (TestDatabase::create().await, TestDatabase::create().await);
+    // Test databases are copies of one template.
+    staging.run_sql("UPDATE installation SET id = gen_random_uuid()").await;
+    let lifecycle = Lifecycle::default();
+    let (_, runs) = pending_runs(&production, 50).await;
+    let keys: Vec<_> = runs.iter().map(|run| ObjectKey::file(*run, FileId::generate())).collect();
+    let of_production = store(&dir);
+    for key in &keys {
+        put(&of_production, key).await;
     }
+
+    // Before any installation owns the store, a database that does not know its runs does not get it.
+    let of_staging = store(&dir);
+    let owner = StoreOwner::watch(&staging.db, &of_staging, &lifecycle).await;
+    assert!(matches!(owner.check().await.unwrap(), Owner::Unrecognised { known: 0, runs: 50, .. }));
+    assert!(!owner.is_ready());
+    let shown = owner.shown().to_string();
+    assert!(shown.contains("CAPI_ARTIFACTS_URL") && shown.contains("gateway store adopt --yes"), "{shown}");
+
+    // An installation that is older than the id gets its own store.
+    let own = StoreOwner::watch(&production.db, &of_production, &lifecycle).await;
+    assert_eq!((own.check().await.unwrap(), own.is_ready()), (Owner::Own, true));
+    assert!(matches!(owner.check().await.unwrap(), Owner::Other { .. }));
+    let mut sweeper = Sweeper::default();
+    for hours in 0..3 {
+        let swept = pass_after(&mut sweeper, &staging, &owner, &of_staging, AN_HOUR * hours).await;
+        assert_eq!(swept, Swept::Foreign);
+    }
+    assert_eq!(there(&of_production, &keys).await, 50);
+    let refused = of_staging.put(&keys[0], Bytes::from_static(b"y")).await;
+    assert!(matches!(refused, Err(StorageError::Foreign)), "staging does not write there either");
+
+    // The right database, but it lost its rows: most of the store looks like garbage.
+    production.run_sql("DELETE FROM runs").await;
+    let mut sweeper = Sweeper::default();
+    for hours in 0..3 {
+        let swept = pass_after(&mut sweeper, &production, &own, &of_production, AN_HOUR * hours).await;
+        assert_eq!(swept, Swept::TooMuch);
+    }
+    assert_eq!(there(&of_production, &keys).await, 50);
+
+    adopt_store(&staging.db, &of_staging).await.unwrap();
+    assert_eq!(owner.check().await.unwrap(), Owner::Own, "the operator decides");
+    put(&of_staging, &keys[0]).await;
+    assert!(matches!(own.check().await.unwrap(), Owner::Other { .. }));
+    lifecycle.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_store_belongs_to_the_first_database() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::create().await);
+    let (store, lifecycle) = (store(&dir), Lifecycle::default());
+    let owner = StoreOwner::watch(&database.db, &store, &lifecycle).await;
+    assert_eq!((owner.check().await.unwrap(), owner.is_ready()), (Owner::Own, true));
+    std::fs::write(dir.path().join("installation"), "no id").unwrap();
+    assert!(matches!(owner.check().await.unwrap(), Owner::Unreadable { .. }));
+    assert!(!owner.is_ready());
+    lifecycle.stop().await;
 }

@@ -21,6 +21,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::storage::{Artifacts, StorageError};
+
 /// The database.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseConfig {
@@ -166,6 +168,17 @@ pub struct StorageConfig {
     /// Store of artifacts: file:///ABSOLUTE/DIRECTORY that all gateways and run-workers share.
     #[arg(long, env = "CAPI_ARTIFACTS_URL", default_value = "file:///var/lib/capi/artifacts")]
     pub artifacts_url: Url,
+    /// Bytes of the store's disk that stay free. Below this, uploads of files and artifacts are refused;
+    /// snapshots of running runs may use them.
+    #[arg(long, env = "CAPI_ARTIFACTS_RESERVE_BYTES", default_value_t = 1 << 30)]
+    pub artifacts_reserve_bytes: u64,
+}
+
+impl StorageConfig {
+    /// Opens the store.
+    pub fn open(&self) -> Result<Artifacts, StorageError> {
+        Ok(Artifacts::open(&self.artifacts_url)?.with_reserve(self.artifacts_reserve_bytes))
+    }
 }
 
 /// The public address of the installation.

@@ -191,7 +191,7 @@ pub struct ToolResult {
     pub workspace: Option<StoredSnapshot>,
 }
 
-/// A snapshot of the workspace in the store.
+/// A snapshot of the workspace in the store: a manifest, which names packs with the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSnapshot {
     pub key: String,
@@ -199,7 +199,15 @@ pub struct StoredSnapshot {
     pub sha256: String,
     /// In bytes.
     pub size: u64,
+    /// [`MANIFEST`]. Absent for one tar archive in zstd, as versions before manifests wrote it. A version
+    /// that does not know manifests fails to unpack one, so the run ends with `sandbox_error`; it never
+    /// continues with wrong files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
+
+/// The format of snapshots that are manifests.
+pub const MANIFEST: &str = "manifest1";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedArtifact {

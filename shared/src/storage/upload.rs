@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use object_store::{MultipartUpload, WriteMultipart};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::StorageError;
+use super::{Artifacts, StorageError};
 
 /// The smallest part that S3 accepts.
 const PART: usize = 5 << 20;
@@ -17,6 +17,9 @@ const READ_BUFFER: usize = 256 << 10;
 /// Dropping an upload discards it.
 pub struct Upload {
     writer: WriteMultipart,
+    store: Artifacts,
+    /// Bytes since the disk was last measured.
+    unmeasured: usize,
     digest: Context,
     size: u64,
 }
@@ -31,12 +34,17 @@ pub struct Uploaded {
 }
 
 impl Upload {
-    pub(super) fn new(upload: Box<dyn MultipartUpload>) -> Self {
+    pub(super) fn new(upload: Box<dyn MultipartUpload>, store: Artifacts) -> Self {
         let writer = WriteMultipart::new_with_chunk_size(upload, PART);
-        Self { writer, digest: Context::new(&SHA256), size: 0 }
+        Self { writer, store, unmeasured: 0, digest: Context::new(&SHA256), size: 0 }
     }
 
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.unmeasured += bytes.len();
+        if self.unmeasured >= PART {
+            self.unmeasured = 0;
+            self.store.check_space().await?;
+        }
         self.writer.wait_for_capacity(1).await?;
         self.digest.update(bytes);
         self.size += bytes.len() as u64;

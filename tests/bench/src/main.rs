@@ -1,5 +1,5 @@
 //! The load harness. It measures:
-//! - start time and memory of each service, and what the sandbox adds to a command;
+//! - start time and memory of each service, what the sandbox adds to a command, and snapshots of files;
 //! - the time from a create to the request at the model;
 //! - accepted creates per second, compared with the database alone;
 //! - whole runs per second with their processor time, and thousands of runs in flight.
@@ -15,6 +15,7 @@ mod latency;
 mod processes;
 mod raw;
 mod runs;
+mod snapshots;
 
 use clap::Parser;
 use e2e::Stack;
@@ -48,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
     let stack = Stack::unlimited().await;
     processes::measure(&stack).await;
     commands::measure().await?;
+    snapshots::measure(&stack).await?;
     latency::measure(&stack, arguments.runs).await?;
     creates::measure(arguments.seconds, arguments.connections).await?;
     runs::whole(arguments.whole_runs).await?;

@@ -96,6 +96,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             | Problem::AppArchived
             | Problem::IdempotencyConflict
             | Problem::PayloadTooLarge
+            | Problem::StoreFull
             | Problem::UnsupportedMediaType => creates,
             Problem::RunAlreadyFinished => endpoint.path.ends_with("/cancel"),
             Problem::RunNotFinished => endpoint.method == Method::DELETE,

@@ -94,6 +94,11 @@ fn of_refusal(refusal: &Refusal) -> String {
                  ?wait="
             )
         }
+        Refusal::StoreFull => {
+            "the installation has no space for files; nothing was created. Send the run without files, or \
+             try again once its operator has made space"
+                .to_owned()
+        }
         Refusal::AppArchived => "restore the app, or run another one".to_owned(),
         Refusal::Internal => {
             "internal error of this installation; report the requestId to its operator".to_owned()

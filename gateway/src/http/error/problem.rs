@@ -38,6 +38,7 @@ const fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::RunNotFinished(_) => Problem::RunNotFinished,
         Refusal::IdempotencyConflict => Problem::IdempotencyConflict,
         Refusal::TooManyWaits { .. } => Problem::TooManyStreams,
+        Refusal::StoreFull => Problem::StoreFull,
         Refusal::Unavailable(_) | Refusal::MaybeCreated { .. } => Problem::Unavailable,
         Refusal::Internal => Problem::Internal,
     }

@@ -36,4 +36,5 @@ mod secrets;
 mod settings;
 mod slow;
 mod statements;
+mod store;
 mod waits;

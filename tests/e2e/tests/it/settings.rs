@@ -14,7 +14,7 @@ fn help(program: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn env_example_is_complete() {
-    let commands: [(&str, &[&str]); 11] = [
+    let commands: [(&str, &[&str]); 12] = [
         ("gateway", &["serve"]),
         ("gateway", &["migrate"]),
         ("gateway", &["user", "create"]),
@@ -24,6 +24,7 @@ fn env_example_is_complete() {
         ("gateway", &["app", "import"]),
         ("gateway", &["webhook-secret", "show"]),
         ("gateway", &["queue", "dead", "list"]),
+        ("gateway", &["store", "sweep"]),
         ("run-worker", &[]),
         ("webhook-dispatcher", &[]),
     ];
