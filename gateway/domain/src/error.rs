@@ -5,6 +5,7 @@ use shared::db::{Connection, Db, DbError};
 use shared::runs::RunStatus;
 use shared::storage::StorageError;
 
+use crate::accounts::quotas::Exceeded;
 use crate::field_error::FieldError;
 
 /// Why something was not done.
@@ -31,6 +32,8 @@ pub enum Refusal {
     TooManyWaits {
         limit: usize,
     },
+    /// The account has no room for this under its plan.
+    QuotaExceeded(Exceeded),
     /// A part of the installation does not answer; the text says what to do.
     Unavailable(&'static str),
     /// The database did not confirm a create, so the run may exist.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use gateway_domain::accounts::Actor;
-use gateway_domain::apps::{parse_definition, store};
-use shared::config::ModelsFile;
+use gateway_domain::accounts::{Actor, users};
+use gateway_domain::apps::{DefinitionError, check_ceilings, parse_definition, store};
+use shared::config::{ModelsFile, Plans};
 
 use super::{OnAccount, say};
 
@@ -26,6 +26,9 @@ pub(super) struct Import {
     /// TOML file of language models.
     #[arg(long, env = "CAPI_MODELS")]
     models: PathBuf,
+    /// TOML file that adds to or overrides the built-in plans, whose ceilings the app must keep.
+    #[arg(long, env = "CAPI_PLANS")]
+    plans: Option<PathBuf>,
 }
 
 impl Command {
@@ -36,7 +39,13 @@ impl Command {
             .with_context(|| format!("cannot read {}", command.file.display()))?;
         let definition =
             parse_definition(&text, &models).with_context(|| command.file.display().to_string())?;
+        let plans = Plans::read(command.plans.as_deref())?;
         let (db, user) = command.account.open().await?;
+        let plan = users::plan_of(&db, user).await?;
+        let above = check_ceilings(&definition, &plan, plans.get(&plan));
+        if !above.is_empty() {
+            return Err(DefinitionError::Invalid(above)).with_context(|| command.file.display().to_string());
+        }
         let (app, _) = store::import(&db, user, &definition, Actor::Operator).await?;
         say(&app.to_string());
         Ok(())

@@ -5,9 +5,10 @@ use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
 use gateway_domain::Refusal;
+use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use url::form_urlencoded;
 
-use super::format::{bytes, sentence};
+use super::format::{bytes, count, sentence};
 use super::page::{Frame, html, is_for_script, see_other};
 use crate::http::ApiError;
 
@@ -104,6 +105,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::TooManyWaits { limit } => {
             format!("Your account has {limit} live pages open, the most possible. Close one, then reload.")
         }
+        Refusal::QuotaExceeded(exceeded) => quota_sentence(exceeded),
         Refusal::Unavailable(detail) => sentence(detail),
         Refusal::MaybeCreated { .. } => {
             "The database did not confirm the run. It may have started: look at the app's runs before you \
@@ -113,6 +115,31 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::Internal => {
             "This installation has an internal error. Give the request id below to its operator.".to_owned()
         }
+    }
+}
+
+fn quota_sentence(Exceeded { quota, used, limit }: &Exceeded) -> String {
+    match quota {
+        Quota::PendingRuns => format!(
+            "{} of your runs are waiting, and your plan allows {}. Wait until some start, or cancel some.",
+            count(*used),
+            count(*limit)
+        ),
+        Quota::StoredBytes => format!(
+            "Your files do not fit: {} of {} are in use. Delete old runs, or choose smaller files.",
+            bytes(*used),
+            bytes(*limit)
+        ),
+        Quota::RequestBytesPerDay => format!(
+            "You sent {} today, and your plan allows {} a day. Send less, or try again tomorrow (UTC).",
+            bytes(*used),
+            bytes(*limit)
+        ),
+        Quota::TokensPerDay => format!(
+            "Your runs used {} tokens today, and your plan allows {} a day. Try again tomorrow (UTC).",
+            count(*used),
+            count(*limit)
+        ),
     }
 }
 
@@ -140,6 +167,7 @@ mod tests {
     #[test]
     fn sentences_name_no_parameters_of_the_api() {
         let model = || "m".to_owned();
+        let over = |quota| Refusal::QuotaExceeded(Exceeded { quota, used: 20, limit: 20 }).into();
         let errors = [
             ApiError::RateLimited { retry_after: 3, limit: 60 },
             ApiError::Flood { retry_after: 3 },
@@ -154,6 +182,10 @@ mod tests {
             Refusal::NotFound("run").into(),
             Refusal::MaybeCreated { has_key: true }.into(),
             Refusal::MaybeCreated { has_key: false }.into(),
+            over(Quota::PendingRuns),
+            over(Quota::StoredBytes),
+            over(Quota::RequestBytesPerDay),
+            over(Quota::TokensPerDay),
         ];
         for error in errors {
             let said = error_sentence(&error);

@@ -13,4 +13,5 @@ mod idempotency;
 mod keys;
 mod limits;
 mod outages;
+mod quotas;
 mod runs;

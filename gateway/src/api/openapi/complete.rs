@@ -95,6 +95,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             Problem::RequestTimeout
             | Problem::AppArchived
             | Problem::IdempotencyConflict
+            | Problem::QuotaExceeded
             | Problem::PayloadTooLarge
             | Problem::UnsupportedMediaType => creates,
             Problem::RunAlreadyFinished => endpoint.path.ends_with("/cancel"),

@@ -92,7 +92,8 @@ pub(crate) async fn handle(
         let page = Page { base, samples: form.text("samples").to_owned(), error: Some(error), ..page };
         show_as(StatusCode::BAD_REQUEST, &page)
     };
-    let Some(definition) = draft.check(&context.models) else {
+    let plan = &visitor.session.plan;
+    let Some(definition) = draft.check(&context.models, (plan, context.plans.get(plan))) else {
         let error = draft.summary();
         return refused(draft, base, error);
     };

@@ -1,8 +1,8 @@
 //! From the editor's fields to an app, with each error at its field. Pure.
 
-use gateway_domain::apps::{DefinitionFieldError, check_definition};
+use gateway_domain::apps::{DefinitionFieldError, check_ceilings, check_definition};
 use shared::apps::{AppDefinition, Output};
-use shared::config::ModelsFile;
+use shared::config::{ModelsFile, Plan};
 use shared::limits::Limits;
 
 use super::Draft;
@@ -11,11 +11,16 @@ use crate::http::extract::json_value;
 
 impl Draft {
     /// The app, if all fields are right. Otherwise each error is added to its field.
-    pub(crate) fn check(&mut self, models: &ModelsFile) -> Option<AppDefinition> {
+    pub(crate) fn check(
+        &mut self,
+        models: &ModelsFile,
+        (name, plan): (&str, Option<&Plan>),
+    ) -> Option<AppDefinition> {
         let (app, mut errors) = self.parse();
         // The parser put a placeholder in place of a text it cannot read: only its own error counts.
         let unread: Vec<String> = errors.iter().map(|error| error.at.clone()).collect();
         let checked = check_definition(&app, models).into_iter();
+        let checked = checked.chain(check_ceilings(&app, name, plan));
         errors.extend(checked.filter(|error| !unread.contains(&error.at)));
         if errors.is_empty() {
             return Some(app);

@@ -35,7 +35,7 @@ const SAMPLE: &str = r#"
 #[test]
 fn an_app_is_the_same_after_a_round_trip_through_its_form() {
     let app: AppDefinition = toml::from_str(SAMPLE).unwrap();
-    assert_eq!(Draft::of(&app).check(&models()).unwrap(), app);
+    assert_eq!(Draft::of(&app).check(&models(), ("free", None)).unwrap(), app);
     let draft = Draft::of(&app);
     let mut pairs = vec![
         ("name".to_owned(), draft.name.clone()),
@@ -79,7 +79,7 @@ fn each_error_is_at_its_field() {
         ("field.default", ""),
         ("field.default", "three"),
     ]));
-    assert_eq!(draft.check(&models()), None);
+    assert_eq!(draft.check(&models(), ("free", None)), None);
     assert!(draft.error("name").unwrap().contains("1 to 100"));
     assert!(draft.error("prompt").unwrap().contains("nobody"));
     assert!(draft.error("output.schema").unwrap().contains("not JSON"));
