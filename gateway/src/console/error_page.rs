@@ -8,7 +8,7 @@ use gateway_domain::Refusal;
 use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use url::form_urlencoded;
 
-use super::format::{bytes, count, sentence};
+use super::format::{bytes, count, counted, sentence};
 use super::page::{Frame, html, is_for_script, see_other};
 use crate::http::ApiError;
 
@@ -121,9 +121,9 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
 fn quota_sentence(Exceeded { quota, used, limit }: &Exceeded) -> String {
     match quota {
         Quota::PendingRuns => format!(
-            "{} of your runs are waiting, and your plan allows {}. Wait until some start, or cancel some.",
-            count(*used),
-            count(*limit)
+            "Your plan allows {}, and you have {}. Wait until some start, or cancel some.",
+            counted(usize::try_from(*limit).unwrap_or_default(), "waiting run"),
+            count(*used)
         ),
         Quota::StoredBytes => format!(
             "Your files do not fit: {} of {} are in use. Delete old runs, or choose smaller files.",

@@ -10,13 +10,7 @@ const PLAN: &str = "[plans.small]\napi = true\nrequests_per_minute = 1000\napi_k
                     max_pending_runs = 1\nmax_stored_bytes = 2097152\nmax_request_bytes_per_day = 10485760\n\
                     max_tokens_per_day = 1000\nmax_steps = 30\nmax_seconds = 900\nretention_days = 14\n";
 
-async fn run(
-    stack: &Stack,
-    gateway: &TestApp,
-    session: &Session,
-    app: &str,
-    more: &[Part<'_>],
-) -> (u16, String) {
+async fn run(gateway: &TestApp, session: &Session, app: &str, more: &[Part<'_>]) -> (u16, String) {
     let mut parts: Vec<Part> = vec![("name=\"form_token\"", session.form_token.as_bytes())];
     parts.extend_from_slice(more);
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
@@ -43,14 +37,14 @@ async fn the_console_shows_use_and_room_and_refuses_in_its_own_words() {
     assert!(!page(&format!("/apps/{}", stack.app)).await.contains("Storage for files"), "it takes no files");
     let megabyte = vec![b'x'; 1 << 20];
     let files: [Part; 3] = [("name=\"files\"; filename=\"a\"", &megabyte); 3];
-    let (status, refused) = run(&stack, &gateway, &session, &app, &files).await;
+    let (status, refused) = run(&gateway, &session, &app, &files).await;
     assert_eq!(status, 409, "{refused}");
     assert!(refused.contains("Your files do not fit: 0 B of 2.0 MiB are in use."), "{refused}");
     assert!(refused.contains("id=\"run-form\""), "the form is shown again");
-    assert_eq!(run(&stack, &gateway, &session, &app, &files[..1]).await.0, 303);
-    let (status, refused) = run(&stack, &gateway, &session, &app, &[]).await;
+    assert_eq!(run(&gateway, &session, &app, &files[..1]).await.0, 303);
+    let (status, refused) = run(&gateway, &session, &app, &[]).await;
     assert_eq!(status, 409);
-    assert!(refused.contains("1 of your runs are waiting, and your plan allows 1."), "{refused}");
+    assert!(refused.contains("Your plan allows 1 waiting run, and you have 1."), "{refused}");
     assert!(refused.contains("1.0 MiB of 2.0 MiB free"), "{refused}");
 
     let usage = page("/account/usage").await;
