@@ -8,6 +8,9 @@ use shared::config::{
     SecretKeyConfig, StorageConfig, WebhookNetworksConfig,
 };
 
+/// The plan of accounts that their users create.
+pub const SIGN_UP_PLAN: &str = "free";
+
 /// Who may create accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Signup {

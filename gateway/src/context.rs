@@ -17,7 +17,7 @@ use shared::runs::Viewer;
 use shared::storage::{Artifacts, Links};
 
 use crate::http::ApiError;
-use crate::http::limits::{FloodGuard, Refusals};
+use crate::http::limits::{FloodGuard, Refusals, UploadsInFlight};
 
 pub struct Context {
     pub db: Db,
@@ -38,6 +38,7 @@ pub struct Context {
     pub max_wait: Duration,
     pub flood: FloodGuard,
     pub refusals: Refusals,
+    pub uploads: UploadsInFlight,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub lifecycle: Lifecycle,

@@ -19,12 +19,12 @@ use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
+use crate::config::{Config, SIGN_UP_PLAN, Signup};
 use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::endpoint::{Endpoint, serve_table};
-use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals};
+use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals, UploadsInFlight};
 use crate::http::middleware::RenderError;
 use crate::http::server::{Serving, serve};
 use crate::{api, docs};
@@ -131,6 +131,7 @@ fn context(
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Context> {
     let plans = Plans::read(config.catalog.plans.as_deref())?;
+    check_sign_up(config.signup, &plans)?;
     let caps = RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() };
     let links = config.secret_key.links(&config.links)?;
     let models = Arc::new(ModelsFile::read(&config.catalog.models)?);
@@ -149,10 +150,23 @@ fn context(
         watchers,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),
+        uploads: UploadsInFlight::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),
         ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone()),
         lifecycle: lifecycle.clone(),
     })
+}
+
+/// Refuses to let anybody create accounts that could use the whole installation.
+fn check_sign_up(signup: Signup, plans: &Plans) -> anyhow::Result<()> {
+    let missing = plans.missing_for_sign_up(SIGN_UP_PLAN);
+    anyhow::ensure!(
+        signup == Signup::Closed || missing.is_empty(),
+        "CAPI_SIGNUP=open: everyone can create accounts of the plan {SIGN_UP_PLAN}, which lacks the limits \
+         {}; set them in the CAPI_PLANS file, or set CAPI_SIGNUP=closed",
+        missing.join(", ")
+    );
+    Ok(())
 }
 
 /// Removes entries of the guards that limit nothing, until the process stops.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use shared::db::DbError;
 use shared::queue::{Broadcast, WorkQueue};
-use shared::runs::{ErrorCode, Finished, RunEnd, RunError, finish};
+use shared::runs::{ErrorCode, Finished, RunEnd, RunError, finish_under};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -172,9 +172,9 @@ fn lost(error: RunError) -> AgentOutcome {
 }
 
 async fn record(context: &Context, claimed: &Claimed, outcome: &AgentOutcome) -> Recorded {
-    let what = "record the end of the run";
+    let (what, quotas) = ("record the end of the run", &context.plans.quotas(&claimed.plan));
     let finishing = retry_on_outage(&context.db, context.lease, what, |mut conn| async move {
-        finish(&mut conn, claimed.fence(), &outcome.last_events, &outcome.end).await
+        finish_under(&mut conn, claimed.fence(), &outcome.last_events, &outcome.end, quotas).await
     });
     match finishing.await {
         Ok(Finished::Fenced) => Recorded::Stale,

@@ -10,6 +10,7 @@ pub mod execute;
 pub mod leases;
 mod metric_help;
 pub mod model;
+pub mod retention;
 pub mod retry_on_outage;
 pub mod sandbox;
 pub mod store_gc;
@@ -103,7 +104,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(presence::run(leases, consuming.clone()));
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    lifecycle.spawn(store_gc::sweep(context, store.clone()));
+    lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
+    lifecycle.spawn(retention::run(context));
     lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
     let readiness = Readiness {
         db,

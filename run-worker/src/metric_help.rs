@@ -4,7 +4,26 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) fn describe() {
     describe_runs();
+    describe_retention();
     describe_tools();
+}
+
+fn describe_retention() {
+    describe_counter!(
+        "capi_retention_rows_deleted_total",
+        "Rows deleted because the plan's retention is over, by kind."
+    );
+    describe_counter!("capi_retention_failures_total", "Retention passes that ended with an error.");
+    describe_gauge!(
+        "capi_retention_last_pass_timestamp_seconds",
+        Unit::Seconds,
+        "When the last complete retention pass of any worker ended, in seconds since 1970."
+    );
+    describe_gauge!(
+        "capi_retention_oldest_run_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest ended run that the last pass of this worker found under a retention."
+    );
 }
 
 fn describe_runs() {

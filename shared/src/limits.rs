@@ -85,6 +85,13 @@ impl Limits {
         })
     }
 
+    /// The limits above the plan's ceilings, each with its ceiling.
+    pub fn above(self, plan: &crate::config::Plan) -> impl Iterator<Item = (&'static Limit, u32)> {
+        let lowered = self.under(Some(plan));
+        let pairs = Self::ALL.iter().map(move |limit| (limit, (limit.get)(&lowered)));
+        pairs.filter(move |(limit, ceiling)| (limit.get)(&self) > *ceiling)
+    }
+
     /// The limits whose values are out of range.
     pub fn out_of_range(&self) -> impl Iterator<Item = &'static Limit> {
         Self::ALL.iter().filter(|limit| !(1..=limit.highest).contains(&(limit.get)(self)))

@@ -8,6 +8,10 @@ pub(crate) fn describe() {
         "Connections to the broker that failed or were lost, by role."
     );
     describe_counter!(
+        "capi_quota_refusals_total",
+        "Creates and artifacts refused because of a quota of the account's plan, by quota."
+    );
+    describe_counter!(
         "capi_broadcasts_dropped_total",
         "Broadcasts dropped because the send buffer was full."
     );

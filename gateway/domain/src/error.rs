@@ -6,6 +6,7 @@ use shared::definition_checker::CheckError;
 use shared::runs::RunStatus;
 use shared::storage::StorageError;
 
+use crate::accounts::quotas::Exceeded;
 use crate::field_error::FieldError;
 
 /// Why something was not done.
@@ -34,6 +35,8 @@ pub enum Refusal {
     },
     /// The artifact store has no space for files.
     StoreFull,
+    /// The account has no room for this under its plan.
+    QuotaExceeded(Exceeded),
     /// A part of the installation does not answer; the text says what to do.
     Unavailable(&'static str),
     /// The database did not confirm a create, so the run may exist.

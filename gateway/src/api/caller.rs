@@ -12,6 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use gateway_domain::accounts::rate_limit::{Admission, Window, admit};
 use gateway_domain::accounts::{Actor, ApiKey, KeyHash};
 use gateway_domain::runs::RunRef;
+use shared::config::Quotas;
 use shared::db::DbError;
 use shared::ids::{ApiKeyId, AppId, UserId};
 use tracing::Instrument as _;
@@ -36,6 +37,8 @@ pub struct Caller {
     pub key: ApiKeyId,
     /// The one app that the key may see, if it is scoped.
     pub app: Option<AppId>,
+    /// The quotas of the account's plan.
+    pub quotas: Quotas,
     address: IpAddr,
 }
 
@@ -101,10 +104,10 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
             metrics::counter!("capi_requests_rate_limited_total", "limiter" => "window").increment(1);
             Err(refused(request, window))
         }
-        Admission::Admitted { key, user, app, window } => {
+        Admission::Admitted { key, user, app, plan, window } => {
             request.extensions_mut().insert(window);
             record_user(user);
-            Ok(Caller { user, key, app, address })
+            Ok(Caller { user, key, app, quotas: context.plans.quotas(&plan), address })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! GET /api/v1/me: the account of a key, and what the key may do.
 
 use actix_web::{HttpRequest, web};
+use gateway_domain::accounts::quotas::account_use;
 use gateway_domain::accounts::users;
 use serde::Serialize;
 use shared::ids::AppId;
@@ -17,6 +18,7 @@ use crate::http::extract::Query;
 pub(super) struct Me {
     user: User,
     limits: PlanLimits,
+    usage: AccountUsage,
     key: Key,
 }
 
@@ -40,6 +42,36 @@ pub(super) struct PlanLimits {
     max_seconds: Option<u32>,
     #[schema(required)]
     max_tokens: Option<u32>,
+    #[schema(required)]
+    max_pending_runs: Option<u32>,
+    /// Bytes of input files and artifacts.
+    #[schema(required)]
+    max_stored_bytes: Option<u64>,
+    /// Bytes of the bodies of creates in a day (UTC).
+    #[schema(required)]
+    max_request_bytes_per_day: Option<u64>,
+    /// Tokens in a day (UTC) after which no run is created.
+    #[schema(required)]
+    max_tokens_per_day: Option<u64>,
+    /// Days after which runs that are over are deleted.
+    #[schema(required)]
+    retention_days: Option<u32>,
+}
+
+/// What the account uses now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AccountUsage {
+    /// Counted up to 10,000.
+    pending_runs: i64,
+    /// Bytes of input files and artifacts.
+    stored_bytes: i64,
+    /// Bytes of the bodies of creates since midnight (UTC). Null if the plan has no limit for them.
+    #[schema(required)]
+    request_bytes_today: Option<i64>,
+    /// Tokens since midnight (UTC). Null if the plan has no limit for them.
+    #[schema(required)]
+    tokens_today: Option<i64>,
 }
 
 /// The key that was sent.
@@ -58,7 +90,7 @@ pub(super) struct Key {
 
 #[utoipa::path(
     get, path = "/api/v1/me", tag = "Account", operation_id = "getMe", summary = "Get the key's account",
-    description = "The account, its plan's limits, and the key that was sent.",
+    description = "The account, its plan's limits, what it uses of them, and the key that was sent.",
     responses((status = 200, description = "Account, limits and key", body = Me)),
 )]
 pub(super) async fn handle(
@@ -70,6 +102,7 @@ pub(super) async fn handle(
     let owner = users::of_key(&context.db, caller.key).await?;
     // The plan may have changed since the key was admitted.
     let plan = context.plans.get(&owner.plan).ok_or(ApiError::PlanRequired { plan: owner.plan.clone() })?;
+    let used = account_use(&context.db, caller.user).await?;
     Ok(web::Json(Me {
         user: User { email: owner.email, plan: owner.plan },
         limits: PlanLimits {
@@ -79,6 +112,17 @@ pub(super) async fn handle(
             max_steps: plan.max_steps,
             max_seconds: plan.max_seconds,
             max_tokens: plan.max_tokens,
+            max_pending_runs: plan.max_pending_runs,
+            max_stored_bytes: plan.max_stored_bytes,
+            max_request_bytes_per_day: plan.max_request_bytes_per_day,
+            max_tokens_per_day: plan.max_tokens_per_day,
+            retention_days: plan.retention_days,
+        },
+        usage: AccountUsage {
+            pending_runs: used.pending_runs,
+            stored_bytes: used.stored_bytes,
+            request_bytes_today: plan.max_request_bytes_per_day.map(|_| used.request_bytes),
+            tokens_today: plan.max_tokens_per_day.map(|_| used.tokens),
         },
         key: Key {
             prefix: owner.display_prefix,

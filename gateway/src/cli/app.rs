@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use gateway_domain::accounts::Actor;
-use gateway_domain::apps::{Checks, parse_definition, store};
-use shared::config::ModelsFile;
+use gateway_domain::accounts::{Actor, users};
+use gateway_domain::apps::{Checks, DefinitionError, check_ceilings, parse_definition, store};
+use shared::config::{ModelsFile, Plans};
 use shared::definition_checker::DefinitionChecker;
 
 use super::{OnAccount, say};
@@ -27,6 +27,9 @@ pub(super) struct Import {
     /// TOML file of language models.
     #[arg(long, env = "CAPI_MODELS")]
     models: PathBuf,
+    /// TOML file that adds to or overrides the built-in plans, whose ceilings the app must keep.
+    #[arg(long, env = "CAPI_PLANS")]
+    plans: Option<PathBuf>,
 }
 
 impl Command {
@@ -35,10 +38,16 @@ impl Command {
         let models = ModelsFile::read(&command.models)?;
         let text = std::fs::read_to_string(&command.file)
             .with_context(|| format!("cannot read {}", command.file.display()))?;
+        let plans = Plans::read(command.plans.as_deref())?;
         let (db, user) = command.account.open().await?;
         let checks = Checks { models: &models, checker: &DefinitionChecker::start()?, account: user };
         let definition = parse_definition(&text, checks).await;
         let definition = definition.with_context(|| command.file.display().to_string())?;
+        let plan = users::plan_of(&db, user).await?;
+        let above = check_ceilings(&definition, &plan, plans.get(&plan));
+        if !above.is_empty() {
+            return Err(DefinitionError::Invalid(above)).with_context(|| command.file.display().to_string());
+        }
         let (app, _) = store::import(&db, user, &definition, Actor::Operator).await?;
         say(&app.to_string());
         Ok(())

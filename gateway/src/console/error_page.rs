@@ -5,9 +5,10 @@ use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
 use gateway_domain::Refusal;
+use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use url::form_urlencoded;
 
-use super::format::{bytes, sentence};
+use super::format::{bytes, count, counted, sentence};
 use super::page::{Frame, html, is_for_script, see_other};
 use crate::http::ApiError;
 
@@ -107,6 +108,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::StoreFull => "This installation has no space left for files. Nothing was started. Tell its \
                                operator, or run the app without files."
             .to_owned(),
+        Refusal::QuotaExceeded(exceeded) => quota_sentence(exceeded),
         Refusal::Unavailable(detail) => sentence(detail),
         Refusal::MaybeCreated { .. } => {
             "The database did not confirm the run. It may have started: look at the app's runs before you \
@@ -116,6 +118,31 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::Internal => {
             "This installation has an internal error. Give the request id below to its operator.".to_owned()
         }
+    }
+}
+
+fn quota_sentence(Exceeded { quota, used, limit }: &Exceeded) -> String {
+    match quota {
+        Quota::PendingRuns => format!(
+            "Your plan allows {}, and you have {}. Wait until some start, or cancel some.",
+            counted(usize::try_from(*limit).unwrap_or_default(), "waiting run"),
+            count(*used)
+        ),
+        Quota::StoredBytes => format!(
+            "Your files do not fit: {} of {} are in use. Delete old runs, or choose smaller files.",
+            bytes(*used),
+            bytes(*limit)
+        ),
+        Quota::RequestBytesPerDay => format!(
+            "You sent {} today, and your plan allows {} a day. Send less, or try again tomorrow (UTC).",
+            bytes(*used),
+            bytes(*limit)
+        ),
+        Quota::TokensPerDay => format!(
+            "Your runs used {} tokens today, and your plan allows {} a day. Try again tomorrow (UTC).",
+            count(*used),
+            count(*limit)
+        ),
     }
 }
 
@@ -143,6 +170,7 @@ mod tests {
     #[test]
     fn sentences_name_no_parameters_of_the_api() {
         let model = || "m".to_owned();
+        let over = |quota| Refusal::QuotaExceeded(Exceeded { quota, used: 20, limit: 20 }).into();
         let errors = [
             ApiError::RateLimited { retry_after: 3, limit: 60 },
             ApiError::Flood { retry_after: 3 },
@@ -157,6 +185,10 @@ mod tests {
             Refusal::NotFound("run").into(),
             Refusal::MaybeCreated { has_key: true }.into(),
             Refusal::MaybeCreated { has_key: false }.into(),
+            over(Quota::PendingRuns),
+            over(Quota::StoredBytes),
+            over(Quota::RequestBytesPerDay),
+            over(Quota::TokensPerDay),
         ];
         for error in errors {
             let said = error_sentence(&error);

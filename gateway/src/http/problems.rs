@@ -82,6 +82,11 @@ problems! {
     IdempotencyConflict = 409 "idempotency_conflict", "The Idempotency-Key belongs to another request",
         "Within the last 24 hours the account created a run with this Idempotency-Key, on this path, with \
          other fields. Use a new key for a new run. For a retry send the same fields again.";
+    QuotaExceeded = 409 "quota_exceeded", "The account has used up a quota",
+        "The account's plan limits its pending runs, the bytes of its files and artifacts, the bytes of its \
+         creates in a day, and its tokens in a day. `quota` names the limit, `used` says what the account \
+         uses, and `limit` what the plan allows. Wait for runs to start, delete old runs, or wait for the \
+         next day (UTC). GET /api/v1/me shows all of it.";
     PayloadTooLarge = 413 "payload_too_large", "The body is too large",
         "A body may have 1 MiB. A form with files may have 10 files of 25 MiB each and 100 MiB in all.";
     UnsupportedMediaType = 415 "unsupported_media_type", "Unsupported media type",
@@ -134,6 +139,7 @@ mod tests {
         run_already_finished 409
         run_not_finished 409
         idempotency_conflict 409
+        quota_exceeded 409
         payload_too_large 413
         unsupported_media_type 415
         range_not_satisfiable 416

@@ -64,7 +64,7 @@ impl Drop for TestApp {
 
 /// Settings by the names of their environment variables, as the arguments of `gateway serve`. The environment
 /// of the test itself has no effect.
-fn config(settings: &[(String, String)]) -> Config {
+pub(crate) fn config(settings: &[(String, String)]) -> Config {
     let command = Config::augment_args(Command::new("gateway").no_binary_name(true));
     let flags = settings.iter().filter_map(|(name, value)| {
         let of_name = |arg: &&clap::Arg| arg.get_env() == Some(name.as_ref());

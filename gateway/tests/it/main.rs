@@ -14,4 +14,5 @@ mod keys;
 mod limits;
 mod outages;
 mod property;
+mod quotas;
 mod runs;

@@ -25,6 +25,10 @@ const MAX_ERROR_BYTES: usize = 2000;
 const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped during the call. \
                                The call may have had its effect. Find out before you call it again.";
 
+/// The result of a call whose artifact does not fit.
+const STORE_FULL: &str = "The file was not saved: the account's storage is full. Saving a smaller file may \
+                          work. The user can delete old runs to make room.";
+
 /// Makes the next open calls and records their results.
 pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     let listed = agent.app.tools.clone();
@@ -80,11 +84,22 @@ async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files
         returned.result.workspace = files::store_snapshot(agent).await?;
     }
     let stored = returned.result.workspace.is_some();
+    let mut result = returned.result;
+    let mut recorded = false;
     if let Some(artifact) = returned.artifact {
-        agent.log.add(EventData::Artifact(artifact));
+        let id = artifact.id;
+        let events = vec![EventData::Artifact(artifact), EventData::ToolResult(result.clone())];
+        recorded = agent.log.record_if_stored_fits(events).await?;
+        if !recorded {
+            files::delete_refused_artifact(agent, id).await;
+            STORE_FULL.clone_into(&mut result.content);
+            result.is_error = true;
+        }
     }
-    agent.log.add(EventData::ToolResult(returned.result));
-    agent.log.record().await?;
+    if !recorded {
+        agent.log.add(EventData::ToolResult(result));
+        agent.log.record().await?;
+    }
     if stored {
         files::delete_replaced(agent).await;
     }

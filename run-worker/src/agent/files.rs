@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::StreamExt;
 use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, statement};
-use shared::ids::{FileId, RunId};
+use shared::ids::{ArtifactId, FileId, RunId};
 use shared::runs::events::StoredSnapshot;
 use shared::runs::{ErrorCode, RunError};
 use shared::storage::{ObjectKey, StorageError};
@@ -129,6 +129,18 @@ async fn delete_where(context: &Context, run: RunId, condition: impl Fn(&ObjectK
         Ok::<_, StorageError>(())
     };
     matches!(timeout(DELETE_TIMEOUT, deleting).await, Ok(Ok(())))
+}
+
+/// Deletes the bytes of an artifact that does not fit into the account's stored bytes. If this fails,
+/// `store_gc` deletes them after a day.
+pub(super) async fn delete_refused_artifact(agent: &Agent<'_, '_>, artifact: ArtifactId) {
+    metrics::counter!("capi_quota_refusals_total", "quota" => "max_stored_bytes").increment(1);
+    let key = ObjectKey::artifact(agent.claimed.id, artifact);
+    match timeout(DELETE_TIMEOUT, agent.context.artifacts.delete(&key)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "failed to delete a refused artifact"),
+        Err(error) => tracing::warn!(%error, "failed to delete a refused artifact"),
+    }
 }
 
 fn run_error(error: &WorkspaceError, step: Option<i32>) -> RunError {

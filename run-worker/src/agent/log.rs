@@ -7,7 +7,8 @@ use shared::runs::events::{self, Event, EventData};
 use super::Stopped;
 use super::transcript::Transcript;
 use crate::context::Context;
-use crate::leases::store::{Claimed, append};
+use crate::leases::append::append_under;
+use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
 
 pub(super) struct Log<'a> {
@@ -63,21 +64,40 @@ impl<'a> Log<'a> {
         if self.unrecorded.is_empty() {
             return Ok(());
         }
-        let (context, fence, after, events) =
-            (self.context, self.claimed.fence(), self.last_seq, &self.unrecorded);
-        let lease = context.lease.lease();
-        let written = retry_on_outage(&context.db, context.lease, "record a step", |mut conn| async move {
-            append(&mut conn, fence, after, events, lease).await
-        });
-        if !written.await? {
-            return Err(Stopped::Fenced);
-        }
+        self.write(&self.unrecorded).await?;
         self.last_seq += i64::try_from(self.unrecorded.len()).unwrap_or(i64::MAX);
         self.unrecorded.clear();
         if std::mem::take(&mut self.is_suspect) {
             self.context.leases.cleared(self.claimed.id);
         }
         Ok(())
+    }
+
+    /// Adds events and writes them. Returns false, and adds nothing, if their artifacts would exceed the
+    /// stored bytes of the account.
+    pub(super) async fn record_if_stored_fits(&mut self, more: Vec<EventData>) -> Result<bool, Stopped> {
+        let events: Vec<_> = self.unrecorded.iter().cloned().chain(more.iter().cloned()).collect();
+        match self.write(&events).await {
+            Ok(()) => {}
+            Err(Stopped::Database(error)) if error.is_over_quota() => return Ok(false),
+            Err(stopped) => return Err(stopped),
+        }
+        for event in &more {
+            self.transcript.apply(event);
+        }
+        self.last_seq += i64::try_from(events.len()).unwrap_or(i64::MAX);
+        self.unrecorded.clear();
+        Ok(true)
+    }
+
+    /// Appends events to the run's log.
+    async fn write(&self, events: &[EventData]) -> Result<(), Stopped> {
+        let (context, fence, after) = (self.context, self.claimed.fence(), self.last_seq);
+        let (lease, quotas) = (context.lease.lease(), &context.plans.quotas(&self.claimed.plan));
+        let written = retry_on_outage(&context.db, context.lease, "record a step", |mut conn| async move {
+            append_under(&mut conn, fence, after, events, lease, quotas).await
+        });
+        if written.await? { Ok(()) } else { Err(Stopped::Fenced) }
     }
 
     /// The events that are recorded with the run's end.

@@ -1,9 +1,10 @@
 //! The leases of a worker: how a run becomes this worker's, stays so, and is given up.
 //!
-//! `store` holds the statements, `held` the leases that this process has now. `heartbeat` renews them,
-//! `takeover` takes expired ones over, `release` ends them early. `presence` and `broadcasts` connect the
-//! worker with other processes. `isolation` tells a run that kills workers from its neighbours.
+//! `store` and `append` hold the statements, `held` the leases that this process has now. `heartbeat` renews
+//! them, `takeover` takes expired ones over, `release` ends them early. `presence` and `broadcasts` connect
+//! the worker with other processes. `isolation` tells a run that kills workers from its neighbours.
 
+pub mod append;
 pub mod broadcasts;
 pub mod heartbeat;
 pub mod held;

@@ -16,8 +16,7 @@ use serde_json::Value;
 use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, interval, statement};
 use shared::ids::{RunId, UserId};
-use shared::runs::UsageDelta;
-use shared::runs::events::{self, EventData, EventType};
+use shared::runs::events::EventType;
 
 use super::isolation::{MAX_LOSSES, patience, probation};
 
@@ -148,52 +147,6 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Resu
         .load(conn)
         .await?;
     Ok(taken)
-}
-
-/// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and
-/// commit order is number order. The usage columns and the artifacts repeat what the events hold.
-const APPEND: &str = "
-WITH fenced AS (
-    UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
-        input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9,
-        tool_calls = tool_calls + $10
-    WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
-    RETURNING id, attempt, last_seq
-), published AS (
-    INSERT INTO artifacts (id, run_id, type, title, size, sha256)
-    SELECT (e.data ->> 'id')::uuid, f.id, e.data ->> 'type', e.data ->> 'title', (e.data ->> 'size')::bigint,
-        decode(e.data ->> 'sha256', 'hex')
-    FROM fenced f, unnest($3, $4) AS e (type, data) WHERE e.type = 'artifact'
-)
-INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-SELECT f.id, f.last_seq - cardinality($3) + e.number, e.type, capi_now(), f.attempt, e.data
-FROM fenced f, unnest($3, $4) WITH ORDINALITY AS e (type, data, number)";
-
-/// Appends events after number `after` and renews the lease. Returns false for a stale write, and if the log
-/// is longer than `after`. The latter happens when this statement was committed but its answer was lost.
-pub async fn append(
-    conn: &mut Connection,
-    (run, attempt): (RunId, i32),
-    after: i64,
-    events: &[EventData],
-    lease: Duration,
-) -> Result<bool, DbError> {
-    let usage = UsageDelta::of(events);
-    let (types, data) = events::columns(events);
-    let written = statement(APPEND)
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<Integer, _>(attempt)
-        .bind::<Array<Text>, _>(types)
-        .bind::<Array<Jsonb>, _>(data)
-        .bind::<Interval, _>(interval(lease))
-        .bind::<BigInt, _>(after)
-        .bind::<BigInt, _>(usage.input_tokens)
-        .bind::<BigInt, _>(usage.output_tokens)
-        .bind::<Integer, _>(usage.steps)
-        .bind::<Integer, _>(usage.tool_calls)
-        .execute(conn)
-        .await?;
-    Ok(written == events.len())
 }
 
 /// What [`renew`] found. A run in neither set is lost.

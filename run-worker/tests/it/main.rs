@@ -4,8 +4,10 @@
 mod claiming;
 mod fencing;
 mod interleavings;
+mod quotas;
 mod recorded;
 mod resume;
+mod retention;
 mod sandbox;
 mod snapshots;
 mod state_machine;

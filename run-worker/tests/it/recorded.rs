@@ -3,7 +3,8 @@
 use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Jsonb, Nullable};
 use diesel_async::RunQueryDsl;
-use run_worker::leases::store::{append, claim, take_over};
+use run_worker::leases::append::append;
+use run_worker::leases::store::{claim, take_over};
 use serde_json::{Value, json};
 use shared::db::{Connection, statement};
 use shared::ids::{ArtifactId, RunId};

@@ -5,11 +5,13 @@
 mod models;
 mod parse;
 mod plans;
+mod quotas;
 mod secret_key;
 
 pub use models::{Model, ModelsError, ModelsFile};
 pub use parse::parse;
 pub use plans::{Plan, Plans, PlansError};
+pub use quotas::Quotas;
 pub use secret_key::{SecretKeyConfig, SecretKeyError};
 
 use std::net::SocketAddr;

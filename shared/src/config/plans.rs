@@ -23,6 +23,16 @@ pub struct Plan {
     pub max_steps: Option<u32>,
     /// Ceiling of an app's tokens.
     pub max_tokens: Option<u32>,
+    /// The most pending runs. This field and the next three are the plan's [`super::Quotas`].
+    pub max_pending_runs: Option<u32>,
+    /// The most bytes of input files and artifacts.
+    pub max_stored_bytes: Option<u64>,
+    /// The most bytes of request bodies that create runs, in a day (UTC).
+    pub max_request_bytes_per_day: Option<u64>,
+    /// Tokens of a day (UTC) after which no run is created.
+    pub max_tokens_per_day: Option<u64>,
+    /// Days after which runs that are over, and audit lines, are deleted.
+    pub retention_days: Option<u32>,
 }
 
 /// All plans by name.
@@ -44,6 +54,12 @@ pub enum PlansError {
 /// The rate window is one array per user. This bounds its length.
 const MAX_REQUESTS_PER_MINUTE: u32 = 10_000;
 
+/// Bytes and tokens are compared as `bigint`. No account uses as much.
+const MAX_QUOTA: u64 = 1 << 60;
+
+/// A hundred years.
+const MAX_RETENTION_DAYS: u32 = 36_500;
+
 impl Plans {
     /// The built-in plans.
     #[must_use]
@@ -56,9 +72,26 @@ impl Plans {
             max_seconds: None,
             max_steps: None,
             max_tokens: None,
+            max_pending_runs: None,
+            max_stored_bytes: None,
+            max_request_bytes_per_day: None,
+            max_tokens_per_day: None,
+            retention_days: None,
+        };
+        // The plan of sign-ups. The samples of deploy/apps fit it.
+        let free = Plan {
+            max_seconds: Some(900),
+            max_steps: Some(50),
+            max_tokens: Some(200_000),
+            max_pending_runs: Some(20),
+            max_stored_bytes: Some(200 << 20),
+            max_request_bytes_per_day: Some(100 << 20),
+            max_tokens_per_day: Some(1_000_000),
+            retention_days: Some(30),
+            ..plan(false, 30, 2)
         };
         Self(BTreeMap::from([
-            ("free".to_owned(), plan(false, 30, 2)),
+            ("free".to_owned(), free),
             ("pro".to_owned(), plan(true, 30, 20)),
             ("team".to_owned(), plan(true, 300, 100)),
         ]))
@@ -92,6 +125,10 @@ impl Plans {
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Plan)> {
+        self.0.iter().map(|(name, plan)| (name.as_str(), plan))
     }
 
     /// A JSON object from each plan with API access to its requests per minute, as the admitting statement
@@ -139,6 +176,16 @@ fn check(plan: &Plan) -> Result<(), &'static str> {
     if [plan.max_seconds, plan.max_steps, plan.max_tokens].contains(&Some(0)) {
         return Err("max_seconds, max_steps and max_tokens must be at least 1");
     }
+    if plan.max_pending_runs == Some(0) {
+        return Err("max_pending_runs must be at least 1");
+    }
+    let quotas = [plan.max_stored_bytes, plan.max_request_bytes_per_day, plan.max_tokens_per_day];
+    if quotas.into_iter().flatten().any(|quota| !(1..=MAX_QUOTA).contains(&quota)) {
+        return Err("max_stored_bytes, max_request_bytes_per_day and max_tokens_per_day must be 1 to 2^60");
+    }
+    if plan.retention_days.is_some_and(|days| !(1..=MAX_RETENTION_DAYS).contains(&days)) {
+        return Err("retention_days must be 1 to 36500");
+    }
     Ok(())
 }
 
@@ -158,6 +205,17 @@ mod tests {
         std::fs::write(&dir, "[plans.pro]\napi=true\nrequests_per_minute=0\napi_keys=1\nrunning_runs=3\n")
             .unwrap();
         assert!(Plans::read(Some(&dir)).unwrap_err().to_string().contains("requests_per_minute"));
+        for (field, value) in [
+            ("max_pending_runs", 0_u64),
+            ("max_stored_bytes", 0),
+            ("max_request_bytes_per_day", 1 << 61),
+            ("max_tokens_per_day", 0),
+            ("retention_days", 0),
+        ] {
+            std::fs::write(&dir, format!("[plans.pro]\n{whole}{field} = {value}\n")).unwrap();
+            let refused = Plans::read(Some(&dir)).unwrap_err().to_string();
+            assert!(refused.contains("plan pro") && refused.contains(field), "{refused}");
+        }
         std::fs::remove_file(dir).unwrap();
     }
 }

@@ -24,6 +24,9 @@ const DEADLOCK: &str = "deadlock detected";
 /// The server starts or stops (57P01 to 57P03), or it ended an idle transaction (25P03).
 const AWAY: [&str; 2] = ["terminating connection", "the database system is"];
 
+/// Raised by `account_append_v1`.
+const OVER_QUOTA: &str = "capi: the stored bytes of the account would exceed its quota";
+
 const LOCK_TIMEOUT: &str = "canceling statement due to lock timeout";
 
 /// Other states that pass: lock and statement timeouts (55P03, 57014), no memory or disk space (53xxx).
@@ -58,6 +61,13 @@ impl DbError {
     pub fn is_lock_timeout(&self) -> bool {
         let Self::Query(QueryError::DatabaseError(_, info)) = self else { return false };
         info.message().contains(LOCK_TIMEOUT)
+    }
+
+    /// Whether the statement would have exceeded the quota of stored bytes, and so wrote nothing.
+    #[must_use]
+    pub fn is_over_quota(&self) -> bool {
+        let Self::Query(QueryError::DatabaseError(_, info)) = self else { return false };
+        info.message() == OVER_QUOTA
     }
 
     /// Whether the database is unreachable or not writable, so that every statement would fail now.

@@ -10,6 +10,7 @@ use super::events::{self, EventData};
 use super::outcome::RunEnd;
 use super::state_machine::Transition;
 use super::usage::UsageDelta;
+use crate::config::Quotas;
 use crate::db::{Connection, DbError, statement};
 use crate::ids::{DeliveryId, LaneId, RunId, UserId};
 
@@ -26,14 +27,16 @@ pub enum Finished {
     Fenced,
 }
 
-const FINISH: &str = concat!(
-    "
+macro_rules! finish_sql {
+    ($more:literal) => {
+        concat!(
+            "
 WITH done AS (
     UPDATE runs
     SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4),
         result = CASE WHEN $15 THEN ",
-    partial_result!(),
-    " ELSE $8 END, error_code = $9,
+            partial_result!(),
+            " ELSE $8 END, error_code = $9,
         error = $10 || CASE WHEN $10 IS NULL THEN NULL
                        ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
         input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
@@ -42,8 +45,16 @@ WITH done AS (
     WHERE id = $1 AND attempt = $2 AND status = ANY ($16)
     RETURNING id, user_id, attempt, last_seq, completed_at, webhook_url, webhook_host
 ",
-    log_and_deliver!()
-);
+            log_and_deliver!(),
+            $more
+        )
+    };
+}
+
+const FINISH: &str = finish_sql!("");
+
+/// Also counts the tokens of the last events as used by the account today.
+const FINISH_COUNTED: &str = finish_sql!(" WHERE use_account_v1(d.user_id, $11::bigint + $12::bigint, 0)");
 
 #[derive(QueryableByName)]
 pub(super) struct DoneRow {
@@ -63,11 +74,23 @@ impl From<Option<DoneRow>> for Finished {
 /// statement.
 pub async fn finish(
     conn: &mut Connection,
-    (run, attempt): (RunId, i32),
+    fence: (RunId, i32),
     last_events: &[EventData],
     ended: &RunEnd,
 ) -> Result<Finished, DbError> {
+    finish_under(conn, fence, last_events, ended, &Quotas::default()).await
+}
+
+/// The same for an account with these quotas.
+pub async fn finish_under(
+    conn: &mut Connection,
+    (run, attempt): (RunId, i32),
+    last_events: &[EventData],
+    ended: &RunEnd,
+    quotas: &Quotas,
+) -> Result<Finished, DbError> {
     let usage = UsageDelta::of(last_events);
+    let is_counted = quotas.max_tokens_per_day.is_some() && usage.tokens() > 0;
     let terminal = ended.event();
     let (types, data) = events::columns(last_events.iter().chain([&terminal]));
     let (result, error) = match ended {
@@ -75,7 +98,7 @@ pub async fn finish(
         RunEnd::Failed(error, result) => (result.as_ref(), Some(error)),
         RunEnd::Lost(error) => (None, Some(error)),
     };
-    let row: Option<DoneRow> = statement(FINISH)
+    let row: Option<DoneRow> = statement(if is_counted { FINISH_COUNTED } else { FINISH })
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<Integer, _>(attempt)
         .bind::<Text, _>(ended.status().as_str())

@@ -14,7 +14,7 @@ mod view;
 pub use cancel::{Cancelled, cancel};
 pub use events::StoredError;
 pub use expire::expire;
-pub use finish::{Finished, finish};
+pub use finish::{Finished, finish, finish_under};
 pub use outcome::{RunEnd, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};

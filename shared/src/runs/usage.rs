@@ -13,6 +13,11 @@ pub struct UsageDelta {
 }
 
 impl UsageDelta {
+    #[must_use]
+    pub const fn tokens(&self) -> i64 {
+        self.input_tokens + self.output_tokens
+    }
+
     /// Each answer is a step, each `tool.call` a tool call.
     #[must_use]
     pub fn of<'e>(events: impl IntoIterator<Item = &'e EventData>) -> Self {

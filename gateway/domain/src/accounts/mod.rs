@@ -5,6 +5,7 @@ mod api_key;
 pub mod audit;
 pub mod keys;
 pub mod passwords;
+pub mod quotas;
 pub mod rate_limit;
 pub mod sessions;
 pub mod usage;

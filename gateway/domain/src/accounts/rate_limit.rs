@@ -102,6 +102,7 @@ pub enum Admission {
         user: UserId,
         /// The one app that the key may see, if it is scoped.
         app: Option<AppId>,
+        plan: String,
         window: Window,
     },
 }
@@ -126,7 +127,7 @@ pub async fn admit(db: &Db, sha256: &[u8], rates: &Value) -> Result<Admission, D
         free_in: row.free_in.unwrap_or_default().clamp(0.0, 60.0),
     };
     Ok(if admitted {
-        Admission::Admitted { key: row.id, user: row.user_id, app: row.app_id, window }
+        Admission::Admitted { key: row.id, user: row.user_id, app: row.app_id, plan: row.plan, window }
     } else {
         Admission::Refused(window)
     })

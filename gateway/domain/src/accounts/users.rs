@@ -160,6 +160,21 @@ pub async fn set_password(db: &Db, user: UserId, new: NewPassword<'_>, by: Actor
     .await
 }
 
+/// The name of the account's plan.
+pub async fn plan_of(db: &Db, user: UserId) -> Result<String, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        plan: String,
+    }
+    db.read(|mut conn| async move {
+        let reading = statement("SELECT plan FROM users WHERE id = $1").bind::<SqlUuid, _>(user.uuid());
+        let row: Row = reading.get_result(&mut conn).await?;
+        Ok(row.plan)
+    })
+    .await
+}
+
 /// Moves the user to another plan.
 pub async fn set_plan(db: &Db, user: UserId, plan: &str, by: Actor) -> Result<(), DbError> {
     db.write(|mut conn| async move {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::json;
 use shared::apps::{AppDefinition, InputField, InputType, Output};
-use shared::config::ModelsFile;
+use shared::config::{ModelsFile, Plan};
 use shared::definition_checker::{CheckError, DefinitionChecker};
 use shared::ids::UserId;
 use shared::limits::{Limit, Limits};
@@ -251,6 +251,17 @@ fn errors_of_limits(limits: &Limits) -> Vec<DefinitionFieldError> {
         DefinitionFieldError::naming(&at, format!("{at} must be 1 to {}", limit.highest))
     };
     limits.out_of_range().map(error).collect()
+}
+
+/// The app's limits that exceed the plan's ceilings. A plan may become smaller later: a run has the plan's
+/// limits then.
+#[must_use]
+pub fn check_ceilings(app: &AppDefinition, name: &str, plan: Option<&Plan>) -> Vec<DefinitionFieldError> {
+    let error = |(limit, ceiling): (&Limit, u32)| {
+        let at = format!("limits.{}", limit.name);
+        DefinitionFieldError::naming(&at, format!("{at} must be at most {ceiling} on the plan {name}"))
+    };
+    plan.into_iter().flat_map(|plan| app.limits.above(plan)).map(error).collect()
 }
 
 #[cfg(test)]

@@ -8,5 +8,7 @@ pub mod store;
 pub mod versions;
 
 pub use cache::{AppCache, CurrentApp};
-pub use definition::{Checks, DefinitionError, DefinitionFieldError, check_definition, parse_definition};
+pub use definition::{
+    Checks, DefinitionError, DefinitionFieldError, check_ceilings, check_definition, parse_definition,
+};
 pub use inputs::check_inputs;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use shared::config::ModelsFile;
+use shared::config::{ModelsFile, Quotas};
 use shared::db::{Db, DbError};
 use shared::ids::{ApiKeyId, AppId, RunId, UserId};
 use shared::net::public_url::PublicUrl;
@@ -13,11 +13,12 @@ use shared::queue::{Publisher, WorkQueue};
 use tracing::Instrument as _;
 
 use super::idempotency::{self, IdempotencyKey};
-use super::insert::{NewRun, insert};
+use super::insert::{Inserted, NewRun, insert};
 use super::request::CreateRequest;
-use super::uploads::{GivenFile, Uploads};
+use super::uploads::Uploads;
 use super::validate::{Valid, title, validate};
 use crate::Refusal;
+use crate::accounts::quotas::{self, Asked, Exceeded};
 use crate::apps::{AppCache, CurrentApp};
 
 /// Attempts to write the run while the app changes between the read of its version and the write.
@@ -45,6 +46,10 @@ pub struct Create {
     pub idempotency_key: Option<IdempotencyKey>,
     /// The id of the request that creates the run.
     pub request_id: Option<String>,
+    /// The quotas of the account's plan.
+    pub quotas: Quotas,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
 }
 
 /// The run that a create led to.
@@ -78,11 +83,28 @@ pub async fn dry_run(
     user: UserId,
     app: AppId,
     body: &CreateRequest,
-    files: &[GivenFile],
+    files: &Uploads,
+    (quotas, request_bytes): (&Quotas, u64),
 ) -> Result<DryRun, Refusal> {
     let app = intake.apps.load(&intake.db, user, app).await?;
-    let Valid { model, .. } = validate(&app, body, files, &intake.models)?;
-    Ok(DryRun { app, model })
+    let Valid { model, .. } = validate(&app, body, files.files(), &intake.models)?;
+    let asked = Asked { stored_bytes: files.bytes(), request_bytes };
+    match quotas::check(&intake.db, user, quotas, asked).await? {
+        Some(exceeded) => Err(refused(exceeded)),
+        None => Ok(DryRun { app, model }),
+    }
+}
+
+fn refused(exceeded: Exceeded) -> Refusal {
+    metrics::counter!("capi_quota_refusals_total", "quota" => exceeded.quota.name()).increment(1);
+    Refusal::QuotaExceeded(exceeded)
+}
+
+/// Refuses a create with files before they are read, if the account has no room at all. The creating
+/// statement checks exactly.
+pub async fn check_room(db: &Db, user: UserId, quotas: &Quotas, announced_bytes: u64) -> Result<(), Refusal> {
+    let asked = Asked { stored_bytes: 1, request_bytes: announced_bytes };
+    quotas::check(db, user, quotas, asked).await?.map_or(Ok(()), |exceeded| Err(refused(exceeded)))
 }
 
 impl Create {
@@ -154,16 +176,22 @@ impl Create {
                 request_id: self.request_id.as_deref(),
                 files: rows.as_array().is_some_and(|rows| !rows.is_empty()).then_some(&rows),
                 idempotency_key: self.idempotency_key.as_ref(),
+                quotas: &self.quotas,
+                asked: Asked { stored_bytes: self.files.bytes(), request_bytes: self.request_bytes },
             };
             match insert(&intake.db, run).await {
-                Ok(true) => {
+                Ok(Inserted::Yes) => {
                     self.files.keep();
                     return Ok(Created::Now(self.id, app));
                 }
-                // Usually a concurrent request with the same idempotency key, which has committed by now.
-                Ok(false) => {
+                // Usually a concurrent request with the same idempotency key, which has committed by now. A
+                // replay is answered whatever the account uses.
+                Ok(no) => {
                     if let Some(run) = self.created_before(&intake.db).await? {
                         return Ok(Created::Before(run));
+                    }
+                    if let Inserted::OverQuota(exceeded) = no {
+                        return Err(refused(exceeded));
                     }
                 }
                 Err(error) => return Err(self.in_doubt(error)),

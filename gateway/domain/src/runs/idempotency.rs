@@ -70,6 +70,23 @@ pub async fn find(db: &Db, user: UserId, key: &IdempotencyKey) -> Result<Option<
     .await
 }
 
+/// Whether the user has stored a key for this path, with whatever fields. Such a request is a replay.
+pub async fn is_known(db: &Db, user: UserId, path: &str, key: &str) -> Result<bool, DbError> {
+    const SQL: &str = "
+        SELECT 1 FROM idempotency_keys
+        WHERE user_id = $1 AND path = $2 AND key = $3 AND expires_at > capi_now()";
+    db.read(|mut conn| async move {
+        let found = statement(SQL)
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<Text, _>(path)
+            .bind::<Text, _>(key)
+            .execute(&mut conn)
+            .await?;
+        Ok(found == 1)
+    })
+    .await
+}
+
 /// Deletes expired keys until the process stops. An expired key has no effect before it is deleted.
 pub async fn sweep(db: Db, lifecycle: Lifecycle) {
     loop {

@@ -4,16 +4,19 @@
 //! The nudge follows the commit, and no request waits for the broker: a sweeper finds runs whose nudge was
 //! lost. The run is executed by the run-worker: read run-worker/src/consumer.rs next.
 
-use diesel::sql_types::{Binary, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel::sql_types::{Binary, Bool, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use shared::db::{Db, DbError, interval, statement};
+use shared::config::Quotas;
+use shared::db::{Connection, Db, DbError, Prepared, PushBinds, interval, statement};
 use shared::ids::{ApiKeyId, RunId, UserId};
 use shared::net::public_url::PublicUrl;
 use shared::runs::Source;
 use shared::runs::events::{EventData, RunCreated};
 
 use super::idempotency::{IdempotencyKey, KEPT};
+use crate::accounts::quotas::{self, Asked, Exceeded, QuotaRow};
 use crate::apps::CurrentApp;
 
 /// Inserts the rows of the files, which are a JSON array in the bind.
@@ -33,23 +36,23 @@ macro_rules! files {
 
 /// Inserts the idempotency key if the app version is still current.
 macro_rules! idempotency_key {
-    () => {
-        "taken AS (
+    ($join:literal) => {
+        concat!("taken AS (
     INSERT INTO idempotency_keys AS k (user_id, path, key, request_hash, run_id, expires_at)
     SELECT a.user_id, $16, $17, $18, $1, capi_now() + $19
-    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
+    FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version ", $join, "
     WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
     ON CONFLICT (user_id, path, key) DO UPDATE
         SET request_hash = EXCLUDED.request_hash, run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
         WHERE k.expires_at <= capi_now()
     RETURNING 1
-), "
+), ")
     };
 }
 
-/// The statement, with the parts for an idempotency key and for files.
+/// The statement, with the parts for quotas, for an idempotency key and for files.
 macro_rules! insert_run {
-    ($with:expr, $join:expr, $files:expr) => {
+    ($with:expr, $join:expr, $files:expr, $log:expr) => {
         concat!("
 WITH ", $with, "run AS (
     INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs,
@@ -63,22 +66,83 @@ WITH ", $with, "run AS (
 ), pairs AS (
     INSERT INTO run_metadata (user_id, key, value, created_at, run_id)
     SELECT run.user_id, p.key, p.value, run.created_at, run.id FROM run, jsonb_each_text(run.metadata) p
-)", $files, "
-INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-SELECT id, 1, $12, created_at, 0, $13 FROM run")
+)", $files, $log)
     };
 }
 
-/// Without an idempotency key and files. [`insert`] lists the binds.
-pub const INSERT: &str = insert_run!("", "", "");
+/// Inserts the first event.
+macro_rules! log {
+    () => {
+        "
+INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+SELECT id, 1, $12, created_at, 0, $13 FROM run"
+    };
+}
 
-const INSERT_WITH_FILES: &str = insert_run!("", "", files!("$16"));
+/// Without quotas, an idempotency key and files. [`insert`] lists the binds.
+pub const INSERT: &str = insert_run!("", "", "", log!());
+
+const INSERT_WITH_FILES: &str = insert_run!("", "", files!("$16"), log!());
 
 /// The key's row comes first: of several requests with one key, one inserts the row and writes the run. The
 /// others wait for that commit, insert no row, and so write no run.
-const INSERT_WITH_KEY: &str = insert_run!(idempotency_key!(), "CROSS JOIN taken", "");
+const INSERT_WITH_KEY: &str = insert_run!(idempotency_key!(""), "CROSS JOIN taken", "", log!());
 
-const INSERT_WITH_KEY_AND_FILES: &str = insert_run!(idempotency_key!(), "CROSS JOIN taken", files!("$20"));
+const INSERT_WITH_KEY_AND_FILES: &str =
+    insert_run!(idempotency_key!(""), "CROSS JOIN taken", files!("$20"), log!());
+
+/// Locks the account's row first, so that of concurrent creates each sees what the former ones wrote. A
+/// suspended gateway holds no lock: it is one statement.
+macro_rules! quota {
+    ($asked:literal) => {
+        concat!("quota AS MATERIALIZED (SELECT * FROM account_quota_v1($2, ", $asked, ")), ")
+    };
+}
+
+/// Writes nothing if a quota is exceeded.
+macro_rules! fits {
+    () => {
+        "JOIN quota ON quota.quota IS NULL"
+    };
+}
+
+/// Inserts the first event, counts the request's bytes if the run was written, and returns the outcome.
+macro_rules! log_and_count {
+    ($asked:literal) => {
+        concat!(
+            ", logged AS (",
+            log!(),
+            " RETURNING run_id
+)
+SELECT quota.quota, quota.used, quota.cap, EXISTS (SELECT 1 FROM logged) AS written, (
+    SELECT bool_and(use_account_v1(run.user_id, 0, (",
+            $asked,
+            " ->> 'request_bytes')::bigint)) FROM run
+    WHERE ",
+            $asked,
+            " ->> 'request_bytes' IS NOT NULL) AS counted
+FROM quota"
+        )
+    };
+}
+
+const QUOTA: &str = insert_run!(quota!("$16"), fits!(), "", log_and_count!("$16"));
+
+const QUOTA_WITH_FILES: &str = insert_run!(quota!("$17"), fits!(), files!("$16"), log_and_count!("$17"));
+
+const QUOTA_WITH_KEY: &str = insert_run!(
+    concat!(quota!("$20"), idempotency_key!("JOIN quota ON quota.quota IS NULL")),
+    "CROSS JOIN taken",
+    "",
+    log_and_count!("$20")
+);
+
+const QUOTA_WITH_KEY_AND_FILES: &str = insert_run!(
+    concat!(quota!("$21"), idempotency_key!("JOIN quota ON quota.quota IS NULL")),
+    "CROSS JOIN taken",
+    files!("$20"),
+    log_and_count!("$21")
+);
 
 /// A validated run.
 pub struct NewRun<'a> {
@@ -101,16 +165,51 @@ pub struct NewRun<'a> {
     /// The rows of its files as [`super::Uploads::rows`] makes them.
     pub files: Option<&'a Value>,
     pub idempotency_key: Option<&'a IdempotencyKey>,
+    /// The quotas of the account's plan, and what the run adds to their use.
+    pub quotas: &'a Quotas,
+    pub asked: Asked,
 }
 
-/// Writes the run. Returns false, and writes nothing, if the version is no longer the app's current one or if
-/// the idempotency key is taken.
-pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<bool, DbError> {
-    let sql = match (run.idempotency_key, run.files) {
-        (None, None) => INSERT,
-        (None, Some(_)) => INSERT_WITH_FILES,
-        (Some(_), None) => INSERT_WITH_KEY,
-        (Some(_), Some(_)) => INSERT_WITH_KEY_AND_FILES,
+/// Whether the run was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    Yes,
+    /// The version is no longer the app's current one, or the idempotency key is taken.
+    No,
+    /// The account has no room. The idempotency key may be taken too.
+    OverQuota(Exceeded),
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(embed)]
+    quota: QuotaRow,
+    #[diesel(sql_type = Bool)]
+    written: bool,
+}
+
+impl From<Row> for Inserted {
+    fn from(row: Row) -> Self {
+        match row.quota.exceeded() {
+            _ if row.written => Self::Yes,
+            Some(exceeded) => Self::OverQuota(exceeded),
+            None => Self::No,
+        }
+    }
+}
+
+/// Writes the run, or nothing. An account without quotas needs no lock.
+pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<Inserted, DbError> {
+    let asked = &run.quotas.is_any().then(|| quotas::asked(run.quotas, run.asked));
+    let sql = match (asked, run.idempotency_key, run.files) {
+        (None, None, None) => INSERT,
+        (None, None, Some(_)) => INSERT_WITH_FILES,
+        (None, Some(_), None) => INSERT_WITH_KEY,
+        (None, Some(_), Some(_)) => INSERT_WITH_KEY_AND_FILES,
+        (Some(_), None, None) => QUOTA,
+        (Some(_), None, Some(_)) => QUOTA_WITH_FILES,
+        (Some(_), Some(_), None) => QUOTA_WITH_KEY,
+        (Some(_), Some(_), Some(_)) => QUOTA_WITH_KEY_AND_FILES,
     };
     let source = if run.key.is_some() { Source::Api } else { Source::Console };
     let created = &EventData::RunCreated(RunCreated { source: source.as_str().to_owned() });
@@ -131,9 +230,9 @@ pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<bool, DbError> {
             .bind::<Jsonb, _>(created.data())
             .bind::<Integer, _>(run.queue_timeout_seconds)
             .bind::<Nullable<Text>, _>(run.request_id);
-        let written = match (run.idempotency_key, run.files) {
-            (None, None) => inserting.execute(&mut conn).await?,
-            (None, Some(files)) => inserting.bind::<Jsonb, _>(files).execute(&mut conn).await?,
+        match (run.idempotency_key, run.files) {
+            (None, None) => finish(&mut conn, inserting, asked.as_ref()).await,
+            (None, Some(files)) => finish(&mut conn, inserting.bind::<Jsonb, _>(files), asked.as_ref()).await,
             (Some(key), files) => {
                 let inserting = inserting
                     .bind::<Text, _>(&key.path)
@@ -141,12 +240,25 @@ pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<bool, DbError> {
                     .bind::<Binary, _>(&key.request_hash)
                     .bind::<Interval, _>(interval(KEPT));
                 match files {
-                    None => inserting.execute(&mut conn).await?,
-                    Some(files) => inserting.bind::<Jsonb, _>(files).execute(&mut conn).await?,
+                    None => finish(&mut conn, inserting, asked.as_ref()).await,
+                    Some(files) => finish(&mut conn, inserting.bind::<Jsonb, _>(files), asked.as_ref()).await,
                 }
             }
-        };
-        Ok(written == 1)
+        }
     })
     .await
+}
+
+/// Executes the statement with its last bind.
+async fn finish<Binds: PushBinds + Send>(
+    conn: &mut Connection,
+    inserting: Prepared<Binds>,
+    asked: Option<&Value>,
+) -> Result<Inserted, DbError> {
+    let Some(asked) = asked else {
+        let written = inserting.execute(conn).await?;
+        return Ok(if written == 1 { Inserted::Yes } else { Inserted::No });
+    };
+    let row: Row = inserting.bind::<Jsonb, _>(asked).get_result(conn).await?;
+    Ok(row.into())
 }

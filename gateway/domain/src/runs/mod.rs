@@ -20,7 +20,7 @@ mod validate;
 pub mod wait;
 pub mod watch;
 
-pub use create::{Create, Created, DryRun, Intake, dry_run};
+pub use create::{Create, Created, DryRun, Intake, check_room, dry_run};
 pub use filters::Filters;
 pub use idempotency::IdempotencyKey;
 pub use request::{CreateRequest, DEFAULT_QUEUE_TIMEOUT, FIELDS};

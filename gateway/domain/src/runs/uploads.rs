@@ -1,14 +1,20 @@
 //! The files of a create. They are in the store, under the run's id, before the run exists. Unless they are
 //! kept, they are deleted when the request ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
-use shared::ids::{FileId, RunId};
+use shared::config::Quotas;
+use shared::db::Db;
+use shared::ids::{FileId, RunId, UserId};
 use shared::media_types;
 use shared::storage::{Artifacts, ObjectKey, Upload};
 use tracing::Instrument as _;
 
 use super::file_name::{safe, unique};
 use crate::Refusal;
+use crate::accounts::quotas;
 
 /// A file that was read.
 #[derive(Debug, Clone)]
@@ -40,11 +46,16 @@ pub struct Uploads {
     /// Whether the store may hold bytes of this create.
     begun: bool,
     kept: bool,
+    /// Whose request bytes a refused create counts to.
+    charged: Option<(Db, UserId)>,
+    /// All bytes of files that were read.
+    read: Arc<AtomicU64>,
 }
 
 /// A file that is being read.
 pub struct StartedFile {
     file: GivenFile,
+    read: Arc<AtomicU64>,
     upload: Option<Upload>,
     beginning: Vec<u8>,
 }
@@ -54,6 +65,7 @@ impl StartedFile {
         let missing = media_types::SNIFFED_BYTES.saturating_sub(self.beginning.len());
         self.beginning.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         self.file.size += bytes.len() as u64;
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if let Some(upload) = &mut self.upload {
             upload.write(bytes).await?;
         }
@@ -69,7 +81,24 @@ impl StartedFile {
 impl Uploads {
     #[must_use]
     pub fn new(run: RunId, store: &Artifacts, stores: bool) -> Self {
-        Self { run, store: store.clone(), stores, files: Vec::new(), begun: false, kept: false }
+        Self {
+            run,
+            store: store.clone(),
+            stores,
+            files: Vec::new(),
+            begun: false,
+            kept: false,
+            charged: None,
+            read: Arc::default(),
+        }
+    }
+
+    /// Counts the files to the account's request bytes of the day if the create is refused. Otherwise refused
+    /// creates could fill the store's disk again and again.
+    #[must_use]
+    pub fn charged_to(mut self, db: &Db, user: UserId, quotas: &Quotas) -> Self {
+        self.charged = quotas.max_request_bytes_per_day.map(|_| (db.clone(), user));
+        self
     }
 
     #[must_use]
@@ -99,11 +128,11 @@ impl Uploads {
         } else {
             None
         };
-        Ok(StartedFile { file, upload, beginning: Vec::new() })
+        Ok(StartedFile { file, read: Arc::clone(&self.read), upload, beginning: Vec::new() })
     }
 
     pub async fn add(&mut self, started: StartedFile) -> Result<(), Refusal> {
-        let StartedFile { mut file, upload, beginning } = started;
+        let StartedFile { mut file, upload, beginning, .. } = started;
         media_types::of_file(&file.name, &beginning).clone_into(&mut file.media_type);
         // From here on the object may exist.
         self.files.push(file);
@@ -152,8 +181,14 @@ impl Drop for Uploads {
         if self.kept || !self.begun {
             return;
         }
-        let (store, run) = (self.store.clone(), self.run);
+        let (store, run, charged) = (self.store.clone(), self.run, self.charged.take());
+        let read = self.read.load(Ordering::Relaxed);
         let task = async move {
+            if let Some((db, user)) = charged
+                && let Err(error) = quotas::charge(&db, user, read).await
+            {
+                tracing::warn!(%error, user_id = %user, "failed to count the bytes of a refused create");
+            }
             if let Err(error) = store.delete_all(run).await {
                 tracing::warn!(%error, run_id = %run, "failed to delete the files of a refused create");
             }

@@ -95,6 +95,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             Problem::RequestTimeout
             | Problem::AppArchived
             | Problem::IdempotencyConflict
+            | Problem::QuotaExceeded
             | Problem::PayloadTooLarge
             | Problem::StoreFull
             | Problem::UnsupportedMediaType => creates,

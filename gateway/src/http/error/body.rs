@@ -23,6 +23,18 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(value_type = Option<Vec<FieldProblem>>, nullable = false, required = false)]
     pub errors: &'a [FieldError],
+    /// Of `quota_exceeded`: the limit, by its name in the limits of GET /api/v1/me.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub quota: Option<&'static str>,
+    /// Of `quota_exceeded`: what the account uses without this request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub used: Option<i64>,
+    /// Of `quota_exceeded`: what the plan allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub limit: Option<i64>,
 }
 
 /// One error in a request; one of `pointer`, `parameter` and `header` gives its location.

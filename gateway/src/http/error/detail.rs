@@ -1,6 +1,7 @@
 //! What an error says to a client of the API: what is wrong and what to change. The console has sentences of
 //! its own.
 
+use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{Refusal, joined};
 
 use super::ApiError;
@@ -99,9 +100,31 @@ fn of_refusal(refusal: &Refusal) -> String {
              try again once its operator has made space"
                 .to_owned()
         }
+        Refusal::QuotaExceeded(exceeded) => of_quota(exceeded),
         Refusal::AppArchived => "restore the app, or run another one".to_owned(),
         Refusal::Internal => {
             "internal error of this installation; report the requestId to its operator".to_owned()
         }
+    }
+}
+
+fn of_quota(Exceeded { quota, used, limit }: &Exceeded) -> String {
+    match quota {
+        Quota::PendingRuns => format!(
+            "the account has {used} pending runs, and its plan allows {limit}; wait until some start, or \
+             cancel some"
+        ),
+        Quota::StoredBytes => format!(
+            "the account stores {used} bytes of files and artifacts, and its plan allows {limit}; delete old \
+             runs, or send smaller files"
+        ),
+        Quota::RequestBytesPerDay => format!(
+            "the account's creates of today (UTC) have {used} bytes, and its plan allows {limit} a day; send \
+             less, or try again tomorrow"
+        ),
+        Quota::TokensPerDay => format!(
+            "the account used {used} tokens today (UTC), and its plan allows {limit} a day; try again \
+             tomorrow"
+        ),
     }
 }

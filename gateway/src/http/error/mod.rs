@@ -16,6 +16,7 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpResponse, ResponseError};
 use gateway_domain::accounts::passwords::PasswordError;
+use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{FieldError, Refusal};
 use shared::db::DbError;
 use shared::storage::StorageError;
@@ -132,7 +133,7 @@ impl ApiError {
     /// The response with the problem as its body.
     pub(crate) fn respond(&self, request_id: &str) -> HttpResponse {
         let problem = self.problem();
-        let errors = self.field_errors();
+        let (errors, exceeded) = (self.field_errors(), self.exceeded());
         let body = ProblemBody {
             r#type: format!("/docs/problems/{}", problem.code()),
             title: problem.title(),
@@ -141,6 +142,9 @@ impl ApiError {
             code: problem.code(),
             request_id,
             errors: &errors,
+            quota: exceeded.map(|exceeded| quota_api_name(exceeded.quota)),
+            used: exceeded.map(|exceeded| exceeded.used),
+            limit: exceeded.map(|exceeded| exceeded.limit),
         };
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
@@ -167,6 +171,13 @@ impl ApiError {
         }
     }
 
+    const fn exceeded(&self) -> Option<&Exceeded> {
+        match self {
+            Self::Refused(Refusal::QuotaExceeded(exceeded)) => Some(exceeded),
+            _ => None,
+        }
+    }
+
     /// The errors of single fields, each with its location.
     pub(crate) fn field_errors(&self) -> Vec<FieldError> {
         let Self::Refused(refusal) = self else { return vec![] };
@@ -178,6 +189,16 @@ impl ApiError {
             Refusal::InvalidWebhookUrl(_) => at("/webhookUrl", "invalid"),
             _ => vec![],
         }
+    }
+}
+
+/// The quota's name among the limits of GET /api/v1/me.
+const fn quota_api_name(quota: Quota) -> &'static str {
+    match quota {
+        Quota::PendingRuns => "maxPendingRuns",
+        Quota::StoredBytes => "maxStoredBytes",
+        Quota::RequestBytesPerDay => "maxRequestBytesPerDay",
+        Quota::TokensPerDay => "maxTokensPerDay",
     }
 }
 

@@ -37,6 +37,7 @@ const fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,
         Refusal::RunNotFinished(_) => Problem::RunNotFinished,
         Refusal::IdempotencyConflict => Problem::IdempotencyConflict,
+        Refusal::QuotaExceeded(_) => Problem::QuotaExceeded,
         Refusal::TooManyWaits { .. } => Problem::TooManyStreams,
         Refusal::StoreFull => Problem::StoreFull,
         Refusal::Unavailable(_) | Refusal::MaybeCreated { .. } => Problem::Unavailable,

@@ -26,19 +26,35 @@ pub fn is_of_type(request: &HttpRequest, media_type: &str) -> bool {
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media_type))
 }
 
-/// Whether Content-Length announces more than `most` bytes.
-pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > most)
+/// The bytes that Content-Length announces.
+#[must_use]
+pub fn announced(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The members of the body's object. Not an extractor: extractors run concurrently, and a client without a
-/// valid key must be refused before its body is read.
-pub async fn json_object(request: &HttpRequest, payload: Payload) -> Result<Map<String, Value>, ApiError> {
+/// Whether the body may be larger than fields alone: then it has files.
+#[must_use]
+pub fn may_have_large_files(request: &HttpRequest) -> bool {
+    announced(request).is_none_or(|bytes| bytes > MAX_BODY as u64)
+}
+
+/// Whether Content-Length announces more than `most` bytes.
+#[must_use]
+pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
+    announced(request).is_some_and(|bytes| bytes > most)
+}
+
+/// The members of the body's object, and the number of the body's bytes. Not an extractor: extractors run
+/// concurrently, and a client without a valid key must be refused before its body is read.
+pub async fn json_object(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(Map<String, Value>, u64), ApiError> {
     if !is_of_type(request, "application/json") {
         return Err(ApiError::UnsupportedMediaType);
     }
-    parse(&body(request, payload, MAX_BODY).await?)
+    let body = body(request, payload, MAX_BODY).await?;
+    Ok((parse(&body)?, body.len() as u64))
 }
 
 /// The body, if it has at most `limit` bytes and arrives in time.

@@ -14,7 +14,9 @@ pub use address::client_address;
 pub use app_data::app_data;
 pub use etag::is_known;
 pub use idempotency::idempotency_key;
-pub use json::{MAX_BODY, announces_more, body, is_of_type, json_object, json_value};
+pub use json::{
+    MAX_BODY, announced, announces_more, body, is_of_type, json_object, json_value, may_have_large_files,
+};
 pub use page::read_page;
 pub use prefer::{preferred_wait, seconds};
 pub use query::Query;

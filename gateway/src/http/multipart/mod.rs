@@ -37,12 +37,13 @@ pub fn is_form(request: &HttpRequest) -> bool {
     is_of_type(request, "multipart/form-data")
 }
 
-/// Reads a create: its fields as a JSON body would have them, its files into `uploads`.
+/// Reads a create: its fields as a JSON body would have them, its files into `uploads`. Returns the bytes of
+/// all parts too.
 pub async fn read_form(
     request: &HttpRequest,
     payload: Payload,
     uploads: &mut Uploads,
-) -> Result<Map<String, Value>, ApiError> {
+) -> Result<(Map<String, Value>, u64), ApiError> {
     if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
         return Err(all_too_large());
     }
@@ -60,16 +61,16 @@ pub async fn read_form(
             read_file(field, &mut pace, uploads, &name, file_name.as_deref().unwrap_or(&name)).await?;
         }
     }
-    Ok(members)
+    Ok((members, pace.bytes()))
 }
 
 /// Reads a browser's form: its texts in order, its files into `uploads`. An empty file field counts as
-/// absent.
+/// absent. Returns the bytes of all parts too.
 pub async fn read_browser_form(
     request: &HttpRequest,
     payload: Payload,
     uploads: &mut Uploads,
-) -> Result<Vec<(String, String)>, ApiError> {
+) -> Result<(Vec<(String, String)>, u64), ApiError> {
     if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
         return Err(all_too_large());
     }
@@ -94,7 +95,7 @@ pub async fn read_browser_form(
             Some(file_name) => read_file(field, &mut pace, uploads, &name, file_name).await?,
         }
     }
-    Ok(texts)
+    Ok((texts, pace.bytes()))
 }
 
 /// The next item of a stream, before the deadline.

@@ -12,17 +12,23 @@ const CREDIT: Duration = Duration::from_secs(15);
 pub(super) struct Pace {
     credit: Duration,
     waiting_since: Instant,
+    bytes: u64,
 }
 
 impl Pace {
     pub(super) fn begin() -> Self {
-        Self { credit: CREDIT, waiting_since: Instant::now() }
+        Self { credit: CREDIT, waiting_since: Instant::now(), bytes: 0 }
     }
 
     /// When the next bytes must have arrived. Waiting starts now.
     pub(super) fn deadline(&mut self) -> Instant {
         self.waiting_since = Instant::now();
         self.waiting_since + self.credit
+    }
+
+    /// All received bytes.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Ends the waiting.
@@ -32,6 +38,7 @@ impl Pace {
 
     /// Earns credit for received bytes.
     pub(super) fn received(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
         let earned = Duration::from_secs(1).mul_f64(u32::try_from(bytes).unwrap_or(u32::MAX).into()) / RATE;
         self.credit = (self.credit + earned).min(CREDIT);
     }

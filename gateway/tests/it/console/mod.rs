@@ -4,4 +4,5 @@ mod access;
 mod editing;
 mod keys;
 mod live;
+mod quotas;
 mod sessions;

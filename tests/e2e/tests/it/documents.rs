@@ -31,6 +31,7 @@ async fn every_field_that_is_shown_is_documented() {
         ("/api/v1/models", "/data/0", "Model"),
         ("/api/v1/me", "/key", "Key"),
         ("/api/v1/me", "/limits", "PlanLimits"),
+        ("/api/v1/me", "/usage", "AccountUsage"),
         ("/api/v1/runs?limit=0", "", "Problem"),
         ("/api/v1/runs?limit=0", "/errors/0", "FieldProblem"),
     ] {

@@ -24,6 +24,7 @@ mod model;
 mod outages;
 mod path;
 mod queue_timeout;
+mod quotas;
 mod request_ids;
 mod results;
 mod resuming;

@@ -9,9 +9,12 @@ use std::time::Duration;
 use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::FieldError;
+use gateway_domain::runs::idempotency::is_known;
 use gateway_domain::runs::{
-    Create, CreateRequest, Created, IdempotencyKey, RunRef, Uploads, dry_run, get, open_waits, wait,
+    Create, CreateRequest, Created, IdempotencyKey, RunRef, Uploads, check_room, dry_run, get, open_waits,
+    wait,
 };
+use serde_json::{Map, Value};
 use shared::ids::{AppId, RunId};
 use shared::net::public_url::PublicUrl;
 use shared::runs::{RunStatus, RunView};
@@ -21,7 +24,10 @@ use super::RETRY_AFTER_SECONDS;
 use crate::api::Caller;
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::extract::{Query, idempotency_key, json_object, preferred_wait};
+use crate::http::extract::{
+    Query, announced, idempotency_key, json_object, may_have_large_files, preferred_wait,
+};
+use crate::http::limits::UploadInFlight;
 use crate::http::middleware::request_id;
 use crate::http::multipart::{is_form, read_form};
 use gateway_domain::Refusal;
@@ -71,18 +77,18 @@ pub(in crate::api) async fn handle(
     query.end()?;
     let key = idempotency_key(&request)?;
     let id = RunId::generate();
-    let mut files = Uploads::new(id, &context.artifacts, !dry);
-    let members = if is_form(&request) {
-        read_form(&request, payload, &mut files).await?
-    } else {
-        json_object(&request, payload).await?
-    };
+    let mut files =
+        Uploads::new(id, &context.artifacts, !dry).charged_to(&context.db, caller.user, &caller.quotas);
+    let (members, request_bytes, _upload) =
+        read(&caller, &request, payload, &context, (&mut files, key.as_deref())).await?;
     let body = CreateRequest::parse(members)?;
     let in_path = request.match_info().get("appId");
     let app_id = app_id(&caller, in_path, body.app_id.as_deref())?;
     let webhook = webhook(&context, body.webhook_url.as_deref())?;
     if dry {
-        let found = dry_run(&context.intake, caller.user, app_id, &body, files.files()).await?;
+        let found =
+            dry_run(&context.intake, caller.user, app_id, &body, &files, (&caller.quotas, request_bytes));
+        let found = found.await?;
         return Ok(HttpResponse::Ok().json(DryRun {
             valid: true,
             app_id: found.app.id,
@@ -91,7 +97,7 @@ pub(in crate::api) async fn handle(
             chat_model_id: found.model,
         }));
     }
-    let path = in_path.map_or(RUNS.to_owned(), |_| format!("/api/v1/apps/{app_id}/runs"));
+    let path = path_of(in_path.map(|_| app_id));
     let idempotency_key = key.map(|key| IdempotencyKey::new(path, key, &body.fields(app_id, files.fields())));
     let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait)).filter(|wait| !wait.is_zero());
     // Before the run exists: a client that is refused here has nothing to clean up.
@@ -101,9 +107,55 @@ pub(in crate::api) async fn handle(
     };
     let (user, key) = (caller.user, Some(caller.key));
     let request_id = request_id(&request);
-    let created = Create { id, user, key, app_id, body, files, webhook, idempotency_key, request_id };
-    let created = created.run(&context.intake).await?;
+    let create = Create {
+        id,
+        user,
+        key,
+        app_id,
+        body,
+        files,
+        webhook,
+        idempotency_key,
+        request_id,
+        quotas: caller.quotas,
+        request_bytes,
+    };
+    let created = create.run(&context.intake).await?;
     respond(&context, &caller, &created, wait.map(|length| (started, length))).await
+}
+
+/// Reads the fields and the files. A large form is refused before it is read if its account has no room,
+/// unless an earlier request with this idempotency key created the run: then the answer is that run.
+async fn read(
+    caller: &Caller,
+    request: &HttpRequest,
+    payload: web::Payload,
+    context: &Context,
+    (files, key): (&mut Uploads, Option<&str>),
+) -> Result<(Map<String, Value>, u64, Option<UploadInFlight>), ApiError> {
+    if !is_form(request) {
+        let (members, bytes) = json_object(request, payload).await?;
+        return Ok((members, bytes, None));
+    }
+    let upload = context.uploads.begin(caller.user).ok_or(ApiError::TooFast { retry_after: 1 })?;
+    if caller.quotas.is_any() && may_have_large_files(request) {
+        let in_path = request.match_info().get("appId").and_then(|id| id.parse().ok());
+        let is_replay = match key {
+            Some(key) => is_known(&context.db, caller.user, &path_of(in_path), key).await?,
+            None => false,
+        };
+        if !is_replay {
+            let announced = announced(request).unwrap_or_default();
+            check_room(&context.db, caller.user, &caller.quotas, announced).await?;
+        }
+    }
+    let (members, bytes) = read_form(request, payload, files).await?;
+    Ok((members, bytes, Some(upload)))
+}
+
+/// The path that an idempotency key belongs to.
+fn path_of(app_in_path: Option<AppId>) -> String {
+    app_in_path.map_or(RUNS.to_owned(), |app| format!("/api/v1/apps/{app}/runs"))
 }
 
 /// Answers 202, or 200 if the run is over. The run exists even if the wait fails.

@@ -1,11 +1,14 @@
-//! GET /account/usage: the limits of the plan, and the runs and tokens of the last 30 days.
+//! GET /account/usage: the limits of the plan, what the account uses of its quotas, and the runs and tokens
+//! of the last 30 days.
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use gateway_domain::accounts::quotas::{AccountUse, account_use};
 use gateway_domain::accounts::usage::{self, Day};
+use shared::config::Plan;
 
 use super::Tab;
-use crate::console::format::count;
+use crate::console::format::{bytes, count, counted};
 use crate::console::page::{Frame, show};
 use crate::console::session::Visitor;
 use crate::context::Context;
@@ -59,6 +62,54 @@ impl Chart {
     }
 }
 
+/// What the account uses of one quota.
+struct Meter {
+    id: &'static str,
+    name: &'static str,
+    used: String,
+    limit: String,
+    /// In percent. `None` without a limit.
+    share: Option<i64>,
+}
+
+impl Meter {
+    fn new(
+        (id, name): (&'static str, &'static str),
+        used: i64,
+        limit: Option<u64>,
+        show: fn(i64) -> String,
+    ) -> Self {
+        let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        Self {
+            id,
+            name,
+            used: show(used),
+            limit: limit.map_or_else(|| "any number".to_owned(), show),
+            share: limit.map(|limit| (used.saturating_mul(100) / limit.max(1)).min(100)),
+        }
+    }
+}
+
+/// The request bytes and tokens of a day are counted only if the plan limits them.
+fn meters(plan: &Plan, used: AccountUse) -> Vec<Meter> {
+    let mut meters = vec![
+        Meter::new(
+            ("pending-runs", "Waiting runs"),
+            used.pending_runs,
+            plan.max_pending_runs.map(u64::from),
+            count,
+        ),
+        Meter::new(("stored-bytes", "Storage for files"), used.stored_bytes, plan.max_stored_bytes, bytes),
+    ];
+    if let most @ Some(_) = plan.max_request_bytes_per_day {
+        meters.push(Meter::new(("request-bytes", "Sent today"), used.request_bytes, most, bytes));
+    }
+    if let most @ Some(_) = plan.max_tokens_per_day {
+        meters.push(Meter::new(("tokens", "Tokens today"), used.tokens, most, count));
+    }
+    meters
+}
+
 #[derive(Template)]
 #[template(path = "account/usage.html")]
 struct Page {
@@ -66,12 +117,16 @@ struct Page {
     tab: Tab,
     plan: String,
     facts: Vec<(&'static str, String)>,
+    meters: Vec<Meter>,
+    /// The days that runs are kept, if they are not kept for ever.
+    retention: Option<String>,
     charts: [Chart; 2],
     empty: bool,
 }
 
 pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Result<HttpResponse, ApiError> {
     let days = usage::days(&context.db, visitor.user()).await?;
+    let used = account_use(&context.db, visitor.user()).await?;
     let plan = context.plans.get(&visitor.session.plan);
     let most =
         |limit: Option<u32>| limit.map_or_else(|| "Set by the app".to_owned(), |limit| count(limit.into()));
@@ -91,6 +146,8 @@ pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Resul
         tab: Tab::Usage,
         plan: visitor.session.plan.clone(),
         facts,
+        meters: plan.map_or_else(Vec::new, |plan| meters(plan, used)),
+        retention: plan.and_then(|plan| plan.retention_days).map(|days| counted(days as usize, "day")),
         empty: days.iter().all(|day| day.runs == 0),
         charts: [Chart::new("runs", &days, |day| day.runs), Chart::new("tokens", &days, |day| day.tokens)],
     })

@@ -93,7 +93,10 @@ pub(crate) async fn handle(
         let page = Page { base, samples: form.text("samples").to_owned(), error: Some(error), ..page };
         show_as(StatusCode::BAD_REQUEST, &page)
     };
-    let Some(definition) = draft.check(context.checks(visitor.user())).await.map_err(Refusal::from)? else {
+    let plan = &visitor.session.plan;
+    let checks = context.checks(visitor.user());
+    let checked = draft.check(checks, (plan, context.plans.get(plan))).await;
+    let Some(definition) = checked.map_err(Refusal::from)? else {
         let error = draft.summary();
         return refused(draft, base, error);
     };

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use gateway_domain::apps::store;
+use gateway_domain::FieldError;
 use gateway_domain::apps::versions::{self, Version};
+use gateway_domain::apps::{check_ceilings, store};
 use serde_json::Value;
 use shared::apps::AppDefinition;
 use similar::{ChangeTag, TextDiff};
@@ -117,6 +118,11 @@ pub(crate) async fn restore(
         .ok_or(ApiError::not_found("version"))?;
     let definition: &AppDefinition =
         &serde_json::from_value(definition).map_err(|error| ApiError::fault(&error))?;
+    let plan = &visitor.session.plan;
+    if let Some(error) = check_ceilings(definition, plan, context.plans.get(plan)).first() {
+        let message = format!("{error}; edit the limits of that version's text instead");
+        return Err(ApiError::invalid(FieldError::part("version", "limit", message)));
+    }
     let base = form.text("base").parse().unwrap_or(app.version);
     store::save(&context.db, user, (id, base), definition, by).await.map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{id}/edit?done=saved")))

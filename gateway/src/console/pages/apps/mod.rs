@@ -84,7 +84,8 @@ pub(crate) async fn create(
     SignedForm { sender: visitor, form }: SignedForm,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    let definition = sample(form.text("sample"), context.checks(visitor.user())).await?;
+    let mut definition = sample(form.text("sample"), context.checks(visitor.user())).await?;
+    definition.limits = definition.limits.under(context.plans.get(&visitor.session.plan));
     let app = store::create(&context.db, visitor.user(), &definition, visitor.actor())
         .await
         .map_err(store_refusal)?;

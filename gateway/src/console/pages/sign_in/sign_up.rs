@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use shared::webhook_secrets::SecretsError;
 
 use super::start_session::start_session;
-use crate::config::Signup;
+use crate::config::{SIGN_UP_PLAN, Signup};
 use crate::console::form::Form;
 use crate::console::format::sentence;
 use crate::console::page::{Frame, see_other, show, show_as};
@@ -19,9 +19,6 @@ use crate::console::session::cookie::CookieRule;
 use crate::console::{Console, client_ip};
 use crate::context::Context;
 use crate::http::ApiError;
-
-/// The plan of accounts that their users create.
-const PLAN: &str = "free";
 
 #[derive(Template)]
 #[template(path = "sign_in/sign_up.html")]
@@ -80,7 +77,7 @@ pub(crate) async fn handle(
         return show_as(StatusCode::BAD_REQUEST, &Page { email, email_error, password_error, ..Page::new() });
     }
     let hash = &console.passwords.hash(SecretString::from(password)).await?;
-    let new = NewUser { email, password_hash: hash, plan: PLAN };
+    let new = NewUser { email, password_hash: hash, plan: SIGN_UP_PLAN };
     let created = users::create(&context.db, &console.encryption_key, new, Actor::Console(from)).await;
     let created = created.map_err(|error| match error {
         SecretsError::Db(error) => ApiError::from(error),

@@ -1,7 +1,8 @@
 //! From the editor's fields to an app, with each error at its field.
 
-use gateway_domain::apps::{Checks, DefinitionFieldError, check_definition};
+use gateway_domain::apps::{Checks, DefinitionFieldError, check_ceilings, check_definition};
 use shared::apps::{AppDefinition, Output};
+use shared::config::Plan;
 use shared::definition_checker::CheckError;
 use shared::limits::Limits;
 
@@ -11,11 +12,16 @@ use crate::http::extract::json_value;
 
 impl Draft {
     /// The app, if all fields are right. Otherwise each error is added to its field.
-    pub(crate) async fn check(&mut self, with: Checks<'_>) -> Result<Option<AppDefinition>, CheckError> {
+    pub(crate) async fn check(
+        &mut self,
+        with: Checks<'_>,
+        (name, plan): (&str, Option<&Plan>),
+    ) -> Result<Option<AppDefinition>, CheckError> {
         let (app, mut errors) = self.parse();
         // The parser put a placeholder in place of a text it cannot read: only its own error counts.
         let unread: Vec<String> = errors.iter().map(|error| error.at.clone()).collect();
         let checked = check_definition(&app, with).await?.into_iter();
+        let checked = checked.chain(check_ceilings(&app, name, plan));
         errors.extend(checked.filter(|error| !unread.contains(&error.at)));
         if errors.is_empty() {
             return Ok(Some(app));

@@ -15,7 +15,7 @@ fn models() -> ModelsFile {
 async fn checked(draft: &mut Draft) -> Option<AppDefinition> {
     let (models, checker) = (models(), DefinitionChecker::start().unwrap());
     let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
-    draft.check(with).await.unwrap()
+    draft.check(with, ("free", None)).await.unwrap()
 }
 
 fn form(pairs: &[(&str, &str)]) -> Form {

@@ -7,8 +7,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use gateway_domain::Refusal;
+use gateway_domain::accounts::quotas::account_use;
 use gateway_domain::runs::{
-    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, IdempotencyKey, RunRef, Uploads, get,
+    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, IdempotencyKey, RunRef, Uploads, check_room, get,
 };
 use serde_json::{Map, Value};
 use shared::ids::RunId;
@@ -17,10 +18,13 @@ use uuid::Uuid;
 use self::inputs::{INPUT, as_text, inputs};
 use self::page::Page;
 use crate::console::form::Form;
+use crate::console::format::bytes;
 use crate::console::owned::OwnApp;
 use crate::console::page::{parameter, see_other, show_as};
+use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::extract::{announced, may_have_large_files};
 use crate::http::middleware::request_id;
 use crate::http::multipart::read_browser_form;
 
@@ -48,7 +52,17 @@ pub(crate) async fn form(
         before.get(&field.name).map_or(default, as_text)
     });
     page.model = if model == page.default_model { String::new() } else { model };
+    page.room = room(&context, &visitor, &page).await?;
     show_as(StatusCode::OK, &page)
+}
+
+/// What the account may still store, if the page takes files and the plan has a quota.
+async fn room(context: &Context, visitor: &Visitor, page: &Page) -> Result<Option<String>, ApiError> {
+    let most = context.plans.quotas(&visitor.session.plan).max_stored_bytes;
+    let Some(most) = most.filter(|_| page.takes_files()) else { return Ok(None) };
+    let used = account_use(&context.db, visitor.user()).await?.stored_bytes;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    Ok(Some(format!("{} of {} free", bytes((most - used).max(0)), bytes(most))))
 }
 
 /// POST /apps/{appId}/run. The form holds files, so this handler reads it itself and checks its token.
@@ -59,8 +73,14 @@ pub(crate) async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let id = RunId::generate();
-    let mut files = Uploads::new(id, &context.artifacts, true);
-    let form = Form::of(read_browser_form(&request, payload, &mut files).await?.into_iter())?;
+    let (user, app_id, quotas) = (visitor.user(), app.id, context.plans.quotas(&visitor.session.plan));
+    let _upload = context.uploads.begin(user).ok_or(ApiError::TooFast { retry_after: 1 })?;
+    if quotas.is_any() && may_have_large_files(&request) {
+        check_room(&context.db, user, &quotas, announced(&request).unwrap_or_default()).await?;
+    }
+    let mut files = Uploads::new(id, &context.artifacts, true).charged_to(&context.db, user, &quotas);
+    let (texts, request_bytes) = read_browser_form(&request, payload, &mut files).await?;
+    let form = Form::of(texts.into_iter())?;
     form.check_token(&visitor)?;
     files.strip_prefix(INPUT);
     let body = CreateRequest {
@@ -73,10 +93,20 @@ pub(crate) async fn handle(
     };
     let fields = body.fields(app.id, files.fields());
     let idempotency_key = idempotency_key(form.text("once"), &fields);
-    let (user, app_id) = (visitor.user(), app.id);
     let request_id = request_id(&request);
-    let create =
-        Create { id, user, key: None, app_id, body, files, webhook: None, idempotency_key, request_id };
+    let create = Create {
+        id,
+        user,
+        key: None,
+        app_id,
+        body,
+        files,
+        webhook: None,
+        idempotency_key,
+        request_id,
+        quotas,
+        request_bytes,
+    };
     match create.run(&context.intake).await {
         Ok(created) => Ok(see_other(&format!("/runs/{}", created.run()))),
         Err(refusal) if can_be_corrected(&refusal) => {
@@ -85,7 +115,9 @@ pub(crate) async fn handle(
             });
             form.text("model").clone_into(&mut page.model);
             page.add_errors(&refusal);
-            show_as(StatusCode::BAD_REQUEST, &page)
+            page.room = room(&context, &visitor, &page).await?;
+            let over_quota = matches!(refusal, Refusal::QuotaExceeded(_));
+            show_as(if over_quota { StatusCode::CONFLICT } else { StatusCode::BAD_REQUEST }, &page)
         }
         Err(refusal) => Err(refusal.into()),
     }
@@ -100,6 +132,7 @@ const fn can_be_corrected(refusal: &Refusal) -> bool {
             | Refusal::UnknownModel { .. }
             | Refusal::ModelLacksTools { .. }
             | Refusal::AppArchived
+            | Refusal::QuotaExceeded(_)
     )
 }
 

@@ -64,6 +64,8 @@ pub(crate) struct Page {
     /// The chosen model. Empty: the app's own.
     pub(crate) model: String,
     error: Option<String>,
+    /// What the account may still store.
+    pub(crate) room: Option<String>,
     /// A random id: a form that is sent twice creates one run.
     once: String,
 }
@@ -99,8 +101,13 @@ impl Page {
                 .unwrap_or_else(|| context.models.default_model().id.clone()),
             model: String::new(),
             error: None,
+            room: None,
             once: Uuid::new_v4().to_string(),
         }
+    }
+
+    pub(crate) const fn takes_files(&self) -> bool {
+        self.takes_files
     }
 
     /// Whether the app can run on this model, or the user chose none.

@@ -1,0 +1,78 @@
+//! The console shows what an account uses of its quotas, and says in its own words what does not fit.
+
+use e2e::console::{EMAIL, Session};
+use e2e::form::{BOUNDARY, Part, form};
+use e2e::{Gateway, Stack};
+
+use crate::app::TestApp;
+
+const PLAN: &str = "[plans.small]\napi = true\nrequests_per_minute = 1000\napi_keys = 5\nrunning_runs = 1\n\
+                    max_pending_runs = 1\nmax_stored_bytes = 2097152\nmax_request_bytes_per_day = 10485760\n\
+                    max_tokens_per_day = 1000\nmax_steps = 30\nmax_seconds = 900\nretention_days = 14\n";
+
+async fn run(gateway: &TestApp, session: &Session, app: &str, more: &[Part<'_>]) -> (u16, String) {
+    let mut parts: Vec<Part> = vec![("name=\"form_token\"", session.form_token.as_bytes())];
+    parts.extend_from_slice(more);
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let request = client
+        .post(format!("{}/apps/{app}/run", gateway.url()))
+        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
+        .header("origin", gateway.url())
+        .header("cookie", &session.cookie)
+        .body(form(&parts));
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_shows_use_and_room_and_refuses_in_its_own_words() {
+    let stack = Stack::create("small", PLAN).await;
+    let gateway = TestApp::start_console(&stack).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let app = stack.import("name = 'Files'\nprompt = 'x'\ntools = ['read_file']").await;
+    let page = async |path: &str| stack.page(&gateway, path, &session.cookie).await.1;
+
+    let start = page(&format!("/apps/{app}")).await;
+    assert!(start.contains("Storage for files: 2.0 MiB of 2.0 MiB free."), "{start}");
+    assert!(!page(&format!("/apps/{}", stack.app)).await.contains("Storage for files"), "it takes no files");
+    let megabyte = vec![b'x'; 1 << 20];
+    let files: [Part; 3] = [("name=\"files\"; filename=\"a\"", &megabyte); 3];
+    let (status, refused) = run(&gateway, &session, &app, &files).await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused.contains("Your files do not fit: 0 B of 2.0 MiB are in use."), "{refused}");
+    assert!(refused.contains("id=\"run-form\""), "the form is shown again");
+    assert_eq!(run(&gateway, &session, &app, &files[..1]).await.0, 303);
+    let (status, refused) = run(&gateway, &session, &app, &[]).await;
+    assert_eq!(status, 409);
+    assert!(refused.contains("Your plan allows 1 waiting run, and you have 1."), "{refused}");
+    assert!(refused.contains("1.0 MiB of 2.0 MiB free"), "{refused}");
+
+    let usage = page("/account/usage").await;
+    for shown in ["1 of 1", "1.0 MiB of 2.0 MiB", "of 10.0 MiB", "0 of 1,000", "deleted 14 days after"] {
+        assert!(usage.contains(shown), "{shown}: {usage}");
+    }
+    assert!(usage.contains("<progress max=\"100\" value=\"50\""), "{usage}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_above_the_ceilings_of_its_plan_is_refused_at_the_field() {
+    let stack = Stack::create("small", PLAN).await;
+    let gateway = TestApp::start_console(&stack).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let path = format!("/apps/{}/edit", stack.app);
+    let save = async |steps: &str| {
+        let limits = ["seconds", "tokens", "tool_calls", "output_bytes", "workspace_bytes"]
+            .map(|limit| format!("limits.{limit}"));
+        let mut fields = vec![("name", "A"), ("prompt", "p"), ("base", "1"), ("limits.steps", steps)];
+        fields.extend(limits.iter().map(|limit| (limit.as_str(), "5")));
+        stack.form_page(&gateway, &path, &session, &fields).await
+    };
+    let (status, page) = save("31").await;
+    assert_eq!(status, 400, "{page}");
+    assert!(page.contains("Must be at most 30 on the plan small."), "{page}");
+    assert!(page.contains("Fix 1 field: Steps."), "{page}");
+    assert_eq!(save("30").await.0, 303);
+    // A sample is lowered to the plan: its new owner has not chosen its limits.
+    let fix = stack.form(&gateway, "/apps", Some(&session), &[("sample", "")]).await;
+    assert_eq!(fix.status, 303, "{fix:?}");
+}

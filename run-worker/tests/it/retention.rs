@@ -1,0 +1,164 @@
+//! Retention deletes runs that ended long ago, with everything that belongs to them, and nothing else.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use run_worker::retention::{Pass, Retention};
+use serde_json::json;
+use shared::db::statement;
+use shared::ids::{ArtifactId, RunId};
+use shared::storage::{Artifacts, ObjectKey};
+use shared::testing::TestDatabase;
+use tokio_util::sync::CancellationToken;
+
+use crate::pending_runs;
+
+const NOW: Duration = Duration::ZERO;
+
+fn retention(database: &TestDatabase, store: &Artifacts, worker: &str) -> Retention {
+    Retention {
+        db: database.db.clone(),
+        artifacts: store.clone(),
+        days: json!({"pro": 30}),
+        worker: worker.to_owned(),
+        stopping: CancellationToken::new(),
+    }
+}
+
+fn open(dir: &tempfile::TempDir) -> Artifacts {
+    Artifacts::open(&url::Url::from_directory_path(dir.path()).unwrap()).unwrap()
+}
+
+/// Gives the run this status, as it was so many days ago.
+async fn set(database: &TestDatabase, run: RunId, status: &str, days: i32) {
+    let sql = format!(
+        "UPDATE runs SET status = $2, created_at = capi_now() - interval '{} hours',
+             completed_at = CASE WHEN $2 IN ('pending', 'running') THEN NULL
+                            ELSE capi_now() - interval '{} hours' END,
+             lease_expires_at = CASE WHEN $2 = 'running' THEN capi_now() END,
+             result = '{{}}', error = CASE WHEN $2 = 'failed' THEN '{{}}'::jsonb END,
+             error_code = CASE WHEN $2 = 'failed' THEN 'x' END
+         WHERE id = $1",
+        days * 24 + 1,
+        days * 24
+    );
+    let setting = statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<Text, _>(status);
+    setting.execute(&mut database.conn().await).await.unwrap();
+}
+
+/// Gives the run an artifact, a file and a delivery with an attempt.
+async fn add_all(database: &TestDatabase, store: &Artifacts, run: RunId, delivery: &str) -> ObjectKey {
+    let artifact = ArtifactId::generate();
+    let rows = "
+        WITH a AS (
+            INSERT INTO artifacts (id, run_id, type, title, size, sha256)
+            VALUES ($2, $1, 'a/b', 't', 7, sha256(''))
+        ), f AS (
+            INSERT INTO run_files (id, run_id, name, type, size, sha256)
+            VALUES (gen_random_uuid(), $1, 'n', 'a/b', 5, sha256(''))
+        ), m AS (
+            INSERT INTO run_metadata (user_id, key, value, created_at, run_id)
+            SELECT user_id, 'k', 'v', created_at, id FROM runs WHERE id = $1
+        ), k AS (
+            INSERT INTO idempotency_keys (user_id, path, key, request_hash, run_id, expires_at)
+            SELECT user_id, '/', id::text, sha256(''), id, capi_now() FROM runs WHERE id = $1
+        ), l AS (
+            INSERT INTO webhook_lanes (id, user_id, host)
+            SELECT gen_random_uuid(), user_id, id::text FROM runs WHERE id = $1 RETURNING id, user_id
+        ), d AS (
+            INSERT INTO webhook_deliveries
+                (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
+            SELECT gen_random_uuid(), id, user_id, $1, 'run.completed', 'http://h/', $3,
+                CASE WHEN $3 = 'retrying' THEN capi_now() END, capi_now() FROM l RETURNING id
+        )
+        INSERT INTO webhook_attempts (delivery_id, number, at, duration_ms)
+        SELECT id, 1, capi_now(), 1 FROM d";
+    statement(rows)
+        .bind::<SqlUuid, _>(run.uuid())
+        .bind::<SqlUuid, _>(artifact.uuid())
+        .bind::<Text, _>(delivery)
+        .execute(&mut database.conn().await)
+        .await
+        .unwrap();
+    let key = ObjectKey::artifact(run, artifact);
+    store.put(&key, Bytes::from_static(b"x")).await.unwrap();
+    key
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_runs_go_with_everything_and_others_stay() {
+    let (database, dir) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
+    let store = open(&dir);
+    let (user, runs) = pending_runs(&database, 8).await;
+    let gone = [(0, "completed", 31), (1, "failed", 40), (2, "cancelled", 400)];
+    let kept = [(3, "completed", 29), (4, "pending", 40), (5, "running", 40), (6, "completed", 40)];
+    for (at, status, days) in gone.into_iter().chain(kept) {
+        set(&database, runs[at], status, days).await;
+    }
+    // Created long ago, and over only now.
+    set(&database, runs[7], "completed", 29).await;
+    let stayed_long =
+        statement("UPDATE runs SET created_at = created_at - interval '240 hours' WHERE id = $1")
+            .bind::<SqlUuid, _>(runs[7].uuid());
+    stayed_long.execute(&mut database.conn().await).await.unwrap();
+    let deleted = add_all(&database, &store, runs[0], "delivered").await;
+    let open_delivery = add_all(&database, &store, runs[6], "retrying").await;
+    let lines = "INSERT INTO audit_log (id, user_id, at, actor, action, subject)
+                 SELECT gen_random_uuid(), id, capi_now() - n * interval '24 hours', 'a', 'a', 's'
+                 FROM users, unnest(ARRAY[29, 31, 90]) n";
+    database.run_sql(lines).await;
+    // Another plan keeps everything.
+    let (other, others) = pending_runs(&database, 1).await;
+    set(&database, others[0], "completed", 400).await;
+    let moving = statement("UPDATE users SET plan = 'team' WHERE id = $1").bind::<SqlUuid, _>(other.uuid());
+    moving.execute(&mut database.conn().await).await.unwrap();
+
+    let retention = retention(&database, &store, "w");
+    assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 3 });
+    let left = "SELECT 1 FROM runs";
+    assert_eq!(database.run_sql(left).await, 6);
+    for table in ["run_events", "run_metadata", "idempotency_keys", "artifacts", "run_files"] {
+        let of_gone =
+            format!("SELECT 1 FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = t.run_id)");
+        assert_eq!(database.run_sql(of_gone).await, 0, "{table}");
+    }
+    assert_eq!(database.run_sql("SELECT 1 FROM webhook_deliveries").await, 1, "the open one");
+    assert_eq!(database.run_sql("SELECT 1 FROM webhook_attempts").await, 1);
+    assert_eq!(database.run_sql("SELECT 1 FROM audit_log").await, 1);
+    assert!(store.exists(&deleted).await.is_err() && store.exists(&open_delivery).await.is_ok());
+    assert_eq!(database.run_sql("SELECT 1 FROM account_use WHERE stored_bytes = 12").await, 1, "{user}");
+
+    // The webhook is over: the next pass deletes its run.
+    let over = "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL";
+    database.run_sql(over).await;
+    assert_eq!(retention.pass(Duration::from_hours(1)).await.unwrap(), Pass::NotDue);
+    assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 1 });
+    assert!(store.exists(&open_delivery).await.is_err());
+    assert_eq!(database.run_sql("SELECT 1 FROM account_use WHERE stored_bytes = 0").await, 2);
+}
+
+/// A pass that was ended after some batches is no loss, and two workers never delete at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_is_resumed_and_one_worker_has_the_turn() {
+    let (database, dir) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
+    let store = open(&dir);
+    let (_, runs) = pending_runs(&database, 120).await;
+    for run in runs {
+        set(&database, run, "completed", 60).await;
+    }
+    let first = retention(&database, &store, "first");
+    first.stopping.cancel();
+    assert_eq!(first.pass(NOW).await.unwrap(), Pass::Interrupted);
+    let left = database.run_sql("SELECT 1 FROM runs").await;
+    assert!((1..120).contains(&left), "one batch is deleted: {left}");
+    let second = retention(&database, &store, "second");
+    assert_eq!(second.pass(NOW).await.unwrap(), Pass::NotDue, "the first one still has the turn");
+    // It died.
+    database.set_clock_ahead(Duration::from_mins(2)).await;
+    let left = u64::try_from(left).unwrap();
+    assert_eq!(second.pass(NOW).await.unwrap(), Pass::Complete { runs: left });
+    assert_eq!(database.run_sql("SELECT 1 FROM runs").await, 0);
+    assert_eq!(database.run_sql("SELECT 1 FROM run_events").await, 0);
+}

@@ -1,0 +1,15 @@
+DROP FUNCTION delete_old_runs_v1(uuid, timestamptz, integer);
+DROP TABLE retention_state;
+DROP FUNCTION account_append_v1(uuid, bigint, bigint, bigint);
+DROP FUNCTION account_quota_v1(uuid, jsonb);
+DROP FUNCTION use_account_v1(uuid, bigint, bigint);
+DROP FUNCTION stored_bytes_v1(uuid);
+DROP TRIGGER artifacts_deleted ON artifacts;
+DROP TRIGGER run_files_deleted ON run_files;
+DROP FUNCTION subtract_stored_bytes();
+DROP TRIGGER artifacts_stored ON artifacts;
+DROP TRIGGER run_files_stored ON run_files;
+DROP FUNCTION add_stored_bytes();
+DROP TRIGGER users_account_use ON users;
+DROP FUNCTION add_account_use();
+DROP TABLE account_use;
