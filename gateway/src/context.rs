@@ -1,8 +1,10 @@
 //! What the handlers of both faces use. `start` builds one per process.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use actix_web::HttpRequest;
 use gateway_domain::apps::{AppCache, CurrentApp};
 use gateway_domain::runs::{Intake, RunWatchers};
 use ipnet::IpNet;
@@ -10,13 +12,14 @@ use shared::config::{ModelsFile, Plans};
 use shared::db::Db;
 use shared::ids::{AppId, UserId};
 use shared::lifecycle::Lifecycle;
-use shared::net::ip_policy::IpPolicy;
 use shared::queue::Publisher;
 use shared::runs::Viewer;
 use shared::storage::{Artifacts, Links};
+use shared::webhook_policies::WebhookPolicies;
 
 use crate::http::ApiError;
-use crate::http::limits::{FloodGuard, Refusals};
+use crate::http::extract::Client;
+use crate::http::limits::{FloodGuard, Refusals, UnlistedProxies};
 
 pub struct Context {
     pub db: Db,
@@ -37,9 +40,10 @@ pub struct Context {
     pub refusals: Refusals,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
+    pub unlisted_proxies: UnlistedProxies,
     pub lifecycle: Lifecycle,
-    /// Where webhooks may go.
-    pub ip_policy: IpPolicy,
+    /// Where the webhooks of each plan may go.
+    pub webhook_policies: WebhookPolicies,
 }
 
 impl Context {
@@ -51,6 +55,16 @@ impl Context {
     #[must_use]
     pub fn publisher(&self) -> &Publisher {
         &self.intake.publisher
+    }
+
+    /// The client's address. Notices a proxy that is not listed.
+    #[must_use]
+    pub fn client_address(&self, request: &HttpRequest) -> IpAddr {
+        let Client { address, unlisted_proxy } = Client::of(request, &self.trusted_proxies);
+        if unlisted_proxy {
+            self.unlisted_proxies.forwarded(address, Instant::now());
+        }
+        address
     }
 
     /// The user's app as it is stored now.

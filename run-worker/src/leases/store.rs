@@ -16,8 +16,8 @@ use serde_json::Value;
 use shared::apps::AppDefinition;
 use shared::db::{Connection, DbError, interval, statement};
 use shared::ids::{RunId, UserId};
-use shared::runs::UsageDelta;
 use shared::runs::events::{self, EventData, EventType};
+use shared::runs::{UsageDelta, contacted_hosts};
 
 /// The worker that claims, and the terms of its claims.
 #[derive(Debug, Clone)]
@@ -126,12 +126,15 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Resu
 }
 
 /// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and
-/// commit order is number order. The usage columns and the artifacts repeat what the events hold.
+/// commit order is number order. The usage columns, the contacted hosts and the artifacts repeat what the events
+/// hold.
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
         input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9,
-        tool_calls = tool_calls + $10
+        tool_calls = tool_calls + $10,
+        contacted_hosts = CASE WHEN $11 = '{}' THEN contacted_hosts
+                          ELSE merged_hosts_v1(contacted_hosts, $11) END
     WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
     RETURNING id, attempt, last_seq
 ), published AS (
@@ -166,6 +169,7 @@ pub async fn append(
         .bind::<BigInt, _>(usage.output_tokens)
         .bind::<Integer, _>(usage.steps)
         .bind::<Integer, _>(usage.tool_calls)
+        .bind::<Array<Text>, _>(contacted_hosts(events))
         .execute(conn)
         .await?;
     Ok(written == events.len())

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::Networks;
+
 /// What one plan allows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +25,8 @@ pub struct Plan {
     pub max_steps: Option<u32>,
     /// Ceiling of an app's tokens.
     pub max_tokens: Option<u32>,
+    /// The non-public networks that webhooks may reach, instead of CAPI_WEBHOOK_ALLOWED_NETWORKS.
+    pub webhook_networks: Option<Networks>,
 }
 
 /// All plans by name.
@@ -56,6 +60,7 @@ impl Plans {
             max_seconds: None,
             max_steps: None,
             max_tokens: None,
+            webhook_networks: None,
         };
         Self(BTreeMap::from([
             ("free".to_owned(), plan(false, 30, 2)),
@@ -158,6 +163,9 @@ mod tests {
         std::fs::write(&dir, "[plans.pro]\napi=true\nrequests_per_minute=0\napi_keys=1\nrunning_runs=3\n")
             .unwrap();
         assert!(Plans::read(Some(&dir)).unwrap_err().to_string().contains("requests_per_minute"));
+        std::fs::write(&dir, format!("[plans.pro]\n{whole}webhook_networks=['10.0.0.0']\n")).unwrap();
+        let error = Plans::read(Some(&dir)).unwrap_err().to_string();
+        assert!(error.contains("\"10.0.0.0\" is not a network"), "{error}");
         std::fs::remove_file(dir).unwrap();
     }
 }

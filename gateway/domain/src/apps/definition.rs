@@ -10,6 +10,7 @@ use shared::output_schema::OutputSchema;
 use shared::text::check_json;
 use shared::tools::{FILE_READERS, TOOLS};
 
+use super::fetch_rules::errors_of_fetch;
 use super::inputs::wrong;
 
 /// Bytes of an app file.
@@ -145,6 +146,7 @@ pub fn check_definition(app: &AppDefinition, models: &ModelsFile) -> Vec<Definit
         found.push(DefinitionFieldError::at("output.schema", refusal.to_string()));
     }
     found.extend(errors_of_limits(&app.limits));
+    found.extend(errors_of_fetch(&app.fetch));
     found
 }
 
@@ -236,6 +238,7 @@ mod tests {
             tools = ["telephone", "fetch_url", "fetch_url"]
             limits = { steps = 0, minutes = 5, tool_calls = 2001 }
             output = { schema = { type = "objekt" } }
+            fetch = { hosts = ["*", "A.e.org", "a.e.org."], urls = "known", sites = [] }
             [[inputs]]
             name = "text"
             type = "select"
@@ -245,9 +248,10 @@ mod tests {
             default = "one"
             "#
         ), @r#"
-    the app has 13 error(s):
+    the app has 16 error(s):
       - colour is unknown; leave it out
       - limits.minutes is unknown; leave it out
+      - fetch.sites is unknown; leave it out
       - name must have 1 to 100 characters
       - prompt uses "nobody", which is not an input field
       - inputs[0]: options are needed by type "select", and only there
@@ -259,6 +263,8 @@ mod tests {
       - output.schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (at /type)
       - limits.steps must be 1 to 1000
       - limits.tool_calls must be 1 to 2000
+      - fetch.hosts: "*" allows every host; leave hosts out instead
+      - fetch.hosts: "a.e.org." appears twice
     "#);
         assert!(said("name = 'a'\nprompt = 3").starts_with("not an app file: "));
     }

@@ -3,10 +3,12 @@
 
 mod attempts;
 mod flood;
+mod proxies;
 mod refusals;
 mod throttle;
 
 pub use attempts::Attempts;
 pub use flood::{Flood, FloodGuard, PRUNE_EVERY};
+pub use proxies::UnlistedProxies;
 pub use refusals::Refusals;
 pub use throttle::Throttle;

@@ -41,9 +41,9 @@ async fn k2_nothing_secret_is_logged_or_stored() {
     assert_eq!(refused.unwrap().status(), 401);
     eventually("the webhook is tried", async || receiver.received().pop()).await;
     eventually("and recorded", async || {
-        let stored =
-            stack.text("SELECT coalesce(max(response_body), '') AS text FROM webhook_attempts").await;
-        (stored == "receiver-canary \u{fffd} \u{fffd}").then_some(())
+        // The receiver has no public address, so its answer is not stored.
+        let sql = "SELECT (count(*) > 0 AND max(response_body) IS NULL)::text AS text FROM webhook_attempts";
+        (stack.text(sql).await == "true").then_some(())
     })
     .await;
 
