@@ -5,8 +5,8 @@ use url::Url;
 
 /// Decides about each request of a GET, and learns which hosts were reached.
 pub trait Hops: Sync {
-    /// Called before each request, in order. `redirects` is the number of redirects that led here. An error is
-    /// a sentence that says why the URL is refused.
+    /// Called before each request, in order. `redirects` is the number of redirects that led here. An error
+    /// is a sentence that says why the URL is refused.
     fn check(&self, url: &Url, redirects: usize) -> Result<(), String>;
 
     /// The last checked request failed before a connection to its host existed.

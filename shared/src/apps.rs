@@ -49,8 +49,8 @@ impl AppDefinition {
 /// Which pages the tool `fetch_url` may read. A request must satisfy both rules, and so must each redirect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchRules {
-    /// The only hosts that may be contacted, as [`crate::net::host_rule::HostRule`] reads them. Every host, if
-    /// there are none.
+    /// The only hosts that may be contacted, as [`crate::net::host_rule::HostRule`] reads them. Every host,
+    /// if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// Which URLs at these hosts.

@@ -56,7 +56,7 @@ async fn a_proxy_that_is_not_listed_is_shown_to_the_person_behind_it() {
     };
     let gateway = TestApp::start_console(&stack).await;
     let page = activity(&gateway, "198.51.100.7:5678").await;
-    assert!(page.contains("through a proxy at <code>127.0.0.1</code>"), "{page}");
+    assert!(page.contains("<code>127.0.0.1</code> that capi does not trust"), "{page}");
     assert!(!activity(&gateway, "").await.contains("unlisted-proxy"));
     let settings = stack.settings_with("CAPI_PUBLIC_URL", "http://localhost");
     let trusting = ("CAPI_TRUSTED_PROXIES".to_owned(), "127.0.0.0/8".to_owned());
@@ -86,4 +86,17 @@ async fn a_plan_decides_which_networks_its_webhooks_reach() {
             assert_eq!(answer.status, expected, "{plan} {url}: {answer:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_run_shows_the_hosts_that_it_contacted() {
+    let stack = Stack::unlimited().await;
+    let gateway = TestApp::start_console(&stack).await;
+    let (id, session) = (stack.create_run(&gateway, "x", None).await, stack.session(&gateway, EMAIL).await);
+    let page = async || stack.page(&gateway, &format!("/runs/{id}"), &session.cookie).await.1;
+    assert!(!page().await.contains("Contacted hosts"));
+    stack.database.run_sql("UPDATE runs SET contacted_hosts = '{a.example,b.example}'").await;
+    assert!(page().await.contains("a.example, b.example"), "{}", page().await);
+    let run = stack.get(&gateway, &format!("/api/v1/runs/{id}")).await.body;
+    assert_eq!(run["contactedHosts"], json!(["a.example", "b.example"]));
 }

@@ -1,5 +1,5 @@
-//! Which tool results hold only what somebody else than the model wrote. A URL in them is one that the model did
-//! not compose. Pure.
+//! Which tool results hold only what somebody else than the model wrote. A URL in them is one that the
+//! model did not compose. Pure.
 
 use serde_json::Value;
 use shared::runs::events::{RequestedCall, ToolResult};

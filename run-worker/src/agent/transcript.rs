@@ -184,8 +184,8 @@ impl Transcript {
         self.snapshot.as_ref()
     }
 
-    /// The texts that the model cannot have written: instructions, prompt, pages and input files. Notes are not
-    /// among them, because they may quote the model.
+    /// The texts that the model cannot have written: instructions, prompt, pages and input files. Notes are
+    /// not among them, because they may quote the model.
     pub fn sources(&self) -> impl Iterator<Item = (&str, Origin)> {
         self.sources.iter().filter_map(|(at, origin)| match self.messages.get(*at)? {
             Message::System(text) | Message::User(text) | Message::Tool { content: text, .. } => {

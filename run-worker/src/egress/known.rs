@@ -1,5 +1,5 @@
-//! The URLs that a run was given or found on a page. A URL is known only as a whole: what the model appends to
-//! a known one makes another URL.
+//! The URLs that a run was given or found on a page. A URL is known only as a whole: what the model appends
+//! to a known one makes another URL.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -28,8 +28,8 @@ pub enum Origin {
     Page,
 }
 
-/// Only hashes, so that many long URLs take little memory. The key of the hash is random: nobody can construct
-/// a URL that looks known.
+/// Only hashes, so that many long URLs take little memory. The key of the hash is random: nobody can
+/// construct a URL that looks known.
 #[derive(Default)]
 pub(super) struct KnownUrls {
     keys: HashSet<u64>,
@@ -101,8 +101,8 @@ fn start_of_url(word: &str, colon: usize) -> Option<usize> {
     Some(colon - scheme.len())
 }
 
-/// The ends that a URL may have in the rest of a word: all of it, and before each character that may not belong
-/// to it.
+/// The ends that a URL may have in the rest of a word: all of it, and before each character that may not
+/// belong to it.
 fn ends(rest: &str) -> Vec<usize> {
     let trimmed = rest.trim_end_matches(PERHAPS_BEHIND).len();
     let brackets =

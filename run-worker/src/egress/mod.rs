@@ -68,8 +68,8 @@ impl Egress {
         Self { hosts, only_known, state: Mutex::new(state) }
     }
 
-    /// Learns the URLs in the texts that the model did not write. `sources` are all of them, in their order; the
-    /// ones of the last call are skipped.
+    /// Learns the URLs in the texts that the model did not write. `sources` are all of them, in their
+    /// order; the ones of the last call are skipped.
     pub fn read<'t>(&self, sources: impl Iterator<Item = (&'t str, Origin)>) {
         if !self.only_known {
             return;
@@ -117,8 +117,8 @@ impl Egress {
                 )
             }
             Refusal::UnknownUrl => "This app may fetch only URLs that are written in its instructions, its \
-                                    inputs, or a page that it fetched before. Use such a URL exactly as it is \
-                                    written there; do not change it or add to it."
+                                    inputs, or a page that it fetched before. Use such a URL exactly as it \
+                                    is written there; do not change it or add to it."
                 .to_owned(),
             Refusal::TooManyHosts => {
                 format!("This run has contacted {MAX_HOSTS} hosts, the most that it may. Use one of these.")

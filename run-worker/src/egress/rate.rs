@@ -46,8 +46,8 @@ fn wait(stamps: &mut VecDeque<Instant>, most: usize, now: Instant) -> Option<Dur
 
 fn sentence(most: usize, to: &str, wait: Duration) -> String {
     format!(
-        "A run may send {most} requests {to} in a minute, redirects included. Try again in {} s, or answer with \
-         what you have.",
+        "A run may send {most} requests {to} in a minute, redirects included. Try again in {} s, or answer \
+         with what you have.",
         wait.as_secs() + 1
     )
 }

@@ -126,8 +126,8 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Resu
 }
 
 /// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and
-/// commit order is number order. The usage columns, the contacted hosts and the artifacts repeat what the events
-/// hold.
+/// commit order is number order. The usage columns, the contacted hosts and the artifacts repeat what the
+/// events hold.
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,

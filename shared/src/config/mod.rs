@@ -165,8 +165,8 @@ pub struct PlansConfig {
 /// Which non-public networks webhooks may reach.
 #[derive(Args, Clone, Debug, Default)]
 pub struct WebhookNetworksConfig {
-    /// Comma-separated CIDRs of non-public networks that webhooks may reach, for example 10.1.0.0/16. They apply
-    /// to each plan that sets no `webhook_networks` of its own.
+    /// Comma-separated CIDRs of non-public networks that webhooks may reach, for example 10.1.0.0/16. They
+    /// apply to each plan that sets no `webhook_networks` of its own.
     #[arg(long, env = "CAPI_WEBHOOK_ALLOWED_NETWORKS", default_value = "")]
     pub webhook_allowed_networks: Networks,
 }

@@ -16,9 +16,10 @@ use crate::error::write;
 /// Bytes of an email address (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 254;
 
-/// The one form in which emails are stored, found and counted: without spaces around it, and with ASCII letters
-/// in lower case. Other letters stay as they are. Each program and each locale changes their case in its own
-/// way, and then one account would count as two. The index `users_normal_email` does the same in SQL.
+/// The one form in which emails are stored, found and counted: without spaces around it, and with ASCII
+/// letters in lower case. Other letters stay as they are. Each program and each locale changes their case
+/// in its own way, and then one account would count as two. The index `users_normal_email` does the same in
+/// SQL.
 #[must_use]
 pub fn normal_email(email: &str) -> String {
     email.trim().to_ascii_lowercase()

@@ -1,6 +1,6 @@
-//! Limits attempts to sign in and to change a password, per account and per network, and attempts to sign up
-//! per network, in this process. An attempt counts before the password is verified, so concurrent guesses count
-//! too.
+//! Limits attempts to sign in and to change a password, per account and per network, and attempts to sign
+//! up per network, in this process. An attempt counts before the password is verified, so concurrent
+//! guesses count too.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ use super::flood::{Flood, network};
 const PER_ACCOUNT_AND_NETWORK: (u32, Duration) = (10, Duration::from_secs(30));
 const PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(5));
 const PER_NETWORK: (u32, Duration) = (30, Duration::from_secs(10));
-/// Its own count: accounts that are created from a network must not lock its users out. A class in one room can
-/// sign up at once, and each attempt costs a password hash.
+/// Its own count: accounts that are created from a network must not lock its users out. A class in one room
+/// can sign up at once, and each attempt costs a password hash.
 const SIGN_UPS_PER_NETWORK: (u32, Duration) = (20, Duration::from_secs(30));
 
 pub struct Attempts {

@@ -1,5 +1,5 @@
-//! Notices proxies that CAPI_TRUSTED_PROXIES lacks. Behind such a proxy all clients have one address, and share
-//! the limits of that address.
+//! Notices proxies that CAPI_TRUSTED_PROXIES lacks. Behind such a proxy all clients have one address, and
+//! share the limits of that address.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -57,8 +57,8 @@ impl UnlistedProxies {
         if many && self.may_say(now) {
             tracing::warn!(
                 address = %from,
-                "many users sign in from one private address; if it is a proxy, list it in CAPI_TRUSTED_PROXIES \
-                 and let it set X-Forwarded-For"
+                "many users sign in from one private address; if it is a proxy, list it in \
+                 CAPI_TRUSTED_PROXIES and let it set X-Forwarded-For"
             );
         }
         many

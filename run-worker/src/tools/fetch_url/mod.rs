@@ -1,6 +1,6 @@
-//! `fetch_url`: returns the readable text of a public page. Any outsider may have given the URL to the model,
-//! so the client checks every address of every redirect right before it connects. The rules of the app (`egress`)
-//! apply to every redirect too.
+//! `fetch_url`: returns the readable text of a public page. Any outsider may have given the URL to the
+//! model, so the client checks every address of every redirect right before it connects. The rules of the
+//! app (`egress`) apply to every redirect too.
 
 mod client;
 mod readable;
