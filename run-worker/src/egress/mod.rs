@@ -36,6 +36,8 @@ pub struct Egress {
 
 struct State {
     known: KnownUrls,
+    /// The texts of the inputs, until they are read.
+    given: Vec<String>,
     /// How many texts of the transcript `known` holds.
     read: usize,
     rate: Rate,
@@ -60,25 +62,48 @@ impl Egress {
         let hosts =
             listed.then(|| rules.hosts.iter().filter_map(|rule| HostRule::parse(rule).ok()).collect());
         let only_known = rules.urls == FetchUrls::Known;
-        let mut known = KnownUrls::default();
+        let mut given = Vec::new();
         if only_known {
-            each_text(inputs, &mut |text| known.learn(text, Origin::Given));
+            each_text(inputs, &mut |text| given.push(text.to_owned()));
         }
-        let state = State { known, read: 0, rate: Rate::default(), hosts: contacted.clone() };
+        let state = State {
+            known: KnownUrls::default(),
+            given,
+            read: 0,
+            rate: Rate::default(),
+            hosts: contacted.clone(),
+        };
         Self { hosts, only_known, state: Mutex::new(state) }
     }
 
-    /// Learns the URLs in the texts that the model did not write. `sources` are all of them, in their
-    /// order; the ones of the last call are skipped.
-    pub fn read<'t>(&self, sources: impl Iterator<Item = (&'t str, Origin)>) {
-        if !self.only_known {
+    /// Learns the URLs in the texts that the model did not write. `sources` are all of them, in their order;
+    /// the ones of the last call are skipped. A long text takes time, which must not block other tasks.
+    pub async fn read<'t>(self: &Arc<Self>, sources: impl Iterator<Item = (&'t str, Origin)>) {
+        let texts = self.unread(sources);
+        if texts.is_empty() {
             return;
         }
-        let mut state = self.lock();
-        for (text, origin) in sources.skip(state.read) {
-            state.known.learn(text, origin);
-            state.read += 1;
+        let egress = Arc::clone(self);
+        let learning = tokio::task::spawn_blocking(move || {
+            for (text, origin) in &texts {
+                egress.lock().known.learn(text, *origin);
+            }
+        });
+        if let Err(error) = learning.await {
+            tracing::error!(%error, "failed to find the URLs in a text; they are not known");
         }
+    }
+
+    fn unread<'t>(&self, sources: impl Iterator<Item = (&'t str, Origin)>) -> Vec<(String, Origin)> {
+        if !self.only_known {
+            return Vec::new();
+        }
+        let mut state = self.lock();
+        let given = std::mem::take(&mut state.given);
+        let sources: Vec<_> =
+            sources.skip(state.read).map(|(text, origin)| (text.to_owned(), origin)).collect();
+        state.read += sources.len();
+        given.into_iter().map(|text| (text, Origin::Given)).chain(sources).collect()
     }
 
     fn check(&self, url: &Url, redirects: usize, now: Instant) -> Result<String, Refusal> {

@@ -23,11 +23,12 @@ fn without_rules_every_host_is_allowed() {
     assert_eq!(check(&egress, "https://anywhere.example/?q=1", 0), Ok(()));
 }
 
-#[test]
-fn listed_hosts_bind_every_hop_and_both_rules_count() {
+#[tokio::test]
+async fn listed_hosts_bind_every_hop_and_both_rules_count() {
     for urls in FetchUrls::ALL {
         let egress =
             egress(&["example.org", "*.example.net"], urls, &json!({"text": "https://example.org/a"}));
+        egress.read(std::iter::empty()).await;
         assert_eq!(check(&egress, "https://example.org/a", 0), Ok(()), "{urls:?}");
         assert_eq!(check(&egress, "https://a.example.net/", 1), Ok(()), "{urls:?}");
         for redirects in [0, 1] {
@@ -39,16 +40,17 @@ fn listed_hosts_bind_every_hop_and_both_rules_count() {
     assert!(check(&nothing, "https://example.org/", 0).unwrap_err().contains("no host"));
 }
 
-#[test]
-fn only_known_urls_are_fetched_and_redirects_are_followed() {
+#[tokio::test]
+async fn only_known_urls_are_fetched_and_redirects_are_followed() {
     let egress = egress(&[], FetchUrls::Known, &json!({"deep": [{"text": "see example.org/a"}]}));
+    egress.read(std::iter::empty()).await;
     assert_eq!(check(&egress, "https://example.org/a", 0), Ok(()));
     let composed = "https://example.org/a?q=secret";
     assert!(check(&egress, composed, 0).unwrap_err().contains("instructions, its inputs, or a page"));
     assert_eq!(check(&egress, composed, 1), Ok(()), "a server chose it");
-    egress.read([("no URL", Origin::Given)].into_iter());
+    egress.read([("no URL", Origin::Given)].into_iter()).await;
     let sources = [("skipped https://b.example/", Origin::Page), ("https://c.example/", Origin::Page)];
-    egress.read(sources.into_iter());
+    egress.read(sources.into_iter()).await;
     assert_eq!(check(&egress, "https://c.example/", 0), Ok(()));
     assert!(check(&egress, "https://b.example/", 0).is_err(), "the first source was read before");
 }

@@ -250,8 +250,8 @@ mod tests {
         ), @r#"
     the app has 16 error(s):
       - colour is unknown; leave it out
-      - limits.minutes is unknown; leave it out
       - fetch.sites is unknown; leave it out
+      - limits.minutes is unknown; leave it out
       - name must have 1 to 100 characters
       - prompt uses "nobody", which is not an input field
       - inputs[0]: options are needed by type "select", and only there

@@ -41,7 +41,8 @@ pub(super) struct Fetch {
     /// The only hosts that may be contacted. Every host, if it is empty.
     #[schema(example = json!(["example.org", "*.example.net"]))]
     hosts: Vec<String>,
-    /// Rules may be added.
+    /// `any`: every URL at these hosts. `listed`: the same, and `hosts` is not empty. `known`: only URLs that
+    /// the run was given or found on a page that it fetched. Rules may be added.
     #[schema(value_type = String, example = "known")]
     urls: FetchUrls,
 }
