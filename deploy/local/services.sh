@@ -36,7 +36,7 @@ write_services_env() { # GATEWAY-PORT
             echo "CAPI_SANDBOX='${CAPI_SANDBOX:-}'"
             echo "CAPI_SANDBOX_PYTHON='$CAPI_SANDBOX_PYTHON'"
             echo "CAPI_SECRET_KEY_FILE='$key'"
-            echo "CAPI_WEBHOOK_ALLOWED_NETWORKS='${CAPI_WEBHOOK_ALLOWED_NETWORKS:-127.0.0.0/8}'"
+            echo "CAPI_WEBHOOK_ALLOWED_NETWORKS='${CAPI_WEBHOOK_ALLOWED_NETWORKS:-127.0.0.0/8,::1/128}'"
         } | grep -v "=''$" > "$file.new"
         mv "$file.new" "$file"
     )

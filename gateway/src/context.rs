@@ -1,8 +1,10 @@
 //! What the handlers of both faces use. `start` builds one per process.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use actix_web::HttpRequest;
 use gateway_domain::apps::{AppCache, Checks, CurrentApp};
 use gateway_domain::runs::{Intake, RunWatchers};
 use ipnet::IpNet;
@@ -11,13 +13,14 @@ use shared::db::Db;
 use shared::definition_checker::DefinitionChecker;
 use shared::ids::{AppId, UserId};
 use shared::lifecycle::Lifecycle;
-use shared::net::ip_policy::IpPolicy;
 use shared::queue::Publisher;
 use shared::runs::Viewer;
 use shared::storage::{Artifacts, Links};
+use shared::webhook_policies::WebhookPolicies;
 
 use crate::http::ApiError;
-use crate::http::limits::{FloodGuard, Refusals, UploadsInFlight};
+use crate::http::extract::Client;
+use crate::http::limits::{FloodGuard, Refusals, UnlistedProxies, UploadsInFlight};
 
 pub struct Context {
     pub db: Db,
@@ -41,9 +44,10 @@ pub struct Context {
     pub uploads: UploadsInFlight,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
+    pub unlisted_proxies: UnlistedProxies,
     pub lifecycle: Lifecycle,
-    /// Where webhooks may go.
-    pub ip_policy: IpPolicy,
+    /// Where the webhooks of each plan may go.
+    pub webhook_policies: WebhookPolicies,
 }
 
 impl Context {
@@ -61,6 +65,16 @@ impl Context {
     #[must_use]
     pub fn checks(&self, account: UserId) -> Checks<'_> {
         Checks { models: &self.models, checker: &self.checker, account }
+    }
+
+    /// The client's address. Notices a proxy that is not listed.
+    #[must_use]
+    pub fn client_address(&self, request: &HttpRequest) -> IpAddr {
+        let Client { address, unlisted_proxy } = Client::of(request, &self.trusted_proxies);
+        if unlisted_proxy {
+            self.unlisted_proxies.forwarded(address, Instant::now());
+        }
+        address
     }
 
     /// The user's app as it is stored now.

@@ -21,6 +21,10 @@ pub(crate) fn describe() {
     );
     describe_counter!("capi_sign_ins_total", "Attempts to sign in, by outcome: ok, refused or throttled.");
     describe_counter!(
+        "capi_unlisted_proxy_requests_total",
+        "Requests that a proxy forwarded which CAPI_TRUSTED_PROXIES does not list."
+    );
+    describe_counter!(
         "capi_console_forms_rejected_total",
         "Console forms rejected because another site sent them."
     );

@@ -11,12 +11,12 @@ use shared::config::{ModelsFile, Plans};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
-use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
 use shared::queue::{self, Broker, Publisher};
 use shared::runs::{RunningCaps, Viewer};
 use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
+use shared::webhook_policies::WebhookPolicies;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, SIGN_UP_PLAN, Signup};
@@ -24,7 +24,7 @@ use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::endpoint::{Endpoint, serve_table};
-use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals, UploadsInFlight};
+use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals, UnlistedProxies, UploadsInFlight};
 use crate::http::middleware::RenderError;
 use crate::http::server::{Serving, serve};
 use crate::{api, docs};
@@ -133,6 +133,8 @@ fn context(
     let plans = Plans::read(config.catalog.plans.as_deref())?;
     check_sign_up(config.signup, &plans)?;
     let caps = RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() };
+    let webhook_policies = WebhookPolicies::new(&plans, &config.webhook_networks.webhook_allowed_networks);
+    warn_of_open_networks(config.signup, &webhook_policies);
     let links = config.secret_key.links(&config.links)?;
     let models = Arc::new(ModelsFile::read(&config.catalog.models)?);
     let intake = Intake { db: db.clone(), apps: Arc::default(), models: models.clone(), publisher };
@@ -152,12 +154,13 @@ fn context(
         refusals: Refusals::default(),
         uploads: UploadsInFlight::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),
-        ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone()),
+        unlisted_proxies: UnlistedProxies::default(),
+        webhook_policies,
         lifecycle: lifecycle.clone(),
     })
 }
 
-/// Refuses to let anybody create accounts that could use the whole installation.
+/// Refuses to let everyone create accounts that could use the whole installation.
 fn check_sign_up(signup: Signup, plans: &Plans) -> anyhow::Result<()> {
     let missing = plans.missing_for_sign_up(SIGN_UP_PLAN);
     anyhow::ensure!(
@@ -167,6 +170,17 @@ fn check_sign_up(signup: Signup, plans: &Plans) -> anyhow::Result<()> {
         missing.join(", ")
     );
     Ok(())
+}
+
+/// Everyone may create an account, and such accounts would reach the operator's own networks.
+fn warn_of_open_networks(signup: Signup, policies: &WebhookPolicies) {
+    if signup == Signup::Open && policies.opened().any(|(plan, _)| plan == SIGN_UP_PLAN) {
+        tracing::warn!(
+            plan = SIGN_UP_PLAN,
+            "everyone can sign up, and webhooks of this plan may reach non-public networks; set \
+             webhook_networks = [] for the plan in CAPI_PLANS"
+        );
+    }
 }
 
 /// Removes entries of the guards that limit nothing, until the process stops.

@@ -5,10 +5,12 @@
 //!   too; a resolved one right before the connection (see [`resolver`]).
 //! - No proxy, no cookies, no decompression (a small body cannot become a large one), no reused connection
 //!   (each request resolves and checks its host again).
+//! - The caller may refuse each URL of a GET (see [`Hops`]).
 //! - One deadline covers a request from connecting to the last byte; the body is read up to a cap.
 //! - Every failure is a [`RequestFailure`].
 
 mod failure;
+mod hops;
 mod resolver;
 mod response;
 
@@ -23,6 +25,7 @@ use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::PublicUrl;
 use tokio::time::{Instant, timeout_at};
 
+pub use hops::{GetFailure, Hops};
 pub use reqwest::header;
 pub use response::{Body, BodyEnd, Response};
 
@@ -71,20 +74,30 @@ impl PublicClient {
         Ok(Self { http, policy, limits })
     }
 
-    /// Sends a GET and follows at most [`MAX_REDIRECTS`] redirects.
-    pub async fn get(&self, url: &str, accept: &'static str) -> Result<Response, RequestFailure> {
+    /// Sends a GET and follows at most [`MAX_REDIRECTS`] redirects. `hops` may refuse each of the URLs.
+    pub async fn get(
+        &self,
+        url: &str,
+        accept: &'static str,
+        hops: &impl Hops,
+    ) -> Result<Response, GetFailure> {
         let deadline = Instant::now() + self.limits.total;
         let mut url = url.to_owned();
-        for _ in 0..=MAX_REDIRECTS {
-            let checked = PublicUrl::parse(&url, &self.policy)?;
+        for redirects in 0..=MAX_REDIRECTS {
+            let checked = PublicUrl::parse(&url, &self.policy).map_err(RequestFailure::from)?;
+            hops.check(checked.url(), redirects).map_err(GetFailure::Refused)?;
             let request = self.http.get(checked.url().clone()).header(ACCEPT, accept);
-            let response = self.send(checked, request, deadline).await?;
+            let sent = self.send(checked, request, deadline).await;
+            if sent.as_ref().is_err_and(RequestFailure::is_before_connection) {
+                hops.not_reached();
+            }
+            let response = sent?;
             match redirect_target(&response) {
                 Some(target) => url = target,
                 None => return Ok(response),
             }
         }
-        Err(RequestFailure::TooManyRedirects)
+        Err(RequestFailure::TooManyRedirects.into())
     }
 
     /// Sends a POST. A redirect is returned and not followed: it would send the body to another host.

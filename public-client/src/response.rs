@@ -1,5 +1,7 @@
 //! A response whose body is read under the request's deadline and up to a cap.
 
+use std::net::IpAddr;
+
 use reqwest::header::HeaderName;
 use shared::net::failure::RequestFailure;
 use shared::net::public_url::PublicUrl;
@@ -48,6 +50,12 @@ impl Response {
     #[must_use]
     pub fn status(&self) -> u16 {
         self.inner.status().as_u16()
+    }
+
+    /// The address that answered.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.inner.remote_addr().map(|address| address.ip())
     }
 
     pub(crate) fn is_redirect(&self) -> bool {

@@ -75,6 +75,10 @@ fn describe_tools() {
         "Tool calls, by tool and outcome: ok, returned_to_model (an error the model can handle) or fatal."
     );
     describe_histogram!("capi_tool_call_duration_seconds", Unit::Seconds, "Time of one tool call, by tool.");
+    describe_counter!(
+        "capi_fetch_refusals_total",
+        "Requests of fetch_url that a rule refused, by reason: host, unknown_url, too_many_hosts or rate."
+    );
     describe_gauge!("capi_sandbox_up", "1 if commands can run or the sandbox is off, else 0.");
     describe_gauge!("capi_sandbox_layer_missing", "1 for each layer of the sandbox that is missing.");
     describe_counter!("capi_sandbox_commands_total", "Commands that ended in the sandbox, by outcome.");

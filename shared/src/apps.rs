@@ -33,6 +33,9 @@ pub struct AppDefinition {
     pub output: Option<Output>,
     #[serde(default)]
     pub limits: Limits,
+    /// Left out of stored definitions if it restricts nothing, so that an unchanged app stays equal.
+    #[serde(default, skip_serializing_if = "FetchRules::restrict_nothing")]
+    pub fetch: FetchRules,
 }
 
 impl AppDefinition {
@@ -40,6 +43,53 @@ impl AppDefinition {
     #[must_use]
     pub fn reads_files(&self) -> bool {
         self.tools.iter().any(|tool| FILE_READERS.contains(&tool.as_str()))
+    }
+}
+
+/// Which pages the tool `fetch_url` may read. A request must satisfy both rules, and so must each redirect.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchRules {
+    /// The only hosts that may be contacted, as [`crate::net::host_rule::HostRule`] reads them. Every host,
+    /// if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Which URLs at these hosts.
+    #[serde(default)]
+    pub urls: FetchUrls,
+}
+
+/// Which URLs an app may fetch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FetchUrls {
+    /// Every URL at an allowed host.
+    #[default]
+    Any,
+    /// The same, but `hosts` must name the hosts.
+    Listed,
+    /// URLs that the run was given or found on a page. The model cannot compose one, so it cannot be talked
+    /// into sending the inputs to a host in a query string.
+    Known,
+}
+
+impl FetchRules {
+    #[must_use]
+    pub fn restrict_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl FetchUrls {
+    pub const ALL: [Self; 3] = [Self::Any, Self::Listed, Self::Known];
+
+    /// As app files write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Listed => "listed",
+            Self::Known => "known",
+        }
     }
 }
 

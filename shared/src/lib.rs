@@ -25,4 +25,5 @@ pub mod testing;
 pub mod text;
 pub mod time;
 pub mod tools;
+pub mod webhook_policies;
 pub mod webhook_secrets;

@@ -63,6 +63,18 @@ pub async fn claim(
     Ok(claimed.pop())
 }
 
+/// The plan of a webhook's owner.
+pub async fn plan_of(conn: &mut Connection, user: UserId) -> Result<Option<String>, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        plan: String,
+    }
+    let sql = "SELECT plan FROM users WHERE id = $1";
+    let mut found: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
+    Ok(found.pop().map(|row| row.plan))
+}
+
 const GIVE_BACK: &str = "
 UPDATE webhook_deliveries
 SET attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL, next_attempt_at = capi_now() + $4

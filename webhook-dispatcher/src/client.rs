@@ -1,12 +1,15 @@
 //! Sends one webhook request and turns the answer, or the failure, into an [`AttemptResult`].
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use public_client::header::{HeaderMap, RETRY_AFTER};
 use public_client::{BodyEnd, CONNECT_TIMEOUT, Limits, PublicClient, Response};
+use shared::config::Networks;
 use shared::net::failure::RequestFailure;
-use shared::net::ip_policy::IpPolicy;
+use shared::net::ip_policy::{IpPolicy, is_public};
 use shared::text::CleanText;
+use shared::webhook_policies::WebhookPolicies;
 
 use crate::attempt::AttemptResult;
 
@@ -17,15 +20,33 @@ const READ_BYTES: usize = 16 * 1024;
 const STORED_BYTES: usize = 1024;
 
 pub struct WebhookClient {
-    http: PublicClient,
+    /// For plans whose webhooks reach only public addresses.
+    public: PublicClient,
+    /// For the other plans, by their name.
+    opened: BTreeMap<String, PublicClient>,
+    policies: WebhookPolicies,
     total_timeout: Duration,
+    also_public: Networks,
 }
 
 impl WebhookClient {
-    pub fn new(policy: IpPolicy, total_timeout: Duration) -> anyhow::Result<Self> {
+    pub fn new(
+        policies: WebhookPolicies,
+        total_timeout: Duration,
+        also_public: Networks,
+    ) -> anyhow::Result<Self> {
         let limits = Limits { connect: CONNECT_TIMEOUT, total: total_timeout, body_bytes: READ_BYTES };
         let user_agent = concat!("capi-webhooks/", env!("CARGO_PKG_VERSION"));
-        Ok(Self { http: PublicClient::new(user_agent, policy, limits)?, total_timeout })
+        let client = |policy: &IpPolicy| PublicClient::new(user_agent, policy.clone(), limits);
+        let opened = policies.opened().map(|(plan, policy)| Ok((plan.to_owned(), client(policy)?)));
+        let opened = opened.collect::<anyhow::Result<_>>()?;
+        Ok(Self { public: client(&IpPolicy::only_public())?, opened, policies, total_timeout, also_public })
+    }
+
+    /// Whether it matters which plan the owner of a webhook has.
+    #[must_use]
+    pub fn depends_on_plan(&self) -> bool {
+        !self.opened.is_empty()
     }
 
     /// The longest time of one [`Self::post`].
@@ -34,17 +55,42 @@ impl WebhookClient {
         self.total_timeout
     }
 
-    pub async fn post(&self, url: &str, headers: HeaderMap, body: Vec<u8>) -> AttemptResult {
+    /// Sends a webhook of an account with this plan. `None` reaches only public addresses.
+    pub async fn post(
+        &self,
+        plan: Option<&str>,
+        url: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> AttemptResult {
         let started = Instant::now();
-        let result = match self.http.post(url, headers, body).await {
-            Ok(response) => read(response).await,
+        if let Some(plan) = plan
+            && !self.policies.knows(plan)
+        {
+            tracing::warn!(
+                plan,
+                "the account's plan is not in CAPI_PLANS; only public addresses are reached"
+            );
+        }
+        let client = plan.and_then(|plan| self.opened.get(plan)).unwrap_or(&self.public);
+        let result = match client.post(url, headers, body).await {
+            Ok(response) => self.read(response).await,
             Err(failure) => failed(&failure),
         };
         AttemptResult { duration: started.elapsed(), ..result }
     }
+
+    async fn read(&self, response: Response) -> AttemptResult {
+        let shown = response.peer().is_some_and(|peer| {
+            is_public(peer) || self.also_public.0.iter().any(|network| network.contains(&peer))
+        });
+        read(response, shown).await
+    }
 }
 
-async fn read(response: Response) -> AttemptResult {
+/// `shown`: the account's owner may see the answer. An answer from an internal network stays there, so that a
+/// webhook is no way to read internal services.
+async fn read(response: Response, shown: bool) -> AttemptResult {
     let status = response.status();
     let retry_after = response.header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
     let body = response.read().await;
@@ -59,7 +105,7 @@ async fn read(response: Response) -> AttemptResult {
     };
     AttemptResult {
         status_code: Some(status),
-        response_body: Some(CleanText::from_bytes(&body.bytes, STORED_BYTES)),
+        response_body: shown.then(|| CleanText::from_bytes(&body.bytes, STORED_BYTES)),
         retry_after,
         ..result
     }

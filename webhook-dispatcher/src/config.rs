@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use shared::config::{
-    BrokerConfig, DatabaseConfig, LinksConfig, LogConfig, OpsConfig, SecretKeyConfig, WebhookNetworksConfig,
-    concurrency,
+    BrokerConfig, DatabaseConfig, LinksConfig, LogConfig, Networks, OpsConfig, PlansConfig, SecretKeyConfig,
+    WebhookNetworksConfig, concurrency,
 };
 
 use crate::client;
@@ -29,6 +29,8 @@ pub struct Config {
     #[command(flatten)]
     pub webhook_networks: WebhookNetworksConfig,
     #[command(flatten)]
+    pub plans: PlansConfig,
+    #[command(flatten)]
     pub secret_key: SecretKeyConfig,
     #[command(flatten)]
     pub links: LinksConfig,
@@ -39,4 +41,7 @@ pub struct Config {
     // Not a setting: the contract promises 15 s. Tests shorten it; the lease does not allow a longer one.
     #[arg(skip = client::TOTAL_TIMEOUT)]
     pub total_timeout: Duration,
+    // Not a setting: tests store what their receivers on the loopback answer.
+    #[arg(skip)]
+    pub also_public: Networks,
 }

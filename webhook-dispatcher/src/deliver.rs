@@ -13,7 +13,7 @@ use shared::queue::WorkQueue;
 use shared::webhook_secrets::{self, SecretsError};
 use tokio::time::Instant;
 
-use crate::attempt::{AttemptResult, Claimed, LEASE, give_back, record};
+use crate::attempt::{AttemptResult, Claimed, LEASE, give_back, plan_of, record};
 use crate::context::Context;
 use crate::{request, retry, signature};
 
@@ -61,13 +61,13 @@ async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> 
         return Some(AttemptResult::failed("The results of the last attempts could not be recorded."));
     }
     match prepare(context, claimed).await {
-        Ok(Some((headers, body))) => {
+        Ok(Some(Prepared { plan, headers, body })) => {
             // If the lease expired before the result is recorded, another dispatcher would send it again.
             if lease_start.elapsed() + context.client.total_timeout() + TIME_TO_RECORD > LEASE {
                 tracing::warn!("webhook not sent: too little of the lease is left");
                 return None;
             }
-            Some(context.client.post(&claimed.url, headers, body).await)
+            Some(context.client.post(plan.as_deref(), &claimed.url, headers, body).await)
         }
         Ok(None) => Some(AttemptResult::failed("The run or the signing secret no longer exists.")),
         Err(PrepareError::Secrets(SecretsError::Db(error))) if error.is_outage() => {
@@ -103,13 +103,23 @@ impl From<DbError> for PrepareError {
     }
 }
 
-/// Headers and body of the request. `None` if the run or its owner's secrets were deleted.
-async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderMap, Vec<u8>)>, PrepareError> {
+struct Prepared {
+    /// The owner's plan now, if it matters.
+    plan: Option<String>,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// The request. `None` if the run or its owner's secrets were deleted.
+async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<Prepared>, PrepareError> {
     let loaded = context.db.read(|mut conn| async move {
-        let run = context.viewer.load(&mut conn, claimed.user_id, claimed.run_id).await?;
-        Ok((run, webhook_secrets::active(&mut conn, &context.secret_key, claimed.user_id).await))
+        let user = claimed.user_id;
+        let run = context.viewer.load(&mut conn, user, claimed.run_id).await?;
+        let needs_plan = context.client.depends_on_plan();
+        let plan = if needs_plan { plan_of(&mut conn, user).await? } else { None };
+        Ok((run, plan, webhook_secrets::active(&mut conn, &context.secret_key, user).await))
     });
-    let (Some(run), secrets) = loaded.await? else {
+    let (Some(run), plan, secrets) = loaded.await? else {
         return Ok(None);
     };
     let keys: Vec<_> =
@@ -119,7 +129,7 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<(HeaderM
     }
     let body = request::body(&claimed.r#type, claimed.claimed_at, run).map_err(PrepareError::Body)?;
     let headers = signature::headers(&keys, claimed.id, claimed.claimed_at, &body);
-    Ok(Some((headers, body)))
+    Ok(Some(Prepared { plan, headers, body }))
 }
 
 async fn record_result(

@@ -18,11 +18,11 @@ use std::sync::Arc;
 use shared::config::Plans;
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
-use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::runs::{RunningCaps, Viewer};
 use shared::telemetry::PrometheusHandle;
+use shared::webhook_policies::WebhookPolicies;
 use tokio::sync::Semaphore;
 
 use crate::client::WebhookClient;
@@ -47,12 +47,12 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-webhook-dispatcher")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
-    let policy = IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone());
-    let plans = Plans::built_in();
+    let plans = Plans::read(config.plans.plans.as_deref())?;
+    let policies = WebhookPolicies::new(&plans, &config.webhook_networks.webhook_allowed_networks);
     let context = Arc::new(Context {
         db: db.clone(),
         publisher: publisher.clone(),
-        client: WebhookClient::new(policy, config.total_timeout)?,
+        client: WebhookClient::new(policies, config.total_timeout, config.also_public.clone())?,
         secret_key,
         viewer: Viewer {
             // The caps matter only for pending runs, and the dispatcher shows finished ones.

@@ -73,6 +73,7 @@ mod tests {
             error: None,
             pending: None,
             usage: Json::default(),
+            contacted_hosts: vec![],
             attempt: 1,
             created_at: Time::default(),
             started_at: None,

@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::extract::{app_data, client_address};
+use crate::http::extract::app_data;
 use crate::http::limits::Flood;
 use crate::http::middleware::record_user;
 
@@ -81,7 +81,7 @@ impl FromRequest for Caller {
 }
 
 async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Result<Caller, ApiError> {
-    let (address, now) = (client_address(request, &context.trusted_proxies), Instant::now());
+    let (address, now) = (context.client_address(request), Instant::now());
     let key = bearer(request)?.sha256();
     if let Some(window) = context.refusals.current(&key, now) {
         metrics::counter!("capi_requests_rate_limited_total", "limiter" => "cached_window").increment(1);

@@ -32,7 +32,6 @@ use url::Url;
 use self::session::cookie::CookieRule;
 use crate::config::{Config, Signup};
 use crate::context::Context;
-use crate::http::extract::client_address;
 use crate::http::limits::{Attempts, Throttle};
 
 /// What only the console's handlers use. `start` builds one per process.
@@ -76,5 +75,5 @@ impl Console {
 
 /// The client's address.
 fn client_ip(request: &HttpRequest, context: &Context) -> IpAddr {
-    client_address(request, &context.trusted_proxies)
+    context.client_address(request)
 }

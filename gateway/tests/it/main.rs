@@ -7,6 +7,7 @@ mod artifacts;
 mod bad_requests;
 mod console;
 mod documents;
+mod doors;
 mod files;
 mod http;
 mod idempotency;

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use crate::get;
 use crate::server::RawServer;
 use crate::{LIMITS, client};
 
@@ -21,7 +22,7 @@ async fn failure(url: &str) -> RequestFailure {
 }
 
 async fn failure_within(url: &str, limits: Limits) -> RequestFailure {
-    match client(limits).get(url, "*/*").await {
+    match get(&client(limits), url).await {
         Ok(response) => panic!("{url} answers {}", response.status()),
         Err(failure) => failure,
     }
@@ -66,7 +67,7 @@ async fn answers_that_break_off_or_are_not_http() {
 
     let short =
         RawServer::start(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"], Duration::ZERO).await;
-    let body = client(LIMITS).get(&short.url("http"), "*/*").await.unwrap().read().await;
+    let body = get(&client(LIMITS), &short.url("http")).await.unwrap().read().await;
     let expected = (b"abc".to_vec(), BodyEnd::Failed(RequestFailure::ConnectionReset));
     assert_eq!((body.bytes, body.end), expected);
 }

@@ -1,16 +1,18 @@
 //! What the client sends, follows and reads.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use public_client::header::{CONTENT_ENCODING, HeaderMap};
-use public_client::{BodyEnd, Limits, MAX_REDIRECTS, PublicClient};
+use public_client::{BodyEnd, GetFailure, Hops, Limits, MAX_REDIRECTS, PublicClient};
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::UrlRefusal;
 use shared::testing::{PageServer, WebhookReceiver, eventually};
+use url::Url;
 
 use crate::server::RawServer;
-use crate::{LIMITS, client};
+use crate::{LIMITS, client, get};
 
 #[tokio::test]
 async fn a_host_without_a_public_address_is_never_connected() {
@@ -21,7 +23,7 @@ async fn a_host_without_a_public_address_is_never_connected() {
         (pages.url("/long"), RequestFailure::InvalidUrl(UrlRefusal::NotPublic("127.0.0.1".parse().unwrap()))),
         (local, RequestFailure::AddressNotAllowed),
     ] {
-        let failure = client.get(&url, "*/*").await.err().unwrap();
+        let failure = get(&client, &url).await.err().unwrap();
         assert_eq!((&failure, failure.code()), (&expected, "address_not_allowed"), "{url}");
         let failure = client.post(&url, HeaderMap::new(), vec![]).await.err().unwrap();
         assert_eq!(failure, expected, "{url}");
@@ -33,13 +35,48 @@ async fn a_host_without_a_public_address_is_never_connected() {
 async fn get_checks_every_redirect_and_follows_a_few() {
     let pages = PageServer::start().await;
     let client = client(LIMITS);
-    let page = client.get(&pages.url("/hop"), "*/*").await.unwrap();
+    let page = get(&client, &pages.url("/hop")).await.unwrap();
     assert_eq!((page.status(), page.url().path()), (200, "/slow"));
-    let failure = client.get(&pages.url("/inward"), "*/*").await.err().unwrap();
+    let failure = get(&client, &pages.url("/inward")).await.err().unwrap();
     assert_eq!(failure.code(), "address_not_allowed");
     let asked = pages.asked();
-    assert_eq!(client.get(&pages.url("/loop"), "*/*").await.err().unwrap(), RequestFailure::TooManyRedirects);
+    assert_eq!(get(&client, &pages.url("/loop")).await.err().unwrap(), RequestFailure::TooManyRedirects);
     assert_eq!(pages.asked() - asked, MAX_REDIRECTS + 1);
+}
+
+/// Refuses `/slow`, and remembers what it was asked.
+#[derive(Default)]
+struct NotSlow {
+    checked: Mutex<Vec<(String, usize)>>,
+    not_reached: Mutex<usize>,
+}
+
+impl Hops for NotSlow {
+    fn check(&self, url: &Url, redirects: usize) -> Result<(), String> {
+        self.checked.lock().unwrap().push((url.path().to_owned(), redirects));
+        if url.path() == "/slow" { Err("The page is slow.".to_owned()) } else { Ok(()) }
+    }
+
+    fn not_reached(&self) {
+        *self.not_reached.lock().unwrap() += 1;
+    }
+}
+
+#[tokio::test]
+async fn the_caller_decides_about_every_hop() {
+    let (pages, hops, client) = (PageServer::start().await, NotSlow::default(), client(LIMITS));
+    let refused = client.get(&pages.url("/hop"), "*/*", &hops).await.err().unwrap();
+    assert_eq!(refused, GetFailure::Refused("The page is slow.".to_owned()));
+    assert_eq!(pages.asked(), 1, "the target of the redirect is not asked");
+    assert_eq!(*hops.checked.lock().unwrap(), [("/hop".to_owned(), 0), ("/slow".to_owned(), 1)]);
+    assert_eq!(*hops.not_reached.lock().unwrap(), 0);
+    let private = client.get("http://169.254.169.254/", "*/*", &hops).await.err().unwrap();
+    assert!(matches!(private, GetFailure::Request(RequestFailure::InvalidUrl(_))), "{private:?}");
+    assert_eq!(hops.checked.lock().unwrap().len(), 2, "a URL that is refused anyway");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let failed = client.get(&format!("http://{closed}/"), "*/*", &hops).await.err().unwrap();
+    assert_eq!(failed, GetFailure::Request(RequestFailure::ConnectRefused));
+    assert_eq!(*hops.not_reached.lock().unwrap(), 1);
 }
 
 #[tokio::test]
@@ -52,7 +89,7 @@ async fn post_does_not_follow_a_redirect() {
 #[tokio::test]
 async fn a_body_is_read_up_to_the_cap() {
     let pages = PageServer::start().await;
-    let read = async |path| client(LIMITS).get(&pages.url(path), "*/*").await.unwrap().read().await;
+    let read = async |path| get(&client(LIMITS), &pages.url(path)).await.unwrap().read().await;
     let huge = read("/huge").await;
     assert_eq!((huge.bytes.len(), huge.end), (LIMITS.body_bytes, BodyEnd::Cut));
     let long = read("/long").await;
@@ -69,7 +106,7 @@ async fn the_deadline_covers_the_whole_body() {
     let dripping = RawServer::start(pieces, Duration::from_millis(50)).await;
     for url in [pages.url("/never"), dripping.url("http")] {
         let started = Instant::now();
-        let body = client(limits).get(&url, "*/*").await.unwrap().read().await;
+        let body = get(&client(limits), &url).await.unwrap().read().await;
         assert_eq!(body.end, BodyEnd::Failed(RequestFailure::Timeout), "{url}");
         assert!(!body.bytes.is_empty(), "what arrived is kept: {url}");
         assert!(started.elapsed() >= TOTAL, "{url}");
@@ -82,7 +119,7 @@ async fn the_deadline_covers_all_redirects() {
     let hop = vec![b"HTTP/1.1 302 Found\r\n".as_slice(), b"location: /\r\ncontent-length: 0\r\n\r\n"];
     let server = RawServer::start(hop, Duration::from_secs(1)).await;
     let limits = Limits { total: Duration::from_millis(2500), ..LIMITS };
-    let failure = client(limits).get(&server.url("http"), "*/*").await.err().unwrap();
+    let failure = get(&client(limits), &server.url("http")).await.err().unwrap();
     assert_eq!(failure, RequestFailure::Timeout, "and not TooManyRedirects");
 }
 
@@ -92,7 +129,7 @@ async fn connections_are_not_reused() {
     let server = RawServer::start(vec![answer], Duration::from_millis(200)).await;
     let client = client(LIMITS);
     for _ in 0..2 {
-        assert_eq!(client.get(&server.url("http"), "*/*").await.unwrap().read().await.bytes, b"ok");
+        assert_eq!(get(&client, &server.url("http")).await.unwrap().read().await.bytes, b"ok");
     }
     assert_eq!(server.connections(), 2);
 }
@@ -101,7 +138,7 @@ async fn connections_are_not_reused() {
 async fn bodies_are_not_decompressed_and_no_compression_is_asked_for() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08";
     let server = RawServer::start(vec![answer.as_slice()], Duration::ZERO).await;
-    let response = client(LIMITS).get(&server.url("http"), "*/*").await.unwrap();
+    let response = get(&client(LIMITS), &server.url("http")).await.unwrap();
     assert_eq!(response.header(CONTENT_ENCODING), Some("gzip"));
     assert_eq!(response.read().await.bytes, b"\x1f\x8b\x08");
 

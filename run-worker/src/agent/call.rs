@@ -2,10 +2,11 @@
 //! tool runs alone, after everything before it is recorded. Intents are recorded before the calls, results in
 //! the order of the calls.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use shared::ids::RunId;
 use shared::runs::events::{EventData, PublishedArtifact, RequestedCall, ToolResult};
 use shared::runs::{ErrorCode, RunError};
@@ -14,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::transcript::OpenCall;
 use super::{Agent, Halt, events, files};
+use crate::egress::CallEgress;
 use crate::tools::{self, Files, Invocation, ToolError, Toolbox};
 use crate::workspace::Workspace;
 
@@ -24,6 +26,7 @@ const MAX_ERROR_BYTES: usize = 2000;
 
 const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped during the call. \
                                The call may have had its effect. Find out before you call it again.";
+const ABANDONED: &str = "The run ended during this call.";
 
 /// The result of a call whose artifact does not fit.
 const STORE_FULL: &str = "The file was not saved: the account's storage is full. Saving a smaller file may \
@@ -48,6 +51,9 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     agent.log.record().await?;
     let deadline = agent.budget.deadline();
     let changes_files = batch.iter().any(|open| is_alone(&open.call, tools));
+    agent.egress.read(agent.log.transcript().sources()).await;
+    let with_egress = |open: OpenCall| (open.call, Arc::new(CallEgress::new(Arc::clone(&agent.egress))));
+    let calls: Vec<_> = batch.into_iter().map(with_egress).collect();
     let invoking = Invoking {
         tools,
         deadline,
@@ -55,8 +61,24 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
         workspace: agent.workspace.clone(),
         output_left: Arc::new(agent.budget.output_left(agent.log.transcript().spent()).into()),
     };
-    let calls = batch.into_iter().map(|OpenCall { call, .. }| call_one(&invoking, call));
-    let mut results = stream::iter(calls).buffered(MAX_CONCURRENT);
+    let making = calls.iter().cloned().map(|(call, egress)| call_one(&invoking, call, egress));
+    let results = stream::iter(making).buffered(MAX_CONCURRENT);
+    let recorded = record_results(agent, results, deadline, changes_files).await;
+    if matches!(recorded, Err(Halt::Fail(_))) {
+        add_abandoned(agent, &calls);
+    }
+    recorded
+}
+
+/// Records the results in their order. An error ends the run or the attempt.
+async fn record_results(
+    agent: &mut Agent<'_, '_>,
+    results: impl Stream<Item = Result<Returned, (ErrorCode, String)>>,
+    deadline: Instant,
+    changes_files: bool,
+) -> Result<(), Halt> {
+    let step = agent.log.transcript().spent().steps();
+    let mut results = pin!(results);
     loop {
         // `timeout_at` polls the calls before its timer: without this check, calls would start too late.
         if Instant::now() >= deadline {
@@ -73,6 +95,17 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
             Some(Err((code, why))) => {
                 return Err(RunError::new(code, &format!("step {step}: {why}"), Some(step)).into());
             }
+        }
+    }
+}
+
+/// The run ends before these calls returned. The hosts that they reached are recorded with its end.
+fn add_abandoned(agent: &mut Agent<'_, '_>, calls: &[(RequestedCall, Arc<CallEgress>)]) {
+    for (call, egress) in calls {
+        let hosts = egress.contacted_hosts();
+        if !hosts.is_empty() && agent.log.transcript().open().iter().any(|open| open.call.id == call.id) {
+            let result = events::tool_result(call, ABANDONED.to_owned(), true);
+            agent.log.add(EventData::ToolResult(ToolResult { contacted_hosts: hosts, ..result }));
         }
     }
 }
@@ -148,9 +181,13 @@ struct Returned {
 }
 
 /// Makes one call. An error ends the run.
-async fn call_one(invoking: &Invoking<'_>, call: RequestedCall) -> Result<Returned, (ErrorCode, String)> {
+async fn call_one(
+    invoking: &Invoking<'_>,
+    call: RequestedCall,
+    egress: Arc<CallEgress>,
+) -> Result<Returned, (ErrorCode, String)> {
     let begun = Instant::now();
-    let outcome = invoke(invoking, &call).await;
+    let outcome = invoke(invoking, &call, Arc::clone(&egress)).await;
     let name = invoking.tools.get(&call.name).map_or("unknown", |tool| tool.spec().name);
     let label = match &outcome {
         Ok(_) => "ok",
@@ -160,20 +197,25 @@ async fn call_one(invoking: &Invoking<'_>, call: RequestedCall) -> Result<Return
     metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => label).increment(1);
     metrics::histogram!("capi_tool_call_duration_seconds", "tool" => name)
         .record(begun.elapsed().as_secs_f64());
-    match outcome {
-        Ok(output) => Ok(Returned {
-            artifact: output.artifact.map(|artifact| artifact.published(call.id)),
-            result: events::tool_result(&call, output.text, false),
-        }),
+    let (artifact, result) = match outcome {
+        Ok(output) => {
+            let artifact = output.artifact.map(|artifact| artifact.published(call.id));
+            (artifact, events::tool_result(&call, output.text, false))
+        }
         Err(ToolError::RespondToModel(why)) => {
             let content = CleanText::new(&why, MAX_ERROR_BYTES).into_string();
-            Ok(Returned { artifact: None, result: events::tool_result(&call, content, true) })
+            (None, events::tool_result(&call, content, true))
         }
-        Err(ToolError::Fatal(code, why)) => Err((code, format!("the tool {name} failed: {why}"))),
-    }
+        Err(ToolError::Fatal(code, why)) => return Err((code, format!("the tool {name} failed: {why}"))),
+    };
+    Ok(Returned { artifact, result: ToolResult { contacted_hosts: egress.contacted_hosts(), ..result } })
 }
 
-async fn invoke(invoking: &Invoking<'_>, call: &RequestedCall) -> Result<tools::Output, ToolError> {
+async fn invoke(
+    invoking: &Invoking<'_>,
+    call: &RequestedCall,
+    egress: Arc<CallEgress>,
+) -> Result<tools::Output, ToolError> {
     let tools = invoking.tools;
     let Some(tool) = tools.get(&call.name) else {
         let known: Vec<_> = tools.all().map(|tool| tool.spec().name).collect();
@@ -185,7 +227,7 @@ async fn invoke(invoking: &Invoking<'_>, call: &RequestedCall) -> Result<tools::
     let until = invoking.deadline.min(Instant::now() + spec.timeout);
     let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
     let workspace = invoking.workspace.clone();
-    let calling = tool.call(Invocation { run, id, arguments, workspace, output_left });
+    let calling = tool.call(Invocation { run, id, arguments, workspace, output_left, egress });
     let mut output = timeout_at(until, calling).await.unwrap_or_else(|_| {
         let why = format!("The tool did not finish within {} s.", spec.timeout.as_secs());
         Err(ToolError::RespondToModel(why))

@@ -76,7 +76,14 @@ pub(super) fn tool_call(call: &RequestedCall, step: i32) -> EventData {
 }
 
 pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool) -> ToolResult {
-    ToolResult { call_id: call.id, name: call.name.clone(), content, is_error, workspace: None }
+    ToolResult {
+        call_id: call.id,
+        name: call.name.clone(),
+        content,
+        is_error,
+        workspace: None,
+        contacted_hosts: Vec::new(),
+    }
 }
 
 /// The message that the model is sent for a recorded one.

@@ -65,11 +65,7 @@ impl<'a> Log<'a> {
             return Ok(());
         }
         self.write(&self.unrecorded).await?;
-        self.last_seq += i64::try_from(self.unrecorded.len()).unwrap_or(i64::MAX);
-        self.unrecorded.clear();
-        if std::mem::take(&mut self.is_suspect) {
-            self.context.leases.cleared(self.claimed.id);
-        }
+        self.recorded(self.unrecorded.len());
         Ok(())
     }
 
@@ -85,9 +81,16 @@ impl<'a> Log<'a> {
         for event in &more {
             self.transcript.apply(event);
         }
-        self.last_seq += i64::try_from(events.len()).unwrap_or(i64::MAX);
-        self.unrecorded.clear();
+        self.recorded(events.len());
         Ok(true)
+    }
+
+    fn recorded(&mut self, events: usize) {
+        self.last_seq += i64::try_from(events).unwrap_or(i64::MAX);
+        self.unrecorded.clear();
+        if std::mem::take(&mut self.is_suspect) {
+            self.context.leases.cleared(self.claimed.id);
+        }
     }
 
     /// Appends events to the run's log.

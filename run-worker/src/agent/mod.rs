@@ -9,6 +9,7 @@ mod call;
 mod events;
 mod files;
 mod log;
+mod sources;
 mod transcript;
 mod validate;
 mod window;
@@ -21,6 +22,7 @@ use shared::runs::{ErrorCode, RunEnd, RunError, RunResult};
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::egress::Egress;
 use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
 use crate::workspace::{InputFile, Workspace, WorkspaceSlot};
@@ -98,6 +100,8 @@ struct Agent<'a, 'l> {
     workspace: Option<Workspace>,
     /// The caller's files.
     inputs: Vec<InputFile>,
+    /// What the tools may contact.
+    egress: Arc<Egress>,
 }
 
 /// Works on the run up to its end.
@@ -127,7 +131,9 @@ async fn produce_result<'a>(
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let budget = Budget::new(limits, claimed.seconds_used, now);
     let (workspace, inputs) = files::open(context, claimed, &app, log.transcript(), slot, &budget).await?;
-    Agent { context, claimed, app, model, budget, log, workspace, inputs }.run().await
+    let egress = Egress::new(&app.fetch, &claimed.inputs, log.transcript().contacted_hosts());
+    let egress = Arc::new(egress);
+    Agent { context, claimed, app, model, budget, log, workspace, inputs, egress }.run().await
 }
 
 fn partial(transcript: &Transcript) -> Option<RunResult> {

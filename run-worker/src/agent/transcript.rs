@@ -2,13 +2,15 @@
 //! exactly the conversation of the one before. The running attempt builds it in the same way, event by event,
 //! so the two cannot differ.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use shared::runs::events::{EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot};
-use uuid::Uuid;
+use shared::runs::events::{
+    EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
+};
 
 use super::budget::Spent;
-use super::events;
+use super::{events, sources};
+use crate::egress::Origin;
 use crate::model::{CONTENT_FILTER, LENGTH, Message, OVERSIZED};
 
 /// Finish reasons of an answer that is not whole. Such an answer is the last one, even if it requests calls.
@@ -24,6 +26,9 @@ pub struct Transcript {
     notes: Vec<NoteKind>,
     artifacts: usize,
     snapshot: Option<StoredSnapshot>,
+    /// The messages that the model cannot have written.
+    sources: Vec<(usize, Origin)>,
+    contacted_hosts: BTreeSet<String>,
 }
 
 /// A call without a result.
@@ -63,6 +68,8 @@ impl Transcript {
                 let message = events::message(logged);
                 if let LoggedMessage::Assistant(answer) = logged {
                     self.add_answer(answer, message.bytes());
+                } else {
+                    self.sources.push((self.messages.len(), Origin::Given));
                 }
                 self.messages.push(message);
             }
@@ -75,7 +82,8 @@ impl Transcript {
                 if let Some(snapshot) = &result.workspace {
                     self.snapshot = Some(snapshot.clone());
                 }
-                self.close(result.call_id, &result.content);
+                self.contacted_hosts.extend(result.contacted_hosts.iter().cloned());
+                self.close(result);
             }
             EventData::Artifact(artifact) => {
                 self.artifacts += 1;
@@ -102,12 +110,16 @@ impl Transcript {
         self.finish_reason.clone_from(&answer.finish_reason);
     }
 
-    fn close(&mut self, call: Uuid, content: &str) {
-        if let Some(at) = self.open.iter().position(|open| open.call.id == call)
+    fn close(&mut self, result: &ToolResult) {
+        if let Some(at) = self.open.iter().position(|open| open.call.id == result.call_id)
             && let Some(open) = self.open.remove(at)
         {
+            let content = result.content.clone();
             self.spent.add_output(content.len().try_into().unwrap_or(u64::MAX));
-            self.messages.push(Message::Tool { call: open.call.provider_id, content: content.to_owned() });
+            if let Some(origin) = sources::origin(&open.call, result) {
+                self.sources.push((self.messages.len(), origin));
+            }
+            self.messages.push(Message::Tool { call: open.call.provider_id, content });
         }
     }
 
@@ -170,6 +182,23 @@ impl Transcript {
     #[must_use]
     pub const fn snapshot(&self) -> Option<&StoredSnapshot> {
         self.snapshot.as_ref()
+    }
+
+    /// The texts that the model cannot have written: instructions, prompt, pages and input files. Notes are
+    /// not among them, because they may quote the model.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, Origin)> {
+        self.sources.iter().filter_map(|(at, origin)| match self.messages.get(*at)? {
+            Message::System(text) | Message::User(text) | Message::Tool { content: text, .. } => {
+                Some((text.as_str(), *origin))
+            }
+            Message::Assistant { .. } => None,
+        })
+    }
+
+    /// The hosts that tool calls reached.
+    #[must_use]
+    pub const fn contacted_hosts(&self) -> &BTreeSet<String> {
+        &self.contacted_hosts
     }
 
     /// How many files the run published.

@@ -8,11 +8,12 @@ use diesel_async::RunQueryDsl;
 use shared::config::Quotas;
 use shared::db::{Connection, DbError, interval, statement};
 use shared::ids::RunId;
-use shared::runs::UsageDelta;
 use shared::runs::events::{self, EventData};
+use shared::runs::{UsageDelta, contacted_hosts};
 
 /// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and
-/// commit order is number order. The usage columns and the artifacts repeat what the events hold.
+/// commit order is number order. The usage columns, the contacted hosts
+/// and the artifacts repeat what the events hold.
 macro_rules! append_sql {
     ($with:literal, $join:literal) => {
         concat!(
@@ -20,7 +21,9 @@ macro_rules! append_sql {
 WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
         input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9,
-        tool_calls = tool_calls + $10
+        tool_calls = tool_calls + $10,
+        contacted_hosts = CASE WHEN $11 = '{}' THEN contacted_hosts
+                          ELSE merged_hosts_v1(contacted_hosts, $11) END
     WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
     RETURNING id, user_id, attempt, last_seq
 ), ",
@@ -46,7 +49,7 @@ const APPEND: &str = append_sql!("", "");
 /// need no common row for their runs.
 const APPEND_COUNTED: &str = append_sql!(
     "counted AS MATERIALIZED (
-    SELECT account_append_v1(f.user_id, $7::bigint + $8::bigint, $11, $12) AS done FROM fenced f
+    SELECT account_append_v1(f.user_id, $7::bigint + $8::bigint, $12, $13) AS done FROM fenced f
 ), ",
     "counted, "
 );
@@ -88,7 +91,8 @@ pub async fn append_under(
         .bind::<BigInt, _>(usage.input_tokens)
         .bind::<BigInt, _>(usage.output_tokens)
         .bind::<Integer, _>(usage.steps)
-        .bind::<Integer, _>(usage.tool_calls);
+        .bind::<Integer, _>(usage.tool_calls)
+        .bind::<Array<Text>, _>(contacted_hosts(events));
     let written = if is_counted {
         let most = i64::try_from(quotas.max_stored_bytes.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
         appending.bind::<BigInt, _>(bytes).bind::<BigInt, _>(most).execute(conn).await?

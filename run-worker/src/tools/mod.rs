@@ -28,6 +28,7 @@ use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
 use uuid::Uuid;
 
+use crate::egress::CallEgress;
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
 
@@ -69,6 +70,8 @@ pub struct Invocation {
     pub workspace: Option<Workspace>,
     /// Bytes of artifacts that the run may still publish. The calls of a step share it.
     pub output_left: Arc<AtomicU64>,
+    /// What the call may contact.
+    pub egress: Arc<CallEgress>,
 }
 
 /// The result of a call.

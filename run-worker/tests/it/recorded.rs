@@ -8,7 +8,7 @@ use run_worker::leases::store::{claim, take_over};
 use serde_json::{Value, json};
 use shared::db::{Connection, statement};
 use shared::ids::{ArtifactId, RunId};
-use shared::runs::events::{self, Event, EventData, PublishedArtifact, RunStarted, RunTakenOver};
+use shared::runs::events::{self, Event, EventData, PublishedArtifact, RunStarted, RunTakenOver, ToolResult};
 use shared::runs::{ErrorCode, RunEnd, RunError, ShownError, cancel, finish};
 use shared::testing::TestDatabase;
 
@@ -87,4 +87,40 @@ async fn statements_write_and_read_events_as_they_are_defined() {
 
     cancel(&mut conn, user, None, ids[1]).await.unwrap();
     assert_eq!(log(&mut conn, ids[1]).await[1..], [EventData::RunCancelled {}]);
+}
+
+/// The row repeats what the events say, behind the same fence.
+#[tokio::test(flavor = "multi_thread")]
+async fn contacted_hosts_are_added_to_the_row() {
+    #[derive(QueryableByName)]
+    struct Hosts {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        text: String,
+    }
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 1).await;
+    let mut conn = database.conn().await;
+    let run = claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+    let result = |hosts: &[&str]| {
+        EventData::ToolResult(ToolResult {
+            call_id: ArtifactId::generate().uuid(),
+            name: "fetch_url".to_owned(),
+            content: String::new(),
+            is_error: false,
+            workspace: None,
+            contacted_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        })
+    };
+    let both = [result(&["b.example", "a.example"]), result(&[]), result(&["Z.example", "b.example"])];
+    assert!(append(&mut conn, run.fence(), run.last_seq, &both, LEASE).await.unwrap());
+    let last = run.last_seq + 3;
+    assert!(append(&mut conn, run.fence(), last, &[result(&[])], LEASE).await.unwrap());
+    let stale = [result(&["stale.example"])];
+    assert!(!append(&mut conn, (run.id, run.attempt + 1), last + 1, &stale, LEASE).await.unwrap());
+    let error = RunError::new(ErrorCode::ToolError, "why", None);
+    let end = RunEnd::Failed(error, None);
+    finish(&mut conn, run.fence(), &[result(&["c.example"])], &end).await.unwrap();
+    let sql = "SELECT array_to_string(contacted_hosts, ' ') AS text FROM runs";
+    let row: Hosts = statement(sql).get_result(&mut conn).await.unwrap();
+    assert_eq!(row.text, "Z.example a.example b.example c.example");
 }

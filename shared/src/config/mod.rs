@@ -21,6 +21,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use secrecy::SecretString;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::storage::{Artifacts, StorageError};
@@ -133,7 +135,7 @@ impl LeaseConfig {
 }
 
 /// Comma-separated CIDRs. An empty text means none: containers pass unset variables on as empty.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<IpNet>);
 
 impl std::str::FromStr for Networks {
@@ -145,10 +147,30 @@ impl std::str::FromStr for Networks {
     }
 }
 
+/// In files: a list of CIDRs.
+impl<'de> Deserialize<'de> for Networks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let read = |text: &String| {
+            text.parse().map_err(|error| D::Error::custom(format!("{text:?} is not a network: {error}")))
+        };
+        texts.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// The plans file alone, for services that need no models.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PlansConfig {
+    /// TOML file that adds to or overrides the built-in plans free, pro and team.
+    #[arg(long, env = "CAPI_PLANS")]
+    pub plans: Option<PathBuf>,
+}
+
 /// Which non-public networks webhooks may reach.
 #[derive(Args, Clone, Debug, Default)]
 pub struct WebhookNetworksConfig {
-    /// Comma-separated CIDRs of non-public networks that webhooks may reach, for example 10.1.0.0/16.
+    /// Comma-separated CIDRs of non-public networks that webhooks may reach, for example 10.1.0.0/16. They
+    /// apply to each plan that sets no `webhook_networks` of its own.
     #[arg(long, env = "CAPI_WEBHOOK_ALLOWED_NETWORKS", default_value = "")]
     pub webhook_allowed_networks: Networks,
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::Networks;
+
 /// What one plan allows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +35,8 @@ pub struct Plan {
     pub max_tokens_per_day: Option<u64>,
     /// Days after which runs that are over, and audit lines, are deleted.
     pub retention_days: Option<u32>,
+    /// The non-public networks that webhooks may reach, instead of CAPI_WEBHOOK_ALLOWED_NETWORKS.
+    pub webhook_networks: Option<Networks>,
 }
 
 /// All plans by name.
@@ -77,6 +81,7 @@ impl Plans {
             max_request_bytes_per_day: None,
             max_tokens_per_day: None,
             retention_days: None,
+            webhook_networks: None,
         };
         // The plan of sign-ups. The samples of deploy/apps fit it.
         let free = Plan {
@@ -216,6 +221,9 @@ mod tests {
             let refused = Plans::read(Some(&dir)).unwrap_err().to_string();
             assert!(refused.contains("plan pro") && refused.contains(field), "{refused}");
         }
+        std::fs::write(&dir, format!("[plans.pro]\n{whole}webhook_networks=['10.0.0.0']\n")).unwrap();
+        let error = Plans::read(Some(&dir)).unwrap_err().to_string();
+        assert!(error.contains("\"10.0.0.0\" is not a network"), "{error}");
         std::fs::remove_file(dir).unwrap();
     }
 }

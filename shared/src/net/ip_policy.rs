@@ -35,12 +35,17 @@ const NON_PUBLIC_V6: [(Ipv6Addr, u8); 4] = [
 ];
 
 /// Permits public addresses and the networks that the operator allows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IpPolicy {
     allowed: Vec<IpNet>,
 }
 
 impl IpPolicy {
+    #[must_use]
+    pub const fn only_public() -> Self {
+        Self { allowed: Vec::new() }
+    }
+
     #[must_use]
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed }
@@ -52,7 +57,9 @@ impl IpPolicy {
     }
 }
 
-fn is_public(address: IpAddr) -> bool {
+/// Whether everyone on the internet can reach the address.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !NON_PUBLIC_V4.iter().any(|(base, bits)| {
             let mask = u32::MAX << (32 - u32::from(*bits));

@@ -3,5 +3,6 @@
 //! `public-client`, which checks every address again.
 
 pub mod failure;
+pub mod host_rule;
 pub mod ip_policy;
 pub mod public_url;

@@ -9,7 +9,7 @@ use super::end_sql::{log_and_deliver, partial_result};
 use super::events::{self, EventData};
 use super::outcome::RunEnd;
 use super::state_machine::Transition;
-use super::usage::UsageDelta;
+use super::usage::{UsageDelta, contacted_hosts};
 use crate::config::Quotas;
 use crate::db::{Connection, DbError, statement};
 use crate::ids::{DeliveryId, LaneId, RunId, UserId};
@@ -41,6 +41,8 @@ WITH done AS (
                        ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
         input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
         tool_calls = tool_calls + $14,
+        contacted_hosts = CASE WHEN $17 = '{}' THEN contacted_hosts
+                          ELSE merged_hosts_v1(contacted_hosts, $17) END,
         lease_owner = NULL, lease_expires_at = NULL, losses = 0
     WHERE id = $1 AND attempt = $2 AND status = ANY ($16)
     RETURNING id, user_id, attempt, last_seq, completed_at, webhook_url, webhook_host
@@ -115,6 +117,7 @@ pub async fn finish_under(
         .bind::<Integer, _>(usage.tool_calls)
         .bind::<Bool, _>(matches!(ended, RunEnd::Lost(_)))
         .bind::<Array<Text>, _>(Transition::Finish.allowed_from())
+        .bind::<Array<Text>, _>(contacted_hosts(last_events))
         .load(conn)
         .await?
         .pop();

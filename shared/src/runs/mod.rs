@@ -18,7 +18,7 @@ pub use finish::{Finished, finish, finish_under};
 pub use outcome::{RunEnd, RunError, RunResult};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
-pub use usage::UsageDelta;
+pub use usage::{UsageDelta, contacted_hosts};
 pub use view::{
     GivenFile, Pending, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
     Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookState, status,

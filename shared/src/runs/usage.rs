@@ -36,6 +36,17 @@ impl UsageDelta {
     }
 }
 
+/// The hosts that the tool calls of these events reached. The statement that appends the events adds them to
+/// the run's row.
+#[must_use]
+pub fn contacted_hosts<'e>(events: impl IntoIterator<Item = &'e EventData>) -> Vec<&'e str> {
+    let results = events.into_iter().filter_map(|event| match event {
+        EventData::ToolResult(result) => Some(&result.contacted_hosts),
+        _ => None,
+    });
+    results.flatten().map(String::as_str).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::events::{LoggedAnswer, StepUsage, ToolCall};

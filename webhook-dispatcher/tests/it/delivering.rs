@@ -67,6 +67,18 @@ async fn a_receiver_that_is_gone_ends_the_delivery() {
     assert_eq!((attempts.len(), attempts[0].status_code), (1, Some(410)));
 }
 
+/// `localhost` has an address of each family, and a host with one address that is not allowed gets nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn localhost_is_reached_if_both_of_its_networks_are_allowed() {
+    let fixture = Fixture::create().await;
+    let receiver = WebhookReceiver::start([]).await;
+    let both = "127.0.0.0/8,::1/128".parse().unwrap();
+    let _dispatcher =
+        fixture.start_with(|config| config.webhook_networks.webhook_allowed_networks = both).await;
+    let (run, _) = fixture.deliver_to(&receiver.url().replace("127.0.0.1", "localhost")).await;
+    fixture.attempts_when(run, "delivered").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_is_not_followed() {
     let fixture = Fixture::create().await;

@@ -99,6 +99,7 @@ impl Fixture {
             "--webhook-allowed-networks",
             "127.0.0.0/8",
         ]);
+        config.also_public = "127.0.0.0/8".parse().unwrap();
         change(&mut config);
         Dispatcher(webhook_dispatcher::start(&config, None).await.unwrap())
     }

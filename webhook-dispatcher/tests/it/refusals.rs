@@ -27,6 +27,42 @@ async fn a_host_without_a_public_address_gets_no_request() {
     assert!(receiver.received().is_empty());
 }
 
+/// The networks of a plan replace those of everyone, and the plan at the time of the attempt counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_networks_of_the_accounts_plan_decide() {
+    let fixture = Fixture::create().await;
+    let receiver = WebhookReceiver::start([]).await;
+    let file = std::env::temp_dir().join(format!("capi-dispatcher-plans-{}.toml", std::process::id()));
+    let plan = |name: &str, networks: &str| {
+        let limits = "api = true\nrequests_per_minute = 5\napi_keys = 1\nrunning_runs = 1";
+        format!("[plans.{name}]\n{limits}\nwebhook_networks = [{networks}]\n")
+    };
+    std::fs::write(&file, plan("pro", "") + &plan("inside", "'127.0.0.0/8'")).unwrap();
+    let _dispatcher = fixture.start_with(|config| config.plans.plans = Some(file.clone())).await;
+    std::fs::remove_file(file).unwrap();
+    let (run, _) = fixture.deliver_to(&receiver.url()).await;
+    let attempts = fixture.attempts_when(run, "retrying").await;
+    assert!(attempts[0].error.contains("not a public address"), "{attempts:?}");
+    fixture.database.run_sql("UPDATE users SET plan = 'inside'").await;
+    fixture.let_pass(Duration::from_secs(10)).await;
+    fixture.attempts_when(run, "delivered").await;
+    fixture.database.run_sql("UPDATE users SET plan = 'unknown to the dispatcher'").await;
+    let (run, _) = fixture.deliver_to(&receiver.url()).await;
+    let attempts = fixture.attempts_when(run, "retrying").await;
+    assert!(attempts[0].error.contains("not a public address"), "{attempts:?}");
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_inside_is_not_stored() {
+    let fixture = Fixture::create().await;
+    let receiver = WebhookReceiver::saying([500], b"internal secret").await;
+    let _dispatcher = fixture.start_with(|config| config.also_public = Networks::default()).await;
+    let (run, _) = fixture.deliver_to(&receiver.url()).await;
+    let attempts = fixture.attempts_when(run, "retrying").await;
+    assert_eq!((attempts[0].status_code, &*attempts[0].response_body), (Some(500), ""), "{attempts:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_cannot_be_decrypted_is_named() {
     let fixture = Fixture::create().await;

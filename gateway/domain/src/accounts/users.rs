@@ -16,6 +16,15 @@ use crate::error::write;
 /// Bytes of an email address (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 254;
 
+/// The one form in which emails are stored, found and counted: without spaces around it, and with ASCII
+/// letters in lower case. Other letters stay as they are. Each program and each locale changes their case
+/// in its own way, and then one account would count as two. The index `users_normal_email` does the same in
+/// SQL.
+#[must_use]
+pub fn normal_email(email: &str) -> String {
+    email.trim().to_ascii_lowercase()
+}
+
 /// What is wrong with an email address, in words. Only a message sent to it could show more.
 #[must_use]
 pub fn wrong_email(email: &str) -> Option<&'static str> {
@@ -44,16 +53,16 @@ pub async fn create(
     const SQL: &str = "
         WITH made AS (
             INSERT INTO users (id, email, password_hash, plan) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (lower(email)) DO NOTHING RETURNING id
+            ON CONFLICT DO NOTHING RETURNING id
         )
         INSERT INTO user_slots (user_id) SELECT id FROM made";
-    let user = UserId::generate();
+    let (user, email) = (UserId::generate(), &normal_email(new.email));
     write(db, |mut conn| async move {
         conn.build_transaction()
             .run(async |conn| {
                 let made = statement(SQL)
                     .bind::<SqlUuid, _>(user.uuid())
-                    .bind::<Text, _>(new.email)
+                    .bind::<Text, _>(email)
                     .bind::<Text, _>(new.password_hash)
                     .bind::<Text, _>(new.plan)
                     .execute(conn)
@@ -62,7 +71,7 @@ pub async fn create(
                     return Ok(None);
                 }
                 webhook_secrets::rotate(conn, key, user).await?;
-                audit::record(conn, user, by, Action::AccountCreated, new.email).await?;
+                audit::record(conn, user, by, Action::AccountCreated, email).await?;
                 Ok::<_, SecretsError>(Some(user))
             })
             .await
@@ -79,13 +88,27 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
-/// The user with this email; upper and lower case count as equal.
+/// The user whose email has the same normal form.
 pub async fn find(db: &Db, email: &str) -> Result<Option<Credentials>, DbError> {
-    const SQL: &str = "SELECT id, password_hash FROM users WHERE lower(email) = lower($1)";
-    db.read(|mut conn| async move {
-        Ok(statement(SQL).bind::<Text, _>(email.trim()).load(&mut conn).await?.pop())
-    })
-    .await
+    const SQL: &str = "SELECT id, password_hash FROM users WHERE lower(email COLLATE \"C\") = $1";
+    let email = &normal_email(email);
+    db.read(|mut conn| async move { Ok(statement(SQL).bind::<Text, _>(email).load(&mut conn).await?.pop()) })
+        .await
+}
+
+/// The user's plan.
+pub async fn plan(db: &Db, user: UserId) -> Result<String, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        plan: String,
+    }
+    const SQL: &str = "SELECT plan FROM users WHERE id = $1";
+    let reading = db.read(|mut conn| async move {
+        let row: Row = statement(SQL).bind::<SqlUuid, _>(user.uuid()).get_result(&mut conn).await?;
+        Ok(row)
+    });
+    Ok(reading.await?.plan)
 }
 
 /// A user and one of its keys, as `GET /api/v1/me` shows them.
@@ -191,4 +214,17 @@ pub async fn set_plan(db: &Db, user: UserId, plan: &str, by: Actor) -> Result<()
             .await
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails_have_one_normal_form() {
+        assert_eq!(normal_email(" Ada@Example.COM\n"), "ada@example.com");
+        // PostgreSQL makes `i` of the first, and Rust `i` with a dot above.
+        assert_eq!(normal_email("\u{130}@\u{c4}.example"), "\u{130}@\u{c4}.example");
+        assert_eq!(normal_email(&normal_email("\u{130}A@B")), normal_email("\u{130}A@B"));
+    }
 }

@@ -11,6 +11,7 @@ use shared::limits::{Limit, Limits};
 use shared::text::check_json;
 use shared::tools::{FILE_READERS, TOOLS};
 
+use super::fetch_rules::errors_of_fetch;
 use super::inputs::wrong;
 
 /// Bytes of an app file.
@@ -132,6 +133,7 @@ pub async fn check_definition(
         found.push(DefinitionFieldError::at("output.schema", why));
     }
     found.extend(errors_of_limits(&app.limits));
+    found.extend(errors_of_fetch(&app.fetch));
     Ok(found)
 }
 
@@ -297,6 +299,7 @@ mod tests {
             tools = ["telephone", "fetch_url", "fetch_url"]
             limits = { steps = 0, minutes = 5, tool_calls = 2001 }
             output = { schema = { type = "objekt" } }
+            fetch = { hosts = ["*", "A.e.org", "a.e.org."], urls = "known", sites = [] }
             [[inputs]]
             name = "text"
             type = "select"
@@ -307,8 +310,9 @@ mod tests {
             "#,
         );
         insta::assert_snapshot!(listed.await, @r#"
-    the app has 13 error(s):
+    the app has 16 error(s):
       - colour is unknown; leave it out
+      - fetch.sites is unknown; leave it out
       - limits.minutes is unknown; leave it out
       - name must have 1 to 100 characters
       - prompt uses "nobody", which is not an input field
@@ -321,6 +325,8 @@ mod tests {
       - output.schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (at /type)
       - limits.steps must be 1 to 1000
       - limits.tool_calls must be 1 to 2000
+      - fetch.hosts: "*" allows every host; leave hosts out instead
+      - fetch.hosts: "a.e.org." appears twice
     "#);
         assert!(said("name = 'a'\nprompt = 3").await.starts_with("not an app file: "));
     }

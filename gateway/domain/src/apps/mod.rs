@@ -2,6 +2,7 @@
 
 mod cache;
 mod definition;
+mod fetch_rules;
 mod inputs;
 pub mod list;
 pub mod store;

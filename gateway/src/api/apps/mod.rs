@@ -6,7 +6,7 @@ pub(super) mod list;
 use gateway_domain::apps::list::App as StoredApp;
 use serde::Serialize;
 use serde_json::Value;
-use shared::apps::InputType;
+use shared::apps::{FetchUrls, InputType};
 use shared::ids::AppId;
 use shared::time::Time;
 use utoipa::ToSchema;
@@ -27,11 +27,24 @@ pub(super) struct App {
     /// The model of runs that name no other model.
     chat_model_id: String,
     limits: Limits,
+    fetch: Fetch,
     #[schema(required, value_type = Option<BTreeMap<String, Value>>)]
     output_schema: Option<Value>,
     archived: bool,
     created_at: Time,
     updated_at: Time,
+}
+
+/// Which pages `fetch_url` may read. A request must satisfy both rules, and so must each redirect.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Fetch {
+    /// The only hosts that may be contacted. Every host, if it is empty.
+    #[schema(example = json!(["example.org", "*.example.net"]))]
+    hosts: Vec<String>,
+    /// `any`: every URL at these hosts. `listed`: the same, and `hosts` is not empty. `known`: only URLs that
+    /// the run was given or found on a page that it fetched. Rules may be added.
+    #[schema(value_type = String, example = "known")]
+    urls: FetchUrls,
 }
 
 /// One field of an app's form.
@@ -69,6 +82,7 @@ impl App {
             tools: definition.tools,
             chat_model_id: definition.model.unwrap_or_else(|| default_model.to_owned()),
             limits: Limits(definition.limits),
+            fetch: Fetch { hosts: definition.fetch.hosts, urls: definition.fetch.urls },
             output_schema: definition.output.map(|output| output.schema),
             archived: stored.archived,
             created_at: Time(stored.created_at),

@@ -10,7 +10,7 @@ mod prefer;
 mod query;
 mod run_filters;
 
-pub use address::client_address;
+pub use address::Client;
 pub use app_data::app_data;
 pub use etag::is_known;
 pub use idempotency::idempotency_key;

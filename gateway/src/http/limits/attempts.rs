@@ -1,11 +1,13 @@
-//! Limits attempts to sign in, to sign up and to change a password, per account and per network, in this
-//! process. An attempt counts before the password is verified, so concurrent guesses count too.
+//! Limits attempts to sign in and to change a password, per account and per network, and attempts to sign
+//! up per network, in this process. An attempt counts before the password is verified, so concurrent
+//! guesses count too.
 
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use gateway_domain::accounts::users::normal_email;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use shared::ids::UserId;
@@ -18,11 +20,15 @@ use super::flood::{Flood, network};
 const PER_ACCOUNT_AND_NETWORK: (u32, Duration) = (10, Duration::from_secs(30));
 const PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(5));
 const PER_NETWORK: (u32, Duration) = (30, Duration::from_secs(10));
+/// Its own count: accounts that are created from a network must not lock its users out. A class in one room
+/// can sign up at once, and each attempt costs a password hash.
+const SIGN_UPS_PER_NETWORK: (u32, Duration) = (20, Duration::from_secs(30));
 
 pub struct Attempts {
     pairs: DefaultKeyedRateLimiter<(String, IpAddr)>,
     accounts: DefaultKeyedRateLimiter<String>,
     networks: DefaultKeyedRateLimiter<IpAddr>,
+    sign_ups: DefaultKeyedRateLimiter<IpAddr>,
     /// Attempts of users who are signed in.
     signed_in: DefaultKeyedRateLimiter<UserId>,
     clock: DefaultClock,
@@ -34,6 +40,7 @@ impl Default for Attempts {
             pairs: limiter(PER_ACCOUNT_AND_NETWORK),
             accounts: limiter(PER_ACCOUNT),
             networks: limiter(PER_NETWORK),
+            sign_ups: limiter(SIGN_UPS_PER_NETWORK),
             signed_in: limiter(PER_ACCOUNT_AND_NETWORK),
             clock: DefaultClock::default(),
         }
@@ -41,14 +48,19 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Counts an attempt for the account with this email from this address.
-    pub fn take(&self, email: &str, from: IpAddr) -> Result<(), Flood> {
+    /// Counts an attempt to sign in to the account with this email from this address.
+    pub fn take_sign_in(&self, email: &str, from: IpAddr) -> Result<(), Flood> {
         let from = network(from);
         self.networks.check_key(&from).map_err(|until| self.wait(&until))?;
-        // Lower case, as the database compares emails; cut to the longest possible email.
-        let account: String = email.trim().to_lowercase().chars().take(254).collect();
+        // Cut to the longest possible email.
+        let account: String = normal_email(email).chars().take(254).collect();
         self.pairs.check_key(&(account.clone(), from)).map_err(|until| self.wait(&until))?;
         self.accounts.check_key(&account).map_err(|until| self.wait(&until))
+    }
+
+    /// Counts an attempt to create an account from this address.
+    pub fn take_sign_up(&self, from: IpAddr) -> Result<(), Flood> {
+        self.sign_ups.check_key(&network(from)).map_err(|until| self.wait(&until))
     }
 
     /// Counts an attempt of a user who is signed in. Attempts of others for that account do not count here.
@@ -65,6 +77,7 @@ impl Attempts {
         prune_limiter(&self.pairs);
         prune_limiter(&self.accounts);
         prune_limiter(&self.networks);
+        prune_limiter(&self.sign_ups);
         prune_limiter(&self.signed_in);
     }
 }
@@ -87,20 +100,30 @@ mod tests {
     fn attempts_are_limited_per_account_and_per_network() {
         let (attempts, here) = (Attempts::default(), IpAddr::from([192, 0, 2, 1]));
         let elsewhere = |n: u8| IpAddr::from([198, 51, 100, n]);
-        let taken = (0..20).filter(|_| attempts.take("Ada@example.com", here).is_ok()).count();
+        let taken = (0..20).filter(|_| attempts.take_sign_in("Ada@example.com", here).is_ok()).count();
         assert_eq!(taken, 10, "one account from one address");
-        assert!(attempts.take(" ada@EXAMPLE.com", here).is_err(), "the same account");
+        assert!(attempts.take_sign_in(" ada@EXAMPLE.com", here).is_err(), "the same account");
         assert!(
-            attempts.take("ada@example.com", elsewhere(0)).is_ok(),
+            attempts.take_sign_in("ada@example.com", elsewhere(0)).is_ok(),
             "its owner signs in from another network"
         );
-        let taken = (1..250).filter(|n| attempts.take("ada@example.com", elsewhere(*n)).is_ok()).count();
-        assert_eq!(taken, 89, "one account from everywhere");
         let taken =
-            (0..50).filter(|n| attempts.take(&format!("{n}@example.com"), elsewhere(251)).is_ok()).count();
+            (1..250).filter(|n| attempts.take_sign_in("ada@example.com", elsewhere(*n)).is_ok()).count();
+        assert_eq!(taken, 89, "one account from everywhere");
+        let taken = (0..50)
+            .filter(|n| attempts.take_sign_in(&format!("{n}@example.com"), elsewhere(251)).is_ok())
+            .count();
         assert_eq!(taken, 30, "many accounts from one address");
         let user = UserId::generate();
         assert_eq!((0..20).filter(|_| attempts.take_signed_in(user).is_ok()).count(), 10);
         attempts.prune();
+    }
+
+    #[test]
+    fn sign_ups_have_their_own_count() {
+        let (attempts, here) = (Attempts::default(), IpAddr::from([192, 0, 2, 1]));
+        assert_eq!((0..29).filter(|_| attempts.take_sign_up(here).is_ok()).count(), 20);
+        assert!(attempts.take_sign_in("ada@example.com", here).is_ok(), "the owner is not locked out");
+        assert!(attempts.take_sign_up(IpAddr::from([192, 0, 2, 2])).is_ok(), "nor is another network");
     }
 }

@@ -3,12 +3,14 @@
 
 mod attempts;
 mod flood;
+mod proxies;
 mod refusals;
 mod throttle;
 mod uploads;
 
 pub use attempts::Attempts;
 pub use flood::{Flood, FloodGuard, PRUNE_EVERY};
+pub use proxies::UnlistedProxies;
 pub use refusals::Refusals;
 pub use throttle::Throttle;
 pub use uploads::{UploadInFlight, UploadsInFlight};

@@ -34,3 +34,33 @@ async fn two_who_edit_at_once_do_not_overwrite_each_other() {
         "2"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_for_fetches_are_edited_and_shown() {
+    let stack = Stack::unlimited().await;
+    let gateway = TestApp::start_console(&stack).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let path = format!("/apps/{}/edit", stack.app);
+    let save = async |hosts: &str, urls: &str| {
+        let limits = ["steps", "seconds", "tokens", "tool_calls", "output_bytes", "workspace_bytes"]
+            .map(|limit| format!("limits.{limit}"));
+        let mut fields = vec![("name", "First"), ("prompt", "p"), ("base", "1"), ("fetch.hosts", hosts)];
+        fields.push(("fetch.urls", urls));
+        fields.extend(limits.iter().map(|limit| (limit.as_str(), "5")));
+        stack.form_page(&gateway, &path, &session, &fields).await
+    };
+    let (status, page) = save("example.org:443\r\n*.example.net", "known").await;
+    assert_eq!(status, 400);
+    assert!(page.contains("Fix 1 field: Hosts.") && page.contains("id=\"error-fetch-hosts\""), "{page}");
+    assert!(page.contains("*.example.net</textarea>"), "the typed text is kept");
+    let (status, page) = save("", "listed").await;
+    assert!(status == 400 && page.contains("Name at least one host, or choose other URLs."), "{page}");
+    assert_eq!(save("example.org\r\n*.example.net\r\n", "known").await.0, 303);
+    let app = stack.get(&gateway, &format!("/api/v1/apps/{}", stack.app)).await.body;
+    let expected = serde_json::json!({"hosts": ["example.org", "*.example.net"], "urls": "known"});
+    assert_eq!(app["fetch"], expected);
+    let edit = stack.page(&gateway, &path, &session.cookie).await.1;
+    assert!(edit.contains("<option value=\"known\" selected>"), "{edit}");
+    let compared = stack.page(&gateway, &format!("/apps/{}/versions", stack.app), &session.cookie).await.1;
+    assert!(compared.contains("*.example.net"), "{compared}");
+}

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use encoding_rs::{Encoding, UTF_8};
 use public_client::header::CONTENT_TYPE;
-use public_client::{Body, BodyEnd, CONNECT_TIMEOUT, Limits, MAX_REDIRECTS, PublicClient, Response};
+use public_client::{
+    Body, BodyEnd, CONNECT_TIMEOUT, GetFailure, Hops, Limits, MAX_REDIRECTS, PublicClient, Response,
+};
 use shared::media_types;
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
@@ -35,8 +37,11 @@ impl FetchClient {
     }
 
     /// Returns the page, or a sentence for the model that says why there is none.
-    pub(super) async fn get(&self, url: &str) -> Result<Page, String> {
-        let response = self.0.get(url, ACCEPT).await.map_err(|failure| message(&failure))?;
+    pub(super) async fn get(&self, url: &str, hops: &impl Hops) -> Result<Page, String> {
+        let response = self.0.get(url, ACCEPT, hops).await.map_err(|failure| match failure {
+            GetFailure::Request(failure) => message(&failure),
+            GetFailure::Refused(why) => why,
+        })?;
         read(response).await
     }
 }

@@ -1,5 +1,6 @@
-//! `fetch_url`: returns the readable text of a public page. Any outsider may have given the URL to the model,
-//! so the client checks every address of every redirect right before it connects.
+//! `fetch_url`: returns the readable text of a public page. Any outsider may have given the URL to the
+//! model, so the client checks every address of every redirect right before it connects. The rules of the
+//! app (`egress`) apply to every redirect too.
 
 mod client;
 mod readable;
@@ -67,7 +68,7 @@ impl FetchUrl {
     async fn fetch(&self, invocation: Invocation) -> Result<Output, ToolError> {
         let Arguments { url } = arguments::read(invocation.arguments)?;
         let client = self.client()?;
-        let page = client.get(&url).await.map_err(ToolError::RespondToModel)?;
+        let page = client.get(&url, &*invocation.egress).await.map_err(ToolError::RespondToModel)?;
         // A large page takes time, which must not block other tasks.
         let text = tokio::task::spawn_blocking(move || text_of(page)).await;
         let text = text.map_err(|_| ToolError::RespondToModel("The page cannot be read.".to_owned()))?;

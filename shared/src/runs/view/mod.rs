@@ -56,6 +56,7 @@ SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_v
         'ahead', coalesce(line.ahead, $5)) END AS pending,
     jsonb_build_object('inputTokens', r.input_tokens, 'outputTokens', r.output_tokens, 'steps', r.steps,
         'toolCalls', r.tool_calls) AS usage,
+    r.contacted_hosts,
     r.attempt, r.created_at, r.started_at, r.completed_at, r.last_seq, capi_now() AS read_at
 FROM runs r
 JOIN users u ON u.id = r.user_id

@@ -14,6 +14,7 @@ mod database;
 mod dead_letters;
 mod dependencies;
 mod documents;
+mod egress;
 mod fairness;
 mod faults;
 mod files;

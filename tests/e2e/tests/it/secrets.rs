@@ -41,9 +41,9 @@ async fn k2_nothing_secret_is_logged_or_stored() {
     assert_eq!(refused.unwrap().status(), 401);
     eventually("the webhook is tried", async || receiver.received().pop()).await;
     eventually("and recorded", async || {
-        let stored =
-            stack.text("SELECT coalesce(max(response_body), '') AS text FROM webhook_attempts").await;
-        (stored == "receiver-canary \u{fffd} \u{fffd}").then_some(())
+        // The receiver has no public address, so its answer is not stored.
+        let sql = "SELECT (count(*) > 0 AND max(response_body) IS NULL)::text AS text FROM webhook_attempts";
+        (stack.text(sql).await == "true").then_some(())
     })
     .await;
 
@@ -75,10 +75,8 @@ async fn k2_nothing_secret_is_logged_or_stored() {
         }
     }
     let dump = stack.text(DUMP).await;
-    assert!(
-        dump.contains("input-canary") && dump.contains("receiver-canary"),
-        "the dump holds what is stored"
-    );
+    assert!(dump.contains("input-canary"), "the dump holds what is stored");
+    assert!(!dump.contains("receiver-canary"), "an answer from inside is stored");
     for (number, needle) in secrets.iter().enumerate().filter(|(_, needle)| needle.len() > 8) {
         assert!(!dump.contains(needle.as_str()), "needle {number} is stored");
     }

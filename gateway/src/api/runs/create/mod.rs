@@ -9,14 +9,16 @@ use std::time::Duration;
 use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::FieldError;
+use gateway_domain::accounts::users;
 use gateway_domain::runs::idempotency::is_known;
 use gateway_domain::runs::{
     Create, CreateRequest, Created, IdempotencyKey, RunRef, Uploads, check_room, dry_run, get, open_waits,
     wait,
 };
 use serde_json::{Map, Value};
-use shared::ids::{AppId, RunId};
-use shared::net::public_url::PublicUrl;
+use shared::ids::{AppId, RunId, UserId};
+use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::{PublicUrl, UrlRefusal};
 use shared::runs::{RunStatus, RunView};
 use tokio::time::Instant;
 
@@ -84,7 +86,7 @@ pub(in crate::api) async fn handle(
     let body = CreateRequest::parse(members)?;
     let in_path = request.match_info().get("appId");
     let app_id = app_id(&caller, in_path, body.app_id.as_deref())?;
-    let webhook = webhook(&context, body.webhook_url.as_deref())?;
+    let webhook = webhook(&context, caller.user, body.webhook_url.as_deref()).await?;
     if dry {
         let found =
             dry_run(&context.intake, caller.user, app_id, &body, &files, (&caller.quotas, request_bytes));
@@ -210,7 +212,13 @@ fn app_id(caller: &Caller, in_path: Option<&str>, in_body: Option<&str>) -> Resu
     text.parse().ok().filter(|app| caller.may_see(*app)).ok_or(ApiError::not_found("app"))
 }
 
-fn webhook(context: &Context, url: Option<&str>) -> Result<Option<PublicUrl>, ApiError> {
-    let parsed = url.map(|text| PublicUrl::parse(text, &context.ip_policy)).transpose();
-    parsed.map_err(|refusal| Refusal::InvalidWebhookUrl(refusal.to_string()).into())
+/// Only a non-public address needs the account's plan.
+async fn webhook(context: &Context, user: UserId, url: Option<&str>) -> Result<Option<PublicUrl>, ApiError> {
+    let Some(text) = url else { return Ok(None) };
+    let mut parsed = PublicUrl::parse(text, &IpPolicy::only_public());
+    if let Err(UrlRefusal::NotPublic(_)) = parsed {
+        let plan = users::plan(&context.db, user).await?;
+        parsed = PublicUrl::parse(text, context.webhook_policies.of(&plan));
+    }
+    parsed.map(Some).map_err(|refusal| Refusal::InvalidWebhookUrl(refusal.to_string()).into())
 }

@@ -6,6 +6,7 @@ use askama::Template;
 use gateway_domain::Refusal;
 use gateway_domain::apps::CurrentApp;
 use gateway_domain::apps::store::{self, StoreRefusal};
+use shared::apps::FetchUrls;
 use shared::tools::FILE_READERS;
 
 use super::definition::{Draft, FieldRow};
@@ -35,6 +36,8 @@ struct Page {
     /// An empty row for one more input field.
     blank: FieldRow,
     readers: String,
+    /// The values of `fetch.urls` with their labels.
+    fetch_urls: [(&'static str, &'static str); 3],
 }
 
 impl Page {
@@ -58,7 +61,16 @@ impl Page {
             kinds: ["text", "number", "boolean", "select", "file"],
             blank: FieldRow { kind: "text".to_owned(), ..FieldRow::default() },
             readers: FILE_READERS.join(", "),
+            fetch_urls: FetchUrls::ALL.map(|urls| (urls.as_str(), label(urls))),
         }
+    }
+}
+
+const fn label(urls: FetchUrls) -> &'static str {
+    match urls {
+        FetchUrls::Any => "any URL at these hosts",
+        FetchUrls::Listed => "any URL, and the list of hosts must not be empty",
+        FetchUrls::Known => "only URLs from the instructions, the inputs and pages that were fetched",
     }
 }
 

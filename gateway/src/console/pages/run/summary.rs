@@ -66,6 +66,7 @@ pub(crate) struct Summary<'s> {
     partial: bool,
     files: Vec<File>,
     webhook: Option<String>,
+    contacted_hosts: String,
 }
 
 impl<'s> Summary<'s> {
@@ -124,6 +125,7 @@ impl<'s> Summary<'s> {
             data: data.and_then(|data| serde_json::to_string_pretty(data).ok()),
             partial: result.is_some_and(|result| result.partial),
             files: run.artifacts.iter().map(|artifact| File::of(&artifact.0)).collect(),
+            contacted_hosts: run.contacted_hosts.join(", "),
             webhook: run.webhook.0.state().map(|webhook| webhook.status.clone()),
         }
     }

@@ -74,7 +74,7 @@ pub(crate) async fn handle(
     if console.cookies == CookieRule::None {
         return show(&Page::new(&console, next));
     }
-    if let Err(Flood(wait)) = console.attempts.take(email, from) {
+    if let Err(Flood(wait)) = console.attempts.take_sign_in(email, from) {
         metrics::counter!("capi_sign_ins_total", "outcome" => "throttled").increment(1);
         let error = format!("Too many attempts. Try again in {} s.", wait.as_secs() + 1);
         return refuse(StatusCode::TOO_MANY_REQUESTS, error);

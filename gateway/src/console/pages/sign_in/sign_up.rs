@@ -19,12 +19,14 @@ use crate::console::session::cookie::CookieRule;
 use crate::console::{Console, client_ip};
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::limits::Flood;
 
 #[derive(Template)]
 #[template(path = "sign_in/sign_up.html")]
 struct Page<'p> {
     frame: Frame,
     email: &'p str,
+    error: Option<String>,
     email_error: Option<String>,
     password_error: Option<String>,
     min_chars: usize,
@@ -35,6 +37,7 @@ impl Page<'_> {
         Self {
             frame: Frame::open("Create an account"),
             email: "",
+            error: None,
             email_error: None,
             password_error: None,
             min_chars: MIN_CHARS,
@@ -70,7 +73,13 @@ pub(crate) async fn handle(
     let form = Form::read_unsigned(&request, payload).await?;
     let (email, password) = (form.text("email").trim(), form.text("password"));
     let from = client_ip(&request, &context);
-    console.attempts.take(email, from)?;
+    if let Err(Flood(wait)) = console.attempts.take_sign_up(from) {
+        let error = format!(
+            "Too many accounts were created from your network. Try again in {} s.",
+            wait.as_secs() + 1
+        );
+        return show_as(StatusCode::TOO_MANY_REQUESTS, &Page { email, error: Some(error), ..Page::new() });
+    }
     let email_error = users::wrong_email(email).map(|wrong| format!("The email {wrong}."));
     let password_error = too_weak(password).map(|weak| sentence(&weak));
     if email_error.is_some() || password_error.is_some() {

@@ -1,6 +1,7 @@
 //! What sign-in and sign-up share: the new session and the redirect after it.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use gateway_domain::accounts::Actor;
@@ -39,6 +40,7 @@ pub(crate) async fn start_session(
         return Ok(None);
     }
     request.extensions_mut().insert(SetCookie(console.cookies.give(token)));
+    context.unlisted_proxies.signed_in(from, user, Instant::now());
     tracing::info!(user_id = %user, "signed in");
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
     Ok(Some(see_other(&format!("/signed-in?{query}"))))

@@ -1,7 +1,7 @@
 //! From the editor's fields to an app, with each error at its field.
 
 use gateway_domain::apps::{Checks, DefinitionFieldError, check_ceilings, check_definition};
-use shared::apps::{AppDefinition, Output};
+use shared::apps::{AppDefinition, FetchRules, FetchUrls, Output};
 use shared::config::Plan;
 use shared::definition_checker::CheckError;
 use shared::limits::Limits;
@@ -61,6 +61,8 @@ impl Draft {
                 }
             },
         };
+        let (fetch, wrong) = self.fetch();
+        errors.extend(wrong);
         let app = AppDefinition {
             name: self.name.clone(),
             description: self.description.clone(),
@@ -71,8 +73,18 @@ impl Draft {
             tools: self.tools.iter().filter(|(_, on)| *on).map(|(tool, _)| tool.clone()).collect(),
             output,
             limits,
+            fetch,
         };
         (app, errors)
+    }
+
+    /// A form without these fields restricts nothing.
+    fn fetch(&self) -> (FetchRules, Option<DefinitionFieldError>) {
+        let hosts = self.fetch_hosts.lines().map(str::trim).filter(|host| !host.is_empty());
+        let urls = FetchUrls::ALL.into_iter().find(|urls| urls.as_str() == self.fetch_urls);
+        let wrong = (urls.is_none() && !self.fetch_urls.is_empty())
+            .then(|| DefinitionFieldError::at("fetch.urls", "choose one of the entries"));
+        (FetchRules { hosts: hosts.map(str::to_owned).collect(), urls: urls.unwrap_or_default() }, wrong)
     }
 
     /// Adds an error to the field at the path `at`.
@@ -114,6 +126,8 @@ impl Draft {
         let before = [named("name", "Name"), named("inputs", "Input fields")];
         let between = [named("prompt", "Prompt"), named("tools", "Tools"), named("model", "Model")];
         let wrong = before.into_iter().flatten().chain(rows).chain(between.into_iter().flatten());
+        let fetch = [named("fetch.hosts", "Hosts"), named("fetch.urls", "URLs")];
+        let wrong = wrong.chain(fetch.into_iter().flatten());
         wrong.chain(limits).chain(named("output.schema", "Output schema")).collect()
     }
 }
@@ -122,6 +136,9 @@ impl Draft {
 fn in_words(at: &str, message: &str) -> String {
     if at == "model" {
         return "This model is not available here. Choose another one.".to_owned();
+    }
+    if at == "fetch.hosts" && message.starts_with("urls = ") {
+        return "Name at least one host, or choose other URLs.".to_owned();
     }
     let without_path = message.strip_prefix(at).map(str::trim_start).filter(|rest| !rest.is_empty());
     sentence(without_path.unwrap_or(message))

@@ -36,6 +36,9 @@ pub(crate) struct Draft {
     pub(crate) fields: Vec<FieldRow>,
     /// All tools, and whether the app has each.
     pub(crate) tools: Vec<(String, bool)>,
+    /// The hosts that may be fetched from, one a line.
+    pub(crate) fetch_hosts: String,
+    pub(crate) fetch_urls: String,
     pub(crate) model: String,
     pub(crate) limits: Vec<LimitRow>,
     pub(crate) schema: String,
@@ -64,6 +67,8 @@ impl Draft {
             prompt: app.prompt.clone(),
             fields: app.inputs.iter().map(FieldRow::of).collect(),
             tools: tool_rows(|tool| app.tools.iter().any(|own| own == tool)),
+            fetch_hosts: app.fetch.hosts.join("\n"),
+            fetch_urls: app.fetch.urls.as_str().to_owned(),
             model: app.model.clone().unwrap_or_default(),
             limits: limit_rows(|limit| (limit.get)(&app.limits).to_string()),
             schema: schema.unwrap_or_default(),
@@ -99,6 +104,8 @@ impl Draft {
             prompt: text("prompt"),
             fields: (0..rows).map(row).filter(|row| !is_empty(row)).collect(),
             tools: tool_rows(|tool| chosen.contains(&tool)),
+            fetch_hosts: text("fetch.hosts"),
+            fetch_urls: text("fetch.urls"),
             model: text("model"),
             limits: limit_rows(|limit| form.text(&format!("limits.{}", limit.name)).trim().to_owned()),
             schema: text("schema"),

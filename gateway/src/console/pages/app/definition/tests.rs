@@ -28,6 +28,7 @@ const SAMPLE: &str = r#"
     tools = ["python"]
     output.schema = { type = "object" }
     limits = { steps = 3 }
+    fetch = { hosts = ["*.example.org", "example.net"], urls = "known" }
     [[inputs]]
     name = "text"
     label = "Text"
@@ -51,6 +52,8 @@ async fn an_app_is_the_same_after_a_round_trip_through_its_form() {
         ("prompt".to_owned(), draft.prompt.clone()),
         ("schema".to_owned(), draft.schema.clone()),
         ("tools".to_owned(), "python".to_owned()),
+        ("fetch.hosts".to_owned(), draft.fetch_hosts.clone()),
+        ("fetch.urls".to_owned(), draft.fetch_urls.clone()),
     ];
     for row in draft.fields.iter().chain([&FieldRow::default()]) {
         let required = if row.required { "yes" } else { "no" };
@@ -75,6 +78,8 @@ async fn each_error_is_at_its_field() {
         ("name", " "),
         ("prompt", "{{ nobody }}"),
         ("schema", "{"),
+        ("fetch.hosts", "example.org\n\nhttps://example.net/"),
+        ("fetch.urls", "some"),
         ("limits.steps", "many"),
         ("limits.seconds", "0"),
         ("field.name", ""),
@@ -92,6 +97,8 @@ async fn each_error_is_at_its_field() {
     assert!(draft.error("name").unwrap().contains("1 to 100"));
     assert!(draft.error("prompt").unwrap().contains("nobody"));
     assert!(draft.error("output.schema").unwrap().contains("not JSON"));
+    assert!(draft.error("fetch.hosts").unwrap().contains("\"https://example.net/\" has a scheme"));
+    assert_eq!(draft.error("fetch.urls"), Some("Choose one of the entries."));
     let limit = |name: &str| draft.limits.iter().find(|row| row.name == name).unwrap().error.clone().unwrap();
     assert_eq!(limit("steps"), "Must be a whole number.");
     assert!(limit("seconds").contains("86400"));
@@ -99,7 +106,7 @@ async fn each_error_is_at_its_field() {
     assert!(draft.fields[1].errors[0].contains("must be a number"), "{:?}", draft.fields[1].errors);
     assert_eq!(
         draft.summary(),
-        "Not saved. Fix 11 fields: Name, Input field 1, Input field n, Prompt, Steps, Seconds, Tokens, Tool \
-         calls, Output bytes, Workspace bytes, Output schema."
+        "Not saved. Fix 13 fields: Name, Input field 1, Input field n, Prompt, Hosts, URLs, Steps, Seconds, \
+         Tokens, Tool calls, Output bytes, Workspace bytes, Output schema."
     );
 }
