@@ -9,7 +9,7 @@ BIN=$ROOT/target/local
 start_build() {
     local packages=("${SERVICES[@]/#/--package=}")
     step "compile the services in the background (a few minutes at the first time)"
-    (cd "$ROOT" && exec cargo build --profile local "${packages[@]}" 9>&-) &
+    (cd "$ROOT" && exec cargo build --locked --profile local "${packages[@]}" 9>&-) &
     BUILD=$!
     trap 'kill $BUILD 2> /dev/null || true' EXIT
 }

@@ -16,7 +16,7 @@ use shared::runs::Viewer;
 use shared::storage::{Artifacts, Links};
 
 use crate::http::ApiError;
-use crate::http::limits::{FloodGuard, Refusals};
+use crate::http::limits::{FloodGuard, Refusals, UnreadAnswers};
 
 pub struct Context {
     pub db: Db,
@@ -35,6 +35,7 @@ pub struct Context {
     pub max_wait: Duration,
     pub flood: FloodGuard,
     pub refusals: Refusals,
+    pub unread: UnreadAnswers,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub lifecycle: Lifecycle,

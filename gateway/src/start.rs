@@ -11,7 +11,7 @@ use shared::config::{ModelsFile, Plans};
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
-use shared::ops::{self, Readiness};
+use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{self, Broker, Publisher};
 use shared::runs::{RunningCaps, Viewer};
 use shared::storage::Artifacts;
@@ -23,7 +23,7 @@ use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::endpoint::{Endpoint, serve_table};
-use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals};
+use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals, UnreadAnswers};
 use crate::http::middleware::RenderError;
 use crate::http::server::{Serving, serve};
 use crate::{api, docs};
@@ -75,6 +75,15 @@ impl Running {
 /// Starts a gateway. Must be called on the main runtime: a connection's driver lives where the connection was
 /// opened.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    start_with(config, metrics, endpoints).await
+}
+
+/// The same with another route table. A test adds endpoints that block.
+pub async fn start_with(
+    config: &Config,
+    metrics: Option<PrometheusHandle>,
+    endpoints: fn() -> Vec<Endpoint>,
+) -> anyhow::Result<Running> {
     ops::raise_open_files();
     crate::metric_help::describe();
     let lifecycle = Lifecycle::default();
@@ -96,13 +105,24 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let console = web::Data::new(Console::new(config)?);
     lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
     lifecycle.spawn(prune(context.clone(), console.clone()));
-    let Serving { address: http, handle: server, task: serving } = serve(config.http_addr, move |app| {
-        app.app_data(context.clone()).app_data(console.clone()).app_data(RenderError(render_error));
-        serve_table(app, endpoints());
-    })?;
+    let pulses = Pulses::default();
+    let Serving { address: http, handle: server, task: serving } =
+        serve(config.http_addr, &pulses, move |app| {
+            app.app_data(context.clone()).app_data(console.clone()).app_data(RenderError(render_error));
+            serve_table(app, endpoints());
+        })?;
     ops::write_address(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
-    let readiness = Readiness { db, broker, own: vec![], lifecycle: lifecycle.clone() };
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    let readiness = Readiness {
+        db,
+        broker,
+        // Creates are accepted without it. Their runs start when it is back.
+        needs_broker: false,
+        http: Some(http),
+        pulses,
+        own: vec![],
+        lifecycle: lifecycle.clone(),
+    };
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
     Ok(Running { http, ops, lifecycle, server, serving })
 }
 
@@ -146,6 +166,7 @@ fn context(
         watchers,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),
+        unread: UnreadAnswers::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),
         ip_policy: IpPolicy::new(config.webhook_networks.webhook_allowed_networks.0.clone()),
         lifecycle: lifecycle.clone(),

@@ -19,7 +19,7 @@ use shared::config::Plans;
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
-use shared::ops::{self, Readiness};
+use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::runs::{RunningCaps, Viewer};
 use shared::telemetry::PrometheusHandle;
@@ -72,10 +72,13 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming],
+        needs_broker: true,
+        http: None,
+        pulses: Pulses::default(),
         own: vec![],
         lifecycle: lifecycle.clone(),
     };
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
     tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "consuming deliveries");
     Ok(Running { ops, lifecycle })
 }

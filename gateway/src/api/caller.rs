@@ -103,7 +103,7 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
         }
         Admission::Admitted { key, user, app, window } => {
             request.extensions_mut().insert(window);
-            record_user(user);
+            record_user(request, user);
             Ok(Caller { user, key, app, address })
         }
     }

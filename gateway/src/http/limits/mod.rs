@@ -5,8 +5,10 @@ mod attempts;
 mod flood;
 mod refusals;
 mod throttle;
+mod unread;
 
 pub use attempts::Attempts;
 pub use flood::{Flood, FloodGuard, PRUNE_EVERY};
 pub use refusals::Refusals;
 pub use throttle::Throttle;
+pub use unread::{LARGE, TooManyUnread, Unread, UnreadAnswers};

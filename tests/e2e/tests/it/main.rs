@@ -36,4 +36,5 @@ mod secrets;
 mod settings;
 mod slow;
 mod statements;
+mod supply_chain;
 mod waits;
