@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Lists all third-party parts, from Cargo.lock and the lists of Python packages.
 
-.local/sbom.json is a CycloneDX 1.6 document. .local/THIRD-PARTY.txt has the licence of each part, and the licence
-texts that the crates contain. The same lists give the same bytes.
+.local/sbom.json is a CycloneDX 1.6 document. .local/THIRD-PARTY.txt has the licence of each part, and the
+licence texts that the crates contain. The same lists give the same bytes.
 """
 
 import hashlib
@@ -121,8 +121,9 @@ def document(metadata, parts):
     # From the content, and no time: two documents differ only if the parts do.
     content = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     serial = uuid.uuid5(uuid.NAMESPACE_URL, f"capi:{content}")
-    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "serialNumber": f"urn:uuid:{serial}", "version": 1,
-            **body}
+    serial_number = f"urn:uuid:{serial}"
+    head = {"bomFormat": "CycloneDX", "specVersion": "1.6", "serialNumber": serial_number, "version": 1}
+    return {**head, **body}
 
 
 def licence_texts(metadata):

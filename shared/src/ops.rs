@@ -1,5 +1,5 @@
-//! The endpoints for operators: /healthz (the process need not be restarted), /readyz (it can do its work) and
-//! /metrics. A thread of its own answers them, so that it can say that the threads of the service are blocked.
+//! The endpoints for operators: /healthz (the process need not be restarted), /readyz (it can do its work)
+//! and /metrics. A thread of its own answers them, also while the threads of the service are blocked.
 
 mod pulse;
 mod readiness;

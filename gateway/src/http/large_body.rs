@@ -1,5 +1,5 @@
-//! Large answers: counted against their account until the client has read them, and handed to the connection in
-//! pieces. Otherwise the connection would copy the whole answer into its own buffer.
+//! Large answers: counted against their account until the client has read them, and handed to the connection
+//! in pieces. Otherwise the connection would copy the whole answer into its own buffer.
 
 use std::convert::Infallible;
 use std::pin::Pin;

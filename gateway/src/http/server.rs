@@ -19,8 +19,8 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SHUTDOWN_SECONDS: u64 = 10;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 2048;
-/// How long a client may leave sent bytes unread. The kernel then closes its connection, which frees the rest of
-/// the answer. Networks that lose a client for a moment need some of it.
+/// How long a client may leave sent bytes unread. The kernel then closes its connection, which frees the rest
+/// of the answer. A client that loses its network for a moment needs some of this time.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that the kernel holds for a client that does not read. They suffice for 20 Mbit/s over 100 ms.
 const SEND_BUFFER: usize = 256 << 10;

@@ -10,8 +10,8 @@ use tokio::time::MissedTickBehavior;
 const BEAT: Duration = Duration::from_millis(500);
 /// Without a beat for this time, the thread does not serve. A probe must see that within 2 s.
 pub(super) const READY_WITHIN: Duration = Duration::from_millis(1500);
-/// Without a beat for this time, the process must be restarted. A probe must see that within 10 s. Much longer
-/// than the time above: a busy machine is no reason for a restart.
+/// Without a beat for this time, the process must be restarted. A probe must see that within 10 s. Much
+/// longer than the time above: a busy machine is no reason for a restart.
 pub(super) const ALIVE_WITHIN: Duration = Duration::from_secs(8);
 
 /// The threads of a process that must beat.

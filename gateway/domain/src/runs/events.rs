@@ -6,8 +6,8 @@ use shared::runs::events::{self, Event};
 
 use crate::Refusal;
 
-/// The events after number `after`, in order: at most `limit`, and not many more than `bytes`. The page is empty
-/// only if there is none.
+/// The events after number `after`, in order: at most `limit`, and not many more than `bytes`. The page is
+/// empty only if there is none.
 pub async fn read_after(
     db: &Db,
     run: RunId,

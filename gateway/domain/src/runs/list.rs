@@ -13,8 +13,8 @@ use shared::runs::{RunView, Source, Viewer};
 use super::filters::Filters;
 use crate::page::{Page, Position};
 
-/// Bytes of a page. A page has at least one run, and as many more as fit. A client that does not read its answer
-/// costs this memory. The largest run has a few times as many.
+/// Bytes of a page. A page has at least one run, and as many more as fit. A client that does not read its
+/// answer costs this memory. The largest run has a few times as many.
 const PAGE_BYTES: i64 = 1 << 20;
 
 /// Bytes of an artifact in an answer beside its title: ids, hash, and two addresses.
@@ -74,9 +74,9 @@ fn sql(filters: &Filters, of_app: bool, continued: bool) -> String {
     )
 }
 
-/// Adds to the runs of `found` whether they fit into a page. The size of a run is computed only if all newer runs
-/// fit: it costs the reading of inputs and result. `$12` and `$13` are the sizes above. Results repeat the
-/// artifacts.
+/// Adds to the runs of `found` whether they fit into a page. The size of a run is computed only if all newer
+/// runs fit: it costs the reading of inputs and result. `$12` and `$13` are the sizes above, `$14` is
+/// `whole`. Results repeat the artifacts.
 fn with_sizes(found: &str) -> String {
     format!(
         "WITH RECURSIVE line AS MATERIALIZED (
@@ -99,8 +99,8 @@ fn with_sizes(found: &str) -> String {
 }
 
 /// The runs of one page, newest first, and the cursor of the next page. `app` limits the list to one app; the
-/// app in the filters is ignored. Inputs and results are loaded only if `whole` is set. The page may have fewer
-/// runs than its limit, see [`PAGE_BYTES`].
+/// app in the filters is ignored. Inputs and results are loaded only if `whole` is set. The page may have
+/// fewer runs than its limit, see [`PAGE_BYTES`].
 pub async fn list(
     db: &Db,
     viewer: &Viewer,

@@ -1,6 +1,6 @@
-//! Bounds the bytes of large answers that the clients of one account have not read yet, in this process. A
-//! client that does not read its answer would otherwise keep it in memory until the kernel closes the connection
-//! (see `http::server`).
+//! Bounds the bytes of large answers that the clients of one account have not read yet, in this process. The
+//! answers of clients that do not read stay in memory until the kernel closes their connections (see
+//! `http::server`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

