@@ -21,7 +21,7 @@ fn endpoints() -> Vec<Endpoint> {
             while BLOCKED.load(Ordering::Relaxed) && begun.elapsed() < WAIT_LIMIT {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            HttpResponse::NoContent()
+            HttpResponse::NoContent().finish()
         })
     };
     let mut all = gateway::endpoints();

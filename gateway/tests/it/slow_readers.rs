@@ -39,7 +39,8 @@ async fn pages_are_cut_by_bytes_and_the_cursor_continues() {
         }
     }
     let listed = stack.get(&gateway, "/api/v1/runs?limit=100").await;
-    let all: Vec<_> = listed.body["data"].as_array().unwrap().iter().map(|run| &run["id"]).collect();
+    let all: Vec<_> =
+        listed.body["data"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
     assert_eq!(seen, all, "each run once, in the order of the list");
     assert!((7..=11).contains(&pages), "the pages are full: {pages}");
 }

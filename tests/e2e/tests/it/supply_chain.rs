@@ -209,10 +209,11 @@ fn each_python_package_has_a_version_hashes_and_a_licence() {
 fn builds_use_exactly_the_locked_versions() {
     let mut files: Vec<_> =
         ["Makefile", "deploy/Dockerfile", "deploy/sandbox/prepare.sh"].map(str::to_owned).into();
+    let is_script = |name: &str| Path::new(name).extension().is_some_and(|extension| extension == "sh");
     for dir in ["deploy/local", ".ci"] {
         let entries = std::fs::read_dir(Path::new(ROOT).join(dir)).unwrap();
         let names = entries.map(|entry| format!("{dir}/{}", entry.unwrap().file_name().display()));
-        files.extend(names.filter(|name| name.ends_with(".sh") || dir == ".ci"));
+        files.extend(names.filter(|name| is_script(name.as_str()) || dir == ".ci"));
     }
     let (mut cargo, mut pip) = (0, 0);
     for file in files {
