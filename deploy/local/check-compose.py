@@ -45,7 +45,8 @@ def main():
     with open(dockerfile_path) as file:
         images = base_images(file.read())
     found = [f"{compose_path}: {name}: {fault}" for name, s in services.items() for fault in faults(s)]
-    found += [f"{dockerfile_path}: {image} has no exact version" for image in images if not EXACT.match(image)]
+    moving = [image for image in images if not EXACT.match(image)]
+    found += [f"{dockerfile_path}: {image} has no exact version" for image in moving]
     if not services or not images:
         found.append("there is nothing to check")
     print("\n".join(found), end="\n" if found else "")

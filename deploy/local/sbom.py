@@ -18,11 +18,14 @@ LOCAL = ROOT / ".local"
 # The platforms of the images.
 TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
 SERVICES = ["gateway", "run-worker", "webhook-dispatcher"]
-# The scope says whether a part is in the images: required, or excluded because only tests and checks use it.
+# The scope says whether a part is in the images: required, or excluded because only
+# tests, checks and `make up` use it.
 PYTHON = {
     "deploy/sandbox/requirements.txt": "required",
     "deploy/local/axe.txt": "excluded",
     "deploy/local/container-linters.txt": "excluded",
+    "deploy/local/model.txt": "excluded",
+    "deploy/local/model-weights.txt": "excluded",
     "deploy/local/schemathesis.txt": "excluded",
 }
 LICENCE_FILES = re.compile(r"(licen[cs]e|copying|notice|unlicense)", re.IGNORECASE)

@@ -77,7 +77,8 @@ pub(in crate::api) async fn handle(
     }
     let app = asked.or(caller.app);
     let (runs, next_cursor) = list(&context.db, &context.viewer, caller.user, app, &page, whole).await?;
-    let data = runs.iter().map(|run| item(run, whole)).collect::<Result<_, _>>()?;
+    // Each run is dropped as soon as its JSON exists.
+    let data = runs.into_iter().map(|run| item(&run, whole)).collect::<Result<_, _>>()?;
     Ok(web::Json(RunList { data, next_cursor }))
 }
 

@@ -181,6 +181,8 @@ fn each_python_package_has_a_version_hashes_and_a_licence() {
         "deploy/sandbox/requirements.txt",
         "deploy/local/axe.txt",
         "deploy/local/container-linters.txt",
+        "deploy/local/model.txt",
+        "deploy/local/model-weights.txt",
         "deploy/local/schemathesis.txt",
     ];
     for list in lists {
@@ -224,13 +226,15 @@ fn builds_use_exactly_the_locked_versions() {
                 assert!(line.contains("--locked"), "{file}: {line}");
                 cargo += 1;
             }
-            if line.contains("/pip\" install") {
-                assert!(line.contains("--require-hashes"), "{file}: {line}");
+            if line.contains("/pip\" install") || line.contains("/pip\" download") {
+                let checks = line.contains("--require-hashes") || line.contains("${options[@]}");
+                assert!(checks && line.contains(" -r \""), "{file}: {line}");
+                assert!(text.contains("--require-hashes --only-binary :all:"), "{file}");
                 pip += 1;
             }
         }
     }
-    assert!(cargo >= 8 && pip >= 2, "the commands are read: {cargo} {pip}");
+    assert!(cargo >= 8 && pip >= 4, "the commands are read: {cargo} {pip}");
 }
 
 /// The document has the form that CycloneDX 1.6 asks for, and is the same each time.
