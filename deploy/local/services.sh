@@ -16,7 +16,7 @@ start_build() {
 
 wait_for_build() {
     step "wait for the compiler"
-    wait $BUILD || fail "cargo build failed; its messages are above"
+    wait $BUILD || fail "the build failed; its messages are above"
     trap - EXIT
 }
 

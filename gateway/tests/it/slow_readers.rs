@@ -49,7 +49,8 @@ async fn pages_are_cut_by_bytes_and_the_cursor_continues() {
 async fn clients_that_do_not_read_stop_only_their_account_and_are_cut_off() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
-    stack.backlog(20, &"x".repeat(MIB / 2)).await;
+    // Three fit into a page.
+    stack.backlog(20, &"x".repeat(MIB / 4)).await;
     let other = stack.account("other@example.com", "big").await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
