@@ -3,7 +3,7 @@
 LOCAL := deploy/local
 SERVICES := bash $(LOCAL)/with-test-services.sh
 
-.PHONY: up down status clean test fuzz check widths bench drill screenshots
+.PHONY: up down status clean test fuzz check widths bench drill screenshots sbom
 
 up: ## install, compile and start everything, then run the main job
 	@bash $(LOCAL)/up.sh
@@ -21,10 +21,10 @@ test: ## check, compile and test everything; print how long each phase took
 	@bash $(LOCAL)/test.sh
 
 fuzz: ## fuzz the API (CAPI_FUZZ_EXAMPLES an operation) and the parsers (CAPI_PROPERTY_CASES each)
-	cargo build --workspace --bins --tests
+	cargo build --locked --workspace --bins --tests
 	@CAPI_FUZZ_EXAMPLES=$${CAPI_FUZZ_EXAMPLES:-300} CAPI_PROPERTY_CASES=$${CAPI_PROPERTY_CASES:-2000} \
 		$(SERVICES) bash $(LOCAL)/with-schemathesis.sh \
-		cargo test --workspace --lib --test it -- fuzz property
+		cargo test --locked --workspace --lib --test it -- fuzz property
 
 check: ## format, widths, lints, docs, container files
 	@bash $(LOCAL)/check.sh
@@ -33,13 +33,16 @@ widths: ## lines of code, HTML and Markdown that are wider than 110 columns
 	@python3 $(LOCAL)/widths.py
 
 drill: ## break everything under load, at most 30 minutes; FULL=1 for the bars' counts, DRILLS=… for some
-	cargo build --workspace --bins
+	cargo build --locked --workspace --bins
 	@bash $(LOCAL)/with-packages.sh target/debug/drill $(if $(FULL),--full) $(DRILLS)
 
 bench: ## measure throughput, latency and memory
-	cargo build --release --workspace --bins
+	cargo build --locked --release --workspace --bins
 	@$(SERVICES) target/release/bench
 
 screenshots: ## check every page of the console and save a picture of it in .local/screenshots
-	cargo build --release --workspace --bins
+	cargo build --locked --release --workspace --bins
 	@$(SERVICES) bash $(LOCAL)/with-axe.sh target/release/screenshots
+
+sbom: ## list all third-party parts: .local/sbom.json (CycloneDX 1.6) and .local/THIRD-PARTY.txt
+	@python3 $(LOCAL)/sbom.py

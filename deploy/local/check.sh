@@ -5,6 +5,6 @@
 
 cd "$ROOT"
 check_texts
-phase "lint" cargo clippy --workspace --all-targets --all-features -- -D warnings
-phase "check the docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+phase "lint" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+phase "check the docs" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 phase "lint the container files" bash "$HERE/lint-containers.sh"

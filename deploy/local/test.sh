@@ -25,11 +25,11 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 # A first build gains nothing from the data that make the next one faster.
 [ -d target/debug ] || export CARGO_INCREMENTAL=0
 # One command for programs and tests: they share one set of features.
-phase "lint and compile" cargo build --workspace --bins --tests
+phase "lint and compile" cargo build --locked --workspace --bins --tests
 phase "wait for the test tools" wait $PREPARATION || fail "the test tools" "$LOG/prepare-tests.log"
 run_tests() {
     bash "$HERE/with-test-services.sh" bash "$HERE/with-schemathesis.sh" bash "$HERE/with-axe.sh" \
-        cargo test --workspace 2>&1 | tee "$TESTS_LOG"
+        cargo test --locked --workspace 2>&1 | tee "$TESTS_LOG"
 }
 trap - ERR
 phase "test" run_tests

@@ -10,7 +10,7 @@ rm -rf "$made"
 umask 022
 mkdir -p "$(dirname "$target")"
 /usr/bin/python3 -m venv "$made"
-"$made/bin/pip" install --quiet --disable-pip-version-check --no-deps \
+"$made/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
     -r "$here/requirements.txt"
 MPLCONFIGDIR=$made/matplotlib MPLBACKEND=Agg \
     "$made/bin/python3" -c 'import matplotlib.pyplot, pandas, openpyxl'

@@ -20,7 +20,7 @@ use shared::webhook_policies::WebhookPolicies;
 
 use crate::http::ApiError;
 use crate::http::extract::Client;
-use crate::http::limits::{FloodGuard, Refusals, UnlistedProxies, UploadsInFlight};
+use crate::http::limits::{FloodGuard, Refusals, UnlistedProxies, UnreadAnswers, UploadsInFlight};
 
 pub struct Context {
     pub db: Db,
@@ -42,6 +42,7 @@ pub struct Context {
     pub flood: FloodGuard,
     pub refusals: Refusals,
     pub uploads: UploadsInFlight,
+    pub unread: UnreadAnswers,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub unlisted_proxies: UnlistedProxies,

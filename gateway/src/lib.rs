@@ -15,4 +15,4 @@ mod metric_help;
 mod start;
 
 pub use api::openapi::document as openapi_document;
-pub use start::{Running, endpoints, start};
+pub use start::{Running, endpoints, start, start_with};

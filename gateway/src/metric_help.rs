@@ -12,7 +12,7 @@ pub(crate) fn describe() {
     describe_counter!(
         "capi_requests_rate_limited_total",
         "Requests answered 429, by limiter: window, cached_window (known without a database call) or \
-         flood_guard."
+         flood_guard; unread_answers counts those whose account does not read its large answers."
     );
     describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
     describe_counter!(

@@ -11,7 +11,7 @@ use shared::config::{ModelsFile, Plans};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
-use shared::ops::{self, Readiness};
+use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{self, Broker, Publisher};
 use shared::runs::{RunningCaps, Viewer};
 use shared::storage::StoreOwner;
@@ -24,7 +24,9 @@ use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::endpoint::{Endpoint, serve_table};
-use crate::http::limits::{FloodGuard, PRUNE_EVERY, Refusals, UnlistedProxies, UploadsInFlight};
+use crate::http::limits::{
+    FloodGuard, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers, UploadsInFlight,
+};
 use crate::http::middleware::RenderError;
 use crate::http::server::{Serving, serve};
 use crate::{api, docs};
@@ -76,6 +78,15 @@ impl Running {
 /// Starts a gateway. Must be called on the main runtime: a connection's driver lives where the connection was
 /// opened.
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
+    start_with(config, metrics, endpoints).await
+}
+
+/// The same with another route table. A test adds endpoints that block.
+pub async fn start_with(
+    config: &Config,
+    metrics: Option<PrometheusHandle>,
+    endpoints: fn() -> Vec<Endpoint>,
+) -> anyhow::Result<Running> {
     ops::raise_open_files();
     crate::metric_help::describe();
     let lifecycle = Lifecycle::default();
@@ -98,13 +109,25 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let console = web::Data::new(Console::new(config)?);
     lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
     lifecycle.spawn(prune(context.clone(), console.clone()));
-    let Serving { address: http, handle: server, task: serving } = serve(config.http_addr, move |app| {
-        app.app_data(context.clone()).app_data(console.clone()).app_data(RenderError(render_error));
-        serve_table(app, endpoints());
-    })?;
+    let pulses = Pulses::default();
+    let Serving { address: http, handle: server, task: serving } =
+        serve(config.http_addr, &pulses, move |app| {
+            app.app_data(context.clone()).app_data(console.clone()).app_data(RenderError(render_error));
+            serve_table(app, endpoints());
+        })?;
     ops::write_address(config.ops.run_dir.as_deref(), SERVICE, "http", http)?;
-    let readiness = Readiness { db, broker, store: Some(store), own: vec![], lifecycle: lifecycle.clone() };
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    let readiness = Readiness {
+        db,
+        broker,
+        // Creates are accepted without it. Their runs start when it is back.
+        needs_broker: false,
+        store: Some(store),
+        http: Some(http),
+        pulses,
+        own: vec![],
+        lifecycle: lifecycle.clone(),
+    };
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
     Ok(Running { http, ops, lifecycle, server, serving })
 }
 
@@ -153,6 +176,7 @@ fn context(
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),
         uploads: UploadsInFlight::default(),
+        unread: UnreadAnswers::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),
         unlisted_proxies: UnlistedProxies::default(),
         webhook_policies,

@@ -28,7 +28,7 @@ use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
-use shared::ops::{self, Readiness};
+use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
@@ -111,11 +111,14 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming, receiving],
+        needs_broker: true,
+        http: None,
+        pulses: Pulses::default(),
         store: Some(store),
         own: vec![("sandbox", sandbox.health().is_good(), sandbox.health().shown())],
         lifecycle: lifecycle.clone(),
     };
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
     tracing::info!(worker, concurrency = config.concurrency, "taking runs");
     Ok(Running { ops, lifecycle })
 }

@@ -29,6 +29,7 @@ pub(crate) fn describe() {
         "Messages that were no nudge and were dead-lettered."
     );
     describe_counter!("capi_sweeper_nudges_total", "Nudges that a sweeper sent for waiting work, by queue.");
+    describe_gauge!("capi_hung_threads", "Kinds of threads that are blocked. The process then is not ready.");
     describe_gauge!("capi_dead_letters", "Messages in the dead-letter queue, by queue.");
     describe_counter!("capi_database_calls_total", "Calls to PostgreSQL.");
     describe_counter!(

@@ -1,7 +1,16 @@
-//! The endpoints for operators: /healthz (the process is alive), /readyz (it has all it needs) and /metrics.
+//! The endpoints for operators: /healthz (the process need not be restarted), /readyz (it can do its work)
+//! and /metrics. A thread of its own answers them, also while the threads of the service are blocked.
+
+mod pulse;
+mod readiness;
+#[cfg(test)]
+mod tests;
+
+pub use pulse::Pulses;
+pub use readiness::Readiness;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,53 +21,77 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::config::OpsConfig;
-use crate::db::Db;
-use crate::lifecycle::Lifecycle;
-use crate::queue::BrokerHealth;
-use crate::storage::StoreOwner;
+use pulse::READY_WITHIN;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the exporter must fold its histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// How often the log and the metrics learn that threads are blocked, or no longer.
+const WATCH: Duration = Duration::from_secs(1);
 
-/// What /readyz checks.
+/// What the thread answers from.
 #[derive(Clone)]
-pub struct Readiness {
-    /// Pinged at each request.
-    pub db: Db,
-    pub broker: Vec<BrokerHealth>,
-    /// Of a service that uses the artifact store.
-    pub store: Option<StoreOwner>,
-    /// What else the service needs: name, whether it is ready, and its state as shown.
-    pub own: Vec<(&'static str, bool, Value)>,
-    pub lifecycle: Lifecycle,
+struct Ops {
+    readiness: Readiness,
+    /// Tests install no recorder, so they have no metrics.
+    metrics: Option<PrometheusHandle>,
+    /// The runtime of the service.
+    service: Handle,
 }
 
-/// Starts to listen and returns the address. Tests install no recorder, so they have no `metrics`.
-pub async fn serve(
+/// Starts to listen and returns the address. Must be called on the runtime of the service. The thread answers
+/// until that runtime ends; a stop does not wait for it.
+pub fn serve(
     config: &OpsConfig,
     service: &'static str,
     readiness: Readiness,
     metrics: Option<PrometheusHandle>,
 ) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(config.ops_addr)
-        .await
         .map_err(|error| anyhow::anyhow!("CAPI_OPS_ADDR: cannot listen on {}: {error}", config.ops_addr))?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     write_address(config.run_dir.as_deref(), service, "ops", address)?;
-    // A stop does not wait for this task: it answers until the process ends.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tokio::spawn(readiness.pulses.beat("runtime"));
+    let (alive, ended) = oneshot::channel::<()>();
     tokio::spawn(async move {
-        let mut upkeep = tokio::time::interval(UPKEEP);
+        // The end of the runtime drops this task, and the thread learns of it.
+        let _alive = alive;
+        std::future::pending::<()>().await;
+    });
+    let ops = Ops { readiness, metrics, service: Handle::current() };
+    let answering = async move {
+        tokio::select! {
+            result = ops.answer_all(listener) => result,
+            _ = ended => Ok(()),
+        }
+    };
+    std::thread::Builder::new().name("ops".to_owned()).spawn(move || {
+        if let Err(error) = runtime.block_on(answering) {
+            tracing::error!(%error, "failed to listen on CAPI_OPS_ADDR");
+        }
+    })?;
+    Ok(address)
+}
+
+impl Ops {
+    async fn answer_all(&self, listener: TcpListener) -> std::io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (mut upkeep, mut watch) = (tokio::time::interval(UPKEEP), tokio::time::interval(WATCH));
+        let mut hung = Vec::new();
         loop {
             tokio::select! {
-                _ = upkeep.tick() => if let Some(metrics) = &metrics { metrics.run_upkeep() },
+                _ = upkeep.tick() => if let Some(metrics) = &self.metrics { metrics.run_upkeep() },
+                _ = watch.tick() => self.watch(&mut hung),
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        tokio::spawn(connection(stream, readiness.clone(), metrics.clone()));
+                        tokio::spawn(connection(stream, self.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "failed to accept a connection on CAPI_OPS_ADDR");
@@ -67,8 +100,51 @@ pub async fn serve(
                 },
             }
         }
-    });
-    Ok(address)
+    }
+
+    /// Reports which kinds of threads are blocked, when that changes. `known` is what it reported last.
+    fn watch(&self, known: &mut Vec<&'static str>) {
+        let hung = self.readiness.pulses.silent_for(READY_WITHIN);
+        metrics::gauge!("capi_hung_threads").set(u32::try_from(hung.len()).unwrap_or(u32::MAX));
+        if hung == *known {
+            return;
+        }
+        if hung.is_empty() {
+            tracing::info!("all threads run again");
+        } else {
+            tracing::error!(?hung, "threads are blocked");
+        }
+        *known = hung;
+    }
+
+    async fn answer(
+        self,
+        request: Request<hyper::body::Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        const JSON: &str = "application/json";
+        let of = |good| if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let (status, kind, body) = match request.uri().path() {
+            "/healthz" => {
+                let hung = self.readiness.hung();
+                let status = if hung.is_empty() { "alive" } else { "hung" };
+                (of(hung.is_empty()), JSON, json!({"status": status, "hung": hung}).to_string())
+            }
+            "/readyz" => {
+                let (ready, body) = self.readiness.check(&self.service).await;
+                (of(ready), JSON, body.to_string())
+            }
+            "/metrics" => (
+                StatusCode::OK,
+                "text/plain; version=0.0.4",
+                self.metrics.map(|handle| handle.render()).unwrap_or_default(),
+            ),
+            _ => (StatusCode::NOT_FOUND, "text/plain", "try /healthz, /readyz or /metrics\n".to_owned()),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+        Ok(response)
+    }
 }
 
 /// Raises the soft limit of open files to the hard limit. Each client needs a file, and the usual soft limit
@@ -97,9 +173,8 @@ pub fn write_address(
     Ok(())
 }
 
-async fn connection(stream: tokio::net::TcpStream, readiness: Readiness, metrics: Option<PrometheusHandle>) {
-    let service =
-        hyper::service::service_fn(move |request| answer(request, readiness.clone(), metrics.clone()));
+async fn connection(stream: tokio::net::TcpStream, ops: Ops) {
+    let service = hyper::service::service_fn(move |request| ops.clone().answer(request));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -107,50 +182,5 @@ async fn connection(stream: tokio::net::TcpStream, readiness: Readiness, metrics
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "failed to serve a connection on CAPI_OPS_ADDR");
-    }
-}
-
-async fn answer(
-    request: Request<hyper::body::Incoming>,
-    readiness: Readiness,
-    metrics: Option<PrometheusHandle>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, kind, body) = match request.uri().path() {
-        "/healthz" => (StatusCode::OK, "application/json", json!({"status": "alive"}).to_string()),
-        "/readyz" => {
-            let (ready, body) = readiness.check().await;
-            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            (status, "application/json", body.to_string())
-        }
-        "/metrics" => (
-            StatusCode::OK,
-            "text/plain; version=0.0.4",
-            metrics.map(|handle| handle.render()).unwrap_or_default(),
-        ),
-        _ => (StatusCode::NOT_FOUND, "text/plain", "try /healthz, /readyz or /metrics\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    Ok(response)
-}
-
-impl Readiness {
-    async fn check(&self) -> (bool, Value) {
-        let database = self.db.is_up().await;
-        let broker = self.broker.iter().all(BrokerHealth::is_up);
-        let draining = self.lifecycle.stopping().is_cancelled();
-        let store = self.store.as_ref().is_none_or(StoreOwner::is_ready);
-        let ready = database && broker && store && !draining && self.own.iter().all(|(_, up, _)| *up);
-        let word = |up| if up { "up" } else { "down" };
-        let mut shown =
-            json!({"ready": ready, "database": word(database), "broker": word(broker), "draining": draining});
-        if let Some(store) = &self.store {
-            shown["store"] = store.shown();
-        }
-        for (name, _, state) in &self.own {
-            shown[*name] = state.clone();
-        }
-        (ready, shown)
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use shared::config::Plans;
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
-use shared::ops::{self, Readiness};
+use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::runs::{RunningCaps, Viewer};
 use shared::telemetry::PrometheusHandle;
@@ -72,11 +72,14 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming],
+        needs_broker: true,
+        http: None,
+        pulses: Pulses::default(),
         store: None,
         own: vec![],
         lifecycle: lifecycle.clone(),
     };
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics).await?;
+    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
     tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "consuming deliveries");
     Ok(Running { ops, lifecycle })
 }

@@ -79,7 +79,17 @@ impl<Filters: CursorFilters> Page<Filters> {
 
     /// Cuts `items` to the page. Returns the cursor of the next page, if there is one.
     pub fn cut<Item>(&self, items: &mut Vec<Item>, position: impl Fn(&Item) -> Position) -> Option<String> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        self.cut_at(items, usize::MAX, position)
+    }
+
+    /// The same for a page that holds at most `fitting` items, because more have too many bytes.
+    pub fn cut_at<Item>(
+        &self,
+        items: &mut Vec<Item>,
+        fitting: usize,
+        position: impl Fn(&Item) -> Position,
+    ) -> Option<String> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX).min(fitting);
         let more = items.len() > limit;
         items.truncate(limit);
         let last = items.last().filter(|_| more)?;

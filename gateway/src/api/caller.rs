@@ -106,7 +106,7 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
         }
         Admission::Admitted { key, user, app, plan, window } => {
             request.extensions_mut().insert(window);
-            record_user(user);
+            record_user(request, user);
             Ok(Caller { user, key, app, quotas: context.plans.quotas(&plan), address })
         }
     }

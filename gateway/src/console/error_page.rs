@@ -11,6 +11,7 @@ use url::form_urlencoded;
 use super::format::{bytes, count, counted, sentence};
 use super::page::{Frame, html, is_for_script, see_other};
 use crate::http::ApiError;
+use crate::http::limits::TooManyUnread;
 
 #[derive(Template)]
 #[template(path = "error_page.html")]
@@ -48,6 +49,9 @@ fn error_sentence(error: &ApiError) -> String {
         | ApiError::Flood { retry_after }
         | ApiError::RateLimited { retry_after, .. } => {
             return format!("There were too many requests. Wait {retry_after} s, then try again.");
+        }
+        ApiError::Unread(TooManyUnread { retry_after }) => {
+            return format!("Other pages of your account still load. Wait {retry_after} s, then reload.");
         }
         ApiError::PlanRequired { plan } => return format!("The plan {plan} does not include the API."),
         ApiError::PayloadTooLarge { limit } => {

@@ -40,8 +40,12 @@ pub fn request_id(request: &HttpRequest) -> Option<String> {
     request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone())
 }
 
-/// Adds the user to the span of the request, once it is known.
-pub fn record_user(user: UserId) {
+/// A request extension: the account that the request belongs to.
+pub struct Account(pub UserId);
+
+/// Adds the account to the request and to its span, once it is known.
+pub fn record_user(request: &HttpRequest, user: UserId) {
+    request.extensions_mut().insert(Account(user));
     Span::current().record("user_id", tracing::field::display(user));
 }
 

@@ -5,6 +5,7 @@ pub mod download;
 pub mod endpoint;
 pub mod error;
 pub mod extract;
+pub mod large_body;
 pub mod limits;
 pub mod middleware;
 pub mod multipart;

@@ -1,19 +1,29 @@
 //! The HTTP server: its layers, its limits, and how it stops.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, rt};
+use shared::ops::Pulses;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::JoinHandle;
 
+use super::large_body::bound_large_bodies;
 use super::middleware::{skip_small_bodies, with_request_span};
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SHUTDOWN_SECONDS: u64 = 10;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 2048;
+/// How long a client may leave sent bytes unread. The kernel then closes its connection, which frees the rest
+/// of the answer. A client that loses its network for a moment needs some of this time.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that the kernel holds for a client that does not read. They suffice for 20 Mbit/s over 100 ms.
+const SEND_BUFFER: usize = 256 << 10;
 
 /// A server that accepts requests.
 pub struct Serving {
@@ -22,13 +32,17 @@ pub struct Serving {
     pub task: JoinHandle<std::io::Result<()>>,
 }
 
-/// Serves what `configure` adds to each server thread: routes and app data.
-pub fn serve<Configure>(address: SocketAddr, configure: Configure) -> anyhow::Result<Serving>
+/// Serves what `configure` adds to each server thread: routes and app data. Each thread beats a pulse.
+pub fn serve<Configure>(address: SocketAddr, pulses: &Pulses, configure: Configure) -> anyhow::Result<Serving>
 where
     Configure: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
+    let refused = |error| anyhow::anyhow!("CAPI_HTTP_ADDR: cannot listen on {address}: {error}");
+    let pulses = pulses.clone();
     let server = HttpServer::new(move || {
+        rt::spawn(pulses.beat("http"));
         App::new()
+            .wrap(from_fn(bound_large_bodies))
             .wrap(from_fn(skip_small_bodies))
             .wrap(Compress::default())
             .wrap(from_fn(with_request_span))
@@ -40,10 +54,22 @@ where
     .h1_allow_half_closed(false)
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
-    .bind(address)
-    .map_err(|error| anyhow::anyhow!("CAPI_HTTP_ADDR: cannot listen on {address}: {error}"))?;
+    .listen(listener(address).map_err(refused)?)
+    .map_err(refused)?;
     let address = server.addrs()[0];
     let server = server.run();
     let handle = server.handle();
     Ok(Serving { address, handle, task: tokio::spawn(server) })
+}
+
+/// Accepted connections inherit the options of the listener.
+fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }

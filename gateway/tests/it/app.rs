@@ -7,6 +7,7 @@ use clap::{Args, Command, FromArgMatches};
 use e2e::{Gateway, Stack};
 use gateway::Running;
 use gateway::config::Config;
+use gateway::http::endpoint::Endpoint;
 use shared::testing::WAIT_LIMIT;
 use tokio::runtime::Handle;
 
@@ -14,6 +15,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestApp {
     http: SocketAddr,
+    ops: SocketAddr,
     running: Option<Running>,
 }
 
@@ -33,17 +35,32 @@ impl TestApp {
         Self::start_with(stack, "CAPI_PUBLIC_URL", "http://localhost").await
     }
 
-    /// Starts a gateway with these settings. A gateway does not start if it cannot reach the database within
-    /// a second; as under an orchestrator, it is then started again.
+    /// Starts a gateway with these settings.
     pub(crate) async fn start_as(settings: &[(String, String)]) -> Self {
+        Self::start_serving(settings, gateway::endpoints).await
+    }
+
+    /// Starts a gateway with the settings of the stack and another route table.
+    pub(crate) async fn start_with_endpoints(stack: &Stack, endpoints: fn() -> Vec<Endpoint>) -> Self {
+        Self::start_serving(&stack.settings, endpoints).await
+    }
+
+    /// A gateway does not start if it cannot reach the database within a second; as under an orchestrator, it
+    /// is then started again.
+    async fn start_serving(settings: &[(String, String)], endpoints: fn() -> Vec<Endpoint>) -> Self {
         let (config, deadline) = (config(settings), Instant::now() + WAIT_LIMIT);
         let running = loop {
-            match gateway::start(&config, None).await {
+            match gateway::start_with(&config, None, endpoints).await {
                 Ok(running) => break running,
                 Err(error) => assert!(Instant::now() < deadline, "the gateway does not start: {error:#}"),
             }
         };
-        Self { http: running.http, running: Some(running) }
+        Self { http: running.http, ops: running.ops, running: Some(running) }
+    }
+
+    /// The address of health and readiness.
+    pub(crate) const fn ops(&self) -> SocketAddr {
+        self.ops
     }
 }
 

@@ -127,9 +127,10 @@ impl Process {
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    /// Whether it is ready.
+    /// Whether it is ready and reaches the broker. A gateway is also ready without the broker.
     pub async fn is_ready(&self) -> bool {
-        matches!(self.ops("/readyz").await, Some((200, _)))
+        let answer = self.ops("/readyz").await;
+        matches!(answer, Some((200, body)) if body.contains(r#""broker":"up""#))
     }
 
     /// The sum of a counter over its labels, as /metrics shows it.

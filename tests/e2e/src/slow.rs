@@ -1,11 +1,11 @@
-//! Clients that begin a request and never finish it.
+//! Clients that begin a request and never finish it, or never read its answer.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use shared::testing::WAIT_LIMIT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::address::Gateway;
 
@@ -39,6 +39,19 @@ pub async fn slow_bodies(gateway: &impl Gateway, key: &str) -> Vec<Cut> {
 pub async fn slow_keyless_bodies(gateway: &impl Gateway) -> Vec<Cut> {
     let beginning = format!("{HEAD}Content-Length: 100\r\n\r\n{{");
     join_all((0..KEYLESS).map(|_| dawdle(gateway.url(), beginning.clone()))).await
+}
+
+/// A client with this key that sends a GET and reads nothing.
+pub async fn unread(gateway: &impl Gateway, path: &str, key: &str) -> TcpStream {
+    // Small, so that the answer waits in the gateway.
+    const RECEIVE_BUFFER: u32 = 4096;
+    let socket = TcpSocket::new_v4().expect("a socket can be made");
+    socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("a buffer may be small");
+    let address = gateway.url().trim_start_matches("http://").parse().expect("an address");
+    let mut stream = socket.connect(address).await.expect("the gateway listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: capi\r\nAuthorization: Bearer {key}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("the gateway reads");
+    stream
 }
 
 /// A busy gateway may refuse a client at first; it then begins again.

@@ -6,7 +6,16 @@ use shared::runs::events::{self, Event};
 
 use crate::Refusal;
 
-/// The events after number `after`, in order, at most `limit`. The page is empty only if there is none.
-pub async fn read_after(db: &Db, run: RunId, after: i64, limit: i64) -> Result<Vec<Event>, Refusal> {
-    Ok(db.read(|mut conn| async move { events::read_after(&mut conn, run, after, limit).await }).await?)
+/// The events after number `after`, in order: at most `limit`, and not many more than `bytes`. The page is
+/// empty only if there is none.
+pub async fn read_after(
+    db: &Db,
+    run: RunId,
+    after: i64,
+    limit: i64,
+    bytes: i64,
+) -> Result<Vec<Event>, Refusal> {
+    let reading =
+        db.read(|mut conn| async move { events::read_after(&mut conn, run, after, limit, bytes).await });
+    Ok(reading.await?)
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::db::{Db, DbError, Prepared, PushBinds, statement};
@@ -13,12 +13,22 @@ use shared::runs::{RunView, Source, Viewer};
 use super::filters::Filters;
 use crate::page::{Page, Position};
 
+/// Bytes of a page. A page has at least one run, and as many more as fit. A client that does not read its
+/// answer costs this memory. The largest run has a few times as many.
+const PAGE_BYTES: i64 = 1 << 20;
+
+/// Bytes of an artifact in an answer beside its title: ids, hash, and two addresses.
+const ARTIFACT_BYTES: i64 = 700;
+
 #[derive(Debug, QueryableByName)]
 struct Found {
     #[diesel(sql_type = SqlUuid)]
     id: RunId,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
+    /// Whether the page has room for it.
+    #[diesel(sql_type = Bool)]
+    fits: bool,
 }
 
 /// The text depends on which filters are set. The binds are always the same.
@@ -64,8 +74,33 @@ fn sql(filters: &Filters, of_app: bool, continued: bool) -> String {
     )
 }
 
+/// Adds to the runs of `found` whether they fit into a page. The size of a run is computed only if all newer
+/// runs fit: it costs the reading of inputs and result. `$12` and `$13` are the sizes above, `$14` is
+/// `whole`. Results repeat the artifacts.
+fn with_sizes(found: &str) -> String {
+    format!(
+        "WITH RECURSIVE line AS MATERIALIZED (
+             SELECT f.id, f.created_at, row_number() OVER (ORDER BY f.created_at DESC, f.id DESC) AS n
+             FROM ({found}) f),
+         page (n, bytes) AS (
+             SELECT 0::bigint, 0::bigint
+             UNION ALL
+             SELECT line.n, page.bytes + size.bytes
+             FROM page JOIN line ON line.n = page.n + 1, LATERAL (
+                 SELECT CASE WHEN $14 THEN octet_length(r.inputs::text)
+                                           + coalesce(octet_length(r.result::text), 0) ELSE 0 END
+                     + (SELECT coalesce(sum(octet_length(a.title) + $13), 0)::bigint FROM artifacts a
+                        WHERE a.run_id = r.id) * CASE WHEN $14 THEN 2 ELSE 1 END AS bytes
+                 FROM runs r WHERE r.id = line.id) size
+             WHERE line.n = 1 OR page.bytes + size.bytes <= $12)
+         SELECT line.id, line.created_at, line.n <= (SELECT max(page.n) FROM page) AS fits
+         FROM line ORDER BY line.n"
+    )
+}
+
 /// The runs of one page, newest first, and the cursor of the next page. `app` limits the list to one app; the
-/// app in the filters is ignored. Inputs and results are loaded only if `whole` is set.
+/// app in the filters is ignored. Inputs and results are loaded only if `whole` is set. The page may have
+/// fewer runs than its limit, see [`PAGE_BYTES`].
 pub async fn list(
     db: &Db,
     viewer: &Viewer,
@@ -75,11 +110,15 @@ pub async fn list(
     whole: bool,
 ) -> Result<(Vec<RunView>, Option<String>), DbError> {
     db.read(|mut conn| async move {
-        let mut found: Vec<Found> =
-            bound(sql(&page.filters, app.is_some(), page.after.is_some()), user, app, page)
-                .load(&mut conn)
-                .await?;
-        let next = page.cut(&mut found, |run| Position { at: run.created_at, id: run.id.uuid() });
+        let sql = with_sizes(&sql(&page.filters, app.is_some(), page.after.is_some()));
+        let mut found: Vec<Found> = bound(sql, user, app, page)
+            .bind::<BigInt, _>(PAGE_BYTES)
+            .bind::<BigInt, _>(ARTIFACT_BYTES)
+            .bind::<Bool, _>(whole)
+            .load(&mut conn)
+            .await?;
+        let fitting = found.iter().take_while(|run| run.fits).count();
+        let next = page.cut_at(&mut found, fitting, |run| Position { at: run.created_at, id: run.id.uuid() });
         let ids: Vec<RunId> = found.iter().map(|run| run.id).collect();
         Ok((viewer.load_all(&mut conn, user, &ids, whole).await?, next))
     })

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, web};
 use gateway_domain::runs::list::list;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use shared::ids::AppId;
 use shared::runs::{RunStatus, RunView, Source};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use crate::http::ApiError;
 use crate::http::extract::{Query, read_filters, read_page};
 
 const DEFAULT_LIMIT: u32 = 20;
-/// Items of a page with inputs and results, which may have 1 MiB each.
+/// Items of a page with inputs and results. Its bytes are bounded too.
 const MAX_WHOLE: u32 = 20;
 const WHOLE: &str = "inputs,result";
 
@@ -23,7 +23,7 @@ const WHOLE: &str = "inputs,result";
 #[serde(rename_all = "camelCase")]
 pub(in crate::api) struct RunList {
     #[schema(value_type = Vec<RunView>)]
-    data: Vec<Value>,
+    data: Vec<Box<RawValue>>,
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -32,7 +32,8 @@ pub(in crate::api) struct RunList {
     get, path = "/api/v1/runs", tag = "Runs", operation_id = "listRuns", summary = "List runs",
     description = "Runs, newest first, without `inputs` and `result` unless `include=inputs,result` asks for \
                    them. A run must pass all filters; `metadata.KEY=VALUE` finds runs by their metadata. A \
-                   cursor carries its filters.",
+                   cursor carries its filters. A page may have fewer runs than `limit`, also if more follow: \
+                   only `nextCursor` says whether they do.",
     params(
         ("status" = Option<Vec<RunStatus>>, Query, description = "May repeat", explode = true),
         ("appId" = Option<uuid::Uuid>, Query, description = "Runs of this app"),
@@ -76,7 +77,8 @@ pub(in crate::api) async fn handle(
     }
     let app = asked.or(caller.app);
     let (runs, next_cursor) = list(&context.db, &context.viewer, caller.user, app, &page, whole).await?;
-    let data = runs.iter().map(|run| item(run, whole)).collect::<Result<_, _>>()?;
+    // Each run is dropped as soon as its JSON exists.
+    let data = runs.into_iter().map(|run| item(&run, whole)).collect::<Result<_, _>>()?;
     Ok(web::Json(RunList { data, next_cursor }))
 }
 
@@ -91,13 +93,18 @@ fn include(query: &mut Query) -> bool {
 }
 
 /// In a list without results, a null would claim that there is no result.
-fn item(run: &RunView, whole: bool) -> Result<Value, ApiError> {
-    let mut item = serde_json::to_value(run).map_err(|error| ApiError::fault(&error))?;
-    if !whole && let Some(members) = item.as_object_mut() {
+fn item(run: &RunView, whole: bool) -> Result<Box<RawValue>, ApiError> {
+    let fault = |error: serde_json::Error| ApiError::fault(&error);
+    if whole {
+        // Directly: as a value, a long array takes many times its bytes.
+        return to_raw_value(run).map_err(fault);
+    }
+    let mut item = serde_json::to_value(run).map_err(fault)?;
+    if let Some(members) = item.as_object_mut() {
         members.remove("inputs");
         members.remove("result");
     }
-    Ok(item)
+    to_raw_value(&item).map_err(fault)
 }
 
 /// A path through an app that the key may not see, or that does not exist, is 404.

@@ -74,7 +74,7 @@ impl FromRequest for Visitor {
             if safe && session.due {
                 rotate(&request, (context, console), &token).await?;
             }
-            record_user(session.user);
+            record_user(&request, session.user);
             let form_token = form_token(&console.form_key, &session);
             Ok(Self { session, form_token, address: from })
         })

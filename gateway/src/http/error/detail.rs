@@ -5,6 +5,7 @@ use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{Refusal, joined};
 
 use super::ApiError;
+use crate::http::limits::TooManyUnread;
 
 impl ApiError {
     pub(crate) fn detail(&self) -> String {
@@ -32,6 +33,10 @@ impl ApiError {
             Self::Flood { retry_after } => {
                 format!("far too many requests, or wrong keys from this address; wait {retry_after} s")
             }
+            Self::Unread(TooManyUnread { retry_after }) => format!(
+                "clients of this account have not read the large answers that they asked for; read or close \
+                 those, or wait {retry_after} s"
+            ),
             Self::LinkExpired => {
                 "the link has expired or was changed; GET the run for a fresh one".to_owned()
             }

@@ -21,7 +21,7 @@ use gateway_domain::{FieldError, Refusal};
 use shared::db::DbError;
 use shared::storage::StorageError;
 
-use super::limits::Flood;
+use super::limits::{Flood, TooManyUnread};
 
 /// Why a request gets a problem instead of what it asked for.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub enum ApiError {
     Flood {
         retry_after: u64,
     },
+    /// The account's clients do not read their answers.
+    Unread(TooManyUnread),
 }
 
 impl From<Refusal> for ApiError {
@@ -84,6 +86,12 @@ impl From<StorageError> for ApiError {
 impl From<Flood> for ApiError {
     fn from(Flood(wait): Flood) -> Self {
         Self::TooFast { retry_after: wait.as_secs() + 1 }
+    }
+}
+
+impl From<TooManyUnread> for ApiError {
+    fn from(too_many: TooManyUnread) -> Self {
+        Self::Unread(too_many)
     }
 }
 
@@ -163,6 +171,7 @@ impl ApiError {
             Self::RangeNotSatisfiable { size } => Some((CONTENT_RANGE, format!("bytes */{size}"))),
             Self::RateLimited { retry_after, .. }
             | Self::Flood { retry_after }
+            | Self::Unread(TooManyUnread { retry_after })
             | Self::TooFast { retry_after } => Some((RETRY_AFTER, retry_after.to_string())),
             Self::Refused(
                 Refusal::TooManyWaits { .. } | Refusal::Unavailable(_) | Refusal::MaybeCreated { .. },

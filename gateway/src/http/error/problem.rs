@@ -20,7 +20,9 @@ impl ApiError {
             Self::RequestTimeout => Problem::RequestTimeout,
             Self::UnsupportedMediaType => Problem::UnsupportedMediaType,
             Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
-            Self::RateLimited { .. } | Self::Flood { .. } | Self::TooFast { .. } => Problem::RateLimited,
+            Self::RateLimited { .. } | Self::Flood { .. } | Self::TooFast { .. } | Self::Unread(_) => {
+                Problem::RateLimited
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod flood;
 mod proxies;
 mod refusals;
 mod throttle;
+mod unread;
 mod uploads;
 
 pub use attempts::Attempts;
@@ -13,4 +14,5 @@ pub use flood::{Flood, FloodGuard, PRUNE_EVERY};
 pub use proxies::UnlistedProxies;
 pub use refusals::Refusals;
 pub use throttle::Throttle;
+pub use unread::{LARGE, TooManyUnread, Unread, UnreadAnswers};
 pub use uploads::{UploadInFlight, UploadsInFlight};

@@ -1,4 +1,5 @@
-//! If the tests run as root: runs all of them again as an unprivileged user.
+//! If the tests run as root: runs all of them again as an unprivileged user, hardened as in
+//! docker-compose.yml: without capabilities, now or later.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -23,6 +24,7 @@ fn everything_holds_as_an_ordinary_user_too() {
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let output = Command::new("setpriv")
         .args(["--reuid", USER, "--regid", USER, "--clear-groups"])
+        .args(["--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"])
         .arg(dir.path().join("it"))
         .args(["sandbox::", "--skip", "ordinary_user"])
         .env(ENTRY, dir.path().join("entry"))

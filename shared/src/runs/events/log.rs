@@ -13,9 +13,6 @@ use crate::ids::RunId;
 /// The most events of one run that are read at once: no budget lets a run record so many.
 const MAX_EVENTS: i64 = 10_000;
 
-/// Bytes of a page of events. The event that exceeds it is still part of the page.
-const PAGE_BYTES: i64 = 1 << 20;
-
 /// A recorded event.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Event {
@@ -47,13 +44,14 @@ pub async fn read(conn: &mut Connection, run: RunId) -> Result<Vec<Event>, DbErr
     Ok(statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<BigInt, _>(MAX_EVENTS).load(conn).await?)
 }
 
-/// The events after number `after`, in order: at most `limit`, and not many more bytes than [`PAGE_BYTES`].
-/// The page is empty only if no such event exists.
+/// The events after number `after`, in order: at most `limit`, and not many more than `bytes`: the event that
+/// exceeds them is still part of the page. The page is empty only if no such event exists.
 pub async fn read_after(
     conn: &mut Connection,
     run: RunId,
     after: i64,
     limit: i64,
+    bytes: i64,
 ) -> Result<Vec<Event>, DbError> {
     let sql = "
         SELECT seq, type, at, attempt, data FROM (
@@ -66,7 +64,7 @@ pub async fn read_after(
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<BigInt, _>(after)
         .bind::<BigInt, _>(limit)
-        .bind::<BigInt, _>(PAGE_BYTES)
+        .bind::<BigInt, _>(bytes)
         .load(conn)
         .await?;
     Ok(events)

@@ -39,4 +39,5 @@ mod settings;
 mod slow;
 mod statements;
 mod store;
+mod supply_chain;
 mod waits;

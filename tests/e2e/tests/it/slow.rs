@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use e2e::slow::{slow_bodies, slow_heads, slow_keyless_bodies};
+use e2e::slow::{slow_bodies, slow_heads, slow_keyless_bodies, unread};
 use e2e::{Process, Service, Stack};
+use futures_util::future::join_all;
+use shared::testing::eventually;
 
 /// Others that a gateway serves at least while it waits for slow clients. One that served none until the slow
 /// clients were gone would serve two.
@@ -95,4 +97,30 @@ async fn monstrous_bodies_cost_no_memory() {
     let grown = resident_kib(&gateway).saturating_sub(before);
     assert!(grown < 32 * 1024, "the gateway grew by {grown} KiB");
     assert_eq!(stack.text("SELECT count(*)::text AS text FROM runs").await, "0");
+}
+
+/// A7: twelve such clients held 600 MiB.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_never_read_cost_little_memory() {
+    const CLIENTS: usize = 12;
+    const KIB_EACH: u64 = 2 * 1024;
+    /// The connections to the database that each gateway of a stack has.
+    const POOL: usize = 6;
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    stack.backlog(20, &"x".repeat(1 << 20)).await;
+    let path = "/api/v1/runs?include=inputs,result";
+    // The connections of the pool keep a buffer for a page each.
+    join_all((0..POOL).map(|_| stack.get(&gateway, path))).await;
+    let answered = async || gateway.counter("capi_http_request_duration_seconds_count").await;
+    let before = (resident_kib(&gateway), answered().await);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(unread(&gateway, path, &stack.key).await);
+    }
+    // Some get an answer that they do not read, the others a refusal.
+    eventually("all are answered", async || (answered().await >= before.1 + 12.0).then_some(())).await;
+    let grown = resident_kib(&gateway).saturating_sub(before.0);
+    assert!(grown < KIB_EACH * clients.len() as u64, "the gateway grew by {grown} KiB");
+    drop(clients);
 }

@@ -21,13 +21,14 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::summary::Summary;
-use super::{EVENTS_AT_ONCE, running_cap, thread};
+use super::{EVENTS_AT_ONCE, STREAM_BYTES, running_cap, thread};
 use crate::console::owned::OwnRun;
 use crate::console::page::{block, render};
 use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::Query;
+use crate::http::large_body::pieces;
 use crate::http::middleware::leave_uncompressed;
 
 /// The longest stream; the browser then reconnects. It is short because the open waits of a killed gateway
@@ -35,7 +36,7 @@ use crate::http::middleware::leave_uncompressed;
 const LONGEST: Duration = Duration::from_mins(2);
 /// How often the stream checks the session and sends a comment.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Pieces that wait for a slow browser.
+/// Parts of a piece that wait for a slow browser.
 const WAITING: usize = 2;
 
 type Out = mpsc::Sender<Result<Bytes, actix_web::Error>>;
@@ -54,15 +55,15 @@ pub(crate) async fn handle(
         return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/event-stream")).finish());
     }
     let open = open_waits::open(&context.db, visitor.user(), LONGEST).await?;
-    let (out, pieces) = mpsc::channel(WAITING);
+    let (out, parts) = mpsc::channel(WAITING);
     let after = last.unwrap_or(after).max(0);
     actix_web::rt::spawn(stream_run(context, visitor, run.run, after, out, open).in_current_span());
-    let pieces = stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces)));
+    let parts = stream::unfold(parts, async |mut parts| Some((parts.recv().await?, parts)));
     let mut response = HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "private, no-store"))
         .insert_header((HeaderName::from_static("x-accel-buffering"), "no"))
-        .streaming(pieces);
+        .streaming(parts);
     leave_uncompressed(response.headers_mut());
     Ok(response)
 }
@@ -111,7 +112,7 @@ async fn follow(
             out.send(Ok(Bytes::from_static(b": still here\n\n"))).await.map_err(|_| disconnected())?;
             checked = Instant::now();
         }
-        let events = events::read_after(&context.db, id, after, EVENTS_AT_ONCE).await?;
+        let events = events::read_after(&context.db, id, after, EVENTS_AT_ONCE, STREAM_BYTES).await?;
         if let Some(last) = events.last().map(|event| event.seq) {
             let html = block(move || thread::render(id, &events)).await?;
             send(out, "events", Some(last), &html).await?;
@@ -157,7 +158,10 @@ async fn send(out: &Out, event: &str, id: Option<i64>, data: &str) -> Result<(),
         piece.push('\n');
     }
     piece.push('\n');
-    out.send(Ok(piece.into())).await.map_err(|_| disconnected())
+    for part in pieces(piece.into()) {
+        out.send(Ok(part)).await.map_err(|_| disconnected())?;
+    }
+    Ok(())
 }
 
 /// The browser disconnected: nothing is left to answer.

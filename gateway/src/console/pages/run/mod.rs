@@ -22,6 +22,10 @@ use crate::http::ApiError;
 
 /// The most events in the page, and in each piece of the stream.
 const EVENTS_AT_ONCE: i64 = 200;
+/// Bytes of the events in the page. The event that exceeds them is still part of the page.
+const PAGE_BYTES: i64 = 1 << 20;
+/// The same for a piece of a stream: a client that does not read holds one in memory.
+const STREAM_BYTES: i64 = 128 << 10;
 
 #[derive(Template)]
 #[template(path = "run/page.html")]
@@ -51,7 +55,7 @@ pub(crate) async fn show(
     let (id, user) = (run_ref.run, visitor.user());
     let run = get::load(&context.db, &context.viewer, user, run_ref).await?;
     let limits = get::limits(&context.db, &context.plans, user, id).await?;
-    let events = events::read_after(&context.db, id, 0, EVENTS_AT_ONCE).await?;
+    let events = events::read_after(&context.db, id, 0, EVENTS_AT_ONCE, PAGE_BYTES).await?;
     let after = events.last().map_or(0, |event| event.seq);
     let (running_cap, token) = (running_cap(&context, &visitor), visitor.form_token.clone());
     // Rendering Markdown takes time, so it does not run on a thread that serves other requests.

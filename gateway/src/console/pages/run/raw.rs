@@ -5,20 +5,21 @@ use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use gateway_domain::runs::events;
 use serde_json::json;
 use shared::runs::events::Event;
 use shared::time::format_time;
 use tracing::{Instrument, Span};
 
-use super::EVENTS_AT_ONCE;
+use super::{EVENTS_AT_ONCE, STREAM_BYTES};
 use crate::console::owned::OwnRun;
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::large_body::pieces;
 
 pub(crate) async fn handle(
-    OwnRun { run, .. }: OwnRun,
+    OwnRun { visitor, run }: OwnRun,
     request: HttpRequest,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
@@ -26,13 +27,16 @@ pub(crate) async fn handle(
     if request.method() == Method::HEAD {
         return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/jsonl")).finish());
     }
+    // The account pays for what the stream holds.
+    let held = usize::try_from(STREAM_BYTES).unwrap_or(usize::MAX);
+    let unread = context.unread.take(visitor.user(), held)?;
     // The stream is read after the request's span has ended.
     let span = Span::current();
     let pages = stream::unfold(Some(0), move |after| {
         let context = context.clone();
         let page = async move {
             let after = after?;
-            match events::read_after(&context.db, id, after, EVENTS_AT_ONCE).await {
+            match events::read_after(&context.db, id, after, EVENTS_AT_ONCE, STREAM_BYTES).await {
                 Ok(events) => {
                     let last = events.last()?.seq;
                     let lines: String = events.iter().map(line).collect();
@@ -45,10 +49,17 @@ pub(crate) async fn handle(
         };
         page.instrument(span.clone())
     });
+    let parts = pages
+        .map_ok(|page| stream::iter(pieces(page).map(Ok::<_, actix_web::Error>)))
+        .try_flatten()
+        .map(move |part| {
+            let _held = &unread;
+            part
+        });
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/jsonl"))
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.jsonl\"")))
-        .streaming(pages))
+        .streaming(parts))
 }
 
 fn line(event: &Event) -> String {
