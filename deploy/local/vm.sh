@@ -1,0 +1,54 @@
+#!/bin/bash
+# vm.sh DIR SECONDS SCRIPT [MEMORY]: boots a Debian kernel in a virtual machine, with cgroup v2, and runs
+# SCRIPT in it as root. Ends with SCRIPT's status. The machine sees this machine's files read-only, DIR
+# writable at /mnt, and an empty disk at /var/tmp. DIR/console.log keeps what it prints. It has no network.
+. "$(dirname "$0")/common.sh"
+. "$HERE/packages.sh"
+
+DIR=$(realpath "$1") SECONDS_AT_MOST=$2 SCRIPT=$(realpath "$3") MEMORY=${4:-3072}
+
+lock
+install_packages machine
+exec 9>&-
+
+step "prepare the virtual machine"
+KERNEL=$(ls -v /boot/vmlinuz-*-amd64 | tail -n 1)
+VERSION=${KERNEL#/boot/vmlinuz-}
+mkdir -p "$DIR"
+rm -rf "$DIR/status" "$DIR/disk" "$DIR/initramfs"
+mkdir -p "$DIR/initramfs/scripts"
+printf 'MODULES=list\nBUSYBOX=auto\nCOMPRESS=zstd\n' > "$DIR/initramfs/initramfs.conf"
+printf '%s\n' virtio_pci virtio_blk 9pnet_virtio 9p ext4 > "$DIR/initramfs/modules"
+cat > "$DIR/initramfs/scripts/capi" << 'END'
+mountroot() {
+    for module in virtio_pci virtio_blk 9pnet_virtio 9p ext4; do modprobe $module; done
+    mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 root "$rootmnt"
+    mount -t ext4 /dev/vda "$rootmnt/var/tmp"
+    mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share "$rootmnt/mnt"
+}
+mount_top() { :; }
+mount_premount() { :; }
+mount_bottom() { :; }
+END
+mkinitramfs -d "$DIR/initramfs" -o "$DIR/initrd.img" "$VERSION"
+truncate -s 4G "$DIR/disk"
+mkfs.ext4 -q -F "$DIR/disk"
+cp "$SCRIPT" "$DIR/script.sh"
+
+ACCELERATOR=tcg
+if [ -w /dev/kvm ] && [ -z "${NOKVM:-}" ]; then ACCELERATOR=kvm; fi
+step "run $(basename "$SCRIPT") in a virtual machine with $ACCELERATOR"
+export TMPDIR=/tmp
+timeout --kill-after=10 "$SECONDS_AT_MOST" qemu-system-x86_64 \
+    -machine q35,accel=$ACCELERATOR -cpu max,arch-capabilities=off -smp 2 -m "$MEMORY" -nodefaults -no-user-config -no-reboot \
+    -display none -serial "file:$DIR/console.log" \
+    -kernel "$KERNEL" -initrd "$DIR/initrd.img" \
+    -append "boot=capi init=$HERE/vm-init.sh console=ttyS0 quiet panic=-1" \
+    -drive "file=$DIR/disk,format=raw,if=virtio,cache=unsafe" \
+    -virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
+    -virtfs "local,path=$DIR,mount_tag=share,security_model=none" \
+    < /dev/null > "$DIR/qemu.log" 2>&1 || fail "the virtual machine did not end in time" "$DIR/qemu.log"
+rm -f "$DIR/disk" "$DIR/initrd.img"
+[ -s "$DIR/status" ] || fail "the virtual machine ended without a status" "$DIR/console.log"
+trap - ERR
+exit "$(cat "$DIR/status")"
