@@ -10,7 +10,8 @@ mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /sys/fs/cgroup
 echo '+memory +pids +cpu' > /sys/fs/cgroup/cgroup.subtree_control
 chmod 1777 /var/tmp
 hostname capi-vm
-ip link set lo up 2> /dev/null
+# A second network interface, so that a sandbox without a namespace of its own is seen.
+modprobe dummy numdummies=1
 setsid bash /mnt/script.sh
 echo $? > /mnt/status
 sync

@@ -22,9 +22,10 @@ printf '%s\n' virtio_pci virtio_blk 9pnet_virtio 9p ext4 > "$DIR/initramfs/modul
 cat > "$DIR/initramfs/scripts/capi" << 'END'
 mountroot() {
     for module in virtio_pci virtio_blk 9pnet_virtio 9p ext4; do modprobe $module; done
-    mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 root "$rootmnt"
+    transport=trans=virtio,version=9p2000.L,msize=262144
+    mount -t 9p -o ro,$transport,cache=loose root "$rootmnt"
     mount -t ext4 /dev/vda "$rootmnt/var/tmp"
-    mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share "$rootmnt/mnt"
+    mount -t 9p -o $transport share "$rootmnt/mnt"
 }
 mount_top() { :; }
 mount_premount() { :; }

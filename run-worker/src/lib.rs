@@ -7,6 +7,7 @@ pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod execute;
+pub mod init;
 pub mod leases;
 mod metric_help;
 pub mod model;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use run_worker::sandbox::{EndReason, Health, Interpreter};
+use run_worker::sandbox::{EndReason, Interpreter};
 use shared::testing::eventually;
 
 use super::Lab;
@@ -17,12 +17,11 @@ async fn s2_commands_are_nice() {
 /// tests.
 async fn lab_with_cgroups() -> Option<(Lab, bool)> {
     let lab = Lab::open().await;
-    let lacks = |layer| matches!(lab.sandbox.health(), Health::Degraded(missing) if missing.contains(&layer));
-    if lacks("cgroup") {
+    if lab.lacks("cgroup") {
         eprintln!("skipped: cgroup v2 is not delegated to the tests");
         return None;
     }
-    let has_cpu = !lacks("cpu_cgroup");
+    let has_cpu = !lab.lacks("cpu_cgroup");
     Some((lab, has_cpu))
 }
 
