@@ -10,6 +10,7 @@ mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /sys/fs/cgroup
 echo '+memory +pids +cpu' > /sys/fs/cgroup/cgroup.subtree_control
 chmod 1777 /var/tmp
 hostname capi-vm
+touch /mnt/started
 # A second network interface, so that a sandbox without a namespace of its own is seen.
 modprobe dummy numdummies=1
 setsid bash /mnt/script.sh

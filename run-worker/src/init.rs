@@ -1,6 +1,7 @@
 //! The first process of a pid namespace gets every orphan as its child, and must wait for it: otherwise each
 //! command leaves a zombie. In a container without an init of its own that is the worker. It cannot wait for
-//! every child, because tokio waits for its own. So the first process only waits, and the worker is its child.
+//! every child, because tokio waits for its own. So the first process only waits, and the worker is its
+//! child.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};

@@ -1,7 +1,7 @@
 //! Files on the disk that neither the workspace nor a descriptor shows: a deleted file that is only mapped,
 //! or one whose descriptor is under way in a Unix socket (SCM_RIGHTS). Only the bytes written bound their
-//! size. An honest program rarely has one, so the worker searches only once a command has written more than its
-//! workspace may hold.
+//! size. An honest program rarely has one. The worker searches only once a command has written more than
+//! its workspace may hold.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -23,6 +23,7 @@ mod metric_help;
 mod model;
 mod outages;
 mod path;
+mod processes;
 mod queue_timeout;
 mod request_ids;
 mod results;
