@@ -124,8 +124,7 @@ async fn s2_the_worker_is_preferred_to_greedy_commands() {
                 alone.push(work().await);
             }
             let workspace = lab.workspace();
-            let job =
-                Job { time: Duration::from_secs(60), ..Lab::job(&workspace, Interpreter::Bash, script) };
+            let job = Job { time: Duration::from_mins(1), ..Lab::job(&workspace, Interpreter::Bash, script) };
             let measuring = async {
                 // The command reaches its full load.
                 tokio::time::sleep(Duration::from_millis(1500)).await;

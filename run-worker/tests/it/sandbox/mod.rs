@@ -32,9 +32,10 @@ struct Lab {
 
 const QUOTA: Quota = Quota { bytes: 20 << 20, entries: 2000, depth: 20 };
 
-/// Set where cgroup v2 must be delegated to the tests and nothing else runs on the machine. Only there the
-/// machine's memory says something.
-const QUIET: &str = "CAPI_LAB_CGROUP2";
+/// Set where cgroup v2 must be delegated to the tests.
+const CGROUP2: &str = "CAPI_LAB_CGROUP2";
+/// Set where nothing else runs on the machine: only there the machine's memory says something.
+const QUIET: &str = "CAPI_LAB_QUIET";
 
 /// The environment variable with the path of the entry, if it is not where cargo put it.
 const ENTRY: &str = "CAPI_LAB_ENTRY";
