@@ -6,7 +6,8 @@ need_package() { # COMMAND-TEST PACKAGE…
     bash -c "$test" > /dev/null 2>&1 || MISSING+=("$@")
 }
 
-# install_packages [browser]: installs what capi needs; with `browser` also what its tests need.
+# install_packages [browser|machine]: installs what capi needs; with `browser` also what its tests need, with
+# `machine` also what a virtual machine needs.
 install_packages() {
     find_missing_packages "$@"
     [ ${#MISSING[@]} -gt 0 ] || return 0
@@ -40,5 +41,11 @@ find_missing_packages() {
         need_package 'command -v chromium' chromium
         need_package 'command -v chromedriver' chromium-driver
         need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
+    fi
+    if [ "${1:-}" = machine ]; then
+        need_package 'command -v qemu-system-x86_64' qemu-system-x86
+        need_package 'ls /boot/vmlinuz-*-amd64 && ls /lib/modules/*-amd64' linux-image-amd64
+        need_package 'command -v mkinitramfs' initramfs-tools
+        need_package 'command -v mkfs.ext4' e2fsprogs
     fi
 }

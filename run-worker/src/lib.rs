@@ -8,6 +8,7 @@ pub mod consumer;
 pub mod context;
 pub mod egress;
 pub mod execute;
+pub mod init;
 pub mod leases;
 mod metric_help;
 pub mod model;

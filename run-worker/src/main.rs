@@ -3,6 +3,9 @@
 use run_worker::config::Config;
 
 fn main() -> anyhow::Result<()> {
+    if run_worker::init::is_first() {
+        std::process::exit(run_worker::init::run_as_child()?);
+    }
     let config: Config = shared::config::parse();
     let metrics = shared::telemetry::install(&config.log)?;
     shared::lifecycle::run_to_end(async {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,11 +16,26 @@ const FLUSH_GRACE: Duration = Duration::from_secs(4);
 
 /// Runs a program on a new runtime. A thread that still computes or blocks when the program ends (an
 /// explosive schema, a slow name resolution) does not keep the process alive.
+///
+/// All services start here, so here they forbid core dumps.
 pub fn run_to_end(program: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    forbid_core_dumps();
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(program);
     runtime.shutdown_background();
     ended
+}
+
+/// A core dump would write keys and inputs to the disk. Programs that the process starts inherit only the
+/// limit.
+fn forbid_core_dumps() {
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // The limit does not hold for a handler that the kernel pipes core dumps to. This also keeps other
+    // processes of the same user from reading the memory.
+    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = limited.and(hidden) {
+        tracing::warn!(%error, "failed to forbid core dumps");
+    }
 }
 
 /// The tasks of a running service, and the signal to stop them.

@@ -70,6 +70,8 @@ impl Cgroups {
         cgroup.set("memory.max", limits.memory)?;
         // A kernel without swap accounting does not have this file.
         let _ = cgroup.set("memory.swap.max", 0);
+        // The kernel ends the whole command, not one process of it.
+        cgroup.set("memory.oom.group", 1)?;
         cgroup.set("pids.max", limits.processes)?;
         if self.has_cpu {
             cgroup.set("cpu.weight", limits.cpu_weight)?;
@@ -139,6 +141,12 @@ impl Cgroup {
         Ok(OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?.into())
     }
 
+    /// Whether the kernel ended processes because the memory was used up.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
+        events.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
+    }
+
     /// Gives the processes the usual share before they are killed: a killed process still needs a processor
     /// to exit.
     pub(super) fn hurry(&self) {
@@ -181,10 +189,16 @@ mod tests {
         let cgroup = cgroups.create(&SandboxLimits::DEFAULT).unwrap();
         let name = cgroup.path.file_name().unwrap().to_str().unwrap().to_owned();
         for (file, value) in
-            [("memory.max", "1073741824"), ("memory.swap.max", "0"), ("pids.max", "64"), ("cpu.weight", "1")]
+            [("memory.max", "1073741824"), ("memory.swap.max", "0"), ("memory.oom.group", "1")]
         {
             assert_eq!(read(&format!("{name}/{file}")), value, "{file}");
         }
+        for (file, value) in [("pids.max", "64"), ("cpu.weight", "1")] {
+            assert_eq!(read(&format!("{name}/{file}")), value, "{file}");
+        }
+        assert!(!cgroup.ran_out_of_memory());
+        fs::write(cgroup.path.join("memory.events"), "max 9\noom 1\noom_kill 2\n").unwrap();
+        assert!(cgroup.ran_out_of_memory());
         cgroup.hurry();
         assert_eq!(read(&format!("{name}/cpu.weight")), "100");
         assert!(cgroup.open_for_joining().is_err(), "only the kernel makes cgroup.procs");

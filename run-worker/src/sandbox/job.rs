@@ -30,6 +30,14 @@ pub enum EndReason {
     OutputLimit(u64),
     /// Its processes used more than this many bytes of memory.
     MemoryLimit(u64),
+    /// Its processes had more than this many sockets.
+    SocketLimit(u64),
+    /// It made more than this many files in /tmp and /dev/shm.
+    TmpEntries(u64),
+    /// It wrote more than this many bytes to the disk.
+    WriteLimit(u64),
+    /// The machine had too little memory left, and this command used most.
+    MachineMemory,
     Quota(QuotaExceeded),
     /// The caller dropped the call.
     Cancelled,

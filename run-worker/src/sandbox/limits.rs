@@ -8,9 +8,13 @@ pub struct SandboxLimits {
     pub processes: u64,
     /// Bytes of address space of one process. pandas and matplotlib map 0.8 GB.
     pub address_space: u64,
-    /// Bytes in memory of all processes together. With cgroup v2 the kernel enforces this. Without it, the
-    /// worker ends a command that it finds above the limit.
+    /// Bytes in memory of all processes together, with /tmp, /dev/shm and what the kernel holds for them.
+    /// With cgroup v2 the kernel enforces this. Without it, the worker ends a command that it finds above the
+    /// limit.
     pub memory: u64,
+    /// Unix sockets of all processes together. Their full buffers are memory that no process shows. A pool of
+    /// 64 Python processes needs 256.
+    pub sockets: u64,
     /// Share of the processors with cgroup v2, where the worker has 100. The smallest value: the worker keeps
     /// most of the time even beside many commands.
     pub cpu_weight: u64,
@@ -20,12 +24,22 @@ pub struct SandboxLimits {
     pub tmp: u64,
     /// Bytes of /dev/shm, which is in memory. Python's multiprocessing needs it.
     pub shared_memory: u64,
+    /// Files and directories of /tmp and /dev/shm. Each costs the kernel 1 KiB, also an empty one.
+    pub tmp_entries: u64,
     /// Bytes that a command may print.
     pub output: u64,
     /// Files and directories of a workspace: the worker counts them again and again while a command runs.
     pub entries: u64,
     /// Levels of directories of a workspace.
     pub depth: usize,
+    /// Bytes that a command may write to the disk, also if it deletes them again: 27 MB/s for the longest
+    /// time.
+    pub written: u64,
+    /// Bytes of memory that must stay available on the machine. Below, the worker ends the command that uses
+    /// most. Other services need some time to notice a shortage, and the kernel ends any process.
+    pub memory_reserve: u64,
+    /// Bytes that must stay free on the disk. Below, the worker ends the command that has written most.
+    pub disk_reserve: u64,
     /// The time of a command, unless the model says another.
     pub default_time: Duration,
     /// The longest time that the model can ask for.
@@ -37,13 +51,18 @@ impl SandboxLimits {
         processes: 64,
         address_space: 2 << 30,
         memory: 1 << 30,
+        sockets: 512,
         cpu_weight: 1,
         open_files: 256,
         tmp: 64 << 20,
         shared_memory: 16 << 20,
+        tmp_entries: 10_000,
         output: 16 << 20,
         entries: 10_000,
         depth: 64,
+        written: 16 << 30,
+        memory_reserve: 256 << 20,
+        disk_reserve: 256 << 20,
         default_time: Duration::from_mins(2),
         max_time: Duration::from_mins(10),
     };

@@ -7,16 +7,19 @@
 //! inside when the worker starts. If a layer does not work, no command runs at all.
 
 mod cgroup;
+mod hidden;
 mod job;
 pub mod limits;
 mod output;
 mod policy;
 mod processes;
 mod self_test;
+mod shortage;
 mod spawn;
 mod supervise;
 mod syscalls;
 mod tree;
+mod usage;
 mod watch;
 
 use std::path::PathBuf;
@@ -32,6 +35,7 @@ pub use job::{EndReason, Execution, Job};
 use limits::SandboxLimits;
 use policy::Host;
 pub use policy::Interpreter;
+use shortage::Commands;
 use spawn::Spawner;
 
 use crate::workspace::Home;
@@ -65,10 +69,11 @@ struct Engine {
     bwrap: PathBuf,
     host: Host,
     limits: SandboxLimits,
-    filters: [Vec<u8>; 2],
+    filters: syscalls::Filters,
     spawner: Spawner,
     user: Option<u32>,
     cgroups: Option<Arc<Cgroups>>,
+    commands: Arc<Commands>,
 }
 
 pub struct Sandbox {
@@ -135,7 +140,12 @@ impl Sandbox {
 
     /// Builds the sandbox and tests it.
     pub async fn open(parts: &Parts, home: &Home) -> Self {
-        let (engine, missing) = match Engine::build(parts, home) {
+        Self::open_with(parts, home, SandboxLimits::DEFAULT).await
+    }
+
+    /// With other limits, for tests.
+    pub async fn open_with(parts: &Parts, home: &Home, limits: SandboxLimits) -> Self {
+        let (engine, missing) = match Engine::build(parts, home, limits) {
             Ok(engine) => {
                 let engine = Arc::new(engine);
                 let missing = self_test::missing(&engine, home).await;
@@ -187,7 +197,7 @@ impl Sandbox {
 }
 
 impl Engine {
-    fn build(parts: &Parts, home: &Home) -> Result<Self, SandboxError> {
+    fn build(parts: &Parts, home: &Home, limits: SandboxLimits) -> Result<Self, SandboxError> {
         let python = parts.python.clone().filter(|python| python.join("bin/python3").exists());
         let fonts = python.as_ref().and_then(|python| {
             let files = std::fs::read_dir(python.join("matplotlib")).into_iter().flatten().flatten();
@@ -208,11 +218,12 @@ impl Engine {
         Ok(Self {
             bwrap: parts.bwrap.clone(),
             host,
-            limits: SandboxLimits::DEFAULT,
+            limits,
             filters: syscalls::filters()?,
             spawner: Spawner::start()?,
             user: home.user(),
             cgroups: Cgroups::find().map(Arc::new),
+            commands: Arc::default(),
         })
     }
 }

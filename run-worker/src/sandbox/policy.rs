@@ -35,7 +35,7 @@ pub(super) struct Descriptors {
     pub(super) status: i32,
     /// bwrap reads the script from there.
     pub(super) script: i32,
-    pub(super) filters: [i32; 2],
+    pub(super) filters: [i32; 4],
     /// cgroup.procs of the command's cgroup.
     pub(super) cgroup: Option<i32>,
 }
@@ -167,7 +167,7 @@ mod tests {
             roots: vec![("/bin".into(), Some("usr/bin".into())), ("/lib64".into(), None)],
         };
         let mounts = Mounts { workspace: "/w/run/workspace".into(), inputs: "/w/run/inputs".into() };
-        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7], cgroup: None };
+        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7, 8, 9], cgroup: None };
         let line = arguments(&host, &SandboxLimits::DEFAULT, &mounts, 1000, Interpreter::Python, fds);
         let line: Vec<_> = line.iter().map(|argument| argument.to_string_lossy()).collect();
         insta::assert_snapshot!(line.join(" ").replace(" --", "\n--"));

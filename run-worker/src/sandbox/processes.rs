@@ -13,20 +13,42 @@ pub(super) fn can_be_seen() -> bool {
     Path::new("/proc/thread-self/children").exists()
 }
 
-/// Bytes in memory of all these processes. A shared page counts once for each process.
+/// Bytes in memory of all these processes, with their page tables. A shared page counts once for each
+/// process.
 pub(super) fn memory_of(processes: &[u32]) -> u64 {
-    processes.iter().filter_map(|pid| Some(resident(*pid, &read(format!("/proc/{pid}/stat"))?))).sum()
+    processes.iter().filter_map(|pid| Some(memory(*pid, &read(format!("/proc/{pid}/stat"))?))).sum()
 }
 
-fn resident(pid: u32, stat: &Stat) -> u64 {
+fn memory(pid: u32, stat: &Stat) -> u64 {
     if !stat.first_thread_ended {
-        return stat.resident;
+        return stat.memory();
     }
     let others = threads(pid).into_iter().filter_map(|thread| read(thread.join("stat")));
-    others.map(|thread| thread.resident).max().unwrap_or_default()
+    others.map(|thread| thread.memory()).max().unwrap_or_default()
 }
 
-fn threads(pid: u32) -> Vec<PathBuf> {
+/// Bytes that these processes wrote to the disk, with the children that they waited for. Writes that a
+/// deletion made unnecessary do not count.
+pub(super) fn written_by(processes: &[u32]) -> u64 {
+    processes.iter().filter_map(|pid| written(&format!("/proc/{pid}/io"))).sum()
+}
+
+fn written(io: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(io).ok()?;
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse::<u64>().ok()
+    };
+    Some(value("write_bytes:")?.saturating_sub(value("cancelled_write_bytes:")?))
+}
+
+/// Whether the kernel counts what a process writes. The worker is not dumpable, so it may not read its own
+/// count.
+pub(super) fn writes_can_be_seen() -> bool {
+    Path::new("/proc/self/io").exists()
+}
+
+pub(super) fn threads(pid: u32) -> Vec<PathBuf> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads.map(|thread| thread.path()).collect()
 }
@@ -56,6 +78,14 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
 struct Stat {
     first_thread_ended: bool,
     resident: u64,
+    address_space: u64,
+}
+
+impl Stat {
+    /// The page tables of an address space have at most 8 bytes for each page.
+    const fn memory(&self) -> u64 {
+        self.resident + self.address_space / (PAGE / 8)
+    }
 }
 
 fn read(stat: impl AsRef<Path>) -> Option<Stat> {
@@ -67,7 +97,11 @@ fn read(stat: impl AsRef<Path>) -> Option<Stat> {
 fn parse(stat: &str) -> Option<Stat> {
     let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let pages: u64 = fields.get(21)?.parse().ok()?;
-    Some(Stat { first_thread_ended: matches!(fields[0], "Z" | "X"), resident: pages * PAGE })
+    Some(Stat {
+        first_thread_ended: matches!(fields[0], "Z" | "X"),
+        resident: pages * PAGE,
+        address_space: fields[20].parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -80,6 +114,7 @@ mod tests {
                     18446744073709551615 1";
         let stat = parse(line).unwrap();
         assert_eq!((stat.first_thread_ended, stat.resident), (false, 1_024_000));
+        assert_eq!(stat.memory(), 1_024_000 + 5008);
         assert!(parse(&line.replace(") R", ") Z")).unwrap().first_thread_ended);
         assert!(parse("17 (a) R 1").is_none());
     }

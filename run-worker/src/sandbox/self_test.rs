@@ -69,6 +69,9 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
             let output = execution.output.shown("");
             tracing::debug!(output, "output of the sandbox's self-test");
             let mut missing = missing_layers(&output, owner, execution.landlocked);
+            if !processes::writes_can_be_seen() {
+                missing.optional.push("written_bytes");
+            }
             match &engine.cgroups {
                 Some(cgroups) if cgroups.has_cpu() => {}
                 Some(_) => missing.optional.push("cpu_cgroup"),
@@ -123,7 +126,7 @@ fn missing_layers(output: &str, owner: Option<u32>, landlocked: bool) -> Missing
         (
             "seccomp",
             is("Seccomp:", "2")
-                && number("Seccomp_filters:").is_some_and(|count| count >= 2)
+                && number("Seccomp_filters:").is_some_and(|count| count >= 4)
                 && is("sockets", "refused"),
         ),
         (
@@ -149,7 +152,7 @@ fn missing_layers(output: &str, owner: Option<u32>, landlocked: bool) -> Missing
 mod tests {
     use super::*;
 
-    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=2\nCapEff:=0000000000000000\n\
+    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=4\nCapEff:=0000000000000000\n\
         CapBnd:=0000000000000000\nuid=1000 pid=1 host=sandbox\nprocesses=64\nmemory=2097152\nfiles=256\n\
         core=0\ninterfaces=1\nsystem=read-only\netc=read-only\ndevices=read-only\ninputs=read-only\n\
         workspace=writable\nlandlock=holds\nnamespaces=flat\nsockets=refused\n\

@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 use super::policy::Descriptors;
+use super::syscalls::Filters;
 
 pub(super) struct Spawned {
     pub(super) child: Child,
@@ -32,7 +33,7 @@ pub(super) struct Spawned {
 /// What bwrap gets as descriptors.
 pub(super) struct Inherited<'a> {
     pub(super) script: &'a str,
-    pub(super) filters: &'a [Vec<u8>; 2],
+    pub(super) filters: &'a Filters,
     /// cgroup.procs of the command's cgroup, open for writing.
     pub(super) cgroup: Option<OwnedFd>,
 }
@@ -72,12 +73,13 @@ impl Spawner {
     ) -> std::io::Result<Spawned> {
         let pipe = || pipe_with(PipeFlags::CLOEXEC);
         let ((info, info_end), (status, status_end), (output, output_end)) = (pipe()?, pipe()?, pipe()?);
-        let [first, second] = inherited.filters;
-        let mut passed = vec![info_end, status_end];
-        passed.extend([in_memory(inherited.script.as_bytes())?, in_memory(first)?, in_memory(second)?]);
-        let cgroup = inherited.cgroup.is_some().then_some(8);
+        let mut passed = vec![info_end, status_end, in_memory(inherited.script.as_bytes())?];
+        for filter in inherited.filters {
+            passed.push(in_memory(filter)?);
+        }
+        let cgroup = inherited.cgroup.is_some().then_some(10);
         passed.extend(inherited.cgroup);
-        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7], cgroup };
+        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7, 8, 9], cgroup };
         let mut command = Command::new(program);
         command.args(arguments(fds)).env_clear().current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(output_end.try_clone()?).stderr(output_end);

@@ -50,7 +50,7 @@ pub(super) async fn supervise(
         arguments(&engine.host, &engine.limits, &job.mounts, file_size, job.interpreter, fds)
     });
     let output = CommandOutput::new(&job.output_file);
-    let mut command = RunningCommand { spawned: spawned.await?, tree: None, output, cgroup };
+    let mut command = RunningCommand::new(spawned.await?, output, cgroup);
     let started = tokio::select! {
         started = timeout(STARTS_WITHIN, command.wait_for_start()) => started,
         () = stop.cancelled() => Ok(Ok(None)),
@@ -72,7 +72,11 @@ pub(super) async fn supervise(
     let took = begun.elapsed();
     let exit_code = command.end().await;
     command.output.flush().await?;
-    let end = reason.unwrap_or(EndReason::Exited(exit_code));
+    let end = match reason {
+        // The kernel ended its whole group.
+        None if command.ran_out_of_memory => EndReason::MemoryLimit(engine.limits.memory),
+        reason => reason.unwrap_or(EndReason::Exited(exit_code)),
+    };
     Ok(Execution { end, output: command.output, took, landlocked })
 }
 
@@ -87,6 +91,8 @@ struct RunningCommand {
     tree: Option<ProcessTree>,
     output: CommandOutput,
     cgroup: Option<Cgroup>,
+    /// Whether the kernel ended the group because its memory was used up.
+    ran_out_of_memory: bool,
 }
 
 /// bwrap's report about the first process inside.
@@ -97,6 +103,10 @@ struct BwrapInfo {
 }
 
 impl RunningCommand {
+    const fn new(spawned: Spawned, output: CommandOutput, cgroup: Option<Cgroup>) -> Self {
+        Self { spawned, tree: None, output, cgroup, ran_out_of_memory: false }
+    }
+
     /// Waits until the command begins. Returns whether landlock is in force, or none if the command does not
     /// begin.
     async fn wait_for_start(&mut self) -> std::io::Result<Option<bool>> {
@@ -120,7 +130,8 @@ impl RunningCommand {
         let tree = self.tree.as_ref()?;
         let deadline = Instant::now() + job.time;
         let max_output = engine.limits.output;
-        let mut watch = Watch::new(&engine.limits, job, self.cgroup.is_some());
+        let entry = engine.commands.enter();
+        let mut watch = Watch::new(&engine.limits, job, self.cgroup.is_some(), entry);
         let (mut buffer, mut open, mut next_read) = (vec![0; 64 << 10], true, Instant::now());
         let output = &mut self.spawned.output;
         loop {
@@ -185,6 +196,7 @@ impl RunningCommand {
             }
         }
         if let Some(cgroup) = self.cgroup.take() {
+            self.ran_out_of_memory = cgroup.ran_out_of_memory();
             let span = Span::current();
             let _ = spawn_blocking(move || span.in_scope(|| drop(cgroup))).await;
         }

@@ -1,8 +1,10 @@
-//! The system calls that a command can make, as two seccomp filters for bwrap.
+//! The system calls that a command can make, as seccomp filters for bwrap.
 //!
 //! The first filter allows the calls that it lists and answers all others with "not implemented". C libraries
 //! then fall back: from clone3, whose arguments a filter cannot read, to clone. The second filter refuses
-//! calls by their arguments.
+//! calls by their arguments. The third answers fallocate as a file system that does not have it: it takes
+//! space of the disk that the kernel counts for no process. C libraries then write zeros. The fourth ignores
+//! requests for larger buffers of sockets, which are memory that no process shows.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +13,25 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// Both filters as programs for the kernel.
-pub(super) fn filters() -> Result<[Vec<u8>; 2], Error> {
+/// The filters as programs for the kernel.
+pub(super) type Filters = [Vec<u8>; 4];
+
+pub(super) fn filters() -> Result<Filters, Error> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
     let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
     let allowed = COMMON.iter().chain(OF_THE_ARCHITECTURE).map(|call| (*call, vec![])).collect();
     let allowing = SeccompFilter::new(allowed, errno(libc::ENOSYS), SeccompAction::Allow, arch)?;
     let refusing = SeccompFilter::new(refused()?, SeccompAction::Allow, errno(libc::EPERM), arch)?;
-    Ok([bytes(&allowing.try_into()?), bytes(&refusing.try_into()?)])
+    let no_fallocate = BTreeMap::from([(libc::SYS_fallocate, vec![])]);
+    let no_fallocate = SeccompFilter::new(no_fallocate, SeccompAction::Allow, errno(libc::EOPNOTSUPP), arch)?;
+    // The number 0 is success.
+    let ignoring = SeccompFilter::new(ignored()?, SeccompAction::Allow, errno(0), arch)?;
+    Ok([
+        bytes(&allowing.try_into()?),
+        bytes(&refusing.try_into()?),
+        bytes(&no_fallocate.try_into()?),
+        bytes(&ignoring.try_into()?),
+    ])
 }
 
 fn bytes(program: &BpfProgram) -> Vec<u8> {
@@ -30,7 +43,22 @@ fn bytes(program: &BpfProgram) -> Vec<u8> {
     program.iter().flat_map(instruction).collect()
 }
 
-/// All sockets except Unix ones, new namespaces, and input into a terminal.
+/// Larger buffers of sockets.
+fn ignored() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
+    let is = |argument, value: i32| {
+        let value = value.unsigned_abs().into();
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+    };
+    let of_a_socket = |option| SeccompRule::new(vec![is(1, libc::SOL_SOCKET)?, is(2, option)?]);
+    let options = [libc::SO_SNDBUF, libc::SO_RCVBUF].map(of_a_socket).into_iter();
+    Ok(BTreeMap::from([(libc::SYS_setsockopt, options.collect::<Result<_, _>>()?)]))
+}
+
+/// Forms of fallocate: FS_IOC_RESVSP, FS_IOC_RESVSP64, FS_IOC_ZERO_RANGE.
+const ALLOCATING: [u64; 3] = [0x4030_5828, 0x4030_582a, 0x4030_5839];
+
+/// All sockets except Unix ones, new namespaces, input into a terminal, and hiding from the worker: what a
+/// process that is not dumpable has open can be seen only by root.
 fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
     let is = |argument, operator, value: u64| {
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
@@ -50,12 +78,15 @@ fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
         let flag = flag.unsigned_abs().into();
         is(0, SeccompCmpOp::MaskedEq(flag), flag)
     });
-    let typing = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| is(1, SeccompCmpOp::Eq, request));
+    let requests = [libc::TIOCSTI, libc::TIOCLINUX].into_iter().chain(ALLOCATING);
+    let requests = requests.map(|request| is(1, SeccompCmpOp::Eq, request));
+    let set_dumpable = is(0, SeccompCmpOp::Eq, libc::PR_SET_DUMPABLE.unsigned_abs().into())?;
     Ok(BTreeMap::from([
         (libc::SYS_socket, vec![other_than_unix(0)?]),
         (libc::SYS_socketpair, vec![other_than_unix(0)?]),
         (libc::SYS_clone, flags.into_iter().collect::<Result<_, _>>()?),
-        (libc::SYS_ioctl, typing.into_iter().collect::<Result<_, _>>()?),
+        (libc::SYS_ioctl, requests.collect::<Result<_, _>>()?),
+        (libc::SYS_prctl, vec![set_dumpable]),
     ]))
 }
 
@@ -117,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_filters_are_programs_that_the_kernel_would_take() {
+    fn the_filters_are_programs_that_the_kernel_would_take() {
         for filter in filters().unwrap() {
             assert!(filter.len().is_multiple_of(8) && filter.len() / 8 < 4096, "{}", filter.len());
         }

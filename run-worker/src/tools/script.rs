@@ -123,6 +123,10 @@ fn count(end: EndReason) {
         EndReason::TimedOut(_) => "timed_out",
         EndReason::OutputLimit(_) => "output_limit",
         EndReason::MemoryLimit(_) => "memory_limit",
+        EndReason::SocketLimit(_) => "socket_limit",
+        EndReason::TmpEntries(_) => "tmp_entries",
+        EndReason::WriteLimit(_) => "write_limit",
+        EndReason::MachineMemory => "machine_memory",
         EndReason::Quota(_) => "quota",
         EndReason::Cancelled => "cancelled",
     };
@@ -160,6 +164,14 @@ fn result_of(execution: &Execution, kept: Option<&str>) -> String {
         EndReason::TimedOut(time) => format!("ended by capi: it was not done after {} s", time.as_secs()),
         EndReason::OutputLimit(max) => format!("ended by capi: it printed more than {max} bytes"),
         EndReason::MemoryLimit(max) => format!("ended by capi: it used more than {max} bytes of memory"),
+        EndReason::SocketLimit(max) => format!("ended by capi: it had more than {max} sockets"),
+        EndReason::TmpEntries(max) => {
+            format!("ended by capi: it made more than {max} files in /tmp and /dev/shm")
+        }
+        EndReason::WriteLimit(max) => format!("ended by capi: it wrote more than {max} bytes to the disk"),
+        EndReason::MachineMemory => {
+            "ended by capi: the machine is short of memory, and this command used most".to_owned()
+        }
         EndReason::Quota(_) | EndReason::Cancelled => "ended by capi".to_owned(),
     };
     let total = execution.output.total();

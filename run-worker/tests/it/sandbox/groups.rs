@@ -1,8 +1,9 @@
 //! S2: commands are nice, and each has a cgroup of its own where cgroup v2 is delegated to the worker.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use run_worker::sandbox::{EndReason, Health, Interpreter};
+use run_worker::sandbox::{EndReason, Interpreter, Job};
 use shared::testing::eventually;
 
 use super::Lab;
@@ -17,12 +18,11 @@ async fn s2_commands_are_nice() {
 /// tests.
 async fn lab_with_cgroups() -> Option<(Lab, bool)> {
     let lab = Lab::open().await;
-    let lacks = |layer| matches!(lab.sandbox.health(), Health::Degraded(missing) if missing.contains(&layer));
-    if lacks("cgroup") {
+    if lab.lacks("cgroup") {
         eprintln!("skipped: cgroup v2 is not delegated to the tests");
         return None;
     }
-    let has_cpu = !lacks("cpu_cgroup");
+    let has_cpu = !lab.lacks("cpu_cgroup");
     Some((lab, has_cpu))
 }
 
@@ -83,6 +83,64 @@ async fn s2_all_processes_of_a_command_are_in_its_group() {
     tokio::select! {
         _ = running => panic!("it does not end by itself"),
         _ = looking => {}
+    }
+    lab.tasks.close();
+    lab.tasks.wait().await;
+}
+
+/// Turns of a measurement: alone, then beside the commands.
+const TURNS: usize = 4;
+const SAMPLES: usize = 40;
+/// The bar is 1.2. This test only finds a weight that has no effect: the machine's other load counts too.
+const SLOWER: f64 = 4.0;
+
+/// How long some work takes that begins after a wait, as in a service.
+async fn work() -> Duration {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let begun = Instant::now();
+    let mut sum = 1_u64;
+    for number in 0..200_000_u64 {
+        sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(number));
+    }
+    begun.elapsed()
+}
+
+fn p95(mut samples: Vec<Duration>) -> Duration {
+    samples.sort();
+    samples[samples.len() * 95 / 100]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_the_worker_is_preferred_to_greedy_commands() {
+    let Some((lab, true)) = lab_with_cgroups().await else { return };
+    for (name, script) in [
+        ("60 busy loops", "for _ in $(seq 60); do (while :; do :; done) & done; wait"),
+        ("60 sessions", "for _ in $(seq 60); do setsid bash -c 'while :; do :; done' & done; wait"),
+        ("a disk filler", "while :; do head -c 10M /dev/zero > a; rm a; done"),
+    ] {
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            for _ in 0..SAMPLES {
+                alone.push(work().await);
+            }
+            let workspace = lab.workspace();
+            let job = Job { time: Duration::from_mins(1), ..Lab::job(&workspace, Interpreter::Bash, script) };
+            let measuring = async {
+                // The command reaches its full load.
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+                for _ in 0..SAMPLES {
+                    beside.push(work().await);
+                }
+            };
+            tokio::select! {
+                ended = lab.run(job) => panic!("{name} had ended before: {ended:?}"),
+                () = measuring => {}
+            }
+        }
+        let (alone, beside) = (p95(alone), p95(beside));
+        let slower = beside.as_secs_f64() / alone.as_secs_f64();
+        eprintln!("p95 beside {name}: {beside:.1?}, alone {alone:.1?} ({slower:.2} times)");
+        assert!(slower < SLOWER, "{name}: {slower:.2} times");
     }
     lab.tasks.close();
     lab.tasks.wait().await;

@@ -1,10 +1,12 @@
 //! Hostile programs in the real sandbox, one small script each (S1 to S6).
 
 mod basics;
+mod disk;
 mod files;
 mod groups;
 mod layers;
 mod limits;
+mod memory;
 mod neighbours;
 mod network;
 mod ordinary_user;
@@ -14,7 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use run_worker::sandbox::{Execution, Interpreter, Job, Parts, Sandbox};
+use run_worker::sandbox::limits::SandboxLimits;
+use run_worker::sandbox::{Execution, Health, Interpreter, Job, Parts, Sandbox};
 use run_worker::workspace::{Home, Quota, Workspace};
 use shared::ids::RunId;
 use tokio_util::task::TaskTracker;
@@ -28,6 +31,11 @@ struct Lab {
 }
 
 const QUOTA: Quota = Quota { bytes: 20 << 20, entries: 2000, depth: 20 };
+
+/// Set where cgroup v2 must be delegated to the tests.
+const CGROUP2: &str = "CAPI_LAB_CGROUP2";
+/// Set where nothing else runs on the machine: only there the machine's memory says something.
+const QUIET: &str = "CAPI_LAB_QUIET";
 
 /// The environment variable with the path of the entry, if it is not where cargo put it.
 const ENTRY: &str = "CAPI_LAB_ENTRY";
@@ -46,13 +54,26 @@ impl Lab {
     }
 
     async fn open_with(parts: &Parts) -> Self {
+        Self::open_parts(parts, SandboxLimits::DEFAULT).await
+    }
+
+    async fn open_limited(limits: SandboxLimits) -> Self {
+        Self::open_parts(&parts(), limits).await
+    }
+
+    async fn open_parts(parts: &Parts, limits: SandboxLimits) -> Self {
         // A directory that every user can enter: the sandbox's user must.
         let dir = tempfile::Builder::new().prefix("capi-lab-").tempdir_in("/var/tmp").unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).unwrap();
         let home = Arc::new(Home::make(dir.path(), 65_533).unwrap());
-        let sandbox = Sandbox::open(parts, &home).await;
+        let sandbox = Sandbox::open_with(parts, &home, limits).await;
         Self { home, sandbox, tasks: TaskTracker::new(), _dir: dir }
+    }
+
+    /// Whether this machine does not offer this layer.
+    fn lacks(&self, layer: &str) -> bool {
+        matches!(self.sandbox.health(), Health::Degraded(missing) if missing.contains(&layer))
     }
 
     fn workspace(&self) -> Workspace {

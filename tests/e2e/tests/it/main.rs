@@ -24,6 +24,7 @@ mod metric_help;
 mod model;
 mod outages;
 mod path;
+mod processes;
 mod queue_timeout;
 mod quotas;
 mod request_ids;

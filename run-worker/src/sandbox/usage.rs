@@ -1,0 +1,100 @@
+//! What a command uses, by the kernel's counters: some small reads of /proc.
+
+use std::fs;
+
+use rustix::fs::statvfs;
+
+use super::processes::{memory_of, written_by};
+
+/// What the kernel needs for an empty file in memory: its inode and its name.
+const TMP_ENTRY: u64 = 1 << 10;
+/// Bytes of unread data that a Unix socket holds, where the kernel does not say it.
+const USUAL_SOCKET: u64 = 212_992;
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Bytes in memory: of the processes, of their sockets if all are full, of /tmp and /dev/shm.
+    pub(super) memory: u64,
+    pub(super) sockets: u64,
+    /// Files and directories of /tmp and /dev/shm.
+    pub(super) tmp_entries: u64,
+    /// Bytes written to the disk, as the processes show it now.
+    pub(super) written: u64,
+}
+
+/// Of a tree of processes. The first is the init of their namespaces.
+pub(super) fn usage_of(processes: &[u32]) -> Usage {
+    let Some(init) = processes.first() else { return Usage::default() };
+    let sockets = sockets_of(*init).unwrap_or_default();
+    let (in_files, tmp_entries) = files_in_memory(*init);
+    Usage {
+        memory: memory_of(processes) + sockets * socket_bytes() + in_files + tmp_entries * TMP_ENTRY,
+        sockets,
+        tmp_entries,
+        written: written_by(processes),
+    }
+}
+
+/// The sockets of the process's network namespace, of all kinds. A sandbox has its own namespace.
+fn sockets_of(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/net/sockstat")).ok()?;
+    text.lines().next()?.strip_prefix("sockets: used ")?.trim().parse().ok()
+}
+
+fn socket_bytes() -> u64 {
+    let usual = fs::read_to_string("/proc/sys/net/core/wmem_default").ok();
+    usual.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(USUAL_SOCKET)
+}
+
+/// Bytes and entries of /tmp and /dev/shm.
+fn files_in_memory(pid: u32) -> (u64, u64) {
+    let found = ["tmp", "dev/shm"].map(|path| statvfs(format!("/proc/{pid}/root/{path}")).ok());
+    found.into_iter().flatten().fold((0, 0), |(bytes, entries), found| {
+        let blocks = found.f_blocks.saturating_sub(found.f_bfree);
+        (bytes + blocks * found.f_frsize, entries + found.f_files.saturating_sub(found.f_ffree))
+    })
+}
+
+/// Bytes of memory that the machine can still give.
+pub(super) fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+/// Adds up what appears in a sum that may also fall: a process that ends takes its share with it, and the
+/// parent that waits for it gets that share a moment later. The result is never too small for that.
+#[derive(Debug, Default)]
+pub(super) struct Growth {
+    last: u64,
+    total: u64,
+}
+
+impl Growth {
+    pub(super) fn add(&mut self, sum: u64) -> u64 {
+        self.total += sum.saturating_sub(self.last);
+        self.last = sum;
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_and_the_own_process_are_measured() {
+        assert!(available_memory().unwrap() > 1 << 20);
+        assert!(sockets_of(std::process::id()).is_some());
+        assert!(socket_bytes() >= 4096);
+        let own = usage_of(&[std::process::id()]);
+        assert!(own.memory > 1 << 20, "{own:?}");
+        assert_eq!(usage_of(&[]), Usage::default());
+    }
+
+    #[test]
+    fn a_share_that_moves_is_not_lost() {
+        let mut growth = Growth::default();
+        assert_eq!([10, 30, 5, 25, 25].map(|sum| growth.add(sum)), [10, 30, 30, 50, 50]);
+    }
+}
