@@ -20,9 +20,6 @@ pub enum Signup {
     Open,
 }
 
-/// The plan of accounts that their users create.
-pub const SIGN_UP_PLAN: &str = "free";
-
 /// All settings of the serving gateway.
 #[derive(Args, Clone, Debug)]
 // More connections than the other services have: each create is a commit, and concurrent commits share one

@@ -14,6 +14,8 @@ mod transcript;
 mod validate;
 mod window;
 
+use std::sync::Arc;
+
 use shared::apps::AppDefinition;
 use shared::db::DbError;
 use shared::definition_checker::CheckError;

@@ -51,8 +51,8 @@ fn answer_of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Answer, Model
             if event.trim_ascii() == b"[DONE]" {
                 return assembly.answer(true);
             }
-            let decoded = wire::decode(&event);
-            let chunk = decoded.map_err(|error| ModelError::Unusable(error.to_string()))?;
+            let parsed = wire::decode(&event);
+            let chunk = parsed.map_err(|error| ModelError::Unusable(error.to_string()))?;
             if chunk.failure().is_some() {
                 return Err(ModelError::Unusable("the server's error".to_owned()));
             }

@@ -2,7 +2,8 @@
 
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
-use run_worker::leases::store::{Claimed, append, claim, give_back, take_over};
+use run_worker::leases::append::append;
+use run_worker::leases::store::{Claimed, claim, give_back, take_over};
 use shared::testing::{TestDatabase, eventually};
 
 use crate::{LEASE, claimant, pending_runs, user_message};
