@@ -132,10 +132,12 @@ async fn r16_a_crash_in_a_command_leaves_one_effect() {
         (std::fs::read_dir(dir.path()).unwrap().count() == 1 && runs_in(dir.path()) == 0).then_some(())
     })
     .await;
-    let left = std::fs::read_dir(stack.artifacts_dir().join(format!("runs/{id}"))).unwrap().flatten();
-    let objects: usize =
-        left.map(|attempt| std::fs::read_dir(attempt.path()).map_or(0, Iterator::count)).sum();
-    assert_eq!(objects, 0, "no snapshot outlives its run");
+    eventually("no snapshot outlives its run", async || {
+        let left = std::fs::read_dir(stack.artifacts_dir().join(format!("runs/{id}"))).unwrap().flatten();
+        let objects = left.map(|attempt| std::fs::read_dir(attempt.path()).map_or(0, Iterator::count));
+        (objects.sum::<usize>() == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
