@@ -15,7 +15,7 @@ use super::processes::threads;
 /// The list of mappings is read up to here: 10,000 mappings. What has more could also hide a file.
 const MAX_MAPS: u64 = 1 << 20;
 
-/// Whether these processes hold such a file, or keep the worker from seeing whether they do.
+/// Whether these processes hold such a file.
 pub(super) fn hides_files(processes: &[u32]) -> bool {
     let Some(init) = processes.first() else { return false };
     let in_memory = ["tmp", "dev/shm"].map(|path| device_of(&format!("/proc/{init}/root/{path}")));
@@ -49,22 +49,13 @@ fn is_deleted_file(line: &str, in_memory: &[Option<String>]) -> bool {
 
 fn has_files_under_way(pid: u32) -> bool {
     threads(pid).iter().any(|thread| {
-        let Ok(open) = fs::read_dir(thread.join("fd")) else {
-            // An ended process has no descriptors to list. A process that runs a program which it cannot read
-            // shows nothing to an ordinary user.
-            return !is_over(thread);
-        };
+        // An ordinary user cannot list those of bwrap, which are harmless.
+        let Ok(open) = fs::read_dir(thread.join("fd")) else { return false };
         open.flatten().any(|fd| {
             fs::metadata(fd.path()).is_ok_and(|file| file.file_type().is_socket())
                 && holds_descriptors(&thread.join("fdinfo").join(fd.file_name()))
         })
     })
-}
-
-fn is_over(thread: &Path) -> bool {
-    let stat = fs::read(thread.join("stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat);
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// Of a socket: whether descriptors wait in it for their receiver.
