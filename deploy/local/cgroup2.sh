@@ -15,7 +15,7 @@ exec 9>&-
 mkdir -p "$VM"
 step "compile the tests"
 cd "$ROOT"
-cargo test --workspace --test it --no-run --message-format=json > "$VM/build.json"
+cargo test --locked --workspace --test it --no-run --message-format=json > "$VM/build.json"
 python3 - "$VM" << 'END'
 import json, shutil, sys
 for line in open(f"{sys.argv[1]}/build.json"):

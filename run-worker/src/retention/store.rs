@@ -32,7 +32,7 @@ WITH taken AS (
     RETURNING 1
 )
 SELECT EXISTS (SELECT 1 FROM taken) AS taken,
-       CASE WHEN isfinite(s.passed_at) THEN extract(epoch FROM s.passed_at)::double precision END AS passed_at
+       CASE WHEN s.passed_at > 'epoch' THEN extract(epoch FROM s.passed_at)::double precision END AS passed_at
 FROM retention_state s";
 
 pub(super) async fn take_turn(

@@ -151,8 +151,8 @@ END $$;
 CREATE TABLE retention_state (
     one        boolean PRIMARY KEY DEFAULT true CHECK (one),
     holder     text NOT NULL DEFAULT '',
-    held_until timestamptz NOT NULL DEFAULT '-infinity',
-    passed_at  timestamptz NOT NULL DEFAULT '-infinity'
+    held_until timestamptz NOT NULL DEFAULT 'epoch',
+    passed_at  timestamptz NOT NULL DEFAULT 'epoch'
 );
 INSERT INTO retention_state DEFAULT VALUES;
 

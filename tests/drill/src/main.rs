@@ -23,6 +23,7 @@ mod report;
 mod rolling;
 mod run_checks;
 mod slow_clients;
+mod soak;
 mod stage;
 mod stops;
 
@@ -78,6 +79,8 @@ enum Drill {
     Neighbours,
     /// K5: the database is away.
     DatabaseOutage,
+    /// H2: one account does everything at once that could harm others.
+    Soak,
     /// K9: clients are slow.
     SlowClients,
     /// What a large backlog costs.
@@ -104,6 +107,7 @@ impl Drill {
             Self::Commands => commands::drill(stage).await,
             Self::Neighbours => neighbours::drill(stage).await,
             Self::DatabaseOutage => database_outage::drill(stage).await,
+            Self::Soak => soak::drill(stage, full).await,
             Self::SlowClients => slow_clients::drill(stage).await,
             Self::Backlog => backlog::drill(stage).await,
             Self::Cgroup2 => cgroup2::drill().await,

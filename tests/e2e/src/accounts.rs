@@ -75,6 +75,11 @@ impl Stack {
         Account { email: email.to_owned(), key, app }
     }
 
+    /// Imports an app for this account whose model may call every tool. Its id.
+    pub async fn tools_app_of(&self, email: &str) -> String {
+        self.import_for(self.user(email).await, TOOLS_APP).await.to_string()
+    }
+
     /// Creates an account whose app may call every tool, and runs of it; their ids.
     pub async fn runs_of(
         &self,
@@ -85,7 +90,7 @@ impl Stack {
         runs: usize,
     ) -> Vec<String> {
         let account = self.account(email, plan).await;
-        let app = self.import_for(self.user(email).await, TOOLS_APP).await;
+        let app = self.tools_app_of(email).await;
         let url = format!("{}/api/v1/runs", gateway.url());
         let body = serde_json::json!({"appId": app, "inputs": {"text": text}});
         let mut ids = Vec::new();

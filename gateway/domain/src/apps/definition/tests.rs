@@ -1,0 +1,90 @@
+use shared::config::ModelsFile;
+use shared::definition_checker::DefinitionChecker;
+use shared::ids::UserId;
+use shared::tools::TOOLS;
+
+use super::*;
+
+async fn said(text: &str) -> String {
+    let model = |id: &str| {
+        format!(
+            "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\n\
+             model='m'\ntools={}\n",
+            id == "m"
+        )
+    };
+    let models = model("m") + &model("plain");
+    let models: ModelsFile = toml::from_str(&models).expect("a models file");
+    let checker = DefinitionChecker::start().expect("a checker");
+    let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+    match parse_definition(text, with).await {
+        Ok(app) => format!("{} is fine", app.name),
+        Err(error) => error.to_string().replace(&TOOLS.join(", "), "TOOLS"),
+    }
+}
+
+#[tokio::test]
+async fn every_fault_is_listed() {
+    let listed = said(
+        r#"
+        name = " "
+        prompt = "{{ text }} {{ nobody }}"
+        colour = "red"
+        model = "gpt"
+        tools = ["telephone", "fetch_url", "fetch_url"]
+        limits = { steps = 0, minutes = 5, tool_calls = 2001 }
+        output = { schema = { type = "objekt" } }
+        fetch = { hosts = ["*", "A.e.org", "a.e.org."], urls = "known", sites = [] }
+        [[inputs]]
+        name = "text"
+        type = "select"
+        [[inputs]]
+        name = "text"
+        type = "number"
+        default = "one"
+        "#,
+    );
+    insta::assert_snapshot!(listed.await, @r#"
+the app has 16 error(s):
+  - colour is unknown; leave it out
+  - fetch.sites is unknown; leave it out
+  - limits.minutes is unknown; leave it out
+  - name must have 1 to 100 characters
+  - prompt uses "nobody", which is not an input field
+  - inputs[0]: options are needed by type "select", and only there
+  - inputs[1]: name "text" appears twice
+  - inputs[1]: default: the input "text" must be a number
+  - model "gpt" is not in CAPI_MODELS; known are: m, plain
+  - tools: "telephone" is unknown; known are: TOOLS
+  - tools: "fetch_url" appears twice
+  - output.schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (at /type)
+  - limits.steps must be 1 to 1000
+  - limits.tool_calls must be 1 to 2000
+  - fetch.hosts: "*" allows every host; leave hosts out instead
+  - fetch.hosts: "a.e.org." appears twice
+"#);
+    assert!(said("name = 'a'\nprompt = 3").await.starts_with("not an app file: "));
+}
+
+#[tokio::test]
+async fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
+    let with = async |more: &str| said(&format!("name = 'a'\nprompt = 'p'\n{more}")).await;
+    assert_eq!(with("output.schema = { type = 'object' }").await, "a is fine");
+    assert_eq!(with(r#"output.schema = '{"type": "object"}'"#).await, "a is fine");
+    assert!(with("output.schema = '{'").await.contains("output.schema is not JSON"));
+    assert!(with("output.schema = 3").await.contains("must be a JSON Schema"));
+    assert!(with("output = { scheme = {} }").await.contains("schema"));
+    assert_eq!(with("tools = ['fetch_url']\nmodel = 'm'").await, "a is fine");
+    assert!(with("tools = ['fetch_url']\nmodel = 'plain'").await.contains("cannot call tools"));
+}
+
+#[tokio::test]
+async fn nul_is_refused_however_it_is_spelt() {
+    let with = async |instructions: &str| {
+        said(&format!("name = 'a'\nprompt = 'p'\ninstructions = {instructions}")).await
+    };
+    for spelt in [r#""\u0000""#, r#""\U00000000""#] {
+        assert!(with(spelt).await.contains("U+0000"), "{spelt}: {}", with(spelt).await);
+    }
+    assert_eq!(with(r"'a backslash: \u0000'").await, "a is fine");
+}
