@@ -23,6 +23,7 @@ pub mod workspace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::config::{DatabaseConfig, ModelsFile, Plans};
 use shared::db::{Db, require_schema};
@@ -39,7 +40,7 @@ use crate::config::{Config, SandboxConfig, Switch};
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::held::HeldLeases;
-use crate::leases::isolation::Isolation;
+use crate::leases::isolation::{Isolation, suspects_at_once};
 use crate::leases::store::Claimant;
 use crate::leases::takeover::Reaper;
 use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
@@ -52,6 +53,10 @@ const SERVICE: &str = "run-worker";
 
 /// One each for the heartbeat, for the checks of suspected runs and for the reaper's pings.
 const LEASE_CONNECTIONS: usize = 3;
+
+/// How long a run waits until its prompt is rendered or its answer is checked. Its own time limit may end it
+/// before.
+const CHECK_PATIENCE: Duration = Duration::from_mins(5);
 
 /// A started worker.
 pub struct Running {
@@ -81,7 +86,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         db: db.clone(),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
-        checker: DefinitionChecker::start()?,
+        checker: DefinitionChecker::start_with(CHECK_PATIENCE)?,
         tools: Tools::new(
             artifacts.clone(),
             IpPolicy::new(config.fetch_allowed_networks.0.clone()),
@@ -144,6 +149,7 @@ async fn lease_context(
             lease: config.lease.lease(),
             caps: plans.running_caps(),
             smallest_cap: i32::try_from(plans.smallest_running_cap()).unwrap_or(i32::MAX),
+            suspects_at_once: suspects_at_once(config.concurrency),
         },
         config: config.lease,
         held: HeldLeases::new(config.lease),

@@ -1,8 +1,9 @@
 //! Tells a run that kills workers from its neighbours. A run that lost a worker since its last recorded step
 //! is a suspect (`losses > 0`). A worker takes one suspect at a time: the next one when that one has recorded
 //! a step, or has lived for a while. If the next loss would end the run, a worker takes it only while it
-//! holds nothing else, and for a while it starts nothing beside it: the run is isolated. So a run ends with
-//! `worker_lost` only after a loss that it alone explains.
+//! holds nothing else, and for a while it starts nothing beside it: the run is isolated. Only a loss during
+//! that time counts as the last one, because the run alone explains it. After a later loss the run is
+//! isolated for twice as long. So a run that kills its worker late ends too, and an honest one does not.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,11 +21,22 @@ pub fn probation(lease: Duration) -> Duration {
     lease / 30
 }
 
-/// How long an isolated run keeps all other runs from its worker: 10 s with the default lease. It is bounded,
-/// so that a run which hangs cannot block a worker.
+/// The third attempt of a run is its first isolated one.
+pub(super) const FIRST_ISOLATED: i32 = 3;
+pub(super) const MAX_DOUBLINGS: i32 = 6;
+
+/// How long an isolated run keeps all other runs from its worker: 20 s with the default lease, and at most 21
+/// min after many losses. It is bounded, so that a run which hangs cannot block a worker.
 #[must_use]
-pub fn isolation(lease: Duration) -> Duration {
-    lease / 3
+pub fn isolation(lease: Duration, attempt: i32) -> Duration {
+    lease * 2 / 3 * (1 << (attempt - FIRST_ISOLATED).clamp(0, MAX_DOUBLINGS))
+}
+
+/// How many suspects a worker with so many permits takes at once. More than one makes a loss of thousands of
+/// runs bearable. Their last chance is exact in any case.
+#[must_use]
+pub fn suspects_at_once(permits: usize) -> i32 {
+    i32::try_from(permits / 16).unwrap_or(i32::MAX).clamp(1, 32)
 }
 
 /// How long a run on its last chance waits for a worker that holds nothing else. On a busy fleet there may be

@@ -18,7 +18,7 @@ use shared::db::{Connection, DbError, interval, statement};
 use shared::ids::{RunId, UserId};
 use shared::runs::events::EventType;
 
-use super::isolation::{MAX_LOSSES, patience, probation};
+use super::isolation::{FIRST_ISOLATED, MAX_DOUBLINGS, MAX_LOSSES, isolation, patience, probation};
 
 /// The worker that claims, and the terms of its claims.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Claimant {
     pub caps: Value,
     /// The cap for accounts whose plan is not in `caps`.
     pub smallest_cap: i32,
+    /// See [`super::isolation::suspects_at_once`].
+    pub suspects_at_once: i32,
 }
 
 /// A run that this worker holds.
@@ -92,49 +94,74 @@ pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result
     Ok(claimed.pop())
 }
 
-/// An expired lease counts as a loss. A lease that was given back has no owner and does not count. The cap is
-/// not checked: the run already counts as running. `isolation` says why the worker takes one suspect at most,
-/// and a run whose next loss would be its last only if it holds nothing else. A run with all its losses is
-/// not executed, so any worker may take it. The last event of a suspect is its takeover.
-const TAKE_OVER: &str = "
+/// The losses of the run `r` after this takeover. `e` is its last event: for a suspect, its last takeover. A
+/// lease that was given back has no owner and is no loss. The last loss must lie within the isolation: the
+/// dead worker's last renewal was two thirds of a lease and a heartbeat before the lease's end.
+macro_rules! losses_after {
+    () => {
+        "CASE
+            WHEN r.lease_owner IS NULL THEN r.losses
+            WHEN r.losses < $5 - 1 THEN r.losses + 1
+            WHEN e.data ->> 'alone' = 'true' AND r.lease_expires_at - $2 * 2 / 3
+                <= e.at + $8 * power(2, least(greatest(r.attempt - $10, 0), $11)) THEN r.losses + 1
+            ELSE r.losses END"
+    };
+}
+
+/// The cap is not checked: the run already counts as running. `isolation` says why the worker takes few
+/// suspects at once, and a run whose next loss would be its last only if it holds nothing else. A run with
+/// all its losses is not executed, so any worker may take it.
+const TAKE_OVER: &str = concat!(
+    "
 WITH mine AS MATERIALIZED (
     SELECT count(*) AS held, count(e.at) AS suspects
     FROM runs r LEFT JOIN run_events e ON r.losses > 0 AND e.run_id = r.id AND e.seq = r.last_seq
         AND e.at > capi_now() - $7
     WHERE r.status = 'running' AND r.lease_owner = $1 AND r.lease_expires_at > capi_now()
-), suspect AS (
-    SELECT r.id, after.losses
-    FROM runs r CROSS JOIN mine,
-        LATERAL (SELECT r.losses + (r.lease_owner IS NOT NULL)::integer AS losses) after
-    WHERE r.status = 'running' AND r.lease_expires_at <= capi_now() AND after.losses > 0
-        AND (after.losses >= $5 OR mine.suspects = 0 AND (
-            after.losses < $5 - 1 OR mine.held = 0 OR r.lease_expires_at < capi_now() - $6))
+), isolated AS (
+    SELECT r.id, $5 - 1 AS losses, mine.held = 0 AS alone
+    FROM runs r CROSS JOIN mine JOIN run_events e ON e.run_id = r.id AND e.seq = r.last_seq
+    WHERE r.status = 'running' AND r.lease_expires_at <= capi_now() AND ",
+    losses_after!(),
+    " = $5 - 1 AND (mine.held = 0 OR r.lease_expires_at < capi_now() - $6)
     ORDER BY r.lease_expires_at LIMIT least($3, 1) FOR NO KEY UPDATE OF r SKIP LOCKED
+), suspect AS (
+    SELECT r.id, ",
+    losses_after!(),
+    " AS losses, false AS alone
+    FROM runs r JOIN run_events e ON e.run_id = r.id AND e.seq = r.last_seq
+    WHERE r.status = 'running' AND r.lease_expires_at <= capi_now() AND NOT EXISTS (SELECT 1 FROM isolated)
+        AND (r.losses > 0 OR r.lease_owner IS NOT NULL) AND ",
+    losses_after!(),
+    " <> $5 - 1
+    ORDER BY r.lease_expires_at LIMIT (SELECT least($3, greatest($9 - suspects, 0)) FROM mine)
+    FOR NO KEY UPDATE OF r SKIP LOCKED
 ), given_back AS (
-    SELECT id FROM runs
+    SELECT id, 0 AS losses, false AS alone FROM runs
     WHERE status = 'running' AND lease_expires_at <= capi_now() AND lease_owner IS NULL AND losses = 0
-        AND NOT EXISTS (SELECT 1 FROM suspect WHERE losses = $5 - 1)
+        AND NOT EXISTS (SELECT 1 FROM isolated)
     ORDER BY lease_expires_at LIMIT $3 - (SELECT count(*) FROM suspect) FOR NO KEY UPDATE SKIP LOCKED
 ), expired AS (
-    SELECT id FROM suspect UNION ALL SELECT id FROM given_back
+    SELECT * FROM isolated UNION ALL SELECT * FROM suspect UNION ALL SELECT * FROM given_back
 ), taken AS (
     UPDATE runs r
-    SET attempt = r.attempt + 1, losses = r.losses + CASE WHEN r.lease_owner IS NULL THEN 0 ELSE 1 END,
-        lease_owner = $1, lease_expires_at = capi_now() + $2, last_seq = r.last_seq + 1
+    SET attempt = r.attempt + 1, losses = expired.losses, lease_owner = $1,
+        lease_expires_at = capi_now() + $2, last_seq = r.last_seq + 1
     FROM expired WHERE r.id = expired.id
-    RETURNING r.*
+    RETURNING r.*, expired.alone
 ), logged AS (
     INSERT INTO run_events (run_id, seq, type, at, attempt, data)
     SELECT id, last_seq, $4, capi_now(), attempt, jsonb_build_object('worker', $1, 'losses', losses)
+        || CASE WHEN alone THEN '{\"alone\": true}'::jsonb ELSE '{}' END
     FROM taken
 )
 SELECT t.id, t.attempt, t.last_seq, t.losses, t.user_id, u.plan, t.chat_model_id, t.inputs, v.definition,
        extract(epoch FROM capi_now() - t.started_at)::double precision AS seconds_used,
        t.request_id
-FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id";
+FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id"
+);
 
-/// Takes over up to `limit` runs whose lease expired or was given back, oldest first. At most one of them is
-/// a suspect.
+/// Takes over up to `limit` runs whose lease expired or was given back, oldest first.
 pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Result<Vec<Claimed>, DbError> {
     let taken = statement(TAKE_OVER)
         .bind::<Text, _>(&by.worker)
@@ -144,6 +171,10 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Resu
         .bind::<Integer, _>(MAX_LOSSES)
         .bind::<Interval, _>(interval(patience(by.lease)))
         .bind::<Interval, _>(interval(probation(by.lease)))
+        .bind::<Interval, _>(interval(isolation(by.lease, FIRST_ISOLATED)))
+        .bind::<Integer, _>(by.suspects_at_once)
+        .bind::<Integer, _>(FIRST_ISOLATED)
+        .bind::<Integer, _>(MAX_DOUBLINGS)
         .load(conn)
         .await?;
     Ok(taken)

@@ -146,6 +146,10 @@ impl Reaper {
         let limit = i64::try_from(permits.num_permits()).unwrap_or(i64::MAX);
         let by = &self.context.claimant;
         let alone = self.context.isolation.take_over().await;
+        // Another poller may have isolated a run meanwhile.
+        if self.context.isolation.is_on() {
+            return Ok(permits);
+        }
         let sent = Instant::now();
         let taking = self.context.db.write(|mut conn| async move { take_over(&mut conn, by, limit).await });
         let taken = match taking.await {
@@ -156,7 +160,7 @@ impl Reaper {
             self.context.isolation.begin(last.id);
             // Each slot brings its permit.
             self.context.request_poll();
-            self.clear_after(isolation(by.lease), last.id);
+            self.clear_after(isolation(by.lease, last.attempt), last.id);
         } else if let Some(suspect) = taken.iter().find(|run| run.losses > 0) {
             self.clear_after(probation(by.lease), suspect.id);
         } else if i64::try_from(taken.len()).is_ok_and(|found| found == limit) {

@@ -1,5 +1,7 @@
 //! Claims and takeovers.
 
+use std::time::Duration;
+
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
 use run_worker::leases::append::append;
@@ -157,6 +159,27 @@ async fn suspects_are_taken_one_at_a_time_and_the_last_time_alone() {
     assert_eq!(take(&database, "other").await[0].id, plain.0);
 }
 
+/// The last loss must lie within the isolation, or another run may be its cause.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_loss_in_isolation_is_the_last_one() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 1).await;
+    let mut conn = database.conn().await;
+    claim(&mut conn, &claimant("w0", 10), user).await.unwrap().unwrap();
+    let losses = async |lost: &str, by: &str, alive_for: Duration| {
+        // The worker was alone, renewed the lease for this time, and died.
+        let ago = (alive_for + LEASE).as_secs() + 1;
+        database.run_sql(format!("UPDATE run_events SET at = at - interval '{ago} s'")).await;
+        lose(&database, lost).await;
+        take(&database, by).await[0].losses
+    };
+    assert_eq!(losses("w0", "w1", Duration::ZERO).await, 1);
+    assert_eq!(losses("w1", "w2", Duration::ZERO).await, 2);
+    assert_eq!(losses("w2", "w3", Duration::from_mins(1)).await, 2, "it died after the isolation");
+    assert_eq!(losses("w3", "w4", Duration::from_mins(1)).await, 2, "also after twice the time");
+    assert_eq!(losses("w4", "w5", Duration::from_mins(1)).await, 3, "the isolation is long enough now");
+}
+
 /// A fleet without an empty worker takes the run in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_on_its_last_chance_does_not_wait_for_ever() {
@@ -171,8 +194,12 @@ async fn a_run_on_its_last_chance_does_not_wait_for_ever() {
     let long_ago = "UPDATE runs SET lease_expires_at = capi_now() - interval '2 h' WHERE losses = 1";
     database.run_sql(long_ago).await;
     assert_eq!(take(&database, "busy").await[0].losses, 2);
-    // A run without a chance is only recorded, so a busy worker takes it at once.
+    // It was not alone, so this loss is not its last.
     let lost = "UPDATE runs SET lease_owner = 'gone', lease_expires_at = capi_now() WHERE losses = 2";
+    database.run_sql(lost).await;
+    assert_eq!(take(&database, "empty").await[0].losses, 2);
+    // A run without a chance is only recorded, so a busy worker takes it at once.
+    let lost = "UPDATE runs SET losses = 3, lease_owner = NULL, lease_expires_at = capi_now() WHERE losses = 2";
     database.run_sql(lost).await;
     assert_eq!(take(&database, "busy").await[0].losses, 3);
 }

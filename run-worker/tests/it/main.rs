@@ -26,7 +26,13 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(30);
 
 fn claimant(worker: &str, cap: i32) -> Claimant {
-    Claimant { worker: worker.to_owned(), lease: LEASE, caps: json!({ "pro": cap }), smallest_cap: 1 }
+    Claimant {
+        worker: worker.to_owned(),
+        lease: LEASE,
+        caps: json!({ "pro": cap }),
+        smallest_cap: 1,
+        suspects_at_once: 1,
+    }
 }
 
 /// An answer of the model that calls a tool.

@@ -68,7 +68,10 @@ async fn statements_write_and_read_events_as_they_are_defined() {
 
     let recorded = log(&mut conn, ids[0]).await;
     assert_eq!(recorded[1], EventData::RunStarted(RunStarted { worker: "first".to_owned() }));
-    assert_eq!(recorded[2], EventData::RunTakenOver(RunTakenOver { worker: "second".to_owned(), losses: 1 }));
+    assert_eq!(
+        recorded[2],
+        EventData::RunTakenOver(RunTakenOver { worker: "second".to_owned(), losses: 1, alone: false })
+    );
     assert_eq!(recorded[3..7], written);
     let EventData::RunFailed(failed) = &recorded[7] else { panic!("{recorded:?}") };
 

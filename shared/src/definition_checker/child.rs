@@ -9,17 +9,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
+use super::program::PANICKED;
 use super::protocol::{Answer, MAX_MESSAGE_BYTES};
 
 /// Processor time of one task (bar H1: a definition is refused or done within a second). It is processor
 /// time, so that a busy machine refuses no honest definition.
 const TASK_CPU: Duration = Duration::from_millis(700);
+/// An account whose task used this much waits in the queue of such accounts for a while.
+const COSTLY_CPU: Duration = Duration::from_millis(100);
 /// How long one task may take on the busiest machine.
 const TASK_DEADLINE: Duration = Duration::from_secs(10);
 /// How often to compare a task with its limits.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// A process that used this much processor time is replaced, before its own limit ends it.
 const RETIRE_CPU: Duration = Duration::from_secs(20);
+/// A process that worked on a larger task is replaced: its memory may not be free for the next one.
+const LARGE_TASK_BYTES: usize = 64 * 1024;
 /// How long a process that closed its pipe may take to end.
 const EXIT_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -43,6 +48,9 @@ pub(super) enum Lost {
 
 pub(super) struct CheckerProcess {
     process: Child,
+    largest_task: usize,
+    /// Processor time of the last task.
+    last_used: Duration,
     stdin: ChildStdin,
     stdout: ChildStdout,
 }
@@ -59,14 +67,15 @@ impl CheckerProcess {
         let piped = || std::io::Error::other("no pipe to the process");
         let stdin = process.stdin.take().ok_or_else(piped)?;
         let stdout = process.stdout.take().ok_or_else(piped)?;
-        Ok(Self { process, stdin, stdout })
+        Ok(Self { process, largest_task: 0, last_used: Duration::ZERO, stdin, stdout })
     }
 
     /// Sends a task and waits for its answer. After an error the process is of no use.
     pub(super) async fn answer(&mut self, task: &[u8]) -> Result<Answer, Lost> {
         let Some(pid) = self.process.id() else { return Err(Lost::Gone("it has ended".to_owned())) };
         let (started, before) = (Instant::now(), cpu_time(pid));
-        let Self { process, stdin, stdout } = self;
+        self.largest_task = self.largest_task.max(task.len());
+        let Self { process, last_used, stdin, stdout, .. } = self;
         let mut exchange = Box::pin(exchange(stdin, stdout, task));
         let result = loop {
             if let Ok(result) = tokio::time::timeout(WATCH_INTERVAL, &mut exchange).await {
@@ -80,15 +89,25 @@ impl CheckerProcess {
             }
         };
         match result {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                *last_used = cpu_time(pid).saturating_sub(before);
+                Ok(answer)
+            }
             Err(error) => Err(why_ended(process, &error).await),
         }
+    }
+
+    /// Whether the last task cost so much that its account must wait for its like.
+    pub(super) fn was_costly(&self) -> bool {
+        self.last_used >= COSTLY_CPU
     }
 
     /// Whether the process may take another task.
     pub(super) fn is_fit(&mut self) -> bool {
         let running = matches!(self.process.try_wait(), Ok(None));
-        running && self.process.id().is_some_and(|pid| cpu_time(pid) < RETIRE_CPU)
+        self.largest_task <= LARGE_TASK_BYTES
+            && running
+            && self.process.id().is_some_and(|pid| cpu_time(pid) < RETIRE_CPU)
     }
 
     #[cfg(test)]
@@ -105,10 +124,10 @@ async fn why_ended(process: &mut Child, error: &std::io::Error) -> Lost {
     }
 }
 
-/// Whether the process ended itself. A kill from outside, for example by the kernel when the machine has no
+/// Whether the task ended the process. A kill from outside, for example by the kernel when the machine has no
 /// memory, says nothing about the task.
 fn is_own_fault(status: ExitStatus) -> bool {
-    status.code().is_some() || matches!(status.signal(), Some(SIGABRT | SIGSEGV | SIGBUS))
+    status.code() == Some(PANICKED) || matches!(status.signal(), Some(SIGABRT | SIGSEGV | SIGBUS))
 }
 
 async fn exchange(stdin: &mut ChildStdin, stdout: &mut ChildStdout, task: &[u8]) -> std::io::Result<Answer> {

@@ -31,8 +31,13 @@ use crate::{output_schema, prompt};
 
 /// Processes at once. An account uses one of them at most, so that it does not delay the others.
 const PROCESSES: usize = 4;
-/// How long a task waits for the account's turn and for a free process.
-const QUEUE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the task of a request waits for the account's turn and for a free process.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an account stays in the queue of costly accounts, which has one place.
+const COSTLY_FOR: Duration = Duration::from_mins(10);
+const MAX_COSTLY_ACCOUNTS: usize = 10_000;
+/// Between tries to start a process.
+const START_PAUSE: Duration = Duration::from_millis(300);
 /// An unused process ends after this time.
 const IDLE_LIMIT: Duration = Duration::from_mins(1);
 /// Tries of a task whose process ended for a reason outside the task.
@@ -60,20 +65,34 @@ pub struct DefinitionChecker {
 
 struct Pool {
     program: PathBuf,
+    /// How long a task waits for the account's turn and for a free process.
+    patience: Duration,
     places: Semaphore,
+    /// The one place of accounts whose tasks lately cost much. They wait for each other, not others for them.
+    costly_place: Semaphore,
+    costly: Mutex<HashMap<UserId, Instant>>,
     idle: Mutex<Vec<(CheckerProcess, Instant)>>,
     turns: Mutex<HashMap<UserId, Arc<Semaphore>>>,
 }
 
 impl DefinitionChecker {
-    /// Starts the checker on this runtime. Fails if its program does not start.
+    /// Starts the checker of a service that answers requests, on this runtime. Fails if its program does not
+    /// start.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(REQUEST_PATIENCE)
+    }
+
+    /// The same for a service whose tasks may wait for a free process for this long.
+    pub fn start_with(patience: Duration) -> anyhow::Result<Self> {
         let program = beside(&std::env::current_exe()?);
         let first = CheckerProcess::start(&program)
             .map_err(|error| anyhow::anyhow!("cannot start {}: {error}", program.display()))?;
         let pool = Arc::new(Pool {
             program,
+            patience,
             places: Semaphore::new(PROCESSES),
+            costly_place: Semaphore::new(1),
+            costly: Mutex::default(),
             idle: Mutex::new(vec![(first, Instant::now())]),
             turns: Mutex::default(),
         });
@@ -177,31 +196,62 @@ impl Pool {
         kind: &'static str,
         task: &[u8],
     ) -> Result<Answer, CheckError> {
-        let places = async { (turn.acquire().await, self.places.acquire().await) };
-        let Ok((Ok(_held), Ok(_place))) = timeout(QUEUE_DEADLINE, places).await else {
+        let places = async {
+            let turn = turn.acquire().await;
+            let costly = if self.is_costly(account) { Some(self.costly_place.acquire().await) } else { None };
+            (turn, costly, self.places.acquire().await)
+        };
+        let Ok((Ok(_held), _costly, Ok(_place))) = timeout(self.patience, places).await else {
             return Err(CheckError::Unavailable("too many checks wait".to_owned()));
         };
         let mut last = String::new();
         for _ in 0..TRIES {
             let waiting = lock(&self.idle).pop();
-            let mut process = match waiting {
-                Some((process, _)) => process,
-                None => CheckerProcess::start(&self.program)
-                    .map_err(|error| CheckError::Unavailable(error.to_string()))?,
+            let started = match waiting {
+                Some((process, _)) => Ok(process),
+                None => CheckerProcess::start(&self.program),
+            };
+            let mut process = match started {
+                Ok(process) => process,
+                Err(error) => {
+                    last = error.to_string();
+                    tokio::time::sleep(START_PAUSE).await;
+                    continue;
+                }
             };
             match process.answer(task).await {
                 Ok(answer) => {
+                    if process.was_costly() {
+                        self.note_costly(account);
+                    }
                     if process.is_fit() {
                         lock(&self.idle).push((process, Instant::now()));
                     }
                     return Ok(answer);
                 }
                 Err(Lost::Gone(why)) => last = why,
-                Err(cause) => return Err(ended(account, kind, &cause)),
+                Err(cause) => {
+                    self.note_costly(account);
+                    return Err(ended(account, kind, &cause));
+                }
             }
         }
         tracing::error!(why = last, "the definition checker ends without an answer");
         Err(CheckError::Unavailable(last))
+    }
+}
+
+impl Pool {
+    fn is_costly(&self, account: UserId) -> bool {
+        lock(&self.costly).get(&account).is_some_and(|since| since.elapsed() < COSTLY_FOR)
+    }
+
+    fn note_costly(&self, account: UserId) {
+        let mut costly = lock(&self.costly);
+        costly.retain(|_, since| since.elapsed() < COSTLY_FOR);
+        if costly.len() < MAX_COSTLY_ACCOUNTS {
+            costly.insert(account, Instant::now());
+        }
     }
 }
 

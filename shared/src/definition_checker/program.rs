@@ -14,6 +14,11 @@ use crate::prompt;
 const STACK_BYTES: usize = 16 << 20;
 /// Anonymous memory of the process, the stack included (bar H1: 64 MB).
 const MEMORY_BYTES: u64 = 60 << 20;
+/// More memory for each byte of a task: JSON of many small objects needs so much.
+const MEMORY_FOR_A_BYTE: u64 = 128;
+const MAX_MEMORY_BYTES: u64 = 1 << 30;
+/// The exit code after a panic. Other codes are no fault of the task.
+pub(super) const PANICKED: i32 = 101;
 /// A last bound for a process whose service died. The service ends a slow task much earlier.
 const CPU_SECONDS: u64 = 60;
 /// The three standard streams, and one for the loader.
@@ -26,19 +31,27 @@ pub fn run() -> anyhow::Result<()> {
         (Resource::Fsize, 0),
         (Resource::Nofile, OPEN_FILES),
         (Resource::Cpu, CPU_SECONDS),
-        (Resource::Data, MEMORY_BYTES),
     ] {
         let limit = Rlimit { current: Some(max), maximum: Some(max) };
         setrlimit(resource, limit).with_context(|| format!("{resource:?}"))?;
     }
+    bound_memory(0)?;
     let working = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(serve)?;
-    working.join().map_err(|_| anyhow::anyhow!("the checks panicked"))?
+    working.join().unwrap_or_else(|_| std::process::exit(PANICKED))
+}
+
+fn bound_memory(task: usize) -> anyhow::Result<()> {
+    let more = u64::try_from(task)?.saturating_mul(MEMORY_FOR_A_BYTE);
+    let current = MEMORY_BYTES.saturating_add(more).min(MAX_MEMORY_BYTES);
+    let limit = Rlimit { current: Some(current), maximum: Some(MAX_MEMORY_BYTES) };
+    setrlimit(Resource::Data, limit).context("Data")
 }
 
 fn serve() -> anyhow::Result<()> {
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     let mut compiled = None;
     while let Some(message) = read(&mut input)? {
+        bound_memory(message.len())?;
         let answer = serde_json::to_vec(&work(serde_json::from_slice(&message)?, &mut compiled))?;
         output.write_all(&u32::try_from(answer.len())?.to_le_bytes())?;
         output.write_all(&answer)?;

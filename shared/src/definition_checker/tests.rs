@@ -157,3 +157,38 @@ async fn a_killed_process_is_replaced() {
     }
     definitions_of_others_are_served(&checker).await;
 }
+
+/// Costly accounts share one place, so that many of them leave the other places free.
+#[tokio::test]
+async fn many_costly_accounts_delay_no_other() {
+    let checker = DefinitionChecker::start().unwrap();
+    let slow = "{% for a in range(9000) %}{{ ('x' * 900000) | replace('x', 'yy') | length }}{% endfor %}";
+    let accounts: Vec<_> = (0..12).map(|_| UserId::generate()).collect();
+    for account in &accounts {
+        checker.pool.note_costly(*account);
+    }
+    let floods: Vec<_> = accounts
+        .into_iter()
+        .map(|account| {
+            let checker = checker.clone();
+            tokio::spawn(async move { drop(checker.render_prompt(account, slow, &json!({})).await) })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..20 {
+        definitions_of_others_are_served(&checker).await;
+    }
+    assert!(floods.iter().filter(|flood| !flood.is_finished()).count() > 6, "they wait for each other");
+    floods.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A whole answer of a model may have a hundred thousand small objects.
+#[tokio::test]
+async fn a_large_answer_of_small_objects_is_judged() {
+    let checker = DefinitionChecker::start().unwrap();
+    let value = Value::Array(vec![json!({"a": 1}); 130_000]);
+    let schema = json!({"type": "array"});
+    let judged = checker.violations(UserId::generate(), &schema, &value).await;
+    assert!(judged.unwrap().is_empty());
+    definitions_of_others_are_served(&checker).await;
+}

@@ -11,12 +11,16 @@ const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 const DATA: [&str; 5] = ["const", "enum", "default", "examples", "$comment"];
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-/// Returns the number of subschemas. A reference to a schema around itself counts as one: its depth follows
-/// the value. A reference that names nothing here counts as one too, because it does not compile.
+/// The deepest nesting that is followed, through references too. It bounds the stack.
+const MAX_DEPTH: usize = 400;
+
+/// Returns the number of subschemas, or `u64::MAX` if they nest too deeply. A reference to a schema around
+/// itself counts as one: its depth follows the value. A reference that names nothing here counts as one too,
+/// because it does not compile.
 pub(super) fn count(root: &Value) -> u64 {
     let mut names = HashMap::new();
     collect_names(root, &mut names);
-    Counter { root, names, counted: HashMap::new() }.of(root)
+    Counter { root, names, counted: HashMap::new() }.of(root, 0)
 }
 
 /// The subschemas that a reference can name by `$anchor`, `$dynamicAnchor` or `$id`.
@@ -45,7 +49,10 @@ struct Counter<'a> {
 }
 
 impl<'a> Counter<'a> {
-    fn of(&mut self, schema: &'a Value) -> u64 {
+    fn of(&mut self, schema: &'a Value, depth: usize) -> u64 {
+        if depth > MAX_DEPTH {
+            return u64::MAX;
+        }
         match self.counted.get(&std::ptr::from_ref(schema)) {
             Some(Some(known)) => return *known,
             Some(None) => return 1,
@@ -54,23 +61,25 @@ impl<'a> Counter<'a> {
         let count = match schema {
             Value::Object(members) => {
                 self.counted.insert(schema, None);
-                let own = members.iter().map(|(key, member)| self.of_member(key, member));
+                let own = members.iter().map(|(key, member)| self.of_member(key, member, depth + 1));
                 own.fold(1, u64::saturating_add)
             }
-            Value::Array(items) => items.iter().map(|item| self.of(item)).fold(0, u64::saturating_add),
+            Value::Array(items) => {
+                items.iter().map(|item| self.of(item, depth + 1)).fold(0, u64::saturating_add)
+            }
             _ => 0,
         };
         self.counted.insert(schema, Some(count));
         count
     }
 
-    fn of_member(&mut self, key: &str, member: &'a Value) -> u64 {
+    fn of_member(&mut self, key: &str, member: &'a Value, depth: usize) -> u64 {
         if DEFINITIONS.contains(&key) || DATA.contains(&key) {
             return 0;
         }
         match member.as_str().filter(|_| REFERENCES.contains(&key)) {
-            Some(reference) => self.resolve(reference).map_or(1, |target| self.of(target)),
-            None => self.of(member),
+            Some(reference) => self.resolve(reference).map_or(1, |target| self.of(target, depth)),
+            None => self.of(member, depth),
         }
     }
 
@@ -124,6 +133,15 @@ mod tests {
         let plain = by("#/$defs/a b");
         assert!(plain > by("#/nowhere"));
         assert_eq!((by("#leaf"), by("#/$defs/a%20b")), (plain, plain));
+    }
+
+    /// A hundred references between deep schemas: without a bound they overflow the stack.
+    #[test]
+    fn nesting_through_references_is_bounded() {
+        let deep = |inner: Value| (0..100).fold(inner, |inner, _| json!({"items": inner}));
+        let chained = |n: usize| (format!("d{n}"), deep(json!({"$ref": format!("#/$defs/d{}", n + 1)})));
+        let defs: serde_json::Map<String, Value> = (0..90).map(chained).collect();
+        assert_eq!(count(&json!({"$defs": defs, "$ref": "#/$defs/d0"})), u64::MAX);
     }
 
     #[test]

@@ -109,6 +109,9 @@ pub struct RunTakenOver {
     pub worker: String,
     /// Leases that expired in a row, without an event recorded between.
     pub losses: i32,
+    /// Whether the worker held nothing else, because the next loss may be the last.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub alone: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -34,6 +34,7 @@ fn each_optional_field_was_recorded_and_left_out() {
         (with > 0, with < events.len())
     };
     for (event_type, pointer) in [
+        ("run.taken_over", "/alone"),
         ("message", "/toolCalls"),
         ("message", "/reasoning"),
         ("message", "/usage/estimated"),

@@ -34,6 +34,10 @@ pub async fn check_definition(
     with: Checks<'_>,
 ) -> Result<Vec<DefinitionFieldError>, CheckError> {
     let mut found = errors_of_texts(app);
+    // What is too deep or too long to be stored is not looked at further.
+    if !found.is_empty() && found.iter().any(|error| error.at.is_empty()) {
+        return Ok(found);
+    }
     if let Some(why) = with.refusal_of_prompt(app).await? {
         found.push(DefinitionFieldError::naming("prompt", format!("prompt {why}")));
     }
