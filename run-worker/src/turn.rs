@@ -76,9 +76,10 @@ impl Turn<'_> {
     }
 
     async fn set(&self, columns: &str, held: Duration) -> Result<bool, DbError> {
-        let sql = &format!("UPDATE turns SET {columns} WHERE task = $1 AND holder = $2");
+        let sql = format!("UPDATE turns SET {columns} WHERE task = $1 AND holder = $2");
+        let sql = &sql;
         let set = self.db.write(|mut conn| async move {
-            let setting = statement(sql.as_str())
+            let setting = statement(sql.clone())
                 .bind::<Text, _>(self.task)
                 .bind::<Text, _>(self.worker)
                 .bind::<Interval, _>(interval(held));

@@ -216,11 +216,12 @@ mod tests {
     #[test]
     fn a_page_adds_a_bounded_number_of_urls() {
         let mut known = KnownUrls::default();
-        let page: String = (0..3000).map(|number| format!("https://e.org/{number} ")).collect();
+        let urls: Vec<_> = (0..3000).map(|number| format!("https://e.org/{number}")).collect();
+        let page = urls.join(" ");
         known.learn(&page, Origin::Page);
         assert_eq!(known.keys.len(), MAX_OF_PAGE_AND_HOST);
-        let hosts: String = (0..9000).map(|number| format!("https://{number}.e.org/ ")).collect();
-        known.learn(&hosts, Origin::Page);
+        let hosts: Vec<_> = (0..9000).map(|number| format!("https://{number}.e.org/")).collect();
+        known.learn(&hosts.join(" "), Origin::Page);
         assert_eq!(known.keys.len(), MAX_OF_PAGE_AND_HOST + MAX_OF_PAGE);
         let mut given = KnownUrls::default();
         given.learn(&page, Origin::Given);
