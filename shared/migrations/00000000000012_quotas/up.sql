@@ -235,9 +235,10 @@ BEGIN
     PERFORM 1 FROM webhook_deliveries d WHERE d.run_id = ANY (v_ids) ORDER BY d.id FOR UPDATE;
     -- A redelivery may have come before the lock.
     v_ids := ARRAY(
-        SELECT id FROM unnest(v_ids) AS id
+        SELECT due.run FROM unnest(v_ids) AS due (run)
         WHERE NOT EXISTS (
-            SELECT 1 FROM webhook_deliveries d WHERE d.run_id = id AND d.status IN ('pending', 'retrying')));
+            SELECT 1 FROM webhook_deliveries d
+            WHERE d.run_id = due.run AND d.status IN ('pending', 'retrying')));
     DELETE FROM run_events e USING (
         SELECT s.run_id, s.seq FROM run_events s WHERE s.run_id = ANY (v_ids)
         ORDER BY s.run_id, s.seq LIMIT p_events) slice
@@ -246,8 +247,8 @@ BEGIN
     IF events >= p_events THEN
         more := true;
         v_ids := ARRAY(
-            SELECT id FROM unnest(v_ids) AS id
-            WHERE NOT EXISTS (SELECT 1 FROM run_events e WHERE e.run_id = id));
+            SELECT due.run FROM unnest(v_ids) AS due (run)
+            WHERE NOT EXISTS (SELECT 1 FROM run_events e WHERE e.run_id = due.run));
     END IF;
     stored := ARRAY(
         SELECT f.run_id FROM run_files f WHERE f.run_id = ANY (v_ids)
