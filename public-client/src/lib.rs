@@ -85,11 +85,11 @@ impl PublicClient {
         let mut url = url.to_owned();
         for redirects in 0..=MAX_REDIRECTS {
             let checked = PublicUrl::parse(&url, &self.policy).map_err(RequestFailure::from)?;
-            hops.check(checked.url(), redirects).map_err(GetFailure::Refused)?;
+            hops.check(checked.url(), redirects).await.map_err(GetFailure::Refused)?;
             let request = self.http.get(checked.url().clone()).header(ACCEPT, accept);
             let sent = self.send(checked, request, deadline).await;
             if sent.as_ref().is_err_and(RequestFailure::is_before_connection) {
-                hops.not_reached();
+                hops.not_reached().await;
             }
             let response = sent?;
             match redirect_target(&response) {

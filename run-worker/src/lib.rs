@@ -19,6 +19,7 @@ pub mod store_gc;
 mod store_guard;
 pub mod sweeper;
 pub mod tools;
+mod turn;
 pub mod workspace;
 
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use shared::config::{DatabaseConfig, ModelsFile, Plans};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
+use shared::missing_plans::warn_of_missing_plans;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
@@ -77,6 +79,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let permits = Arc::new(Semaphore::new(config.concurrency));
+    lifecycle.spawn(warn_of_missing_plans(db.clone(), plans.clone()));
     let artifacts = config.storage.open()?;
     let store = StoreOwner::watch(&db, &artifacts, &lifecycle).await;
     let (home, sandbox) = open_sandbox(&config.sandbox).await?;
@@ -112,7 +115,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
-    lifecycle.spawn(retention::run(context));
+    lifecycle.spawn(retention::run(context, store.clone()));
     lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
     let readiness = Readiness {
         db,

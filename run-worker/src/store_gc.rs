@@ -1,10 +1,10 @@
 //! Deletes objects older than a day that nothing references (shared/src/storage/garbage.rs finds them).
-//! Several workers may sweep at once: a second delete does nothing.
+//! Each worker looks. One of them at a time deletes, once an hour.
 //!
-//! Files cannot be brought back, so a sweep distrusts its database. It deletes only from the store of its own
-//! installation, only what two looks an hour apart find, a bounded number in each pass, and nothing if most
-//! of the store looks like garbage. So a database that was restored from a backup, and lacks newer runs,
-//! leaves its operator the time to stop the workers.
+//! Deleted files cannot be restored, so a sweep checks what its database says. It deletes only from the store
+//! of its own installation, only what two looks an hour apart find, a bounded number in an hour, and nothing
+//! if most of the store looks like garbage. So a database that was restored from a backup, and lacks newer
+//! runs, leaves its operator the time to stop the workers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +16,18 @@ use shared::storage::{Artifacts, CompareError, Garbage, MIN_AGE, ObjectKey, Stor
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::turn::Turn;
 
 /// The time between two passes, and so between the two looks at an object.
 const INTERVAL: Duration = Duration::from_hours(1);
 /// Candidates that a worker remembers: some megabytes of memory.
 const MAX_CANDIDATES: usize = 10_000;
-/// Objects that one pass deletes. An operator who sees the metric can stop the workers in time.
+/// In `turns`.
+const TASK: &str = "store_sweep";
+/// The time from one pass that deletes to the next one, of any worker. Passes of one worker are an
+/// hour apart, so it is a little shorter.
+const DELETE_EVERY: Duration = Duration::from_mins(55);
+/// Objects that all workers together delete in this time. An operator who sees the metric can stop them.
 const MAX_DELETED: usize = 1000;
 /// A pass is refused if more objects than this, and more than half of all, are garbage. Smaller stores
 /// belong to tests and first steps.
@@ -36,11 +42,14 @@ pub enum Swept {
     Foreign,
     /// Most of the store looks like garbage.
     TooMuch,
+    /// Another worker deletes, or deleted less than an hour ago.
+    NotDue,
 }
 
 /// What one worker knows about garbage.
-#[derive(Default)]
 pub struct Sweeper {
+    /// The worker's name.
+    worker: String,
     /// Garbage, and when this worker first saw it.
     candidates: HashMap<ObjectKey, Instant>,
 }
@@ -48,7 +57,8 @@ pub struct Sweeper {
 /// Runs until the process stops. The first pass starts at a random time within the first hour, so that
 /// workers which start together do not sweep together.
 pub(crate) async fn sweep(context: Arc<Context>, owner: StoreOwner) {
-    let (mut pause, mut sweeper) = (INTERVAL.mul_f64(rand::random()), Sweeper::default());
+    let (mut pause, mut sweeper) =
+        (INTERVAL.mul_f64(rand::random()), Sweeper::new(&context.leases.claimant.worker));
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -61,7 +71,7 @@ pub(crate) async fn sweep(context: Arc<Context>, owner: StoreOwner) {
             () = context.lifecycle.stopping().cancelled() => return,
         };
         match swept {
-            Ok(Swept::Deleted(0) | Swept::Foreign | Swept::TooMuch) => {}
+            Ok(Swept::Deleted(0) | Swept::Foreign | Swept::TooMuch | Swept::NotDue) => {}
             Ok(Swept::Deleted(count)) => tracing::info!(count, "deleted unreferenced objects"),
             Err(error) => tracing::warn!(%error, "failed to sweep the store"),
         }
@@ -70,6 +80,11 @@ pub(crate) async fn sweep(context: Arc<Context>, owner: StoreOwner) {
 }
 
 impl Sweeper {
+    #[must_use]
+    pub fn new(worker: &str) -> Self {
+        Self { worker: worker.to_owned(), candidates: HashMap::new() }
+    }
+
     /// Looks at the objects that were written before `then`, and deletes those that an earlier pass, at
     /// least an hour ago, found too.
     pub async fn pass(
@@ -100,7 +115,40 @@ impl Sweeper {
             return Ok(Swept::TooMuch);
         }
         let due = self.remember(garbage, now);
-        let mut deleted = store.delete_abandoned(then, MAX_DELETED).await?;
+        let worker = self.worker.clone();
+        let turn = Turn { db, task: TASK, worker: &worker };
+        if !turn.take(DELETE_EVERY).await?.taken {
+            return Ok(Swept::NotDue);
+        }
+        // Listing the store may have taken long.
+        if !owner.check().await?.is_own() {
+            turn.release().await?;
+            refused("installation");
+            return Ok(Swept::Foreign);
+        }
+        // The hour begins before the first deletion, so that a pass that ends early counts too.
+        let counts = !due.is_empty();
+        if counts {
+            turn.end().await?;
+        }
+        let deleted = self.delete(store, due, then).await?;
+        match (counts, deleted) {
+            (true, _) => {}
+            (false, 0) => drop(turn.release().await?),
+            (false, _) => drop(turn.end().await?),
+        }
+        Ok(Swept::Deleted(deleted))
+    }
+
+    /// Deletes these objects, and partial uploads that were begun before `then`. The latter need no second
+    /// look: no row can reference them.
+    async fn delete(
+        &mut self,
+        store: &Artifacts,
+        due: Vec<ObjectKey>,
+        then: DateTime<Utc>,
+    ) -> Result<u64, CompareError> {
+        let (mut deleted, parts) = (0, MAX_DELETED - due.len());
         for key in due {
             tracing::debug!(%key, "deleting an unreferenced object");
             store.delete(&key).await?;
@@ -108,7 +156,7 @@ impl Sweeper {
             deleted += 1;
             metrics::counter!("capi_store_objects_deleted_total").increment(1);
         }
-        Ok(Swept::Deleted(deleted))
+        Ok(deleted + store.delete_abandoned(then, parts).await?)
     }
 
     /// Remembers new candidates and forgets objects that are no garbage any more. Returns those that were

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod media_types;
 mod metric_help;
+pub mod missing_plans;
 pub mod net;
 pub mod ops;
 pub mod output_schema;

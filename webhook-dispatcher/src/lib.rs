@@ -18,6 +18,7 @@ use std::sync::Arc;
 use shared::config::Plans;
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
+use shared::missing_plans::warn_of_missing_plans;
 use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::runs::{RunningCaps, Viewer};
@@ -48,6 +49,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let broker = Broker::new(&config.broker, "capi-webhook-dispatcher")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
     let plans = Plans::read(config.plans.plans.as_deref())?;
+    lifecycle.spawn(warn_of_missing_plans(db.clone(), plans.clone()));
     let policies = WebhookPolicies::new(&plans, &config.webhook_networks.webhook_allowed_networks);
     let context = Arc::new(Context {
         db: db.clone(),

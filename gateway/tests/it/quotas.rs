@@ -99,7 +99,7 @@ async fn h4_stored_bytes_and_what_a_delete_gives_back() {
     assert_eq!(send(&gateways[1]).await.status, 202, "there is room again");
     assert_eq!(send(&gateways[0]).await.status, 409);
     // An account from before the counter.
-    stack.database.run_sql("UPDATE account_use SET stored_bytes = NULL").await;
+    stack.database.run_sql("DELETE FROM account_use").await;
     assert_eq!(send(&gateways[0]).await.body["used"], 5000);
 }
 
@@ -133,7 +133,7 @@ async fn h4_request_bytes_of_a_day() {
 async fn creates_stop_when_the_tokens_of_a_day_are_used() {
     let stack = stack_with("max_tokens_per_day = 100").await;
     let gateway = TestApp::start(&stack).await;
-    let spend = "SELECT use_account_v1(user_id, 60, 0) FROM account_use";
+    let spend = "SELECT use_account_v1(id, 60, 0) FROM users";
     stack.database.run_sql(spend).await;
     assert_eq!(create(&stack, &gateway).await.status, 202);
     stack.database.run_sql(spend).await;

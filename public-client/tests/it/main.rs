@@ -25,7 +25,7 @@ fn client(limits: Limits) -> PublicClient {
 struct EveryHop;
 
 impl Hops for EveryHop {
-    fn check(&self, _: &Url, _: usize) -> Result<(), String> {
+    async fn check(&self, _: &Url, _: usize) -> Result<(), String> {
         Ok(())
     }
 }

@@ -52,12 +52,12 @@ struct NotSlow {
 }
 
 impl Hops for NotSlow {
-    fn check(&self, url: &Url, redirects: usize) -> Result<(), String> {
+    async fn check(&self, url: &Url, redirects: usize) -> Result<(), String> {
         self.checked.lock().unwrap().push((url.path().to_owned(), redirects));
         if url.path() == "/slow" { Err("The page is slow.".to_owned()) } else { Ok(()) }
     }
 
-    fn not_reached(&self) {
+    async fn not_reached(&self) {
         *self.not_reached.lock().unwrap() += 1;
     }
 }

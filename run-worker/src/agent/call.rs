@@ -51,7 +51,10 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     agent.log.record().await?;
     let deadline = agent.budget.deadline();
     let changes_files = batch.iter().any(|open| is_alone(&open.call, tools));
-    agent.egress.read(agent.log.transcript().sources()).await;
+    let reading = agent.egress.read(agent.log.transcript().sources());
+    if timeout_at(deadline, reading).await.is_err() {
+        return Err(agent.budget.out_of_time(agent.log.transcript().spent()).into());
+    }
     let with_egress = |open: OpenCall| (open.call, Arc::new(CallEgress::new(Arc::clone(&agent.egress))));
     let calls: Vec<_> = batch.into_iter().map(with_egress).collect();
     let invoking = Invoking {

@@ -24,9 +24,10 @@ use shared::runs::{ErrorCode, RunEnd, RunError, RunResult};
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::egress::Egress;
+use crate::egress::{Egress, HostLog, recorded_hosts};
 use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
+use crate::retry_on_outage::retry_on_outage;
 use crate::workspace::{InputFile, Workspace, WorkspaceSlot};
 use budget::Budget;
 pub use files::{close, delete_snapshots};
@@ -133,9 +134,24 @@ async fn produce_result<'a>(
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let budget = Budget::new(limits, claimed.seconds_used, now);
     let (workspace, inputs) = files::open(context, claimed, &app, log.transcript(), slot, &budget).await?;
-    let egress = Egress::new(&app.fetch, &claimed.inputs, log.transcript().contacted_hosts());
-    let egress = Arc::new(egress);
+    let egress = Arc::new(egress(context, claimed, &app, log.transcript()).await?);
     Agent { context, claimed, app, model, budget, log, workspace, inputs, egress }.run().await
+}
+
+/// What the tools may contact. Hosts that a lost call of a former attempt recorded count too.
+async fn egress(
+    context: &Context,
+    claimed: &Claimed,
+    app: &AppDefinition,
+    transcript: &Transcript,
+) -> Result<Egress, DbError> {
+    let mut contacted = transcript.contacted_hosts().clone();
+    if claimed.attempt > 1 {
+        let read = |mut conn| async move { recorded_hosts(&mut conn, claimed.id).await };
+        contacted.extend(retry_on_outage(&context.db, context.lease, "read the hosts", read).await?);
+    }
+    let egress = Egress::new(&app.fetch, &claimed.inputs, &contacted);
+    Ok(egress.with_log(HostLog::new(context.db.clone(), context.lease, claimed.fence(), contacted)))
 }
 
 fn partial(transcript: &Transcript) -> Option<RunResult> {

@@ -1,5 +1,4 @@
-//! Which tool results hold only what somebody else than the model wrote. A URL in them is one that the
-//! model did not compose. Pure.
+//! Which tool results hold no text of the model. The model did not compose the URLs in them. Pure.
 
 use serde_json::Value;
 use shared::runs::events::{RequestedCall, ToolResult};

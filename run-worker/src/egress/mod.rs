@@ -4,6 +4,7 @@
 //! One [`Egress`] belongs to an attempt of a run. It follows from the app, the inputs and the transcript, so
 //! another attempt decides alike. Only the rate is counted anew.
 
+mod host_log;
 mod known;
 mod rate;
 
@@ -17,6 +18,7 @@ use shared::net::host_rule::HostRule;
 use tokio::time::Instant;
 use url::Url;
 
+pub use host_log::{HostLog, recorded_hosts};
 use known::KnownUrls;
 pub use known::Origin;
 use rate::Rate;
@@ -32,6 +34,8 @@ pub struct Egress {
     hosts: Option<Vec<HostRule>>,
     only_known: bool,
     state: Mutex<State>,
+    /// `None` in tests of the rules.
+    log: Option<HostLog>,
 }
 
 struct State {
@@ -73,7 +77,13 @@ impl Egress {
             rate: Rate::default(),
             hosts: contacted.clone(),
         };
-        Self { hosts, only_known, state: Mutex::new(state) }
+        Self { hosts, only_known, state: Mutex::new(state), log: None }
+    }
+
+    /// Records the hosts before they are contacted.
+    #[must_use]
+    pub fn with_log(self, log: HostLog) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// Learns the URLs in the texts that the model did not write. `sources` are all of them, in their order;
@@ -198,34 +208,38 @@ impl CallEgress {
     }
 }
 
-impl Hops for CallEgress {
-    fn check(&self, url: &Url, redirects: usize) -> Result<(), String> {
-        let checked = self.run.check(url, redirects, Instant::now());
-        let mut contacted = self.lock();
+impl CallEgress {
+    /// Returns the host, or a sentence for the model.
+    fn decide(&self, url: &Url, redirects: usize) -> Result<String, String> {
         // This check follows the answer of the request before it.
+        let mut contacted = self.lock();
         let reached = contacted.trying.take();
         contacted.reached.extend(reached);
-        match checked {
-            Ok(host) => {
-                contacted.trying = Some(host);
-                Ok(())
-            }
-            Err(refusal) => {
-                metrics::counter!("capi_fetch_refusals_total", "reason" => refusal.reason()).increment(1);
-                // Not the URL: it may hold what the model read.
-                tracing::info!(
-                    reason = refusal.reason(),
-                    host = url.host_str(),
-                    redirects,
-                    "refused a fetch"
-                );
-                Err(self.run.sentence(&refusal, url))
-            }
+        drop(contacted);
+        self.run.check(url, redirects, Instant::now()).map_err(|refusal| {
+            metrics::counter!("capi_fetch_refusals_total", "reason" => refusal.reason()).increment(1);
+            // Not the URL: it may hold what the model read.
+            tracing::info!(reason = refusal.reason(), host = url.host_str(), redirects, "refused a fetch");
+            self.run.sentence(&refusal, url)
+        })
+    }
+}
+
+impl Hops for CallEgress {
+    async fn check(&self, url: &Url, redirects: usize) -> Result<(), String> {
+        let host = self.decide(url, redirects)?;
+        if let Some(log) = &self.run.log {
+            log.begin(&host).await?;
         }
+        self.lock().trying = Some(host);
+        Ok(())
     }
 
-    fn not_reached(&self) {
-        self.lock().trying = None;
+    async fn not_reached(&self) {
+        let host = self.lock().trying.take();
+        if let (Some(log), Some(host)) = (&self.run.log, host) {
+            log.not_reached(&host).await;
+        }
     }
 }
 

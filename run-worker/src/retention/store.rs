@@ -1,84 +1,18 @@
 //! The statements of retention. Each is one statement, so a worker that is paused holds no locks.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{
-    Array, BigInt, Bool, Double, Integer, Interval, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
-use shared::db::{Db, DbError, interval, statement};
+use shared::db::{Db, DbError, statement};
 use shared::ids::UserId;
 use uuid::Uuid;
-
-/// Whether this worker may delete.
-#[derive(QueryableByName)]
-pub(super) struct Turn {
-    #[diesel(sql_type = Bool)]
-    pub(super) taken: bool,
-    /// The end of the last complete pass, in seconds since 1970. `None` before the first one.
-    #[diesel(sql_type = Nullable<Double>)]
-    pub(super) passed_at: Option<f64>,
-}
-
-/// The row is a lease instead of an advisory lock: a lock of the session would keep a connection while the
-/// store is asked, and a lock of the transaction would end with each batch.
-const TAKE_TURN: &str = "
-WITH taken AS (
-    UPDATE retention_state SET holder = $1, held_until = capi_now() + $2
-    WHERE (holder = $1 OR held_until <= capi_now()) AND passed_at <= capi_now() - $3
-    RETURNING 1
-)
-SELECT EXISTS (SELECT 1 FROM taken) AS taken,
-       CASE WHEN s.passed_at > 'epoch' THEN extract(epoch FROM s.passed_at)::double precision END AS passed_at
-FROM retention_state s";
-
-pub(super) async fn take_turn(
-    db: &Db,
-    worker: &str,
-    turn: Duration,
-    every: Duration,
-) -> Result<Turn, DbError> {
-    db.write(|mut conn| async move {
-        Ok(statement(TAKE_TURN)
-            .bind::<Text, _>(worker)
-            .bind::<Interval, _>(interval(turn))
-            .bind::<Interval, _>(interval(every))
-            .get_result(&mut conn)
-            .await?)
-    })
-    .await
-}
-
-/// Returns false if another worker has taken the turn.
-pub(super) async fn keep_turn(db: &Db, worker: &str, turn: Duration) -> Result<bool, DbError> {
-    let sql = "UPDATE retention_state SET held_until = capi_now() + $2 WHERE holder = $1";
-    let kept = db.write(|mut conn| async move {
-        let keeping = statement(sql).bind::<Text, _>(worker).bind::<Interval, _>(interval(turn));
-        Ok(keeping.execute(&mut conn).await?)
-    });
-    Ok(kept.await? == 1)
-}
-
-pub(super) async fn end_turn(db: &Db, worker: &str) -> Result<(), DbError> {
-    let sql = "UPDATE retention_state SET passed_at = capi_now(), held_until = capi_now() WHERE holder = $1";
-    db.write(|mut conn| async move {
-        statement(sql).bind::<Text, _>(worker).execute(&mut conn).await?;
-        Ok(())
-    })
-    .await
-}
 
 /// An account of a plan with a retention.
 #[derive(QueryableByName)]
 pub(super) struct Account {
     #[diesel(sql_type = SqlUuid)]
     pub(super) id: UserId,
-    /// What ended earlier is deleted.
-    #[diesel(sql_type = Timestamptz)]
-    before: DateTime<Utc>,
     #[diesel(sql_type = Bool)]
     pub(super) has_old_runs: bool,
     #[diesel(sql_type = Bool)]
@@ -101,7 +35,7 @@ WITH page AS MATERIALIZED (
     SELECT u.id, capi_now() - ($1 ->> u.plan)::integer * interval '24 hours' AS before
     FROM users u WHERE u.id > $2 AND $1 ? u.plan ORDER BY u.id LIMIT $3
 )
-SELECT p.id, p.before, coalesce(oldest.created_at < p.before, false) AS has_old_runs,
+SELECT p.id, coalesce(oldest.created_at < p.before, false) AS has_old_runs,
        EXISTS (SELECT 1 FROM audit_log l WHERE l.user_id = p.id AND l.at < p.before) AS has_old_lines,
        extract(epoch FROM capi_now() - oldest.created_at)::double precision AS oldest_age
 FROM page p LEFT JOIN LATERAL (
@@ -143,6 +77,9 @@ pub(super) struct Deleted {
     /// The runs that had files or artifacts.
     #[diesel(sql_type = Array<SqlUuid>)]
     pub(super) stored: Vec<Uuid>,
+    /// Whether more may be due.
+    #[diesel(sql_type = Bool)]
+    pub(super) more: bool,
 }
 
 impl Deleted {
@@ -161,33 +98,81 @@ impl Deleted {
     }
 }
 
-/// Deletes the account's oldest runs that are due, at most `limit`.
-pub(super) async fn delete_runs(db: &Db, account: &Account, limit: i32) -> Result<Deleted, DbError> {
-    let sql = "SELECT runs, events, files, artifacts, deliveries, stored FROM delete_old_runs_v1($1, $2, $3)";
+/// Deletes the account's oldest runs that are due by the plan that it has now.
+pub(super) async fn delete_runs(
+    db: &Db,
+    days: &Value,
+    user: UserId,
+    (runs, events): (i32, i32),
+) -> Result<Deleted, DbError> {
+    let sql = "SELECT runs, events, files, artifacts, deliveries, stored, more
+               FROM delete_old_runs_v1($1, $2, $3, $4)";
     db.write(|mut conn| async move {
         Ok(statement(sql)
-            .bind::<SqlUuid, _>(account.id.uuid())
-            .bind::<Timestamptz, _>(account.before)
-            .bind::<Integer, _>(limit)
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<Jsonb, _>(days)
+            .bind::<Integer, _>(runs)
+            .bind::<Integer, _>(events)
             .get_result(&mut conn)
             .await?)
     })
     .await
 }
 
-/// Deletes the account's oldest audit lines that are due, at most `limit`. Returns their number.
-pub(super) async fn delete_audit_lines(db: &Db, account: &Account, limit: i32) -> Result<u64, DbError> {
+/// Deletes the account's oldest audit lines that are due by the plan that it has now, at most `limit`.
+/// Returns their number.
+pub(super) async fn delete_audit_lines(
+    db: &Db,
+    days: &Value,
+    user: UserId,
+    limit: i32,
+) -> Result<u64, DbError> {
     const DELETE: &str = "
         DELETE FROM audit_log WHERE id = ANY (ARRAY(
-            SELECT l.id FROM audit_log l WHERE l.user_id = $1 AND l.at < $2 ORDER BY l.at, l.id LIMIT $3
-            FOR UPDATE SKIP LOCKED))";
+            SELECT l.id FROM users u JOIN audit_log l ON l.user_id = u.id
+            WHERE u.id = $1 AND l.at < capi_now() - ($2 ->> u.plan)::integer * interval '24 hours'
+            ORDER BY l.at, l.id LIMIT $3
+            FOR UPDATE OF l SKIP LOCKED))";
     let deleting = db.write(|mut conn| async move {
         Ok(statement(DELETE)
-            .bind::<SqlUuid, _>(account.id.uuid())
-            .bind::<Timestamptz, _>(account.before)
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<Jsonb, _>(days)
             .bind::<BigInt, _>(i64::from(limit))
             .execute(&mut conn)
             .await?)
     });
     Ok(deleting.await?.try_into().unwrap_or(u64::MAX))
+}
+
+/// Accounts whose stored bytes are not counted wholly, after this id, at most `limit`.
+pub(super) async fn uncounted(db: &Db, after: Uuid, limit: i64) -> Result<Vec<UserId>, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+    }
+    let sql = "SELECT user_id FROM account_use WHERE counted_at < 'infinity' AND user_id > $1
+               ORDER BY user_id LIMIT $2";
+    db.read(|mut conn| async move {
+        let finding = statement(sql).bind::<SqlUuid, _>(after).bind::<BigInt, _>(limit);
+        let rows: Vec<Row> = finding.load(&mut conn).await?;
+        Ok(rows.into_iter().map(|row| row.user_id).collect())
+    })
+    .await
+}
+
+/// Counts the stored bytes of so many further runs. Returns whether all runs of the account are counted.
+pub(super) async fn count_stored_bytes(db: &Db, user: UserId, runs: i32) -> Result<bool, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Bool)]
+        complete: bool,
+    }
+    let sql = "SELECT count_stored_bytes_v1($1, $2) AS complete";
+    db.write(|mut conn| async move {
+        let counting = statement(sql).bind::<SqlUuid, _>(user.uuid()).bind::<Integer, _>(runs);
+        let row: Row = counting.get_result(&mut conn).await?;
+        Ok(row.complete)
+    })
+    .await
 }

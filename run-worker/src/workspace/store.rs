@@ -41,6 +41,9 @@ pub enum Format {
 pub(super) struct Saved {
     content: Arc<Content>,
     manifest: Option<ObjectKey>,
+    /// The last snapshot is of a format whose content is not in `content`. The next one is stored even if
+    /// `content` is the same.
+    is_unknown: bool,
     /// Objects that newer snapshots replaced. They go when the newest snapshot is recorded.
     replaced: Vec<ObjectKey>,
 }
@@ -52,6 +55,7 @@ impl Saved {
         self.replaced.extend(unused.map(|pack| ObjectKey::pack(run, pack)));
         self.replaced.extend(self.manifest.replace(key));
         self.content = Arc::new(content);
+        self.is_unknown = false;
     }
 }
 
@@ -89,7 +93,11 @@ impl Workspace {
         let begun = std::time::Instant::now();
         // One pack waits while another one is stored. If storing fails, the channel closes and ends the look.
         let (sender, mut full) = mpsc::channel::<(PackId, Vec<u8>)>(1);
-        let (workspace, last) = (self.clone(), Arc::clone(&self.saved().content));
+        let workspace = self.clone();
+        let (last, is_unknown) = {
+            let saved = self.saved();
+            (Arc::clone(&saved.content), saved.is_unknown)
+        };
         let looking = self.tasks().spawn_blocking(move || {
             let mut send = |id, pack| {
                 let gone = |_| std::io::Error::other("the snapshot was abandoned");
@@ -98,6 +106,10 @@ impl Workspace {
             let mut packs = Packs::new(attempt, seq, &mut send);
             let (dir, probe) = (workspace.mounts().workspace, workspace.private_path("clock"));
             let looked = look(&dir, &probe, &last, workspace.tagger(), &workspace.quota(), &mut packs)?;
+            let looked = match looked {
+                Looked::Same(content) if is_unknown => Looked::Changed(content),
+                looked => looked,
+            };
             let manifest = match &looked {
                 Looked::Same(_) => None,
                 Looked::Changed(content) => Some(encode(content)?),
@@ -180,7 +192,10 @@ impl Workspace {
         });
         unpacking.await.map_err(std::io::Error::other)??;
         // The next snapshot holds all files, and replaces this one.
-        self.saved().manifest = Some(snapshot.key.clone());
+        let mut saved = self.saved();
+        saved.manifest = Some(snapshot.key.clone());
+        saved.is_unknown = true;
+        drop(saved);
         Ok(())
     }
 

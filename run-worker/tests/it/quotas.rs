@@ -5,9 +5,10 @@ use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use run_worker::leases::append::append_under;
 use run_worker::leases::store::{Claimed, claim};
-use shared::config::Quotas;
+use shared::config::{Plans, Quotas};
 use shared::db::statement;
 use shared::ids::ArtifactId;
+use shared::missing_plans::{MissingPlan, missing_plans};
 use shared::runs::events::{EventData, PublishedArtifact};
 use shared::runs::{RunEnd, RunResult, finish_under};
 use shared::testing::TestDatabase;
@@ -31,7 +32,9 @@ struct Use {
 }
 
 async fn used(database: &TestDatabase) -> Use {
-    let sql = "SELECT stored_bytes AS stored, tokens FROM account_use";
+    // The first statement that needs the row makes it.
+    let sql = "SELECT coalesce(sum(stored_bytes), 0)::bigint AS stored,
+                      coalesce(sum(tokens), 0)::bigint AS tokens FROM account_use";
     statement(sql).get_result(&mut database.conn().await).await.unwrap()
 }
 
@@ -105,4 +108,14 @@ async fn h4_artifacts_of_concurrent_runs_stay_under_the_stored_bytes() {
     });
     let saved = futures_util::future::join_all(saving).await.into_iter().filter(|saved| *saved).count();
     assert_eq!((saved, used(&database).await.stored), (3, 900));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_of_accounts_that_no_file_has_are_found() {
+    let database = TestDatabase::create().await;
+    pending_runs(&database, 1).await;
+    let missing = async || missing_plans(&database.db, &Plans::built_in()).await.unwrap();
+    assert_eq!(missing().await, []);
+    database.run_sql("UPDATE users SET plan = 'gold'").await;
+    assert_eq!(missing().await, [MissingPlan { plan: "gold".to_owned(), accounts: 1 }]);
 }

@@ -1,11 +1,15 @@
 //! The statements that build or read the data of events in SQL use the keys of [`EventData`].
 
+use std::collections::BTreeSet;
+
 use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Jsonb, Nullable};
 use diesel_async::RunQueryDsl;
+use run_worker::egress::{HostLog, recorded_hosts};
 use run_worker::leases::append::append;
 use run_worker::leases::store::{claim, take_over};
 use serde_json::{Value, json};
+use shared::config::LeaseConfig;
 use shared::db::{Connection, statement};
 use shared::ids::{ArtifactId, RunId};
 use shared::runs::events::{self, Event, EventData, PublishedArtifact, RunStarted, RunTakenOver, ToolResult};
@@ -126,4 +130,30 @@ async fn contacted_hosts_are_added_to_the_row() {
     let sql = "SELECT array_to_string(contacted_hosts, ' ') AS text FROM runs";
     let row: Hosts = statement(sql).get_result(&mut conn).await.unwrap();
     assert_eq!(row.text, "Z.example a.example b.example c.example");
+}
+
+/// A cancelled run and a lost worker record no result of the call. The row has its hosts before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_in_the_row_before_it_is_contacted() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 1).await;
+    let mut conn = database.conn().await;
+    let run = claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+    let lease = LeaseConfig { lease_seconds: 30 };
+    let log = HostLog::new(database.db.clone(), lease, run.fence(), BTreeSet::new());
+    let hosts = async |conn: &mut Connection| {
+        recorded_hosts(conn, run.id).await.unwrap().into_iter().collect::<Vec<_>>().join(" ")
+    };
+    log.begin("b.example").await.unwrap();
+    log.begin("a.example").await.unwrap();
+    assert_eq!(hosts(&mut conn).await, "a.example b.example");
+    log.begin("a.example").await.unwrap();
+    log.not_reached("a.example").await;
+    assert_eq!(hosts(&mut conn).await, "a.example b.example", "the first request reached it");
+    log.not_reached("a.example").await;
+    assert_eq!(hosts(&mut conn).await, "b.example");
+    cancel(&mut conn, user, None, run.id).await.unwrap();
+    assert!(log.begin("c.example").await.unwrap_err().contains("over"));
+    log.begin("b.example").await.unwrap();
+    assert_eq!(hosts(&mut conn).await, "b.example");
 }

@@ -118,10 +118,8 @@ async fn a_snapshot_that_changed_in_the_store_is_refused() {
     assert!(Snapshot::read(RunId::generate(), &stored).is_err(), "a snapshot of another run");
 }
 
-/// N-1 beside N: a worker of the former version packed the workspace as a whole.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_of_the_former_version_is_restored_and_replaced() {
-    let rig = Rig::new();
+/// A snapshot of a worker of the former version, which packed the workspace as a whole.
+async fn former_snapshot(rig: &Rig) -> Snapshot {
     let mut tar = tar::Builder::new(zstd::Encoder::new(Vec::new(), 3).unwrap());
     for (path, mode, content) in [("d/run.sh", 0o755, "#!/bin/sh"), ("a", 0o644, "content")] {
         let mut header = tar::Header::new_gnu();
@@ -143,6 +141,15 @@ async fn a_snapshot_of_the_former_version_is_restored_and_replaced() {
     };
     let snapshot = Snapshot::read(rig.run, &result.workspace.unwrap()).unwrap();
     assert_eq!(snapshot.format, Format::Tar);
+    snapshot
+}
+
+/// N-1 beside N.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_the_former_version_is_restored_and_replaced() {
+    let rig = Rig::new();
+    let snapshot = former_snapshot(&rig).await;
+    let key = snapshot.key.clone();
     let second = rig.attempt(2);
     second.restore(&rig.store, &snapshot).await.unwrap();
     assert_eq!((read(&second, "d/run.sh"), read(&second, "a")), (b"#!/bin/sh".to_vec(), b"content".to_vec()));
@@ -152,4 +159,20 @@ async fn a_snapshot_of_the_former_version_is_restored_and_replaced() {
     let third = rig.attempt(3);
     third.restore(&rig.store, &newer).await.unwrap();
     assert_eq!((read(&third, "a"), read(&third, "b")), (b"content".to_vec(), b"new".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_former_version_that_are_deleted_stay_deleted() {
+    let rig = Rig::new();
+    let second = rig.attempt(2);
+    second.restore(&rig.store, &former_snapshot(&rig).await).await.unwrap();
+    let workspace = second.mounts().workspace;
+    fs::remove_file(workspace.join("a")).unwrap();
+    fs::remove_dir_all(workspace.join("d")).unwrap();
+    let empty = rig.save(&second, 2, 12).await.expect("the files are gone");
+    assert_eq!(rig.save(&second, 2, 13).await, None, "nothing changed since");
+    let third = rig.attempt(3);
+    third.restore(&rig.store, &empty).await.unwrap();
+    let workspace = third.mounts().workspace;
+    assert!(!workspace.join("a").exists() && !workspace.join("d").exists());
 }

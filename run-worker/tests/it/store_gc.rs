@@ -102,7 +102,7 @@ async fn only_old_unreferenced_objects_are_deleted_and_only_at_the_second_look()
         put(&store, key).await;
     }
     let owner = StoreOwner::watch(&database.db, &store, &lifecycle).await;
-    let mut sweeper = Sweeper::default();
+    let mut sweeper = Sweeper::new("w");
     let young = Utc::now() - TimeDelta::hours(1);
     let swept_young = sweeper.pass(&database.db, &store, &owner, young, Instant::now() + AN_HOUR).await;
     assert_eq!(swept_young.unwrap(), Swept::Deleted(0), "they are too young");
@@ -142,7 +142,7 @@ async fn h5_a_store_of_another_installation_is_never_swept() {
     let own = StoreOwner::watch(&production.db, &of_production, &lifecycle).await;
     assert_eq!((own.check().await.unwrap(), own.is_ready()), (Owner::Own, true));
     assert!(matches!(owner.check().await.unwrap(), Owner::Other { .. }));
-    let mut sweeper = Sweeper::default();
+    let mut sweeper = Sweeper::new("w");
     for hours in 0..3 {
         let swept = pass_after(&mut sweeper, &staging, &owner, &of_staging, AN_HOUR * hours).await;
         assert_eq!(swept, Swept::Foreign);
@@ -153,7 +153,7 @@ async fn h5_a_store_of_another_installation_is_never_swept() {
 
     // The right database, but it lost its rows: most of the store looks like garbage.
     production.run_sql("DELETE FROM runs").await;
-    let mut sweeper = Sweeper::default();
+    let mut sweeper = Sweeper::new("w");
     for hours in 0..3 {
         let swept = pass_after(&mut sweeper, &production, &own, &of_production, AN_HOUR * hours).await;
         assert_eq!(swept, Swept::TooMuch);
@@ -176,5 +176,29 @@ async fn an_empty_store_belongs_to_the_first_database() {
     std::fs::write(dir.path().join("installation"), "no id").unwrap();
     assert!(matches!(owner.check().await.unwrap(), Owner::Unreadable { .. }));
     assert!(!owner.is_ready());
+    lifecycle.stop().await;
+}
+
+/// The bound on deletions is one for all workers.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_worker_deletes_in_an_hour() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::create().await);
+    let (store, lifecycle) = (store(&dir), Lifecycle::default());
+    let owner = StoreOwner::watch(&database.db, &store, &lifecycle).await;
+    let add = async |count: usize| {
+        for _ in 0..count {
+            put(&store, &ObjectKey::file(RunId::generate(), FileId::generate())).await;
+        }
+    };
+    add(3).await;
+    let (mut first, mut second) = (Sweeper::new("first"), Sweeper::new("second"));
+    for sweeper in [&mut first, &mut second] {
+        assert_eq!(pass(sweeper, &database, &owner, &store).await, Swept::Deleted(0), "the first look");
+    }
+    assert_eq!(pass_after(&mut first, &database, &owner, &store, AN_HOUR).await, Swept::Deleted(3));
+    add(2).await;
+    assert_eq!(pass_after(&mut second, &database, &owner, &store, AN_HOUR).await, Swept::NotDue);
+    database.set_clock_ahead(AN_HOUR).await;
+    assert_eq!(pass_after(&mut second, &database, &owner, &store, AN_HOUR * 2).await, Swept::Deleted(2));
     lifecycle.stop().await;
 }

@@ -1,29 +1,46 @@
 -- What each account uses: a create under a plan with quotas locks this row, then counts and inserts. Locks
 -- are taken in this order: user_slots, runs, account_use. A new run's row is unknown to other statements, so
--- a create may lock account_use first.
+-- a create may lock account_use first. The first statement that needs a row makes it: rows for all accounts,
+-- made here, would lock `users` for seconds.
 CREATE TABLE account_use (
     user_id       uuid PRIMARY KEY REFERENCES users,
-    -- Bytes of input files and artifacts. Null: not counted yet, because the account is older than the table.
-    stored_bytes  bigint,
+    -- Bytes of input files and artifacts of the runs that are counted: those up to counted_at and counted_id,
+    -- in the order of runs_by_user. All are counted if counted_at is 'infinity'.
+    stored_bytes  bigint NOT NULL DEFAULT 0,
+    counted_at    timestamptz NOT NULL DEFAULT '-infinity',
+    counted_id    uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     -- The day (UTC) of the next two columns.
     day           date NOT NULL DEFAULT (capi_now() AT TIME ZONE 'UTC')::date,
     request_bytes bigint NOT NULL DEFAULT 0,
     tokens        bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+CREATE INDEX account_use_uncounted ON account_use (user_id) WHERE counted_at < 'infinity';
 
-CREATE FUNCTION add_account_use() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Locks the account's row until the transaction ends. Makes it if there is none.
+CREATE FUNCTION lock_account_use_v1(p_user uuid) RETURNS account_use LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_use account_use;
 BEGIN
-    INSERT INTO account_use (user_id, stored_bytes) VALUES (NEW.id, 0) ON CONFLICT DO NOTHING;
-    RETURN NULL;
+    SELECT * INTO v_use FROM account_use u WHERE u.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO account_use (user_id) VALUES (p_user) ON CONFLICT DO NOTHING;
+        SELECT * INTO v_use FROM account_use u WHERE u.user_id = p_user FOR NO KEY UPDATE;
+    END IF;
+    RETURN v_use;
 END $$;
-CREATE TRIGGER users_account_use AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION add_account_use();
-INSERT INTO account_use (user_id) SELECT id FROM users;
 
--- For each row: most statements that append events insert no artifact, and then this costs nothing.
+-- For each row: most statements that append events insert no artifact, and then this costs nothing. A run
+-- that is not counted yet is counted later, with this row.
 CREATE FUNCTION add_stored_bytes() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_use account_use;
+    v_run record;
 BEGIN
-    UPDATE account_use u SET stored_bytes = u.stored_bytes + NEW.size
-    FROM runs r WHERE r.id = NEW.run_id AND u.user_id = r.user_id;
+    SELECT r.user_id, r.created_at, r.id INTO v_run FROM runs r WHERE r.id = NEW.run_id;
+    v_use := lock_account_use_v1(v_run.user_id);
+    IF (v_run.created_at, v_run.id) <= (v_use.counted_at, v_use.counted_id) THEN
+        UPDATE account_use u SET stored_bytes = u.stored_bytes + NEW.size WHERE u.user_id = v_use.user_id;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER run_files_stored AFTER INSERT ON run_files FOR EACH ROW EXECUTE FUNCTION add_stored_bytes();
@@ -32,12 +49,20 @@ CREATE TRIGGER artifacts_stored AFTER INSERT ON artifacts FOR EACH ROW EXECUTE F
 -- For each statement: retention deletes the rows of many runs at once. The rows of a run are deleted before
 -- the run, in a statement of their own.
 CREATE FUNCTION subtract_stored_bytes() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_use account_use;
 BEGIN
-    UPDATE account_use u SET stored_bytes = u.stored_bytes - c.bytes
-    FROM (
-        SELECT r.user_id, sum(d.size)::bigint AS bytes FROM deleted d JOIN runs r ON r.id = d.run_id
-        GROUP BY r.user_id) c
-    WHERE u.user_id = c.user_id;
+    FOR v_use IN
+        SELECT u.* FROM account_use u
+        WHERE u.user_id IN (SELECT r.user_id FROM deleted d JOIN runs r ON r.id = d.run_id)
+        ORDER BY u.user_id FOR NO KEY UPDATE
+    LOOP
+        UPDATE account_use u SET stored_bytes = u.stored_bytes - coalesce((
+            SELECT sum(d.size)::bigint FROM deleted d JOIN runs r ON r.id = d.run_id
+            WHERE r.user_id = v_use.user_id
+              AND (r.created_at, r.id) <= (v_use.counted_at, v_use.counted_id)), 0)
+        WHERE u.user_id = v_use.user_id;
+    END LOOP;
     RETURN NULL;
 END $$;
 CREATE TRIGGER run_files_deleted AFTER DELETE ON run_files REFERENCING OLD TABLE AS deleted
@@ -45,21 +70,45 @@ CREATE TRIGGER run_files_deleted AFTER DELETE ON run_files REFERENCING OLD TABLE
 CREATE TRIGGER artifacts_deleted AFTER DELETE ON artifacts REFERENCING OLD TABLE AS deleted
     FOR EACH STATEMENT EXECUTE FUNCTION subtract_stored_bytes();
 
--- Returns the account's stored bytes and keeps its row locked. Counts them if that was never done. A
+-- Counts the stored bytes of at most so many further runs of the account. Returns whether all are counted. A
 -- concurrent insert has either committed, and is counted, or its trigger waits for this lock and adds to it.
-CREATE FUNCTION stored_bytes_v1(p_user uuid) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION count_stored_bytes_v1(p_user uuid, p_runs integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
+    v_use   account_use;
+    v_ids   uuid[];
+    v_at    timestamptz;
     v_bytes bigint;
 BEGIN
-    SELECT u.stored_bytes INTO v_bytes FROM account_use u WHERE u.user_id = p_user FOR NO KEY UPDATE;
-    IF v_bytes IS NULL THEN
-        SELECT coalesce(sum(s.size), 0)::bigint INTO v_bytes FROM (
-            SELECT f.size FROM runs r JOIN run_files f ON f.run_id = r.id WHERE r.user_id = p_user
-            UNION ALL
-            SELECT a.size FROM runs r JOIN artifacts a ON a.run_id = r.id WHERE r.user_id = p_user) s;
-        UPDATE account_use u SET stored_bytes = v_bytes WHERE u.user_id = p_user;
+    v_use := lock_account_use_v1(p_user);
+    IF v_use.counted_at = 'infinity' THEN
+        RETURN true;
     END IF;
-    RETURN v_bytes;
+    SELECT array_agg(c.id ORDER BY c.created_at, c.id), max(c.created_at) INTO v_ids, v_at FROM (
+        SELECT r.id, r.created_at FROM runs r
+        WHERE r.user_id = p_user AND (r.created_at, r.id) > (v_use.counted_at, v_use.counted_id)
+        ORDER BY r.created_at, r.id LIMIT p_runs) c;
+    IF coalesce(cardinality(v_ids), 0) < p_runs THEN
+        v_at := 'infinity';
+    END IF;
+    SELECT coalesce(sum(s.size), 0)::bigint INTO v_bytes FROM (
+        SELECT f.size FROM run_files f WHERE f.run_id = ANY (v_ids)
+        UNION ALL
+        SELECT a.size FROM artifacts a WHERE a.run_id = ANY (v_ids)) s;
+    UPDATE account_use u
+    SET stored_bytes = u.stored_bytes + v_bytes, counted_at = v_at,
+        counted_id = coalesce(v_ids[cardinality(v_ids)], u.counted_id)
+    WHERE u.user_id = p_user;
+    RETURN v_at = 'infinity';
+END $$;
+
+-- Returns the account's stored bytes and keeps its row locked. An account that is older than the table may
+-- have more runs than one statement can count: each call counts some thousand, and the run-workers count the
+-- rest. Until then the uncounted runs count as 0.
+CREATE FUNCTION stored_bytes_v1(p_user uuid) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM count_stored_bytes_v1(p_user, 2000);
+    RETURN (SELECT u.stored_bytes FROM account_use u WHERE u.user_id = p_user);
 END $$;
 
 -- Adds to what the account used today.
@@ -69,7 +118,7 @@ DECLARE
     v_today date;
 BEGIN
     -- The clock is read after the lock: a statement may wait for it over midnight.
-    PERFORM 1 FROM account_use u WHERE u.user_id = p_user FOR NO KEY UPDATE;
+    PERFORM lock_account_use_v1(p_user);
     v_today := (capi_now() AT TIME ZONE 'UTC')::date;
     UPDATE account_use u
     SET day = v_today,
@@ -89,7 +138,7 @@ DECLARE
     v_more  bigint;
     v_today date;
 BEGIN
-    SELECT * INTO v_use FROM account_use u WHERE u.user_id = p_user FOR NO KEY UPDATE;
+    v_use := lock_account_use_v1(p_user);
     v_today := (capi_now() AT TIME ZONE 'UTC')::date;
     IF v_use.day <> v_today THEN
         v_use.tokens := 0;
@@ -147,34 +196,60 @@ BEGIN
     RETURN true;
 END $$;
 
--- Retention: which process deletes, and when the last pass was complete. One row.
-CREATE TABLE retention_state (
-    one        boolean PRIMARY KEY DEFAULT true CHECK (one),
+-- Tasks that one process of all does at a time: which one has the turn, and when the task was last complete.
+CREATE TABLE turns (
+    task       text PRIMARY KEY,
     holder     text NOT NULL DEFAULT '',
     held_until timestamptz NOT NULL DEFAULT 'epoch',
     passed_at  timestamptz NOT NULL DEFAULT 'epoch'
 );
-INSERT INTO retention_state DEFAULT VALUES;
+INSERT INTO turns (task) VALUES ('retention'), ('store_sweep');
 
--- Deletes the account's oldest runs that ended before p_before, at most p_limit, with their rows. Returns how
--- many rows of each kind went, and the runs that had objects in the store. Only runs that are over have a
--- completed_at. A run whose webhook is still due stays. The condition on created_at is implied by the one on
--- completed_at; the index runs_by_user needs it. Callers delete the objects after the commit.
-CREATE FUNCTION delete_old_runs_v1(p_user uuid, p_before timestamptz, p_limit integer, OUT runs bigint,
-    OUT events bigint, OUT files bigint, OUT artifacts bigint, OUT deliveries bigint, OUT stored uuid[])
+-- Deletes the account's oldest runs that ended longer ago than the days that p_days has for its plan now, with
+-- their rows: at most p_runs runs, and at most p_events events, so that a run with many large events takes
+-- several calls. A run goes when its last event is gone. Returns how many rows of each kind went, the runs
+-- that had objects in the store, and whether more may be due. Only runs that are over have a completed_at. A
+-- run whose webhook is still due stays. The condition on created_at is implied by the one on completed_at;
+-- the index runs_by_user needs it. Callers delete the objects after the commit.
+CREATE FUNCTION delete_old_runs_v1(p_user uuid, p_days jsonb, p_runs integer, p_events integer,
+    OUT runs bigint, OUT events bigint, OUT files bigint, OUT artifacts bigint, OUT deliveries bigint,
+    OUT stored uuid[], OUT more boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
-    v_ids uuid[];
+    v_before timestamptz;
+    v_ids    uuid[];
 BEGIN
+    -- A day has 24 hours: the length of '1 day' depends on the session's time zone. Null, and so nothing is
+    -- due, if the plan has no retention.
+    SELECT capi_now() - (p_days ->> u.plan)::integer * interval '24 hours' INTO v_before
+    FROM users u WHERE u.id = p_user;
     v_ids := ARRAY(
         SELECT r.id FROM runs r
-        WHERE r.user_id = p_user AND r.created_at < p_before AND r.completed_at < p_before
+        WHERE r.user_id = p_user AND r.created_at < v_before AND r.completed_at < v_before
           AND NOT EXISTS (
               SELECT 1 FROM webhook_deliveries d WHERE d.run_id = r.id AND d.status IN ('pending', 'retrying'))
-        ORDER BY r.created_at, r.id LIMIT p_limit
+        ORDER BY r.created_at, r.id LIMIT p_runs
         FOR UPDATE OF r SKIP LOCKED);
-    PERFORM 1 FROM webhook_deliveries d WHERE d.run_id = ANY (v_ids) FOR UPDATE;
+    more := cardinality(v_ids) = p_runs;
+    PERFORM 1 FROM webhook_deliveries d WHERE d.run_id = ANY (v_ids) ORDER BY d.id FOR UPDATE;
+    -- A redelivery may have come before the lock.
+    v_ids := ARRAY(
+        SELECT due.run FROM unnest(v_ids) AS due (run)
+        WHERE NOT EXISTS (
+            SELECT 1 FROM webhook_deliveries d
+            WHERE d.run_id = due.run AND d.status IN ('pending', 'retrying')));
+    DELETE FROM run_events e USING (
+        SELECT s.run_id, s.seq FROM run_events s WHERE s.run_id = ANY (v_ids)
+        ORDER BY s.run_id, s.seq LIMIT p_events) slice
+    WHERE e.run_id = slice.run_id AND e.seq = slice.seq;
+    GET DIAGNOSTICS events = ROW_COUNT;
+    IF events >= p_events THEN
+        more := true;
+        v_ids := ARRAY(
+            SELECT due.run FROM unnest(v_ids) AS due (run)
+            WHERE NOT EXISTS (SELECT 1 FROM run_events e WHERE e.run_id = due.run));
+    END IF;
     stored := ARRAY(
         SELECT f.run_id FROM run_files f WHERE f.run_id = ANY (v_ids)
         UNION SELECT a.run_id FROM artifacts a WHERE a.run_id = ANY (v_ids));
@@ -186,8 +261,6 @@ BEGIN
     GET DIAGNOSTICS files = ROW_COUNT;
     DELETE FROM artifacts a WHERE a.run_id = ANY (v_ids);
     GET DIAGNOSTICS artifacts = ROW_COUNT;
-    DELETE FROM run_events e WHERE e.run_id = ANY (v_ids);
-    GET DIAGNOSTICS events = ROW_COUNT;
     DELETE FROM runs r WHERE r.id = ANY (v_ids);
     GET DIAGNOSTICS runs = ROW_COUNT;
 END $$;

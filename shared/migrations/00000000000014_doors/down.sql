@@ -1,3 +1,2 @@
-DROP INDEX users_normal_email;
 DROP FUNCTION merged_hosts_v1(text[], text[]);
 ALTER TABLE runs DROP COLUMN contacted_hosts;

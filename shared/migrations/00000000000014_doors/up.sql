@@ -1,4 +1,4 @@
--- The normal form of an email changes only ASCII letters: `lower` under the collation C does the same as
+-- Checks the emails before the next migration makes them unique. The normal form of an email changes only ASCII letters: `lower` under the collation C does the same as
 -- `to_ascii_lowercase` of Rust, whatever the locale of the database. Gateways of the former version need the
 -- index users_email, which compares by the locale. Under nearly all locales it is the stricter one. A Turkish
 -- locale lowers I to another letter than i, so there two accounts may have one normal form.
@@ -14,10 +14,7 @@ BEGIN
     END IF;
 END $$;
 
--- Before the change of `runs`, whose lock is held until the end of the migration.
-CREATE UNIQUE INDEX users_normal_email ON users (lower(email COLLATE "C"));
-
--- The hosts that the tools of the run reached, sorted. The worker bounds their number. A constant default
+-- The hosts that the tools of the run reached or may have reached, sorted. The worker bounds their number. A constant default
 -- rewrites no row.
 ALTER TABLE runs ADD COLUMN contacted_hosts text[] NOT NULL DEFAULT '{}';
 

@@ -96,7 +96,7 @@ impl Artifacts {
         self
     }
 
-    /// Refuses writes, or accepts them again.
+    /// Refuses writes and deletions, or accepts them again.
     pub(super) fn set_foreign(&self, foreign: bool) {
         self.foreign.store(foreign, Ordering::Relaxed);
     }
@@ -183,6 +183,7 @@ impl Artifacts {
 
     /// Deletes an object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        self.check_owner()?;
         match self.objects.delete(&key.0).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -191,6 +192,7 @@ impl Artifacts {
 
     /// Deletes all objects of the run.
     pub async fn delete_all(&self, run: RunId) -> Result<(), StorageError> {
+        self.check_owner()?;
         let mut stored = self.list(Some(run));
         while let Some(object) = stored.next().await {
             self.delete(&object?.key).await?;
@@ -205,6 +207,7 @@ impl Artifacts {
     /// Deletes at most `max` partial uploads that killed processes left before `then`. The local store does
     /// not list their names.
     pub async fn delete_abandoned(&self, then: DateTime<Utc>, max: usize) -> Result<u64, StorageError> {
+        self.check_owner()?;
         let runs = self.directory.join("runs");
         let sweeping = tokio::task::spawn_blocking(move || {
             let below = |dir: PathBuf| {

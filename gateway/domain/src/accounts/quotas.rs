@@ -138,7 +138,7 @@ SELECT (SELECT count(*) FROM (
        coalesce(u.stored_bytes, stored_bytes_v1($1)) AS stored_bytes,
        CASE WHEN u.day = today.day THEN u.request_bytes ELSE 0 END AS request_bytes,
        CASE WHEN u.day = today.day THEN u.tokens ELSE 0 END AS tokens
-FROM account_use u, (SELECT (capi_now() AT TIME ZONE 'UTC')::date AS day) today WHERE u.user_id = $1";
+FROM (SELECT (capi_now() AT TIME ZONE 'UTC')::date AS day) today LEFT JOIN account_use u ON u.user_id = $1";
 
 /// What the account uses now.
 pub async fn account_use(db: &Db, user: UserId) -> Result<AccountUse, DbError> {

@@ -29,8 +29,7 @@ pub(super) type Tag = [u8; 16];
 
 /// Tells whether a chunk changed, three times as fast as SHA-256: a snapshot reads a large file as a whole
 /// after each change. The tag is a GMAC (AES-GCM over no text) under a key that only this worker has, so a
-/// program cannot make two chunks with the same tag. Tags leave no memory of the worker; what is stored has
-/// SHA-256.
+/// program cannot make two chunks with the same tag. Tags stay in memory. What is stored has SHA-256.
 pub(in crate::workspace) struct Tagger(LessSafeKey);
 
 impl Tagger {
@@ -42,7 +41,7 @@ impl Tagger {
     }
 
     pub(super) fn tag(&self, bytes: &[u8]) -> io::Result<Tag> {
-        // One nonce for all tags would help to forge them only if somebody saw them.
+        // One nonce for all tags would help to forge only if the attacker saw tags. They stay in memory.
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         let sealed = self.0.seal_in_place_separate_tag(nonce, Aad::from(bytes), &mut []);
         let sealed = sealed.map_err(|_| io::Error::other("failed to tag a chunk"))?;

@@ -126,3 +126,24 @@ async fn the_hosts_of_an_unfinished_call_are_listed() {
     assert_eq!(run["errorCode"], "time_limit_exceeded", "{run}");
     assert_eq!(run["contactedHosts"], json!(["127.0.0.1"]));
 }
+
+/// A cancel is final at once, so the call cannot record its hosts afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hosts_of_a_cancelled_call_are_listed() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let (pages, app) = (PageServer::start().await, stack.import_with_tools("").await);
+    let fetch = json!({"url": pages.url("/never")}).to_string();
+    let script = json!([{"say": "I look.", "call": [["fetch_url", fetch]]}]);
+    let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    eventually("the page is asked for", async || (pages.asked() == 1).then_some(())).await;
+    stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!(
+        (&run["status"], &run["contactedHosts"]),
+        (&"cancelled".into(), &json!(["127.0.0.1"])),
+        "{run}"
+    );
+}

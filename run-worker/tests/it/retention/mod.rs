@@ -1,5 +1,7 @@
 //! Retention deletes runs that ended long ago, with everything that belongs to them, and nothing else.
 
+mod batches;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +11,8 @@ use run_worker::retention::{Pass, Retention};
 use serde_json::json;
 use shared::db::statement;
 use shared::ids::{ArtifactId, RunId};
-use shared::storage::{Artifacts, ObjectKey};
+use shared::lifecycle::Lifecycle;
+use shared::storage::{Artifacts, ObjectKey, StorageError, StoreOwner};
 use shared::testing::TestDatabase;
 use tokio_util::sync::CancellationToken;
 
@@ -17,10 +20,11 @@ use crate::pending_runs;
 
 const NOW: Duration = Duration::ZERO;
 
-fn retention(database: &TestDatabase, store: &Artifacts, worker: &str) -> Retention {
+async fn retention(database: &TestDatabase, store: &Artifacts, worker: &str) -> Retention {
     Retention {
         db: database.db.clone(),
         artifacts: store.clone(),
+        owner: StoreOwner::watch(&database.db, store, &Lifecycle::default()).await,
         days: json!({"pro": 30}),
         worker: worker.to_owned(),
         stopping: CancellationToken::new(),
@@ -115,7 +119,7 @@ async fn old_runs_go_with_everything_and_others_stay() {
     let moving = statement("UPDATE users SET plan = 'team' WHERE id = $1").bind::<SqlUuid, _>(other.uuid());
     moving.execute(&mut database.conn().await).await.unwrap();
 
-    let retention = retention(&database, &store, "w");
+    let retention = retention(&database, &store, "w").await;
     assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 3 });
     let left = "SELECT 1 FROM runs";
     assert_eq!(database.run_sql(left).await, 6);
@@ -136,7 +140,7 @@ async fn old_runs_go_with_everything_and_others_stay() {
     assert_eq!(retention.pass(Duration::from_hours(1)).await.unwrap(), Pass::NotDue);
     assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 1 });
     assert!(store.exists(&open_delivery).await.is_err());
-    assert_eq!(database.run_sql("SELECT 1 FROM account_use WHERE stored_bytes = 0").await, 2);
+    assert_eq!(database.run_sql("SELECT 1 FROM account_use WHERE stored_bytes = 0").await, 1);
 }
 
 /// A pass that was ended after some batches is no loss, and two workers never delete at the same time.
@@ -148,12 +152,12 @@ async fn a_pass_is_resumed_and_one_worker_has_the_turn() {
     for run in runs {
         set(&database, run, "completed", 60).await;
     }
-    let first = retention(&database, &store, "first");
+    let first = retention(&database, &store, "first").await;
     first.stopping.cancel();
     assert_eq!(first.pass(NOW).await.unwrap(), Pass::Interrupted);
     let left = database.run_sql("SELECT 1 FROM runs").await;
     assert!((1..120).contains(&left), "one batch is deleted: {left}");
-    let second = retention(&database, &store, "second");
+    let second = retention(&database, &store, "second").await;
     assert_eq!(second.pass(NOW).await.unwrap(), Pass::NotDue, "the first one still has the turn");
     // It died.
     database.set_clock_ahead(Duration::from_mins(2)).await;
@@ -161,4 +165,50 @@ async fn a_pass_is_resumed_and_one_worker_has_the_turn() {
     assert_eq!(second.pass(NOW).await.unwrap(), Pass::Complete { runs: left });
     assert_eq!(database.run_sql("SELECT 1 FROM runs").await, 0);
     assert_eq!(database.run_sql("SELECT 1 FROM run_events").await, 0);
+}
+
+/// A copy of production's database beside production's store.
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_keeps_what_another_installation_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (production, staging) = (TestDatabase::create().await, TestDatabase::create().await);
+    staging.run_sql("UPDATE installation SET id = gen_random_uuid()").await;
+    let of_production = open(&dir);
+    let _owner = StoreOwner::watch(&production.db, &of_production, &Lifecycle::default()).await;
+    let (store, (_, runs)) = (open(&dir), pending_runs(&staging, 1).await);
+    set(&staging, runs[0], "completed", 60).await;
+    let key = add_all(&staging, &of_production, runs[0], "delivered").await;
+    let retention = retention(&staging, &store, "w").await;
+    assert_eq!(retention.pass(NOW).await.unwrap(), Pass::ForeignStore);
+    assert_eq!(staging.run_sql("SELECT 1 FROM runs").await, 1);
+    let refused = [
+        store.delete_all(runs[0]).await,
+        store.delete(&key).await,
+        store.delete_abandoned(chrono::Utc::now(), 1).await.map(drop),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(StorageError::Foreign)), "{refused:?}");
+    }
+    assert!(of_production.exists(&key).await.is_ok());
+}
+
+/// A run that cannot be deleted must not stop the retention of other accounts.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_fails_does_not_stop_the_pass() {
+    let (database, dir) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
+    let store = open(&dir);
+    for _ in 0..3 {
+        let (_, runs) = pending_runs(&database, 1).await;
+        set(&database, runs[0], "completed", 60).await;
+    }
+    let fail = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    IF OLD.user_id = (SELECT user_id FROM runs ORDER BY user_id LIMIT 1) THEN
+                        RAISE 'canceling statement due to statement timeout';
+                    END IF;
+                    RETURN OLD;
+                END $$";
+    database.run_sql(fail).await;
+    database.run_sql("CREATE TRIGGER fail BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION fail()").await;
+    let retention = retention(&database, &store, "w").await;
+    assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 2 });
 }
