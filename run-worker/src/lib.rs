@@ -24,7 +24,7 @@ pub mod workspace;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use shared::config::{DatabaseConfig, ModelsFile, Plans};
+use shared::config::{DatabaseConfig, ModelsFile, Plans, Switch};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
@@ -35,7 +35,7 @@ use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{Config, SandboxConfig, Switch};
+use crate::config::{Config, SandboxConfig};
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::held::HeldLeases;
@@ -107,7 +107,9 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
-    lifecycle.spawn(retention::run(context));
+    if config.catalog.retention == Switch::On {
+        lifecycle.spawn(retention::run(context));
+    }
     lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
     let readiness = Readiness {
         db,
