@@ -197,7 +197,7 @@ fn check_sign_up(signup: Signup, plans: &Plans) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An upgrade must not delete runs that no operator asked it to delete, so retention is off unless it is turned on.
+/// Retention is off unless an operator turns it on: an upgrade must not delete runs by itself.
 fn with_retention(plans: Plans, config: &Config) -> Plans {
     if config.catalog.retention == Switch::On {
         return plans;

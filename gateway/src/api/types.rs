@@ -64,8 +64,8 @@ impl Serialize for Ceilings {
 
 impl PartialSchema for Ceilings {
     fn schema() -> RefOr<Schema> {
-        let mut object =
-            ObjectBuilder::new().description(Some("The highest limits of a run. Null means that the app decides."));
+        let mut object = ObjectBuilder::new()
+            .description(Some("The highest limits of a run. Null means that the app decides."));
         for limit in RunLimits::ALL {
             let value = ObjectBuilder::new()
                 .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))

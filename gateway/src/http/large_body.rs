@@ -44,8 +44,8 @@ pub async fn bound_large_bodies(
     Ok(ServiceResponse::new(http, response))
 }
 
-/// What no account asked for is the same for all, like the pages under /docs. Only an answer that changed nothing
-/// may be refused: a client that sent a create would send it again, and get a second run.
+/// What no account asked for is the same for all, like the pages under /docs. Only the answer to a read may
+/// be refused. A client whose create is refused sends it again, and would get a second run.
 fn count(request: &HttpRequest, bytes: usize) -> Result<Option<Unread>, ApiError> {
     let account = request.extensions().get::<Account>().map(|Account(user)| *user);
     let Some(user) = account else { return Ok(None) };

@@ -193,7 +193,9 @@ fn check(plan: &Plan) -> Result<(), String> {
     }
     let quotas = [plan.max_stored_bytes, plan.max_request_bytes_per_day, plan.max_tokens_per_day];
     if quotas.into_iter().flatten().any(|quota| !(1..=MAX_QUOTA).contains(&quota)) {
-        return Err("max_stored_bytes, max_request_bytes_per_day and max_tokens_per_day must be 1 to 2^60".to_owned());
+        return Err(
+            "max_stored_bytes, max_request_bytes_per_day and max_tokens_per_day must be 1 to 2^60".to_owned()
+        );
     }
     if plan.retention_days.is_some_and(|days| !(1..=MAX_RETENTION_DAYS).contains(&days)) {
         return Err("retention_days must be 1 to 36500".to_owned());

@@ -60,9 +60,8 @@ impl Plan {
             ("max_tokens_per_day", self.max_tokens_per_day.is_some()),
             ("retention_days", self.retention_days.is_some()),
         ];
-        let ceilings = Limits::ALL
-            .iter()
-            .map(|limit| (limit.ceiling_name, (limit.ceiling)(&self.ceilings).is_some()));
+        let ceilings =
+            Limits::ALL.iter().map(|limit| (limit.ceiling_name, (limit.ceiling)(&self.ceilings).is_some()));
         limits.into_iter().chain(ceilings).filter(|(_, is_set)| !is_set).map(|(name, _)| name)
     }
 }

@@ -103,8 +103,8 @@ fn refused(exceeded: Exceeded) -> Refusal {
 /// Bytes of a large form that may be no file: fields, boundaries and part headers.
 const NO_FILES: u64 = 2 << 20;
 
-/// Refuses a create with files before they are read, if they cannot fit. Otherwise the bytes of each try would
-/// count to the day's request bytes. The creating statement checks exactly.
+/// Refuses a create with files before they are read, if they cannot fit. Otherwise the bytes of each attempt
+/// would count to the day's request bytes. The creating statement checks exactly.
 pub async fn check_room(db: &Db, user: UserId, quotas: &Quotas, announced_bytes: u64) -> Result<(), Refusal> {
     let stored_bytes = announced_bytes.saturating_sub(NO_FILES).max(1);
     let asked = Asked { stored_bytes, request_bytes: announced_bytes };
@@ -122,9 +122,10 @@ impl Create {
 
     async fn create_and_nudge(mut self, intake: &Intake) -> Result<Created, Refusal> {
         let created = self.create(intake).await;
-        if created.as_ref().map_or_else(Refusal::is_own_failure, |created| matches!(created, Created::Before(_)))
-        {
-            self.files.forgive();
+        match &created {
+            Ok(Created::Before(_)) => self.files.forgive(),
+            Err(refusal) if refusal.is_own_failure() => self.files.forgive(),
+            Ok(Created::Now(..)) | Err(_) => {}
         }
         let created = created?;
         if let Created::Now(id, app) = &created {

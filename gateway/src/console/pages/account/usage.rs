@@ -138,7 +138,8 @@ pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Resul
             ("Active API keys".to_owned(), count(plan.api_keys.into())),
             ("Runs at once".to_owned(), count(plan.running_runs.into())),
         ];
-        let ceiling = |limit: &Limit| (format!("{} per run", limit.label), most((limit.ceiling)(&plan.ceilings)));
+        let ceiling =
+            |limit: &Limit| (format!("{} per run", limit.label), most((limit.ceiling)(&plan.ceilings)));
         facts.extend(Limits::ALL.iter().map(ceiling));
         facts
     });
