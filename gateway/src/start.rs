@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::runs::{Intake, RunWatchers, idempotency, queue_timeout};
-use shared::config::{ModelsFile, Plans};
+use shared::config::{ModelsFile, Plans, Switch};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
@@ -155,6 +155,7 @@ fn context(
 ) -> anyhow::Result<Context> {
     let plans = Plans::read(config.catalog.plans.as_deref())?;
     check_sign_up(config.signup, &plans)?;
+    let plans = with_retention(plans, config);
     let caps = RunningCaps { by_plan: plans.running_caps(), otherwise: plans.smallest_running_cap().into() };
     let webhook_policies = WebhookPolicies::new(&plans, &config.webhook_networks.webhook_allowed_networks);
     warn_of_open_networks(config.signup, &webhook_policies);
@@ -194,6 +195,20 @@ fn check_sign_up(signup: Signup, plans: &Plans) -> anyhow::Result<()> {
         missing.join(", ")
     );
     Ok(())
+}
+
+/// Retention is off unless an operator turns it on: an upgrade must not delete runs by itself.
+fn with_retention(plans: Plans, config: &Config) -> Plans {
+    if config.catalog.retention == Switch::On {
+        return plans;
+    }
+    if config.signup == Signup::Open {
+        tracing::warn!(
+            plan = SIGN_UP_PLAN,
+            "everyone can sign up, and old runs are never deleted; set CAPI_RETENTION=on"
+        );
+    }
+    plans.without_retention()
 }
 
 /// Everyone may create an account, and such accounts would reach the operator's own networks.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 use shared::config::{
     BrokerConfig, CatalogConfig, DatabaseConfig, LeaseConfig, LogConfig, Networks, OpsConfig, StorageConfig,
-    concurrency,
+    Switch, concurrency,
 };
 
 use crate::sandbox::Parts;
@@ -71,12 +71,6 @@ pub struct SandboxConfig {
     /// The program sandbox-entry. The default is in the directory of the worker's program.
     #[arg(long = "sandbox-entry", env = "CAPI_SANDBOX_ENTRY")]
     pub entry: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    On,
-    Off,
 }
 
 impl SandboxConfig {

@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::config::{DatabaseConfig, ModelsFile, Plans};
+use shared::config::{DatabaseConfig, ModelsFile, Plans, Switch};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
@@ -38,7 +38,7 @@ use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{Config, SandboxConfig, Switch};
+use crate::config::{Config, SandboxConfig};
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::held::HeldLeases;
@@ -71,8 +71,9 @@ pub struct Running {
 pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Running> {
     ops::raise_open_files();
     metric_help::describe();
-    let (models, plans) =
-        (ModelsFile::read(&config.catalog.models)?, Plans::read(config.catalog.plans.as_deref())?);
+    let models = ModelsFile::read(&config.catalog.models)?;
+    let plans = Plans::read(config.catalog.plans.as_deref())?;
+    let plans = if config.catalog.retention == Switch::On { plans } else { plans.without_retention() };
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-run-worker")?;
     require_schema(&db).await?;

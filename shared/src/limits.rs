@@ -20,16 +20,30 @@ pub struct Limit {
     pub highest: u32,
     pub get: fn(&Limits) -> u32,
     pub set: fn(&mut Limits, u32),
+    /// In plans files: `max_tool_calls`.
+    pub ceiling_name: &'static str,
+    /// In the API: `maxToolCalls`.
+    pub ceiling_api_name: &'static str,
+    pub ceiling: fn(&Ceilings) -> Option<u32>,
+    pub set_ceiling: fn(&mut Ceilings, u32),
 }
 
 macro_rules! limits {
     ($($name:ident, $api_name:literal, $label:literal, $meaning:literal,
+       ceiling $ceiling:ident, $ceiling_api_name:literal,
        default $default:expr, highest $highest:expr;)*) => {
         /// The limits of one run.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Limits {
             $(#[doc = $meaning] pub $name: u32,)*
+        }
+
+        /// The highest values that a plan lets an app's run have. `None` means no ceiling.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+        #[serde(default)]
+        pub struct Ceilings {
+            $(pub $ceiling: Option<u32>,)*
         }
 
         impl Default for Limits {
@@ -50,6 +64,10 @@ macro_rules! limits {
                 highest: $highest,
                 get: |limits| limits.$name,
                 set: |limits, value| limits.$name = value,
+                ceiling_name: stringify!($ceiling),
+                ceiling_api_name: $ceiling_api_name,
+                ceiling: |ceilings| ceilings.$ceiling,
+                set_ceiling: |ceilings, value| ceilings.$ceiling = Some(value),
             },)*];
         }
     };
@@ -58,17 +76,23 @@ macro_rules! limits {
 // The highest values bound the event log, which a worker reads as a whole.
 limits! {
     steps, "steps", "Steps", "Model answers.",
+        ceiling max_steps, "maxSteps",
         default 20, highest 1000;
     seconds, "seconds", "Seconds", "From the first start, over all attempts.",
+        ceiling max_seconds, "maxSeconds",
         default 600, highest 86_400;
     tokens, "tokens", "Tokens", "Input and output together.",
+        ceiling max_tokens, "maxTokens",
         default 200_000, highest 100_000_000;
     tool_calls, "toolCalls", "Tool calls", "Calls of tools.",
+        ceiling max_tool_calls, "maxToolCalls",
         default 100, highest 2000;
     output_bytes, "outputBytes", "Output bytes",
         "The model's words and arguments, tools' results, artifacts.",
+        ceiling max_output_bytes, "maxOutputBytes",
         default 8 << 20, highest 64 << 20;
     workspace_bytes, "workspaceBytes", "Workspace bytes", "Bytes of the run's files.",
+        ceiling max_workspace_bytes, "maxWorkspaceBytes",
         default 100 << 20, highest 1 << 30;
 }
 
@@ -76,13 +100,13 @@ impl Limits {
     /// The same limits under a plan's ceilings.
     #[must_use]
     pub fn under(self, plan: Option<&crate::config::Plan>) -> Self {
-        let lower = |limit: u32, ceiling: Option<u32>| ceiling.map_or(limit, |ceiling| limit.min(ceiling));
-        plan.map_or(self, |plan| Self {
-            steps: lower(self.steps, plan.max_steps),
-            seconds: lower(self.seconds, plan.max_seconds),
-            tokens: lower(self.tokens, plan.max_tokens),
-            ..self
-        })
+        let mut lowered = self;
+        for limit in Self::ALL {
+            if let Some(ceiling) = plan.and_then(|plan| (limit.ceiling)(&plan.ceilings)) {
+                (limit.set)(&mut lowered, (limit.get)(&self).min(ceiling));
+            }
+        }
+        lowered
     }
 
     /// The limits above the plan's ceilings, each with its ceiling.
@@ -115,6 +139,25 @@ mod tests {
             (limit.set)(&mut limits, 7);
             assert_eq!((limit.get)(&limits), 7, "{}", limit.name);
         }
+    }
+
+    #[test]
+    fn each_limit_has_its_ceiling() {
+        use crate::config::Plans;
+
+        let free = Plans::built_in();
+        let free = free.get("free").unwrap();
+        let highest = |limit: &Limit| (limit.ceiling)(&free.ceilings).unwrap();
+        let mut greedy = Limits::default();
+        for limit in Limits::ALL {
+            assert!(limit.default <= highest(limit), "an app without {} is one of the plan free", limit.name);
+            assert_eq!(limit.ceiling_name, format!("max_{}", limit.name));
+            (limit.set)(&mut greedy, limit.highest);
+        }
+        let above: Vec<_> = greedy.above(free).map(|(limit, ceiling)| (limit.name, ceiling)).collect();
+        assert_eq!(above, Limits::ALL.iter().map(|limit| (limit.name, highest(limit))).collect::<Vec<_>>());
+        let lowered = greedy.under(Some(free));
+        assert!(Limits::ALL.iter().all(|limit| (limit.get)(&lowered) == highest(limit)));
     }
 
     #[test]

@@ -54,6 +54,12 @@ impl Refusal {
         Self::Internal
     }
 
+    /// Whether the installation failed, and not the request.
+    #[must_use]
+    pub const fn is_own_failure(&self) -> bool {
+        matches!(self, Self::StoreFull | Self::Unavailable(_) | Self::MaybeCreated { .. } | Self::Internal)
+    }
+
     /// One error as the whole answer.
     #[must_use]
     pub fn invalid(error: FieldError) -> Self {

@@ -43,7 +43,7 @@ impl Command {
         let checks = Checks { models: &models, checker: &DefinitionChecker::start()?, account: user };
         let definition = parse_definition(&text, checks).await;
         let definition = definition.with_context(|| command.file.display().to_string())?;
-        let plan = users::plan_of(&db, user).await?;
+        let plan = users::plan(&db, user).await?;
         let above = check_ceilings(&definition, &plan, plans.get(&plan));
         if !above.is_empty() {
             return Err(DefinitionError::Invalid(above)).with_context(|| command.file.display().to_string());

@@ -5,9 +5,7 @@ use chrono::Utc;
 use clap::{Args, Subcommand};
 use shared::config::StorageConfig;
 use shared::db::Db;
-use shared::storage::{
-    Artifacts, MIN_AGE, Owner, adopt_store, check_owner, find_garbage, renew_installation,
-};
+use shared::storage::{Artifacts, MIN_AGE, Owner, adopt_store, find_garbage, find_owner, renew_installation};
 use shared::time::format_time;
 
 use super::{OnDatabase, say};
@@ -71,13 +69,14 @@ impl Command {
         match self {
             Self::Owner(on) => {
                 let (db, store) = on.open().await?;
-                say(&check_owner(&db, &store).await?.to_string());
+                say(&find_owner(&db, &store).await?.to_string());
                 Ok(())
             }
             Self::Adopt { on, yes } => {
                 let (db, store) = on.open().await?;
-                let before = check_owner(&db, &store).await?;
-                ensure!(yes || before == Owner::Own, "{before}");
+                let before = find_owner(&db, &store).await?;
+                let is_free = matches!(before, Owner::Own | Owner::Unclaimed { .. });
+                ensure!(yes || is_free, "{before}");
                 let id = adopt_store(&db, &store).await?;
                 say(&format!("the store belongs to installation {id}"));
                 Ok(())
@@ -96,8 +95,9 @@ impl Command {
 impl Sweep {
     async fn run(self) -> anyhow::Result<()> {
         let (db, store) = self.on.open().await?;
-        let owner = check_owner(&db, &store).await?;
-        if owner != Owner::Own {
+        let owner = find_owner(&db, &store).await?;
+        // The list is safe to see. Only the owner deletes.
+        if owner != Owner::Own && (self.yes || !matches!(owner, Owner::Unclaimed { .. })) {
             bail!("{owner}");
         }
         let garbage = find_garbage(&db, &store, Utc::now() - MIN_AGE, MAX_DELETED).await?;

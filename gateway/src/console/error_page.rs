@@ -51,7 +51,9 @@ fn error_sentence(error: &ApiError) -> String {
             return format!("There were too many requests. Wait {retry_after} s, then try again.");
         }
         ApiError::Unread(TooManyUnread { retry_after }) => {
-            return format!("Other pages of your account still load. Wait {retry_after} s, then reload.");
+            return format!(
+                "Other requests of your account have not finished loading. Wait {retry_after} s, then reload."
+            );
         }
         ApiError::PlanRequired { plan } => return format!("The plan {plan} does not include the API."),
         ApiError::PayloadTooLarge { limit } => {
@@ -138,7 +140,8 @@ fn quota_sentence(Exceeded { quota, used, limit }: &Exceeded) -> String {
             bytes(*limit)
         ),
         Quota::RequestBytesPerDay => format!(
-            "You sent {} today, and your plan allows {} a day. Send less, or try again tomorrow (UTC).",
+            "This form does not fit: you sent {} today, and your plan allows {} a day. Send less, or try \
+             again tomorrow (UTC).",
             bytes(*used),
             bytes(*limit)
         ),

@@ -7,6 +7,7 @@ use std::task::{Context as Task, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -43,11 +44,14 @@ pub async fn bound_large_bodies(
     Ok(ServiceResponse::new(http, response))
 }
 
-/// What no account asked for is the same for all, like the pages under /docs.
+/// What no account asked for is the same for all, like the pages under /docs. Only the answer to a read may
+/// be refused. A client whose create is refused sends it again, and would get a second run.
 fn count(request: &HttpRequest, bytes: usize) -> Result<Option<Unread>, ApiError> {
     let account = request.extensions().get::<Account>().map(|Account(user)| *user);
     let Some(user) = account else { return Ok(None) };
-    Ok(Some(app_data::<Context>(request)?.unread.take(user, bytes)?))
+    let unread = &app_data::<Context>(request)?.unread;
+    let may_refuse = [Method::GET, Method::HEAD].contains(request.method());
+    Ok(Some(if may_refuse { unread.take(user, bytes)? } else { unread.count(user, bytes) }))
 }
 
 /// Without the spare capacity of the buffer that the answer was written into.

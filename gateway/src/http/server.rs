@@ -17,6 +17,11 @@ use super::middleware::{skip_small_bodies, with_request_span};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SHUTDOWN_SECONDS: u64 = 10;
+/// Server threads on a machine with many processors. The database is the bottleneck long before them, and all
+/// threads together must stay under the container's bound of 1024.
+const MAX_THREADS: usize = 16;
+/// Threads of each server thread for work that blocks. Passwords and comparisons of texts need few.
+const MAX_BLOCKING_THREADS: usize = 16;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 2048;
 /// How long a client may leave sent bytes unread. The kernel then closes its connection, which frees the rest
@@ -48,7 +53,8 @@ where
             .wrap(from_fn(with_request_span))
             .configure(&configure)
     })
-    .workers(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+    .workers(std::thread::available_parallelism().map_or(2, |all| all.get().min(MAX_THREADS)))
+    .worker_max_blocking_threads(MAX_BLOCKING_THREADS)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
     .h1_allow_half_closed(false)

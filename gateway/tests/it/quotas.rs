@@ -129,6 +129,31 @@ async fn h4_request_bytes_of_a_day() {
     .await;
 }
 
+/// A file that can never fit is refused before it is read, and a replay stores nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_and_repeated_files_do_not_use_up_the_day() {
+    let stack = stack_with("max_stored_bytes = 2000000\nmax_request_bytes_per_day = 50000000").await;
+    let gateway = TestApp::start(&stack).await;
+    let path = format!("/api/v1/apps/{}/runs", stack.import(FILE_APP).await);
+    let (large, small) = (vec![b'x'; 6_000_000], vec![b'x'; 1_500_000]);
+    for _ in 0..3 {
+        let form: &[Part] = &[("name=\"files\"; filename=\"a\"", &large)];
+        let refused = stack.post_form(&gateway, &path, None, form).await;
+        assert_eq!((refused.status, &refused.body["quota"]), (409, &"maxStoredBytes".into()), "{refused:?}");
+    }
+    assert_eq!(usage(&stack, &gateway).await["requestBytesToday"], 0);
+    let form: &[Part] = &[("name=\"files\"; filename=\"a\"", &small)];
+    assert_eq!(stack.post_form(&gateway, &path, Some("once"), form).await.status, 202);
+    let once = usage(&stack, &gateway).await["requestBytesToday"].clone();
+    assert_eq!(stack.post_form(&gateway, &path, Some("once"), form).await.status, 202);
+    eventually("the files of the replay are deleted", async || {
+        let kept = std::fs::read_dir(stack.artifacts_dir().join("runs")).map_or(0, Iterator::count);
+        (kept == 1).then_some(())
+    })
+    .await;
+    assert_eq!(usage(&stack, &gateway).await["requestBytesToday"], once);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn creates_stop_when_the_tokens_of_a_day_are_used() {
     let stack = stack_with("max_tokens_per_day = 100").await;
@@ -176,7 +201,9 @@ async fn open_sign_up_needs_every_limit_of_its_plan() {
     let Err(refused) = gateway::start(&config, None).await else { panic!("the gateway starts") };
     let said = format!("{refused:#}");
     assert!(said.contains("CAPI_SIGNUP=open") && said.contains("plan free"), "{said}");
-    for field in ["max_stored_bytes", "max_tokens_per_day", "max_seconds", "max_tokens", "retention_days"] {
+    for field in
+        ["max_stored_bytes", "max_tokens_per_day", "max_seconds", "max_output_bytes", "retention_days"]
+    {
         assert!(said.contains(field), "{field}: {said}");
     }
     assert!(!said.contains("max_pending_runs") && !said.contains("max_steps"), "{said}");

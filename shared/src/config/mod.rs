@@ -184,6 +184,16 @@ pub struct CatalogConfig {
     /// TOML file that adds to or overrides the built-in plans free, pro and team.
     #[arg(long, env = "CAPI_PLANS")]
     pub plans: Option<PathBuf>,
+    /// on or off. With on, what the plans' `retention_days` are over for is deleted for good.
+    #[arg(long, env = "CAPI_RETENTION", value_enum, default_value_t = Switch::Off)]
+    pub retention: Switch,
+}
+
+/// A part that can be turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
 }
 
 /// The artifact store.

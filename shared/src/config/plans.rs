@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Networks;
+use crate::limits::{Ceilings, Limits};
 
 /// What one plan allows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -19,12 +20,8 @@ pub struct Plan {
     pub api_keys: u32,
     /// The most runs that run at once.
     pub running_runs: u32,
-    /// Ceiling of an app's seconds.
-    pub max_seconds: Option<u32>,
-    /// Ceiling of an app's steps.
-    pub max_steps: Option<u32>,
-    /// Ceiling of an app's tokens.
-    pub max_tokens: Option<u32>,
+    #[serde(flatten)]
+    pub ceilings: Ceilings,
     /// The most pending runs. This field and the next three are the plan's [`super::Quotas`].
     pub max_pending_runs: Option<u32>,
     /// The most bytes of input files and artifacts.
@@ -52,7 +49,7 @@ pub enum PlansError {
     Parse(PathBuf, Box<toml::de::Error>),
     /// A limit is out of range.
     #[error("CAPI_PLANS: plan {0}: {1}")]
-    Invalid(String, &'static str),
+    Invalid(String, String),
 }
 
 /// The rate window is one array per user. This bounds its length.
@@ -73,9 +70,7 @@ impl Plans {
             requests_per_minute,
             api_keys: 10,
             running_runs,
-            max_seconds: None,
-            max_steps: None,
-            max_tokens: None,
+            ceilings: Ceilings::default(),
             max_pending_runs: None,
             max_stored_bytes: None,
             max_request_bytes_per_day: None,
@@ -83,11 +78,14 @@ impl Plans {
             retention_days: None,
             webhook_networks: None,
         };
-        // The plan of sign-ups. The samples of deploy/apps fit it.
+        // The plan of sign-ups. The samples of deploy/apps fit it, and so does an app that sets no limits.
+        let mut ceilings = Ceilings { max_seconds: Some(900), max_steps: Some(50), ..Ceilings::default() };
+        for limit in Limits::ALL {
+            let set = (limit.ceiling)(&ceilings).unwrap_or(limit.default);
+            (limit.set_ceiling)(&mut ceilings, set);
+        }
         let free = Plan {
-            max_seconds: Some(900),
-            max_steps: Some(50),
-            max_tokens: Some(200_000),
+            ceilings,
             max_pending_runs: Some(20),
             max_stored_bytes: Some(200 << 20),
             max_request_bytes_per_day: Some(100 << 20),
@@ -121,6 +119,15 @@ impl Plans {
             }
         }
         Ok(plans)
+    }
+
+    /// The same plans, for an installation that deletes nothing by itself.
+    #[must_use]
+    pub fn without_retention(mut self) -> Self {
+        for plan in self.0.values_mut() {
+            plan.retention_days = None;
+        }
+        self
     }
 
     #[must_use]
@@ -171,25 +178,27 @@ impl Plans {
     }
 }
 
-fn check(plan: &Plan) -> Result<(), &'static str> {
+fn check(plan: &Plan) -> Result<(), String> {
     if !(1..=MAX_REQUESTS_PER_MINUTE).contains(&plan.requests_per_minute) {
-        return Err("requests_per_minute must be 1 to 10000");
+        return Err("requests_per_minute must be 1 to 10000".to_owned());
     }
     if !(1..=1_000_000).contains(&plan.running_runs) {
-        return Err("running_runs must be 1 to 1000000");
+        return Err("running_runs must be 1 to 1000000".to_owned());
     }
-    if [plan.max_seconds, plan.max_steps, plan.max_tokens].contains(&Some(0)) {
-        return Err("max_seconds, max_steps and max_tokens must be at least 1");
+    if let Some(limit) = Limits::ALL.iter().find(|limit| (limit.ceiling)(&plan.ceilings) == Some(0)) {
+        return Err(format!("{} must be at least 1", limit.ceiling_name));
     }
     if plan.max_pending_runs == Some(0) {
-        return Err("max_pending_runs must be at least 1");
+        return Err("max_pending_runs must be at least 1".to_owned());
     }
     let quotas = [plan.max_stored_bytes, plan.max_request_bytes_per_day, plan.max_tokens_per_day];
     if quotas.into_iter().flatten().any(|quota| !(1..=MAX_QUOTA).contains(&quota)) {
-        return Err("max_stored_bytes, max_request_bytes_per_day and max_tokens_per_day must be 1 to 2^60");
+        return Err(
+            "max_stored_bytes, max_request_bytes_per_day and max_tokens_per_day must be 1 to 2^60".to_owned()
+        );
     }
     if plan.retention_days.is_some_and(|days| !(1..=MAX_RETENTION_DAYS).contains(&days)) {
-        return Err("retention_days must be 1 to 36500");
+        return Err("retention_days must be 1 to 36500".to_owned());
     }
     Ok(())
 }
@@ -211,7 +220,10 @@ mod tests {
             .unwrap();
         assert!(Plans::read(Some(&dir)).unwrap_err().to_string().contains("requests_per_minute"));
         for (field, value) in [
-            ("max_pending_runs", 0_u64),
+            ("max_steps", 0_u64),
+            ("max_tool_calls", 0),
+            ("unknown", 1),
+            ("max_pending_runs", 0),
             ("max_stored_bytes", 0),
             ("max_request_bytes_per_day", 1 << 61),
             ("max_tokens_per_day", 0),
@@ -219,7 +231,7 @@ mod tests {
         ] {
             std::fs::write(&dir, format!("[plans.pro]\n{whole}{field} = {value}\n")).unwrap();
             let refused = Plans::read(Some(&dir)).unwrap_err().to_string();
-            assert!(refused.contains("plan pro") && refused.contains(field), "{refused}");
+            assert!(refused.contains("CAPI_PLANS") && refused.contains(field), "{refused}");
         }
         std::fs::write(&dir, format!("[plans.pro]\n{whole}webhook_networks=['10.0.0.0']\n")).unwrap();
         let error = Plans::read(Some(&dir)).unwrap_err().to_string();

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Plan, Plans};
+use crate::limits::Limits;
 
 /// The quotas of an account. `None` means no limit. The names in JSON are those of the plans file: the SQL
 /// function `account_quota_v1` reads them.
@@ -57,12 +58,11 @@ impl Plan {
             ("max_stored_bytes", self.max_stored_bytes.is_some()),
             ("max_request_bytes_per_day", self.max_request_bytes_per_day.is_some()),
             ("max_tokens_per_day", self.max_tokens_per_day.is_some()),
-            ("max_seconds", self.max_seconds.is_some()),
-            ("max_steps", self.max_steps.is_some()),
-            ("max_tokens", self.max_tokens.is_some()),
             ("retention_days", self.retention_days.is_some()),
         ];
-        limits.into_iter().filter(|(_, is_set)| !is_set).map(|(name, _)| name)
+        let ceilings =
+            Limits::ALL.iter().map(|limit| (limit.ceiling_name, (limit.ceiling)(&self.ceilings).is_some()));
+        limits.into_iter().chain(ceilings).filter(|(_, is_set)| !is_set).map(|(name, _)| name)
     }
 }
 
@@ -99,12 +99,13 @@ mod tests {
         assert!(plans.quotas("free").is_any() && !plans.quotas("pro").is_any());
         assert_eq!(plans.quotas("gone"), plans.quotas("free"));
         assert_eq!(plans.retention_days().len(), 1, "{:?}", plans.retention_days());
+        assert!(plans.without_retention().retention_days().is_empty());
     }
 
     #[test]
     fn sign_up_needs_every_limit() {
         let plans = Plans::built_in();
         assert!(plans.missing_for_sign_up("free").is_empty());
-        assert_eq!(plans.missing_for_sign_up("pro").len(), 8);
+        assert_eq!(plans.missing_for_sign_up("pro").len(), 5 + Limits::ALL.len());
     }
 }

@@ -12,7 +12,7 @@ mod upload;
 pub use garbage::{Garbage, MIN_AGE, find_garbage};
 pub use keys::{ObjectKey, PackId};
 pub use links::{LinkRefusal, Links};
-pub use owner::{Owner, StoreOwner, adopt_store, check_owner, renew_installation};
+pub use owner::{Owner, StoreOwner, adopt_store, check_owner, find_owner, renew_installation};
 pub use store::{Artifacts, StorageError, Stored};
 pub use upload::{Upload, Uploaded, hex};
 

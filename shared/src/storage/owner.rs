@@ -13,7 +13,7 @@ use super::{Artifacts, CompareError};
 use crate::db::Db;
 use crate::lifecycle::Lifecycle;
 
-pub use check::{Owner, adopt_store, check_owner, renew_installation};
+pub use check::{Owner, adopt_store, check_owner, find_owner, renew_installation};
 
 /// The time between two checks of a running process.
 const CHECK_EVERY: Duration = Duration::from_secs(10);

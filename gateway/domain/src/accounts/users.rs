@@ -96,7 +96,7 @@ pub async fn find(db: &Db, email: &str) -> Result<Option<Credentials>, DbError> 
         .await
 }
 
-/// The user's plan.
+/// The name of the user's plan.
 pub async fn plan(db: &Db, user: UserId) -> Result<String, DbError> {
     #[derive(QueryableByName)]
     struct Row {
@@ -179,21 +179,6 @@ pub async fn set_password(db: &Db, user: UserId, new: NewPassword<'_>, by: Actor
                 Ok::<_, DbError>(true)
             })
             .await
-    })
-    .await
-}
-
-/// The name of the account's plan.
-pub async fn plan_of(db: &Db, user: UserId) -> Result<String, DbError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        plan: String,
-    }
-    db.read(|mut conn| async move {
-        let reading = statement("SELECT plan FROM users WHERE id = $1").bind::<SqlUuid, _>(user.uuid());
-        let row: Row = reading.get_result(&mut conn).await?;
-        Ok(row.plan)
     })
     .await
 }

@@ -100,10 +100,14 @@ fn refused(exceeded: Exceeded) -> Refusal {
     Refusal::QuotaExceeded(exceeded)
 }
 
-/// Refuses a create with files before they are read, if the account has no room at all. The creating
-/// statement checks exactly.
+/// Bytes of a large form that may be no file: fields, boundaries and part headers.
+const NO_FILES: u64 = 2 << 20;
+
+/// Refuses a create with files before they are read, if they cannot fit. Otherwise the bytes of each attempt
+/// would count to the day's request bytes. The creating statement checks exactly.
 pub async fn check_room(db: &Db, user: UserId, quotas: &Quotas, announced_bytes: u64) -> Result<(), Refusal> {
-    let asked = Asked { stored_bytes: 1, request_bytes: announced_bytes };
+    let stored_bytes = announced_bytes.saturating_sub(NO_FILES).max(1);
+    let asked = Asked { stored_bytes, request_bytes: announced_bytes };
     quotas::check(db, user, quotas, asked).await?.map_or(Ok(()), |exceeded| Err(refused(exceeded)))
 }
 
@@ -117,17 +121,27 @@ impl Create {
     }
 
     async fn create_and_nudge(mut self, intake: &Intake) -> Result<Created, Refusal> {
-        // Before validation: a later change of the app does not change what was accepted.
-        if let Some(run) = self.created_before(&intake.db).await? {
-            return Ok(Created::Before(run));
+        let created = self.create(intake).await;
+        match &created {
+            Ok(Created::Before(_)) => self.files.forgive(),
+            Err(refusal) if refusal.is_own_failure() => self.files.forgive(),
+            Ok(Created::Now(..)) | Err(_) => {}
         }
-        let created = self.write(intake).await?;
+        let created = created?;
         if let Created::Now(id, app) = &created {
             intake.publisher.nudge(WorkQueue::Runs, self.user.uuid());
             metrics::counter!("capi_runs_created_total").increment(1);
             tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
         }
         Ok(created)
+    }
+
+    async fn create(&mut self, intake: &Intake) -> Result<Created, Refusal> {
+        // Before validation: a later change of the app does not change what was accepted.
+        if let Some(run) = self.created_before(&intake.db).await? {
+            return Ok(Created::Before(run));
+        }
+        self.write(intake).await
     }
 
     /// The run of an earlier request with the same idempotency key.

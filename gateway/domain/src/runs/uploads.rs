@@ -67,7 +67,7 @@ impl StartedFile {
         self.file.size += bytes.len() as u64;
         self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if let Some(upload) = &mut self.upload {
-            upload.write(bytes).await?;
+            upload.write(bytes).await.inspect_err(|_| forgive(&self.read))?;
         }
         Ok(())
     }
@@ -76,6 +76,11 @@ impl StartedFile {
     pub const fn size(&self) -> u64 {
         self.file.size
     }
+}
+
+/// The account does not pay for a failure of the store.
+fn forgive(read: &AtomicU64) {
+    read.store(0, Ordering::Relaxed);
 }
 
 impl Uploads {
@@ -124,7 +129,8 @@ impl Uploads {
         };
         let upload = if self.stores {
             self.begun = true;
-            Some(self.store.upload(&ObjectKey::file(self.run, file.id)).await?)
+            let upload = self.store.upload(&ObjectKey::file(self.run, file.id)).await;
+            Some(upload.inspect_err(|_| self.forgive())?)
         } else {
             None
         };
@@ -137,9 +143,15 @@ impl Uploads {
         // From here on the object may exist.
         self.files.push(file);
         if let (Some(upload), Some(file)) = (upload, self.files.last_mut()) {
-            file.sha256 = upload.finish().await?.sha256;
+            file.sha256 = upload.finish().await.inspect_err(|_| forgive(&self.read))?.sha256;
         }
         Ok(())
+    }
+
+    /// Does not count the files to the account's request bytes: the create is a replay, or the installation
+    /// failed.
+    pub fn forgive(&self) {
+        forgive(&self.read);
     }
 
     /// Keeps the files: the run exists, or may exist.

@@ -39,8 +39,19 @@ impl UnlistedProxies {
         }
     }
 
-    /// A user signed in from this address. Returns whether many have.
-    pub fn signed_in(&self, from: IpAddr, user: UserId, now: Instant) -> bool {
+    /// A user signed in from this address.
+    pub fn signed_in(&self, from: IpAddr, user: UserId, now: Instant) {
+        if self.has_many(from, user) && self.may_say(now) {
+            tracing::warn!(
+                address = %from,
+                "many users sign in from one private address; if it is a proxy, list it in \
+                 CAPI_TRUSTED_PROXIES and let it set X-Forwarded-For"
+            );
+        }
+    }
+
+    /// Remembers the user. Returns whether many users have signed in from this private address.
+    fn has_many(&self, from: IpAddr, user: UserId) -> bool {
         if is_public(from) {
             return false;
         }
@@ -52,16 +63,7 @@ impl UnlistedProxies {
         if users.len() < MANY_USERS {
             users.insert(user);
         }
-        let many = users.len() >= MANY_USERS;
-        drop(seen);
-        if many && self.may_say(now) {
-            tracing::warn!(
-                address = %from,
-                "many users sign in from one private address; if it is a proxy, list it in \
-                 CAPI_TRUSTED_PROXIES and let it set X-Forwarded-For"
-            );
-        }
-        many
+        users.len() >= MANY_USERS
     }
 
     fn may_say(&self, now: Instant) -> bool {
@@ -92,12 +94,12 @@ mod tests {
 
     #[test]
     fn many_users_of_one_private_address_are_noticed() {
-        let (proxies, now) = (UnlistedProxies::default(), Instant::now());
+        let proxies = UnlistedProxies::default();
         let (private, public) = (IpAddr::from([172, 17, 0, 1]), IpAddr::from([8, 8, 8, 8]));
         let ada = UserId::generate();
-        assert!((0..20).all(|_| !proxies.signed_in(private, ada, now)), "one user");
-        let noticed = (0..10).filter(|_| proxies.signed_in(private, UserId::generate(), now)).count();
+        assert!((0..20).all(|_| !proxies.has_many(private, ada)), "one user");
+        let noticed = (0..10).filter(|_| proxies.has_many(private, UserId::generate())).count();
         assert_eq!(noticed, 2, "from the tenth user on");
-        assert!((0..20).all(|_| !proxies.signed_in(public, UserId::generate(), now)));
+        assert!((0..20).all(|_| !proxies.has_many(public, UserId::generate())));
     }
 }

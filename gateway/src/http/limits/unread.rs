@@ -3,7 +3,7 @@
 //! `http::server`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::ids::UserId;
 
@@ -38,14 +38,29 @@ pub struct Unread {
 impl UnreadAnswers {
     /// Counts an answer of the account.
     pub fn take(&self, user: UserId, bytes: usize) -> Result<Unread, TooManyUnread> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.lock();
         let before = all.get(&user).copied().unwrap_or_default();
         if before > 0 && before.saturating_add(bytes) > MOST {
             metrics::counter!("capi_requests_rate_limited_total", "limiter" => "unread_answers").increment(1);
             return Err(TooManyUnread { retry_after: RETRY_AFTER_SECONDS });
         }
-        all.insert(user, before.saturating_add(bytes));
-        Ok(Unread { all: Arc::clone(&self.0), user, bytes })
+        Ok(self.add(&mut all, user, bytes))
+    }
+
+    /// Counts an answer that must be given.
+    #[must_use]
+    pub fn count(&self, user: UserId, bytes: usize) -> Unread {
+        self.add(&mut self.lock(), user, bytes)
+    }
+
+    fn add(&self, all: &mut HashMap<UserId, usize>, user: UserId, bytes: usize) -> Unread {
+        let sum = all.entry(user).or_default();
+        *sum = sum.saturating_add(bytes);
+        Unread { all: Arc::clone(&self.0), user, bytes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,7 +92,7 @@ mod tests {
         held.clear();
         let alone = answers.take(user, 3 * MOST).unwrap();
         assert!(answers.take(user, LARGE).is_err(), "one answer may be larger, if it is alone");
-        drop(alone);
+        drop((answers.count(user, MOST), alone));
         assert!(answers.0.lock().unwrap().is_empty(), "nothing is kept of an account without answers");
     }
 }

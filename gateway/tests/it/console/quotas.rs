@@ -26,7 +26,8 @@ async fn run(gateway: &TestApp, session: &Session, app: &str, more: &[Part<'_>])
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_shows_use_and_room_and_refuses_in_its_own_words() {
-    let stack = Stack::create("small", PLAN).await;
+    let mut stack = Stack::create("small", PLAN).await;
+    stack.settings = stack.settings_with("CAPI_RETENTION", "on");
     let gateway = TestApp::start_console(&stack).await;
     let session = stack.session(&gateway, EMAIL).await;
     let app = stack.import("name = 'Files'\nprompt = 'x'\ntools = ['read_file']").await;
@@ -52,6 +53,15 @@ async fn the_console_shows_use_and_room_and_refuses_in_its_own_words() {
         assert!(usage.contains(shown), "{shown}: {usage}");
     }
     assert!(usage.contains("<progress max=\"100\" value=\"50\""), "{usage}");
+    assert!(usage.contains("days before the last 14 days are empty"), "{usage}");
+
+    // Without the setting nothing is deleted, and no page says so. A plan that is gone has quotas.
+    stack.settings = stack.settings_with("CAPI_RETENTION", "off");
+    stack.database.run_sql("UPDATE users SET plan = 'gone'").await;
+    let gateway = TestApp::start_console(&stack).await;
+    let usage = stack.page(&gateway, "/account/usage", &session.cookie).await.1;
+    assert!(usage.contains("no longer has a plan") && usage.contains("1 of 1"), "{usage}");
+    assert!(!usage.contains("Runs are deleted"), "{usage}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,13 +53,16 @@ pub async fn read_after(
     limit: i64,
     bytes: i64,
 ) -> Result<Vec<Event>, DbError> {
+    // Event by event: the length of one is only known once it is read as a whole.
     let sql = "
-        SELECT seq, type, at, attempt, data FROM (
-            SELECT e.seq, e.type, e.at, e.attempt, e.data,
-                   sum(octet_length(e.data::text)) OVER (ORDER BY e.seq)
-                       - octet_length(e.data::text) AS before
-            FROM (SELECT * FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) e) page
-        WHERE before < $4 ORDER BY seq";
+        WITH RECURSIVE page (n, bytes, seq, type, at, attempt, data) AS (
+            SELECT 0::bigint, 0::bigint, $2, NULL::text, NULL::timestamptz, NULL::integer, NULL::jsonb
+            UNION ALL
+            SELECT page.n + 1, page.bytes + octet_length(e.data::text), e.seq, e.type, e.at, e.attempt, e.data
+            FROM page, LATERAL (
+                SELECT * FROM run_events WHERE run_id = $1 AND seq > page.seq ORDER BY seq LIMIT 1) e
+            WHERE page.n < $3 AND page.bytes < $4)
+        SELECT seq, type, at, attempt, data FROM page WHERE n > 0 ORDER BY seq";
     let events = statement(sql)
         .bind::<SqlUuid, _>(run.uuid())
         .bind::<BigInt, _>(after)

@@ -31,6 +31,8 @@ pub enum Owner {
     Other { store: Uuid, database: Uuid },
     /// The store has objects, no id, and runs that the database does not know.
     Unrecognised { database: Uuid, known: usize, runs: usize },
+    /// The store has no id. The services of this installation may take it over.
+    Unclaimed { database: Uuid, known: usize, runs: usize },
     /// The object with the id is not one.
     Unreadable { database: Uuid },
 }
@@ -57,6 +59,11 @@ impl fmt::Display for Owner {
                 f,
                 "the store names no installation, and the database (installation {database}) knows {known} \
                  of {runs} runs in it: {REMEDY}"
+            ),
+            Self::Unclaimed { database, known, runs } => write!(
+                f,
+                "the store names no installation, and the database (installation {database}) knows {known} \
+                 of {runs} runs in it: the first gateway or run-worker that starts takes the store over"
             ),
             Self::Unreadable { database } => write!(
                 f,
@@ -93,26 +100,35 @@ async fn store_id(store: &Artifacts) -> Result<Option<Option<Uuid>>, CompareErro
     }
 }
 
-/// Compares the ids. A store without an id gets the database's if it is empty or if the database knows its
-/// runs: an installation that is older than the id needs no work by hand.
-pub async fn check_owner(db: &Db, store: &Artifacts) -> Result<Owner, CompareError> {
+/// Compares the ids, and writes nothing.
+pub async fn find_owner(db: &Db, store: &Artifacts) -> Result<Owner, CompareError> {
     let database = database_id(db).await?;
-    if store_id(store).await?.is_none() {
-        let (known, runs) = known_runs(db, store).await?;
-        #[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
-        if (known as f64) < runs as f64 * KNOWN_SHARE {
-            return Ok(Owner::Unrecognised { database, known, runs });
-        }
-        // If another process was faster, its id counts.
-        if store.put_own(&ObjectKey::installation(), text_of(database), false).await? {
-            tracing::info!(installation = %database, known, runs, "took over the store");
-        }
-    }
     Ok(match store_id(store).await? {
         Some(Some(id)) if id == database => Owner::Own,
         Some(Some(store)) => Owner::Other { store, database },
-        Some(None) | None => Owner::Unreadable { database },
+        Some(None) => Owner::Unreadable { database },
+        None => {
+            let (known, runs) = known_runs(db, store).await?;
+            #[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
+            if (known as f64) < runs as f64 * KNOWN_SHARE {
+                Owner::Unrecognised { database, known, runs }
+            } else {
+                Owner::Unclaimed { database, known, runs }
+            }
+        }
     })
+}
+
+/// Compares the ids, for a service. A store without an id gets the database's if it is empty or if the
+/// database knows its runs: an installation that is older than the id needs no work by hand.
+pub async fn check_owner(db: &Db, store: &Artifacts) -> Result<Owner, CompareError> {
+    let found = find_owner(db, store).await?;
+    let Owner::Unclaimed { database, known, runs } = found else { return Ok(found) };
+    // If another process was faster, its id counts.
+    if store.put_own(&ObjectKey::installation(), text_of(database), false).await? {
+        tracing::info!(installation = %database, known, runs, "took over the store");
+    }
+    find_owner(db, store).await
 }
 
 /// Writes the database's id into the store.

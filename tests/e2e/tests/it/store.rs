@@ -30,6 +30,11 @@ async fn h4_the_model_is_told_that_the_store_is_full() {
 #[tokio::test(flavor = "multi_thread")]
 async fn h5_services_with_the_store_of_another_installation_are_not_ready() {
     let mut stack = Stack::unlimited().await;
+    // A look at a new store does not claim it.
+    for look in [&["store", "owner"][..], &["store", "sweep", "--dry-run"]] {
+        stack.cli(look, "").await;
+        assert!(!stack.artifacts_dir().join("installation").exists(), "{look:?}");
+    }
     drop(stack.start(Service::Gateway).await);
     let owner = stack.cli(&["store", "owner"], "").await;
     assert_eq!(owner, "the store belongs to this installation");

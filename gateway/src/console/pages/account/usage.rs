@@ -5,7 +5,8 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use gateway_domain::accounts::quotas::{AccountUse, account_use};
 use gateway_domain::accounts::usage::{self, Day};
-use shared::config::Plan;
+use shared::config::Quotas;
+use shared::limits::{Limit, Limits};
 
 use super::Tab;
 use crate::console::format::{bytes, count, counted};
@@ -67,7 +68,7 @@ struct Meter {
     id: &'static str,
     name: &'static str,
     used: String,
-    limit: String,
+    limit: Option<String>,
     /// In percent. `None` without a limit.
     share: Option<i64>,
 }
@@ -84,27 +85,27 @@ impl Meter {
             id,
             name,
             used: show(used),
-            limit: limit.map_or_else(|| "any number".to_owned(), show),
+            limit: limit.map(show),
             share: limit.map(|limit| (used.saturating_mul(100) / limit.max(1)).min(100)),
         }
     }
 }
 
 /// The request bytes and tokens of a day are counted only if the plan limits them.
-fn meters(plan: &Plan, used: AccountUse) -> Vec<Meter> {
+fn meters(quotas: &Quotas, used: AccountUse) -> Vec<Meter> {
     let mut meters = vec![
         Meter::new(
             ("pending-runs", "Waiting runs"),
             used.pending_runs,
-            plan.max_pending_runs.map(u64::from),
+            quotas.max_pending_runs.map(u64::from),
             count,
         ),
-        Meter::new(("stored-bytes", "Storage for files"), used.stored_bytes, plan.max_stored_bytes, bytes),
+        Meter::new(("stored-bytes", "Storage for files"), used.stored_bytes, quotas.max_stored_bytes, bytes),
     ];
-    if let most @ Some(_) = plan.max_request_bytes_per_day {
+    if let most @ Some(_) = quotas.max_request_bytes_per_day {
         meters.push(Meter::new(("request-bytes", "Sent today"), used.request_bytes, most, bytes));
     }
-    if let most @ Some(_) = plan.max_tokens_per_day {
+    if let most @ Some(_) = quotas.max_tokens_per_day {
         meters.push(Meter::new(("tokens", "Tokens today"), used.tokens, most, count));
     }
     meters
@@ -116,7 +117,7 @@ struct Page {
     frame: Frame,
     tab: Tab,
     plan: String,
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<(String, String)>,
     meters: Vec<Meter>,
     /// The days that runs are kept, if they are not kept for ever.
     retention: Option<String>,
@@ -131,22 +132,24 @@ pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Resul
     let most =
         |limit: Option<u32>| limit.map_or_else(|| "Set by the app".to_owned(), |limit| count(limit.into()));
     let facts = plan.map_or_else(Vec::new, |plan| {
-        vec![
-            ("API", if plan.api { "included".to_owned() } else { "not included".to_owned() }),
-            ("API requests per minute", count(plan.requests_per_minute.into())),
-            ("Active API keys", count(plan.api_keys.into())),
-            ("Runs at once", count(plan.running_runs.into())),
-            ("Steps per run", most(plan.max_steps)),
-            ("Seconds per run", most(plan.max_seconds)),
-            ("Tokens per run", most(plan.max_tokens)),
-        ]
+        let mut facts = vec![
+            ("API".to_owned(), if plan.api { "included".to_owned() } else { "not included".to_owned() }),
+            ("API requests per minute".to_owned(), count(plan.requests_per_minute.into())),
+            ("Active API keys".to_owned(), count(plan.api_keys.into())),
+            ("Runs at once".to_owned(), count(plan.running_runs.into())),
+        ];
+        let ceiling =
+            |limit: &Limit| (format!("{} per run", limit.label), most((limit.ceiling)(&plan.ceilings)));
+        facts.extend(Limits::ALL.iter().map(ceiling));
+        facts
     });
     show(&Page {
         frame: Tab::Usage.frame(&visitor),
         tab: Tab::Usage,
         plan: visitor.session.plan.clone(),
         facts,
-        meters: plan.map_or_else(Vec::new, |plan| meters(plan, used)),
+        // An account whose plan is gone has quotas too.
+        meters: meters(&context.plans.quotas(&visitor.session.plan), used),
         retention: plan.and_then(|plan| plan.retention_days).map(|days| counted(days as usize, "day")),
         empty: days.iter().all(|day| day.runs == 0),
         charts: [Chart::new("runs", &days, |day| day.runs), Chart::new("tokens", &days, |day| day.tokens)],

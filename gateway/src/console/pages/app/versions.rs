@@ -7,16 +7,17 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use gateway_domain::FieldError;
+use gateway_domain::apps::store;
 use gateway_domain::apps::versions::{self, Version};
-use gateway_domain::apps::{check_ceilings, store};
 use serde_json::Value;
 use shared::apps::AppDefinition;
+use shared::config::Plan;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Header, Tab};
 use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
-use crate::console::format::Timestamp;
+use crate::console::format::{Timestamp, count};
 use crate::console::owned::OwnApp;
 use crate::console::page::{Frame, block, see_other, show};
 use crate::context::Context;
@@ -118,9 +119,7 @@ pub(crate) async fn restore(
         .ok_or(ApiError::not_found("version"))?;
     let definition: &AppDefinition =
         &serde_json::from_value(definition).map_err(|error| ApiError::fault(&error))?;
-    let plan = &visitor.session.plan;
-    if let Some(error) = check_ceilings(definition, plan, context.plans.get(plan)).first() {
-        let message = format!("{error}; edit the limits of that version's text instead");
+    if let Some(message) = above_the_plan(wanted, definition, context.plans.get(&visitor.session.plan)) {
         return Err(ApiError::invalid(FieldError::part("version", "limit", message)));
     }
     let base = form.text("base").parse().unwrap_or(app.version);
@@ -128,11 +127,36 @@ pub(crate) async fn restore(
     Ok(see_other(&format!("/apps/{id}/edit?done=saved")))
 }
 
+/// Why the version cannot be restored under this plan.
+fn above_the_plan(version: i32, definition: &AppDefinition, plan: Option<&Plan>) -> Option<String> {
+    let (limit, ceiling) = definition.limits.above(plan?).next()?;
+    let wanted = count((limit.get)(&definition.limits).into());
+    let (name, ceiling) = (limit.label, count(ceiling.into()));
+    Some(format!(
+        "Version {version} allows {wanted} {}, and your plan allows {ceiling}. Open Edit, and set {name} to \
+         {ceiling} or less.",
+        name.to_lowercase()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shared::config::Plans;
 
     use super::*;
+
+    #[test]
+    fn a_version_above_the_plan_is_refused_in_words_of_the_console() {
+        let app = json!({"name": "A", "prompt": "p", "limits": {"steps": 200}});
+        let (app, plans) = (serde_json::from_value(app).unwrap(), Plans::built_in());
+        let said = above_the_plan(3, &app, plans.get("free")).unwrap();
+        assert_eq!(
+            said,
+            "Version 3 allows 200 steps, and your plan allows 50. Open Edit, and set Steps to 50 or less."
+        );
+        assert_eq!(above_the_plan(3, &app, plans.get("pro")), None);
+    }
 
     #[test]
     fn a_comparison_shows_changes_and_some_lines_around() {
