@@ -2,8 +2,8 @@
 //!
 //! bwrap has made the namespaces and loaded the seccomp filters. The rest can only be done from inside: the
 //! limits (the kernel counts processes per user namespace), landlock (bwrap could not mount under it), a
-//! filter that refuses landlock to the command, and joining the cgroup. If one of them fails, the command does
-//! not begin.
+//! filter that refuses landlock to the command, and joining the cgroup. If one of them fails, the command
+//! does not begin.
 //!
 //! Arguments: STATUS-FD CGROUP-FD (or `-`) PROCESSES ADDRESS-SPACE FILE-SIZE OPEN-FILES -- COMMAND…
 

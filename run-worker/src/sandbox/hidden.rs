@@ -1,8 +1,9 @@
 //! Files on the disk that neither the workspace nor a descriptor shows: a deleted file that is only mapped,
 //! or one whose descriptor is under way in a Unix socket (SCM_RIGHTS). Honest programs have some too: a
-//! program that runs while it is built again, a library that is replaced. So a find alone ends nothing. It
-//! only counts together with space of the disk that nothing else explains.
+//! program that runs while it is built again, a library that is replaced. So a find alone ends nothing:
+//! `bound` says how large such files can be.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
@@ -15,16 +16,39 @@ use crate::workspace::INSIDE as WORKSPACE;
 /// The list of mappings is read up to here: 10,000 mappings. What has more could also hide a file.
 const MAX_MAPS: u64 = 1 << 20;
 
-/// Whether the processes of a command hold such a file, or keep what they hold to themselves.
-pub(super) fn hides_files(tree: &ProcessTree) -> bool {
-    let processes = tree.members();
-    // The first is bwrap, which is harmless. An ordinary user cannot look into it.
-    let hides = processes.iter().skip(1).any(|pid| maps_a_deleted_file(*pid) || has_files_under_way(*pid));
-    // If the command is over, the kernel may have given the ids to other processes.
-    hides && !tree.is_gone()
+/// What a search found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Hidden {
+    /// Deleted files of the workspace that are mapped, by device and inode.
+    files: HashSet<String>,
+    /// Whether there are others that the worker cannot tell apart.
+    has_others: bool,
 }
 
-fn maps_a_deleted_file(pid: u32) -> bool {
+impl Hidden {
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && !self.has_others
+    }
+
+    /// Whether this can be more than was found `before`. A file that is only mapped cannot grow.
+    pub(super) fn may_be_more_than(&self, before: &Self) -> bool {
+        self.has_others || !self.files.is_subset(&before.files)
+    }
+}
+
+/// Searches the processes of a command.
+pub(super) fn search(tree: &ProcessTree) -> Hidden {
+    let mut found = Hidden::default();
+    // The first is bwrap, which is harmless. An ordinary user cannot look into it.
+    for pid in tree.members().iter().skip(1) {
+        add_mapped_files(*pid, &mut found);
+        found.has_others |= has_files_under_way(*pid);
+    }
+    // If the command is over, the kernel may have given the ids to other processes.
+    if tree.is_gone() { Hidden::default() } else { found }
+}
+
+fn add_mapped_files(pid: u32, found: &mut Hidden) {
     let own = read_list(&Path::new("/proc").join(pid.to_string()).join("maps"));
     // The list of an ended first thread is empty. Its other threads have one.
     let list = if own.is_empty() {
@@ -32,10 +56,9 @@ fn maps_a_deleted_file(pid: u32) -> bool {
     } else {
         Some(own)
     };
-    list.is_some_and(|list| {
-        let is_cut = list.len() as u64 == MAX_MAPS;
-        is_cut || String::from_utf8_lossy(&list).lines().any(is_deleted_file)
-    })
+    let list = list.unwrap_or_default();
+    found.has_others |= list.len() as u64 == MAX_MAPS;
+    found.files.extend(String::from_utf8_lossy(&list).lines().filter_map(deleted_file));
 }
 
 /// Empty if the process ended meanwhile.
@@ -47,12 +70,13 @@ fn read_list(maps: &Path) -> Vec<u8> {
     list
 }
 
-/// `ADDRESSES RIGHTS OFFSET DEVICE INODE PATH (deleted)`. Only the workspace is a disk that a command can
-/// write to.
-fn is_deleted_file(line: &str) -> bool {
-    let path = line.split_ascii_whitespace().nth(5).unwrap_or_default();
-    let inside = path.strip_prefix(WORKSPACE).is_some_and(|rest| rest.starts_with('/'));
-    inside && line.ends_with(" (deleted)")
+/// `ADDRESSES RIGHTS OFFSET DEVICE INODE PATH (deleted)`: device and inode. Only the workspace is a disk that
+/// a command can write to.
+fn deleted_file(line: &str) -> Option<String> {
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    let (device, inode, path) = (fields.next()?, fields.next()?, fields.next()?);
+    let inside = path.strip_prefix(WORKSPACE)?.starts_with('/');
+    (inside && line.ends_with(" (deleted)")).then(|| format!("{device} {inode}"))
 }
 
 fn has_files_under_way(pid: u32) -> bool {
@@ -76,6 +100,17 @@ fn holds_descriptors(info: &Path) -> bool {
 }
 
 #[cfg(test)]
+impl Hidden {
+    pub(super) fn of(inodes: &[u64]) -> Self {
+        Self { files: inodes.iter().map(ToString::to_string).collect(), has_others: false }
+    }
+
+    pub(super) fn others() -> Self {
+        Self { has_others: true, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -90,13 +125,23 @@ mod tests {
             ("7f00-7f01 rw-s 00000000 00:01 1234 /dev/zero (deleted)", false),
             ("7f00-7f01 rw-p 00000000 00:00 0", false),
         ] {
-            assert_eq!(is_deleted_file(line), is_hidden, "{line}");
+            assert_eq!(deleted_file(line).is_some(), is_hidden, "{line}");
         }
     }
 
     #[test]
     fn an_honest_process_hides_nothing() {
         assert!(!has_files_under_way(std::process::id()));
-        assert!(!maps_a_deleted_file(std::process::id()));
+        let mut found = Hidden::default();
+        add_mapped_files(std::process::id(), &mut found);
+        assert!(found.is_empty());
+    }
+
+    #[test]
+    fn only_another_file_can_be_more() {
+        let before = Hidden::of(&[2, 3]);
+        assert!(!Hidden::of(&[2]).may_be_more_than(&before));
+        assert!(Hidden::of(&[2, 4]).may_be_more_than(&before));
+        assert!(Hidden::others().may_be_more_than(&before));
     }
 }

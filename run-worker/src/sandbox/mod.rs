@@ -7,6 +7,7 @@
 //! inside when the worker starts. If a layer does not work, no command runs at all.
 
 mod available;
+mod bound;
 mod cgroup;
 mod findings;
 mod hidden;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
+use super::bound::{Bound, Disk};
 use super::findings::{Findings, find, free_on_disk, is_over};
-use super::hidden::hides_files;
+use super::hidden::search;
 use super::job::{EndReason, Job};
 use super::limits::SandboxLimits;
 use super::pace::{EVERY, Room, SOONEST, pause};
@@ -20,9 +21,6 @@ use crate::workspace::QuotaExceeded;
 const THOROUGH: u32 = 5;
 /// A command that writes this much since the last search for hidden files is searched again.
 const SEARCH_AFTER: u64 = 16 << 20;
-/// A descriptor is under way for a moment in honest programs too. So many searches in a row must find one.
-const SEARCHES: u32 = 3;
-
 pub(super) struct Watch<'a> {
     limits: &'a SandboxLimits,
     job: &'a Job,
@@ -37,10 +35,7 @@ pub(super) struct Watch<'a> {
     free_before: u64,
     /// The size of the workspace before the command.
     size_before: Option<u64>,
-    /// Bytes written at the last search for hidden files.
-    searched: u64,
-    /// So many searches in a row found hidden files.
-    finds: u32,
+    hidden: Bound,
     seen: Seen,
 }
 
@@ -50,16 +45,6 @@ struct Seen {
     sockets: bool,
     tmp: bool,
     written: bool,
-}
-
-/// What the command has to do with the disk.
-struct Disk {
-    /// Bytes written.
-    written: u64,
-    /// The size of the workspace before the command, and the bytes written.
-    possible: u64,
-    /// The size of the workspace before the command, and what the disk lost since then to no other command.
-    taken: u64,
 }
 
 impl<'a> Watch<'a> {
@@ -74,8 +59,7 @@ impl<'a> Watch<'a> {
             deleted: 0,
             free_before: free_on_disk(&job.mounts.workspace),
             size_before: None,
-            searched: 0,
-            finds: 0,
+            hidden: Bound::default(),
             seen: Seen::default(),
         }
     }
@@ -114,7 +98,7 @@ impl<'a> Watch<'a> {
         self.seen.tmp |= found.usage.tmp_entries.is_some();
         self.seen.written |= found.usage.written.is_seen;
         let disk = self.disk(&found);
-        self.search(&found, &disk, tree).await;
+        self.search(disk, tree).await;
         self.entry.update(self.share(&found, &disk));
         if let Some(reason) = self.exceeded(&found, &disk) {
             return Err(reason);
@@ -128,42 +112,41 @@ impl<'a> Watch<'a> {
         let before = *self.size_before.get_or_insert_with(|| {
             let before = on_disk.saturating_sub(written);
             self.entry.update(Share { workspace: before, ..Share::default() });
+            self.hidden = Bound::new(before);
             before
         });
         let others = self.entry.change_of_others();
         let lost = self.free_before.cast_signed().saturating_sub(found.free_on_disk.cast_signed());
         let taken = before.cast_signed().saturating_add(lost).saturating_sub(others);
-        Disk { written, possible: before + written, taken: taken.max(0).cast_unsigned() }
+        Disk { written, visible: on_disk + found.deleted, taken: taken.max(0).cast_unsigned() }
     }
 
-    /// Searches for hidden files if they could be larger than the workspace may be. A child that nobody waits
-    /// for takes its count of bytes with it, and a program may keep its count to itself. So the space that
-    /// the disk lost counts too.
-    async fn search(&mut self, found: &Findings, disk: &Disk, tree: &ProcessTree) {
+    /// Searches for hidden files in each thorough check, and sooner if they could be too large.
+    async fn search(&mut self, disk: Disk, tree: &ProcessTree) {
         let bytes = self.job.quota.bytes;
-        if disk.possible <= bytes && disk.taken <= bytes && !found.usage.written.is_partial {
-            self.finds = 0;
-            return;
-        }
         let is_due = self.checks.is_multiple_of(THOROUGH)
-            || disk.written.saturating_sub(self.searched) > SEARCH_AFTER
-            || (self.finds > 0 && disk.taken > bytes);
+            || (self.possible(&disk) > bytes && self.hidden.unsearched(&disk) > SEARCH_AFTER)
+            || self.hidden.may_exceed(&disk, bytes);
         if is_due {
-            self.searched = disk.written;
             let tree = tree.clone();
-            let hides = spawn_blocking(move || hides_files(&tree)).await.unwrap_or(false);
-            self.finds = if hides { self.finds + 1 } else { 0 };
+            if let Ok(found) = spawn_blocking(move || search(&tree)).await {
+                self.hidden.add(found, disk);
+            }
         }
+    }
+
+    /// The largest size of all files together, if none was deleted.
+    fn possible(&self, disk: &Disk) -> u64 {
+        self.size_before.unwrap_or_default() + disk.written
     }
 
     fn share(&self, found: &Findings, disk: &Disk) -> Share {
         let is_partial = found.usage.written.is_partial;
-        let hidden = if is_partial { disk.written.max(disk.taken) } else { disk.written };
         Share {
             memory: found.usage.memory,
             workspace: found.on_disk(),
             deleted: found.deleted,
-            hidden: if self.finds >= SEARCHES { hidden.max(1) } else { 0 },
+            hidden: self.hidden.hidden(disk, is_partial),
             is_partial,
         }
     }
@@ -217,7 +200,7 @@ impl<'a> Watch<'a> {
             }
             must
         };
-        if self.finds >= SEARCHES && disk.taken > bytes && must_end(Shortage::Hidden) {
+        if self.hidden.exceeds(disk, bytes) && must_end(Shortage::Hidden) {
             return Some(EndReason::HiddenFiles(bytes));
         }
         if found.available_memory < limits.memory_reserve && must_end(Shortage::Memory) {
@@ -233,7 +216,8 @@ impl<'a> Watch<'a> {
     fn room(&self, found: &Findings, disk: &Disk) -> Room {
         let (limits, usage) = (self.limits, &found.usage);
         // A command that has written more than the workspace may hold is judged by what the disk lost.
-        let used = if disk.possible > self.job.quota.bytes { disk.taken } else { disk.possible };
+        let possible = self.possible(disk);
+        let used = if possible > self.job.quota.bytes { disk.taken.max(disk.visible) } else { possible };
         let memory = limits.memory.saturating_sub(usage.memory);
         // A machine that is short already gives no sign of what this command will take.
         let available = found.available_memory.checked_sub(limits.memory_reserve).unwrap_or(u64::MAX);
