@@ -87,6 +87,10 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
             }
             missing
         }
+        // The script has no socket: these are the machine's.
+        Ok(execution) if matches!(execution.end, EndReason::SocketLimit(_)) => {
+            Missing { required: vec!["network"], optional: vec![] }
+        }
         Ok(execution) => {
             tracing::error!(end = ?execution.end, "the sandbox's self-test did not end by itself");
             all()
