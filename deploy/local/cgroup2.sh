@@ -13,17 +13,25 @@ install_packages machine
 prepare_sandbox
 exec 9>&-
 mkdir -p "$VM"
+# Held until the machine ends: it inherits the descriptor.
+exec 8> "$VM/lock"
+flock -n 8 || fail "another run uses $VM"
+rm -f "$VM/console.log" "$VM/it" "$VM/sandbox-entry"
 step "compile the tests"
 cd "$ROOT"
 cargo test --locked --workspace --test it --no-run --message-format=json > "$VM/build.json"
 python3 - "$VM" << 'END'
-import json, shutil, sys
+import json, os, shutil, sys
 for line in open(f"{sys.argv[1]}/build.json"):
     built = json.loads(line)
     name = built.get("target", {}).get("name")
-    of_worker = "run-worker" in built.get("package_id", "")
+    # `path+file:///…/run-worker#0.1.0`
+    of_worker = built.get("package_id", "").split("#")[0].rsplit("/", 1)[-1] == "run-worker"
     if of_worker and name in ("it", "sandbox-entry") and built.get("executable"):
         shutil.copy(built["executable"], f"{sys.argv[1]}/{name}")
+for name in ("it", "sandbox-entry"):
+    if not os.path.exists(f"{sys.argv[1]}/{name}"):
+        sys.exit(f"cargo built no {name} of run-worker")
 END
 echo "$CAPI_SANDBOX_PYTHON" > "$VM/python"
 echo "${CAPI_CGROUP2_USER:-both}" > "$VM/user"

@@ -5,6 +5,9 @@
 . "$(dirname "$0")/common.sh"
 . "$HERE/packages.sh"
 
+# Debian has mkinitramfs and mkfs.ext4 there, which is not on an ordinary user's path.
+PATH=$PATH:/usr/sbin:/sbin
+
 DIR=$(realpath "$1") LONGEST=$2 SCRIPT=$(realpath "$3") MEMORY=${4:-3072}
 
 lock
@@ -12,7 +15,8 @@ install_packages machine
 exec 9>&-
 
 step "prepare the virtual machine"
-KERNEL=$(ls -v /boot/vmlinuz-*-amd64 | tail -n 1)
+# The kernels for clouds have no 9p.
+KERNEL=$(ls -v /boot/vmlinuz-*-amd64 | grep -v -e -cloud- | tail -n 1)
 VERSION=${KERNEL#/boot/vmlinuz-}
 mkdir -p "$DIR"
 rm -rf "$DIR/status" "$DIR/disk" "$DIR/initramfs"
@@ -40,7 +44,8 @@ cp "$SCRIPT" "$DIR/script.sh"
 boot() {
     rm -f "$DIR/started" "$DIR/console.log"
     # Processors of hosts that are virtual machines themselves may not have this feature.
-    timeout --kill-after=10 "$LONGEST" qemu-system-x86_64 \
+    # If this script is killed, the machine ends too.
+    setpriv --pdeathsig TERM timeout --kill-after=10 "$LONGEST" qemu-system-x86_64 \
         -machine q35,accel="$1" -cpu max,arch-capabilities=off -smp 2 -m "$MEMORY" \
         -nodefaults -no-user-config -no-reboot -display none -serial "file:$DIR/console.log" \
         -kernel "$KERNEL" -initrd "$DIR/initrd.img" \

@@ -3,7 +3,7 @@
 //! every child, because tokio waits for its own. So the first process only waits, and the worker is its
 //! child.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
 use anyhow::Context;
@@ -29,14 +29,19 @@ pub fn is_first() -> bool {
 pub fn run_as_child() -> anyhow::Result<i32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
-        // Before the child exists: an end of the child must not be missed.
+        // Before the child exists: neither its end nor a signal for it must be missed.
         let mut ended = signal(SignalKind::child())?;
+        let mut forwarded = Vec::new();
+        for (kind, sent) in FORWARDED {
+            forwarded.push((signal(kind)?, sent));
+        }
         let program = std::env::current_exe().context("the path of the program")?;
-        let child = Command::new(program).args(std::env::args_os().skip(1)).spawn()?;
+        // In a group of its own: a terminal sends Ctrl-C to the whole group of this process, and the worker
+        // would get it twice.
+        let child = Command::new(program).args(std::env::args_os().skip(1)).process_group(0).spawn()?;
         let worker =
             i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the id of the worker")?;
-        for (kind, sent) in FORWARDED {
-            let mut received = signal(kind)?;
+        for (mut received, sent) in forwarded {
             tokio::spawn(async move {
                 while received.recv().await.is_some() {
                     let _ = kill_process(worker, sent);

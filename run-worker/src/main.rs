@@ -4,6 +4,7 @@ use run_worker::config::Config;
 
 fn main() -> anyhow::Result<()> {
     if run_worker::init::is_first() {
+        shared::lifecycle::forbid_core_dumps();
         std::process::exit(run_worker::init::run_as_child()?);
     }
     let config: Config = shared::config::parse();

@@ -28,7 +28,7 @@ pub fn run_to_end(program: impl Future<Output = anyhow::Result<()>>) -> anyhow::
 
 /// A core dump would write keys and inputs to the disk. Programs that the process starts inherit only the
 /// limit.
-fn forbid_core_dumps() {
+pub fn forbid_core_dumps() {
     let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     // The limit does not hold for a handler that the kernel pipes core dumps to. This also keeps other
     // processes of the same user from reading the memory.

@@ -1,8 +1,9 @@
 //! The first program inside a sandbox. It adds the last layers, reports that, and becomes the command.
 //!
 //! bwrap has made the namespaces and loaded the seccomp filters. The rest can only be done from inside: the
-//! limits (the kernel counts processes per user namespace), landlock (bwrap could not mount under it), and
-//! joining the cgroup. If one of them fails, the command does not begin.
+//! limits (the kernel counts processes per user namespace), landlock (bwrap could not mount under it), a
+//! filter that refuses landlock to the command, and joining the cgroup. If one of them fails, the command
+//! does not begin.
 //!
 //! Arguments: STATUS-FD CGROUP-FD (or `-`) PROCESSES ADDRESS-SPACE FILE-SIZE OPEN-FILES -- COMMAND…
 
@@ -18,6 +19,7 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 /// The newest version of landlock that is used. An older kernel applies what it knows.
 const LANDLOCK: ABI = ABI::V6;
@@ -26,6 +28,8 @@ const WRITABLE: [&str; 3] = ["/workspace", "/tmp", "/dev/shm"];
 /// A command gets 3 % of a processor that a service also wants (weight 36 against 1024): enough to end at
 /// all.
 const NICE: i32 = 15;
+/// Without memory, the kernel ends processes with this first.
+const MOST_LIKELY: &str = "1000";
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,7 +56,10 @@ fn main() -> anyhow::Result<()> {
     // The kernel may refuse both, and no protection depends on them. The second one is for the whole session.
     let _ = nice(NICE);
     let _ = std::fs::write("/proc/self/autogroup", NICE.to_string());
+    // The kernel ends a command before any service. Raising this needs no right.
+    let _ = std::fs::write("/proc/self/oom_score_adj", MOST_LIKELY);
     let landlocked = landlock().context("landlock")?;
+    refuse_landlock().context("seccomp")?;
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     // Last: in its group, the program may wait for a processor.
     if cgroup != "-" {
@@ -90,4 +97,17 @@ fn landlock() -> anyhow::Result<bool> {
         ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, access))?;
     }
     Ok(ruleset.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// The command cannot make rules of its own: the kernel keeps each file that a rule names, also a deleted
+/// one, and nothing shows that.
+fn refuse_landlock() -> anyhow::Result<()> {
+    let calls =
+        [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
+    let calls = calls.map(|call| (call, vec![])).into_iter().collect();
+    let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let arch = std::env::consts::ARCH.try_into()?;
+    let filter = SeccompFilter::new(calls, SeccompAction::Allow, missing, arch)?;
+    let program: BpfProgram = filter.try_into()?;
+    Ok(seccompiler::apply_filter(&program)?)
 }

@@ -1,56 +1,91 @@
 //! Files on the disk that neither the workspace nor a descriptor shows: a deleted file that is only mapped,
-//! or one whose descriptor is under way in a Unix socket (SCM_RIGHTS). Only the bytes written bound their
-//! size. An honest program rarely has one. The worker searches only once a command has written more than
-//! its workspace may hold.
+//! or one whose descriptor is under way in a Unix socket (SCM_RIGHTS). Honest programs have some too: a
+//! program that runs while it is built again, a library that is replaced. So a find alone ends nothing:
+//! `bound` says how large such files can be.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use rustix::fs::{major, minor};
-
-use super::processes::threads;
+use super::processes::{is_alive, threads};
+use super::tree::ProcessTree;
+use crate::workspace::INSIDE as WORKSPACE;
 
 /// The list of mappings is read up to here: 10,000 mappings. What has more could also hide a file.
 const MAX_MAPS: u64 = 1 << 20;
 
-/// Whether these processes hold such a file.
-pub(super) fn hides_files(processes: &[u32]) -> bool {
-    let Some(init) = processes.first() else { return false };
-    let in_memory = ["tmp", "dev/shm"].map(|path| device_of(&format!("/proc/{init}/root/{path}")));
-    processes.iter().any(|pid| maps_a_deleted_file(*pid, &in_memory) || has_files_under_way(*pid))
+/// What a search found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Hidden {
+    /// Deleted files of the workspace that are mapped, by device and inode.
+    files: HashSet<String>,
+    /// Whether there are others that the worker cannot tell apart.
+    has_others: bool,
 }
 
-/// As the list of mappings shows it.
-fn device_of(path: &str) -> Option<String> {
-    let device = fs::metadata(path).ok()?.dev();
-    Some(format!("{:02x}:{:02x}", major(device), minor(device)))
+impl Hidden {
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && !self.has_others
+    }
+
+    /// Whether this can be more than was found `before`. A file that is only mapped cannot grow.
+    pub(super) fn may_be_more_than(&self, before: &Self) -> bool {
+        self.has_others || !self.files.is_subset(&before.files)
+    }
 }
 
-fn maps_a_deleted_file(pid: u32, in_memory: &[Option<String>]) -> bool {
-    let Ok(maps) = File::open(format!("/proc/{pid}/maps")) else { return false };
+/// Searches the processes of a command.
+pub(super) fn search(tree: &ProcessTree) -> Hidden {
+    let mut found = Hidden::default();
+    // The first is bwrap, which is harmless. An ordinary user cannot look into it.
+    for pid in tree.members().iter().skip(1) {
+        add_mapped_files(*pid, &mut found);
+        found.has_others |= has_files_under_way(*pid);
+    }
+    // If the command is over, the kernel may have given the ids to other processes.
+    if tree.is_gone() { Hidden::default() } else { found }
+}
+
+fn add_mapped_files(pid: u32, found: &mut Hidden) {
+    let own = read_list(&Path::new("/proc").join(pid.to_string()).join("maps"));
+    // The list of an ended first thread is empty. Its other threads have one.
+    let list = if own.is_empty() {
+        threads(pid).iter().map(|thread| read_list(&thread.join("maps"))).find(|list| !list.is_empty())
+    } else {
+        Some(own)
+    };
+    let list = list.unwrap_or_default();
+    found.has_others |= list.len() as u64 == MAX_MAPS;
+    found.files.extend(String::from_utf8_lossy(&list).lines().filter_map(deleted_file));
+}
+
+/// Empty if the process ended meanwhile.
+fn read_list(maps: &Path) -> Vec<u8> {
     let mut list = Vec::new();
-    // The read fails if the process ended meanwhile.
-    let _ = maps.take(MAX_MAPS).read_to_end(&mut list);
-    let is_cut = list.len() as u64 == MAX_MAPS;
-    is_cut || String::from_utf8_lossy(&list).lines().any(|line| is_deleted_file(line, in_memory))
+    if let Ok(maps) = File::open(maps) {
+        let _ = maps.take(MAX_MAPS).read_to_end(&mut list);
+    }
+    list
 }
 
-/// `ADDRESSES RIGHTS OFFSET DEVICE INODE PATH (deleted)`
-fn is_deleted_file(line: &str, in_memory: &[Option<String>]) -> bool {
-    let mut fields = line.split_ascii_whitespace();
-    let (device, path) = (fields.nth(3).unwrap_or_default(), fields.nth(1).unwrap_or_default());
-    // Memory that processes share has this path.
-    line.ends_with(" (deleted)")
-        && path != "/dev/zero"
-        && !in_memory.iter().flatten().any(|other| other == device)
+/// `ADDRESSES RIGHTS OFFSET DEVICE INODE PATH (deleted)`: device and inode. Only the workspace is a disk that
+/// a command can write to.
+fn deleted_file(line: &str) -> Option<String> {
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    let (device, inode, path) = (fields.next()?, fields.next()?, fields.next()?);
+    let inside = path.strip_prefix(WORKSPACE)?.starts_with('/');
+    (inside && line.ends_with(" (deleted)")).then(|| format!("{device} {inode}"))
 }
 
 fn has_files_under_way(pid: u32) -> bool {
     threads(pid).iter().any(|thread| {
-        // An ordinary user cannot list those of bwrap, which are harmless.
-        let Ok(open) = fs::read_dir(thread.join("fd")) else { return false };
+        let open = match fs::read_dir(thread.join("fd")) {
+            Ok(open) => open,
+            // A program that its user may execute but not read keeps its descriptors to itself.
+            Err(error) => return error.kind() == ErrorKind::PermissionDenied && is_alive(thread),
+        };
         open.flatten().any(|fd| {
             fs::metadata(fd.path()).is_ok_and(|file| file.file_type().is_socket())
                 && holds_descriptors(&thread.join("fdinfo").join(fd.file_name()))
@@ -65,29 +100,48 @@ fn holds_descriptors(info: &Path) -> bool {
 }
 
 #[cfg(test)]
+impl Hidden {
+    pub(super) fn of(inodes: &[u64]) -> Self {
+        Self { files: inodes.iter().map(ToString::to_string).collect(), has_others: false }
+    }
+
+    pub(super) fn others() -> Self {
+        Self { has_others: true, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_deleted_files_of_a_disk_count() {
-        let memory = [Some("00:45".to_owned()), None];
+    fn only_deleted_files_of_the_workspace_count() {
         for (line, is_hidden) in [
             ("7f00-7f01 r--s 00000000 fe:00 1234 /workspace/x (deleted)", true),
             ("7f00-7f01 r--s 00000000 fe:00 1234 /workspace/x y (deleted)", true),
             ("7f00-7f01 r--s 00000000 fe:00 1234 /workspace/x", false),
+            ("7f00-7f01 r-xp 00000000 fe:00 1234 /usr/lib/libc.so.6 (deleted)", false),
             ("7f00-7f01 rw-s 00000000 00:45 1234 /tmp/x (deleted)", false),
             ("7f00-7f01 rw-s 00000000 00:01 1234 /dev/zero (deleted)", false),
             ("7f00-7f01 rw-p 00000000 00:00 0", false),
         ] {
-            assert_eq!(is_deleted_file(line, &memory), is_hidden, "{line}");
+            assert_eq!(deleted_file(line).is_some(), is_hidden, "{line}");
         }
     }
 
     #[test]
     fn an_honest_process_hides_nothing() {
-        let own = [std::process::id()];
-        assert!(!has_files_under_way(own[0]));
-        let missing = [None, None];
-        assert!(!maps_a_deleted_file(own[0], &missing));
+        assert!(!has_files_under_way(std::process::id()));
+        let mut found = Hidden::default();
+        add_mapped_files(std::process::id(), &mut found);
+        assert!(found.is_empty());
+    }
+
+    #[test]
+    fn only_another_file_can_be_more() {
+        let before = Hidden::of(&[2, 3]);
+        assert!(!Hidden::of(&[2]).may_be_more_than(&before));
+        assert!(Hidden::of(&[2, 4]).may_be_more_than(&before));
+        assert!(Hidden::others().may_be_more_than(&before));
     }
 }

@@ -38,6 +38,8 @@ pub enum EndReason {
     WriteLimit(u64),
     /// The machine had too little memory left, and this command used most.
     MachineMemory,
+    /// It took more than this many bytes of the disk that no file shows.
+    HiddenFiles(u64),
     Quota(QuotaExceeded),
     /// The caller dropped the call.
     Cancelled,
@@ -52,4 +54,6 @@ pub struct Execution {
     pub took: Duration,
     /// Whether the kernel has landlock. If so, it is in force.
     pub landlocked: bool,
+    /// What the worker could not measure.
+    pub unmeasured: Vec<&'static str>,
 }

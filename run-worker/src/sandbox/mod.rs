@@ -6,11 +6,15 @@
 //! use. `supervise` runs one command, and `watch` measures it meanwhile. `self_test` checks every layer from
 //! inside when the worker starts. If a layer does not work, no command runs at all.
 
+mod available;
+mod bound;
 mod cgroup;
+mod findings;
 mod hidden;
 mod job;
 pub mod limits;
 mod output;
+mod pace;
 mod policy;
 mod processes;
 mod self_test;

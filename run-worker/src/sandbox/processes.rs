@@ -2,6 +2,7 @@
 //! its first thread while others run: /proc then shows the process as ended, with no memory.
 
 use std::collections::HashMap;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -27,25 +28,86 @@ fn memory(pid: u32, stat: &Stat) -> u64 {
     others.map(|thread| thread.memory()).max().unwrap_or_default()
 }
 
-/// Bytes that these processes wrote to the disk, with the children that they waited for. Writes that a
-/// deletion made unnecessary do not count.
-pub(super) fn written_by(processes: &[u32]) -> u64 {
-    processes.iter().filter_map(|pid| written(&format!("/proc/{pid}/io"))).sum()
-}
+/// What the kernel needs for a mapping, and for a lock of a range of a file.
+const KERNEL_OBJECT: u64 = 256;
+/// Of a list of mappings: 65,530 mappings, which is the most that Linux allows.
+const MAX_MAPS: u64 = 8 << 20;
 
-fn written(io: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(io).ok()?;
-    let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().parse::<u64>().ok()
+/// Bytes that the kernel holds for the mappings and the file locks of these processes. Slow.
+pub(super) fn kernel_memory_of(processes: &[u32]) -> u64 {
+    let lines = |path: String| {
+        let mut list = Vec::new();
+        if let Ok(file) = std::fs::File::open(path) {
+            let _ = file.take(MAX_MAPS).read_to_end(&mut list);
+        }
+        list
     };
-    Some(value("write_bytes:")?.saturating_sub(value("cancelled_write_bytes:")?))
+    let mappings = processes.iter().map(|pid| {
+        let list = lines(format!("/proc/{pid}/maps"));
+        list.split(|byte| *byte == b'\n').count()
+    });
+    // `NUMBER: KIND ADVISORY ACCESS PID …`
+    let locks = lines("/proc/locks".to_owned());
+    let locks = String::from_utf8_lossy(&locks);
+    let owners = locks.lines().filter_map(|lock| lock.split_whitespace().nth(4)?.parse::<u32>().ok());
+    let count = mappings.sum::<usize>() + owners.filter(|owner| processes.contains(owner)).count();
+    u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(KERNEL_OBJECT)
 }
 
-/// Whether the kernel counts what a process writes. The worker is not dumpable, so it may not read its own
-/// count.
-pub(super) fn writes_can_be_seen() -> bool {
-    Path::new("/proc/self/io").exists()
+/// What a command wrote.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) bytes: u64,
+    /// Whether a process shows its count.
+    pub(super) is_seen: bool,
+    /// Whether a process keeps its count to itself: an ordinary user cannot read the count of a program that
+    /// may be executed but not read.
+    pub(super) is_partial: bool,
+}
+
+/// Bytes that these processes wrote to the disk, with the children that they waited for. Writes that a
+/// deletion made unnecessary do not count. The first process is bwrap, which writes nothing.
+pub(super) fn written_by(processes: &[u32]) -> Written {
+    let mut sum = Written::default();
+    for pid in processes.iter().skip(1) {
+        match written(*pid) {
+            Ok(bytes) => (sum.bytes, sum.is_seen) = (sum.bytes + bytes, true),
+            Err(Refused) => sum.is_partial = true,
+        }
+    }
+    sum
+}
+
+struct Refused;
+
+fn written(pid: u32) -> Result<u64, Refused> {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    match count_of(&process) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+        count => return Ok(count.unwrap_or_default()),
+    }
+    // The count of a process belongs to root if its first thread has ended. Those of its threads do not.
+    let alive: Vec<_> = threads(pid).into_iter().filter(|thread| is_alive(thread)).collect();
+    let counts: Vec<_> = alive.iter().filter_map(|thread| count_of(thread).ok()).collect();
+    if counts.is_empty() && alive.iter().any(|thread| is_alive(thread)) {
+        return Err(Refused);
+    }
+    Ok(counts.iter().sum())
+}
+
+/// Of a process or a thread.
+fn count_of(directory: &Path) -> std::io::Result<u64> {
+    let text = std::fs::read_to_string(directory.join("io"))?;
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.trim().parse::<u64>().ok()).unwrap_or_default()
+    };
+    Ok(value("write_bytes:").saturating_sub(value("cancelled_write_bytes:")))
+}
+
+/// Whether a process or a thread has not ended.
+pub(super) fn is_alive(directory: &Path) -> bool {
+    read(directory.join("stat")).is_some_and(|stat| !stat.first_thread_ended)
 }
 
 pub(super) fn threads(pid: u32) -> Vec<PathBuf> {
@@ -53,13 +115,27 @@ pub(super) fn threads(pid: u32) -> Vec<PathBuf> {
     threads.map(|thread| thread.path()).collect()
 }
 
-/// Bytes on disk of deleted files that these processes have open. Slow: it looks at each open file.
+/// Bytes on disk of deleted files and directories that these processes have open, execute or work in. Slow:
+/// it looks at each open file.
 pub(super) fn deleted_files_of(processes: &[u32]) -> u64 {
+    let Some(init) = processes.first() else { return 0 };
+    // Memory has a bound of its own.
+    let in_memory = ["tmp", "dev/shm"].map(|path| {
+        let found = processes.iter().rev().chain([init]);
+        let mut found = found.filter_map(|pid| std::fs::metadata(format!("/proc/{pid}/root/{path}")).ok());
+        found.next().map(|directory| directory.dev())
+    });
+    deleted_outside(processes, &in_memory)
+}
+
+fn deleted_outside(processes: &[u32], in_memory: &[Option<u64>]) -> u64 {
     // A thread may have descriptors of its own.
-    let threads = processes.iter().flat_map(|pid| threads(*pid));
-    let directories = threads.filter_map(|thread| std::fs::read_dir(thread.join("fd")).ok());
-    let open = directories.flatten().flatten().filter_map(|file| std::fs::metadata(file.path()).ok());
-    let deleted = open.filter(|file| file.is_file() && file.nlink() == 0);
+    let threads: Vec<_> = processes.iter().flat_map(|pid| threads(*pid)).collect();
+    let directories = threads.iter().filter_map(|thread| std::fs::read_dir(thread.join("fd")).ok());
+    let open = directories.flatten().flatten().map(|file| file.path());
+    let used = threads.iter().flat_map(|thread| ["exe", "cwd"].map(|name| thread.join(name)));
+    let files = open.chain(used).filter_map(|file| std::fs::metadata(file).ok());
+    let deleted = files.filter(|file| file.nlink() == 0 && !in_memory.contains(&Some(file.dev())));
     let each_once: HashMap<_, _> =
         deleted.map(|file| ((file.dev(), file.ino()), file.blocks() * 512)).collect();
     each_once.values().sum()
@@ -133,5 +209,39 @@ mod tests {
         assert!(stat.resident > 1 << 20 && memory_of(&[own]) > 1 << 20);
         drop(finish);
         thread.join().unwrap();
+    }
+
+    #[test]
+    fn deleted_files_count_also_if_they_are_only_executed_or_worked_in() {
+        // Not in /tmp: a file system in memory has no blocks.
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (program, work) = (dir.path().join("program"), dir.path().join("work"));
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        std::fs::create_dir(&work).unwrap();
+        let mut child = std::process::Command::new(&program).arg("100").current_dir(&work).spawn().unwrap();
+        let size = |path: &Path| std::fs::metadata(path).unwrap().blocks() * 512;
+        let (of_program, of_work) = (size(&program), size(&work));
+        let deleted = || deleted_outside(&[child.id()], &[]);
+        assert_eq!(deleted(), 0);
+        std::fs::remove_file(&program).unwrap();
+        assert_eq!(deleted(), of_program);
+        std::fs::remove_dir(&work).unwrap();
+        assert_eq!(deleted(), of_program + of_work);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_ended_hides_no_count() {
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let id = child.id();
+        while is_alive(&PathBuf::from(format!("/proc/{id}"))) {
+            std::thread::yield_now();
+        }
+        assert!(!written_by(&[1, id]).is_partial);
+        child.wait().unwrap();
+        let own = written_by(&[1, std::process::id()]);
+        assert!(own.is_seen && !own.is_partial);
+        assert!(kernel_memory_of(&[std::process::id()]) >= 10 * KERNEL_OBJECT);
     }
 }

@@ -68,16 +68,20 @@ pub(super) async fn supervise(
         }
     };
     let begun = Instant::now();
-    let reason = command.wait_for_end(&engine, &job, &stop).await;
-    let took = begun.elapsed();
+    // It counts until its last process is gone: its memory and its disk are free only then.
+    let entry = engine.commands.enter();
+    let mut watch = Watch::new(&engine.limits, &job, command.cgroup.is_some(), &entry);
+    let reason = command.wait_for_end(&engine, &job, &stop, &mut watch).await;
+    let (took, unmeasured) = (begun.elapsed(), watch.unmeasured());
     let exit_code = command.end().await;
+    drop(entry);
     command.output.flush().await?;
     let end = match reason {
         // The kernel ended its whole group.
         None if command.ran_out_of_memory => EndReason::MemoryLimit(engine.limits.memory),
         reason => reason.unwrap_or(EndReason::Exited(exit_code)),
     };
-    Ok(Execution { end, output: command.output, took, landlocked })
+    Ok(Execution { end, output: command.output, took, landlocked, unmeasured })
 }
 
 /// Waits until `from`, then reads what is there. Cancel safe.
@@ -126,12 +130,14 @@ impl RunningCommand {
         engine: &Engine,
         job: &Job,
         stop: &CancellationToken,
+        watch: &mut Watch<'_>,
     ) -> Option<EndReason> {
         let tree = self.tree.as_ref()?;
         let deadline = Instant::now() + job.time;
         let max_output = engine.limits.output;
-        let entry = engine.commands.enter();
-        let mut watch = Watch::new(&engine.limits, job, self.cgroup.is_some(), entry);
+        // A check may be slow. It must not delay the other branches.
+        let watching = watch.run(tree);
+        tokio::pin!(watching);
         let (mut buffer, mut open, mut next_read) = (vec![0; 64 << 10], true, Instant::now());
         let output = &mut self.spawned.output;
         loop {
@@ -139,11 +145,7 @@ impl RunningCommand {
                 biased;
                 () = stop.cancelled() => return Some(EndReason::Cancelled),
                 () = sleep_until(deadline) => return Some(EndReason::TimedOut(job.time)),
-                () = sleep_until(watch.due) => {
-                    if let Some(reason) = watch.check(tree).await {
-                        return Some(reason);
-                    }
-                }
+                reason = &mut watching => return Some(reason),
                 read = read_from(output, next_read, &mut buffer), if open => match read {
                     Ok(0) | Err(_) => open = false,
                     Ok(read) => {

@@ -54,8 +54,9 @@ fn ignored() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
     Ok(BTreeMap::from([(libc::SYS_setsockopt, options.collect::<Result<_, _>>()?)]))
 }
 
-/// Forms of fallocate: FS_IOC_RESVSP, FS_IOC_RESVSP64, FS_IOC_ZERO_RANGE.
-const ALLOCATING: [u64; 3] = [0x4030_5828, 0x4030_582a, 0x4030_5839];
+/// Forms of fallocate: FS_IOC_RESVSP, FS_IOC_RESVSP64, FS_IOC_ZERO_RANGE, XFS_IOC_ALLOCSP and
+/// XFS_IOC_ALLOCSP64.
+const ALLOCATING: [u64; 5] = [0x4030_5828, 0x4030_582a, 0x4030_5839, 0x4030_580a, 0x4030_5824];
 
 /// All sockets except Unix ones, new namespaces, input into a terminal, and hiding from the worker: what a
 /// process that is not dumpable has open can be seen only by root.

@@ -38,7 +38,7 @@ impl ProcessTree {
         if self.is_gone() { Vec::new() } else { found }
     }
 
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let polled = retry_on_intr(|| poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&at_once)));
         polled != Ok(0)

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::fs::statvfs;
 
-use super::processes::{memory_of, written_by};
+use super::processes::{Written, memory_of, written_by};
 
 /// What the kernel needs for an empty file in memory: its inode and its name.
 const TMP_ENTRY: u64 = 1 << 10;
@@ -15,22 +15,27 @@ const USUAL_SOCKET: u64 = 212_992;
 pub(super) struct Usage {
     /// Bytes in memory: of the processes, of their sockets if all are full, of /tmp and /dev/shm.
     pub(super) memory: u64,
-    pub(super) sockets: u64,
+    pub(super) sockets: Option<u64>,
     /// Files and directories of /tmp and /dev/shm.
-    pub(super) tmp_entries: u64,
-    /// Bytes written to the disk, as the processes show it now.
-    pub(super) written: u64,
+    pub(super) tmp_entries: Option<u64>,
+    /// Written to the disk, as the processes show it now.
+    pub(super) written: Written,
 }
 
 /// Of a tree of processes. The first is the init of their namespaces.
 pub(super) fn usage_of(processes: &[u32]) -> Usage {
-    let Some(init) = processes.first() else { return Usage::default() };
-    let sockets = sockets_of(*init).unwrap_or_default();
-    let (in_files, tmp_entries) = files_in_memory(*init);
+    // All are in the same namespaces. An ordinary user cannot look into the first, and others may end.
+    let first = |read: fn(u32) -> Option<(u64, u64)>| processes.iter().find_map(|pid| read(*pid));
+    let sockets = first(|pid| Some((sockets_of(pid)?, 0))).map(|(sockets, _)| sockets);
+    let files = first(files_in_memory);
+    let (in_files, tmp_entries) = files.unwrap_or_default();
     Usage {
-        memory: memory_of(processes) + sockets * socket_bytes() + in_files + tmp_entries * TMP_ENTRY,
+        memory: memory_of(processes)
+            + sockets.unwrap_or_default() * socket_bytes()
+            + in_files
+            + tmp_entries * TMP_ENTRY,
         sockets,
-        tmp_entries,
+        tmp_entries: files.map(|(_, entries)| entries),
         written: written_by(processes),
     }
 }
@@ -47,19 +52,15 @@ fn socket_bytes() -> u64 {
 }
 
 /// Bytes and entries of /tmp and /dev/shm.
-fn files_in_memory(pid: u32) -> (u64, u64) {
-    let found = ["tmp", "dev/shm"].map(|path| statvfs(format!("/proc/{pid}/root/{path}")).ok());
-    found.into_iter().flatten().fold((0, 0), |(bytes, entries), found| {
+fn files_in_memory(pid: u32) -> Option<(u64, u64)> {
+    let mut sum = (0, 0);
+    for path in ["tmp", "dev/shm"] {
+        let found = statvfs(format!("/proc/{pid}/root/{path}")).ok()?;
         let blocks = found.f_blocks.saturating_sub(found.f_bfree);
-        (bytes + blocks * found.f_frsize, entries + found.f_files.saturating_sub(found.f_ffree))
-    })
-}
-
-/// Bytes of memory that the machine can still give.
-pub(super) fn available_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+        sum.0 += blocks * found.f_frsize;
+        sum.1 += found.f_files.saturating_sub(found.f_ffree);
+    }
+    Some(sum)
 }
 
 /// Adds up what appears in a sum that may also fall: a process that ends takes its share with it, and the
@@ -84,7 +85,6 @@ mod tests {
 
     #[test]
     fn the_machine_and_the_own_process_are_measured() {
-        assert!(available_memory().unwrap() > 1 << 20);
         assert!(sockets_of(std::process::id()).is_some());
         assert!(socket_bytes() >= 4096);
         let own = usage_of(&[std::process::id()]);

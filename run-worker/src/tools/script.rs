@@ -127,6 +127,7 @@ fn count(end: EndReason) {
         EndReason::TmpEntries(_) => "tmp_entries",
         EndReason::WriteLimit(_) => "write_limit",
         EndReason::MachineMemory => "machine_memory",
+        EndReason::HiddenFiles(_) => "hidden_files",
         EndReason::Quota(_) => "quota",
         EndReason::Cancelled => "cancelled",
     };
@@ -172,6 +173,11 @@ fn result_of(execution: &Execution, kept: Option<&str>) -> String {
         EndReason::MachineMemory => {
             "ended by capi: the machine is short of memory, and this command used most".to_owned()
         }
+        EndReason::HiddenFiles(max) => format!(
+            "ended by capi: it took more than {max} bytes of the disk for files that were deleted or \
+             replaced while a program still mapped them, sent them to another program, or hid what it has \
+             open"
+        ),
         EndReason::Quota(_) | EndReason::Cancelled => "ended by capi".to_owned(),
     };
     let total = execution.output.total();

@@ -54,6 +54,8 @@ impl fmt::Display for QuotaExceeded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Measured {
     pub bytes: u64,
+    /// The same, without the gaps of sparse files.
+    pub on_disk: u64,
     /// Files and directories.
     pub entries: u64,
     /// Differs after any change of names, sizes or the kernel's times.
@@ -83,6 +85,7 @@ pub fn measure(dir: &Path, quota: &Quota) -> io::Result<Result<Measured, QuotaEx
         sum.fingerprint = sum.fingerprint.wrapping_add(own);
         sum.entries += 1;
         let on_disk = stat.st_blocks.unsigned_abs() * 512;
+        sum.on_disk += on_disk;
         sum.bytes = sum.bytes.saturating_add(on_disk.max(stat.st_size.unsigned_abs()));
         if sum.bytes > quota.bytes {
             return Ok(Err(QuotaExceeded::Bytes(quota.bytes)));

@@ -2,16 +2,22 @@
 
 use run_worker::sandbox::limits::SandboxLimits;
 use run_worker::sandbox::{EndReason, Interpreter, Job};
-use run_worker::workspace::QuotaExceeded;
+use run_worker::workspace::{Quota, QuotaExceeded};
 use shared::testing::eventually;
 
-use super::{Lab, QUOTA, processes};
+use super::{Lab, QUIET, QUOTA, processes};
 
 const FULL: EndReason = EndReason::Quota(QuotaExceeded::Bytes(QUOTA.bytes));
+const HIDDEN: EndReason = EndReason::HiddenFiles(QUOTA.bytes);
 
 /// `hide(fd)` keeps a deleted file; the descriptor is closed afterwards.
 const HIDE: &str = r#"
-import ctypes, mmap, os, signal, socket, sys, threading, time
+import ctypes, mmap, os, shutil, signal, socket, sys, threading, time
+if HOW == "execute_only" and "inner" not in sys.argv:
+    # Its user may execute it, but not read it: it is not dumpable.
+    shutil.copy(os.path.realpath("/usr/bin/python3"), "program")
+    os.chmod("program", 0o111)
+    os.execv("./program", ["./program", __file__, "inner"])
 libc = ctypes.CDLL(None, use_errno=True)
 kept = []
 def mapping(fd): kept.append(mmap.mmap(fd, 4096, mmap.MAP_SHARED, mmap.PROT_READ))
@@ -41,42 +47,94 @@ def file_of(megabytes):
     os.unlink("hidden")
     return fd
 def by_a_child(fd): mapping(fd)
+def headless(fd): mapping(fd)
+def execute_only(fd): kept.append(os.dup(fd))
 hide = globals()[HOW]
 if HOW == "by_a_child": signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-for n in range(60):
-    if HOW == "by_a_child":
-        # Nobody waits for the children that write.
-        fd = os.open("hidden", os.O_RDWR | os.O_CREAT, 0o600)
-        if os.fork() == 0:
-            for _ in range(8): os.write(fd, bytes(1 << 20))
-            os._exit(0)
-        try: os.wait()
-        except OSError: pass
-        os.unlink("hidden")
-    else:
-        fd = file_of(8)
-    hide(fd)
-    os.close(fd)
-    open("hidden-so-far", "w").write(str(n * 8))
-    time.sleep(0.05)
-time.sleep(100)
+def run():
+    for n in range(60):
+        if HOW == "by_a_child":
+            # Nobody waits for the children that write.
+            fd = os.open("hidden", os.O_RDWR | os.O_CREAT, 0o600)
+            if os.fork() == 0:
+                for _ in range(8): os.write(fd, bytes(1 << 20))
+                os._exit(0)
+            try: os.wait()
+            except OSError: pass
+            os.unlink("hidden")
+        else:
+            fd = file_of(8)
+        hide(fd)
+        os.close(fd)
+        open("hidden-so-far", "w").write(str(n * 8))
+        time.sleep(0.05)
+    time.sleep(100)
+if HOW == "headless":
+    # The first thread ends. The others run on.
+    threading.Thread(target=run).start()
+    libc.syscall(60 if os.uname().machine == "x86_64" else 93, 0)
+run()
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h3_deleted_files_that_are_only_mapped_or_under_way_count() {
     let lab = Lab::open().await;
-    for how in ["mapping", "raw_mapping", "in_flight", "in_flight_in_flight", "other_table", "by_a_child"] {
+    for how in [
+        "mapping",
+        "raw_mapping",
+        "in_flight",
+        "in_flight_in_flight",
+        "other_table",
+        "by_a_child",
+        "headless",
+        "execute_only",
+    ] {
         let workspace = lab.workspace();
         let script = format!("HOW = '{how}'\n{HIDE}");
         let execution = lab.run(Lab::job(&workspace, Interpreter::Python, &script)).await;
-        assert_eq!(execution.end, FULL, "{how}: {execution:?}");
+        // A deleted file that is still open for a moment may be seen beside the next ones.
+        let ended = execution.end == HIDDEN || execution.end == FULL;
+        assert!(ended, "{how}: {execution:?}");
         let hidden = std::fs::read_to_string(workspace.mounts().workspace.join("hidden-so-far"));
         let hidden: u64 = hidden.unwrap_or_default().parse().unwrap_or_default();
         eprintln!("{how}: ended with {hidden} MB hidden, the limit is {} MB", QUOTA.bytes >> 20);
-        assert!(hidden << 20 < QUOTA.bytes + (64 << 20), "{how}: {hidden} MB");
+        // Their writes are not counted. Only the free space of the disk shows them, and others use it too.
+        let is_counted = how != "by_a_child" && how != "execute_only";
+        if is_counted || std::env::var_os(QUIET).is_some() {
+            assert!(hidden << 20 < QUOTA.bytes + (64 << 20), "{how}: {hidden} MB");
+        }
         assert!(processes(&workspace).is_empty());
         workspace.close().await;
     }
+}
+
+/// A program that is built again while it runs, and a descriptor on its way to another process. Together they
+/// write more than the workspace may hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn h3_honest_programs_that_hold_deleted_files_are_not_ended() {
+    // Other programs on this disk write too.
+    let quota = Quota { bytes: 200 << 20, ..QUOTA };
+    let lab = Lab::open().await;
+    let workspace = lab.workspace();
+    let script = r#"
+import os, shutil, socket, subprocess
+shutil.copy("/usr/bin/sleep", "server")
+server = subprocess.Popen(["./server", "100"])
+os.unlink("server")
+shutil.copy("/usr/bin/sleep", "server")
+pair = socket.socketpair()
+socket.send_fds(pair[0], [b"x"], [os.open("server", os.O_RDONLY)])
+for _ in range(30):
+    with open("object", "wb") as file:
+        for _ in range(8): file.write(bytes(1 << 20))
+        file.flush()
+        os.fsync(file.fileno())
+    os.unlink("object")
+server.kill()
+print("built")
+"#;
+    let execution = lab.run(Job { quota, ..Lab::job(&workspace, Interpreter::Python, script) }).await;
+    assert_eq!((execution.end, execution.output.shown("")), (EndReason::Exited(0), "built\n".to_owned()));
 }
 
 /// Space that no write fills, and processes that ordinary users cannot look into.
@@ -91,15 +149,19 @@ def refused(what, result):
 fd = os.open("file", os.O_RDWR | os.O_CREAT, 0o600)
 refused("fallocate", libc.fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(1 << 20)))
 space = struct.pack("hhqqiI4i", 0, 0, 0, 1 << 20, 0, 0, 0, 0, 0, 0)
-for request in (0x40305828, 0x4030582a, 0x40305839):
+for request in (0x40305828, 0x4030582a, 0x40305839, 0x4030580a, 0x40305824):
     try: fcntl.ioctl(fd, request, space); print("ioctl REACHED")
     except OSError as error: print("ioctl refused", errno.errorcode[error.errno])
 refused("dumpable", libc.prctl(4, 0, 0, 0, 0))
+refused("landlock", libc.syscall(444, 0, 0, 1))
 print(os.fstat(fd).st_blocks)
 "#;
     let seen = lab.printed(Interpreter::Python, script).await;
-    let ioctls = "ioctl refused EPERM\n".repeat(3);
-    assert_eq!(seen, format!("fallocate refused ENOTSUP\n{ioctls}dumpable refused EPERM\n0\n"));
+    let ioctls = "ioctl refused EPERM\n".repeat(5);
+    assert_eq!(
+        seen,
+        format!("fallocate refused ENOTSUP\n{ioctls}dumpable refused EPERM\nlandlock refused ENOSYS\n0\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,9 +9,10 @@ use shared::testing::eventually;
 use super::Lab;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_commands_are_nice() {
+async fn s2_commands_are_nice_and_the_first_that_the_kernel_ends_without_memory() {
     let lab = Lab::open().await;
-    assert_eq!(lab.printed(Interpreter::Bash, "nice").await, "15\n");
+    let script = "nice; cat /proc/self/oom_score_adj; echo 0 2>&- > /proc/self/oom_score_adj || echo refused";
+    assert_eq!(lab.printed(Interpreter::Bash, script).await, "15\n1000\nrefused\n");
 }
 
 /// A lab, and whether the controller cpu is delegated too. None where cgroup v2 is not delegated to the

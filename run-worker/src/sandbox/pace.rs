@@ -1,0 +1,84 @@
+//! When the next check of a command is due.
+
+use std::time::Duration;
+
+/// The usual pause between two checks. A check of 60 processes with their files takes 2 ms.
+pub(super) const EVERY: Duration = Duration::from_millis(100);
+/// The pause before the first check, and the shortest near a limit.
+pub(super) const SOONEST: Duration = Duration::from_millis(20);
+/// The pause is at least this many times as long as the check took, unless a limit is near.
+const PAUSE_FACTOR: u32 = 10;
+/// The longest pause, even after a slow check.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes a millisecond that one processor takes at most: 2 GiB/s. Also for the disk, where the caches of the
+/// kernel come first.
+const FASTEST: u64 = 2 << 20;
+/// More processors do not take memory faster than this many.
+const MAX_PROCESSORS: u64 = 8;
+/// What the disk of a command may exceed its limit by (bar H3). So a small workspace is not checked all the
+/// time.
+const DISK_ABOVE: u64 = 64 << 20;
+/// In a millisecond.
+const FASTEST_SOCKETS: u64 = 100;
+const FASTEST_FILES: u64 = 100;
+
+/// What a command may still take before a limit is near.
+pub(super) struct Room {
+    /// Bytes of the workspace.
+    pub(super) disk: u64,
+    /// Bytes of the machine's disk.
+    pub(super) free: u64,
+    pub(super) memory: u64,
+    pub(super) sockets: u64,
+    pub(super) tmp_entries: u64,
+}
+
+impl Room {
+    /// The command needs at least this long to take it.
+    fn lasts(&self) -> Duration {
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        let times = [
+            self.disk.saturating_add(DISK_ABOVE).min(self.free) / FASTEST,
+            self.memory / (FASTEST * processors.min(MAX_PROCESSORS)),
+            self.sockets / FASTEST_SOCKETS,
+            self.tmp_entries / FASTEST_FILES,
+        ];
+        Duration::from_millis(times.into_iter().min().unwrap_or_default())
+    }
+}
+
+/// After a check that took this long.
+pub(super) fn pause(took: Duration, room: &Room) -> Duration {
+    let lasts = room.lasts();
+    // Checks need at most half of a processor.
+    let soonest = SOONEST.max(took);
+    let latest = lasts.clamp(soonest, MAX_PAUSE.max(soonest));
+    (took * PAUSE_FACTOR).max(EVERY).clamp(soonest, latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MUCH: Room =
+        Room { disk: 1 << 40, free: 1 << 40, memory: 1 << 40, sockets: 1 << 20, tmp_entries: 1 << 20 };
+
+    #[test]
+    fn a_slow_check_does_not_delay_the_next_one_near_a_limit() {
+        let ms = Duration::from_millis;
+        let cases = [
+            (ms(2), MUCH, EVERY),
+            (ms(30), MUCH, ms(300)),
+            (ms(200), MUCH, MAX_PAUSE),
+            (ms(30), Room { memory: 1 << 20, ..MUCH }, ms(30)),
+            (ms(2), Room { memory: 0, ..MUCH }, SOONEST),
+            (ms(2), Room { sockets: 100, ..MUCH }, SOONEST),
+            (ms(2), Room { tmp_entries: 5000, ..MUCH }, ms(50)),
+            (ms(30), Room { disk: 20 << 20, ..MUCH }, ms(42)),
+            (ms(2), Room { free: 1 << 20, ..MUCH }, SOONEST),
+        ];
+        for (at, (took, room, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(pause(took, &room), expected, "case {at}");
+        }
+    }
+}
