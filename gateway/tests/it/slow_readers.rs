@@ -63,8 +63,9 @@ async fn clients_that_do_not_read_stop_only_their_account_and_are_cut_off() {
         stack.send(request.header("prefer", "wait=1").json(&body)).await
     };
     assert_eq!(create().await.status, 202);
-    let finish = "UPDATE runs SET status = 'completed', completed_at = capi_now(), \
-                  result = to_jsonb(repeat('x', 102400)) WHERE id IN (SELECT run_id FROM idempotency_keys)";
+    let finish = "UPDATE runs SET status = 'completed', started_at = capi_now(), completed_at = capi_now(), \
+                  result = jsonb_build_object('text', repeat('x', 102400)) \
+                  WHERE id IN (SELECT run_id FROM idempotency_keys)";
     assert_eq!(stack.database.run_sql(finish).await, 1);
     let refused = eventually("the account's next large answer is refused", async || {
         // A busy gateway answers some clients 503, and these hold nothing.
