@@ -123,8 +123,9 @@ server = subprocess.Popen(["./server", "100"])
 os.unlink("server")
 shutil.copy("/usr/bin/sleep", "server")
 pair = socket.socketpair()
-socket.send_fds(pair[0], [b"x"], [os.open("server", os.O_RDONLY)])
 for _ in range(30):
+    with open("server", "rb") as file: socket.send_fds(pair[0], [b"x"], [file.fileno()])
+    os.close(socket.recv_fds(pair[1], 1, 1)[1][0])
     with open("object", "wb") as file:
         for _ in range(8): file.write(bytes(1 << 20))
         file.flush()
