@@ -4,9 +4,9 @@
 use super::hidden::Hidden;
 
 /// A descriptor is under way for a moment in honest programs too. So many searches in a row must find one.
-const SEARCHES: u32 = 3;
+const SEARCHES: u32 = 2;
 /// Other programs take and free space of the same disk meanwhile.
-const NOISE: u64 = 64 << 20;
+const NOISE: u64 = 256 << 20;
 
 /// What a command has to do with the disk, at one check.
 #[derive(Debug, Default, Clone, Copy)]
