@@ -22,15 +22,13 @@ pub struct Limit {
     pub set: fn(&mut Limits, u32),
     /// In plans files: `max_tool_calls`.
     pub ceiling_name: &'static str,
-    /// In the API: `maxToolCalls`.
-    pub ceiling_api_name: &'static str,
     pub ceiling: fn(&Ceilings) -> Option<u32>,
     pub set_ceiling: fn(&mut Ceilings, u32),
 }
 
 macro_rules! limits {
     ($($name:ident, $api_name:literal, $label:literal, $meaning:literal,
-       ceiling $ceiling:ident, $ceiling_api_name:literal,
+       ceiling $ceiling:ident,
        default $default:expr, highest $highest:expr;)*) => {
         /// The limits of one run.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +63,6 @@ macro_rules! limits {
                 get: |limits| limits.$name,
                 set: |limits, value| limits.$name = value,
                 ceiling_name: stringify!($ceiling),
-                ceiling_api_name: $ceiling_api_name,
                 ceiling: |ceilings| ceilings.$ceiling,
                 set_ceiling: |ceilings, value| ceilings.$ceiling = Some(value),
             },)*];
@@ -76,23 +73,23 @@ macro_rules! limits {
 // The highest values bound the event log, which a worker reads as a whole.
 limits! {
     steps, "steps", "Steps", "Model answers.",
-        ceiling max_steps, "maxSteps",
+        ceiling max_steps,
         default 20, highest 1000;
     seconds, "seconds", "Seconds", "From the first start, over all attempts.",
-        ceiling max_seconds, "maxSeconds",
+        ceiling max_seconds,
         default 600, highest 86_400;
     tokens, "tokens", "Tokens", "Input and output together.",
-        ceiling max_tokens, "maxTokens",
+        ceiling max_tokens,
         default 200_000, highest 100_000_000;
     tool_calls, "toolCalls", "Tool calls", "Calls of tools.",
-        ceiling max_tool_calls, "maxToolCalls",
+        ceiling max_tool_calls,
         default 100, highest 2000;
     output_bytes, "outputBytes", "Output bytes",
         "The model's words and arguments, tools' results, artifacts.",
-        ceiling max_output_bytes, "maxOutputBytes",
+        ceiling max_output_bytes,
         default 8 << 20, highest 64 << 20;
     workspace_bytes, "workspaceBytes", "Workspace bytes", "Bytes of the run's files.",
-        ceiling max_workspace_bytes, "maxWorkspaceBytes",
+        ceiling max_workspace_bytes,
         default 100 << 20, highest 1 << 30;
 }
 

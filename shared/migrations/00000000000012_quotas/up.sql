@@ -7,7 +7,7 @@ CREATE TABLE account_use (
     -- Bytes of input files and artifacts of the runs that are counted: those up to counted_at and counted_id,
     -- in the order of runs_by_user. All are counted if counted_at is 'infinity'.
     stored_bytes  bigint NOT NULL DEFAULT 0,
-    counted_at    timestamptz NOT NULL DEFAULT '-infinity',
+    counted_at    timestamptz NOT NULL DEFAULT 'epoch',
     counted_id    uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     -- The day (UTC) of the next two columns.
     day           date NOT NULL DEFAULT (capi_now() AT TIME ZONE 'UTC')::date,

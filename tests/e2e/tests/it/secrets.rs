@@ -7,7 +7,8 @@ use shared::testing::{WebhookReceiver, eventually};
 
 /// Everything that is stored, as text.
 const DUMP: &str = "
-SELECT string_agg(query_to_xml(format('SELECT * FROM %I', tablename), true, false, '')::text, '') AS text
+SELECT string_agg(query_to_xml(
+    format('SELECT t::text AS row FROM %I t', tablename), true, false, '')::text, '') AS text
 FROM pg_tables WHERE schemaname = 'public'";
 
 #[tokio::test(flavor = "multi_thread")]
