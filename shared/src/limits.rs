@@ -22,13 +22,15 @@ pub struct Limit {
     pub set: fn(&mut Limits, u32),
     /// In plans files: `max_tool_calls`.
     pub ceiling_name: &'static str,
+    /// In the API: `maxToolCalls`.
+    pub ceiling_api_name: &'static str,
     pub ceiling: fn(&Ceilings) -> Option<u32>,
     pub set_ceiling: fn(&mut Ceilings, u32),
 }
 
 macro_rules! limits {
     ($($name:ident, $api_name:literal, $label:literal, $meaning:literal,
-       ceiling $ceiling:ident,
+       ceiling $ceiling:ident, $ceiling_api_name:literal,
        default $default:expr, highest $highest:expr;)*) => {
         /// The limits of one run.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,7 @@ macro_rules! limits {
                 get: |limits| limits.$name,
                 set: |limits, value| limits.$name = value,
                 ceiling_name: stringify!($ceiling),
+                ceiling_api_name: $ceiling_api_name,
                 ceiling: |ceilings| ceilings.$ceiling,
                 set_ceiling: |ceilings, value| ceilings.$ceiling = Some(value),
             },)*];
@@ -73,23 +76,23 @@ macro_rules! limits {
 // The highest values bound the event log, which a worker reads as a whole.
 limits! {
     steps, "steps", "Steps", "Model answers.",
-        ceiling max_steps,
+        ceiling max_steps, "maxSteps",
         default 20, highest 1000;
     seconds, "seconds", "Seconds", "From the first start, over all attempts.",
-        ceiling max_seconds,
+        ceiling max_seconds, "maxSeconds",
         default 600, highest 86_400;
     tokens, "tokens", "Tokens", "Input and output together.",
-        ceiling max_tokens,
+        ceiling max_tokens, "maxTokens",
         default 200_000, highest 100_000_000;
     tool_calls, "toolCalls", "Tool calls", "Calls of tools.",
-        ceiling max_tool_calls,
+        ceiling max_tool_calls, "maxToolCalls",
         default 100, highest 2000;
     output_bytes, "outputBytes", "Output bytes",
         "The model's words and arguments, tools' results, artifacts.",
-        ceiling max_output_bytes,
+        ceiling max_output_bytes, "maxOutputBytes",
         default 8 << 20, highest 64 << 20;
     workspace_bytes, "workspaceBytes", "Workspace bytes", "Bytes of the run's files.",
-        ceiling max_workspace_bytes,
+        ceiling max_workspace_bytes, "maxWorkspaceBytes",
         default 100 << 20, highest 1 << 30;
 }
 

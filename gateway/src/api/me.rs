@@ -9,6 +9,7 @@ use shared::time::Time;
 use utoipa::ToSchema;
 
 use super::Caller;
+use super::types::Ceilings;
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::Query;
@@ -36,19 +37,8 @@ pub(super) struct PlanLimits {
     requests_per_minute: u32,
     api_keys: u32,
     running_runs: u32,
-    /// The highest limits of a run. A run with higher ones gets these.
-    #[schema(required)]
-    max_steps: Option<u32>,
-    #[schema(required)]
-    max_seconds: Option<u32>,
-    #[schema(required)]
-    max_tokens: Option<u32>,
-    #[schema(required)]
-    max_tool_calls: Option<u32>,
-    #[schema(required)]
-    max_output_bytes: Option<u32>,
-    #[schema(required)]
-    max_workspace_bytes: Option<u32>,
+    #[serde(flatten)]
+    ceilings: Ceilings,
     #[schema(required)]
     max_pending_runs: Option<u32>,
     /// Bytes of input files and artifacts.
@@ -116,12 +106,7 @@ pub(super) async fn handle(
             requests_per_minute: plan.requests_per_minute,
             api_keys: plan.api_keys,
             running_runs: plan.running_runs,
-            max_steps: plan.ceilings.max_steps,
-            max_seconds: plan.ceilings.max_seconds,
-            max_tokens: plan.ceilings.max_tokens,
-            max_tool_calls: plan.ceilings.max_tool_calls,
-            max_output_bytes: plan.ceilings.max_output_bytes,
-            max_workspace_bytes: plan.ceilings.max_workspace_bytes,
+            ceilings: Ceilings(plan.ceilings),
             max_pending_runs: plan.max_pending_runs,
             max_stored_bytes: plan.max_stored_bytes,
             max_request_bytes_per_day: plan.max_request_bytes_per_day,

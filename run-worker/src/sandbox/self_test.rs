@@ -14,6 +14,9 @@ use super::supervise::supervise;
 use super::{Engine, processes};
 use crate::workspace::{Home, Mounts, Quota};
 
+/// The self-test writes nothing. While other programs fill the disk, a small quota would end it.
+const SELF_TEST_BYTES: u64 = 1 << 30;
+
 /// Layers that do not work.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Missing {
@@ -63,7 +66,7 @@ pub(super) async fn missing(engine: &Arc<Engine>, home: &Home) -> Missing {
         mounts: Mounts { workspace: dirs.workspace.clone(), inputs: dirs.inputs.clone() },
         output_file: dirs.run.join("output"),
         time: TIME,
-        quota: Quota { bytes: 1 << 20, entries: engine.limits.entries, depth: engine.limits.depth },
+        quota: Quota { bytes: SELF_TEST_BYTES, entries: engine.limits.entries, depth: engine.limits.depth },
     };
     let written = dirs.workspace.join("capi-probe");
     let probed = supervise(Arc::clone(engine), job, CancellationToken::new()).await;

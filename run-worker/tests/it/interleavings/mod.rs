@@ -13,7 +13,7 @@ use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use proptest::prelude::*;
 use run_worker::leases::append::append;
-use run_worker::leases::store::{Claimed, claim, give_back, renew, take_over};
+use run_worker::leases::store::{Claimant, Claimed, claim, give_back, renew, take_over};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
 use shared::runs::{Cancelled, ErrorCode, Finished, RunEnd, RunError, RunResult, cancel, expire, finish};
@@ -130,7 +130,9 @@ async fn run_sql(conn: &mut Connection, sql: &'static str, run: RunId) {
 
 /// Runs the operation on the database.
 async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &mut Memory, op: Op) -> Did {
-    let by = |worker: usize| claimant(&format!("w{worker}"), CAP);
+    // The probation of a suspect follows the lease. It must be longer than the test.
+    let lease = Duration::from_hours(1);
+    let by = |worker: usize| Claimant { lease, ..claimant(&format!("w{worker}"), CAP) };
     match op {
         Op::Claim { worker } => {
             let claimed = claim(conn, &by(worker), user).await.unwrap();

@@ -105,21 +105,18 @@ fn take_over(runs: &mut [Run], worker: usize) -> Vec<(RunId, i32, i32)> {
     let held =
         |run: &&Run| run.status == RunStatus::Running && run.owner == Some(worker) && run.expired.is_none();
     let mine: Vec<i32> = runs.iter().filter(held).map(|run| run.losses).collect();
-    let may_be_taken = |after: i32| match after {
-        1 => mine.iter().all(|losses| *losses == 0),
-        2 => mine.is_empty(),
-        _ => true,
-    };
+    let has_suspect = mine.iter().any(|losses| *losses > 0);
     let after = |run: &Run| run.losses + i32::from(run.owner.is_some());
     let mut expired: Vec<_> = (0..runs.len())
         .filter(|at| runs[*at].status == RunStatus::Running && runs[*at].expired.is_some())
-        .filter(|at| may_be_taken(after(&runs[*at])))
         .collect();
     expired.sort_by_key(|at| runs[*at].expired);
-    let suspect = expired.iter().copied().find(|at| after(&runs[*at]) > 0);
-    let alone = suspect.is_some_and(|at| after(&runs[at]) == 2);
-    let plain = expired.into_iter().filter(|at| after(&runs[*at]) == 0 && !alone);
-    let mut taken: Vec<_> = suspect.into_iter().chain(plain.collect::<Vec<_>>()).collect();
+    let first = |wanted: &dyn Fn(i32) -> bool| expired.iter().copied().find(|at| wanted(after(&runs[*at])));
+    let last_chance = first(&|losses| losses == 2).filter(|_| mine.is_empty());
+    let suspect = first(&|losses| losses > 0 && losses != 2).filter(|_| !has_suspect);
+    let plain = expired.iter().copied().filter(|at| after(&runs[*at]) == 0);
+    let others = suspect.into_iter().chain(plain).filter(|_| last_chance.is_none());
+    let mut taken: Vec<_> = last_chance.into_iter().chain(others).collect();
     taken.sort_by_key(|at| runs[*at].id);
     let start = |at: usize| {
         let run = &mut runs[at];

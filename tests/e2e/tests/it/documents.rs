@@ -7,6 +7,17 @@ use e2e::{Service, Stack};
 use serde_json::Value;
 use shared::ids::ArtifactId;
 
+/// A schema, or the schemas that it joins.
+fn parts_of<'a>(document: &'a Value, schema: &str) -> Vec<&'a Value> {
+    let described = &document["components"]["schemas"][schema];
+    let Some(all) = described["allOf"].as_array() else { return vec![described] };
+    let resolve = |part: &'a Value| match part["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => part,
+    };
+    all.iter().map(resolve).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_field_that_is_shown_is_documented() {
     let stack = Stack::unlimited().await;
@@ -38,10 +49,11 @@ async fn every_field_that_is_shown_is_documented() {
         let body = stack.get(&gateway, path).await.body;
         let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
         let shown = names(body.pointer(pointer).unwrap());
-        let described = &document["components"]["schemas"][schema];
-        let documented = names(&described["properties"]);
+        let parts = parts_of(&document, schema);
+        let documented: BTreeSet<_> = parts.iter().flat_map(|part| names(&part["properties"])).collect();
         assert!(shown.is_subset(&documented), "{schema}: {shown:?} and {documented:?}");
-        let required: Vec<_> = described["required"].as_array().unwrap().iter().collect();
+        let required: Vec<_> =
+            parts.iter().flat_map(|part| part["required"].as_array().unwrap().iter()).collect();
         assert!(required.iter().all(|name| shown.contains(name.as_str().unwrap())), "{schema}: {required:?}");
     }
 }
