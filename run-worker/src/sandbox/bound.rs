@@ -56,8 +56,8 @@ impl Bound {
         disk.written.saturating_sub(self.last.written)
     }
 
-    /// The command may take more than `max` bytes. The writes of a child that nobody waits for, and of a
-    /// program that keeps its count to itself, are not known. Then only the disk shows it.
+    /// The command may take more than `max` bytes. The worker does not know what an unreaped
+    /// child or an unreadable program writes. Then only the free space of the disk shows it.
     pub(super) fn may_exceed(&self, disk: &Disk, max: u64) -> bool {
         let counted = disk.visible + self.bytes > max && disk.taken.saturating_add(NOISE) > max;
         self.finds > 0 && (counted || (self.grows && disk.taken > max))

@@ -51,7 +51,7 @@ impl Plan {
         }
     }
 
-    /// The names of the limits that the plan lacks and that accounts need which anybody can create.
+    /// The names of the limits that the plan of sign-ups needs and that this plan lacks.
     fn missing(&self) -> impl Iterator<Item = &'static str> {
         let limits = [
             ("max_pending_runs", self.max_pending_runs.is_some()),
@@ -75,7 +75,7 @@ impl Plans {
         self.get(plan).map_or_else(smallest, Plan::quotas)
     }
 
-    /// The limits that accounts of this plan need if anybody can create them, and that the plan lacks.
+    /// The limits that this plan lacks if visitors may create accounts of it.
     #[must_use]
     pub fn missing_for_sign_up(&self, plan: &str) -> Vec<&'static str> {
         self.get(plan).into_iter().flat_map(Plan::missing).collect()

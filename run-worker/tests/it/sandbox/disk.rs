@@ -54,7 +54,7 @@ if HOW == "by_a_child": signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 def run():
     for n in range(60):
         if HOW == "by_a_child":
-            # Nobody waits for the children that write.
+            # No process reaps the children that write.
             fd = os.open("hidden", os.O_RDWR | os.O_CREAT, 0o600)
             if os.fork() == 0:
                 for _ in range(8): os.write(fd, bytes(1 << 20))
