@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use shared::limits::{Ceilings as PlanCeilings, Limits as RunLimits};
+use shared::limits::{Ceilings as PlanCeilings, Limit, Limits as RunLimits};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
@@ -20,26 +19,13 @@ pub(crate) struct Limits(pub(crate) RunLimits);
 
 impl Serialize for Limits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut members = serializer.serialize_map(Some(RunLimits::ALL.len()))?;
-        for limit in RunLimits::ALL {
-            members.serialize_entry(limit.api_name, &(limit.get)(&self.0))?;
-        }
-        members.end()
+        serializer.collect_map(RunLimits::ALL.iter().map(|limit| (limit.api_name, (limit.get)(&self.0))))
     }
 }
 
 impl PartialSchema for Limits {
     fn schema() -> RefOr<Schema> {
-        let mut object = ObjectBuilder::new().description(Some("The limits of one run."));
-        for limit in RunLimits::ALL {
-            let value = ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
-                .minimum(Some(0))
-                .description(Some(limit.meaning));
-            object = object.property(limit.api_name, value).required(limit.api_name);
-        }
-        object.into()
+        members("The limits of one run.", &Type::Integer.into(), |limit| limit.api_name)
     }
 }
 
@@ -49,32 +35,36 @@ impl ToSchema for Limits {
     }
 }
 
+/// An object with one member for each limit.
+fn members(described: &str, kind: &SchemaType, name: fn(&Limit) -> &'static str) -> RefOr<Schema> {
+    let mut object = ObjectBuilder::new().description(Some(described));
+    for limit in RunLimits::ALL {
+        let value = ObjectBuilder::new()
+            .schema_type(kind.clone())
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+            .minimum(Some(0))
+            .description(Some(limit.meaning));
+        object = object.property(name(limit), value).required(name(limit));
+    }
+    object.into()
+}
+
 /// The plan's ceilings of the limits of a run. Members and schema follow the table in `shared::limits`.
 pub(crate) struct Ceilings(pub(crate) PlanCeilings);
 
 impl Serialize for Ceilings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut members = serializer.serialize_map(Some(RunLimits::ALL.len()))?;
-        for limit in RunLimits::ALL {
-            members.serialize_entry(limit.ceiling_api_name, &(limit.ceiling)(&self.0))?;
-        }
-        members.end()
+        let ceilings = RunLimits::ALL.iter().map(|limit| (limit.ceiling_api_name, (limit.ceiling)(&self.0)));
+        serializer.collect_map(ceilings)
     }
 }
 
 impl PartialSchema for Ceilings {
     fn schema() -> RefOr<Schema> {
-        let mut object = ObjectBuilder::new()
-            .description(Some("The highest limits of a run. Null means that the app decides."));
-        for limit in RunLimits::ALL {
-            let value = ObjectBuilder::new()
-                .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
-                .minimum(Some(0))
-                .description(Some(limit.meaning));
-            object = object.property(limit.ceiling_api_name, value).required(limit.ceiling_api_name);
-        }
-        object.into()
+        let described = "The highest limits of a run. Null means that the app decides.";
+        members(described, &SchemaType::from_iter([Type::Integer, Type::Null]), |limit| {
+            limit.ceiling_api_name
+        })
     }
 }
 
