@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
-use super::program::PANICKED;
+use super::program::{LARGE_TASK_BYTES, PANICKED};
 use super::protocol::{Answer, MAX_MESSAGE_BYTES};
 
 /// Processor time of one task (bar H1: a definition is refused or done within a second). It is processor
@@ -23,8 +23,6 @@ const TASK_DEADLINE: Duration = Duration::from_secs(10);
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// A process that used this much processor time is replaced, before its own limit ends it.
 const RETIRE_CPU: Duration = Duration::from_secs(20);
-/// A process that worked on a larger task is replaced: its memory may not be free for the next one.
-const LARGE_TASK_BYTES: usize = 64 * 1024;
 /// How long a process that closed its pipe may take to end.
 const EXIT_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -49,6 +47,8 @@ pub(super) enum Lost {
 pub(super) struct CheckerProcess {
     process: Child,
     largest_task: usize,
+    /// Processor time up to the last answer. An idle process uses none.
+    cpu: Duration,
     /// Processor time of the last task.
     last_used: Duration,
     stdin: ChildStdin,
@@ -67,15 +67,15 @@ impl CheckerProcess {
         let piped = || std::io::Error::other("no pipe to the process");
         let stdin = process.stdin.take().ok_or_else(piped)?;
         let stdout = process.stdout.take().ok_or_else(piped)?;
-        Ok(Self { process, largest_task: 0, last_used: Duration::ZERO, stdin, stdout })
+        Ok(Self { process, largest_task: 0, cpu: Duration::ZERO, last_used: Duration::ZERO, stdin, stdout })
     }
 
     /// Sends a task and waits for its answer. After an error the process is of no use.
     pub(super) async fn answer(&mut self, task: &[u8]) -> Result<Answer, Lost> {
         let Some(pid) = self.process.id() else { return Err(Lost::Gone("it has ended".to_owned())) };
-        let (started, before) = (Instant::now(), cpu_time(pid));
+        let (started, before) = (Instant::now(), self.cpu);
         self.largest_task = self.largest_task.max(task.len());
-        let Self { process, last_used, stdin, stdout, .. } = self;
+        let Self { process, cpu, last_used, stdin, stdout, .. } = self;
         let mut exchange = Box::pin(exchange(stdin, stdout, task));
         let result = loop {
             if let Ok(result) = tokio::time::timeout(WATCH_INTERVAL, &mut exchange).await {
@@ -90,7 +90,8 @@ impl CheckerProcess {
         };
         match result {
             Ok(answer) => {
-                *last_used = cpu_time(pid).saturating_sub(before);
+                *cpu = cpu_time(pid);
+                *last_used = cpu.saturating_sub(before);
                 Ok(answer)
             }
             Err(error) => Err(why_ended(process, &error).await),
@@ -104,10 +105,9 @@ impl CheckerProcess {
 
     /// Whether the process may take another task.
     pub(super) fn is_fit(&mut self) -> bool {
-        let running = matches!(self.process.try_wait(), Ok(None));
-        self.largest_task <= LARGE_TASK_BYTES
-            && running
-            && self.process.id().is_some_and(|pid| cpu_time(pid) < RETIRE_CPU)
+        // The memory of a large task may not be free for the next one.
+        let unused = self.largest_task <= LARGE_TASK_BYTES && self.cpu < RETIRE_CPU;
+        unused && matches!(self.process.try_wait(), Ok(None))
     }
 
     #[cfg(test)]

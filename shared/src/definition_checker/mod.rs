@@ -239,9 +239,7 @@ impl Pool {
         tracing::error!(why = last, "the definition checker ends without an answer");
         Err(CheckError::Unavailable(last))
     }
-}
 
-impl Pool {
     fn is_costly(&self, account: UserId) -> bool {
         lock(&self.costly).get(&account).is_some_and(|since| since.elapsed() < COSTLY_FOR)
     }
@@ -257,13 +255,13 @@ impl Pool {
 
 /// The refusal of a definition that ended its process.
 fn ended(account: UserId, kind: &'static str, lost: &Lost) -> CheckError {
-    let (reason, resource) = match lost {
-        Lost::Slow => ("time", "time"),
-        Lost::Crashed | Lost::Gone(_) => ("memory", "memory"),
+    let reason = match lost {
+        Lost::Slow => "time",
+        Lost::Crashed | Lost::Gone(_) => "memory",
     };
     metrics::counter!("capi_definition_checkers_ended_total", "of" => kind, "reason" => reason).increment(1);
     tracing::warn!(user_id = %account, of = kind, reason, "a definition ended its checker process");
-    CheckError::Refused(format!("needs too much {resource}; make it simpler"))
+    CheckError::Refused(format!("needs too much {reason}; make it simpler"))
 }
 
 fn unexpected() -> CheckError {

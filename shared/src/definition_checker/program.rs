@@ -14,7 +14,9 @@ use crate::prompt;
 const STACK_BYTES: usize = 16 << 20;
 /// Anonymous memory of the process, the stack included (bar H1: 64 MB).
 const MEMORY_BYTES: u64 = 60 << 20;
-/// More memory for each byte of a task: JSON of many small objects needs so much.
+/// Bytes of a task that needs no more memory than that.
+pub(super) const LARGE_TASK_BYTES: usize = 64 * 1024;
+/// More memory for each further byte of a task: JSON of many small objects needs so much.
 const MEMORY_FOR_A_BYTE: u64 = 128;
 const MAX_MEMORY_BYTES: u64 = 1 << 30;
 /// The exit code after a panic. Other codes are no fault of the task.
@@ -41,7 +43,7 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn bound_memory(task: usize) -> anyhow::Result<()> {
-    let more = u64::try_from(task)?.saturating_mul(MEMORY_FOR_A_BYTE);
+    let more = u64::try_from(task.saturating_sub(LARGE_TASK_BYTES))?.saturating_mul(MEMORY_FOR_A_BYTE);
     let current = MEMORY_BYTES.saturating_add(more).min(MAX_MEMORY_BYTES);
     let limit = Rlimit { current: Some(current), maximum: Some(MAX_MEMORY_BYTES) };
     setrlimit(Resource::Data, limit).context("Data")

