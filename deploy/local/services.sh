@@ -7,9 +7,8 @@ BIN=$ROOT/target/local
 # Compiles in the background; wait_for_build waits for the end. Everything that needs no compiled program is
 # downloaded, installed and started meanwhile.
 start_build() {
-    local packages=("${SERVICES[@]/#/--package=}")
     step "compile the services in the background (a few minutes at the first time)"
-    (cd "$ROOT" && exec cargo build --locked --profile local "${packages[@]}" 9>&-) &
+    (cd "$ROOT" && exec cargo build --locked --profile local 9>&-) &
     BUILD=$!
     trap 'kill $BUILD 2> /dev/null || true' EXIT
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -235,6 +235,29 @@ fn builds_use_exactly_the_locked_versions() {
         }
     }
     assert!(cargo >= 8 && pip >= 4, "the commands are read: {cargo} {pip}");
+}
+
+/// The images contain all programs that `cargo build` compiles, and no others.
+#[test]
+fn the_images_contain_the_programs_that_are_built() {
+    let arguments = ["metadata", "--locked", "--no-deps", "--format-version", "1"];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(ROOT).output().unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    let members = list(&metadata["workspace_default_members"]);
+    let built: BTreeSet<String> = list(&metadata["packages"])
+        .iter()
+        .filter(|package| members.contains(&package["id"]))
+        .flat_map(|package| list(&package["targets"]))
+        .filter(|target| target["kind"] == json!(["bin"]))
+        .map(|target| target["name"].as_str().unwrap().to_owned())
+        .collect();
+    let dockerfile = read("deploy/Dockerfile").replace("\\\n", " ");
+    let copied = dockerfile
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("/src/target/release/").map(str::to_owned))
+        .collect();
+    assert_eq!(built, copied);
 }
 
 /// The document has the form that CycloneDX 1.6 asks for, and is the same each time.
