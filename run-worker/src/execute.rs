@@ -46,7 +46,7 @@ pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: Ow
         drop(lease);
         drop(permit);
         if claimed.losses > 0 {
-            task_context.leases.cleared(claimed.id);
+            task_context.leases.cleared(claimed.fence());
         }
         if let Some(reason) = release {
             record_release(&task_context.leases, claimed.fence(), reason).await;

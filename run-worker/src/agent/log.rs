@@ -89,7 +89,7 @@ impl<'a> Log<'a> {
         self.last_seq += i64::try_from(events).unwrap_or(i64::MAX);
         self.unrecorded.clear();
         if std::mem::take(&mut self.is_suspect) {
-            self.context.leases.cleared(self.claimed.id);
+            self.context.leases.cleared(self.claimed.fence());
         }
     }
 

@@ -61,7 +61,8 @@ pub struct Isolation {
 }
 
 struct Isolated {
-    run: RunId,
+    /// Run and attempt: a later attempt of the same run is another isolation.
+    fence: (RunId, i32),
     /// Without permits the worker consumes no nudge, so other workers get them.
     permits: Vec<OwnedSemaphorePermit>,
 }
@@ -84,10 +85,10 @@ impl Isolation {
     }
 
     /// Isolates the run. Call it while the takeover is in flight.
-    pub fn begin(&self, run: RunId) {
+    pub fn begin(&self, fence: (RunId, i32)) {
         metrics::counter!("capi_runs_isolated_total").increment(1);
-        tracing::warn!(run_id = %run, "isolating a run that may kill its worker");
-        *self.lock() = Some(Isolated { run, permits: Vec::new() });
+        tracing::warn!(run_id = %fence.0, attempt = fence.1, "isolating a run that may kill its worker");
+        *self.lock() = Some(Isolated { fence, permits: Vec::new() });
     }
 
     /// Keeps permits until the isolation ends. Returns them if no run is isolated.
@@ -101,10 +102,10 @@ impl Isolation {
         }
     }
 
-    /// Ends the isolation of this run. Returns false if the run is not isolated.
-    pub fn end(&self, run: RunId) -> bool {
+    /// Ends the isolation of this attempt. Returns false if it is not isolated.
+    pub fn end(&self, fence: (RunId, i32)) -> bool {
         let mut state = self.lock();
-        let ended = state.take_if(|isolated| isolated.run == run);
+        let ended = state.take_if(|isolated| isolated.fence == fence);
         drop(state);
         ended.is_some()
     }
@@ -124,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_starts_beside_an_isolated_run() {
-        let (isolation, run) = (Isolation::default(), RunId::generate());
+        let (isolation, run) = (Isolation::default(), (RunId::generate(), 3));
         let permits = Arc::new(Semaphore::new(2));
         let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
         let permit = isolation.keep(permit).expect("nothing is isolated");
@@ -132,7 +133,8 @@ mod tests {
         isolation.begin(run);
         assert!(isolation.claim().await.is_none());
         assert!(isolation.keep(permit).is_none());
-        assert!(!isolation.end(RunId::generate()), "another run changes nothing");
+        assert!(!isolation.end((RunId::generate(), 3)), "another run changes nothing");
+        assert!(!isolation.end((run.0, 2)), "an earlier attempt changes nothing");
         assert_eq!(permits.available_permits(), 1);
         assert!(isolation.end(run));
         assert_eq!(permits.available_permits(), 2);

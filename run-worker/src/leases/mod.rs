@@ -48,8 +48,8 @@ impl LeaseContext {
     }
 
     /// A suspect recorded a step, ended, or lived for a while, so this worker may take the next one.
-    pub fn cleared(&self, run: RunId) {
-        self.isolation.end(run);
+    pub fn cleared(&self, fence: (RunId, i32)) {
+        self.isolation.end(fence);
         self.request_poll();
     }
 }

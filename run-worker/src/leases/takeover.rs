@@ -157,12 +157,12 @@ impl Reaper {
             Err(error) => return Err((error, permits)),
         };
         if let Some(last) = taken.iter().find(|run| is_last_chance(run.losses)) {
-            self.context.isolation.begin(last.id);
+            self.context.isolation.begin(last.fence());
             // Each slot brings its permit.
             self.context.request_poll();
-            self.clear_after(isolation(by.lease, last.attempt), last.id);
+            self.clear_after(isolation(by.lease, last.attempt), last.fence());
         } else if let Some(suspect) = taken.iter().find(|run| run.losses > 0) {
-            self.clear_after(probation(by.lease), suspect.id);
+            self.clear_after(probation(by.lease), suspect.fence());
         } else if i64::try_from(taken.len()).is_ok_and(|found| found == limit) {
             // There may be more expired leases, for pollers that have permits left.
             self.context.request_poll();
@@ -180,7 +180,7 @@ impl Reaper {
         Ok(permits)
     }
 
-    fn clear_after(&self, time: Duration, suspect: RunId) {
+    fn clear_after(&self, time: Duration, suspect: (RunId, i32)) {
         let context = Arc::clone(&self.context);
         tokio::spawn(async move {
             tokio::time::sleep(time).await;
