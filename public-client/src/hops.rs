@@ -3,16 +3,11 @@
 use shared::net::failure::RequestFailure;
 use url::Url;
 
-/// Decides about each request of a GET, and learns which hosts were reached.
+/// Decides about each request of a GET.
 pub trait Hops: Sync {
     /// Called before each request, in order. `redirects` is the number of redirects that led here. An error
     /// is a sentence that says why the URL is refused.
     fn check(&self, url: &Url, redirects: usize) -> impl Future<Output = Result<(), String>> + Send;
-
-    /// The last checked request failed before a connection to its host existed.
-    fn not_reached(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
 }
 
 /// Why a GET has no response.

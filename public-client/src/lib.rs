@@ -87,11 +87,7 @@ impl PublicClient {
             let checked = PublicUrl::parse(&url, &self.policy).map_err(RequestFailure::from)?;
             hops.check(checked.url(), redirects).await.map_err(GetFailure::Refused)?;
             let request = self.http.get(checked.url().clone()).header(ACCEPT, accept);
-            let sent = self.send(checked, request, deadline).await;
-            if sent.as_ref().is_err_and(RequestFailure::is_before_connection) {
-                hops.not_reached().await;
-            }
-            let response = sent?;
+            let response = self.send(checked, request, deadline).await?;
             match redirect_target(&response) {
                 Some(target) => url = target,
                 None => return Ok(response),

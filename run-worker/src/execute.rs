@@ -48,8 +48,11 @@ pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: Ow
         if claimed.losses > 0 {
             task_context.leases.cleared(claimed.fence());
         }
-        if let Some(reason) = release {
-            record_release(&task_context.leases, claimed.fence(), reason).await;
+        // A cancelled run has no other attempt that could need its snapshots.
+        if let Some(reason) = release
+            && record_release(&task_context.leases, claimed.fence(), reason).await
+        {
+            agent::delete_snapshots(&task_context, claimed.id).await;
         }
     };
     context.lifecycle.spawn(task.instrument(span));

@@ -3,7 +3,7 @@
 //!
 //! Deleted files cannot be restored, so a sweep checks what its database says. It deletes only from the store
 //! of its own installation, only what two looks an hour apart find, a bounded number in an hour, and nothing
-//! if most of the store looks like garbage. So a database that was restored from a backup, and lacks newer
+//! if most of the store belongs to runs that the database does not know. So a database that was restored from a backup, and lacks newer
 //! runs, leaves its operator the time to stop the workers.
 
 use std::collections::HashMap;
@@ -29,8 +29,8 @@ const TASK: &str = "store_sweep";
 const DELETE_EVERY: Duration = Duration::from_mins(55);
 /// Objects that all workers together delete in this time. An operator who sees the metric can stop them.
 const MAX_DELETED: usize = 1000;
-/// A pass is refused if more objects than this, and more than half of all, are garbage. Smaller stores
-/// belong to tests and first steps.
+/// A pass is refused if more objects than this, and more than half of all, are garbage of unknown runs. Smaller
+/// stores belong to tests and first steps. Garbage of known runs is what cancels and crashes leave.
 const SUSPICIOUS_COUNT: u64 = 20;
 
 /// What a pass did.
@@ -40,7 +40,7 @@ pub enum Swept {
     Deleted(u64),
     /// The store belongs to another installation.
     Foreign,
-    /// Most of the store looks like garbage.
+    /// Most of the store belongs to unknown runs.
     TooMuch,
     /// Another worker deletes, or deleted less than an hour ago.
     NotDue,
@@ -103,13 +103,13 @@ impl Sweeper {
         }
         let garbage = find_garbage(db, store, then, MAX_CANDIDATES).await?;
         metrics::gauge!("capi_store_sweep_candidates").set(as_gauge(garbage.count));
-        if garbage.count > SUSPICIOUS_COUNT && garbage.count > garbage.listed / 2 {
+        if garbage.unknown > SUSPICIOUS_COUNT && garbage.unknown > garbage.listed / 2 {
             self.candidates.clear();
             refused("share");
             tracing::error!(
-                candidates = garbage.count,
+                unknown = garbage.unknown,
                 listed = garbage.listed,
-                "refused to sweep the store: the database does not know most of its objects. Check with \
+                "refused to sweep the store: the database does not know most of its runs. Check with \
                  `gateway store sweep --dry-run`"
             );
             return Ok(Swept::TooMuch);

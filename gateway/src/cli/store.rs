@@ -109,6 +109,7 @@ impl Sweep {
         }
         let (count, bytes, listed) = (garbage.count, garbage.bytes, garbage.listed);
         say(&format!("{count} of {listed} objects are unreferenced: {bytes} bytes"));
+        say(&format!("{} of them belong to runs that the database does not know", garbage.unknown));
         if self.yes {
             say(&format!("{} deleted", garbage.objects.len()));
         }

@@ -4,14 +4,16 @@ use shared::apps::AppDefinition;
 use shared::definition_checker::CheckError;
 use shared::runs::events::NoteKind;
 use shared::runs::{ErrorCode, RunError};
+use tokio::time::timeout_at;
 
+use super::budget::{Budget, Spent};
 use super::{Agent, events};
 use crate::context::Context;
 use crate::leases::store::Claimed;
 use crate::model::OpenAiModel;
 
 /// Reads the app and finds its model. The error ends the run.
-pub(super) async fn prepare<'a>(
+pub(super) fn prepare<'a>(
     context: &'a Context,
     claimed: &Claimed,
 ) -> Result<(AppDefinition, &'a OpenAiModel), RunError> {
@@ -23,12 +25,21 @@ pub(super) async fn prepare<'a>(
     if let Some(error) = context.tools.of(&app.tools).missing() {
         return Err(error);
     }
-    // A schema that cannot be used must not cost an answer of the model.
-    if let Some(output) = &app.output {
-        let checked = context.checker.check_schema(claimed.user_id, &output.schema).await;
-        checked.map_err(|error| not_applied(ErrorCode::InvalidApp, "the app's output schema", &error))?;
-    }
     Ok((app, model))
+}
+
+/// Checks the app's output schema. One that cannot be used must not cost an answer of the model.
+pub(super) async fn check_schema(
+    context: &Context,
+    claimed: &Claimed,
+    app: &AppDefinition,
+    budget: &Budget,
+    spent: &Spent,
+) -> Result<(), RunError> {
+    let Some(output) = &app.output else { return Ok(()) };
+    let checking = context.checker.check_schema(claimed.user_id, &output.schema);
+    let checked = timeout_at(budget.deadline(), checking).await.map_err(|_| budget.out_of_time(spent))?;
+    checked.map_err(|error| not_applied(ErrorCode::InvalidApp, "the app's output schema", &error))
 }
 
 /// The error of a prompt or a schema that was not applied.
@@ -50,7 +61,8 @@ fn unreadable(cause: &str) -> RunError {
 /// Adds the app's instructions, the rendered prompt, and the list of the caller's files.
 pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
     let (checker, claimed) = (&agent.context.checker, agent.claimed);
-    let rendered = checker.render_prompt(claimed.user_id, &agent.app.prompt, &claimed.inputs).await;
+    let rendering = checker.render_prompt(claimed.user_id, &agent.app.prompt, &claimed.inputs);
+    let rendered = agent.until_deadline(rendering).await?;
     let prompt = rendered.map_err(|error| not_applied(ErrorCode::PromptError, "the prompt", &error))?;
     let instructions = instructions(&agent.app, agent.model.traits().json_schema);
     if !instructions.trim().is_empty() {

@@ -121,13 +121,13 @@ async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files
     }
     let stored = returned.result.workspace.is_some();
     let mut result = returned.result;
-    let mut recorded = false;
+    let (mut recorded, mut refused) = (false, None);
     if let Some(artifact) = returned.artifact {
         let id = artifact.id;
         let events = vec![EventData::Artifact(artifact), EventData::ToolResult(result.clone())];
         recorded = agent.log.record_if_stored_fits(events).await?;
         if !recorded {
-            files::delete_refused_artifact(agent, id).await;
+            refused = Some(id);
             STORE_FULL.clone_into(&mut result.content);
             result.is_error = true;
         }
@@ -135,6 +135,10 @@ async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files
     if !recorded {
         agent.log.add(EventData::ToolResult(result));
         agent.log.record().await?;
+    }
+    // Only after the fence let the result through: a newer attempt may store the artifact under the same key.
+    if let Some(id) = refused {
+        files::delete_refused_artifact(agent, id).await;
     }
     if stored {
         files::delete_replaced(agent).await;

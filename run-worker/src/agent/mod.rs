@@ -21,7 +21,7 @@ use shared::db::DbError;
 use shared::definition_checker::CheckError;
 use shared::runs::events::{EventData, NoteKind};
 use shared::runs::{ErrorCode, RunEnd, RunError, RunResult};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::context::Context;
 use crate::egress::{Egress, HostLog, recorded_hosts};
@@ -130,9 +130,10 @@ async fn produce_result<'a>(
     log: &mut Log<'a>,
     now: Instant,
 ) -> Result<RunResult, Halt> {
-    let (app, model) = begin::prepare(context, claimed).await?;
+    let (app, model) = begin::prepare(context, claimed)?;
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let budget = Budget::new(limits, claimed.seconds_used, now);
+    begin::check_schema(context, claimed, &app, &budget, log.transcript().spent()).await?;
     let (workspace, inputs) = files::open(context, claimed, &app, log.transcript(), slot, &budget).await?;
     let egress = Arc::new(egress(context, claimed, &app, log.transcript()).await?);
     Agent { context, claimed, app, model, budget, log, workspace, inputs, egress }.run().await
@@ -214,12 +215,18 @@ impl Agent<'_, '_> {
             Ok(data) => data,
             Err(why) => return Ok(ResultCheck::Mismatch(why)),
         };
-        let checker = &self.context.checker;
-        match checker.violations(self.claimed.user_id, &output.schema, &data).await {
+        let checking = self.context.checker.violations(self.claimed.user_id, &output.schema, &data);
+        match self.until_deadline(checking).await? {
             Ok(violations) => Ok(ResultCheck::of_json(text, data, &violations)),
             // The schema alone was accepted at the start, so this value makes it costly.
             Err(CheckError::Refused(why)) => Ok(ResultCheck::Mismatch(format!("its check {why}"))),
             Err(error) => Err(begin::not_applied(ErrorCode::InternalError, "the answer", &error)),
         }
+    }
+
+    /// Waits for the work, at most until the run's time is over.
+    async fn until_deadline<T>(&self, work: impl Future<Output = T>) -> Result<T, RunError> {
+        let spent = self.log.transcript().spent();
+        timeout_at(self.budget.deadline(), work).await.map_err(|_| self.budget.out_of_time(spent))
     }
 }

@@ -1,8 +1,7 @@
 //! Writes the hosts of a run to its row before they are contacted. The result of a call lists its hosts too,
 //! but a cancelled run and a lost worker record no result.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, Integer, Text, Uuid as SqlUuid};
@@ -17,17 +16,11 @@ const ADD: &str = "
 UPDATE runs SET contacted_hosts = merged_hosts_v1(contacted_hosts, ARRAY[$3])
 WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL";
 
-const REMOVE: &str = "
-UPDATE runs SET contacted_hosts = array_remove(contacted_hosts, $3)
-WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL";
-
 /// The hosts of one attempt.
 pub struct HostLog {
     db: Db,
     lease: LeaseConfig,
     fence: (RunId, i32),
-    /// How many requests reached each host, or may have reached it.
-    requests: Mutex<BTreeMap<String, u32>>,
     /// The hosts in the row. The lock is held during a statement, so that the row gets the changes in order.
     recorded: tokio::sync::Mutex<BTreeSet<String>>,
 }
@@ -36,19 +29,17 @@ impl HostLog {
     /// `contacted` are the hosts in the row.
     #[must_use]
     pub fn new(db: Db, lease: LeaseConfig, fence: (RunId, i32), contacted: BTreeSet<String>) -> Self {
-        let requests = contacted.iter().map(|host| (host.clone(), 1)).collect();
-        Self { db, lease, fence, requests: Mutex::new(requests), recorded: contacted.into() }
+        Self { db, lease, fence, recorded: contacted.into() }
     }
 
     /// Call it before a request. An error is a sentence for the model: the host must not be contacted.
     pub async fn begin(&self, host: &str) -> Result<(), String> {
-        self.count(host, |requests| requests + 1);
         let mut recorded = self.recorded.lock().await;
         if recorded.contains(host) {
             return Ok(());
         }
         let (run, attempt) = self.fence;
-        let add = |mut conn| async move { write(&mut conn, ADD, (run, attempt), host).await };
+        let add = |mut conn| async move { write(&mut conn, (run, attempt), host).await };
         match retry_on_outage(&self.db, self.lease, "record a host", add).await {
             Ok(true) => {
                 recorded.insert(host.to_owned());
@@ -61,41 +52,11 @@ impl HostLog {
             }
         }
     }
-
-    /// The last request failed before a connection to the host existed. Takes the host from the row, unless
-    /// another request reached it.
-    pub async fn not_reached(&self, host: &str) {
-        self.count(host, |requests| requests.saturating_sub(1));
-        let mut recorded = self.recorded.lock().await;
-        if self.count(host, |requests| requests) > 0 || !recorded.contains(host) {
-            return;
-        }
-        let fence = self.fence;
-        let removing = self.db.write(|mut conn| async move { write(&mut conn, REMOVE, fence, host).await });
-        match removing.await {
-            Ok(_) => drop(recorded.remove(host)),
-            Err(error) => {
-                tracing::warn!(%error, run_id = %fence.0, "failed to remove a host that was not reached");
-            }
-        }
-    }
-
-    fn count(&self, host: &str, change: impl Fn(u32) -> u32) -> u32 {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = requests.entry(host.to_owned()).or_default();
-        *count = change(*count);
-        *count
-    }
 }
 
-async fn write(
-    conn: &mut Connection,
-    sql: &'static str,
-    (run, attempt): (RunId, i32),
-    host: &str,
-) -> Result<bool, DbError> {
+async fn write(conn: &mut Connection, (run, attempt): (RunId, i32), host: &str) -> Result<bool, DbError> {
     let writing =
-        statement(sql).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).bind::<Text, _>(host);
+        statement(ADD).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).bind::<Text, _>(host);
     Ok(writing.execute(conn).await? == 1)
 }
 

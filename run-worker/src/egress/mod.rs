@@ -178,15 +178,9 @@ impl Refusal {
 /// What one call of a tool may contact, and what it contacted.
 pub struct CallEgress {
     run: Arc<Egress>,
-    contacted: Mutex<Contacted>,
-}
-
-#[derive(Default)]
-struct Contacted {
-    reached: BTreeSet<String>,
-    /// The host of the request that is in flight. It counts as reached until the request says otherwise: the
-    /// call may be dropped in between.
-    trying: Option<String>,
+    /// Hosts to which requests were begun. One that failed counts too: a query for an address can carry data
+    /// in the name.
+    contacted: Mutex<BTreeSet<String>>,
 }
 
 impl CallEgress {
@@ -195,27 +189,18 @@ impl CallEgress {
         Self { run, contacted: Mutex::default() }
     }
 
-    /// The hosts that the call reached so far, sorted.
+    /// The hosts that the call contacted so far, sorted.
     #[must_use]
     pub fn contacted_hosts(&self) -> Vec<String> {
-        let contacted = self.lock();
-        let hosts: BTreeSet<_> = contacted.reached.iter().chain(&contacted.trying).cloned().collect();
-        hosts.into_iter().collect()
+        self.lock().iter().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Contacted> {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.contacted.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl CallEgress {
     /// Returns the host, or a sentence for the model.
     fn decide(&self, url: &Url, redirects: usize) -> Result<String, String> {
-        // This check follows the answer of the request before it.
-        let mut contacted = self.lock();
-        let reached = contacted.trying.take();
-        contacted.reached.extend(reached);
-        drop(contacted);
         self.run.check(url, redirects, Instant::now()).map_err(|refusal| {
             metrics::counter!("capi_fetch_refusals_total", "reason" => refusal.reason()).increment(1);
             // Not the URL: it may hold what the model read.
@@ -231,15 +216,8 @@ impl Hops for CallEgress {
         if let Some(log) = &self.run.log {
             log.begin(&host).await?;
         }
-        self.lock().trying = Some(host);
+        self.lock().insert(host);
         Ok(())
-    }
-
-    async fn not_reached(&self) {
-        let host = self.lock().trying.take();
-        if let (Some(log), Some(host)) = (&self.run.log, host) {
-            log.not_reached(&host).await;
-        }
     }
 }
 

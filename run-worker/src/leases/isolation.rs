@@ -24,6 +24,9 @@ pub fn probation(lease: Duration) -> Duration {
 /// The third attempt of a run is its first isolated one.
 pub(super) const FIRST_ISOLATED: i32 = 3;
 pub(super) const MAX_DOUBLINGS: i32 = 6;
+/// From this attempt on a loss counts as the last one although the run was not isolated. Otherwise a fleet
+/// without an empty worker would lose a worker to the run again and again. The run was the only suspect.
+pub(super) const LAST_BESIDE_OTHERS: i32 = 6;
 
 /// How long an isolated run keeps all other runs from its worker: 20 s with the default lease, and at most 21
 /// min after many losses. It is bounded, so that a run which hangs cannot block a worker.

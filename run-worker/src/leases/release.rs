@@ -58,8 +58,8 @@ async fn settle(conn: &mut Connection, fence: (RunId, i32), reason: ReleaseReaso
 }
 
 /// Records why the run was released: in the log, in the metrics and, for a cancelled run, in its row. Call it
-/// after the model's stream is closed and the tools have ended.
-pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason: ReleaseReason) {
+/// after the model's stream is closed and the tools have ended. Returns whether the run was cancelled.
+pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason: ReleaseReason) -> bool {
     let what = "record the release of a run";
     let settling = retry_on_outage(&context.db, context.config, what, |mut conn| async move {
         settle(&mut conn, fence, reason).await
@@ -81,6 +81,7 @@ pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason:
         (Some(Row::NotHeld), ReleaseReason::Lost(Lost::Rejected)) => "taken_over",
         (None, ReleaseReason::Lost(Lost::Rejected)) => "unknown",
     };
+    let cancelled = matches!(row, Some(Row::Cancelled(_)));
     match row {
         Some(Row::Cancelled(seconds)) => {
             metrics::histogram!("capi_cancel_release_duration_seconds").record(seconds);
@@ -93,4 +94,5 @@ pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason:
     }
     metrics::counter!("capi_leases_released_total", "reason" => reason_label).increment(1);
     tracing::warn!(reason = reason_label, "released the run; this worker writes nothing more to it");
+    cancelled
 }

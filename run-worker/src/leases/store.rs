@@ -18,7 +18,9 @@ use shared::db::{Connection, DbError, interval, statement};
 use shared::ids::{RunId, UserId};
 use shared::runs::events::EventType;
 
-use super::isolation::{FIRST_ISOLATED, MAX_DOUBLINGS, MAX_LOSSES, isolation, patience, probation};
+use super::isolation::{
+    FIRST_ISOLATED, LAST_BESIDE_OTHERS, MAX_DOUBLINGS, MAX_LOSSES, isolation, patience, probation,
+};
 
 /// The worker that claims, and the terms of its claims.
 #[derive(Debug, Clone)]
@@ -96,12 +98,14 @@ pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result
 
 /// The losses of the run `r` after this takeover. `e` is its last event: for a suspect, its last takeover. A
 /// lease that was given back has no owner and is no loss. The last loss must lie within the isolation: the
-/// dead worker's last renewal was two thirds of a lease and a heartbeat before the lease's end.
+/// dead worker's last renewal was two thirds of a lease and a heartbeat before the lease's end. A run that was
+/// never isolated in many attempts needs none.
 macro_rules! losses_after {
     () => {
         "CASE
             WHEN r.lease_owner IS NULL THEN r.losses
             WHEN r.losses < $5 - 1 THEN r.losses + 1
+            WHEN e.data ->> 'alone' IS NULL AND r.attempt >= $12 THEN r.losses + 1
             WHEN e.data ->> 'alone' = 'true' AND r.lease_expires_at - $2 * 2 / 3
                 <= e.at + $8 * power(2, least(greatest(r.attempt - $10, 0), $11)) THEN r.losses + 1
             ELSE r.losses END"
@@ -175,6 +179,7 @@ pub async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Resu
         .bind::<Integer, _>(by.suspects_at_once)
         .bind::<Integer, _>(FIRST_ISOLATED)
         .bind::<Integer, _>(MAX_DOUBLINGS)
+        .bind::<Integer, _>(LAST_BESIDE_OTHERS)
         .load(conn)
         .await?;
     Ok(taken)

@@ -194,10 +194,16 @@ async fn a_run_on_its_last_chance_does_not_wait_for_ever() {
     let long_ago = "UPDATE runs SET lease_expires_at = capi_now() - interval '2 h' WHERE losses = 1";
     database.run_sql(long_ago).await;
     assert_eq!(take(&database, "busy").await[0].losses, 2);
-    // It was not alone, so this loss is not its last.
-    let lost = "UPDATE runs SET lease_owner = 'gone', lease_expires_at = capi_now() WHERE losses = 2";
+    // It was not alone, so this loss is not its last. But it may not end workers for ever.
+    let lost = "UPDATE runs SET lease_owner = 'gone', lease_expires_at = capi_now() - interval '2 h'
+                WHERE losses = 2";
+    for attempt in 3..=6 {
+        database.run_sql(lost).await;
+        let again = take(&database, "busy").await;
+        assert_eq!((again[0].losses, again[0].attempt), (2, attempt));
+    }
     database.run_sql(lost).await;
-    assert_eq!(take(&database, "empty").await[0].losses, 2);
+    assert_eq!(take(&database, "busy").await[0].losses, 3);
     // A run without a chance is only recorded, so a busy worker takes it at once.
     let lost =
         "UPDATE runs SET losses = 3, lease_owner = NULL, lease_expires_at = capi_now() WHERE losses = 2";

@@ -32,25 +32,6 @@ pub enum RequestFailure {
 }
 
 impl RequestFailure {
-    /// Whether the failure came before a connection to the host existed.
-    #[must_use]
-    pub const fn is_before_connection(&self) -> bool {
-        match self {
-            Self::InvalidUrl(_)
-            | Self::AddressNotAllowed
-            | Self::DnsFailed
-            | Self::ConnectRefused
-            | Self::ConnectTimeout
-            | Self::ConnectFailed => true,
-            Self::TlsFailed
-            | Self::TlsCertificateInvalid
-            | Self::Timeout
-            | Self::ConnectionReset
-            | Self::InvalidResponse
-            | Self::TooManyRedirects => false,
-        }
-    }
-
     /// The stable name, for logs and programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {

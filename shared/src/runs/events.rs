@@ -192,7 +192,7 @@ pub struct ToolResult {
     /// The snapshot that holds the workspace after this call, if the call changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<StoredSnapshot>,
-    /// The hosts that the call reached, redirects included. The row of the run repeats them.
+    /// The hosts that the call tried to reach, redirects included. The row of the run repeats them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacted_hosts: Vec<String>,
 }

@@ -36,8 +36,8 @@ impl UsageDelta {
     }
 }
 
-/// The hosts that the tool calls of these events reached. The statement that appends the events adds them to
-/// the run's row.
+/// The hosts that the tool calls of these events tried to reach. The statement that appends the events adds
+/// them to the run's row.
 #[must_use]
 pub fn contacted_hosts<'e>(events: impl IntoIterator<Item = &'e EventData>) -> Vec<&'e str> {
     let results = events.into_iter().filter_map(|event| match event {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use futures_util::StreamExt;
 
@@ -25,6 +25,8 @@ pub struct Garbage {
     pub objects: Vec<Stored>,
     /// How many there are in all.
     pub count: u64,
+    /// How many of them are in folders of runs that the database does not know.
+    pub unknown: u64,
     /// Their bytes.
     pub bytes: u64,
     /// All objects that were listed.
@@ -50,8 +52,9 @@ pub async fn find_garbage(
         let asked = &runs;
         let kept = db.read(|mut conn| async move { Kept::load(&mut conn, asked).await }).await?;
         for object in old {
-            if object.run.is_some_and(|run| !kept.holds(run, &object)) {
+            if let Some(run) = object.run.filter(|run| !kept.holds(*run, &object)) {
                 found.count += 1;
+                found.unknown += u64::from(!kept.known.contains(&run));
                 found.bytes += object.size;
                 if found.objects.len() < max {
                     found.objects.push(object);
@@ -64,7 +67,9 @@ pub async fn find_garbage(
 
 /// What the database references in some runs.
 struct Kept {
-    /// Runs that are not over.
+    /// Runs of this database.
+    known: HashSet<RunId>,
+    /// Those that are not over.
     open: HashSet<RunId>,
     keys: HashSet<String>,
 }
@@ -72,7 +77,9 @@ struct Kept {
 #[derive(QueryableByName)]
 struct Row {
     #[diesel(sql_type = Nullable<SqlUuid>)]
-    open: Option<RunId>,
+    known: Option<RunId>,
+    #[diesel(sql_type = Bool)]
+    is_open: bool,
     #[diesel(sql_type = Nullable<Text>)]
     key: Option<String>,
 }
@@ -80,16 +87,17 @@ struct Row {
 impl Kept {
     async fn load(conn: &mut Connection, runs: &[RunId]) -> Result<Self, DbError> {
         let sql = "
-            SELECT id AS open, NULL AS key FROM runs
-            WHERE id = ANY ($1) AND status IN ('pending', 'running')
-            UNION ALL SELECT NULL, 'runs/' || run_id || '/artifacts/' || id
+            SELECT id AS known, status IN ('pending', 'running') AS is_open, NULL AS key
+            FROM runs WHERE id = ANY ($1)
+            UNION ALL SELECT NULL, false, 'runs/' || run_id || '/artifacts/' || id
             FROM artifacts WHERE run_id = ANY ($1)
-            UNION ALL SELECT NULL, 'runs/' || run_id || '/files/' || id
+            UNION ALL SELECT NULL, false, 'runs/' || run_id || '/files/' || id
             FROM run_files WHERE run_id = ANY ($1)";
         let rows: Vec<Row> = statement(sql).bind::<Array<SqlUuid>, _>(runs).load(conn).await?;
-        let mut kept = Self { open: HashSet::new(), keys: HashSet::new() };
+        let mut kept = Self { known: HashSet::new(), open: HashSet::new(), keys: HashSet::new() };
         for row in rows {
-            kept.open.extend(row.open);
+            kept.known.extend(row.known);
+            kept.open.extend(row.known.filter(|_| row.is_open));
             kept.keys.extend(row.key);
         }
         Ok(kept)
