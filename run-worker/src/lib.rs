@@ -56,8 +56,8 @@ const SERVICE: &str = "run-worker";
 /// One each for the heartbeat, for the checks of suspected runs and for the reaper's pings.
 const LEASE_CONNECTIONS: usize = 3;
 
-/// How long a run waits until its prompt is rendered or its answer is checked. Its time limit may end the wait
-/// before.
+/// How long a run waits until its prompt is rendered or its answer is checked. Its time limit may end the
+/// wait before.
 const CHECK_PATIENCE: Duration = Duration::from_mins(5);
 
 /// A started worker.

@@ -3,8 +3,8 @@
 //!
 //! Deleted files cannot be restored, so a sweep checks what its database says. It deletes only from the store
 //! of its own installation, only what two looks an hour apart find, a bounded number in an hour, and nothing
-//! if most of the store belongs to runs that the database does not know. So a database that was restored from a backup, and lacks newer
-//! runs, leaves its operator the time to stop the workers.
+//! if most of the store belongs to runs that the database does not know. So a database that was restored from
+//! a backup, and lacks newer runs, leaves its operator the time to stop the workers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const TASK: &str = "store_sweep";
 const DELETE_EVERY: Duration = Duration::from_mins(55);
 /// Objects that all workers together delete in this time. An operator who sees the metric can stop them.
 const MAX_DELETED: usize = 1000;
-/// A pass is refused if more objects than this, and more than half of all, are garbage of unknown runs. Smaller
+/// A pass is refused if more objects than this, and more than half of all, belong to unknown runs. Smaller
 /// stores belong to tests and first steps. Garbage of known runs is what cancels and crashes leave.
 const SUSPICIOUS_COUNT: u64 = 20;
 

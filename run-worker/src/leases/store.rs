@@ -98,8 +98,8 @@ pub async fn claim(conn: &mut Connection, by: &Claimant, user: UserId) -> Result
 
 /// The losses of the run `r` after this takeover. `e` is its last event: for a suspect, its last takeover. A
 /// lease that was given back has no owner and is no loss. The last loss must lie within the isolation: the
-/// dead worker's last renewal was two thirds of a lease and a heartbeat before the lease's end. A run that was
-/// never isolated in many attempts needs none.
+/// dead worker's last renewal was two thirds of a lease and a heartbeat before the lease's end. A run that no
+/// worker could isolate in many attempts needs none.
 macro_rules! losses_after {
     () => {
         "CASE

@@ -205,8 +205,7 @@ async fn a_run_on_its_last_chance_does_not_wait_for_ever() {
     database.run_sql(lost).await;
     assert_eq!(take(&database, "busy").await[0].losses, 3);
     // A run without a chance is only recorded, so a busy worker takes it at once.
-    let lost =
-        "UPDATE runs SET losses = 3, lease_owner = NULL, lease_expires_at = capi_now() WHERE losses = 2";
+    let lost = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now() WHERE losses = 3";
     database.run_sql(lost).await;
     assert_eq!(take(&database, "busy").await[0].losses, 3);
 }

@@ -179,6 +179,23 @@ async fn an_empty_store_belongs_to_the_first_database() {
     lifecycle.stop().await;
 }
 
+/// Cancels and crashes may leave most of a store. The database knows these runs, so nothing is missing there.
+#[tokio::test(flavor = "multi_thread")]
+async fn leftovers_of_known_runs_do_not_stop_sweeps() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::create().await);
+    let (store, lifecycle) = (store(&dir), Lifecycle::default());
+    let (_, runs) = pending_runs(&database, 1).await;
+    database.run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now()").await;
+    for number in 0..30 {
+        put(&store, &ObjectKey::pack(runs[0], PackId { attempt: 1, seq: 1, number })).await;
+    }
+    let owner = StoreOwner::watch(&database.db, &store, &lifecycle).await;
+    let mut sweeper = Sweeper::new("w");
+    assert_eq!(pass(&mut sweeper, &database, &owner, &store).await, Swept::Deleted(0), "the first look");
+    assert_eq!(pass_after(&mut sweeper, &database, &owner, &store, AN_HOUR).await, Swept::Deleted(30));
+    lifecycle.stop().await;
+}
+
 /// The bound on deletions is one for all workers.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_worker_deletes_in_an_hour() {

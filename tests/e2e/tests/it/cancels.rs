@@ -1,6 +1,7 @@
 //! A cancel is final at once, reaches the worker, and nothing that comes later changes the run (R15).
 
 use e2e::{Process, Service, Signal, Stack};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use shared::testing::{PageServer, eventually};
 
@@ -139,4 +140,26 @@ async fn a_worker_that_missed_a_broadcast_reads_the_row_after_it_subscribes_agai
     cancel(&stack, &gateway, &id).await;
     proxy.mend();
     eventually("the stream is closed", async || (stack.model.holding() == 0).then_some(())).await;
+}
+
+/// Snapshots count in no quota, so a cancel must not leave them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_snapshots_of_a_cancelled_run_are_deleted() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let (pages, app) = (PageServer::start().await, stack.import_with_tools("").await);
+    let write = json!({"script": "head -c 100000 /dev/urandom > a"}).to_string();
+    let fetch = json!({"url": pages.url("/never")}).to_string();
+    let script = json!([{"call": [["shell", write]]}, {"call": [["fetch_url", fetch]]}]);
+    let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    eventually("the page is asked for", async || (pages.holding() == 1).then_some(())).await;
+    let (store, run) = (stack.artifacts(), id.parse().unwrap());
+    assert!(store.list(Some(run)).count().await > 0, "a snapshot is stored");
+    cancel(&stack, &gateway, &id).await;
+    eventually("its snapshots are deleted", async || {
+        (store.list(Some(run)).count().await == 0).then_some(())
+    })
+    .await;
 }
