@@ -9,28 +9,32 @@
 //! - One deadline covers a request from connecting to the last byte; the body is read up to a cap.
 //! - Every failure is a [`RequestFailure`].
 
+mod connect;
+mod exchange;
 mod failure;
+mod head_limit;
 mod hops;
 mod resolver;
 mod response;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, LOCATION};
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ACCEPT, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use hyper::{Method, Request};
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::PublicUrl;
 use tokio::time::{Instant, timeout_at};
+use url::{Position, Url};
 
 pub use hops::{GetFailure, Hops};
-pub use reqwest::header;
+pub use hyper::header;
 pub use response::{Body, BodyEnd, Response};
 
-use failure::classify;
-use resolver::PublicResolver;
+use connect::Connector;
+use exchange::exchange;
 
 /// The usual [`Limits::connect`].
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,29 +53,16 @@ pub struct Limits {
 }
 
 pub struct PublicClient {
-    http: Client,
+    connector: Connector,
+    user_agent: HeaderValue,
     policy: IpPolicy,
     limits: Limits,
 }
 
 impl PublicClient {
     pub fn new(user_agent: &str, policy: IpPolicy, limits: Limits) -> anyhow::Result<Self> {
-        let http = Client::builder()
-            .user_agent(user_agent)
-            .dns_resolver(Arc::new(PublicResolver::new(policy.clone())?))
-            .connect_timeout(limits.connect)
-            .no_proxy()
-            // `get` follows redirects itself: reqwest does not resolve a literal, so nothing would check it.
-            .redirect(Policy::none())
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            // Without effect while reqwest is compiled without these features. Another crate may enable them.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .build()?;
-        Ok(Self { http, policy, limits })
+        let connector = Connector::new(policy.clone())?;
+        Ok(Self { connector, user_agent: user_agent.parse()?, policy, limits })
     }
 
     /// Sends a GET and follows at most [`MAX_REDIRECTS`] redirects. `hops` may refuse each of the URLs.
@@ -86,7 +77,8 @@ impl PublicClient {
         for redirects in 0..=MAX_REDIRECTS {
             let checked = PublicUrl::parse(&url, &self.policy).map_err(RequestFailure::from)?;
             hops.check(checked.url(), redirects).await.map_err(GetFailure::Refused)?;
-            let request = self.http.get(checked.url().clone()).header(ACCEPT, accept);
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            let request = request(Method::GET, headers, Bytes::new());
             let response = self.send(checked, request, deadline).await?;
             match redirect_target(&response) {
                 Some(target) => url = target,
@@ -100,24 +92,49 @@ impl PublicClient {
     pub async fn post(
         &self,
         url: &str,
-        headers: header::HeaderMap,
+        mut headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Response, RequestFailure> {
         let checked = PublicUrl::parse(url, &self.policy)?;
-        let request = self.http.post(checked.url().clone()).headers(headers).body(body);
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        let request = request(Method::POST, headers, body.into());
         self.send(checked, request, Instant::now() + self.limits.total).await
     }
 
     async fn send(
         &self,
         url: PublicUrl,
-        request: RequestBuilder,
+        mut request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Response, RequestFailure> {
-        let sent = timeout_at(deadline, request.send()).await.map_err(|_| RequestFailure::Timeout)?;
-        let inner = sent.map_err(|error| classify(&error))?;
-        Ok(Response::new(url, inner, deadline, self.limits.body_bytes))
+        let connected = Instant::now() + self.limits.connect;
+        let connecting = self.connector.connect(url.url(), connected.min(deadline));
+        let (stream, peer) = timeout_at(connected.min(deadline), connecting).await.map_err(|_| {
+            if connected < deadline { RequestFailure::ConnectTimeout } else { RequestFailure::Timeout }
+        })??;
+        address(&mut request, url.url())?;
+        request.headers_mut().insert(USER_AGENT, self.user_agent.clone());
+        let answered = timeout_at(deadline, exchange(stream, request)).await;
+        let answer = answered.map_err(|_| RequestFailure::Timeout)??;
+        Ok(Response::new(url, peer, answer, deadline, self.limits.body_bytes))
     }
+}
+
+fn request(method: Method, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Sets target and host. The port is left out if it is the usual one of the scheme. A parsed URL holds only
+/// characters that both may hold.
+fn address(request: &mut Request<Full<Bytes>>, url: &Url) -> Result<(), RequestFailure> {
+    let target = url[Position::BeforePath..Position::AfterQuery].parse();
+    let host = url[Position::BeforeHost..Position::AfterPort].parse();
+    *request.uri_mut() = target.map_err(|_| RequestFailure::ConnectFailed)?;
+    request.headers_mut().insert(HOST, host.map_err(|_| RequestFailure::ConnectFailed)?);
+    Ok(())
 }
 
 fn redirect_target(response: &Response) -> Option<String> {

@@ -1,19 +1,13 @@
 //! Resolves a host and checks its addresses right before the connection is made. A name that resolves to
 //! another address each time (DNS rebinding) therefore gains nothing.
 
-use std::error::Error;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use hickory_resolver::TokioResolver;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 
-#[derive(Debug, thiserror::Error)]
-#[error("the host has no public address")]
-pub(crate) struct NotPublic;
-
 /// Uses the name servers of the system.
-#[derive(Clone)]
 pub(crate) struct PublicResolver {
     dns: TokioResolver,
     policy: IpPolicy,
@@ -26,20 +20,12 @@ impl PublicResolver {
 
     /// Returns all addresses of the host or fails. One address that is not permitted rejects the whole
     /// answer, because an answer with public and private addresses is typical of an attack.
-    async fn lookup(&self, host: &str) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-        let answer = self.dns.lookup_ip(host).await?;
+    pub(crate) async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, RequestFailure> {
+        let answer = self.dns.lookup_ip(host).await.map_err(|_| RequestFailure::DnsFailed)?;
         let addresses: Vec<_> = answer.iter().collect();
         if addresses.is_empty() || addresses.iter().any(|address| !self.policy.permits(*address)) {
-            return Err(NotPublic.into());
+            return Err(RequestFailure::AddressNotAllowed);
         }
-        // reqwest replaces port 0 with the port of the URL.
-        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
-    }
-}
-
-impl Resolve for PublicResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.clone();
-        Box::pin(async move { Ok(Box::new(resolver.lookup(name.as_str()).await?.into_iter()) as Addrs) })
+        Ok(addresses)
     }
 }

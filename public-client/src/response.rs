@@ -2,17 +2,20 @@
 
 use std::net::IpAddr;
 
-use reqwest::header::HeaderName;
+use http_body_util::BodyExt as _;
+use hyper::header::HeaderName;
 use shared::net::failure::RequestFailure;
 use shared::net::public_url::PublicUrl;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::failure::classify;
+use crate::exchange::Exchange;
+use crate::failure::exchange_failure;
 
 pub struct Response {
     url: PublicUrl,
-    inner: reqwest::Response,
+    peer: IpAddr,
+    answer: Exchange,
     deadline: Instant,
     body_bytes: usize,
 }
@@ -34,11 +37,12 @@ pub enum BodyEnd {
 impl Response {
     pub(crate) fn new(
         url: PublicUrl,
-        inner: reqwest::Response,
+        peer: IpAddr,
+        answer: Exchange,
         deadline: Instant,
         body_bytes: usize,
     ) -> Self {
-        Self { url, inner, deadline, body_bytes }
+        Self { url, peer, answer, deadline, body_bytes }
     }
 
     /// The URL that answered, after redirects.
@@ -49,33 +53,35 @@ impl Response {
 
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.inner.status().as_u16()
+        self.answer.response.status().as_u16()
     }
 
     /// The address that answered.
     #[must_use]
-    pub fn peer(&self) -> Option<IpAddr> {
-        self.inner.remote_addr().map(|address| address.ip())
+    pub const fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     pub(crate) fn is_redirect(&self) -> bool {
-        self.inner.status().is_redirection()
+        self.answer.response.status().is_redirection()
     }
 
     /// The header's value if it is text.
     #[must_use]
     pub fn header(&self, name: HeaderName) -> Option<&str> {
-        self.inner.headers().get(name)?.to_str().ok()
+        self.answer.response.headers().get(name)?.to_str().ok()
     }
 
     pub async fn read(mut self) -> Body {
         let mut bytes = Vec::new();
         let end = loop {
-            match timeout_at(self.deadline, self.inner.chunk()).await {
+            match timeout_at(self.deadline, self.answer.response.frame()).await {
                 Err(_) => break BodyEnd::Failed(RequestFailure::Timeout),
-                Ok(Err(error)) => break BodyEnd::Failed(classify(&error)),
-                Ok(Ok(None)) => break BodyEnd::Complete,
-                Ok(Ok(Some(chunk))) => {
+                Ok(None) => break BodyEnd::Complete,
+                Ok(Some(Err(error))) => break BodyEnd::Failed(exchange_failure(&error)),
+                Ok(Some(Ok(frame))) => {
+                    // Trailers say nothing that is shown.
+                    let Ok(chunk) = frame.into_data() else { continue };
                     let room = self.body_bytes - bytes.len();
                     bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
                     if chunk.len() > room {

@@ -25,6 +25,7 @@ pub mod telemetry;
 pub mod testing;
 pub mod text;
 pub mod time;
+pub mod tls;
 pub mod tools;
 pub mod webhook_policies;
 pub mod webhook_secrets;

@@ -81,9 +81,8 @@ impl WebhookClient {
     }
 
     async fn read(&self, response: Response) -> AttemptResult {
-        let shown = response.peer().is_some_and(|peer| {
-            is_public(peer) || self.also_public.0.iter().any(|network| network.contains(&peer))
-        });
+        let peer = response.peer();
+        let shown = is_public(peer) || self.also_public.0.iter().any(|network| network.contains(&peer));
         read(response, shown).await
     }
 }

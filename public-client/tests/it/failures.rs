@@ -72,6 +72,25 @@ async fn answers_that_break_off_or_are_not_http() {
     assert_eq!((body.bytes, body.end), expected);
 }
 
+#[tokio::test]
+async fn interim_answers_are_skipped_but_not_without_end() {
+    let few = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let polite = RawServer::start(vec![few, answer], Duration::ZERO).await;
+    assert_eq!(get(&client(LIMITS), &polite.url("http")).await.unwrap().read().await.bytes, b"ok");
+
+    // The client runs on this one thread, so the test would hang with it.
+    let flood: &'static [u8] = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(400_000).leak();
+    let floods = RawServer::start(vec![flood], Duration::ZERO).await;
+    let started = std::time::Instant::now();
+    assert_eq!(failure(&floods.url("http")).await, RequestFailure::InvalidResponse);
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+
+    let long_head: &'static [u8] = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(100_000)).leak().as_bytes();
+    let tall = RawServer::start(vec![long_head], Duration::ZERO).await;
+    assert_eq!(failure(&tall.url("http")).await, RequestFailure::InvalidResponse);
+}
+
 /// A server whose certificate no client can accept.
 async fn tls_server() -> String {
     let provider = Arc::new(aws_lc_rs::default_provider());

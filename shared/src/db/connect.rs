@@ -1,7 +1,6 @@
 //! Opens one connection with TLS and session limits. A suspended or disconnected process must not keep rows
 //! locked, so PostgreSQL itself ends its statement, its lock wait or its transaction.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
@@ -48,25 +47,10 @@ pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgCo
             let (client, driver) = config.connect(tokio_postgres::NoTls).await?;
             Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
         } else {
-            let (client, driver) = config.connect(MakeRustlsConnect::new(tls_config()?)).await?;
+            let (client, driver) =
+                config.connect(MakeRustlsConnect::new(crate::tls::client_config()?)).await?;
             Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
         }
     };
     tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or(Err(ConnectError::Timeout))
-}
-
-/// Reads the certificates of the system once per process.
-fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
-    static CONFIG: OnceLock<rustls::ClientConfig> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
-        return Ok(config.clone());
-    }
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(CONFIG.get_or_init(|| config).clone())
 }

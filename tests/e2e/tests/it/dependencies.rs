@@ -14,7 +14,7 @@ fn each_crate_has_only_allowed_dependencies() {
         match dependency {
             "actix-web" | "gateway-domain" => &["gateway"],
             // The run-worker asks models with it; see the test below.
-            "reqwest" => &["run-worker", "public-client"],
+            "reqwest" => &["run-worker"],
             "public-client" => &["run-worker", "webhook-dispatcher"],
             "hickory-resolver" => &["public-client"],
             "lapin" => &["shared"],

@@ -1,0 +1,82 @@
+//! Connects to the host of a URL. Every address is checked right before the connection.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use shared::net::failure::RequestFailure;
+use shared::net::ip_policy::IpPolicy;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+use crate::failure::{connect_failure, tls_failure};
+use crate::resolver::PublicResolver;
+
+/// Addresses of one host that are tried, one after another.
+const MAX_ADDRESSES: usize = 8;
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+pub(crate) struct Connector {
+    resolver: PublicResolver,
+    tls: TlsConnector,
+}
+
+impl Connector {
+    pub(crate) fn new(policy: IpPolicy) -> anyhow::Result<Self> {
+        let tls = TlsConnector::from(Arc::new(shared::tls::client_config()?));
+        Ok(Self { resolver: PublicResolver::new(policy)?, tls })
+    }
+
+    /// Connects before the deadline. Returns the address too. `url` is one of `PublicUrl`, so a literal
+    /// address in it is permitted.
+    pub(crate) async fn connect(
+        &self,
+        url: &Url,
+        deadline: Instant,
+    ) -> Result<(Box<dyn Stream>, IpAddr), RequestFailure> {
+        let (name, addresses) = match url.host() {
+            Some(Host::Domain(name)) => {
+                let server = ServerName::try_from(name.to_owned());
+                (server.map_err(|_| RequestFailure::DnsFailed)?, self.resolver.lookup(name).await?)
+            }
+            Some(Host::Ipv4(address)) => (ServerName::from(IpAddr::V4(address)), vec![address.into()]),
+            Some(Host::Ipv6(address)) => (ServerName::from(IpAddr::V6(address)), vec![address.into()]),
+            None => return Err(RequestFailure::DnsFailed),
+        };
+        let port = url.port_or_known_default().unwrap_or_default();
+        let (stream, peer) = connect_to_one(&addresses, port, deadline).await?;
+        if url.scheme() == "http" {
+            return Ok((Box::new(stream), peer));
+        }
+        let stream = self.tls.connect(name, stream).await.map_err(|error| tls_failure(&error))?;
+        Ok((Box::new(stream), peer))
+    }
+}
+
+/// Each address gets an equal share of the time that is left.
+async fn connect_to_one(
+    addresses: &[IpAddr],
+    port: u16,
+    deadline: Instant,
+) -> Result<(TcpStream, IpAddr), RequestFailure> {
+    let addresses = &addresses[..addresses.len().min(MAX_ADDRESSES)];
+    let mut failure = RequestFailure::ConnectFailed;
+    for (left, address) in (1_u32..).zip(addresses.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match timeout(share, TcpStream::connect(SocketAddr::new(*address, port))).await {
+            Ok(Ok(stream)) => {
+                // The request is written at once. Without effect if it fails.
+                let _ = stream.set_nodelay(true);
+                return Ok((stream, *address));
+            }
+            Ok(Err(error)) => failure = connect_failure(error.kind()),
+            Err(_) => failure = RequestFailure::ConnectTimeout,
+        }
+    }
+    Err(failure)
+}
