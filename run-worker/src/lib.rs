@@ -90,7 +90,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         db: db.clone(),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
-        checker: DefinitionChecker::start_with(CHECK_PATIENCE)?,
+        checker: DefinitionChecker::start_with(CHECK_PATIENCE, config.concurrency)?,
         tools: Tools::new(
             artifacts.clone(),
             IpPolicy::new(config.fetch_allowed_networks.0.clone()),

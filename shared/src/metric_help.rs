@@ -46,7 +46,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "capi_definition_checks_total",
-        "Checks and uses of prompts and schemas, by kind and outcome: done, refused or unavailable."
+        "Checks and uses of prompts and schemas, by kind and outcome: done, refused, busy or unavailable."
     );
     describe_counter!(
         "capi_definition_checkers_ended_total",

@@ -33,6 +33,8 @@ pub enum Refusal {
     TooManyWaits {
         limit: usize,
     },
+    /// The account has too many definitions in check.
+    TooManyChecks,
     /// The artifact store has no space for files.
     StoreFull,
     /// The account has no room for this under its plan.
@@ -105,6 +107,7 @@ impl From<CheckError> for Refusal {
     fn from(error: CheckError) -> Self {
         match error {
             CheckError::Refused(why) => Self::InvalidRequest(format!("the app {why}"), Vec::new()),
+            CheckError::Busy => Self::TooManyChecks,
             CheckError::Unavailable(_) => {
                 tracing::error!(%error, "request failed");
                 Self::Unavailable("definitions cannot be checked now; try again")

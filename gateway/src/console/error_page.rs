@@ -111,6 +111,9 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::TooManyWaits { limit } => {
             format!("Your account has {limit} live pages open, the most possible. Close one, then reload.")
         }
+        Refusal::TooManyChecks => {
+            "Other checks of your apps are not done yet. Wait a few seconds, then try again.".to_owned()
+        }
         Refusal::StoreFull => "This installation has no space left for files. Nothing was started. Tell its \
                                operator, or run the app without files."
             .to_owned(),
@@ -188,6 +191,7 @@ mod tests {
             Refusal::InvalidWebhookUrl("must be https".to_owned()).into(),
             Refusal::TooManyWaits { limit: 5 }.into(),
             Refusal::IdempotencyConflict.into(),
+            Refusal::TooManyChecks.into(),
             Refusal::RunNotFinished(RunStatus::Running).into(),
             Refusal::NotFound("run").into(),
             Refusal::MaybeCreated { has_key: true }.into(),

@@ -15,6 +15,8 @@ use crate::http::extract::{body, is_of_type};
 const MAX_FORM: usize = 1 << 20;
 /// Bytes of a form without a session: an email and a password.
 const MAX_UNSIGNED: usize = 8 << 10;
+/// Fields of a form. The editor of an app has six for each of its input fields.
+const MAX_FIELDS: usize = 2000;
 /// The hidden field that holds the form token.
 const TOKEN: &str = "form_token";
 
@@ -69,7 +71,11 @@ impl Form {
     /// Takes fields that were read elsewhere.
     pub(crate) fn of(fields: impl Iterator<Item = (String, String)>) -> Result<Self, ApiError> {
         // Browsers end the lines of a text area with CR LF.
-        let fields: Vec<_> = fields.map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect();
+        let fields = fields.map(|(name, value)| (name, value.replace("\r\n", "\n")));
+        let fields: Vec<_> = fields.take(MAX_FIELDS + 1).collect();
+        if fields.len() > MAX_FIELDS {
+            return Err(ApiError::invalid_request(format!("the form has more than {MAX_FIELDS} fields")));
+        }
         if fields.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
             return Err(ApiError::invalid_request("the form contains the character U+0000; remove it"));
         }
@@ -94,5 +100,17 @@ impl Form {
     /// The values of a field that repeats.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_has_a_bounded_number_of_fields() {
+        let form = |fields: usize| Form::of((0..fields).map(|_| ("a".to_owned(), String::new())));
+        assert_eq!(form(MAX_FIELDS).unwrap().all("a").len(), MAX_FIELDS);
+        assert!(form(usize::MAX).unwrap_err().to_string().contains("fields"));
     }
 }

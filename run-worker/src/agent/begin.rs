@@ -46,8 +46,8 @@ pub(super) async fn check_schema(
 pub(super) fn not_applied(code: ErrorCode, what: &str, error: &CheckError) -> RunError {
     match error {
         CheckError::Refused(why) => RunError::new(code, &format!("{what} {why}"), None),
-        CheckError::Unavailable(why) => {
-            tracing::error!(why, "failed to check {what}");
+        CheckError::Busy | CheckError::Unavailable(_) => {
+            tracing::error!(%error, "failed to check {what}");
             RunError::new(ErrorCode::InternalError, &format!("the worker could not check {what}"), None)
         }
     }

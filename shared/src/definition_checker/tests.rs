@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::pool::lock;
 use super::*;
 
 #[cfg(feature = "testing")]
@@ -17,7 +18,7 @@ async fn refused<T>(checking: impl Future<Output = Result<T, CheckError>>) -> Op
     match checked {
         Ok(_) => None,
         Err(CheckError::Refused(why)) => Some(why),
-        Err(CheckError::Unavailable(why)) => panic!("{why}"),
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -156,6 +157,24 @@ async fn a_busy_account_delays_no_other() {
     }
     assert!(floods.iter().any(|flood| !flood.is_finished()), "the others were served meanwhile");
     floods.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Each task that waits holds its input in memory, also after its client is gone.
+#[tokio::test]
+async fn an_account_has_few_tasks_at_once() {
+    let (checker, hostile) = (DefinitionChecker::start().unwrap(), UserId::generate());
+    let floods = flood(&checker, std::iter::repeat_n(hostile, REQUEST_TASKS)).await;
+    floods.iter().for_each(tokio::task::JoinHandle::abort);
+    let begun = Instant::now();
+    let refused = checker.check_prompt(hostile, "{{ a }}", &["a"]).await;
+    assert!(matches!(refused, Err(CheckError::Busy)), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "it does not wait");
+    definitions_of_others_are_served(&checker).await;
+    while matches!(checker.check_prompt(hostile, "{{ a }}", &["a"]).await, Err(CheckError::Busy)) {
+        assert!(begun.elapsed() < PATIENCE, "the tasks end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(lock(&checker.pool.turns).is_empty(), "nothing of an idle account stays");
 }
 
 /// A process that something else ended says nothing about the definition.

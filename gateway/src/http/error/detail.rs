@@ -100,6 +100,9 @@ fn of_refusal(refusal: &Refusal) -> String {
                  ?wait="
             )
         }
+        Refusal::TooManyChecks => {
+            "other checks of the account's apps are not done yet; try again a few seconds later".to_owned()
+        }
         Refusal::StoreFull => {
             "the installation has no space for files; nothing was created. Send the run without files, or \
              try again once its operator has made space"

@@ -174,7 +174,10 @@ impl ApiError {
             | Self::Unread(TooManyUnread { retry_after })
             | Self::TooFast { retry_after } => Some((RETRY_AFTER, retry_after.to_string())),
             Self::Refused(
-                Refusal::TooManyWaits { .. } | Refusal::Unavailable(_) | Refusal::MaybeCreated { .. },
+                Refusal::TooManyWaits { .. }
+                | Refusal::TooManyChecks
+                | Refusal::Unavailable(_)
+                | Refusal::MaybeCreated { .. },
             ) => Some((RETRY_AFTER, "2".to_owned())),
             _ => None,
         }

@@ -41,6 +41,7 @@ const fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::IdempotencyConflict => Problem::IdempotencyConflict,
         Refusal::QuotaExceeded(_) => Problem::QuotaExceeded,
         Refusal::TooManyWaits { .. } => Problem::TooManyStreams,
+        Refusal::TooManyChecks => Problem::RateLimited,
         Refusal::StoreFull => Problem::StoreFull,
         Refusal::Unavailable(_) | Refusal::MaybeCreated { .. } => Problem::Unavailable,
         Refusal::Internal => Problem::Internal,

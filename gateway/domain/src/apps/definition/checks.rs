@@ -6,6 +6,7 @@ use shared::config::{ModelsFile, Plan};
 use shared::definition_checker::{CheckError, DefinitionChecker};
 use shared::ids::UserId;
 use shared::limits::{Limit, Limits};
+use shared::output_schema;
 use shared::text::check_json;
 use shared::tools::{FILE_READERS, TOOLS};
 
@@ -34,8 +35,13 @@ pub async fn check_definition(
     with: Checks<'_>,
 ) -> Result<Vec<DefinitionFieldError>, CheckError> {
     let mut found = errors_of_texts(app);
-    // What is too deep or too long to be stored is not looked at further.
-    if !found.is_empty() && found.iter().any(|error| error.at.is_empty()) {
+    // What is too deep or too large must not be in memory while a check waits.
+    let schema = app.output.as_ref().map(|output| output_schema::scan(&output.schema));
+    if let Some(Err(refusal)) = schema {
+        found.push(DefinitionFieldError::at("output.schema", refusal.to_string()));
+        return Ok(found);
+    }
+    if found.iter().any(|error| error.at.is_empty()) {
         return Ok(found);
     }
     if let Some(why) = with.refusal_of_prompt(app).await? {

@@ -6,14 +6,18 @@ use gateway_domain::Refusal;
 use serde_json::Value;
 use shared::definition_checker::{CheckError, DefinitionChecker};
 use shared::ids::UserId;
-use shared::text::CleanText;
+use shared::text::{CleanText, check_json};
 
+use crate::console::error_page::refusal_sentence;
 use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
 use crate::console::page::show;
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::json_value;
+
+/// Bytes of the sample inputs. They are in memory while the preview waits for the account's turn.
+const MAX_SAMPLES: usize = 64 << 10;
 
 #[derive(Template)]
 #[template(
@@ -37,6 +41,7 @@ pub(crate) async fn handle(
         Ok(inputs) => match rendered(&context.checker, account, prompt, &inputs).await {
             Ok(text) => Ok(text.into_string()),
             Err(CheckError::Refused(why)) => Err(format!("The prompt {why}")),
+            Err(CheckError::Busy) => Err(refusal_sentence(&Refusal::TooManyChecks)),
             Err(error) => return Err(Refusal::from(error).into()),
         },
     };
@@ -44,9 +49,13 @@ pub(crate) async fn handle(
 }
 
 fn samples(text: &str) -> Result<Value, String> {
+    if text.len() > MAX_SAMPLES {
+        return Err(format!("The sample inputs have more than {MAX_SAMPLES} bytes. Make them shorter."));
+    }
     let text = if text.trim().is_empty() { "{}" } else { text };
     let inputs =
         json_value(text.as_bytes()).map_err(|error| format!("The sample inputs are not JSON: {error}"))?;
+    check_json(&inputs).map_err(|refusal| format!("The sample inputs cannot be used: {refusal}"))?;
     if inputs.is_object() {
         Ok(inputs)
     } else {
@@ -79,6 +88,9 @@ mod tests {
         assert!(shown("{{ b }}", "{\"a\": 1}").await.unwrap_err().to_string().contains("\"b\""));
         assert!(samples("[").unwrap_err().contains("not JSON"));
         assert!(samples("[]").unwrap_err().contains("object"));
+        let nested = |levels| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(samples(&nested(126)).unwrap_err().contains("64 levels"), "a checker process cannot read it");
+        assert!(samples(&format!("[{}]", "[],".repeat(MAX_SAMPLES / 3))).unwrap_err().contains("bytes"));
         let shown = Preview { shown: Ok("<script>".to_owned()) }.render().unwrap();
         assert_eq!(shown, r#"<pre tabindex="0">&#60;script&#62;</pre>"#);
     }

@@ -1,0 +1,186 @@
+//! The checker processes of a service, and which task may use one when.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::CheckError;
+use super::child::{CheckerProcess, Lost};
+use super::protocol::Answer;
+use crate::ids::UserId;
+
+/// Processes at once. An account uses one of them at most, so that it does not delay the others.
+const PROCESSES: usize = 4;
+/// How long an account stays in the queue of costly accounts, which has one place.
+const COSTLY_FOR: Duration = Duration::from_mins(10);
+const MAX_COSTLY_ACCOUNTS: usize = 10_000;
+/// Between tries to start a process.
+const START_PAUSE: Duration = Duration::from_millis(300);
+/// An unused process ends after this time.
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
+/// Tries of a task whose process ended for a reason outside the task.
+const TRIES: usize = 3;
+
+pub(super) struct Pool {
+    program: PathBuf,
+    /// How long a task waits for the account's turn and for a free process.
+    patience: Duration,
+    /// Tasks of one account at once.
+    most_tasks: usize,
+    places: Semaphore,
+    /// The one place of accounts whose tasks lately cost much. They wait for each other, not others for them.
+    costly_place: Semaphore,
+    costly: Mutex<HashMap<UserId, Instant>>,
+    pub(super) idle: Mutex<Vec<(CheckerProcess, Instant)>>,
+    pub(super) turns: Mutex<HashMap<UserId, Arc<Semaphore>>>,
+}
+
+impl Pool {
+    /// Fails if the program does not start.
+    pub(super) fn start(
+        program: PathBuf,
+        patience: Duration,
+        most_tasks: usize,
+    ) -> anyhow::Result<Arc<Self>> {
+        let first = CheckerProcess::start(&program)
+            .map_err(|error| anyhow::anyhow!("cannot start {}: {error}", program.display()))?;
+        let pool = Arc::new(Self {
+            program,
+            patience,
+            most_tasks,
+            places: Semaphore::new(PROCESSES),
+            costly_place: Semaphore::new(1),
+            costly: Mutex::default(),
+            idle: Mutex::new(vec![(first, Instant::now())]),
+            turns: Mutex::default(),
+        });
+        let pruned = Arc::downgrade(&pool);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(IDLE_LIMIT / 2).await;
+                let Some(pool) = pruned.upgrade() else { return };
+                lock(&pool.idle).retain(|(_, since)| since.elapsed() < IDLE_LIMIT);
+            }
+        });
+        Ok(pool)
+    }
+
+    /// The turn of an account, which each of its tasks holds until it ends.
+    pub(super) fn turn_of(&self, account: UserId) -> Result<Arc<Semaphore>, CheckError> {
+        let mut turns = lock(&self.turns);
+        let turn = turns.entry(account).or_insert_with(|| Arc::new(Semaphore::new(1)));
+        // The map holds it too.
+        if Arc::strong_count(turn) > self.most_tasks {
+            return Err(CheckError::Busy);
+        }
+        Ok(Arc::clone(turn))
+    }
+
+    pub(super) async fn work(
+        &self,
+        turn: Arc<Semaphore>,
+        account: UserId,
+        kind: &'static str,
+        task: &[u8],
+    ) -> Result<Answer, CheckError> {
+        let answered = self.in_turn(&turn, account, kind, task).await;
+        drop(turn);
+        lock(&self.turns).retain(|_, turns| Arc::strong_count(turns) > 1);
+        let outcome = match &answered {
+            Ok(Answer::Refused(_)) | Err(CheckError::Refused(_)) => "refused",
+            Ok(_) => "done",
+            Err(CheckError::Busy | CheckError::Unavailable(_)) => "unavailable",
+        };
+        count(kind, outcome);
+        match answered? {
+            Answer::Refused(why) => Err(CheckError::Refused(why)),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn in_turn(
+        &self,
+        turn: &Semaphore,
+        account: UserId,
+        kind: &'static str,
+        task: &[u8],
+    ) -> Result<Answer, CheckError> {
+        let places = async {
+            let turn = turn.acquire().await;
+            let costly = if self.is_costly(account) { Some(self.costly_place.acquire().await) } else { None };
+            (turn, costly, self.places.acquire().await)
+        };
+        let Ok((Ok(_held), _costly, Ok(_place))) = timeout(self.patience, places).await else {
+            return Err(CheckError::Unavailable("too many checks wait".to_owned()));
+        };
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            let waiting = lock(&self.idle).pop();
+            let started = match waiting {
+                Some((process, _)) => Ok(process),
+                None => CheckerProcess::start(&self.program),
+            };
+            let mut process = match started {
+                Ok(process) => process,
+                Err(error) => {
+                    last = error.to_string();
+                    tokio::time::sleep(START_PAUSE).await;
+                    continue;
+                }
+            };
+            match process.answer(task).await {
+                Ok(answer) => {
+                    if process.was_costly() {
+                        self.note_costly(account);
+                    }
+                    if process.is_fit() {
+                        lock(&self.idle).push((process, Instant::now()));
+                    }
+                    return Ok(answer);
+                }
+                Err(Lost::Gone(why)) => last = why,
+                Err(cause) => {
+                    self.note_costly(account);
+                    return Err(ended(account, kind, &cause));
+                }
+            }
+        }
+        tracing::error!(why = last, "the definition checker ends without an answer");
+        Err(CheckError::Unavailable(last))
+    }
+
+    fn is_costly(&self, account: UserId) -> bool {
+        lock(&self.costly).get(&account).is_some_and(|since| since.elapsed() < COSTLY_FOR)
+    }
+
+    pub(super) fn note_costly(&self, account: UserId) {
+        let mut costly = lock(&self.costly);
+        costly.retain(|_, since| since.elapsed() < COSTLY_FOR);
+        if costly.len() < MAX_COSTLY_ACCOUNTS {
+            costly.insert(account, Instant::now());
+        }
+    }
+}
+
+pub(super) fn count(kind: &'static str, outcome: &'static str) {
+    metrics::counter!("capi_definition_checks_total", "of" => kind, "outcome" => outcome).increment(1);
+}
+
+/// The refusal of a definition that ended its process.
+fn ended(account: UserId, kind: &'static str, lost: &Lost) -> CheckError {
+    let reason = match lost {
+        Lost::Slow => "time",
+        Lost::Crashed | Lost::Gone(_) => "memory",
+    };
+    metrics::counter!("capi_definition_checkers_ended_total", "of" => kind, "reason" => reason).increment(1);
+    tracing::warn!(user_id = %account, of = kind, reason, "a definition ended its checker process");
+    CheckError::Refused(format!("needs too much {reason}; make it simpler"))
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
