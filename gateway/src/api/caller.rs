@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::app_data;
+use crate::http::large_body::check_unread;
 use crate::http::limits::Flood;
 use crate::http::middleware::record_user;
 
@@ -107,6 +108,7 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
         Admission::Admitted { key, user, app, plan, window } => {
             request.extensions_mut().insert(window);
             record_user(request, user);
+            check_unread(request)?;
             Ok(Caller { user, key, app, quotas: context.plans.quotas(&plan), address })
         }
     }

@@ -7,10 +7,11 @@ use std::task::{Context as Task, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use bytes::Bytes;
+use shared::ids::UserId;
 
 use super::ApiError;
 use super::extract::app_data;
@@ -34,7 +35,7 @@ pub async fn bound_large_bodies(
     let (http, response) = answer.into_parts();
     let (response, body) = response.into_parts();
     let response = match body.try_into_bytes() {
-        Ok(bytes) => match count(&http, bytes.len()) {
+        Ok(bytes) => match count(&http, response.status(), bytes.len()) {
             Ok(unread) => response.set_body(BoxBody::new(Pieces { bytes: shrunk(bytes), _unread: unread })),
             Err(error) => HttpResponse::from_error(error),
         },
@@ -44,13 +45,25 @@ pub async fn bound_large_bodies(
     Ok(ServiceResponse::new(http, response))
 }
 
-/// What no account asked for is the same for all, like the pages under /docs. Only the answer to a read may
-/// be refused. A client whose create is refused sends it again, and would get a second run.
-fn count(request: &HttpRequest, bytes: usize) -> Result<Option<Unread>, ApiError> {
-    let account = request.extensions().get::<Account>().map(|Account(user)| *user);
-    let Some(user) = account else { return Ok(None) };
+/// Refuses a request whose account does not read its answers. Called before the request has an effect: once
+/// its account is known, and again when its body is there, which a client may delay.
+pub fn check_unread(request: &HttpRequest) -> Result<(), ApiError> {
+    let Some(user) = account(request) else { return Ok(()) };
+    Ok(app_data::<Context>(request)?.unread.check(user)?)
+}
+
+/// The account that the request belongs to. What no account asked for is the same for all, like the pages
+/// under /docs.
+fn account(request: &HttpRequest) -> Option<UserId> {
+    request.extensions().get::<Account>().map(|Account(user)| *user)
+}
+
+/// Only the answer to a request without effect may be refused: a read, or what is refused already. A client
+/// whose create is refused sends it again, and would get a second run.
+fn count(request: &HttpRequest, status: StatusCode, bytes: usize) -> Result<Option<Unread>, ApiError> {
+    let Some(user) = account(request) else { return Ok(None) };
     let unread = &app_data::<Context>(request)?.unread;
-    let may_refuse = [Method::GET, Method::HEAD].contains(request.method());
+    let may_refuse = [Method::GET, Method::HEAD].contains(request.method()) || status.is_client_error();
     Ok(Some(if may_refuse { unread.take(user, bytes)? } else { unread.count(user, bytes) }))
 }
 

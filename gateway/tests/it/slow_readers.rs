@@ -3,10 +3,12 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use e2e::slow::unread;
+use e2e::console::EMAIL;
+use e2e::slow::{unread, unread_answer};
 use e2e::{Gateway, Stack};
 use serde_json::{Value, json};
 use shared::testing::eventually;
+use tokio::io::AsyncWriteExt;
 
 use crate::app::TestApp;
 
@@ -100,6 +102,59 @@ async fn clients_that_do_not_read_stop_only_their_account_and_are_cut_off() {
             !failed && client.take_error().unwrap().is_none()
         });
         open.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// A preview has five bytes for each `<`.
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_answers_to_forms_refuse_the_next_request_before_its_effect() {
+    let stack = Stack::unlimited().await;
+    let gateway = TestApp::start_console(&stack).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let (host, url) = (gateway.url().trim_start_matches("http://").to_owned(), gateway.url());
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("form_token", &session.form_token)
+        .append_pair("prompt", "{% for i in range(16) %}{{ a }}{% endfor %}")
+        .append_pair("samples", &json!({"a": "<".repeat(60_000)}).to_string())
+        .finish();
+    let request = format!(
+        "POST /apps/{}/preview HTTP/1.1\r\nHost: {host}\r\nOrigin: {url}\r\nCookie: {}\r\n\
+         Content-Length: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+        stack.app,
+        session.cookie,
+        form.len()
+    );
+    // All but the last byte of each is there before the first answer.
+    let (most, last) = request.split_at(request.len() - 1);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(unread_answer(&gateway, most).await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut statuses = Vec::new();
+    for client in &mut clients {
+        client.write_all(last.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        client.peek(&mut start).await.unwrap();
+        statuses.push(String::from_utf8_lossy(&start[9..]).into_owned());
+    }
+    let given = statuses.iter().filter(|status| *status == "200").count();
+    assert!((1..=3).contains(&given), "few large answers are in memory: {statuses:?}");
+    assert!(statuses.ends_with(&["429".to_owned()]), "{statuses:?}");
+    let body = json!({"appId": stack.app, "inputs": {"text": "x"}});
+    let refused = stack.post(&gateway, "/api/v1/runs", &body).await;
+    assert!(refused.status == 429 && refused.headers.contains_key("retry-after"), "{refused:?}");
+    assert!(refused.body["detail"].as_str().unwrap().contains("have not read"), "{refused:?}");
+    assert_eq!(
+        stack.text("SELECT count(*)::text AS text FROM runs").await,
+        "0",
+        "a refused create has no effect"
+    );
+    assert_eq!(stack.page(&gateway, "/apps", &session.cookie).await.0, 429);
+    drop(clients);
+    eventually("the account is served again", async || {
+        (stack.post(&gateway, "/api/v1/runs", &body).await.status == 202).then_some(())
     })
     .await;
 }

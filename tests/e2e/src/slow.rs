@@ -43,13 +43,21 @@ pub async fn slow_keyless_bodies(gateway: &impl Gateway) -> Vec<Cut> {
 
 /// A client with this key that sends a GET and reads nothing.
 pub async fn unread(gateway: &impl Gateway, path: &str, key: &str) -> TcpStream {
+    unread_answer(
+        gateway,
+        &format!("GET {path} HTTP/1.1\r\nHost: capi\r\nAuthorization: Bearer {key}\r\n\r\n"),
+    )
+    .await
+}
+
+/// A client that sends these bytes and reads nothing.
+pub async fn unread_answer(gateway: &impl Gateway, request: &str) -> TcpStream {
     // Small, so that the answer waits in the gateway.
     const RECEIVE_BUFFER: u32 = 4096;
     let socket = TcpSocket::new_v4().expect("a socket can be made");
     socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("a buffer may be small");
     let address = gateway.url().trim_start_matches("http://").parse().expect("an address");
     let mut stream = socket.connect(address).await.expect("the gateway listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: capi\r\nAuthorization: Bearer {key}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the gateway reads");
     stream
 }

@@ -21,6 +21,7 @@ use super::{Console, client_ip};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::app_data;
+use crate::http::large_body::check_unread;
 use crate::http::middleware::{SetCookie, record_user};
 
 /// The signed-in user of a request.
@@ -75,6 +76,7 @@ impl FromRequest for Visitor {
                 rotate(&request, (context, console), &token).await?;
             }
             record_user(&request, session.user);
+            check_unread(&request)?;
             let form_token = form_token(&console.form_key, &session);
             Ok(Self { session, form_token, address: from })
         })

@@ -15,6 +15,7 @@ use serde_json::{Map, Number, Value};
 use shared::text::check_json;
 
 use crate::http::ApiError;
+use crate::http::large_body::check_unread;
 
 /// Bytes of a body.
 pub const MAX_BODY: usize = 1 << 20;
@@ -57,12 +58,15 @@ pub async fn json_object(
     Ok((parse(&body)?, body.len() as u64))
 }
 
-/// The body, if it has at most `limit` bytes and arrives in time.
+/// The body, if it has at most `limit` bytes and arrives in time, and the account reads its answers.
 pub async fn body(request: &HttpRequest, payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {
     if announces_more(request, limit as u64) {
         return Err(ApiError::PayloadTooLarge { limit });
     }
-    tokio::time::timeout(BODY_DEADLINE, read(payload, limit)).await.unwrap_or(Err(ApiError::RequestTimeout))
+    let body = tokio::time::timeout(BODY_DEADLINE, read(payload, limit)).await;
+    let body = body.map_err(|_| ApiError::RequestTimeout)??;
+    check_unread(request)?;
+    Ok(body)
 }
 
 async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {

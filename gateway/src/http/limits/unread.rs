@@ -36,13 +36,18 @@ pub struct Unread {
 }
 
 impl UnreadAnswers {
+    /// Refuses a request of an account that has no room for any answer, before the request does something.
+    pub fn check(&self, user: UserId) -> Result<(), TooManyUnread> {
+        let held = self.lock().get(&user).copied().unwrap_or_default();
+        if held < MOST { Ok(()) } else { Err(refused()) }
+    }
+
     /// Counts an answer of the account.
     pub fn take(&self, user: UserId, bytes: usize) -> Result<Unread, TooManyUnread> {
         let mut all = self.lock();
         let before = all.get(&user).copied().unwrap_or_default();
         if before > 0 && before.saturating_add(bytes) > MOST {
-            metrics::counter!("capi_requests_rate_limited_total", "limiter" => "unread_answers").increment(1);
-            return Err(TooManyUnread { retry_after: RETRY_AFTER_SECONDS });
+            return Err(refused());
         }
         Ok(self.add(&mut all, user, bytes))
     }
@@ -62,6 +67,11 @@ impl UnreadAnswers {
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn refused() -> TooManyUnread {
+    metrics::counter!("capi_requests_rate_limited_total", "limiter" => "unread_answers").increment(1);
+    TooManyUnread { retry_after: RETRY_AFTER_SECONDS }
 }
 
 impl Drop for Unread {
@@ -92,7 +102,10 @@ mod tests {
         held.clear();
         let alone = answers.take(user, 3 * MOST).unwrap();
         assert!(answers.take(user, LARGE).is_err(), "one answer may be larger, if it is alone");
-        drop((answers.count(user, MOST), alone));
+        let answers_to_forms = (answers.count(user, MOST), alone);
+        assert!(answers.check(user).is_err() && answers.check(other).is_ok(), "no request is worked on");
+        drop(answers_to_forms);
+        answers.check(user).unwrap();
         assert!(answers.0.lock().unwrap().is_empty(), "nothing is kept of an account without answers");
     }
 }
