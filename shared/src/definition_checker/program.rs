@@ -16,9 +16,10 @@ const STACK_BYTES: usize = 16 << 20;
 const MEMORY_BYTES: u64 = 60 << 20;
 /// Bytes of a task that needs no more memory than that.
 pub(super) const LARGE_TASK_BYTES: usize = 64 * 1024;
-/// More memory for each further byte of a task: JSON of many small objects needs so much.
+/// More memory for each further byte while a task is parsed: JSON of many small objects needs so much.
 const MEMORY_FOR_A_BYTE: u64 = 128;
-const MAX_MEMORY_BYTES: u64 = 1 << 30;
+/// The most for any task. Four processes must fit beside a worker.
+const MAX_MEMORY_BYTES: u64 = 256 << 20;
 /// The exit code after a panic. Other codes are no fault of the task.
 pub(super) const PANICKED: i32 = 101;
 /// A last bound for a process whose service died. The service ends a slow task much earlier.
@@ -37,24 +38,32 @@ pub fn run() -> anyhow::Result<()> {
         let limit = Rlimit { current: Some(max), maximum: Some(max) };
         setrlimit(resource, limit).with_context(|| format!("{resource:?}"))?;
     }
-    bound_memory(0)?;
+    bound_memory(MEMORY_BYTES)?;
     let working = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(serve)?;
     working.join().unwrap_or_else(|_| std::process::exit(PANICKED))
 }
 
-fn bound_memory(task: usize) -> anyhow::Result<()> {
-    let more = u64::try_from(task.saturating_sub(LARGE_TASK_BYTES))?.saturating_mul(MEMORY_FOR_A_BYTE);
-    let current = MEMORY_BYTES.saturating_add(more).min(MAX_MEMORY_BYTES);
-    let limit = Rlimit { current: Some(current), maximum: Some(MAX_MEMORY_BYTES) };
+fn bound_memory(bytes: u64) -> anyhow::Result<()> {
+    let limit = Rlimit { current: Some(bytes.min(MAX_MEMORY_BYTES)), maximum: Some(MAX_MEMORY_BYTES) };
     setrlimit(Resource::Data, limit).context("Data")
+}
+
+/// The memory of this process that its limit counts, in bytes.
+fn memory_in_use() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:")).context("no VmData")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()?.saturating_mul(1024))
 }
 
 fn serve() -> anyhow::Result<()> {
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     let mut compiled = None;
     while let Some(message) = read(&mut input)? {
-        bound_memory(message.len())?;
-        let answer = serde_json::to_vec(&work(serde_json::from_slice(&message)?, &mut compiled))?;
+        let answer = match parse(message)? {
+            Ok(task) => work(task, &mut compiled),
+            Err(error) => Answer::Refused(format!("has inputs that cannot be read: {error}")),
+        };
+        let answer = serde_json::to_vec(&answer)?;
         output.write_all(&u32::try_from(answer.len())?.to_le_bytes())?;
         output.write_all(&answer)?;
         output.flush()?;
@@ -74,6 +83,21 @@ fn read(input: &mut impl Read) -> anyhow::Result<Option<Vec<u8>>> {
     let mut message = vec![0; length];
     input.read_exact(&mut message)?;
     Ok(Some(message))
+}
+
+/// Parses a message. A long one may take more memory for that. The work gets no more than with a short one:
+/// otherwise a long value would buy memory for a template.
+fn parse(message: Vec<u8>) -> anyhow::Result<serde_json::Result<Task<'static>>> {
+    let more = message.len().saturating_sub(LARGE_TASK_BYTES);
+    if more == 0 {
+        return Ok(serde_json::from_slice(&message));
+    }
+    let before = memory_in_use()?;
+    bound_memory(MEMORY_BYTES.saturating_add(u64::try_from(more)?.saturating_mul(MEMORY_FOR_A_BYTE)))?;
+    let task = serde_json::from_slice(&message);
+    drop(message);
+    bound_memory(MEMORY_BYTES.saturating_add(memory_in_use()?.saturating_sub(before)))?;
+    Ok(task)
 }
 
 /// The schema that the last task compiled: a run checks its schema first and its answer later.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The longest message. An input or an answer of 1 MiB may need six bytes for each character.
-pub(super) const MAX_MESSAGE_BYTES: usize = 16 << 20;
+pub(super) const MAX_MESSAGE_BYTES: usize = 8 << 20;
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum Task<'a> {

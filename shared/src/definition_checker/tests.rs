@@ -1,3 +1,5 @@
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -130,6 +132,48 @@ async fn rendering_is_bounded_in_time_and_memory() {
         assert!(refused(rendering).await.is_some(), "{template:.60}");
     }
     definitions_of_others_are_served(&checker).await;
+}
+
+/// The limit of memory of a process that has answered this task, in bytes.
+fn memory_limit_after(task: &Task<'_>) -> u64 {
+    let mut process = std::process::Command::new(beside(&std::env::current_exe().unwrap()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let message = serde_json::to_vec(task).unwrap();
+    let stdin = process.stdin.as_mut().unwrap();
+    stdin.write_all(&u32::try_from(message.len()).unwrap().to_le_bytes()).unwrap();
+    stdin.write_all(&message).unwrap();
+    process.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max data size")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// A long value must not buy memory for a template or a schema.
+#[test]
+fn padding_gives_no_memory() {
+    let after = |value: Value| {
+        let (schema, value) = (Cow::Owned(json!({"type": "object"})), Cow::Owned(value));
+        memory_limit_after(&Task::Violations { schema, value }) >> 20
+    };
+    assert_eq!(after(json!("short")), 60);
+    let padded = after(json!("x".repeat(1 << 20)));
+    assert!((60..64).contains(&padded), "{padded} MiB");
+    let objects = after(Value::Array(vec![json!({"a": 1}); 130_000]));
+    assert!((130..200).contains(&objects), "the value has its own memory: {objects} MiB");
+}
+
+/// The message of a task nests deeper than the value in it.
+#[tokio::test]
+async fn a_value_that_the_process_cannot_read_is_refused() {
+    let checker = DefinitionChecker::start().unwrap();
+    let nested = (0..126).fold(json!(1), |inner, _| json!([inner]));
+    let judged = refused(checker.violations(UserId::generate(), &json!({"type": "array"}), &nested)).await;
+    assert!(judged.unwrap().contains("cannot be read"));
 }
 
 /// Renders a template that is ended after its processor time, once for each account.
