@@ -7,7 +7,7 @@ use std::time::Duration;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The shortest password.
 pub const MIN_CHARS: usize = 10;
@@ -18,6 +18,8 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 /// Hashes at once in one process.
 const AT_ONCE: usize = 2;
+/// Those of sign-ups among them: everyone may sign up, and users who sign in must not wait for that.
+const SIGN_UPS_AT_ONCE: usize = 1;
 /// How long a request waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -25,6 +27,7 @@ const TURN: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
+    sign_ups: Arc<Semaphore>,
     /// Compared with if there is no account, so that both cases take the same time.
     placeholder: Arc<str>,
 }
@@ -50,12 +53,27 @@ pub fn too_weak(password: &str) -> Option<String> {
 
 impl Passwords {
     pub fn new() -> Result<Self, PasswordError> {
-        Ok(Self { turns: Arc::new(Semaphore::new(AT_ONCE)), placeholder: hash("no account")?.into() })
+        Ok(Self {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            sign_ups: Arc::new(Semaphore::new(SIGN_UPS_AT_ONCE)),
+            placeholder: hash("no account")?.into(),
+        })
     }
 
     /// The hash of a new password, as it is stored.
     pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
         self.in_turn(move || hash(password.expose_secret())).await
+    }
+
+    /// The hash of a new account's password. Sign-ups wait for each other.
+    pub async fn hash_of_sign_up(&self, password: SecretString) -> Result<String, PasswordError> {
+        let sign_up = turn_of(&self.sign_ups).await?;
+        self.in_turn(move || {
+            let hashed = hash(password.expose_secret());
+            drop(sign_up);
+            hashed
+        })
+        .await
     }
 
     /// Whether this is the password of the stored hash. `None` stands for an account that does not exist.
@@ -74,8 +92,7 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let waiting = tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned());
-        let Ok(Ok(turn)) = waiting.await else { return Err(PasswordError::Busy) };
+        let turn = turn_of(&self.turns).await?;
         // The task holds the permit: a client that disconnects does not end the work.
         let working = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -84,6 +101,11 @@ impl Passwords {
         });
         working.await.map_err(|error| PasswordError::Hash(error.to_string()))?
     }
+}
+
+async fn turn_of(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PasswordError> {
+    let waiting = tokio::time::timeout(TURN, Arc::clone(turns).acquire_owned()).await;
+    waiting.ok().and_then(Result::ok).ok_or(PasswordError::Busy)
 }
 
 fn argon2() -> Result<Argon2<'static>, PasswordError> {
@@ -120,6 +142,24 @@ mod tests {
         assert!(!passwords.verify("correct house".into(), Some(stored)).await.unwrap());
         assert!(!passwords.verify("no account".into(), None).await.unwrap(), "there is no account");
         assert!(passwords.verify("x".into(), Some("no hash".into())).await.is_err());
+    }
+
+    /// Hundreds of sign-ups would keep both places for longer than a sign-in waits.
+    #[tokio::test]
+    async fn sign_ups_leave_a_place_for_sign_ins() {
+        let passwords = Passwords::new().unwrap();
+        let sign_ups: Vec<_> = (0..1000)
+            .map(|_| {
+                let passwords = passwords.clone();
+                tokio::spawn(async move { passwords.hash_of_sign_up("correct horse".into()).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..3 {
+            assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+        }
+        assert!(sign_ups.iter().filter(|sign_up| sign_up.is_finished()).count() < 500, "they waited");
+        sign_ups.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Limits attempts to sign in and to change a password, per account and per network, and attempts to sign
-//! up per network, in this process. An attempt counts before the password is verified, so concurrent
-//! guesses count too.
+//! up per network and per site (a /48 of IPv6), in this process. An attempt counts before the password is
+//! verified, so concurrent guesses count too.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use shared::ids::UserId;
 
-use super::flood::{Flood, network};
+use super::flood::{Flood, network, site};
 
 /// A burst, and the time until one more attempt is free: for one account from one network, for one account
 /// from all networks, and for one network. The second limit is wide: an attacker who wants to lock a user out
@@ -23,12 +23,16 @@ const PER_NETWORK: (u32, Duration) = (30, Duration::from_secs(10));
 /// Its own count: accounts that are created from a network must not lock its users out. A class in one room
 /// can sign up at once, and each attempt costs a password hash.
 const SIGN_UPS_PER_NETWORK: (u32, Duration) = (20, Duration::from_secs(30));
+/// Sites may be large, like a university. So it is wider, and there is none for sign-ins: one hostile client
+/// would lock out a site.
+const SIGN_UPS_PER_SITE: (u32, Duration) = (100, Duration::from_secs(6));
 
 pub struct Attempts {
     pairs: DefaultKeyedRateLimiter<(String, IpAddr)>,
     accounts: DefaultKeyedRateLimiter<String>,
     networks: DefaultKeyedRateLimiter<IpAddr>,
     sign_ups: DefaultKeyedRateLimiter<IpAddr>,
+    sign_ups_of_sites: DefaultKeyedRateLimiter<IpAddr>,
     /// Attempts of users who are signed in.
     signed_in: DefaultKeyedRateLimiter<UserId>,
     clock: DefaultClock,
@@ -41,6 +45,7 @@ impl Default for Attempts {
             accounts: limiter(PER_ACCOUNT),
             networks: limiter(PER_NETWORK),
             sign_ups: limiter(SIGN_UPS_PER_NETWORK),
+            sign_ups_of_sites: limiter(SIGN_UPS_PER_SITE),
             signed_in: limiter(PER_ACCOUNT_AND_NETWORK),
             clock: DefaultClock::default(),
         }
@@ -60,7 +65,8 @@ impl Attempts {
 
     /// Counts an attempt to create an account from this address.
     pub fn take_sign_up(&self, from: IpAddr) -> Result<(), Flood> {
-        self.sign_ups.check_key(&network(from)).map_err(|until| self.wait(&until))
+        self.sign_ups.check_key(&network(from)).map_err(|until| self.wait(&until))?;
+        self.sign_ups_of_sites.check_key(&site(from)).map_err(|until| self.wait(&until))
     }
 
     /// Counts an attempt of a user who is signed in. Attempts of others for that account do not count here.
@@ -78,6 +84,7 @@ impl Attempts {
         prune_limiter(&self.accounts);
         prune_limiter(&self.networks);
         prune_limiter(&self.sign_ups);
+        prune_limiter(&self.sign_ups_of_sites);
         prune_limiter(&self.signed_in);
     }
 }
@@ -125,5 +132,16 @@ mod tests {
         assert_eq!((0..29).filter(|_| attempts.take_sign_up(here).is_ok()).count(), 20);
         assert!(attempts.take_sign_in("ada@example.com", here).is_ok(), "the owner is not locked out");
         assert!(attempts.take_sign_up(IpAddr::from([192, 0, 2, 2])).is_ok(), "nor is another network");
+    }
+
+    #[test]
+    fn a_site_has_few_sign_ups_over_all_its_networks() {
+        let attempts = Attempts::default();
+        let host = |site: u16, network: u16| IpAddr::from([0x2001, 0xdb8, site, network, 0, 0, 0, 1]);
+        let taken = (0..1000).filter(|n| attempts.take_sign_up(host(1, *n)).is_ok()).count();
+        assert!((100..110).contains(&taken), "{taken}");
+        assert!(attempts.take_sign_up(host(2, 0)).is_ok(), "another site");
+        assert!(attempts.take_sign_in("ada@example.com", host(1, 0)).is_ok(), "sign-ins go on");
+        attempts.prune();
     }
 }

@@ -83,10 +83,20 @@ impl FloodGuard {
 
 /// The network of an address: a host has a whole /64 of IPv6 addresses.
 pub(super) fn network(address: IpAddr) -> IpAddr {
+    prefix(address, 64)
+}
+
+/// The site of an address: one customer of a provider may have a whole /48, which is 65,536 networks.
+pub(super) fn site(address: IpAddr) -> IpAddr {
+    prefix(address, 48)
+}
+
+/// The first bits of an IPv6 address. IPv4 addresses stay whole.
+fn prefix(address: IpAddr, bits: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            let rest = u128::MAX.checked_shr(bits).unwrap_or_default();
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !rest))
         }
         v4 @ IpAddr::V4(_) => v4,
     }

@@ -85,7 +85,7 @@ pub(crate) async fn handle(
     if email_error.is_some() || password_error.is_some() {
         return show_as(StatusCode::BAD_REQUEST, &Page { email, email_error, password_error, ..Page::new() });
     }
-    let hash = &console.passwords.hash(SecretString::from(password)).await?;
+    let hash = &console.passwords.hash_of_sign_up(SecretString::from(password)).await?;
     let new = NewUser { email, password_hash: hash, plan: SIGN_UP_PLAN };
     let created = users::create(&context.db, &console.encryption_key, new, Actor::Console(from)).await;
     let created = created.map_err(|error| match error {
