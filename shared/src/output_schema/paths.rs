@@ -9,6 +9,8 @@ use serde_json::Value;
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 /// Members that hold data. What looks like a schema there is none.
 const DATA: [&str; 5] = ["const", "enum", "default", "examples", "$comment"];
+/// Members that hold schemas by any name, so a name there is no keyword.
+const NAMED: [&str; 4] = ["properties", "patternProperties", "dependentSchemas", "dependencies"];
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// The deepest nesting that is followed, through references too. It bounds the stack.
@@ -16,34 +18,76 @@ const MAX_DEPTH: usize = 400;
 
 /// Returns the number of subschemas, or `u64::MAX` if they nest too deeply. A reference to a schema around
 /// itself counts as one: its depth follows the value. A reference that names nothing here counts as one too,
-/// because it does not compile.
+/// because it does not compile. A reference that may name several counts as the largest of them.
 pub(super) fn count(root: &Value) -> u64 {
-    let mut names = HashMap::new();
-    collect_names(root, &mut names);
-    Counter { root, names, counted: HashMap::new() }.of(root, 0)
+    let mut names = Names { root, resources: Vec::new(), anchors: HashMap::new() };
+    names.collect(root);
+    Counter { names, counted: HashMap::new() }.of(root, 0)
 }
 
-/// The subschemas that a reference can name by `$anchor`, `$dynamicAnchor` or `$id`.
-fn collect_names<'a>(schema: &'a Value, names: &mut HashMap<&'a str, &'a Value>) {
-    match schema {
-        Value::Object(members) => {
-            for (key, member) in members {
-                if let ("$anchor" | "$dynamicAnchor" | "$id" | "id", Some(name)) =
-                    (key.as_str(), member.as_str())
-                {
-                    names.insert(name.trim_start_matches('#'), schema);
+/// What references can name.
+struct Names<'a> {
+    root: &'a Value,
+    /// The schemas with an id.
+    resources: Vec<(&'a str, &'a Value)>,
+    anchors: HashMap<&'a str, Vec<&'a Value>>,
+}
+
+impl<'a> Names<'a> {
+    fn collect(&mut self, schema: &'a Value) {
+        match schema {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    match (key.as_str(), member.as_str()) {
+                        ("$anchor" | "$dynamicAnchor", Some(name)) => self.add_anchor(name, schema),
+                        ("$id" | "id", Some(id)) => {
+                            self.resources.push((id, schema));
+                            self.add_anchor(id.trim_start_matches('#'), schema);
+                        }
+                        _ => {}
+                    }
+                    self.collect(member);
                 }
-                collect_names(member, names);
             }
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
+            _ => {}
         }
-        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
-        _ => {}
+    }
+
+    fn add_anchor(&mut self, name: &'a str, schema: &'a Value) {
+        self.anchors.entry(name).or_default().push(schema);
+    }
+
+    /// The schemas that the reference may name. Which one it is depends on the ids around it, which are not
+    /// resolved here.
+    fn of(&self, reference: &str) -> Vec<&'a Value> {
+        let (base, raw) = reference.rsplit_once('#').unwrap_or((reference, ""));
+        let fragment = percent_decoded(raw);
+        let resources = self.resources.iter().filter(|(id, _)| base.is_empty() || may_name(base, id));
+        let resources = std::iter::once(self.root).chain(resources.map(|(_, schema)| *schema));
+        let pointed = resources.filter_map(|schema| schema.pointer(&fragment));
+        let anchored = [raw, &fragment].into_iter().filter_map(|name| self.anchors.get(name));
+        pointed.chain(anchored.flatten().copied()).collect()
     }
 }
 
+/// Whether a reference may name the schema with this id. Both may be relative to other ids.
+fn may_name(reference: &str, id: &str) -> bool {
+    match (last_segment(reference), last_segment(id)) {
+        (Some(named), Some(own)) => named.eq_ignore_ascii_case(own),
+        _ => true,
+    }
+}
+
+/// The last segment of a URI's path, if the URI keeps it when it is resolved.
+fn last_segment(uri: &str) -> Option<&str> {
+    let last = uri.rsplit('/').next()?;
+    let is_plain = last.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    (is_plain && !["", ".", ".."].contains(&last)).then_some(last)
+}
+
 struct Counter<'a> {
-    root: &'a Value,
-    names: HashMap<&'a str, &'a Value>,
+    names: Names<'a>,
     /// By the address of the subschema. `None` while it is being counted.
     counted: HashMap<*const Value, Option<u64>>,
 }
@@ -64,39 +108,42 @@ impl<'a> Counter<'a> {
                 let own = members.iter().map(|(key, member)| self.of_member(key, member, depth + 1));
                 own.fold(1, u64::saturating_add)
             }
-            Value::Array(items) => {
-                items.iter().map(|item| self.of(item, depth + 1)).fold(0, u64::saturating_add)
-            }
+            Value::Array(items) => self.of_all(items.iter(), depth + 1),
             _ => 0,
         };
         self.counted.insert(schema, Some(count));
         count
     }
 
+    fn of_all(&mut self, schemas: impl Iterator<Item = &'a Value>, depth: usize) -> u64 {
+        schemas.map(|schema| self.of(schema, depth)).fold(0, u64::saturating_add)
+    }
+
     fn of_member(&mut self, key: &str, member: &'a Value, depth: usize) -> u64 {
         if DEFINITIONS.contains(&key) || DATA.contains(&key) {
             return 0;
         }
-        match member.as_str().filter(|_| REFERENCES.contains(&key)) {
-            Some(reference) => self.resolve(reference).map_or(1, |target| self.of(target, depth)),
-            None => self.of(member, depth),
+        match member {
+            Value::Object(named) if NAMED.contains(&key) => {
+                self.of_all(named.values(), depth + 1).saturating_add(1)
+            }
+            Value::String(reference) if REFERENCES.contains(&key) => {
+                let named = self.names.of(reference);
+                named.into_iter().map(|schema| self.of(schema, depth)).max().unwrap_or(1)
+            }
+            _ => self.of(member, depth),
         }
-    }
-
-    fn resolve(&self, reference: &str) -> Option<&'a Value> {
-        let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let base = if base.is_empty() { Some(self.root) } else { self.names.get(base).copied() }?;
-        let fragment = percent_decoded(fragment);
-        if fragment.is_empty() {
-            return Some(base);
-        }
-        base.pointer(&fragment).or_else(|| self.names.get(fragment.as_str()).copied())
     }
 }
 
+/// The fragment without percent signs. In a form, the other three signs have a meaning of their own.
 fn percent_decoded(fragment: &str) -> String {
-    let parsed = url::form_urlencoded::parse(fragment.as_bytes()).next();
-    parsed.filter(|_| fragment.contains('%')).map_or_else(|| fragment.to_owned(), |(key, _)| key.into_owned())
+    if !fragment.contains('%') {
+        return fragment.to_owned();
+    }
+    let escaped = fragment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    let parsed = url::form_urlencoded::parse(escaped.as_bytes()).next();
+    parsed.map(|(key, _)| key.into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -133,6 +180,45 @@ mod tests {
         let plain = by("#/$defs/a b");
         assert!(plain > by("#/nowhere"));
         assert_eq!((by("#leaf"), by("#/$defs/a%20b")), (plain, plain));
+    }
+
+    #[test]
+    fn names_of_members_are_no_keywords() {
+        let leaf = json!({"properties": {"a": true, "b": {}, "c": {}}});
+        let twice = json!({"allOf": [{"$ref": "#/$defs/leaf"}, {"$ref": "#/$defs/leaf"}]});
+        let named = |map: &str, name: &str| count(&json!({"$defs": {"leaf": leaf}, map: {name: twice}}));
+        for map in NAMED {
+            for name in DATA.into_iter().chain(DEFINITIONS) {
+                assert_eq!(named(map, name), named("properties", "x"), "{map} {name}");
+            }
+        }
+        assert!(named("properties", "x") > named("const", "x") + 6);
+    }
+
+    #[test]
+    fn references_count_what_they_may_name() {
+        let large = json!({"properties": {"a": {}, "b": {}, "c": {}, "d": {}, "e": {}}});
+        let by = |id: &str, reference: &str| {
+            let inner = json!({"$id": id, "$defs": {"d&1": large}, "$ref": "#/$defs/d&1", "allOf": [large]});
+            let small = json!({});
+            count(&json!({
+                "$id": "http://h/root.json",
+                "$defs": {"inner": inner, "small": {"$id": "a.json"}, "d&1": small},
+                "allOf": [{"$ref": reference}],
+            }))
+        };
+        for (id, reference) in [
+            ("http://h/a.json", "a.json"),
+            ("http://h/a.json", "/x/../a.json"),
+            ("http://h/a.json", "%61.json"),
+            ("http://h/b/", "b/x/.."),
+            ("http://h/a.json", "a.json#/$defs/d%261"),
+            ("urn:a:b", "urn:a:b"),
+        ] {
+            assert!(by(id, reference) > 6, "{id} {reference}");
+        }
+        assert!(by("http://h/a.json", "a.json") > 12, "its own definition counts, not the one of the root");
+        assert!(by("http://h/a.json", "other.json") < 6);
     }
 
     /// A hundred references between deep schemas: without a bound they overflow the stack.

@@ -99,10 +99,16 @@ fn tag(kind: Kind, text: &str) -> (Scanned<'_>, &str) {
     if kind == Kind::Comment {
         return (scanned, text.split_once(kind.end()).map_or("", |(_, behind)| behind));
     }
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mut rest, mut open) = (without_sign(text), 0);
     while let Some(first) = rest.chars().next() {
-        if rest.starts_with(kind.end()) {
+        // Within brackets the signs are those of maps: `{{ {"a": {}} + 1 }}`.
+        if open == 0 && rest.starts_with(kind.end()) {
             return (scanned, &rest[2..]);
+        }
+        match first {
+            '(' | '[' | '{' => open += 1,
+            ')' | ']' | '}' => open -= 1,
+            _ => {}
         }
         let length = token_length(first, rest);
         if !first.is_whitespace() {
@@ -137,16 +143,21 @@ fn token_length(first: char, rest: &str) -> usize {
 
 /// The text from the tag on that ends a raw block: what is between them is no template.
 fn skip_raw(text: &str) -> &str {
-    let mut rest = text;
-    while let Some((_, kind, after)) = next_tag(rest) {
-        // Only the first word: a scan of each tag up to its end would take quadratic time.
-        let word = after.trim_start_matches(['-', '+']).trim_start();
-        if kind == Kind::Statement && word.starts_with("endraw") {
-            return &rest[rest.len() - after.len() - 2..];
-        }
-        rest = after;
-    }
-    ""
+    let starts = text.match_indices("{%").map(|(at, _)| &text[at..]);
+    starts.into_iter().find(|tag| ends_raw(&tag[2..])).unwrap_or_default()
+}
+
+/// Whether a tag with this text behind its `{%` is exactly `endraw`.
+fn ends_raw(text: &str) -> bool {
+    let is_space = |c: char| c.is_ascii_whitespace();
+    let word = without_sign(text).trim_start_matches(is_space);
+    word.strip_prefix("endraw")
+        .is_some_and(|behind| without_sign(behind.trim_start_matches(is_space)).starts_with("%}"))
+}
+
+/// The text without one sign for the whitespace around a tag.
+fn without_sign(text: &str) -> &str {
+    text.strip_prefix(['-', '+']).unwrap_or(text)
 }
 
 fn lines(text: &str) -> usize {
@@ -189,9 +200,21 @@ mod tests {
         assert!(refused(&"x".repeat(MAX_TEMPLATE_BYTES + 1)).contains("longer"));
     }
 
+    /// What looks like the end of a raw block or of a tag, and is none.
+    #[test]
+    fn nothing_hides_a_chain() {
+        let chain = format!("{{{{ a{} }}}}", "+a".repeat(1000));
+        for before in ["{%--endraw%}{{ \"{% endraw %}", "{% endrawX %}{{ \"{% endraw %}", "{{% endraw %}"] {
+            assert!(refused(&format!("{{% raw %}}{before}{chain}")).contains("words and signs"), "{before}");
+        }
+        let behind_a_map = format!("{{{{ {{'b': {{}}}} ~ a{} }}}}", "+a".repeat(1000));
+        assert!(refused(&behind_a_map).contains("words and signs"));
+        assert_eq!(refused("{% raw %}{% endraw -%}{{ {'b': {}} }}{%+ raw %}{{{%-\n endraw%}"), "fine");
+    }
+
     #[test]
     fn the_time_is_linear() {
-        for part in ["{%", "{% ", "{{", "{#", "{%-", "{% '", "{% raw %}", "{", "\n{% a"] {
+        for part in ["{%   ", "{%", "{% ", "{{", "{#", "{%-", "{% '", "{% raw %}", "{", "\n{% a"] {
             let begun = std::time::Instant::now();
             let template = format!("{{% raw %}}{}", part.repeat((MAX_TEMPLATE_BYTES - 10) / part.len()));
             let _ = scan(&template);
