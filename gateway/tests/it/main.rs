@@ -19,3 +19,4 @@ mod property;
 mod quotas;
 mod runs;
 mod slow_readers;
+mod uploads;

@@ -81,7 +81,7 @@ pub(in crate::api) async fn handle(
     let id = RunId::generate();
     let mut files =
         Uploads::new(id, &context.artifacts, !dry).charged_to(&context.db, caller.user, &caller.quotas);
-    let (members, request_bytes, _upload) =
+    let (members, request_bytes, upload) =
         read(&caller, &request, payload, &context, (&mut files, key.as_deref())).await?;
     let body = CreateRequest::parse(members)?;
     let in_path = request.match_info().get("appId");
@@ -123,6 +123,8 @@ pub(in crate::api) async fn handle(
         request_bytes,
     };
     let created = create.run(&context.intake).await?;
+    // A held answer is no upload.
+    drop(upload);
     respond(&context, &caller, &created, wait.map(|length| (started, length))).await
 }
 
