@@ -14,6 +14,10 @@ pub(crate) fn describe() {
         "Requests answered 429, by limiter: window, cached_window (known without a database call) or \
          flood_guard; unread_answers counts those whose account does not read its large answers."
     );
+    describe_counter!(
+        "capi_uploads_refused_total",
+        "Forms with files that were refused because too many are in flight, by limit: account or gateway."
+    );
     describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
     describe_counter!(
         "capi_idempotent_replays_total",

@@ -9,8 +9,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{Artifacts, StorageError};
 
-/// The smallest part that S3 accepts.
-const PART: usize = 5 << 20;
+/// Bytes that an upload collects before it writes them. An upload holds two parts at most.
+const PART: usize = 256 << 10;
+
+/// The disk is measured again after so many bytes.
+const MEASURE_EVERY: usize = 5 << 20;
 
 const READ_BUFFER: usize = 256 << 10;
 
@@ -41,7 +44,7 @@ impl Upload {
 
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         self.unmeasured += bytes.len();
-        if self.unmeasured >= PART {
+        if self.unmeasured >= MEASURE_EVERY {
             self.unmeasured = 0;
             self.store.check_space().await?;
         }

@@ -21,7 +21,7 @@ use gateway_domain::{FieldError, Refusal};
 use shared::db::DbError;
 use shared::storage::StorageError;
 
-use super::limits::{Flood, TooManyUnread};
+use super::limits::{Flood, TooManyUnread, TooManyUploads};
 
 /// Why a request gets a problem instead of what it asked for.
 #[derive(Debug)]
@@ -92,6 +92,15 @@ impl From<Flood> for ApiError {
 impl From<TooManyUnread> for ApiError {
     fn from(too_many: TooManyUnread) -> Self {
         Self::Unread(too_many)
+    }
+}
+
+impl From<TooManyUploads> for ApiError {
+    fn from(too_many: TooManyUploads) -> Self {
+        match too_many {
+            TooManyUploads::OfAccount => Self::TooFast { retry_after: 1 },
+            TooManyUploads::OfGateway => Self::unavailable("too many files are being uploaded; try again"),
+        }
     }
 }
 

@@ -15,4 +15,4 @@ pub use proxies::UnlistedProxies;
 pub use refusals::Refusals;
 pub use throttle::Throttle;
 pub use unread::{LARGE, TooManyUnread, Unread, UnreadAnswers};
-pub use uploads::{UploadInFlight, UploadsInFlight};
+pub use uploads::{TooManyUploads, UploadInFlight, UploadsInFlight};

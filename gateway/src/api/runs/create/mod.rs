@@ -141,7 +141,7 @@ async fn read(
         let (members, bytes) = json_object(request, payload).await?;
         return Ok((members, bytes, None));
     }
-    let upload = context.uploads.begin(caller.user).ok_or(ApiError::TooFast { retry_after: 1 })?;
+    let upload = context.uploads.begin(caller.user)?;
     if caller.quotas.is_any() && may_have_large_files(request) {
         let in_path = request.match_info().get("appId").and_then(|id| id.parse().ok());
         let is_replay = match key {

@@ -74,7 +74,7 @@ pub(crate) async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     let id = RunId::generate();
     let (user, app_id, quotas) = (visitor.user(), app.id, context.plans.quotas(&visitor.session.plan));
-    let _upload = context.uploads.begin(user).ok_or(ApiError::TooFast { retry_after: 1 })?;
+    let _upload = context.uploads.begin(user)?;
     if quotas.is_any() && may_have_large_files(&request) {
         check_room(&context.db, user, &quotas, announced(&request).unwrap_or_default()).await?;
     }
