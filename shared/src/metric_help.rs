@@ -9,7 +9,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "capi_quota_refusals_total",
-        "Creates and artifacts refused because of a quota of the account's plan, by quota."
+        "Creates, artifacts and versions of apps refused because of a quota of the account's plan, by quota."
     );
     describe_counter!(
         "capi_broadcasts_dropped_total",

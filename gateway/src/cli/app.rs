@@ -48,7 +48,7 @@ impl Command {
         if !above.is_empty() {
             return Err(DefinitionError::Invalid(above)).with_context(|| command.file.display().to_string());
         }
-        let (app, _) = store::import(&db, user, &definition, Actor::Operator).await?;
+        let (app, _) = store::import(&db, (user, &plans.quotas(&plan)), &definition, Actor::Operator).await?;
         say(&app.to_string());
         Ok(())
     }

@@ -130,7 +130,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
     }
 }
 
-fn quota_sentence(Exceeded { quota, used, limit }: &Exceeded) -> String {
+pub(crate) fn quota_sentence(Exceeded { quota, used, limit }: &Exceeded) -> String {
     match quota {
         Quota::PendingRuns => format!(
             "Your plan allows {}, and you have {}. Wait until some start, or cancel some.",
@@ -152,6 +152,12 @@ fn quota_sentence(Exceeded { quota, used, limit }: &Exceeded) -> String {
             "Your runs used {} tokens today, and your plan allows {} a day. Try again tomorrow (UTC).",
             count(*used),
             count(*limit)
+        ),
+        Quota::AppBytes => format!(
+            "This version does not fit: all versions of your apps would have {}, and your plan allows {}. \
+             Versions cannot be deleted. Store a smaller one, or ask the operator for another plan.",
+            bytes(*used),
+            bytes(*limit)
         ),
     }
 }
@@ -200,6 +206,7 @@ mod tests {
             over(Quota::StoredBytes),
             over(Quota::RequestBytesPerDay),
             over(Quota::TokensPerDay),
+            over(Quota::AppBytes),
         ];
         for error in errors {
             let said = error_sentence(&error);

@@ -11,7 +11,7 @@ use crate::limits::Limits;
 pub struct Quotas {
     /// The most pending runs.
     pub max_pending_runs: Option<u32>,
-    /// The most bytes of input files and artifacts.
+    /// The most bytes of input files and artifacts. The versions of apps may have as many, counted apart.
     pub max_stored_bytes: Option<u64>,
     /// The most bytes of request bodies that create runs, in a day (UTC).
     pub max_request_bytes_per_day: Option<u64>,

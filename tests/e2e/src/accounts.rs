@@ -12,7 +12,7 @@ use gateway_domain::accounts::passwords::Passwords;
 use gateway_domain::accounts::users::{self, NewPassword, NewUser};
 use gateway_domain::apps::{Checks, parse_definition, store};
 use secrecy::{ExposeSecret, SecretString};
-use shared::config::{ModelsFile, Plans, SecretKeyConfig};
+use shared::config::{ModelsFile, Plans, Quotas, SecretKeyConfig};
 use shared::db::statement;
 use shared::definition_checker::DefinitionChecker;
 use shared::encryption::EncryptionKey;
@@ -194,7 +194,8 @@ impl Stack {
             let with = Checks { models: &models, checker: &checker, account: user };
             parse_definition(app_file, with).await.expect("the app file is right")
         };
-        let stored = store::import(&self.database.db, user, &definition, Actor::Operator).await;
+        let stored =
+            store::import(&self.database.db, (user, &Quotas::default()), &definition, Actor::Operator).await;
         stored.expect("the app is stored").0
     }
 

@@ -19,18 +19,21 @@ pub enum Quota {
     StoredBytes,
     RequestBytesPerDay,
     TokensPerDay,
+    /// All versions of apps. Only the app store answers it (`apps::room`).
+    AppBytes,
 }
 
 impl Quota {
-    /// All quotas with their names in the plans file.
-    const ALL: [(Self, &'static str); 4] = [
+    /// All quotas with their names in SQL and in metrics: those of the plans file, if it has them.
+    const ALL: [(Self, &'static str); 5] = [
         (Self::PendingRuns, "max_pending_runs"),
         (Self::StoredBytes, "max_stored_bytes"),
         (Self::RequestBytesPerDay, "max_request_bytes_per_day"),
         (Self::TokensPerDay, "max_tokens_per_day"),
+        (Self::AppBytes, "app_bytes"),
     ];
 
-    /// The name in the plans file.
+    /// The name in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(quota, _)| *quota == self).map_or("", |(_, name)| name)

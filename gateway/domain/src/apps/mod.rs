@@ -5,6 +5,7 @@ mod definition;
 mod fetch_rules;
 mod inputs;
 pub mod list;
+pub mod room;
 pub mod store;
 pub mod versions;
 

@@ -6,10 +6,13 @@ use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as Sq
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 use shared::apps::AppDefinition;
+use shared::config::Quotas;
 use shared::db::{Db, DbError, lock_user, statement};
 use shared::ids::{AppId, AppVersionId, UserId};
 
+use super::room;
 use crate::accounts::audit::{self, Action, Actor};
+use crate::accounts::quotas::Exceeded;
 use crate::error::{StoreError, write as write_with_refusals};
 
 /// The most apps of an account, archived apps included, and the most versions of an app.
@@ -28,6 +31,9 @@ pub enum StoreRefusal {
     Changed(i32),
     #[error("there are already {0} {1}, which is the limit")]
     TooMany(i64, &'static str),
+    /// The numbers count the version that was not stored.
+    #[error("all versions of the account's apps would have {} bytes, its plan allows {}", .0.used, .0.limit)]
+    OverQuota(Exceeded),
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -83,7 +89,7 @@ async fn stored(
 
 async fn write_version(
     conn: &mut AsyncPgConnection,
-    user: UserId,
+    (user, quotas): (UserId, &Quotas),
     (app, version): (AppId, i32),
     definition: &AppDefinition,
     by: Actor,
@@ -112,6 +118,7 @@ async fn write_version(
         .bind::<Jsonb, _>(json!(definition))
         .execute(conn)
         .await?;
+    room::check(conn, user, quotas).await?;
     let action = if version == 1 { Action::AppCreated } else { Action::AppChanged };
     audit::record(conn, user, by, action, &format!("{} (version {version})", definition.name)).await?;
     Ok(())
@@ -132,7 +139,7 @@ async fn count(conn: &mut AsyncPgConnection, user: UserId) -> diesel::QueryResul
 /// Returns the app and its version.
 pub async fn import(
     db: &Db,
-    user: UserId,
+    (user, quotas): (UserId, &Quotas),
     definition: &AppDefinition,
     by: Actor,
 ) -> Result<(AppId, i32), StoreRefusal> {
@@ -147,7 +154,7 @@ pub async fn import(
                     Some(row) => (row.id, row.current_version + 1),
                     None => (AppId::generate(), 1),
                 };
-                write_version(conn, user, version, definition, by).await?;
+                write_version(conn, (user, quotas), version, definition, by).await?;
                 Ok(version)
             })
             .await
@@ -158,7 +165,7 @@ pub async fn import(
 /// Creates an app. If its name is taken, the new app's name gets a number.
 pub async fn create(
     db: &Db,
-    user: UserId,
+    (user, quotas): (UserId, &Quotas),
     definition: &AppDefinition,
     by: Actor,
 ) -> Result<AppId, StoreRefusal> {
@@ -169,7 +176,7 @@ pub async fn create(
                 lock_user(conn, user).await?;
                 let name = free_name(conn, user, &definition.name).await?;
                 let definition = AppDefinition { name, ..definition.clone() };
-                write_version(conn, user, (app, 1), &definition, by).await?;
+                write_version(conn, (user, quotas), (app, 1), &definition, by).await?;
                 Ok::<_, StoreRefusal>(app)
             })
             .await
@@ -181,7 +188,7 @@ pub async fn create(
 /// new version. Returns the current version.
 pub async fn save(
     db: &Db,
-    user: UserId,
+    (user, quotas): (UserId, &Quotas),
     (app, base): (AppId, i32),
     definition: &AppDefinition,
     by: Actor,
@@ -199,7 +206,7 @@ pub async fn save(
                     return Err(StoreRefusal::Changed(row.current_version));
                 }
                 check_name_is_free(conn, user, app, &definition.name).await?;
-                write_version(conn, user, (app, base + 1), definition, by).await?;
+                write_version(conn, (user, quotas), (app, base + 1), definition, by).await?;
                 Ok(base + 1)
             })
             .await

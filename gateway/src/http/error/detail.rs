@@ -134,5 +134,9 @@ fn of_quota(Exceeded { quota, used, limit }: &Exceeded) -> String {
             "the account used {used} tokens today (UTC), and its plan allows {limit} a day; try again \
              tomorrow"
         ),
+        Quota::AppBytes => format!(
+            "all versions of the account's apps would have {used} bytes, and its plan allows {limit}; store \
+             smaller definitions, or ask the operator for another plan"
+        ),
     }
 }

@@ -217,7 +217,7 @@ impl ApiError {
 const fn quota_api_name(quota: Quota) -> &'static str {
     match quota {
         Quota::PendingRuns => "maxPendingRuns",
-        Quota::StoredBytes => "maxStoredBytes",
+        Quota::StoredBytes | Quota::AppBytes => "maxStoredBytes",
         Quota::RequestBytesPerDay => "maxRequestBytesPerDay",
         Quota::TokensPerDay => "maxTokensPerDay",
     }

@@ -1,4 +1,4 @@
-//! Two editors of one app.
+//! Edits of an app: by two at once, of its rules for fetches, and of more versions than the plan allows.
 
 use e2e::Stack;
 use e2e::console::EMAIL;
@@ -63,4 +63,40 @@ async fn rules_for_fetches_are_edited_and_shown() {
     assert!(edit.contains("<option value=\"known\" selected>"), "{edit}");
     let compared = stack.page(&gateway, &format!("/apps/{}/versions", stack.app), &session.cookie).await.1;
     assert!(compared.contains("*.example.net"), "{compared}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_of_apps_have_as_many_bytes_as_files_and_no_more() {
+    let plan =
+        "api = true\nrequests_per_minute = 100\napi_keys = 5\nrunning_runs = 1\nmax_stored_bytes = 12288";
+    let stack = Stack::create("small", &format!("[plans.small]\n{plan}\n")).await;
+    let gateway = TestApp::start_console(&stack).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let path = format!("/apps/{}/edit", stack.app);
+    let save = async |name: &str, base: &str| {
+        let limits = ["steps", "seconds", "tokens", "tool_calls", "output_bytes", "workspace_bytes"]
+            .map(|limit| format!("limits.{limit}"));
+        let mut fields = vec![("name", name), ("prompt", "p"), ("base", base)];
+        fields.extend(limits.iter().map(|limit| (limit.as_str(), "5")));
+        stack.form_page(&gateway, &path, &session, &fields).await
+    };
+    assert_eq!(save("Two", "1").await.0, 303);
+    assert_eq!(save("Three", "2").await.0, 303);
+    let (status, page) = save("Four", "3").await;
+    assert_eq!(status, 409, "{page}");
+    assert!(
+        page.contains("all versions of your apps would have 16.0 KiB, and your plan allows 12.0 KiB"),
+        "{page}"
+    );
+    assert!(page.contains("value=\"Four\""), "the text is kept: {page}");
+    assert_eq!(save("Three", "3").await.0, 303, "unchanged");
+    let restore = format!("/apps/{}/versions/restore", stack.app);
+    let fields = [("version", "1"), ("base", "3")];
+    let restored = stack.form(&gateway, &restore, Some(&session), &fields).await;
+    assert_eq!(restored.status, 409, "{restored:?}");
+    let created = stack.form(&gateway, "/apps", Some(&session), &[("sample", "")]).await;
+    assert_eq!(created.status, 409, "{created:?}");
+    assert_eq!(stack.database.run_sql("SELECT 1 FROM app_versions").await, 3);
+    let usage = stack.page(&gateway, "/account/usage", &session.cookie).await.1;
+    assert!(usage.contains("Versions of apps") && usage.contains("12.0 KiB of 12.0 KiB"), "{usage}");
 }

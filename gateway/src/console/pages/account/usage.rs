@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use gateway_domain::accounts::quotas::{AccountUse, account_use};
 use gateway_domain::accounts::usage::{self, Day};
+use gateway_domain::apps::room;
 use shared::config::Quotas;
 use shared::limits::{Limit, Limits};
 
@@ -92,7 +93,7 @@ impl Meter {
 }
 
 /// The request bytes and tokens of a day are counted only if the plan limits them.
-fn meters(quotas: &Quotas, used: AccountUse) -> Vec<Meter> {
+fn meters(quotas: &Quotas, used: AccountUse, app_bytes: Option<i64>) -> Vec<Meter> {
     let mut meters = vec![
         Meter::new(
             ("pending-runs", "Waiting runs"),
@@ -102,6 +103,9 @@ fn meters(quotas: &Quotas, used: AccountUse) -> Vec<Meter> {
         ),
         Meter::new(("stored-bytes", "Storage for files"), used.stored_bytes, quotas.max_stored_bytes, bytes),
     ];
+    if let Some(used) = app_bytes {
+        meters.push(Meter::new(("app-bytes", "Versions of apps"), used, quotas.max_stored_bytes, bytes));
+    }
     if let most @ Some(_) = quotas.max_request_bytes_per_day {
         meters.push(Meter::new(("request-bytes", "Sent today"), used.request_bytes, most, bytes));
     }
@@ -128,6 +132,9 @@ struct Page {
 pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Result<HttpResponse, ApiError> {
     let days = usage::days(&context.db, visitor.user()).await?;
     let used = account_use(&context.db, visitor.user()).await?;
+    // An account whose plan is gone has quotas too.
+    let quotas = context.plans.quotas(&visitor.session.plan);
+    let app_bytes = room::used(&context.db, visitor.user(), &quotas).await?;
     let plan = context.plans.get(&visitor.session.plan);
     let most =
         |limit: Option<u32>| limit.map_or_else(|| "Set by the app".to_owned(), |limit| count(limit.into()));
@@ -148,8 +155,7 @@ pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Resul
         tab: Tab::Usage,
         plan: visitor.session.plan.clone(),
         facts,
-        // An account whose plan is gone has quotas too.
-        meters: meters(&context.plans.quotas(&visitor.session.plan), used),
+        meters: meters(&quotas, used, app_bytes),
         retention: plan.and_then(|plan| plan.retention_days).map(|days| counted(days as usize, "day")),
         empty: days.iter().all(|day| day.runs == 0),
         charts: [Chart::new("runs", &days, |day| day.runs), Chart::new("tokens", &days, |day| day.tokens)],

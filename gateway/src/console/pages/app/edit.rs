@@ -13,6 +13,7 @@ use super::definition::{Draft, FieldRow};
 use super::snippets::sample_inputs;
 use super::{Header, Tab};
 use crate::console::app_refusal::store_refusal;
+use crate::console::error_page::quota_sentence;
 use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
 use crate::console::page::{Frame, see_other, show, show_as};
@@ -100,11 +101,12 @@ pub(crate) async fn handle(
     let mut draft = Draft::read(&form);
     // `base` stays the version that the user saw: a form that is sent again must not overwrite a later
     // version.
-    let refused = |draft: Draft, base: i32, error: String| {
+    let refused_as = |status: StatusCode, draft: Draft, base: i32, error: String| {
         let page = Page::new(&visitor, &app, &context, draft);
         let page = Page { base, samples: form.text("samples").to_owned(), error: Some(error), ..page };
-        show_as(StatusCode::BAD_REQUEST, &page)
+        show_as(status, &page)
     };
+    let refused = |draft, base, error| refused_as(StatusCode::BAD_REQUEST, draft, base, error);
     let plan = &visitor.session.plan;
     let checks = context.checks(visitor.user());
     let checked = draft.check(checks, (plan, context.plans.get(plan))).await;
@@ -112,8 +114,8 @@ pub(crate) async fn handle(
         let error = draft.summary();
         return refused(draft, base, error);
     };
-    let (user, by, id) = (visitor.user(), visitor.actor(), app.id);
-    match store::save(&context.db, user, (id, base), &definition, by).await {
+    let (user, by, id, quotas) = (visitor.user(), visitor.actor(), app.id, context.plans.quotas(plan));
+    match store::save(&context.db, (user, &quotas), (id, base), &definition, by).await {
         Ok(_) => Ok(see_other(&format!("/apps/{id}/edit?done=saved"))),
         Err(refusal @ (StoreRefusal::Unknown | StoreRefusal::Db(_))) => Err(store_refusal(refusal)),
         Err(StoreRefusal::NameTaken(name)) => {
@@ -127,6 +129,9 @@ pub(crate) async fn handle(
                  again to store it as a newer version. Version {current} stays in the list of versions."
             );
             refused(draft, current, error)
+        }
+        Err(StoreRefusal::OverQuota(exceeded)) => {
+            refused_as(StatusCode::CONFLICT, draft, base, format!("Not saved. {}", quota_sentence(&exceeded)))
         }
         Err(StoreRefusal::TooMany(most, what)) => {
             refused(draft, base, format!("Not saved: there are {most} {what} already, the most possible."))

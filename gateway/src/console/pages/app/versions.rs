@@ -123,7 +123,8 @@ pub(crate) async fn restore(
         return Err(ApiError::invalid(FieldError::part("version", "limit", message)));
     }
     let base = form.text("base").parse().unwrap_or(app.version);
-    store::save(&context.db, user, (id, base), definition, by).await.map_err(store_refusal)?;
+    let quotas = &context.plans.quotas(&visitor.session.plan);
+    store::save(&context.db, (user, quotas), (id, base), definition, by).await.map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{id}/edit?done=saved")))
 }
 

@@ -86,7 +86,8 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let mut definition = sample(form.text("sample"), context.checks(visitor.user())).await?;
     definition.limits = definition.limits.under(context.plans.get(&visitor.session.plan));
-    let app = store::create(&context.db, visitor.user(), &definition, visitor.actor())
+    let quotas = &context.plans.quotas(&visitor.session.plan);
+    let app = store::create(&context.db, (visitor.user(), quotas), &definition, visitor.actor())
         .await
         .map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{app}/edit?done=created")))
