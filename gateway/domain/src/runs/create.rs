@@ -95,20 +95,9 @@ pub async fn dry_run(
     }
 }
 
-fn refused(exceeded: Exceeded) -> Refusal {
+pub(super) fn refused(exceeded: Exceeded) -> Refusal {
     metrics::counter!("capi_quota_refusals_total", "quota" => exceeded.quota.name()).increment(1);
     Refusal::QuotaExceeded(exceeded)
-}
-
-/// Bytes of a large form that may be no file: fields, boundaries and part headers.
-const NO_FILES: u64 = 2 << 20;
-
-/// Refuses a create with files before they are read, if they cannot fit. Otherwise the bytes of each attempt
-/// would count to the day's request bytes. The creating statement checks exactly.
-pub async fn check_room(db: &Db, user: UserId, quotas: &Quotas, announced_bytes: u64) -> Result<(), Refusal> {
-    let stored_bytes = announced_bytes.saturating_sub(NO_FILES).max(1);
-    let asked = Asked { stored_bytes, request_bytes: announced_bytes };
-    quotas::check(db, user, quotas, asked).await?.map_or(Ok(()), |exceeded| Err(refused(exceeded)))
 }
 
 impl Create {
@@ -122,12 +111,11 @@ impl Create {
 
     async fn create_and_nudge(mut self, intake: &Intake) -> Result<Created, Refusal> {
         let created = self.create(intake).await;
-        match &created {
-            Ok(Created::Before(_)) => self.files.forgive(),
-            Err(refusal) if refusal.is_own_failure() => self.files.forgive(),
-            Ok(Created::Now(..)) | Err(_) => {}
-        }
-        let created = created?;
+        let created = created.inspect_err(|refusal| {
+            if refusal.is_own_failure() {
+                self.files.forgive();
+            }
+        })?;
         if let Created::Now(id, app) = &created {
             intake.publisher.nudge(WorkQueue::Runs, self.user.uuid());
             metrics::counter!("capi_runs_created_total").increment(1);
@@ -140,6 +128,9 @@ impl Create {
         // Before validation: a later change of the app does not change what was accepted.
         if let Some(run) = self.created_before(&intake.db).await? {
             return Ok(Created::Before(run));
+        }
+        if let Some(refusal) = self.files.not_stored() {
+            return Err(refusal);
         }
         self.write(intake).await
     }

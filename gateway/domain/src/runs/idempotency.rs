@@ -71,12 +71,34 @@ pub async fn find(db: &Db, user: UserId, key: &IdempotencyKey) -> Result<Option<
 }
 
 /// Whether the user has stored a key for this path, with whatever fields. Such a request is a replay.
-pub async fn is_known(db: &Db, user: UserId, path: &str, key: &str) -> Result<bool, DbError> {
+pub(super) async fn is_known(db: &Db, user: UserId, path: &str, key: &str) -> Result<bool, DbError> {
     const SQL: &str = "
         SELECT 1 FROM idempotency_keys
         WHERE user_id = $1 AND path = $2 AND key = $3 AND expires_at > capi_now()";
+    exists(db, SQL, user, (path, key)).await
+}
+
+/// Whether the user has stored a key for this path that begins with `beginning`.
+pub(super) async fn is_known_beginning(
+    db: &Db,
+    user: UserId,
+    path: &str,
+    beginning: &str,
+) -> Result<bool, DbError> {
+    const SQL: &str = "
+        SELECT 1 FROM idempotency_keys
+        WHERE user_id = $1 AND path = $2 AND starts_with(key, $3) AND expires_at > capi_now() LIMIT 1";
+    exists(db, SQL, user, (path, beginning)).await
+}
+
+async fn exists(
+    db: &Db,
+    sql: &'static str,
+    user: UserId,
+    (path, key): (&str, &str),
+) -> Result<bool, DbError> {
     db.read(|mut conn| async move {
-        let found = statement(SQL)
+        let found = statement(sql)
             .bind::<SqlUuid, _>(user.uuid())
             .bind::<Text, _>(path)
             .bind::<Text, _>(key)

@@ -2,6 +2,7 @@
 //!
 //! Read `create` (the use case) first, then `insert` (its statement).
 
+mod admit;
 pub mod cancel;
 pub mod create;
 pub mod delete;
@@ -20,7 +21,8 @@ mod validate;
 pub mod wait;
 pub mod watch;
 
-pub use create::{Create, Created, DryRun, Intake, check_room, dry_run};
+pub use admit::{Earlier, admit};
+pub use create::{Create, Created, DryRun, Intake, dry_run};
 pub use filters::Filters;
 pub use idempotency::IdempotencyKey;
 pub use request::{CreateRequest, DEFAULT_QUEUE_TIMEOUT, FIELDS};

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Value, json};
 use shared::config::Quotas;
 use shared::db::Db;
 use shared::ids::{FileId, RunId, UserId};
 use shared::media_types;
-use shared::storage::{Artifacts, ObjectKey, Upload};
+use shared::storage::{Artifacts, ObjectKey, Upload, hex};
 use tracing::Instrument as _;
 
 use super::file_name::{safe, unique};
@@ -40,8 +41,10 @@ impl GivenFile {
 pub struct Uploads {
     run: RunId,
     store: Artifacts,
-    /// False for a dry run, which stores nothing.
+    /// False for a dry run and for a replay: they store nothing.
     stores: bool,
+    /// Why the create is refused if it turns out to be no replay.
+    not_stored: Option<Refusal>,
     files: Vec<GivenFile>,
     /// Whether the store may hold bytes of this create.
     begun: bool,
@@ -56,8 +59,14 @@ pub struct Uploads {
 pub struct StartedFile {
     file: GivenFile,
     read: Arc<AtomicU64>,
-    upload: Option<Upload>,
+    target: Target,
     beginning: Vec<u8>,
+}
+
+/// Where the bytes go. Their hash is needed in any case: an idempotency key stands for it.
+enum Target {
+    Store(Upload),
+    Hash(Context),
 }
 
 impl StartedFile {
@@ -66,8 +75,9 @@ impl StartedFile {
         self.beginning.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         self.file.size += bytes.len() as u64;
         self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if let Some(upload) = &mut self.upload {
-            upload.write(bytes).await.inspect_err(|_| forgive(&self.read))?;
+        match &mut self.target {
+            Target::Store(upload) => upload.write(bytes).await.inspect_err(|_| forgive(&self.read))?,
+            Target::Hash(hash) => hash.update(bytes),
         }
         Ok(())
     }
@@ -90,6 +100,7 @@ impl Uploads {
             run,
             store: store.clone(),
             stores,
+            not_stored: None,
             files: Vec::new(),
             begun: false,
             kept: false,
@@ -104,6 +115,18 @@ impl Uploads {
     pub fn charged_to(mut self, db: &Db, user: UserId, quotas: &Quotas) -> Self {
         self.charged = quotas.max_request_bytes_per_day.map(|_| (db.clone(), user));
         self
+    }
+
+    /// Stores no file: an earlier request seems to have created the run. If none has, `otherwise` refuses the
+    /// create.
+    pub(super) fn store_none(&mut self, otherwise: Refusal) {
+        self.stores = false;
+        self.not_stored = Some(otherwise);
+    }
+
+    /// Why a create that is no replay must be refused.
+    pub(super) const fn not_stored(&mut self) -> Option<Refusal> {
+        self.not_stored.take()
     }
 
     #[must_use]
@@ -127,29 +150,30 @@ impl Uploads {
             size: 0,
             sha256: String::new(),
         };
-        let upload = if self.stores {
+        let target = if self.stores {
             self.begun = true;
             let upload = self.store.upload(&ObjectKey::file(self.run, file.id)).await;
-            Some(upload.inspect_err(|_| self.forgive())?)
+            Target::Store(upload.inspect_err(|_| self.forgive())?)
         } else {
-            None
+            Target::Hash(Context::new(&SHA256))
         };
-        Ok(StartedFile { file, read: Arc::clone(&self.read), upload, beginning: Vec::new() })
+        Ok(StartedFile { file, read: Arc::clone(&self.read), target, beginning: Vec::new() })
     }
 
     pub async fn add(&mut self, started: StartedFile) -> Result<(), Refusal> {
-        let StartedFile { mut file, upload, beginning, .. } = started;
+        let StartedFile { mut file, target, beginning, .. } = started;
         media_types::of_file(&file.name, &beginning).clone_into(&mut file.media_type);
         // From here on the object may exist.
+        let at = self.files.len();
         self.files.push(file);
-        if let (Some(upload), Some(file)) = (upload, self.files.last_mut()) {
-            file.sha256 = upload.finish().await.inspect_err(|_| forgive(&self.read))?.sha256;
-        }
+        self.files[at].sha256 = match target {
+            Target::Store(upload) => upload.finish().await.inspect_err(|_| forgive(&self.read))?.sha256,
+            Target::Hash(hash) => hex(hash.finish().as_ref()),
+        };
         Ok(())
     }
 
-    /// Does not count the files to the account's request bytes: the create is a replay, or the installation
-    /// failed.
+    /// Does not count the files to the account's request bytes: the installation failed.
     pub fn forgive(&self) {
         forgive(&self.read);
     }

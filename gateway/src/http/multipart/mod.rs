@@ -8,14 +8,18 @@ use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use gateway_domain::runs::{FIELDS, Uploads};
+use gateway_domain::runs::{Earlier, FIELDS, Uploads, admit};
 use gateway_domain::{FieldError, quoted};
 use serde_json::{Map, Value};
+use shared::config::Quotas;
+use shared::ids::UserId;
 use shared::text::check_json;
 use tokio::time::timeout_at;
 
 use super::ApiError;
-use super::extract::{MAX_BODY, announces_more, is_of_type, json_value};
+use super::extract::{MAX_BODY, announced, announces_more, is_of_type, json_value, may_have_large_files};
+use super::limits::UploadInFlight;
+use crate::context::Context;
 use pace::Pace;
 
 /// Files of one run.
@@ -26,6 +30,8 @@ const MAX_FILE_BYTES: u64 = 25 << 20;
 const MAX_ALL_BYTES: u64 = 100 << 20;
 /// Bytes that boundaries and part headers may add.
 const OVERHEAD: u64 = 1 << 20;
+/// Bytes of the largest form.
+const LARGEST: u64 = MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD;
 /// Bytes that a part counts beside its name and text.
 const PART_OVERHEAD: usize = 256;
 /// The parts that hold JSON. The others hold text.
@@ -37,6 +43,21 @@ pub fn is_form(request: &HttpRequest) -> bool {
     is_of_type(request, "multipart/form-data")
 }
 
+/// Begins to read a form, before its body: refuses it if it is one too many or cannot fit. A form that
+/// announces no length counts as the largest.
+pub async fn begin_form(
+    context: &Context,
+    request: &HttpRequest,
+    (user, quotas): (UserId, &Quotas),
+    earlier: Option<Earlier<'_>>,
+    uploads: &mut Uploads,
+) -> Result<UploadInFlight, ApiError> {
+    let upload = context.uploads.begin(user)?;
+    let large = may_have_large_files(request).then(|| announced(request).unwrap_or(LARGEST));
+    admit(&context.db, (user, quotas), large, earlier, uploads).await?;
+    Ok(upload)
+}
+
 /// Reads a create: its fields as a JSON body would have them, its files into `uploads`. Returns the bytes of
 /// all parts too.
 pub async fn read_form(
@@ -44,7 +65,7 @@ pub async fn read_form(
     payload: Payload,
     uploads: &mut Uploads,
 ) -> Result<(Map<String, Value>, u64), ApiError> {
-    if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
+    if announces_more(request, LARGEST) {
         return Err(all_too_large());
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
@@ -71,7 +92,7 @@ pub async fn read_browser_form(
     payload: Payload,
     uploads: &mut Uploads,
 ) -> Result<(Vec<(String, String)>, u64), ApiError> {
-    if announces_more(request, MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD) {
+    if announces_more(request, LARGEST) {
         return Err(all_too_large());
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());

@@ -3,6 +3,7 @@
 use e2e::console::{EMAIL, Session};
 use e2e::form::{BOUNDARY, Part, form};
 use e2e::{Gateway, Stack};
+use shared::testing::eventually;
 
 use crate::app::TestApp;
 
@@ -11,17 +12,29 @@ const PLAN: &str = "[plans.small]\napi = true\nrequests_per_minute = 1000\napi_k
                     max_tokens_per_day = 1000\nmax_steps = 30\nmax_seconds = 900\nretention_days = 14\n";
 
 async fn run(gateway: &TestApp, session: &Session, app: &str, more: &[Part<'_>]) -> (u16, String) {
+    let (status, _, page) = run_form(gateway, session, &format!("/apps/{app}/run"), more).await;
+    (status, page)
+}
+
+/// The status, the Location or "", and the page.
+async fn run_form(
+    gateway: &TestApp,
+    session: &Session,
+    path: &str,
+    more: &[Part<'_>],
+) -> (u16, String, String) {
     let mut parts: Vec<Part> = vec![("name=\"form_token\"", session.form_token.as_bytes())];
     parts.extend_from_slice(more);
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let request = client
-        .post(format!("{}/apps/{app}/run", gateway.url()))
+        .post(format!("{}{path}", gateway.url()))
         .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
         .header("origin", gateway.url())
         .header("cookie", &session.cookie)
         .body(form(&parts));
     let response = request.send().await.unwrap();
-    (response.status().as_u16(), response.text().await.unwrap())
+    let location = response.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
+    (response.status().as_u16(), location.unwrap_or_default(), response.text().await.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +75,40 @@ async fn the_console_shows_use_and_room_and_refuses_in_its_own_words() {
     let usage = stack.page(&gateway, "/account/usage", &session.cookie).await.1;
     assert!(usage.contains("no longer has a plan") && usage.contains("1 of 1"), "{usage}");
     assert!(!usage.contains("Runs are deleted"), "{usage}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_sent_again_leads_to_its_run_whatever_the_account_uses() {
+    let stack = Stack::create("small", PLAN).await;
+    let gateway = TestApp::start_console(&stack).await;
+    let session = stack.session(&gateway, EMAIL).await;
+    let app = stack.import("name = 'Files'\nprompt = 'x'\ntools = ['read_file']").await;
+    let start = stack.page(&gateway, &format!("/apps/{app}"), &session.cookie).await.1;
+    let path = start.split("action=\"").find(|rest| rest.contains("/run?once=")).unwrap();
+    let path = path.split('"').next().unwrap();
+    let once = path.split_once("once=").unwrap().1;
+    let send = async |content: &[u8]| {
+        let parts: [Part; 2] =
+            [("name=\"once\"", once.as_bytes()), ("name=\"files\"; filename=\"a\"", content)];
+        run_form(&gateway, &session, path, &parts).await
+    };
+    let (content, other) = (vec![b'x'; 1_500_000], vec![b'y'; 1_500_000]);
+    let first = send(&content).await;
+    assert_eq!(first.0, 303, "{first:?}");
+    let again = send(&content).await;
+    assert_eq!((again.0, &again.1), (303, &first.1), "the plan allows one waiting run: {again:?}");
+    let changed = send(&other).await;
+    assert_eq!(changed.0, 409, "{changed:?}");
+    assert!(changed.2.contains("Your plan allows 1 waiting run"), "{changed:?}");
+    // The same form with room for another run: the files are stored, and count.
+    let counted = async || {
+        let sql = "SELECT request_bytes::text AS text FROM account_use";
+        stack.text(sql).await.parse::<u64>().unwrap()
+    };
+    let before = counted().await;
+    stack.database.run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now()").await;
+    assert_eq!(send(&content).await.1, first.1);
+    eventually("they are counted", async || (counted().await == before + 1_500_000).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,10 +10,8 @@ use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::FieldError;
 use gateway_domain::accounts::users;
-use gateway_domain::runs::idempotency::is_known;
 use gateway_domain::runs::{
-    Create, CreateRequest, Created, IdempotencyKey, RunRef, Uploads, check_room, dry_run, get, open_waits,
-    wait,
+    Create, CreateRequest, Created, Earlier, IdempotencyKey, RunRef, Uploads, dry_run, get, open_waits, wait,
 };
 use serde_json::{Map, Value};
 use shared::ids::{AppId, RunId, UserId};
@@ -26,12 +24,10 @@ use super::RETRY_AFTER_SECONDS;
 use crate::api::Caller;
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::extract::{
-    Query, announced, idempotency_key, json_object, may_have_large_files, preferred_wait,
-};
+use crate::http::extract::{Query, idempotency_key, json_object, preferred_wait};
 use crate::http::limits::UploadInFlight;
 use crate::http::middleware::request_id;
-use crate::http::multipart::{is_form, read_form};
+use crate::http::multipart::{begin_form, is_form, read_form};
 use gateway_domain::Refusal;
 use types::{Accepted, CreateRun, CreateRunForm, DryRun, RunOrDryRun};
 
@@ -128,8 +124,7 @@ pub(in crate::api) async fn handle(
     respond(&context, &caller, &created, wait.map(|length| (started, length))).await
 }
 
-/// Reads the fields and the files. A large form is refused before it is read if its account has no room,
-/// unless an earlier request with this idempotency key created the run: then the answer is that run.
+/// Reads the fields and the files.
 async fn read(
     caller: &Caller,
     request: &HttpRequest,
@@ -141,18 +136,9 @@ async fn read(
         let (members, bytes) = json_object(request, payload).await?;
         return Ok((members, bytes, None));
     }
-    let upload = context.uploads.begin(caller.user)?;
-    if caller.quotas.is_any() && may_have_large_files(request) {
-        let in_path = request.match_info().get("appId").and_then(|id| id.parse().ok());
-        let is_replay = match key {
-            Some(key) => is_known(&context.db, caller.user, &path_of(in_path), key).await?,
-            None => false,
-        };
-        if !is_replay {
-            let announced = announced(request).unwrap_or_default();
-            check_room(&context.db, caller.user, &caller.quotas, announced).await?;
-        }
-    }
+    let path = path_of(request.match_info().get("appId").and_then(|id| id.parse().ok()));
+    let earlier = key.map(|key| Earlier::Key(&path, key));
+    let upload = begin_form(context, request, (caller.user, &caller.quotas), earlier, files).await?;
     let (members, bytes) = read_form(request, payload, files).await?;
     Ok((members, bytes, Some(upload)))
 }

@@ -9,7 +9,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use gateway_domain::Refusal;
 use gateway_domain::accounts::quotas::account_use;
 use gateway_domain::runs::{
-    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, IdempotencyKey, RunRef, Uploads, check_room, get,
+    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, Earlier, IdempotencyKey, RunRef, Uploads, get,
 };
 use serde_json::{Map, Value};
 use shared::ids::RunId;
@@ -24,9 +24,11 @@ use crate::console::page::{parameter, see_other, show_as};
 use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::extract::{announced, may_have_large_files};
 use crate::http::middleware::request_id;
-use crate::http::multipart::read_browser_form;
+use crate::http::multipart::{begin_form, read_browser_form};
+
+/// The path of the idempotency keys of forms.
+const PATH: &str = "/console";
 
 /// GET /apps/{appId}: the form with the app's defaults, or with the inputs of the run `from`.
 pub(crate) async fn form(
@@ -74,11 +76,10 @@ pub(crate) async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     let id = RunId::generate();
     let (user, app_id, quotas) = (visitor.user(), app.id, context.plans.quotas(&visitor.session.plan));
-    let _upload = context.uploads.begin(user)?;
-    if quotas.is_any() && may_have_large_files(&request) {
-        check_room(&context.db, user, &quotas, announced(&request).unwrap_or_default()).await?;
-    }
     let mut files = Uploads::new(id, &context.artifacts, true).charged_to(&context.db, user, &quotas);
+    let beginning = parameter(&request, "once").and_then(|form| beginning(&form));
+    let earlier = beginning.as_deref().map(|beginning| Earlier::Beginning(PATH, beginning));
+    let _upload = begin_form(&context, &request, (user, &quotas), earlier, &mut files).await?;
     let (texts, request_bytes) = read_browser_form(&request, payload, &mut files).await?;
     let form = Form::of(texts.into_iter())?;
     form.check_token(&visitor)?;
@@ -138,11 +139,16 @@ const fn can_be_corrected(refusal: &Refusal) -> bool {
 
 /// The same form with the same fields creates one run, however often it is sent.
 fn idempotency_key(form: &str, fields: &Value) -> Option<IdempotencyKey> {
-    let form: Uuid = form.parse().ok()?;
-    let mut key = IdempotencyKey::new("/console".to_owned(), String::new(), fields);
-    let hash = BASE64_URL_SAFE_NO_PAD.encode(&key.request_hash);
-    key.key = format!("{form}-{hash}");
+    let beginning = beginning(form)?;
+    let mut key = IdempotencyKey::new(PATH.to_owned(), String::new(), fields);
+    key.key = beginning + &BASE64_URL_SAFE_NO_PAD.encode(&key.request_hash);
     Some(key)
+}
+
+/// What the keys of a form begin with.
+fn beginning(form: &str) -> Option<String> {
+    let form: Uuid = form.parse().ok()?;
+    Some(format!("{form}-"))
 }
 
 #[cfg(test)]
