@@ -1,12 +1,13 @@
 //! The first program inside a sandbox. It adds the last layers, reports that, and becomes the command.
 //!
 //! bwrap has made the namespaces and loaded the seccomp filters. The rest can only be done from inside: the
-//! limits (the kernel counts processes per user namespace), landlock (bwrap could not mount under it), a
-//! filter that refuses landlock to the command, and joining the cgroup. If one of them fails, the command
-//! does not begin.
+//! limits (the kernel counts processes per user namespace), landlock (bwrap could not mount under it), the
+//! last filters, which refuse what bwrap and this program still need, and joining the cgroup. If one of them
+//! fails, the command does not begin.
 //!
 //! Arguments: STATUS-FD CGROUP-FD (or `-`) PROCESSES ADDRESS-SPACE FILE-SIZE OPEN-FILES -- COMMAND…
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::FromRawFd;
@@ -19,12 +20,45 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 
 /// The newest version of landlock that is used. An older kernel applies what it knows.
 const LANDLOCK: ABI = ABI::V6;
 /// The directories that a command can write to.
 const WRITABLE: [&str; 3] = ["/workspace", "/tmp", "/dev/shm"];
+/// Signals that wait, and POSIX timers: the kernel keeps an object for each.
+const PENDING_SIGNALS: u64 = 1024;
+/// The operations of prctl. Others answer as on an older kernel: some take memory that no limit counts (names
+/// of mappings, a table of futexes of any size).
+const PRCTL: [libc::c_int; 22] = [
+    libc::PR_SET_PDEATHSIG,
+    libc::PR_GET_PDEATHSIG,
+    libc::PR_GET_DUMPABLE,
+    libc::PR_SET_DUMPABLE,
+    libc::PR_GET_KEEPCAPS,
+    libc::PR_SET_KEEPCAPS,
+    libc::PR_SET_NAME,
+    libc::PR_GET_NAME,
+    libc::PR_GET_SECCOMP,
+    libc::PR_CAPBSET_READ,
+    libc::PR_CAPBSET_DROP,
+    libc::PR_GET_SECUREBITS,
+    libc::PR_SET_TIMERSLACK,
+    libc::PR_GET_TIMERSLACK,
+    libc::PR_SET_CHILD_SUBREAPER,
+    libc::PR_GET_CHILD_SUBREAPER,
+    libc::PR_SET_NO_NEW_PRIVS,
+    libc::PR_GET_NO_NEW_PRIVS,
+    libc::PR_SET_THP_DISABLE,
+    libc::PR_GET_THP_DISABLE,
+    libc::PR_CAP_AMBIENT,
+    libc::PR_SET_PTRACER,
+];
+/// fcntl's locks of an open file (F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW). They stay while the file is on its
+/// way in a socket, where nothing shows them.
+const OFD_LOCKS: [u64; 3] = [36, 37, 38];
 /// A command gets 3 % of a processor that a service also wants (weight 36 against 1024): enough to end at
 /// all.
 const NICE: i32 = 15;
@@ -50,6 +84,7 @@ fn main() -> anyhow::Result<()> {
     ] {
         limit(resource, max.parse()?)?;
     }
+    limit(Resource::Sigpending, PENDING_SIGNALS)?;
     for resource in [Resource::Core, Resource::Msgqueue, Resource::Memlock, Resource::Rtprio] {
         limit(resource, 0)?;
     }
@@ -59,7 +94,7 @@ fn main() -> anyhow::Result<()> {
     // The kernel ends a command before any service. Raising this needs no right.
     let _ = std::fs::write("/proc/self/oom_score_adj", MOST_LIKELY);
     let landlocked = landlock().context("landlock")?;
-    refuse_landlock().context("seccomp")?;
+    load_last_filters().context("seccomp")?;
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     // Last: in its group, the program may wait for a processor.
     if cgroup != "-" {
@@ -99,15 +134,42 @@ fn landlock() -> anyhow::Result<bool> {
     Ok(ruleset.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// The command cannot make rules of its own: the kernel keeps each file that a rule names, also a deleted
-/// one, and nothing shows that.
-fn refuse_landlock() -> anyhow::Result<()> {
-    let calls =
-        [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
-    let calls = calls.map(|call| (call, vec![])).into_iter().collect();
-    let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+/// The command cannot make rules and filters of its own: the kernel keeps each file that a rule names, also a
+/// deleted one, and each filter of each process, and nothing shows that.
+///
+/// Data cannot be moved without a copy: a pipe or a socket would hold whole pages of a file that was cut, and
+/// count only the bytes. Programs that try it copy then.
+fn load_last_filters() -> anyhow::Result<()> {
+    let is = |argument, operator, value: u64| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
+    };
+    let other_operations = PRCTL.map(|one| is(0, SeccompCmpOp::Ne, one.unsigned_abs().into()));
+    let other_operations = other_operations.into_iter().collect::<Result<_, _>>()?;
+    let locks = OFD_LOCKS.map(|command| SeccompRule::new(vec![is(1, SeccompCmpOp::Eq, command)?]));
+    // As a kernel that does not know the operation. Programs then do without it.
+    let unknown = BTreeMap::from([
+        (libc::SYS_prctl, vec![SeccompRule::new(other_operations)?]),
+        (libc::SYS_fcntl, locks.into_iter().collect::<Result<_, _>>()?),
+        (libc::SYS_splice, vec![]),
+        (libc::SYS_tee, vec![]),
+        (libc::SYS_sendfile, vec![]),
+    ]);
+    load(unknown, libc::EINVAL)?;
+    // Last: it refuses filters.
+    let missing = [
+        libc::SYS_seccomp,
+        libc::SYS_landlock_create_ruleset,
+        libc::SYS_landlock_add_rule,
+        libc::SYS_landlock_restrict_self,
+    ];
+    load(missing.map(|call| (call, vec![])).into_iter().collect(), libc::ENOSYS)
+}
+
+/// A filter that answers these calls with an error, and allows all others.
+fn load(calls: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> anyhow::Result<()> {
+    let refusal = SeccompAction::Errno(error.unsigned_abs());
     let arch = std::env::consts::ARCH.try_into()?;
-    let filter = SeccompFilter::new(calls, SeccompAction::Allow, missing, arch)?;
+    let filter = SeccompFilter::new(calls, SeccompAction::Allow, refusal, arch)?;
     let program: BpfProgram = filter.try_into()?;
     Ok(seccompiler::apply_filter(&program)?)
 }

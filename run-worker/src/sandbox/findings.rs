@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::available::available_memory;
-use super::processes::{deleted_files_of, kernel_memory_of};
+use super::processes::deleted_files_of;
 use super::tree::ProcessTree;
 use super::usage::{Usage, usage_of};
 use crate::workspace::{Measured, Quota, QuotaExceeded, measure};
@@ -26,22 +26,18 @@ impl Findings {
     }
 }
 
-/// Below `reserve`, the memory of the kernel counts too.
+/// Counts up to so many `locks`.
 pub(super) fn find(
     workspace: &Path,
     quota: &Quota,
     tree: &ProcessTree,
     known: Option<u64>,
-    reserve: u64,
+    locks: u64,
 ) -> Findings {
     let processes = tree.members();
     let (measured, deleted) = measure_all(workspace, quota, &processes, known);
     let available_memory = available_memory().unwrap_or(u64::MAX);
-    let mut usage = usage_of(&processes);
-    if available_memory < reserve {
-        // Slow, so only if commands are compared.
-        usage.memory += kernel_memory_of(&processes);
-    }
+    let usage = usage_of(&processes, locks);
     Findings { usage, deleted, workspace: measured, free_on_disk: free_on_disk(workspace), available_memory }
 }
 

@@ -15,6 +15,8 @@ use crate::workspace::INSIDE as WORKSPACE;
 
 /// The list of mappings is read up to here: 10,000 mappings. What has more could also hide a file.
 const MAX_MAPS: u64 = 1 << 20;
+/// Of a process, by the kernel (vm.max_map_count). A list that is not read to its end counts as this many.
+const MAX_MAPPINGS: u64 = 65_530;
 
 /// What a search found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -36,19 +38,20 @@ impl Hidden {
     }
 }
 
-/// Searches the processes of a command.
-pub(super) fn search(tree: &ProcessTree) -> Hidden {
-    let mut found = Hidden::default();
+/// Searches the processes of a command. Also returns the number of their mappings.
+pub(super) fn search(tree: &ProcessTree) -> (Hidden, u64) {
+    let (mut found, mut mappings) = (Hidden::default(), 0);
     // The first is bwrap, which is harmless. An ordinary user cannot look into it.
     for pid in tree.members().iter().skip(1) {
-        add_mapped_files(*pid, &mut found);
+        mappings += add_mapped_files(*pid, &mut found);
         found.has_others |= has_files_under_way(*pid);
     }
     // If the command is over, the kernel may have given the ids to other processes.
-    if tree.is_gone() { Hidden::default() } else { found }
+    if tree.is_gone() { Default::default() } else { (found, mappings) }
 }
 
-fn add_mapped_files(pid: u32, found: &mut Hidden) {
+/// Returns the number of mappings.
+fn add_mapped_files(pid: u32, found: &mut Hidden) -> u64 {
     let own = read_list(&Path::new("/proc").join(pid.to_string()).join("maps"));
     // The list of an ended first thread is empty. Its other threads have one.
     let list = if own.is_empty() {
@@ -57,8 +60,10 @@ fn add_mapped_files(pid: u32, found: &mut Hidden) {
         Some(own)
     };
     let list = list.unwrap_or_default();
-    found.has_others |= list.len() as u64 == MAX_MAPS;
+    let is_cut = list.len() as u64 == MAX_MAPS;
+    found.has_others |= is_cut;
     found.files.extend(String::from_utf8_lossy(&list).lines().filter_map(deleted_file));
+    if is_cut { MAX_MAPPINGS } else { list.split(|byte| *byte == b'\n').count() as u64 }
 }
 
 /// Empty if the process ended meanwhile.
@@ -133,7 +138,7 @@ mod tests {
     fn an_honest_process_hides_nothing() {
         assert!(!has_files_under_way(std::process::id()));
         let mut found = Hidden::default();
-        add_mapped_files(std::process::id(), &mut found);
+        assert!(add_mapped_files(std::process::id(), &mut found) > 10);
         assert!(found.is_empty());
     }
 

@@ -32,6 +32,8 @@ pub enum EndReason {
     MemoryLimit(u64),
     /// Its processes had more than this many sockets.
     SocketLimit(u64),
+    /// Its processes had more than this many locks of file ranges and entries of epoll.
+    LockLimit(u64),
     /// It made more than this many files in /tmp and /dev/shm.
     TmpEntries(u64),
     /// It wrote more than this many bytes to the disk.

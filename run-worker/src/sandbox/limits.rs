@@ -15,6 +15,9 @@ pub struct SandboxLimits {
     /// Unix sockets of all processes together. Their full buffers are memory that no process shows. A pool of
     /// 64 Python processes needs 256.
     pub sockets: u64,
+    /// Locks of file ranges and entries of epoll of all processes together. The kernel keeps up to 256 bytes
+    /// for each. 64 servers with 256 connections each have 16,384.
+    pub locks: u64,
     /// Share of the processors with cgroup v2, where the worker has 100. The smallest value: the worker keeps
     /// most of the time even beside many commands.
     pub cpu_weight: u64,
@@ -52,6 +55,7 @@ impl SandboxLimits {
         address_space: 2 << 30,
         memory: 1 << 30,
         sockets: 512,
+        locks: 20_000,
         cpu_weight: 1,
         open_files: 256,
         tmp: 64 << 20,

@@ -13,6 +13,7 @@ mod findings;
 mod hidden;
 mod job;
 pub mod limits;
+mod open_files;
 mod output;
 mod pace;
 mod policy;

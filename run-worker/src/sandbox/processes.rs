@@ -2,7 +2,7 @@
 //! its first thread while others run: /proc then shows the process as ended, with no memory.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -26,32 +26,6 @@ fn memory(pid: u32, stat: &Stat) -> u64 {
     }
     let others = threads(pid).into_iter().filter_map(|thread| read(thread.join("stat")));
     others.map(|thread| thread.memory()).max().unwrap_or_default()
-}
-
-/// What the kernel needs for a mapping, and for a lock of a range of a file.
-const KERNEL_OBJECT: u64 = 256;
-/// Of a list of mappings: 65,530 mappings, which is the most that Linux allows.
-const MAX_MAPS: u64 = 8 << 20;
-
-/// Bytes that the kernel holds for the mappings and the file locks of these processes. Slow.
-pub(super) fn kernel_memory_of(processes: &[u32]) -> u64 {
-    let lines = |path: String| {
-        let mut list = Vec::new();
-        if let Ok(file) = std::fs::File::open(path) {
-            let _ = file.take(MAX_MAPS).read_to_end(&mut list);
-        }
-        list
-    };
-    let mappings = processes.iter().map(|pid| {
-        let list = lines(format!("/proc/{pid}/maps"));
-        list.split(|byte| *byte == b'\n').count()
-    });
-    // `NUMBER: KIND ADVISORY ACCESS PID …`
-    let locks = lines("/proc/locks".to_owned());
-    let locks = String::from_utf8_lossy(&locks);
-    let owners = locks.lines().filter_map(|lock| lock.split_whitespace().nth(4)?.parse::<u32>().ok());
-    let count = mappings.sum::<usize>() + owners.filter(|owner| processes.contains(owner)).count();
-    u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(KERNEL_OBJECT)
 }
 
 /// What a command wrote.
@@ -242,6 +216,5 @@ mod tests {
         child.wait().unwrap();
         let own = written_by(&[1, std::process::id()]);
         assert!(own.is_seen && !own.is_partial);
-        assert!(kernel_memory_of(&[std::process::id()]) >= 10 * KERNEL_OBJECT);
     }
 }

@@ -28,8 +28,8 @@ pub(super) struct Missing {
 
 const TIME: Duration = Duration::from_secs(20);
 
-/// Those of the worker, and the one of sandbox-entry.
-const FILTERS: u64 = 5;
+/// Those of the worker, and the two of sandbox-entry.
+const FILTERS: u64 = 6;
 
 /// Prints `name=value` lines. It uses builtins where possible: each program costs time.
 const PROBE: &str = r#"
@@ -162,7 +162,7 @@ fn missing_layers(output: &str, owner: Option<u32>, landlocked: bool) -> Missing
 mod tests {
     use super::*;
 
-    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=5\nCapEff:=0000000000000000\n\
+    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=6\nCapEff:=0000000000000000\n\
         CapBnd:=0000000000000000\nuid=1000 pid=1 host=sandbox\nprocesses=64\nmemory=2097152\nfiles=256\n\
         core=0\ninterfaces=1\nsystem=read-only\netc=read-only\ndevices=read-only\ninputs=read-only\n\
         workspace=writable\nlandlock=holds\nnamespaces=flat\nsockets=refused\n\

@@ -122,7 +122,10 @@ impl Entry {
         let is_ending = state.last_end.get(&shortage).is_some_and(|(number, end)| {
             state.shares.contains_key(number) || now.duration_since(*end) < LOOK_AGAIN
         });
-        let largest = state.shares.iter().max_by_key(|(number, share)| (share.of(shortage), **number));
+        // What keeps to itself what it uses may use most.
+        let is_unknown = |share: &Share| shortage == Shortage::Memory && share.is_partial;
+        let largest = state.shares.iter();
+        let largest = largest.max_by_key(|(number, share)| (is_unknown(share), share.of(shortage), **number));
         let is_largest =
             largest.is_some_and(|(number, share)| *number == self.number && share.matters(shortage));
         if is_ending || !is_largest {

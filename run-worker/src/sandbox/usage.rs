@@ -4,6 +4,7 @@ use std::fs;
 
 use rustix::fs::statvfs;
 
+use super::open_files::{OpenFiles, open_files_of};
 use super::processes::{Written, memory_of, written_by};
 
 /// What the kernel needs for an empty file in memory: its inode and its name.
@@ -13,17 +14,19 @@ const USUAL_SOCKET: u64 = 212_992;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Bytes in memory: of the processes, of their sockets if all are full, of /tmp and /dev/shm.
+    /// Bytes in memory: of the processes, of their sockets if all are full, of /tmp and /dev/shm. What the
+    /// kernel holds for mappings and open files comes on top.
     pub(super) memory: u64,
     pub(super) sockets: Option<u64>,
     /// Files and directories of /tmp and /dev/shm.
     pub(super) tmp_entries: Option<u64>,
+    pub(super) open_files: OpenFiles,
     /// Written to the disk, as the processes show it now.
     pub(super) written: Written,
 }
 
-/// Of a tree of processes. The first is the init of their namespaces.
-pub(super) fn usage_of(processes: &[u32]) -> Usage {
+/// Of a tree of processes. The first is the init of their namespaces. Above `locks`, no more are counted.
+pub(super) fn usage_of(processes: &[u32], locks: u64) -> Usage {
     // All are in the same namespaces. An ordinary user cannot look into the first, and others may end.
     let first = |read: fn(u32) -> Option<(u64, u64)>| processes.iter().find_map(|pid| read(*pid));
     let sockets = first(|pid| Some((sockets_of(pid)?, 0))).map(|(sockets, _)| sockets);
@@ -36,6 +39,7 @@ pub(super) fn usage_of(processes: &[u32]) -> Usage {
             + tmp_entries * TMP_ENTRY,
         sockets,
         tmp_entries: files.map(|(_, entries)| entries),
+        open_files: open_files_of(processes, locks),
         written: written_by(processes),
     }
 }
@@ -87,9 +91,9 @@ mod tests {
     fn the_machine_and_the_own_process_are_measured() {
         assert!(sockets_of(std::process::id()).is_some());
         assert!(socket_bytes() >= 4096);
-        let own = usage_of(&[std::process::id()]);
+        let own = usage_of(&[std::process::id()], 10);
         assert!(own.memory > 1 << 20, "{own:?}");
-        assert_eq!(usage_of(&[]), Usage::default());
+        assert_eq!(usage_of(&[], 10), Usage::default());
     }
 
     #[test]

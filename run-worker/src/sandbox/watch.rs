@@ -11,6 +11,7 @@ use super::findings::{Findings, find, free_on_disk, is_over};
 use super::hidden::search;
 use super::job::{EndReason, Job};
 use super::limits::SandboxLimits;
+use super::open_files::KERNEL_OBJECT;
 use super::pace::{EVERY, Room, SOONEST, pause};
 use super::shortage::{Entry, Share, Shortage};
 use super::tree::ProcessTree;
@@ -36,6 +37,10 @@ pub(super) struct Watch<'a> {
     /// The size of the workspace before the command.
     size_before: Option<u64>,
     hidden: Bound,
+    /// Of all its processes, by the last search.
+    mappings: u64,
+    /// The longest information about an open file so far, in bytes.
+    longest: u64,
     seen: Seen,
 }
 
@@ -60,6 +65,8 @@ impl<'a> Watch<'a> {
             free_before: free_on_disk(&job.mounts.workspace),
             size_before: None,
             hidden: Bound::default(),
+            mappings: 0,
+            longest: 0,
             seen: Seen::default(),
         }
     }
@@ -90,15 +97,16 @@ impl<'a> Watch<'a> {
         self.checks += 1;
         let known = (!self.checks.is_multiple_of(THOROUGH)).then_some(self.deleted);
         let (workspace, quota, looked_at) = (self.job.mounts.workspace.clone(), self.job.quota, tree.clone());
-        let reserve = self.limits.memory_reserve;
-        let looking = spawn_blocking(move || find(&workspace, &quota, &looked_at, known, reserve));
-        let Ok(found) = looking.await else { return Ok(EVERY) };
+        let locks = self.limits.locks;
+        let looking = spawn_blocking(move || find(&workspace, &quota, &looked_at, known, locks));
+        let Ok(mut found) = looking.await else { return Ok(EVERY) };
         self.deleted = found.deleted;
         self.seen.sockets |= found.usage.sockets.is_some();
         self.seen.tmp |= found.usage.tmp_entries.is_some();
         self.seen.written |= found.usage.written.is_seen;
         let disk = self.disk(&found);
         self.search(disk, tree).await;
+        found.usage.memory += self.of_the_kernel(&found);
         self.entry.update(self.share(&found, &disk));
         if let Some(reason) = self.exceeded(&found, &disk) {
             return Err(reason);
@@ -129,10 +137,18 @@ impl<'a> Watch<'a> {
             || self.hidden.may_exceed(&disk, bytes);
         if is_due {
             let tree = tree.clone();
-            if let Ok(found) = spawn_blocking(move || search(&tree)).await {
+            if let Ok((found, mappings)) = spawn_blocking(move || search(&tree)).await {
                 self.hidden.add(found, disk);
+                self.mappings = mappings;
             }
         }
+    }
+
+    /// Bytes that the kernel holds for mappings and open files.
+    fn of_the_kernel(&mut self, found: &Findings) -> u64 {
+        let open_files = &found.usage.open_files;
+        self.longest = self.longest.max(open_files.longest());
+        self.mappings * KERNEL_OBJECT + open_files.memory(self.longest)
     }
 
     /// The largest size of all files together, if none was deleted.
@@ -159,6 +175,9 @@ impl<'a> Watch<'a> {
         }
         if usage.sockets.is_some_and(|sockets| sockets > limits.sockets) {
             return Some(EndReason::SocketLimit(limits.sockets));
+        }
+        if usage.open_files.objects > limits.locks {
+            return Some(EndReason::LockLimit(limits.locks));
         }
         if usage.tmp_entries.is_some_and(|entries| entries > limits.tmp_entries) {
             return Some(EndReason::TmpEntries(limits.tmp_entries));

@@ -124,6 +124,7 @@ fn count(end: EndReason) {
         EndReason::OutputLimit(_) => "output_limit",
         EndReason::MemoryLimit(_) => "memory_limit",
         EndReason::SocketLimit(_) => "socket_limit",
+        EndReason::LockLimit(_) => "lock_limit",
         EndReason::TmpEntries(_) => "tmp_entries",
         EndReason::WriteLimit(_) => "write_limit",
         EndReason::MachineMemory => "machine_memory",
@@ -166,6 +167,9 @@ fn result_of(execution: &Execution, kept: Option<&str>) -> String {
         EndReason::OutputLimit(max) => format!("ended by capi: it printed more than {max} bytes"),
         EndReason::MemoryLimit(max) => format!("ended by capi: it used more than {max} bytes of memory"),
         EndReason::SocketLimit(max) => format!("ended by capi: it had more than {max} sockets"),
+        EndReason::LockLimit(max) => {
+            format!("ended by capi: it had more than {max} locks of file ranges and entries of epoll")
+        }
         EndReason::TmpEntries(max) => {
             format!("ended by capi: it made more than {max} files in /tmp and /dev/shm")
         }

@@ -34,13 +34,6 @@ def in_flight_in_flight(fd):
     socket.send_fds(outer[0], [b"x"], [inner[1].fileno()])
     inner[0].close(); inner[1].close()
     kept.append(outer)
-def other_table(fd):
-    # A thread with a copy of the descriptors. It shares all other things and only waits.
-    CLONE_VM, CLONE_FS, CLONE_SIGHAND, CLONE_THREAD = 0x100, 0x200, 0x800, 0x10000
-    stack = ctypes.create_string_buffer(1 << 16); kept.append(stack)
-    top = (ctypes.addressof(stack) + len(stack)) & ~15
-    flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD
-    libc.clone(libc.pause, ctypes.c_void_p(top), flags, None)
 def file_of(megabytes):
     fd = os.open("hidden", os.O_RDWR | os.O_CREAT, 0o600)
     for _ in range(megabytes): os.write(fd, bytes(1 << 20))
@@ -84,7 +77,6 @@ async fn h3_deleted_files_that_are_only_mapped_or_under_way_count() {
         "raw_mapping",
         "in_flight",
         "in_flight_in_flight",
-        "other_table",
         "by_a_child",
         "headless",
         "execute_only",

@@ -4,6 +4,7 @@ mod basics;
 mod disk;
 mod files;
 mod groups;
+mod kernel;
 mod layers;
 mod limits;
 mod memory;
