@@ -29,6 +29,8 @@ pub enum QuotaExceeded {
     Depth(usize),
     /// Bytes of all paths together.
     Names(usize),
+    /// Bytes of one path.
+    Path(usize),
     /// The worker's disk is nearly full.
     Disk,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for QuotaExceeded {
             Self::Names(max) => {
                 write!(f, "the paths of the workspace's files have more than {max} bytes together")
             }
+            Self::Path(max) => write!(f, "the workspace has a path of more than {max} bytes"),
             Self::Disk => write!(f, "the worker's disk is nearly full"),
         }
     }

@@ -37,6 +37,9 @@ use walk::{Stamp, Walk};
 /// program could make paths of 16 KiB.
 const MAX_PATH_BYTES: usize = 4 << 20;
 
+/// Bytes of one path. The kernel opens no longer one, so a restore could not.
+const MAX_PATH: usize = 4095;
+
 /// The content of a snapshot, and what this worker knows about the files that it saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Content {

@@ -29,7 +29,7 @@ use super::super::path::INPUTS;
 use super::super::root_dir::{Entries, RootDir, TO_READ, open_dir_at, restore_rights};
 use super::chunk::{CHUNK_BYTES, Chunk, Tagger};
 use super::packs::Packs;
-use super::{Content, FileContent, MAX_PATH_BYTES, too_many_names};
+use super::{Content, FileContent, MAX_PATH, MAX_PATH_BYTES, too_many_names};
 
 /// ext4, XFS, Btrfs and overlayfs (linux/magic.h). A container's overlay lies on one of the others.
 const TRUSTED: [i64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x794C_7630];
@@ -140,6 +140,9 @@ impl<'w> Walk<'w> {
         if self.entries > self.quota.entries {
             return Err(exceeded(QuotaExceeded::Entries(self.quota.entries)));
         }
+        if path.as_os_str().len() > MAX_PATH {
+            return Err(exceeded(QuotaExceeded::Path(MAX_PATH)));
+        }
         if self.path_bytes > MAX_PATH_BYTES { Err(too_many_names()) } else { Ok(()) }
     }
 
@@ -230,4 +233,39 @@ fn open_file(dir: &OwnedFd, name: &CStr) -> io::Result<File> {
     let pinned = openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     restore_rights(&pinned, Mode::RUSR)?;
     Ok(openat(dir, name, flags, Mode::empty())?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::mkdirat;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_cannot_be_opened_is_refused() {
+        let workspace = tempfile::tempdir().unwrap();
+        let (probes, tagger, last) =
+            (tempfile::tempdir().unwrap(), Tagger::new().unwrap(), Content::default());
+        let quota = Quota { bytes: 1 << 20, entries: 100, depth: 20 };
+        let walk = || {
+            let (mut store, probe) = (|_, _| Ok(()), probes.path().join("probe"));
+            let walk = Walk::new(workspace.path(), &probe, &last, &tagger, &quota).unwrap();
+            walk.content(&mut Packs::new(1, 1, &mut store)).map(drop)
+        };
+        let mut dir = RootDir::open(workspace.path()).unwrap().dir(Path::new("")).unwrap();
+        let mut make = |name: &str| {
+            mkdirat(&dir, name, Mode::RWXU).unwrap();
+            dir = openat(&dir, name, OFlags::RDONLY, Mode::empty()).unwrap();
+        };
+        // With their slashes, 3840 bytes.
+        (0..15).for_each(|_| make(&"d".repeat(255)));
+        make(&"d".repeat(254));
+        walk().unwrap();
+        make("d");
+        let refused = walk();
+        assert!(
+            matches!(refused, Err(WorkspaceError::QuotaExceeded(QuotaExceeded::Path(4095)))),
+            "{refused:?}"
+        );
+    }
 }
