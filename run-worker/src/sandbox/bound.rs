@@ -30,12 +30,14 @@ pub(super) struct Bound {
     bytes: u64,
     /// At the last search.
     last: Disk,
+    /// The size of the workspace before the command.
+    before: u64,
 }
 
 impl Bound {
     /// `before` is the size of the workspace before the command.
     pub(super) fn new(before: u64) -> Self {
-        Self { last: Disk { visible: before, ..Disk::default() }, ..Self::default() }
+        Self { last: Disk { visible: before, ..Disk::default() }, before, ..Self::default() }
     }
 
     pub(super) fn add(&mut self, found: Hidden, disk: Disk) {
@@ -71,7 +73,7 @@ impl Bound {
     pub(super) fn hidden(&self, disk: &Disk, is_partial: bool) -> u64 {
         match self.finds {
             0..SEARCHES => 0,
-            _ if is_partial => self.bytes.max(disk.taken).max(1),
+            _ if is_partial => self.bytes.max(disk.taken.saturating_sub(self.before)).max(1),
             _ => self.bytes.max(1),
         }
     }

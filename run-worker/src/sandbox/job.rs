@@ -40,6 +40,9 @@ pub enum EndReason {
     WriteLimit(u64),
     /// The machine had too little memory left, and this command used most.
     MachineMemory,
+    /// The machine's disk had too little space left, and this command took most since it began. Or its output
+    /// could not be written there.
+    MachineDisk,
     /// It took more than this many bytes of the disk that no file shows.
     HiddenFiles(u64),
     Quota(QuotaExceeded),

@@ -41,7 +41,8 @@ pub struct SandboxLimits {
     /// Bytes of memory that must stay available on the machine. Below, the worker ends the command that uses
     /// most. Other services need some time to notice a shortage, and the kernel ends any process.
     pub memory_reserve: u64,
-    /// Bytes that must stay free on the disk. Below, the worker ends the command that has written most.
+    /// Bytes that must stay free on the disk. Below, the worker ends the command that took most since it
+    /// began.
     pub disk_reserve: u64,
     /// The time of a command, unless the model says another.
     pub default_time: Duration,

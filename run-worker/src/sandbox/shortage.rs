@@ -1,5 +1,6 @@
-//! If the machine has too little memory or disk left, the worker ends one command: the one that uses most. It
-//! then looks again after a moment. The commands beside it run on.
+//! If the machine has too little memory or disk left, the worker ends one command: the one that uses most
+//! memory, or that took most of the disk since it began. It then looks again after a moment. The commands
+//! beside it run on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A command that uses less did not cause a shortage of memory, if all it uses is known.
 const MEMORY_THAT_MATTERS: u64 = 32 << 20;
-/// A command that holds less did not cause a shortage of disk.
+/// A command that took less did not cause a shortage of disk.
 const DISK_THAT_MATTERS: u64 = 1 << 20;
 
 /// What is short.
@@ -36,26 +37,18 @@ pub(super) struct Share {
 }
 
 impl Share {
-    const fn of(self, shortage: Shortage) -> u64 {
-        match shortage {
-            Shortage::Memory => self.memory,
-            Shortage::Disk => self.held() + self.hidden,
-            Shortage::Hidden => self.hidden,
-        }
-    }
-
     const fn held(self) -> u64 {
         self.workspace + self.deleted
     }
 
-    const fn matters(self, shortage: Shortage) -> bool {
-        let least = match shortage {
+    /// A command that uses less did not cause a shortage.
+    const fn least(self, shortage: Shortage) -> u64 {
+        match shortage {
             Shortage::Memory if self.is_partial => 1,
             Shortage::Memory => MEMORY_THAT_MATTERS,
             Shortage::Disk => DISK_THAT_MATTERS,
             Shortage::Hidden => 1,
-        };
-        self.of(shortage) >= least
+        }
     }
 }
 
@@ -83,6 +76,20 @@ pub(super) struct Entry {
     number: u64,
     /// The change of all commands when this one began.
     change_before: i64,
+}
+
+impl State {
+    /// What a command has of what is short. What its workspace held before is not its doing.
+    fn part(&self, number: u64, share: &Share, shortage: Shortage) -> u64 {
+        match shortage {
+            Shortage::Memory => share.memory,
+            Shortage::Disk => {
+                let change = self.changes.get(&number).copied().unwrap_or_default();
+                change.max(0).cast_unsigned() + share.hidden
+            }
+            Shortage::Hidden => share.hidden,
+        }
+    }
 }
 
 impl Commands {
@@ -125,9 +132,12 @@ impl Entry {
         // What keeps to itself what it uses may use most.
         let is_unknown = |share: &Share| shortage == Shortage::Memory && share.is_partial;
         let largest = state.shares.iter();
-        let largest = largest.max_by_key(|(number, share)| (is_unknown(share), share.of(shortage), **number));
-        let is_largest =
-            largest.is_some_and(|(number, share)| *number == self.number && share.matters(shortage));
+        let largest = largest.max_by_key(|(number, share)| {
+            (is_unknown(share), state.part(**number, share, shortage), **number)
+        });
+        let is_largest = largest.is_some_and(|(number, share)| {
+            *number == self.number && state.part(*number, share, shortage) >= share.least(shortage)
+        });
         if is_ending || !is_largest {
             return false;
         }
@@ -163,7 +173,7 @@ mod tests {
             entry
         });
         let ends = |shortage, now| entries.each_ref().map(|entry| entry.must_end(shortage, now));
-        assert_eq!(ends(Shortage::Disk, now), [false; 3], "none holds enough");
+        assert_eq!(ends(Shortage::Disk, now), [false; 3], "none took any");
         assert_eq!(ends(Shortage::Memory, now), [false, true, false]);
         assert_eq!(ends(Shortage::Memory, now), [false; 3], "its memory is not free yet");
         let later = now + LOOK_AGAIN;
@@ -179,15 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_held_count_and_not_bytes_that_were_written() {
+    fn bytes_that_were_taken_since_count_and_not_bytes_that_are_held() {
         let (commands, now) = (Arc::new(Commands::default()), Instant::now());
         let [holds, hides] = [(), ()].map(|()| commands.enter());
-        holds.update(Share { workspace: 50 << 20, deleted: 30 << 20, ..Share::default() });
-        hides.update(Share { workspace: 10 << 20, ..Share::default() });
-        assert!(!hides.must_end(Shortage::Disk, now) && !hides.must_end(Shortage::Hidden, now));
+        let ends = || [&holds, &hides].map(|entry| entry.must_end(Shortage::Disk, now));
+        holds.update(Share { workspace: 95 << 20, ..Share::default() });
+        holds.update(Share { workspace: 80 << 20, deleted: 5 << 20, ..Share::default() });
+        hides.update(Share::default());
+        assert_eq!(ends(), [false; 2], "none grew");
+        assert!(!hides.must_end(Shortage::Hidden, now));
         hides.update(Share { workspace: 10 << 20, hidden: 100 << 20, ..Share::default() });
-        assert!(!holds.must_end(Shortage::Disk, now) && !holds.must_end(Shortage::Hidden, now));
-        assert!(hides.must_end(Shortage::Disk, now) && hides.must_end(Shortage::Hidden, now));
+        assert!(!holds.must_end(Shortage::Hidden, now) && hides.must_end(Shortage::Hidden, now));
+        assert_eq!(ends(), [false, true]);
     }
 
     #[test]

@@ -21,7 +21,6 @@ use super::spawn::{Inherited, Spawned};
 use super::tree::ProcessTree;
 use super::watch::Watch;
 use super::{Engine, SandboxError};
-use crate::workspace::QuotaExceeded;
 
 /// A read that returns less than `A_LOT` is followed by a pause: a command that prints in small pieces must
 /// not wake the worker for each of them.
@@ -75,8 +74,9 @@ pub(super) async fn supervise(
     let (took, unmeasured) = (begun.elapsed(), watch.unmeasured());
     let exit_code = command.end().await;
     drop(entry);
-    command.output.flush().await?;
+    let flushed = command.output.flush().await;
     let end = match reason {
+        _ if flushed.is_err() => EndReason::MachineDisk,
         // The kernel ended its whole group.
         None if command.ran_out_of_memory => EndReason::MemoryLimit(engine.limits.memory),
         reason => reason.unwrap_or(EndReason::Exited(exit_code)),
@@ -151,7 +151,7 @@ impl RunningCommand {
                     Ok(read) => {
                         next_read = Instant::now() + if read < A_LOT { PAUSE } else { Duration::ZERO };
                         if self.output.write(&buffer[..read]).await.is_err() {
-                            return Some(EndReason::Quota(QuotaExceeded::Disk));
+                            return Some(EndReason::MachineDisk);
                         }
                         if self.output.total() > max_output {
                             return Some(EndReason::OutputLimit(max_output));

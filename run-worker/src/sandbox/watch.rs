@@ -226,7 +226,7 @@ impl<'a> Watch<'a> {
             return Some(EndReason::MachineMemory);
         }
         if found.free_on_disk < limits.disk_reserve && must_end(Shortage::Disk) {
-            return Some(EndReason::Quota(QuotaExceeded::Disk));
+            return Some(EndReason::MachineDisk);
         }
         None
     }

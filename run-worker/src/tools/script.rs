@@ -128,6 +128,7 @@ fn count(end: EndReason) {
         EndReason::TmpEntries(_) => "tmp_entries",
         EndReason::WriteLimit(_) => "write_limit",
         EndReason::MachineMemory => "machine_memory",
+        EndReason::MachineDisk => "machine_disk",
         EndReason::HiddenFiles(_) => "hidden_files",
         EndReason::Quota(_) => "quota",
         EndReason::Cancelled => "cancelled",
@@ -176,6 +177,9 @@ fn result_of(execution: &Execution, kept: Option<&str>) -> String {
         EndReason::WriteLimit(max) => format!("ended by capi: it wrote more than {max} bytes to the disk"),
         EndReason::MachineMemory => {
             "ended by capi: the machine is short of memory, and this command used most".to_owned()
+        }
+        EndReason::MachineDisk => {
+            "ended by capi: the machine's disk is nearly full, and this command wrote to it".to_owned()
         }
         EndReason::HiddenFiles(max) => format!(
             "ended by capi: it took more than {max} bytes of the disk for files that were deleted or \

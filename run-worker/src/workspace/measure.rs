@@ -31,8 +31,6 @@ pub enum QuotaExceeded {
     Names(usize),
     /// Bytes of one path.
     Path(usize),
-    /// The worker's disk is nearly full.
-    Disk,
 }
 
 impl fmt::Display for QuotaExceeded {
@@ -47,7 +45,6 @@ impl fmt::Display for QuotaExceeded {
                 write!(f, "the paths of the workspace's files have more than {max} bytes together")
             }
             Self::Path(max) => write!(f, "the workspace has a path of more than {max} bytes"),
-            Self::Disk => write!(f, "the worker's disk is nearly full"),
         }
     }
 }
