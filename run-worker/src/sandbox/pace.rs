@@ -47,11 +47,12 @@ impl Room {
     }
 }
 
-/// After a check that took this long.
-pub(super) fn pause(took: Duration, room: &Room) -> Duration {
+/// After a check that took this long. `all` is how long the last checks of all commands took together, with
+/// this one.
+pub(super) fn pause(took: Duration, all: Duration, room: &Room) -> Duration {
     let lasts = room.lasts();
-    // Checks need at most half of a processor.
-    let soonest = SOONEST.max(took);
+    // If all commands are near a limit, their checks need half of a processor together.
+    let soonest = SOONEST.max((2 * all).saturating_sub(took));
     let latest = lasts.clamp(soonest, MAX_PAUSE.max(soonest));
     (took * PAUSE_FACTOR).max(EVERY).clamp(soonest, latest)
 }
@@ -78,7 +79,22 @@ mod tests {
             (ms(2), Room { free: 1 << 20, ..MUCH }, SOONEST),
         ];
         for (at, (took, room, expected)) in cases.into_iter().enumerate() {
-            assert_eq!(pause(took, &room), expected, "case {at}");
+            assert_eq!(pause(took, took, &room), expected, "case {at}");
         }
+    }
+
+    #[test]
+    fn the_checks_of_many_commands_take_half_of_a_processor() {
+        let near = Room { memory: 0, ..MUCH };
+        let all_take = [vec![2; 3], vec![30; 16], vec![2, 2, 2, 50], vec![100; 60]];
+        for took in all_take.map(|took| took.into_iter().map(Duration::from_millis).collect::<Vec<_>>()) {
+            let all = took.iter().sum();
+            let share =
+                |took: &Duration| took.as_secs_f64() / (*took + pause(*took, all, &near)).as_secs_f64();
+            let used: f64 = took.iter().map(share).sum();
+            assert!(used < 0.51, "{used} of a processor: {took:?}");
+        }
+        let (short, long) = (Duration::from_millis(1), Duration::from_millis(6));
+        assert_eq!(pause(short, short + long, &near), SOONEST, "few short checks are not delayed");
     }
 }

@@ -67,6 +67,8 @@ struct State {
     last_end: HashMap<Shortage, (u64, Instant)>,
     /// How the bytes on disk of all commands changed.
     change: i64,
+    /// How long the last check of each command took.
+    checks: HashMap<u64, Duration>,
 }
 
 /// One command. It is removed when this is dropped: after its last process.
@@ -117,6 +119,14 @@ impl Entry {
         }
     }
 
+    /// Notes how long a check of this command took. Returns how long the last checks of all commands took
+    /// together.
+    pub(super) fn checked(&self, took: Duration) -> Duration {
+        let mut state = self.commands.state();
+        state.checks.insert(self.number, took);
+        state.checks.values().sum()
+    }
+
     /// How much more the other commands hold on the disk than when this one began.
     pub(super) fn change_of_others(&self) -> i64 {
         let state = self.commands.state();
@@ -150,6 +160,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut state = self.commands.state();
         state.changes.remove(&self.number);
+        state.checks.remove(&self.number);
         if let Some(share) = state.shares.remove(&self.number) {
             state.change -= signed(share.deleted);
         }
@@ -201,6 +212,15 @@ mod tests {
         hides.update(Share { workspace: 10 << 20, hidden: 100 << 20, ..Share::default() });
         assert!(!holds.must_end(Shortage::Hidden, now) && hides.must_end(Shortage::Hidden, now));
         assert_eq!(ends(), [false, true]);
+    }
+
+    #[test]
+    fn the_last_check_of_each_running_command_counts() {
+        let commands = Arc::new(Commands::default());
+        let (one, other, ms) = (commands.enter(), commands.enter(), Duration::from_millis);
+        assert_eq!([one.checked(ms(5)), other.checked(ms(7)), one.checked(ms(3))], [ms(5), ms(12), ms(10)]);
+        drop(one);
+        assert_eq!(other.checked(ms(7)), ms(7));
     }
 
     #[test]

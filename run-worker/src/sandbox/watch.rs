@@ -111,7 +111,8 @@ impl<'a> Watch<'a> {
         if let Some(reason) = self.exceeded(&found, &disk) {
             return Err(reason);
         }
-        Ok(pause(started.elapsed(), &self.room(&found, &disk)))
+        let took = started.elapsed();
+        Ok(pause(took, self.entry.checked(took), &self.room(&found, &disk)))
     }
 
     fn disk(&mut self, found: &Findings) -> Disk {
