@@ -139,12 +139,8 @@ impl Entry {
         let is_ending = state.last_end.get(&shortage).is_some_and(|(number, end)| {
             state.shares.contains_key(number) || now.duration_since(*end) < LOOK_AGAIN
         });
-        // What keeps to itself what it uses may use most.
-        let is_unknown = |share: &Share| shortage == Shortage::Memory && share.is_partial;
         let largest = state.shares.iter();
-        let largest = largest.max_by_key(|(number, share)| {
-            (is_unknown(share), state.part(**number, share, shortage), **number)
-        });
+        let largest = largest.max_by_key(|(number, share)| (state.part(**number, share, shortage), **number));
         let is_largest = largest.is_some_and(|(number, share)| {
             *number == self.number && state.part(*number, share, shortage) >= share.least(shortage)
         });
