@@ -20,7 +20,7 @@ use shared::webhook_policies::WebhookPolicies;
 
 use crate::http::ApiError;
 use crate::http::extract::Client;
-use crate::http::limits::{FloodGuard, Refusals, UnlistedProxies, UnreadAnswers, UploadsInFlight};
+use crate::http::limits::{FloodGuard, InFlight, Refusals, UnlistedProxies, UnreadAnswers};
 
 pub struct Context {
     pub db: Db,
@@ -41,7 +41,9 @@ pub struct Context {
     pub max_wait: Duration,
     pub flood: FloodGuard,
     pub refusals: Refusals,
-    pub uploads: UploadsInFlight,
+    pub uploads: InFlight,
+    /// Memory of parsed bodies.
+    pub json: InFlight,
     pub unread: UnreadAnswers,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,

@@ -15,8 +15,9 @@ pub(crate) fn describe() {
          flood_guard; unread_answers counts those whose account does not read its large answers."
     );
     describe_counter!(
-        "capi_uploads_refused_total",
-        "Forms with files that were refused because too many are in flight, by limit: account or gateway."
+        "capi_in_flight_refusals_total",
+        "Forms with files (uploads) and large JSON bodies (json) that were refused because too many are in \
+         flight, by limit: account or gateway."
     );
     describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
     describe_counter!(

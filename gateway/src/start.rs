@@ -24,9 +24,7 @@ use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::endpoint::{Endpoint, serve_table};
-use crate::http::limits::{
-    FloodGuard, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers, UploadsInFlight,
-};
+use crate::http::limits::{FloodGuard, InFlight, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers};
 use crate::http::middleware::RenderError;
 use crate::http::server::{Serving, serve};
 use crate::{api, docs};
@@ -176,7 +174,8 @@ fn context(
         watchers,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),
-        uploads: UploadsInFlight::default(),
+        uploads: InFlight::uploads(),
+        json: InFlight::json(),
         unread: UnreadAnswers::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),
         unlisted_proxies: UnlistedProxies::default(),

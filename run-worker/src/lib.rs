@@ -90,7 +90,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         db: db.clone(),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
-        checker: DefinitionChecker::start_with(CHECK_PATIENCE, config.concurrency)?,
+        // Each run has one task. Those of ended runs may not be over yet.
+        checker: DefinitionChecker::start_with(CHECK_PATIENCE, 2 * config.concurrency)?,
         tools: Tools::new(
             artifacts.clone(),
             IpPolicy::new(config.fetch_allowed_networks.0.clone()),

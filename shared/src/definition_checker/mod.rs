@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use self::pool::{Pool, count};
@@ -29,8 +30,7 @@ use crate::{output_schema, prompt};
 
 /// How long the task of a request waits for the account's turn and for a free process.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
-/// Tasks of requests of one account at once: one works, the others wait. Each keeps its input in memory, even
-/// if the client of the request is gone.
+/// Tasks of requests of one account at once: one works, the others wait. Each keeps its input in memory.
 const REQUEST_TASKS: usize = 4;
 const PROGRAM: &str = "definition-checker";
 
@@ -129,9 +129,9 @@ impl DefinitionChecker {
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(CheckError::Refused(format!("works on more than {MAX_MESSAGE_BYTES} bytes")));
         }
-        let pool = Arc::clone(&self.pool);
-        let working = async move { pool.work(turn, account, kind, &message).await }.in_current_span();
-        let answered = self.runtime.spawn(working).await;
+        let working = async move { turn.work(kind, &message).await }.in_current_span();
+        // It ends with its caller: the client of a request may go, and a run may be cancelled.
+        let answered = AbortOnDropHandle::new(self.runtime.spawn(working)).await;
         answered.map_err(|error| CheckError::Unavailable(error.to_string()))?
     }
 }

@@ -36,7 +36,8 @@ pub(super) struct Pool {
     costly_place: Semaphore,
     costly: Mutex<HashMap<UserId, Instant>>,
     pub(super) idle: Mutex<Vec<(CheckerProcess, Instant)>>,
-    pub(super) turns: Mutex<HashMap<UserId, Arc<Semaphore>>>,
+    /// The turn of each account that has tasks, and how many it has.
+    pub(super) turns: Mutex<HashMap<UserId, (Arc<Semaphore>, usize)>>,
 }
 
 impl Pool {
@@ -70,26 +71,24 @@ impl Pool {
     }
 
     /// The turn of an account, which each of its tasks holds until it ends.
-    pub(super) fn turn_of(&self, account: UserId) -> Result<Arc<Semaphore>, CheckError> {
+    pub(super) fn turn_of(self: &Arc<Self>, account: UserId) -> Result<Turn, CheckError> {
         let mut turns = lock(&self.turns);
-        let turn = turns.entry(account).or_insert_with(|| Arc::new(Semaphore::new(1)));
-        // The map holds it too.
-        if Arc::strong_count(turn) > self.most_tasks {
+        let (one, tasks) = turns.entry(account).or_insert_with(|| (Arc::new(Semaphore::new(1)), 0));
+        if *tasks >= self.most_tasks {
             return Err(CheckError::Busy);
         }
-        Ok(Arc::clone(turn))
+        *tasks += 1;
+        Ok(Turn { pool: Arc::clone(self), account, one: Arc::clone(one) })
     }
 
-    pub(super) async fn work(
+    async fn work(
         &self,
-        turn: Arc<Semaphore>,
+        turn: &Semaphore,
         account: UserId,
         kind: &'static str,
         task: &[u8],
     ) -> Result<Answer, CheckError> {
-        let answered = self.in_turn(&turn, account, kind, task).await;
-        drop(turn);
-        lock(&self.turns).retain(|_, turns| Arc::strong_count(turns) > 1);
+        let answered = self.in_turn(turn, account, kind, task).await;
         let outcome = match &answered {
             Ok(Answer::Refused(_)) | Err(CheckError::Refused(_)) => "refused",
             Ok(_) => "done",
@@ -162,6 +161,32 @@ impl Pool {
         costly.retain(|_, since| since.elapsed() < COSTLY_FOR);
         if costly.len() < MAX_COSTLY_ACCOUNTS {
             costly.insert(account, Instant::now());
+        }
+    }
+}
+
+/// The place of one task among those of its account.
+pub(super) struct Turn {
+    pool: Arc<Pool>,
+    account: UserId,
+    one: Arc<Semaphore>,
+}
+
+impl Turn {
+    /// Works on a task when the turn comes.
+    pub(super) async fn work(&self, kind: &'static str, task: &[u8]) -> Result<Answer, CheckError> {
+        self.pool.work(&self.one, self.account, kind, task).await
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = lock(&self.pool.turns);
+        if let Some((_, tasks)) = turns.get_mut(&self.account) {
+            *tasks -= 1;
+            if *tasks == 0 {
+                turns.remove(&self.account);
+            }
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Passwords: argon2id, outside the async threads, and few at once: each hash takes 19 MiB and tens of
 //! milliseconds of processor time on purpose.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The shortest password.
 pub const MIN_CHARS: usize = 10;
@@ -26,11 +27,14 @@ const TURN: Duration = Duration::from_secs(10);
 /// Hashes and verifies passwords, [`AT_ONCE`] at a time.
 #[derive(Clone)]
 pub struct Passwords {
+    threads: mpsc::Sender<Job>,
     turns: Arc<Semaphore>,
     sign_ups: Arc<Semaphore>,
     /// Compared with if there is no account, so that both cases take the same time.
     placeholder: Arc<str>,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 /// Why a password was neither hashed nor verified.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,7 @@ pub fn too_weak(password: &str) -> Option<String> {
 impl Passwords {
     pub fn new() -> Result<Self, PasswordError> {
         Ok(Self {
+            threads: start_threads().map_err(failed)?,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             sign_ups: Arc::new(Semaphore::new(SIGN_UPS_AT_ONCE)),
             placeholder: hash("no account")?.into(),
@@ -93,14 +98,35 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let turn = turn_of(&self.turns).await?;
-        // The task holds the permit: a client that disconnects does not end the work.
-        let working = tokio::task::spawn_blocking(move || {
-            let done = work();
+        let (done, doing) = oneshot::channel();
+        // The job holds the permit: a client that disconnects does not end the work.
+        let job = move || {
+            let result = work();
             drop(turn);
-            done
-        });
-        working.await.map_err(|error| PasswordError::Hash(error.to_string()))?
+            let _ = done.send(result);
+        };
+        self.threads.send(Box::new(job)).map_err(failed)?;
+        doing.await.map_err(failed)?
     }
+}
+
+/// Threads of their own. The C library keeps the memory of each thread that hashed, so few threads keep little.
+/// They end with the last sender.
+fn start_threads() -> std::io::Result<mpsc::Sender<Job>> {
+    let (sender, jobs) = mpsc::channel::<Job>();
+    let jobs = Arc::new(Mutex::new(jobs));
+    for _ in 0..AT_ONCE {
+        let jobs = Arc::clone(&jobs);
+        std::thread::Builder::new().name("passwords".to_owned()).spawn(move || {
+            loop {
+                let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok(job) = job else { return };
+                // Its caller learns of a panic from the dropped channel.
+                drop(catch_unwind(AssertUnwindSafe(job)));
+            }
+        })?;
+    }
+    Ok(sender)
 }
 
 async fn turn_of(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PasswordError> {

@@ -21,7 +21,7 @@ use gateway_domain::{FieldError, Refusal};
 use shared::db::DbError;
 use shared::storage::StorageError;
 
-use super::limits::{Flood, TooManyUnread, TooManyUploads};
+use super::limits::{Flood, TooManyUnread, TooMuchInFlight};
 
 /// Why a request gets a problem instead of what it asked for.
 #[derive(Debug)]
@@ -95,11 +95,11 @@ impl From<TooManyUnread> for ApiError {
     }
 }
 
-impl From<TooManyUploads> for ApiError {
-    fn from(too_many: TooManyUploads) -> Self {
-        match too_many {
-            TooManyUploads::OfAccount => Self::TooFast { retry_after: 1 },
-            TooManyUploads::OfGateway => Self::unavailable("too many files are being uploaded; try again"),
+impl From<TooMuchInFlight> for ApiError {
+    fn from(too_much: TooMuchInFlight) -> Self {
+        match too_much {
+            TooMuchInFlight::Account => Self::TooFast { retry_after: 1 },
+            TooMuchInFlight::Gateway => Self::unavailable("too many large requests are in flight; try again"),
         }
     }
 }

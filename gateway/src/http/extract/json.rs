@@ -1,7 +1,6 @@
 //! A JSON object as body: bounded, under a deadline, without duplicate keys, NUL or deep nesting. Each
 //! violation is a problem; the framework's extractor would answer in plain text.
 
-use std::fmt;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -10,12 +9,14 @@ use actix_web::web::Payload;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use gateway_domain::FieldError;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
+use shared::ids::UserId;
 use shared::text::check_json;
 
+use super::strict_json::json_value;
 use crate::http::ApiError;
 use crate::http::large_body::check_unread;
+use crate::http::limits::{InFlight, InFlightShare};
 
 /// Bytes of a body.
 pub const MAX_BODY: usize = 1 << 20;
@@ -45,17 +46,20 @@ pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
     announced(request).is_some_and(|bytes| bytes > most)
 }
 
-/// The members of the body's object, and the number of the body's bytes. Not an extractor: extractors run
-/// concurrently, and a client without a valid key must be refused before its body is read.
+/// The members of the body's object, the number of the body's bytes, and the account's share of the memory
+/// that such bodies take. Not an extractor: extractors run concurrently, and a client without a valid key must
+/// be refused before its body is read.
 pub async fn json_object(
     request: &HttpRequest,
     payload: Payload,
-) -> Result<(Map<String, Value>, u64), ApiError> {
+    (in_flight, user): (&InFlight, UserId),
+) -> Result<(Map<String, Value>, u64, InFlightShare), ApiError> {
     if !is_of_type(request, "application/json") {
         return Err(ApiError::UnsupportedMediaType);
     }
     let body = body(request, payload, MAX_BODY).await?;
-    Ok((parse(&body)?, body.len() as u64))
+    let (members, memory) = parse(&body)?;
+    Ok((members, body.len() as u64, in_flight.take(user, memory)?))
 }
 
 /// The body, if it has at most `limit` bytes and arrives in time, and the account reads its answers.
@@ -81,89 +85,18 @@ async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, ApiError> 
     Ok(body)
 }
 
-fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let value = json_value(body)
+fn parse(body: &[u8]) -> Result<(Map<String, Value>, usize), ApiError> {
+    let (value, memory) = json_value(body)
         .map_err(|error| ApiError::invalid_request(format!("the body is not valid JSON: {error}")))?;
     check_json(&value)
         .map_err(|refusal| ApiError::invalid_request(format!("the body cannot be taken: {refusal}")))?;
     match value {
-        Value::Object(members) => Ok(members),
+        Value::Object(members) => Ok((members, memory)),
         _ => Err(ApiError::invalid(FieldError::new(
             "",
             "type",
             "the body must be a JSON object like {\"inputs\": {}}",
         ))),
-    }
-}
-
-/// Any JSON value. An object with a duplicate key is an error.
-pub fn json_value(text: &[u8]) -> serde_json::Result<Value> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value))
-}
-
-/// Reads any JSON value and refuses duplicate keys, of which serde_json would silently keep the last.
-struct Strict;
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(Strict)? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            let value = access.next_value_seed(Strict)?;
-            if members.contains_key(&key) {
-                return Err(serde::de::Error::custom(format_args!(
-                    "the key {key:?} appears twice in one object"
-                )));
-            }
-            members.insert(key, value);
-        }
-        Ok(Value::Object(members))
     }
 }
 
@@ -186,6 +119,6 @@ mod tests {
             detail(&format!("{{\"a\":{}{}}}", "[".repeat(1000), "]".repeat(1000))).contains("not valid JSON")
         );
         assert!(parse(b"{\"a\":\"\xff\"}").is_err());
-        assert_eq!(parse(br#"{"a":[1,-2,0.5,true,null,"x"]}"#).unwrap().len(), 1);
+        assert_eq!(parse(br#"{"a":[1,-2,0.5,true,null,"x"]}"#).unwrap().0.len(), 1);
     }
 }

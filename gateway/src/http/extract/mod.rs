@@ -9,15 +9,15 @@ mod page;
 mod prefer;
 mod query;
 mod run_filters;
+mod strict_json;
 
 pub use address::Client;
 pub use app_data::app_data;
 pub use etag::is_known;
 pub use idempotency::idempotency_key;
-pub use json::{
-    MAX_BODY, announced, announces_more, body, is_of_type, json_object, json_value, may_have_large_files,
-};
+pub use json::{MAX_BODY, announced, announces_more, body, is_of_type, json_object, may_have_large_files};
 pub use page::read_page;
 pub use prefer::{preferred_wait, seconds};
 pub use query::Query;
 pub use run_filters::{read_filters, read_filters_of_app};
+pub use strict_json::json_value;

@@ -3,16 +3,16 @@
 
 mod attempts;
 mod flood;
+mod in_flight;
 mod proxies;
 mod refusals;
 mod throttle;
 mod unread;
-mod uploads;
 
 pub use attempts::Attempts;
 pub use flood::{Flood, FloodGuard, PRUNE_EVERY};
+pub use in_flight::{InFlight, InFlightShare, TooMuchInFlight};
 pub use proxies::UnlistedProxies;
 pub use refusals::Refusals;
 pub use throttle::Throttle;
 pub use unread::{LARGE, TooManyUnread, Unread, UnreadAnswers};
-pub use uploads::{TooManyUploads, UploadInFlight, UploadsInFlight};

@@ -18,7 +18,7 @@ use tokio::time::timeout_at;
 
 use super::ApiError;
 use super::extract::{MAX_BODY, announced, announces_more, is_of_type, json_value, may_have_large_files};
-use super::limits::UploadInFlight;
+use super::limits::{InFlight, InFlightShare};
 use crate::context::Context;
 use pace::Pace;
 
@@ -51,38 +51,41 @@ pub async fn begin_form(
     (user, quotas): (UserId, &Quotas),
     earlier: Option<Earlier<'_>>,
     uploads: &mut Uploads,
-) -> Result<UploadInFlight, ApiError> {
-    let upload = context.uploads.begin(user)?;
+) -> Result<InFlightShare, ApiError> {
+    let upload = context.uploads.take(user, 1)?;
     let large = may_have_large_files(request).then(|| announced(request).unwrap_or(LARGEST));
     admit(&context.db, (user, quotas), large, earlier, uploads).await?;
     Ok(upload)
 }
 
 /// Reads a create: its fields as a JSON body would have them, its files into `uploads`. Returns the bytes of
-/// all parts too.
+/// all parts too, and the account's share of the memory that such values take.
 pub async fn read_form(
     request: &HttpRequest,
     payload: Payload,
     uploads: &mut Uploads,
-) -> Result<(Map<String, Value>, u64), ApiError> {
+    (in_flight, user): (&InFlight, UserId),
+) -> Result<(Map<String, Value>, u64, Vec<InFlightShare>), ApiError> {
     if announces_more(request, LARGEST) {
         return Err(all_too_large());
     }
     let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
-    let (mut members, mut text_left) = (Map::new(), MAX_BODY);
+    let (mut members, mut text_left, mut memory) = (Map::new(), MAX_BODY, Vec::new());
     while let Some(field) = next(&mut form, &mut pace).await? {
         let name = field.name().unwrap_or_default().to_owned();
         let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(str::to_owned);
         if file_name.is_none() && FIELDS.contains(&name.as_str()) {
             let text = read_text(field, &mut pace, &mut text_left).await?;
-            if members.insert(name.clone(), value_of(&name, text)?).is_some() {
+            let (value, bytes) = value_of(&name, text)?;
+            memory.push(in_flight.take(user, bytes)?);
+            if members.insert(name.clone(), value).is_some() {
                 return Err(part(&name, "too_many", format!("the part {name:?} appears twice")));
             }
         } else {
             read_file(field, &mut pace, uploads, &name, file_name.as_deref().unwrap_or(&name)).await?;
         }
     }
-    Ok((members, pace.bytes()))
+    Ok((members, pace.bytes(), memory))
 }
 
 /// Reads a browser's form: its texts in order, its files into `uploads`. An empty file field counts as
@@ -151,15 +154,18 @@ async fn read_text(mut field: Field, pace: &mut Pace, left: &mut usize) -> Resul
     Ok(text)
 }
 
-fn value_of(name: &str, text: Vec<u8>) -> Result<Value, ApiError> {
+/// The value, and the bytes of memory that it takes, about.
+fn value_of(name: &str, text: Vec<u8>) -> Result<(Value, usize), ApiError> {
     let refused = |why: String| part(name, "type", format!("the part {name:?} {why}"));
-    let value = if JSON_PARTS.contains(&name) {
+    let (value, memory) = if JSON_PARTS.contains(&name) {
         json_value(&text).map_err(|error| refused(format!("is not valid JSON: {error}")))?
     } else {
-        Value::String(String::from_utf8(text).map_err(|_| refused("is not UTF-8".to_owned()))?)
+        let memory = text.len();
+        let text = String::from_utf8(text).map_err(|_| refused("is not UTF-8".to_owned()))?;
+        (Value::String(text), memory)
     };
     check_json(&value).map_err(|refusal| refused(format!("cannot be taken: {refusal}")))?;
-    Ok(value)
+    Ok((value, memory))
 }
 
 async fn read_file(

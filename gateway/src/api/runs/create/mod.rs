@@ -25,7 +25,7 @@ use crate::api::Caller;
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::{Query, idempotency_key, json_object, preferred_wait};
-use crate::http::limits::UploadInFlight;
+use crate::http::limits::InFlightShare;
 use crate::http::middleware::request_id;
 use crate::http::multipart::{begin_form, is_form, read_form};
 use gateway_domain::Refusal;
@@ -77,7 +77,7 @@ pub(in crate::api) async fn handle(
     let id = RunId::generate();
     let mut files =
         Uploads::new(id, &context.artifacts, !dry).charged_to(&context.db, caller.user, &caller.quotas);
-    let (members, request_bytes, upload) =
+    let (members, request_bytes, in_flight) =
         read(&caller, &request, payload, &context, (&mut files, key.as_deref())).await?;
     let body = CreateRequest::parse(members)?;
     let in_path = request.match_info().get("appId");
@@ -119,28 +119,31 @@ pub(in crate::api) async fn handle(
         request_bytes,
     };
     let created = create.run(&context.intake).await?;
-    // A held answer is no upload.
-    drop(upload);
+    // A held answer is no upload, and holds no fields.
+    drop(in_flight);
     respond(&context, &caller, &created, wait.map(|length| (started, length))).await
 }
 
-/// Reads the fields and the files.
+/// Reads the fields and the files. Returns the bytes of the body too, and what the request holds until the run
+/// is created.
 async fn read(
     caller: &Caller,
     request: &HttpRequest,
     payload: web::Payload,
     context: &Context,
     (files, key): (&mut Uploads, Option<&str>),
-) -> Result<(Map<String, Value>, u64, Option<UploadInFlight>), ApiError> {
+) -> Result<(Map<String, Value>, u64, Vec<InFlightShare>), ApiError> {
     if !is_form(request) {
-        let (members, bytes) = json_object(request, payload).await?;
-        return Ok((members, bytes, None));
+        let (members, bytes, memory) = json_object(request, payload, (&context.json, caller.user)).await?;
+        return Ok((members, bytes, vec![memory]));
     }
     let path = path_of(request.match_info().get("appId").and_then(|id| id.parse().ok()));
     let earlier = key.map(|key| Earlier::Key(&path, key));
     let upload = begin_form(context, request, (caller.user, &caller.quotas), earlier, files).await?;
-    let (members, bytes) = read_form(request, payload, files).await?;
-    Ok((members, bytes, Some(upload)))
+    let (members, bytes, mut in_flight) =
+        read_form(request, payload, files, (&context.json, caller.user)).await?;
+    in_flight.push(upload);
+    Ok((members, bytes, in_flight))
 }
 
 /// The path that an idempotency key belongs to.

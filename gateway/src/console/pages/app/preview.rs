@@ -53,7 +53,7 @@ fn samples(text: &str) -> Result<Value, String> {
         return Err(format!("The sample inputs have more than {MAX_SAMPLES} bytes. Make them shorter."));
     }
     let text = if text.trim().is_empty() { "{}" } else { text };
-    let inputs =
+    let (inputs, _) =
         json_value(text.as_bytes()).map_err(|error| format!("The sample inputs are not JSON: {error}"))?;
     check_json(&inputs).map_err(|refusal| format!("The sample inputs cannot be used: {refusal}"))?;
     if inputs.is_object() {

@@ -53,7 +53,7 @@ impl Draft {
         let output = match self.schema.trim() {
             "" => None,
             text => match json_value(text.as_bytes()) {
-                Ok(schema) => Some(Output { schema }),
+                Ok((schema, _)) => Some(Output { schema }),
                 Err(error) => {
                     let message = format!("the schema is not JSON: {error}");
                     errors.push(DefinitionFieldError::at("output.schema", message));
