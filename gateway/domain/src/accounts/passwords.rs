@@ -110,8 +110,8 @@ impl Passwords {
     }
 }
 
-/// Threads of their own. The C library keeps the memory of each thread that hashed, so few threads keep little.
-/// They end with the last sender.
+/// Threads of their own. The C library keeps the memory of each thread that hashed, so few threads keep
+/// little. They end with the last sender.
 fn start_threads() -> std::io::Result<mpsc::Sender<Job>> {
     let (sender, jobs) = mpsc::channel::<Job>();
     let jobs = Arc::new(Mutex::new(jobs));

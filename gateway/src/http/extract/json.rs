@@ -47,8 +47,8 @@ pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
 }
 
 /// The members of the body's object, the number of the body's bytes, and the account's share of the memory
-/// that such bodies take. Not an extractor: extractors run concurrently, and a client without a valid key must
-/// be refused before its body is read.
+/// that such bodies take. Not an extractor: extractors run concurrently, and a client without a valid key
+/// must be refused before its body is read.
 pub async fn json_object(
     request: &HttpRequest,
     payload: Payload,
@@ -86,8 +86,10 @@ async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, ApiError> 
 }
 
 fn parse(body: &[u8]) -> Result<(Map<String, Value>, usize), ApiError> {
-    let (value, memory) = json_value(body)
-        .map_err(|error| ApiError::invalid_request(format!("the body is not valid JSON: {error}")))?;
+    let (value, memory) = json_value(body).map_err(|error| {
+        let what = if error.is_data() { "cannot be taken" } else { "is not valid JSON" };
+        ApiError::invalid_request(format!("the body {what}: {error}"))
+    })?;
     check_json(&value)
         .map_err(|refusal| ApiError::invalid_request(format!("the body cannot be taken: {refusal}")))?;
     match value {

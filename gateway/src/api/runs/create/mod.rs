@@ -124,8 +124,8 @@ pub(in crate::api) async fn handle(
     respond(&context, &caller, &created, wait.map(|length| (started, length))).await
 }
 
-/// Reads the fields and the files. Returns the bytes of the body too, and what the request holds until the run
-/// is created.
+/// Reads the fields and the files. Returns the bytes of the body too, and what the request holds until the
+/// run is created.
 async fn read(
     caller: &Caller,
     request: &HttpRequest,
