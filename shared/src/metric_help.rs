@@ -50,7 +50,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "capi_definition_checkers_ended_total",
-        "Checker processes that a prompt or a schema ended, by kind and by reason: time or memory."
+        "Checker processes that a prompt or a schema ended, by kind and by reason: time, memory or panic."
     );
     describe_counter!("capi_artifact_store_failures_total", "Calls to the artifact store that failed.");
     describe_counter!(

@@ -38,8 +38,10 @@ const SIGBUS: i32 = 7;
 pub(super) enum Lost {
     /// The task exceeded its time. The process was killed.
     Slow,
-    /// The task exceeded the memory or the stack of the process, or the process panicked.
+    /// The task exceeded the memory or the stack of the process.
     Crashed,
+    /// The library that worked on the task panicked.
+    Panicked,
     /// The process ended for a reason outside the task.
     Gone(String),
 }
@@ -94,7 +96,10 @@ impl CheckerProcess {
                 *last_used = cpu.saturating_sub(before);
                 Ok(answer)
             }
-            Err(error) => Err(why_ended(process, &error).await),
+            Err(error) => {
+                *last_used = cpu_time(pid).saturating_sub(before);
+                Err(why_ended(process, &error).await)
+            }
         }
     }
 
@@ -118,16 +123,17 @@ impl CheckerProcess {
 
 async fn why_ended(process: &mut Child, error: &std::io::Error) -> Lost {
     match tokio::time::timeout(EXIT_DEADLINE, process.wait()).await {
+        Ok(Ok(status)) if status.code() == Some(PANICKED) => Lost::Panicked,
         Ok(Ok(status)) if is_own_fault(status) => Lost::Crashed,
         Ok(Ok(status)) => Lost::Gone(status.to_string()),
         _ => Lost::Gone(error.to_string()),
     }
 }
 
-/// Whether the task ended the process. A kill from outside, for example by the kernel when the machine has no
-/// memory, says nothing about the task.
+/// Whether the task ended the process by a signal. A kill from outside, for example by the kernel when the
+/// machine has no memory, says nothing about the task.
 fn is_own_fault(status: ExitStatus) -> bool {
-    status.code() == Some(PANICKED) || matches!(status.signal(), Some(SIGABRT | SIGSEGV | SIGBUS))
+    matches!(status.signal(), Some(SIGABRT | SIGSEGV | SIGBUS))
 }
 
 async fn exchange(stdin: &mut ChildStdin, stdout: &mut ChildStdout, task: &[u8]) -> std::io::Result<Answer> {

@@ -143,7 +143,9 @@ impl Pool {
                 }
                 Err(Lost::Gone(why)) => last = why,
                 Err(cause) => {
-                    self.note_costly(account);
+                    if !matches!(cause, Lost::Panicked) || process.was_costly() {
+                        self.note_costly(account);
+                    }
                     return Err(ended(account, kind, &cause));
                 }
             }
@@ -152,7 +154,7 @@ impl Pool {
         Err(CheckError::Unavailable(last))
     }
 
-    fn is_costly(&self, account: UserId) -> bool {
+    pub(super) fn is_costly(&self, account: UserId) -> bool {
         lock(&self.costly).get(&account).is_some_and(|since| since.elapsed() < COSTLY_FOR)
     }
 
@@ -199,11 +201,18 @@ pub(super) fn count(kind: &'static str, outcome: &'static str) {
 fn ended(account: UserId, kind: &'static str, lost: &Lost) -> CheckError {
     let reason = match lost {
         Lost::Slow => "time",
+        Lost::Panicked => "panic",
         Lost::Crashed | Lost::Gone(_) => "memory",
     };
     metrics::counter!("capi_definition_checkers_ended_total", "of" => kind, "reason" => reason).increment(1);
     tracing::warn!(user_id = %account, of = kind, reason, "a definition ended its checker process");
-    CheckError::Refused(format!("needs too much {reason}; make it simpler"))
+    CheckError::Refused(match lost {
+        Lost::Panicked => format!(
+            "cannot be used: the {} fails on it; write the part that was changed last in another way",
+            if kind == "prompt" { "template engine" } else { "schema validator" }
+        ),
+        _ => format!("needs too much {reason}; make it simpler"),
+    })
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -134,6 +134,18 @@ async fn rendering_is_bounded_in_time_and_memory() {
     definitions_of_others_are_served(&checker).await;
 }
 
+/// A panic is a fault of the template engine, not of the account.
+#[tokio::test]
+async fn a_panic_is_not_called_memory() {
+    let (checker, account) = (DefinitionChecker::start().unwrap(), UserId::generate());
+    let template = "{% for i in range(3) %}{{ loop.cycle() }}{% endfor %}";
+    let none = json!({});
+    let why = refused(checker.render_prompt(account, template, &none)).await.unwrap();
+    assert!(why.starts_with("cannot be used: the template engine fails on it; "), "{why}");
+    assert!(!checker.pool.is_costly(account));
+    definitions_of_others_are_served(&checker).await;
+}
+
 /// The limit of memory of a process that has answered this task, in bytes.
 fn memory_limit_after(task: &Task<'_>) -> u64 {
     let mut process = std::process::Command::new(beside(&std::env::current_exe().unwrap()))
