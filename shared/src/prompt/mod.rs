@@ -3,7 +3,7 @@
 
 mod scan;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
 use crate::text::CleanText;
@@ -15,7 +15,7 @@ pub(crate) const MAX_PROMPT_BYTES: usize = 1 << 20;
 
 pub use scan::scan;
 
-/// Why a template does not parse or render. The text names the line.
+/// Why a template does not parse or render. The text begins with a verb and names the line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PromptError(String);
@@ -28,7 +28,35 @@ impl PromptError {
 
 impl From<minijinja::Error> for PromptError {
     fn from(error: minijinja::Error) -> Self {
-        Self(error.to_string())
+        let line = error.line();
+        if error.kind() == ErrorKind::OutOfFuel {
+            let place = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+            return Self(format!("does too much work{place}; make it simpler"));
+        }
+        let place = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+        let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+        Self(format!("{}{place}{detail}", fault(error.kind())))
+    }
+}
+
+/// What a template does wrong. The line and the engine's detail follow.
+const fn fault(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::SyntaxError => "has a syntax error",
+        ErrorKind::BadEscape => "has a wrong escape in a text",
+        ErrorKind::UndefinedError => "uses an undefined value",
+        ErrorKind::UnknownFilter => "uses an unknown filter",
+        ErrorKind::UnknownTest => "uses an unknown test",
+        ErrorKind::UnknownFunction => "calls an unknown function",
+        ErrorKind::UnknownMethod => "calls an unknown method",
+        ErrorKind::MissingArgument => "leaves out an argument",
+        ErrorKind::TooManyArguments => "gives too many arguments",
+        ErrorKind::InvalidOperation => "does something that is not possible",
+        ErrorKind::NonPrimitive | ErrorKind::NonKey | ErrorKind::CannotUnpack => {
+            "uses a value of the wrong type"
+        }
+        ErrorKind::TemplateNotFound | ErrorKind::BadInclude => "uses another template",
+        _ => "cannot be rendered",
     }
 }
 
@@ -76,6 +104,28 @@ mod tests {
         assert!(check("{{ other }}", &["text"]).unwrap_err().to_string().contains("other"));
         assert!(check("{{ text", &["text"]).is_err());
         assert_eq!(&*render("a {{ text }}", &json!({"text": "<b>"})).unwrap(), "a <b>");
+    }
+
+    #[test]
+    fn errors_are_sentences_with_their_line() {
+        let said = |template: &str| {
+            let checked = check(template, &["a"]).and_then(|()| render(template, &json!({"a": 1})));
+            checked.map_or_else(|error| format!("The prompt {error}"), CleanText::into_string)
+        };
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert_eq!(said(endless), "The prompt does too much work (line 1); make it simpler");
+        assert_eq!(said("\n{{ a.b.c }}"), "The prompt uses an undefined value in line 2");
+        let syntax = said("{{ a");
+        assert!(syntax.starts_with("The prompt has a syntax error in line 1: unexpected end"), "{syntax}");
+        let sum = said("{{ a + 'x' }}");
+        assert!(
+            sum.starts_with("The prompt does something that is not possible in line 1: tried to use +"),
+            "{sum}"
+        );
+        assert_eq!(
+            said("{{ a | shout }}"),
+            "The prompt uses an unknown filter in line 1: filter shout is unknown"
+        );
     }
 
     #[test]
