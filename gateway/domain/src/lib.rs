@@ -9,6 +9,7 @@ pub mod apps;
 pub mod artifacts;
 mod error;
 mod field_error;
+mod one_line;
 pub mod page;
 pub mod runs;
 

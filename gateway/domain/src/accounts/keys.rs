@@ -12,6 +12,7 @@ use shared::ids::{ApiKeyId, AppId, UserId};
 use super::ApiKey;
 use super::audit::{self, Action, Actor};
 use crate::error::{StoreError, write};
+use crate::one_line;
 
 /// Characters of a name.
 pub const MAX_NAME_CHARS: usize = 100;
@@ -24,7 +25,7 @@ const MAX_LISTED: i64 = 500;
 /// A key to create.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// 1 to [`MAX_NAME_CHARS`] characters.
+    /// 1 to [`MAX_NAME_CHARS`] characters on one line; see [`wrong_name`].
     pub name: String,
     /// The one app that it may see; all apps if absent.
     pub app: Option<AppId>,
@@ -35,8 +36,7 @@ pub struct NewKey {
 /// What is wrong with a key's name, in words.
 #[must_use]
 pub fn wrong_name(name: &str) -> Option<String> {
-    let fits = (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    (!fits).then(|| format!("must have 1 to {MAX_NAME_CHARS} characters, on one line"))
+    one_line::wrong_name(name, MAX_NAME_CHARS)
 }
 
 /// Why a key was not created.

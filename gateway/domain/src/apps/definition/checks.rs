@@ -13,6 +13,7 @@ use shared::tools::{FILE_READERS, TOOLS};
 use super::{DefinitionFieldError, MAX_FILE_BYTES};
 use crate::apps::fetch_rules::errors_of_fetch;
 use crate::apps::inputs::wrong;
+use crate::one_line;
 
 const MAX_NAME_CHARS: usize = 100;
 const MAX_INPUTS: usize = 50;
@@ -94,11 +95,8 @@ fn errors_of_texts(app: &AppDefinition) -> Vec<DefinitionFieldError> {
         found
             .push(DefinitionFieldError::naming("", format!("the app is longer than {MAX_FILE_BYTES} bytes")));
     }
-    if app.name.trim().is_empty() || app.name.chars().count() > MAX_NAME_CHARS {
-        found.push(DefinitionFieldError::naming(
-            "name",
-            format!("name must have 1 to {MAX_NAME_CHARS} characters"),
-        ));
+    if let Some(wrong) = one_line::wrong_name(&app.name, MAX_NAME_CHARS) {
+        found.push(DefinitionFieldError::naming("name", format!("name {wrong}")));
     }
     if app.prompt.trim().is_empty() {
         found.push(DefinitionFieldError::naming("prompt", "prompt must not be empty"));
@@ -134,6 +132,8 @@ fn errors_of_field(app: &AppDefinition, field: &InputField, named_before: bool) 
     if !is_identifier {
         found.push(format!("name {name:?} must be letters, digits and _, beginning with a letter"));
     }
+    let label = field.label.as_deref().filter(|label| !label.is_empty());
+    found.extend(label.and_then(one_line::wrong_characters).map(|wrong| format!("label {wrong}")));
     if named_before {
         found.push(format!("name {name:?} appears twice"));
     }

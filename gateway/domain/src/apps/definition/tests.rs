@@ -79,6 +79,19 @@ async fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
 }
 
 #[tokio::test]
+async fn names_in_lists_are_one_visible_line() {
+    let named = async |name: &str, label: &str| {
+        let inputs = format!("[[inputs]]\nname = 'a'\nlabel = \"{label}\"\ntype = 'text'");
+        said(&format!("name = \"{name}\"\nprompt = 'p'\n{inputs}")).await
+    };
+    assert_eq!(named("A", "").await, "A is fine");
+    let refused = named("\\u202Egpj", "two\\nlines").await;
+    assert!(refused.contains("name must not contain characters that change the direction"), "{refused}");
+    assert!(refused.contains("inputs[0]: label must be on one line"), "{refused}");
+    assert!(named("\\u200B", "A").await.contains("name must have a visible character"));
+}
+
+#[tokio::test]
 async fn nul_is_refused_however_it_is_spelt() {
     let with = async |instructions: &str| {
         said(&format!("name = 'a'\nprompt = 'p'\ninstructions = {instructions}")).await
