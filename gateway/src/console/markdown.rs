@@ -7,8 +7,14 @@ use std::sync::LazyLock;
 use ammonia::Builder;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
+use super::shown::{Bounded, Room};
+
 /// Bytes of the longest text that is rendered. A longer text is shown as plain text.
 const MAX_RENDERED: usize = 256 * 1024;
+/// The HTML of a text may be so many times longer, and [`SHORT_HTML`] bytes more. A row of a table with one
+/// sign may have hundreds of cells.
+const MAX_GROWTH: usize = 8;
+const SHORT_HTML: usize = 4096;
 /// The deepest nesting of lists and quotes that is rendered.
 const MAX_DEPTH: usize = 50;
 
@@ -50,10 +56,14 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     sanitiser
 });
 
-/// Renders a text as safe HTML.
-pub(crate) fn to_html(text: &str) -> String {
+/// Renders a text as safe HTML. A text that is not rendered as Markdown is shown in the room.
+pub(crate) fn to_html(text: &str, room: &mut Room) -> String {
+    rendered(text).unwrap_or_else(|| room.show(text).to_string())
+}
+
+fn rendered(text: &str) -> Option<String> {
     if text.len() > MAX_RENDERED {
-        return as_plain_text(text);
+        return None;
     }
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
     // The sanitiser visits all ancestors of each element, so its time is quadratic in the depth.
@@ -67,7 +77,7 @@ pub(crate) fn to_html(text: &str) -> String {
         depth > MAX_DEPTH
     });
     if too_deep {
-        return as_plain_text(text);
+        return None;
     }
     // Raw HTML is shown as text.
     let events = Parser::new_ext(text, options).filter_map(|event| match event {
@@ -77,13 +87,9 @@ pub(crate) fn to_html(text: &str) -> String {
         }
         event => Some(event),
     });
-    let mut rendered = String::with_capacity(text.len() * 3 / 2);
-    html::push_html(&mut rendered, events);
-    SANITISER.clean(&rendered).to_string()
-}
-
-fn as_plain_text(text: &str) -> String {
-    format!("<pre>{}</pre>", ammonia::clean_text(text))
+    let mut rendered = Bounded::new(text.len() * MAX_GROWTH + SHORT_HTML);
+    html::write_html_io(&mut rendered, events).ok()?;
+    Some(SANITISER.clean(&rendered.into_text()?).to_string())
 }
 
 #[cfg(test)]
@@ -92,10 +98,15 @@ mod tests {
 
     use shared::testing::property::{check_inputs, repeated};
 
+    use super::super::shown::{IN_API, TEXT_BYTES};
     use super::*;
 
     /// For a build without optimisation on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn html_of(text: &str) -> String {
+        to_html(text, &mut Room::new(TEXT_BYTES, IN_API))
+    }
 
     #[test]
     fn property_of_markdown() {
@@ -138,7 +149,7 @@ mod tests {
         ];
         check_inputs("markdown", repeated(PARTS, MAX_RENDERED), |text| {
             let begun = Instant::now();
-            let html = to_html(text);
+            let html = html_of(text);
             if begun.elapsed() > PATIENCE {
                 return Err(format!("it took {:?}", begun.elapsed()));
             }
@@ -150,7 +161,7 @@ mod tests {
     #[test]
     fn markdown_is_rendered() {
         insta::assert_snapshot!(
-            to_html("# A *b*\n\n- [x](https://e.example/)\n\n| a |\n|---|\n| `b` |\n"),
+            html_of("# A *b*\n\n- [x](https://e.example/)\n\n| a |\n|---|\n| `b` |\n"),
             @r#"
         <h1>A <em>b</em></h1>
         <ul>
@@ -181,7 +192,7 @@ mod tests {
             "```\n</code></pre><script>alert(1)</script>\n```",
             "<!-- <script> --> <b onmouseover=alert(1)>",
         ] {
-            let html = to_html(hostile);
+            let html = html_of(hostile);
             for bad in [
                 "<script",
                 "<img",
@@ -207,16 +218,25 @@ mod tests {
     fn deep_nesting_takes_little_time() {
         let begun = std::time::Instant::now();
         for deep in [">".repeat(200_000), "- ".repeat(100_000), "*".repeat(200_000), "[".repeat(200_000)] {
-            to_html(&deep);
+            html_of(&deep);
         }
         assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
-        assert!(to_html(&">".repeat(1000)).starts_with("<pre>&gt;"));
-        assert!(to_html("> > > deep").starts_with("<blockquote>"));
+        assert!(html_of(&">".repeat(1000)).starts_with("<pre tabindex=\"0\">&#62;"));
+        assert!(html_of("> > > deep").starts_with("<blockquote>"));
     }
 
     #[test]
     fn a_very_long_text_is_shown_as_plain_text() {
-        let html = to_html(&"<b>*x* ".repeat(100_000));
-        assert!(html.starts_with("<pre>&lt;b&gt;*x*"), "{}", &html[..40]);
+        let html = html_of(&"<b>*x* ".repeat(100_000));
+        assert!(html.starts_with("<pre tabindex=\"0\">&#60;b&#62;*x*"), "{}", &html[..40]);
+        assert!(html.ends_with("The API returns all of it.</p>") && html.len() < 5 * TEXT_BYTES);
+    }
+
+    #[test]
+    fn html_does_not_grow_far_beyond_its_text() {
+        let wide = format!("|{}\n|{}\n{}", "a|".repeat(500), "-|".repeat(500), "|a|\n".repeat(200));
+        let html = html_of(&wide);
+        assert!(html.starts_with("<pre") && html.len() < 5 * wide.len(), "{}", html.len());
+        assert!(html_of("|a|b|\n|-|-|\n|c|\n").starts_with("<table>"));
     }
 }

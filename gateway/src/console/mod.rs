@@ -18,6 +18,7 @@ mod page;
 mod pages;
 mod routes;
 mod session;
+mod shown;
 
 pub(crate) use error_page::answer as error_page;
 pub use routes::endpoints;

@@ -6,3 +6,4 @@ mod keys;
 mod live;
 mod quotas;
 mod sessions;
+mod sizes;

@@ -18,6 +18,7 @@ use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
 use crate::console::page::{Frame, see_other, show, show_as};
 use crate::console::session::Visitor;
+use crate::console::shown::json_text;
 use crate::context::Context;
 use crate::http::ApiError;
 
@@ -49,14 +50,12 @@ impl Page {
 
     fn new(visitor: &Visitor, app: &CurrentApp, context: &Context, draft: Draft) -> Self {
         let header = Header::new(app, Tab::Edit);
-        let samples =
-            serde_json::to_string_pretty(&sample_inputs(&app.definition.inputs)).unwrap_or_default();
         Self {
             frame: header.frame(visitor),
             app: header,
             draft,
             base: app.version,
-            samples,
+            samples: json_text(&sample_inputs(&app.definition.inputs)),
             models: context.models.all().iter().map(|model| (model.id.clone(), model.name.clone())).collect(),
             error: None,
             kinds: ["text", "number", "boolean", "select", "file"],

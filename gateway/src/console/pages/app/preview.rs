@@ -12,6 +12,7 @@ use crate::console::error_page::refusal_sentence;
 use crate::console::form::SignedForm;
 use crate::console::owned::OwnApp;
 use crate::console::page::show;
+use crate::console::shown::{Room, Shown, TEXT_BYTES};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::json_value;
@@ -22,13 +23,13 @@ const MAX_SAMPLES: usize = 64 << 10;
 #[derive(Template)]
 #[template(
     source = r#"{% match shown %}
-{%- when Ok(prompt) -%}<pre tabindex="0">{{ prompt }}</pre>
+{%- when Ok(prompt) -%}{{ prompt|safe }}
 {%- when Err(why) -%}<p class="field-error">{{ why }}</p>
 {%- endmatch %}"#,
     ext = "html"
 )]
 struct Preview {
-    shown: Result<String, String>,
+    shown: Result<Shown<'static>, String>,
 }
 
 pub(crate) async fn handle(
@@ -39,13 +40,17 @@ pub(crate) async fn handle(
     let shown = match samples(form.text("samples")) {
         Err(why) => Err(why),
         Ok(inputs) => match rendered(&context.checker, account, prompt, &inputs).await {
-            Ok(text) => Ok(text.into_string()),
+            Ok(text) => Ok(shown(text.into_string())),
             Err(CheckError::Refused(why)) => Err(format!("The prompt {why}")),
             Err(CheckError::Busy) => Err(refusal_sentence(&Refusal::TooManyChecks)),
             Err(error) => return Err(Refusal::from(error).into()),
         },
     };
     show(&Preview { shown })
+}
+
+fn shown(prompt: String) -> Shown<'static> {
+    Room::new(TEXT_BYTES, "A run gets all of it.").show(prompt)
 }
 
 fn samples(text: &str) -> Result<Value, String> {
@@ -91,7 +96,7 @@ mod tests {
         let nested = |levels| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
         assert!(samples(&nested(126)).unwrap_err().contains("64 levels"), "a checker process cannot read it");
         assert!(samples(&format!("[{}]", "[],".repeat(MAX_SAMPLES / 3))).unwrap_err().contains("bytes"));
-        let shown = Preview { shown: Ok("<script>".to_owned()) }.render().unwrap();
+        let shown = Preview { shown: Ok(super::shown("<script>".to_owned())) }.render().unwrap();
         assert_eq!(shown, r#"<pre tabindex="0">&#60;script&#62;</pre>"#);
     }
 }

@@ -3,6 +3,9 @@
 use serde_json::{Map, Value, json};
 use shared::apps::{AppDefinition, InputField, InputType};
 
+/// Characters of a text in an example.
+const MAX_SAMPLE_CHARS: usize = 200;
+
 /// One way to call the API.
 pub(crate) struct Snippet {
     pub(crate) id: &'static str,
@@ -30,7 +33,8 @@ pub(crate) fn sample_inputs(fields: &[InputField]) -> Value {
 /// it is in no file.
 pub(crate) fn snippets(base: &str, app_id: &str, app: &AppDefinition) -> Vec<Snippet> {
     let runs = format!("{}/api/v1/apps/{app_id}/runs", base.trim_end_matches('/'));
-    let inputs = sample_inputs(&app.inputs);
+    let mut inputs = sample_inputs(&app.inputs);
+    inputs.as_object_mut().into_iter().flatten().for_each(|(_, value)| shorten(value));
     let files: Vec<&str> = app
         .inputs
         .iter()
@@ -44,6 +48,15 @@ pub(crate) fn snippets(base: &str, app_id: &str, app: &AppDefinition) -> Vec<Sni
         ("github", "GitHub Action", github(&runs, &inputs, &files)),
     ];
     codes.into_iter().map(|(id, label, code)| Snippet { id, label, code }).collect()
+}
+
+/// Cuts a long text: each quote in it takes many bytes in each example.
+fn shorten(value: &mut Value) {
+    if let Value::String(text) = value
+        && text.chars().nth(MAX_SAMPLE_CHARS).is_some()
+    {
+        *text = text.chars().take(MAX_SAMPLE_CHARS).chain(['…']).collect();
+    }
 }
 
 /// The text in single quotes, for a shell.
@@ -193,6 +206,16 @@ mod tests {
         run = response.json()
         print(run["status"], run.get("result"))
         "#);
+    }
+
+    #[test]
+    fn a_long_default_is_cut() {
+        let app = format!(
+            "name='a'\nprompt='p'\n[[inputs]]\nname='t'\ntype='text'\ndefault=\"{}\"",
+            "'".repeat(60_000)
+        );
+        assert!(code(&app, "curl").len() < 2000);
+        assert!(code(&app, "python").contains("'…"));
     }
 
     #[test]

@@ -17,15 +17,20 @@ use similar::{ChangeTag, TextDiff};
 use super::{Header, Tab};
 use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
-use crate::console::format::{Timestamp, count};
+use crate::console::format::{Timestamp, bytes, count};
 use crate::console::owned::OwnApp;
 use crate::console::page::{Frame, block, see_other, show};
+use crate::console::shown::json_text;
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::extract::Query;
 
 /// After this time the comparison becomes coarser.
-const DIFF_DEADLINE: Duration = Duration::from_millis(300);
+const DIFF_DEADLINE: Duration = Duration::from_millis(100);
+/// Lines of a version that is compared.
+const MAX_LINES: u16 = 5000;
+/// Bytes of the changes in the page.
+const DIFF_BYTES: u32 = 128 << 10;
 /// Unchanged lines around a change.
 const CONTEXT_LINES: usize = 3;
 
@@ -33,6 +38,14 @@ struct Line {
     kind: &'static str,
     sign: char,
     text: String,
+}
+
+/// What differs between two versions.
+#[derive(Default)]
+struct Diff {
+    lines: Vec<Line>,
+    /// Why not all of it is shown.
+    note: Option<String>,
 }
 
 #[derive(Template)]
@@ -43,7 +56,7 @@ struct Page {
     versions: Vec<(i32, Timestamp, bool)>,
     from: i32,
     to: i32,
-    diff: Vec<Line>,
+    diff: Diff,
 }
 
 /// GET /apps/{appId}/versions
@@ -59,10 +72,14 @@ pub(crate) async fn page(
     let (user, id) = (visitor.user(), app.id);
     let listed = versions::list(&context.db, user, id).await?;
     let compared = versions::load(&context.db, user, id, &[from, to]).await?;
-    let text =
-        |number: i32| compared.iter().find(|one| one.version == number).map(|one| as_text(&one.definition));
-    let (Some(old), Some(new)) = (text(from), text(to)) else { return Err(ApiError::not_found("version")) };
-    let diff = block(move || Ok(diff(&old, &new))).await?;
+    let diff = block(move || {
+        let text = |number: i32| {
+            let version = compared.iter().find(|one| one.version == number);
+            version.map(|one| as_text(&one.definition)).ok_or(ApiError::not_found("version"))
+        };
+        Ok(diff(&text(from)?, &text(to)?))
+    });
+    let diff = diff.await?;
     let header = Header::new(&app, Tab::Edit);
     let versions = listed
         .iter()
@@ -77,7 +94,7 @@ fn as_text(definition: &Value) -> String {
     for (name, value) in definition.as_object().into_iter().flatten() {
         let shown = match value {
             Value::String(words) => words.clone(),
-            other => serde_json::to_string_pretty(other).unwrap_or_default(),
+            other => json_text(other),
         };
         let _ = writeln!(text, "{name}:");
         for line in shown.trim_end().lines() {
@@ -87,9 +104,17 @@ fn as_text(definition: &Value) -> String {
     text
 }
 
-fn diff(old: &str, new: &str) -> Vec<Line> {
+fn diff(old: &str, new: &str) -> Diff {
+    if old == new {
+        return Diff::default();
+    }
+    if [old, new].iter().any(|text| text.lines().nth(MAX_LINES.into()).is_some()) {
+        let note =
+            format!("The versions have more than {} lines. They are not compared.", count(MAX_LINES.into()));
+        return Diff { lines: Vec::new(), note: Some(note) };
+    }
     let compared = TextDiff::configure().timeout(DIFF_DEADLINE).diff_lines(old, new);
-    let mut lines = Vec::new();
+    let (mut lines, mut left) = (Vec::new(), DIFF_BYTES as usize);
     for (at, group) in compared.grouped_ops(CONTEXT_LINES).iter().enumerate() {
         if at > 0 {
             lines.push(Line { kind: "gap", sign: '⋯', text: String::new() });
@@ -100,10 +125,17 @@ fn diff(old: &str, new: &str) -> Vec<Line> {
                 ChangeTag::Insert => ("ins", '+'),
                 ChangeTag::Equal => ("same", ' '),
             };
-            lines.push(Line { kind, sign, text: change.value().trim_end_matches('\n').to_owned() });
+            let text = change.value().trim_end_matches('\n');
+            let shown = &text[..text.floor_char_boundary(left)];
+            lines.push(Line { kind, sign, text: shown.to_owned() });
+            if shown.len() < text.len() {
+                let note = format!("The changes are cut after {}.", bytes(DIFF_BYTES.into()));
+                return Diff { lines, note: Some(note) };
+            }
+            left -= shown.len();
         }
     }
-    lines
+    Diff { lines, note: None }
 }
 
 /// POST /apps/{appId}/versions/restore
@@ -164,9 +196,26 @@ mod tests {
         let definition = |prompt: &str, steps: u32| {
             as_text(&json!({"name": "A", "prompt": prompt, "limits": {"steps": steps}}))
         };
-        let lines = diff(&definition("one\ntwo\n", 3), &definition("one\nthree\n", 3));
+        let lines = diff(&definition("one\ntwo\n", 3), &definition("one\nthree\n", 3)).lines;
         let shown: Vec<_> = lines.iter().map(|line| format!("{}{}", line.sign, line.text)).collect();
         assert_eq!(shown, ["   A", " prompt:", "   one", "−  two", "+  three"]);
-        assert!(diff("a\n", "a\n").is_empty());
+        let same = diff("a\n", "a\n");
+        assert!(same.lines.is_empty() && same.note.is_none());
+    }
+
+    #[test]
+    fn a_comparison_has_an_end() {
+        let size = |diff: &Diff| diff.lines.iter().map(|line| line.text.len() + 60).sum::<usize>();
+        let deep = |leaf: u32| {
+            let values = json!([vec![0; 31_000], leaf]);
+            as_text(&json!({"output": (0..56).fold(values, |inner, _| json!([inner]))}))
+        };
+        let whole = diff(&deep(0), &deep(1));
+        assert!(whole.note.is_none() && size(&whole) < 2 * 63 * 1024, "{}", size(&whole));
+        let cut = diff(&"a".repeat(100_000), &"b".repeat(100_000));
+        assert_eq!(cut.note.as_deref(), Some("The changes are cut after 128.0 KiB."));
+        assert!(size(&cut) < DIFF_BYTES as usize + 200, "{}", size(&cut));
+        let many = diff(&"a\n".repeat(MAX_LINES.into()), &"b\n".repeat(usize::from(MAX_LINES) + 1));
+        assert_eq!(many.note.unwrap(), "The versions have more than 5,000 lines. They are not compared.");
     }
 }

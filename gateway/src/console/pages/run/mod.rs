@@ -5,6 +5,7 @@ pub(crate) mod artifact;
 pub(crate) mod live;
 pub(crate) mod raw;
 mod summary;
+mod thoughts;
 mod thread;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -17,13 +18,15 @@ use self::summary::{Summary, input_texts};
 use crate::console::owned::OwnRun;
 use crate::console::page::{self, Frame, Part, block, render};
 use crate::console::session::Visitor;
+use crate::console::shown::Shown;
 use crate::context::Context;
 use crate::http::ApiError;
 
 /// The most events in the page, and in each piece of the stream.
 const EVENTS_AT_ONCE: i64 = 200;
-/// Bytes of the events in the page. The event that exceeds them is still part of the page.
-const PAGE_BYTES: i64 = 1 << 20;
+/// Bytes of the events in the page. The event that exceeds them is still part of the page. The stream sends
+/// the others.
+const PAGE_BYTES: i64 = 256 << 10;
 /// The same for a piece of a stream: a client that does not read holds one in memory.
 const STREAM_BYTES: i64 = 128 << 10;
 
@@ -40,7 +43,7 @@ struct Page {
     events: String,
     /// The number of the last event in the page.
     after: i64,
-    inputs: Vec<(String, String)>,
+    inputs: Vec<(String, Shown<'static>)>,
     /// Whether more events may come.
     open: bool,
 }

@@ -11,6 +11,7 @@ use shared::time::format_time;
 use super::artifact::IMAGES;
 use crate::console::format::{Timestamp, bytes, count, counted, duration};
 use crate::console::markdown::to_html;
+use crate::console::shown::{IN_API, Room, Shown, TEXT_BYTES, json_text};
 
 /// A file that the run published.
 pub(crate) struct File {
@@ -62,7 +63,7 @@ pub(crate) struct Summary<'s> {
     failure: Option<Failure>,
     /// Safe HTML.
     result: Option<String>,
-    data: Option<String>,
+    data: Option<Shown<'s>>,
     partial: bool,
     files: Vec<File>,
     webhook: Option<String>,
@@ -121,8 +122,10 @@ impl<'s> Summary<'s> {
                 .error
                 .as_ref()
                 .map(|error| Failure::of(&error.0, text.is_some(), run.artifacts.len())),
-            result: text.filter(|_| data.is_none()).map(to_html),
-            data: data.and_then(|data| serde_json::to_string_pretty(data).ok()),
+            result: text
+                .filter(|_| data.is_none())
+                .map(|text| to_html(text, &mut Room::new(TEXT_BYTES, IN_API))),
+            data: data.map(|data| Room::new(TEXT_BYTES, IN_API).show(json_text(data))),
             partial: result.is_some_and(|result| result.partial),
             files: run.artifacts.iter().map(|artifact| File::of(&artifact.0)).collect(),
             contacted_hosts: run.contacted_hosts.join(", "),
@@ -204,12 +207,13 @@ fn why_pending(pending: &Pending, running_cap: u32) -> String {
     format!("{why} {ahead}")
 }
 
-/// The names and texts of inputs.
-pub(crate) fn input_texts(inputs: &Value) -> Vec<(String, String)> {
-    let shown = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "–".to_owned(),
-        other => other.to_string(),
+/// The names and texts of inputs. All of them together have [`TEXT_BYTES`] at most.
+pub(crate) fn input_texts(inputs: &Value) -> Vec<(String, Shown<'static>)> {
+    let mut room = Room::new(TEXT_BYTES, IN_API);
+    let mut shown = |value: &Value| match value {
+        Value::String(text) => room.show(text.clone()),
+        Value::Null => room.show("–"),
+        other => room.show(other.to_string()),
     };
     inputs.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), shown(value))).collect()
 }

@@ -12,21 +12,30 @@ use url::Url;
 use uuid::Uuid;
 
 use super::summary::File;
+use super::thoughts::thoughts;
 use crate::console::format::Timestamp;
 use crate::console::markdown::to_html;
+use crate::console::shown::{IN_JSONL, Room, Shown};
 use crate::http::ApiError;
+
+/// Bytes of all texts in the items that are rendered at once: what is read at once, and one long event.
+const THREAD_BYTES: usize = 512 << 10;
+/// A call with more arguments is shown as it was written.
+const MAX_ARGUMENTS: usize = 50;
+/// A longer address is no link.
+const MAX_LINK_BYTES: usize = 2048;
 
 /// An argument of a call.
 struct Argument {
     name: String,
-    text: String,
+    text: Shown<'static>,
 }
 
 /// What a tool returned.
 struct ToolOutput<'e> {
     seq: i64,
     call: Uuid,
-    text: &'e str,
+    text: Shown<'e>,
     failed: bool,
 }
 
@@ -35,17 +44,17 @@ enum Kind<'e> {
         role: &'static str,
         /// Safe HTML.
         html: String,
-        thoughts: Option<String>,
+        thoughts: Option<Shown<'static>>,
         tokens: String,
     },
     /// The messages that begin the conversation. They are long, and the same in each run of an app.
     Opening {
         title: &'static str,
-        text: &'e str,
+        text: Shown<'e>,
     },
     Call {
         id: Uuid,
-        name: &'e str,
+        name: String,
         about: String,
         link: Option<String>,
         arguments: Vec<Argument>,
@@ -78,16 +87,17 @@ type Outputs<'e> = HashMap<Uuid, ToolOutput<'e>>;
 pub(crate) fn render(run: RunId, events: &[Event]) -> Result<String, ApiError> {
     let read: Vec<(&Event, Option<EventData>)> =
         events.iter().map(|event| (event, event.read().ok().flatten())).collect();
+    let mut room = Room::new(THREAD_BYTES, IN_JSONL);
     let mut outputs = Outputs::new();
     for (event, data) in &read {
         if let Some(EventData::ToolResult(result)) = data {
-            outputs.insert(result.call_id, output(event.seq, result));
+            outputs.insert(result.call_id, output(event.seq, result, &mut room));
         }
     }
     let mut html = String::new();
     for (event, data) in &read {
         let kind = match data {
-            Some(data) => kind_of(event, data, &mut outputs),
+            Some(data) => kind_of(event, data, &mut outputs, &mut room),
             // An event of a newer version: its type is all that this version can show.
             None => state(event.r#type.clone(), ""),
         };
@@ -103,14 +113,19 @@ fn state<'e>(text: String, kind: &'static str) -> Option<Kind<'e>> {
     Some(Kind::State { text, kind })
 }
 
-fn kind_of<'e>(event: &Event, data: &'e EventData, outputs: &mut Outputs<'e>) -> Option<Kind<'e>> {
+fn kind_of<'e>(
+    event: &Event,
+    data: &'e EventData,
+    outputs: &mut Outputs<'e>,
+    room: &mut Room,
+) -> Option<Kind<'e>> {
     match data {
-        EventData::Message(message) => message_of(message),
-        EventData::ToolCall(call) => Some(call_of(call, outputs.remove(&call.call_id))),
+        EventData::Message(message) => message_of(message, room),
+        EventData::ToolCall(call) => Some(call_of(call, outputs.remove(&call.call_id), room)),
         // If the call is in these events, its item already has the result.
         EventData::ToolResult(result) => {
             let alone = outputs.get(&result.call_id).is_some_and(|output| output.seq == event.seq);
-            alone.then(|| Kind::Output(output(event.seq, result)))
+            if alone { outputs.remove(&result.call_id).map(Kind::Output) } else { None }
         }
         EventData::Artifact(artifact) => Some(Kind::Artifact(File::published(artifact))),
         EventData::Note(note) => Some(Kind::Note(&note.text)),
@@ -128,67 +143,59 @@ fn kind_of<'e>(event: &Event, data: &'e EventData, outputs: &mut Outputs<'e>) ->
     }
 }
 
-fn message_of(message: &LoggedMessage) -> Option<Kind<'_>> {
+fn message_of<'e>(message: &'e LoggedMessage, room: &mut Room) -> Option<Kind<'e>> {
+    let mut opening = |title, text: &'e str| Some(Kind::Opening { title, text: room.show(text) });
     match message {
         LoggedMessage::System { content } if content.is_empty() => None,
-        LoggedMessage::System { content } => Some(Kind::Opening { title: "Instructions", text: content }),
-        LoggedMessage::User { content } => Some(Kind::Opening { title: "Prompt", text: content }),
+        LoggedMessage::System { content } => opening("Instructions", content),
+        LoggedMessage::User { content } => opening("Prompt", content),
         LoggedMessage::Assistant(LoggedAnswer { content, usage, reasoning, .. }) => Some(Kind::Message {
             role: "Agent",
-            html: to_html(content),
-            thoughts: reasoning.as_ref().and_then(thoughts),
+            html: to_html(content, room),
+            thoughts: reasoning.as_ref().and_then(thoughts).map(|text| room.show(text)),
             tokens: format!("{} in, {} out", usage.input_tokens, usage.output_tokens),
         }),
     }
 }
 
-/// The texts of a model's reasoning. Model servers use different fields, so this collects all texts.
-fn thoughts(reasoning: &Value) -> Option<String> {
-    fn collect(value: &Value, into: &mut Vec<String>) {
-        match value {
-            Value::String(text) => into.push(text.clone()),
-            Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
-            Value::Object(members) => {
-                let readable = members.iter().filter(|(name, _)| {
-                    !["signature", "type", "format", "id", "data"].contains(&name.as_str())
-                });
-                readable.for_each(|(_, member)| collect(member, into));
-            }
-            _ => {}
-        }
-    }
-    let mut texts = Vec::new();
-    collect(reasoning, &mut texts);
-    texts.dedup();
-    let all = texts.join("\n");
-    (!all.trim().is_empty()).then_some(all)
-}
-
-fn call_of<'e>(call: &'e ToolCall, output: Option<ToolOutput<'e>>) -> Kind<'e> {
+fn call_of<'e>(call: &'e ToolCall, output: Option<ToolOutput<'e>>, room: &mut Room) -> Kind<'e> {
     let raw = &call.arguments;
     let parsed: Value = serde_json::from_str(raw).unwrap_or_default();
-    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let arguments: Vec<Argument> = match &parsed {
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| Argument { name: name.clone(), text: shown(value) }).collect()
+    let arguments: Vec<(String, String)> = match &parsed {
+        Value::Object(members) if members.len() <= MAX_ARGUMENTS => {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            members.iter().map(|(name, value)| (start(name), text(value))).collect()
         }
         _ if raw.is_empty() => Vec::new(),
-        _ => vec![Argument { name: "arguments".to_owned(), text: raw.clone() }],
+        _ => vec![("arguments".to_owned(), raw.clone())],
     };
     let link = parsed.get("url").and_then(Value::as_str).filter(|url| is_web(url)).map(str::to_owned);
-    let about = arguments
-        .first()
-        .map(|first| first.text.lines().next().unwrap_or_default().chars().take(100).collect());
-    let about = if link.is_some() { String::new() } else { about.unwrap_or_default() };
-    Kind::Call { id: call.call_id, name: &call.name, about, link, arguments, output }
+    let about = arguments.first().filter(|_| link.is_none());
+    Kind::Call {
+        id: call.call_id,
+        name: start(&call.name),
+        about: about.map(|(_, text)| start(text.lines().next().unwrap_or_default())).unwrap_or_default(),
+        link,
+        arguments: arguments
+            .into_iter()
+            .map(|(name, text)| Argument { name, text: room.show(text) })
+            .collect(),
+        output,
+    }
+}
+
+/// The first characters of a text, for one line.
+fn start(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 fn is_web(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    url.len() <= MAX_LINK_BYTES && Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
-fn output(seq: i64, result: &ToolResult) -> ToolOutput<'_> {
-    ToolOutput { seq, call: result.call_id, text: &result.content, failed: result.is_error }
+fn output<'e>(seq: i64, result: &'e ToolResult, room: &mut Room) -> ToolOutput<'e> {
+    let text = room.show(result.content.as_str());
+    ToolOutput { seq, call: result.call_id, text, failed: result.is_error }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use shared::limits::{Limit, Limits};
 use shared::tools::TOOLS;
 
 use crate::console::form::Form;
+use crate::console::shown::json_text;
 
 /// The most rows of input fields that are read. The check allows fewer.
 const MAX_ROWS: usize = 200;
@@ -59,7 +60,7 @@ fn tool_rows(chosen: impl Fn(&str) -> bool) -> Vec<(String, bool)> {
 impl Draft {
     /// The fields of a stored app.
     pub(crate) fn of(app: &AppDefinition) -> Self {
-        let schema = app.output.as_ref().and_then(|output| serde_json::to_string_pretty(&output.schema).ok());
+        let schema = app.output.as_ref().map(|output| json_text(&output.schema));
         Self {
             name: app.name.clone(),
             description: app.description.clone(),

@@ -20,7 +20,7 @@ use self::page::Page;
 use crate::console::form::Form;
 use crate::console::format::bytes;
 use crate::console::owned::OwnApp;
-use crate::console::page::{parameter, see_other, show_as};
+use crate::console::page::{block, html, parameter, render, see_other, show_as};
 use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
@@ -55,7 +55,8 @@ pub(crate) async fn form(
     });
     page.model = if model == page.default_model { String::new() } else { model };
     page.room = room(&context, &visitor, &page).await?;
-    show_as(StatusCode::OK, &page)
+    // The inputs of a run may have 1 MiB, and the form must hold all of them.
+    Ok(html(StatusCode::OK, block(move || render(&page)).await?))
 }
 
 /// What the account may still store, if the page takes files and the plan has a quota.
