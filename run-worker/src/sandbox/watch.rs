@@ -18,6 +18,9 @@ use super::tree::ProcessTree;
 use super::usage::Growth;
 use crate::workspace::QuotaExceeded;
 
+/// A process that is unreadable for longer keeps its counts to itself.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// One check in five also searches for deleted files that are still open, which is slow.
 const THOROUGH: u32 = 5;
 /// A command that writes this much since the last search for hidden files is searched again.
@@ -37,6 +40,8 @@ pub(super) struct Watch<'a> {
     /// The size of the workspace before the command.
     size_before: Option<u64>,
     hidden: Bound,
+    /// Since when each check found a process that keeps its count to itself.
+    partial_since: Option<Instant>,
     /// Of all its processes, by the last search.
     mappings: u64,
     /// The longest information about an open file so far, in bytes.
@@ -65,6 +70,7 @@ impl<'a> Watch<'a> {
             free_before: free_on_disk(&job.mounts.workspace),
             size_before: None,
             hidden: Bound::default(),
+            partial_since: None,
             mappings: 0,
             longest: 0,
             seen: Seen::default(),
@@ -107,7 +113,8 @@ impl<'a> Watch<'a> {
         let disk = self.disk(&found);
         self.search(disk, tree).await;
         found.usage.memory += self.of_the_kernel(&found);
-        self.entry.update(self.share(&found, &disk));
+        let share = self.share(&found, &disk);
+        self.entry.update(share);
         if let Some(reason) = self.exceeded(&found, &disk) {
             return Err(reason);
         }
@@ -157,8 +164,12 @@ impl<'a> Watch<'a> {
         self.size_before.unwrap_or_default() + disk.written
     }
 
-    fn share(&self, found: &Findings, disk: &Disk) -> Share {
-        let is_partial = found.usage.written.is_partial;
+    /// A process that begins or ends may be unreadable for a moment. That hides nothing.
+    fn share(&mut self, found: &Findings, disk: &Disk) -> Share {
+        let now = Instant::now();
+        let since = self.partial_since.filter(|_| found.usage.written.is_partial);
+        self.partial_since = since.or(found.usage.written.is_partial.then_some(now));
+        let is_partial = since.is_some_and(|since| now - since >= MOMENT);
         Share {
             memory: found.usage.memory,
             workspace: found.on_disk(),
