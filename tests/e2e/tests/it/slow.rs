@@ -111,7 +111,7 @@ async fn clients_that_never_read_cost_little_memory() {
     stack.backlog(20, &"x".repeat(1 << 20)).await;
     let path = "/api/v1/runs?include=inputs,result";
     // The connections of the pool keep a buffer for a page each.
-    join_all((0..POOL).map(|_| stack.get(&gateway, path))).await;
+    join_all((0..3 * POOL).map(|_| stack.get(&gateway, path))).await;
     let answered = async || gateway.counter("capi_http_request_duration_seconds_count").await;
     let before = (resident_kib(&gateway), answered().await);
     let mut clients = Vec::new();
