@@ -3,11 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::slow::{CONNECTIONS, Cut, slow_bodies, slow_heads, slow_keyless_bodies};
+use e2e::slow::{Cut, slow_bodies, slow_heads, slow_keyless_bodies};
 use e2e::{Process, Service, Stack};
 
 use crate::report::Report;
 use crate::stage::Stage;
+
+/// Slow clients of each kind.
+const CONNECTIONS: usize = 1000;
 
 const HEADS_WITHIN: Duration = Duration::from_secs(8);
 const BODIES_WITHIN: Duration = Duration::from_secs(20);
@@ -20,8 +23,8 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let stack = stage.stack().await;
     let gateway = stack.start(Service::Gateway).await;
     let slow = futures_util::future::join3(
-        slow_heads(&gateway),
-        slow_bodies(&gateway, &stack.key),
+        slow_heads(&gateway, CONNECTIONS),
+        slow_bodies(&gateway, &stack.key, CONNECTIONS),
         slow_keyless_bodies(&gateway),
     );
     let ((heads, bodies, keyless), mut others) = beside(&stack, &gateway, slow).await;

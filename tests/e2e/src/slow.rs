@@ -9,9 +9,6 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::address::Gateway;
 
-/// Slow clients of each kind.
-pub const CONNECTIONS: usize = 1000;
-
 const HEAD: &str = "POST /api/v1/runs HTTP/1.1\r\nHost: capi\r\nContent-Type: application/json\r\n";
 const KEYLESS: usize = 10;
 
@@ -24,15 +21,15 @@ pub struct Cut {
     pub answer: String,
 }
 
-/// Clients that never finish the head of their request.
-pub async fn slow_heads(gateway: &impl Gateway) -> Vec<Cut> {
-    join_all((0..CONNECTIONS).map(|_| dawdle(gateway.url(), HEAD.to_owned()))).await
+/// So many clients that never finish the head of their request.
+pub async fn slow_heads(gateway: &impl Gateway, clients: usize) -> Vec<Cut> {
+    join_all((0..clients).map(|_| dawdle(gateway.url(), HEAD.to_owned()))).await
 }
 
-/// Clients with this key that never finish the body of their request.
-pub async fn slow_bodies(gateway: &impl Gateway, key: &str) -> Vec<Cut> {
+/// So many clients with this key that never finish the body of their request.
+pub async fn slow_bodies(gateway: &impl Gateway, key: &str, clients: usize) -> Vec<Cut> {
     let beginning = format!("{HEAD}Authorization: Bearer {key}\r\nContent-Length: 100\r\n\r\n{{");
-    join_all((0..CONNECTIONS).map(|_| dawdle(gateway.url(), beginning.clone()))).await
+    join_all((0..clients).map(|_| dawdle(gateway.url(), beginning.clone()))).await
 }
 
 /// The same without a key.
