@@ -26,8 +26,8 @@ use secrecy::ExposeSecret;
 use crate::config::DatabaseConfig;
 use connector::Connector;
 
-/// How long a caller waits for a connection. A request must be answered 503 within a second if the database
-/// is down.
+/// How long a caller of a service waits for a connection. A request must be answered 503 within a second if
+/// the database is down.
 const POOL_WAIT: Duration = Duration::from_millis(800);
 
 /// Must be longer than PostgreSQL's `statement_timeout`.
@@ -40,6 +40,8 @@ const CONFLICT_RETRIES: usize = 3;
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
+    /// How long a caller waits for a connection.
+    wait: Duration,
 }
 
 impl Db {
@@ -47,6 +49,15 @@ impl Db {
     /// must not call it on its HTTP threads: their runtimes also serve requests, which would delay the
     /// drivers of the connections.
     pub fn new(config: &DatabaseConfig, application_name: &'static str) -> anyhow::Result<Self> {
+        Self::with_wait(config, application_name, POOL_WAIT)
+    }
+
+    /// The same with another time to wait for a connection.
+    pub(crate) fn with_wait(
+        config: &DatabaseConfig,
+        application_name: &'static str,
+        wait: Duration,
+    ) -> anyhow::Result<Self> {
         let connector = Connector::new(config.url.expose_secret(), application_name);
         let mut manager_config = ManagerConfig::default();
         manager_config.recycling_method = RecyclingMethod::Fast;
@@ -56,17 +67,17 @@ impl Db {
         let pool = Pool::builder(manager)
             .max_size(config.pool_size)
             .runtime(deadpool::Runtime::Tokio1)
-            .wait_timeout(Some(POOL_WAIT))
-            .create_timeout(Some(POOL_WAIT))
-            .recycle_timeout(Some(POOL_WAIT))
+            .wait_timeout(Some(wait))
+            .create_timeout(Some(wait))
+            .recycle_timeout(Some(wait))
             .build()?;
-        Ok(Self { pool })
+        Ok(Self { pool, wait })
     }
 
-    /// Takes a connection from the pool within [`POOL_WAIT`]. For commands and tests, which finish their
+    /// Takes a connection from the pool. For commands and tests, which finish their
     /// calls. Services use [`Self::read`] and [`Self::write`].
     pub async fn get(&self) -> Result<Connection, DbError> {
-        let wanted = tokio::time::timeout(POOL_WAIT, self.pool.get()).await;
+        let wanted = tokio::time::timeout(self.wait, self.pool.get()).await;
         let object = wanted.unwrap_or(Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)));
         if object.is_err() {
             metrics::counter!("capi_database_connection_failures_total").increment(1);

@@ -11,6 +11,9 @@ use super::{block_on_elsewhere, eventually, required, template};
 use crate::config::DatabaseConfig;
 use crate::db::{Connection, Db, statement};
 
+/// On a busy machine a new connection may take longer than a service waits.
+const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
 /// Dropping it drops the database.
 pub struct TestDatabase {
     /// postgres://…
@@ -51,7 +54,7 @@ impl TestDatabase {
         .await;
         url.set_path(&name);
         let config = DatabaseConfig { url: SecretString::from(url.to_string()), pool_size: 10 };
-        let db = Db::new(&config, "capi-test").expect("a pool can be made");
+        let db = Db::with_wait(&config, "capi-test", CONNECTION_WAIT).expect("a pool can be made");
         Self { url: url.to_string(), db, admin, name }
     }
 
