@@ -66,8 +66,10 @@ async fn connect_to_one(
 ) -> Result<(TcpStream, IpAddr), RequestFailure> {
     let addresses = &addresses[..addresses.len().min(MAX_ADDRESSES)];
     let mut failure = RequestFailure::ConnectFailed;
-    for (left, address) in (1_u32..).zip(addresses.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
+    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in addresses {
         let share = deadline.saturating_duration_since(Instant::now()) / left;
+        left -= 1;
         match timeout(share, TcpStream::connect(SocketAddr::new(*address, port))).await {
             Ok(Ok(stream)) => {
                 // The request is written at once. Without effect if it fails.

@@ -122,8 +122,8 @@ macro_rules! calls {
 ///
 /// Left out are calls with a history of escapes, and calls that use memory which no limit counts: mounts,
 /// namespaces, modules, keys, bpf, io_uring, perf, userfaultfd, ptrace and other access to the memory of
-/// processes, file handles, inotify (no limit counts what nobody reads of it), System V IPC, message queues,
-/// memfd, clocks, swap, quotas, I/O ports.
+/// processes, file handles, inotify (no limit counts its unread events), System V IPC, message queues, memfd,
+/// clocks, swap, quotas, I/O ports.
 const COMMON: &[i64] = calls! {
     SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev SYS_preadv2
     SYS_pwritev2 SYS_sendfile SYS_splice SYS_tee SYS_copy_file_range SYS_openat SYS_openat2 SYS_close

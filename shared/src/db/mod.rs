@@ -74,8 +74,8 @@ impl Db {
         Ok(Self { pool, wait })
     }
 
-    /// Takes a connection from the pool. For commands and tests, which finish their
-    /// calls. Services use [`Self::read`] and [`Self::write`].
+    /// Takes a connection from the pool. For commands and tests, which finish their calls. Services use
+    /// [`Self::read`] and [`Self::write`].
     pub async fn get(&self) -> Result<Connection, DbError> {
         let wanted = tokio::time::timeout(self.wait, self.pool.get()).await;
         let object = wanted.unwrap_or(Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)));

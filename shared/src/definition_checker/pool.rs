@@ -81,79 +81,6 @@ impl Pool {
         Ok(Turn { pool: Arc::clone(self), account, one: Arc::clone(one) })
     }
 
-    async fn work(
-        &self,
-        turn: &Semaphore,
-        account: UserId,
-        kind: &'static str,
-        task: &[u8],
-    ) -> Result<Answer, CheckError> {
-        let answered = self.in_turn(turn, account, kind, task).await;
-        let outcome = match &answered {
-            Ok(Answer::Refused(_)) | Err(CheckError::Refused(_)) => "refused",
-            Ok(_) => "done",
-            Err(CheckError::Busy | CheckError::Unavailable(_)) => "unavailable",
-        };
-        count(kind, outcome);
-        match answered? {
-            Answer::Refused(why) => Err(CheckError::Refused(why)),
-            answer => Ok(answer),
-        }
-    }
-
-    async fn in_turn(
-        &self,
-        turn: &Semaphore,
-        account: UserId,
-        kind: &'static str,
-        task: &[u8],
-    ) -> Result<Answer, CheckError> {
-        let places = async {
-            let turn = turn.acquire().await;
-            let costly = if self.is_costly(account) { Some(self.costly_place.acquire().await) } else { None };
-            (turn, costly, self.places.acquire().await)
-        };
-        let Ok((Ok(_held), _costly, Ok(_place))) = timeout(self.patience, places).await else {
-            return Err(CheckError::Unavailable("too many checks wait".to_owned()));
-        };
-        let mut last = String::new();
-        for _ in 0..TRIES {
-            let waiting = lock(&self.idle).pop();
-            let started = match waiting {
-                Some((process, _)) => Ok(process),
-                None => CheckerProcess::start(&self.program),
-            };
-            let mut process = match started {
-                Ok(process) => process,
-                Err(error) => {
-                    last = error.to_string();
-                    tokio::time::sleep(START_PAUSE).await;
-                    continue;
-                }
-            };
-            match process.answer(task).await {
-                Ok(answer) => {
-                    if process.was_costly() {
-                        self.note_costly(account);
-                    }
-                    if process.is_fit() {
-                        lock(&self.idle).push((process, Instant::now()));
-                    }
-                    return Ok(answer);
-                }
-                Err(Lost::Gone(why)) => last = why,
-                Err(cause) => {
-                    if !matches!(cause, Lost::Panicked) || process.was_costly() {
-                        self.note_costly(account);
-                    }
-                    return Err(ended(account, kind, &cause));
-                }
-            }
-        }
-        tracing::error!(why = last, "the definition checker ends without an answer");
-        Err(CheckError::Unavailable(last))
-    }
-
     pub(super) fn is_costly(&self, account: UserId) -> bool {
         lock(&self.costly).get(&account).is_some_and(|since| since.elapsed() < COSTLY_FOR)
     }
@@ -177,7 +104,65 @@ pub(super) struct Turn {
 impl Turn {
     /// Works on a task when the turn comes.
     pub(super) async fn work(&self, kind: &'static str, task: &[u8]) -> Result<Answer, CheckError> {
-        self.pool.work(&self.one, self.account, kind, task).await
+        let answered = self.answer(kind, task).await;
+        let outcome = match &answered {
+            Ok(Answer::Refused(_)) | Err(CheckError::Refused(_)) => "refused",
+            Ok(_) => "done",
+            Err(CheckError::Busy | CheckError::Unavailable(_)) => "unavailable",
+        };
+        count(kind, outcome);
+        match answered? {
+            Answer::Refused(why) => Err(CheckError::Refused(why)),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn answer(&self, kind: &'static str, task: &[u8]) -> Result<Answer, CheckError> {
+        let (pool, account) = (&self.pool, self.account);
+        let places = async {
+            let turn = self.one.acquire().await;
+            let costly = if pool.is_costly(account) { Some(pool.costly_place.acquire().await) } else { None };
+            (turn, costly, pool.places.acquire().await)
+        };
+        let Ok((Ok(_held), _costly, Ok(_place))) = timeout(pool.patience, places).await else {
+            return Err(CheckError::Unavailable("too many checks wait".to_owned()));
+        };
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            let waiting = lock(&pool.idle).pop();
+            let started = match waiting {
+                Some((process, _)) => Ok(process),
+                None => CheckerProcess::start(&pool.program),
+            };
+            let mut process = match started {
+                Ok(process) => process,
+                Err(error) => {
+                    last = error.to_string();
+                    tokio::time::sleep(START_PAUSE).await;
+                    continue;
+                }
+            };
+            match process.answer(task).await {
+                Ok(answer) => {
+                    if process.was_costly() {
+                        pool.note_costly(account);
+                    }
+                    if process.is_fit() {
+                        lock(&pool.idle).push((process, Instant::now()));
+                    }
+                    return Ok(answer);
+                }
+                Err(Lost::Gone(why)) => last = why,
+                Err(cause) => {
+                    if !matches!(cause, Lost::Panicked) || process.was_costly() {
+                        pool.note_costly(account);
+                    }
+                    return Err(ended(account, kind, &cause));
+                }
+            }
+        }
+        tracing::error!(why = last, "the definition checker ends without an answer");
+        Err(CheckError::Unavailable(last))
     }
 }
 

@@ -215,7 +215,7 @@ async fn a_busy_account_delays_no_other() {
     floods.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// Each task that waits holds its input in memory, also after its client is gone.
+/// Each task that waits holds its input in memory. It ends when its client is gone.
 #[tokio::test]
 async fn an_account_has_few_tasks_at_once() {
     let (checker, hostile) = (DefinitionChecker::start().unwrap(), UserId::generate());

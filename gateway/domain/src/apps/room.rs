@@ -92,7 +92,7 @@ mod tests {
             tokio::spawn(async move { create(&db, (user, &quotas), &small, Actor::Operator).await })
         };
         let (mut made, mut refused) = (0, Vec::new());
-        for task in (0..8).map(|_| create_one()).collect::<Vec<_>>() {
+        for task in (0..20).map(|_| create_one()).collect::<Vec<_>>() {
             match task.await.unwrap() {
                 Ok(_) => made += 1,
                 Err(refusal) => refused.push(refusal),

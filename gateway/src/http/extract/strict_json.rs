@@ -117,11 +117,10 @@ mod tests {
         let (_, memory) =
             json_value(rows(r#"{"id": 12345, "name": "Ada Lovelace"}"#, 20_000).as_bytes()).unwrap();
         assert!(memory > 20_000 * NODE, "{memory}");
-        for bomb in [rows(r#"{"":0}"#, 149_000), rows(r#"{"":{"":0}}"#, 90_000), rows("[[0]]", 170_000)] {
+        let objects = [rows(r#"{"":0}"#, 149_000), rows(r#"{"":{"":0}}"#, 90_000)];
+        for bomb in objects.into_iter().chain([rows("[[0]]", 170_000), rows("0", 500_000)]) {
             let refused = json_value(bomb.as_bytes()).map(|(_, memory)| memory);
             assert!(refused.is_err_and(|error| error.to_string().contains("too many objects")));
         }
-        let (_, memory) = json_value(rows("0", 500_000).as_bytes()).unwrap_or_default();
-        assert!(memory == 0, "half a million numbers");
     }
 }

@@ -3,6 +3,7 @@
 use e2e::Stack;
 use e2e::console::EMAIL;
 
+use super::app_form;
 use crate::app::TestApp;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,10 +13,7 @@ async fn two_who_edit_at_once_do_not_overwrite_each_other() {
     let session = stack.session(&gateway, EMAIL).await;
     let path = format!("/apps/{}/edit", stack.app);
     let save = async |name: &str, base: &str| {
-        let limits = ["steps", "seconds", "tokens", "tool_calls", "output_bytes", "workspace_bytes"]
-            .map(|limit| format!("limits.{limit}"));
-        let mut fields = vec![("name", name), ("prompt", "p"), ("base", base)];
-        fields.extend(limits.iter().map(|limit| (limit.as_str(), "5")));
+        let fields = app_form(&[("name", name), ("prompt", "p"), ("base", base)]);
         stack.form_page(&gateway, &path, &session, &fields).await
     };
     assert_eq!(save("First", "1").await.0, 303);
@@ -42,11 +40,8 @@ async fn rules_for_fetches_are_edited_and_shown() {
     let session = stack.session(&gateway, EMAIL).await;
     let path = format!("/apps/{}/edit", stack.app);
     let save = async |hosts: &str, urls: &str| {
-        let limits = ["steps", "seconds", "tokens", "tool_calls", "output_bytes", "workspace_bytes"]
-            .map(|limit| format!("limits.{limit}"));
-        let mut fields = vec![("name", "First"), ("prompt", "p"), ("base", "1"), ("fetch.hosts", hosts)];
-        fields.push(("fetch.urls", urls));
-        fields.extend(limits.iter().map(|limit| (limit.as_str(), "5")));
+        let app = [("name", "First"), ("prompt", "p"), ("base", "1")];
+        let fields = app_form(&[&app[..], &[("fetch.hosts", hosts), ("fetch.urls", urls)]].concat());
         stack.form_page(&gateway, &path, &session, &fields).await
     };
     let (status, page) = save("example.org:443\r\n*.example.net", "known").await;
@@ -74,10 +69,7 @@ async fn versions_of_apps_have_as_many_bytes_as_files_and_no_more() {
     let session = stack.session(&gateway, EMAIL).await;
     let path = format!("/apps/{}/edit", stack.app);
     let save = async |name: &str, base: &str| {
-        let limits = ["steps", "seconds", "tokens", "tool_calls", "output_bytes", "workspace_bytes"]
-            .map(|limit| format!("limits.{limit}"));
-        let mut fields = vec![("name", name), ("prompt", "p"), ("base", base)];
-        fields.extend(limits.iter().map(|limit| (limit.as_str(), "5")));
+        let fields = app_form(&[("name", name), ("prompt", "p"), ("base", base)]);
         stack.form_page(&gateway, &path, &session, &fields).await
     };
     assert_eq!(save("Two", "1").await.0, 303);

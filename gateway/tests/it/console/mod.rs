@@ -7,3 +7,16 @@ mod live;
 mod quotas;
 mod sessions;
 mod sizes;
+
+/// The form of the editor: these fields, and limits that every plan allows.
+fn app_form<'f>(fields: &[(&'f str, &'f str)]) -> Vec<(&'f str, &'f str)> {
+    let limits = [
+        "limits.steps",
+        "limits.seconds",
+        "limits.tokens",
+        "limits.tool_calls",
+        "limits.output_bytes",
+        "limits.workspace_bytes",
+    ];
+    fields.iter().copied().chain(limits.map(|limit| (limit, "5"))).collect()
+}

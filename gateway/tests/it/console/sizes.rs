@@ -3,6 +3,7 @@
 use e2e::Stack;
 use e2e::console::EMAIL;
 
+use super::app_form;
 use crate::app::TestApp;
 
 /// Bytes of any of these pages.
@@ -19,11 +20,8 @@ async fn a_deep_schema_is_compared_and_edited_in_small_pages() {
         format!("{{\"enum\":[{}{values},{leaf}{}]}}", "[".repeat(56), "]".repeat(56))
     };
     for (base, leaf) in [("1", 0), ("2", 1)] {
-        let limits = ["steps", "seconds", "tokens", "tool_calls", "output_bytes", "workspace_bytes"]
-            .map(|limit| format!("limits.{limit}"));
         let schema = schema(leaf);
-        let mut fields = vec![("name", "A"), ("prompt", "p"), ("base", base), ("schema", &schema)];
-        fields.extend(limits.iter().map(|limit| (limit.as_str(), "5")));
+        let fields = app_form(&[("name", "A"), ("prompt", "p"), ("base", base), ("schema", &schema)]);
         let (status, page) = stack.form_page(&gateway, &edit, &session, &fields).await;
         assert_eq!(status, 303, "{page:.2000}");
     }

@@ -121,7 +121,7 @@ pub struct RunView {
     #[diesel(sql_type = Jsonb)]
     #[cfg_attr(feature = "openapi", schema(value_type = Usage))]
     pub usage: Json<Usage>,
-    /// The hosts that the run's tools tried to reach, redirects included, in alphabetical order.
+    /// The hosts that the run's tools tried to reach, with redirects, in alphabetical order.
     #[diesel(sql_type = Array<Text>)]
     #[cfg_attr(feature = "openapi", schema(example = json!(["example.org", "www.example.org"])))]
     pub contacted_hosts: Vec<String>,
