@@ -1,11 +1,15 @@
 #!/bin/bash
 # prepare-tests.sh: installs what the tests need, and checks the container files with what it installed.
 . "$(dirname "$0")/common.sh"
-for part in packages sandbox venv; do . "$HERE/$part.sh"; done
+for part in packages sandbox venv node; do . "$HERE/$part.sh"; done
 
 lock
 install_packages browser
 prepare_sandbox
-for tools in axe schemathesis container-linters; do ensure_venv $tools "$HERE/$tools.txt"; done
+for tools in axe schemathesis container-linters standard-webhooks; do
+    ensure_venv $tools "$HERE/$tools.txt"
+done
+ensure_node
+ensure_npm standard-webhooks
 exec 9>&-
 bash "$HERE/lint-containers.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lists all third-party parts, from Cargo.lock and the lists of Python packages.
+"""Lists all third-party parts, from Cargo.lock and the lists of packages of Python and npm.
 
 .local/sbom.json is a CycloneDX 1.6 document. .local/THIRD-PARTY.txt has the licence of each part, and the
 licence texts that the crates contain. The same lists give the same bytes.
@@ -26,8 +26,12 @@ PYTHON = {
     "deploy/local/container-linters.txt": "excluded",
     "deploy/local/model.txt": "excluded",
     "deploy/local/model-weights.txt": "excluded",
+    "deploy/local/node.txt": "excluded",
     "deploy/local/schemathesis.txt": "excluded",
+    "deploy/local/standard-webhooks.txt": "excluded",
 }
+# All of them are excluded: only tests use Node.js.
+NPM_LISTS = "deploy/local/*/package-lock.json"
 LICENCE_FILES = re.compile(r"(licen[cs]e|copying|notice|unlicense)", re.IGNORECASE)
 
 
@@ -98,6 +102,16 @@ def python_packages():
                 licence = None
 
 
+def npm_packages():
+    for path in sorted(ROOT.glob(NPM_LISTS)):
+        for place, package in json.loads(path.read_text())["packages"].items():
+            if place:
+                name, version = place.rpartition("node_modules/")[2], package["version"]
+                purl = f"pkg:npm/{name.replace('@', '%40')}@{version}"
+                yield {"type": "library", "bom-ref": purl, "name": name, "version": version,
+                       "scope": "excluded", "purl": purl, "licenses": [{"expression": package["license"]}]}
+
+
 def edges(metadata):
     purls = {p["id"]: f"pkg:cargo/{p['name']}@{p['version']}" for p in metadata["packages"]
              if p["id"] not in metadata["workspace_members"]}
@@ -154,7 +168,7 @@ def third_party(metadata, parts):
 def main():
     metadata = cargo_metadata()
     found = {}
-    for part in [*crates(metadata), *python_packages()]:
+    for part in [*crates(metadata), *python_packages(), *npm_packages()]:
         known = found.setdefault(part["bom-ref"], part)
         if part["scope"] == "required":
             known["scope"] = "required"

@@ -29,7 +29,7 @@ phase "lint and compile" cargo build --locked --workspace --bins --tests
 phase "wait for the test tools" wait $PREPARATION || fail "the test tools" "$LOG/prepare-tests.log"
 run_tests() {
     bash "$HERE/with-test-services.sh" bash "$HERE/with-schemathesis.sh" bash "$HERE/with-axe.sh" \
-        cargo test --locked --workspace 2>&1 | tee "$TESTS_LOG"
+        bash "$HERE/with-node.sh" cargo test --locked --workspace 2>&1 | tee "$TESTS_LOG"
 }
 trap - ERR
 phase "test" run_tests

@@ -20,6 +20,7 @@ mod faults;
 mod files;
 mod fuzz;
 mod idempotency;
+mod licences;
 mod metric_help;
 mod model;
 mod outages;

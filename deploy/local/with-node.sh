@@ -1,0 +1,15 @@
+#!/bin/bash
+# with-node.sh COMMAND…: runs COMMAND with CAPI_NODE, the path of Node.js, and with the libraries of Standard
+# Webhooks: CAPI_STANDARD_WEBHOOKS_PYTHON (a Python that has one) and CAPI_STANDARD_WEBHOOKS_NODE (a folder
+# with node_modules).
+. "$(dirname "$0")/common.sh"
+for part in packages venv node; do . "$HERE/$part.sh"; done
+
+lock
+install_packages
+ensure_node
+ensure_npm standard-webhooks
+ensure_venv standard-webhooks "$HERE/standard-webhooks.txt"
+exec 9>&-
+export CAPI_NODE=$NODE CAPI_STANDARD_WEBHOOKS_NODE=$LOCAL/npm/standard-webhooks
+CAPI_STANDARD_WEBHOOKS_PYTHON=$LOCAL/standard-webhooks/bin/python exec "$@"
