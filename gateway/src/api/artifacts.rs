@@ -14,7 +14,7 @@ const UNKNOWN: ApiError = ApiError::not_found("artifact");
 
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/artifacts/{artifactId}", tag = "Runs", operation_id = "downloadArtifact",
-    summary = "Download an artifact", security(("apiKey" = []), ()),
+    summary = "Download an artifact",
     description = "The bytes of a file that the run published. A `downloadUrl` opens it without a key for \
                    seven days. One byte range is served (RFC 9110).",
     params(

@@ -1,5 +1,6 @@
 //! The authenticated client of a request, as an extractor: a handler that takes one cannot be reached without
-//! it. (The error of a middleware would skip the layers around it.)
+//! it, nor with a key that lacks the scope of its line in the route table. (The error of a middleware would
+//! skip the layers around it.)
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use gateway_domain::accounts::rate_limit::{Admission, Window, admit};
-use gateway_domain::accounts::{Actor, ApiKey, KeyHash};
+use gateway_domain::accounts::{Actor, ApiKey, KeyHash, Scope, Scopes};
 use gateway_domain::runs::RunRef;
 use shared::config::Quotas;
 use shared::db::DbError;
@@ -19,6 +20,7 @@ use tracing::Instrument as _;
 
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::endpoint::access_of;
 use crate::http::extract::app_data;
 use crate::http::large_body::check_unread;
 use crate::http::limits::Flood;
@@ -38,6 +40,8 @@ pub struct Caller {
     pub key: ApiKeyId,
     /// The one app that the key may see, if it is scoped.
     pub app: Option<AppId>,
+    /// What the key may do.
+    pub scopes: Scopes,
     /// The quotas of the account's plan.
     pub quotas: Quotas,
     address: IpAddr,
@@ -47,6 +51,11 @@ impl Caller {
     #[must_use]
     pub fn may_see(&self, app: AppId) -> bool {
         self.app.is_none_or(|only| only == app)
+    }
+
+    /// Refuses a key that lacks the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.scopes.contains(scope) { Ok(()) } else { Err(ApiError::ScopeRequired { scope }) }
     }
 
     /// For the audit log.
@@ -105,11 +114,14 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
             metrics::counter!("capi_requests_rate_limited_total", "limiter" => "window").increment(1);
             Err(refused(request, window))
         }
-        Admission::Admitted { key, user, app, plan, window } => {
+        Admission::Admitted { key, user, app, scopes, plan, window } => {
             request.extensions_mut().insert(window);
             record_user(request, user);
             check_unread(request)?;
-            Ok(Caller { user, key, app, quotas: context.plans.quotas(&plan), address })
+            let caller = Caller { user, key, app, scopes, quotas: context.plans.quotas(&plan), address };
+            let access = access_of(request).ok_or_else(|| ApiError::internal("no table has this path"))?;
+            access.scope().map_or(Ok(()), |scope| caller.require(scope))?;
+            Ok(caller)
         }
     }
 }

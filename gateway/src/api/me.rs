@@ -81,6 +81,9 @@ pub(super) struct Key {
     /// The one app that it may see. Null means all apps.
     #[schema(required, value_type = Option<Uuid>)]
     app_id: Option<AppId>,
+    /// What it may do.
+    #[schema(value_type = Vec<String>, example = json!(["runs"]))]
+    scopes: Vec<&'static str>,
     #[schema(required)]
     expires_at: Option<Time>,
 }
@@ -97,6 +100,7 @@ pub(super) async fn handle(
 ) -> Result<web::Json<Me>, ApiError> {
     Query::none(&request)?;
     let owner = users::of_key(&context.db, caller.key).await?;
+    let scopes = owner.scopes().names();
     // The plan may have changed since the key was admitted.
     let plan = context.plans.get(&owner.plan).ok_or(ApiError::PlanRequired { plan: owner.plan.clone() })?;
     let used = account_use(&context.db, caller.user).await?;
@@ -120,6 +124,7 @@ pub(super) async fn handle(
             tokens_today: plan.max_tokens_per_day.map(|_| used.tokens),
         },
         key: Key {
+            scopes,
             prefix: owner.display_prefix,
             name: owner.key_name,
             app_id: owner.app_id,

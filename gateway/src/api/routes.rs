@@ -9,16 +9,16 @@ use crate::http::endpoint::{Access, Endpoint};
 /// The endpoints that take an API key.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
-    use Access::{Key, KeyOrLink};
+    use Access::{AnyKey, Key, KeyOrLink};
     let get = |path, access, handler| Endpoint { method: Method::GET, path, access, handler };
     let post = |path, access, handler| Endpoint { method: Method::POST, path, access, handler };
     let delete = |path, access, handler| Endpoint { method: Method::DELETE, path, access, handler };
     vec![
-        get("/api/agentapps", Key, || web::to(apps::list::handle)),
-        get("/api/v1/apps", Key, || web::to(apps::list::handle)),
-        get("/api/v1/apps/{appId}", Key, || web::to(apps::get::handle)),
-        get("/api/v1/models", Key, || web::to(models::handle)),
-        get("/api/v1/me", Key, || web::to(me::handle)),
+        get("/api/agentapps", AnyKey, || web::to(apps::list::handle)),
+        get("/api/v1/apps", AnyKey, || web::to(apps::list::handle)),
+        get("/api/v1/apps/{appId}", AnyKey, || web::to(apps::get::handle)),
+        get("/api/v1/models", AnyKey, || web::to(models::handle)),
+        get("/api/v1/me", AnyKey, || web::to(me::handle)),
         post("/api/v1/runs", Key, || web::to(runs::create::handle)),
         get("/api/v1/runs", Key, || web::to(runs::list::handle)),
         get("/api/v1/runs/{id}", Key, || web::to(runs::get::handle)),

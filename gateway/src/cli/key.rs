@@ -3,8 +3,8 @@
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use gateway_domain::accounts::Actor;
 use gateway_domain::accounts::keys::{self, KeyRefusal, MAX_DAYS, NewKey};
+use gateway_domain::accounts::{Actor, Scope, Scopes};
 use shared::config::Plans;
 use shared::ids::AppId;
 use shared::time::format_time;
@@ -15,7 +15,8 @@ use super::{OnAccount, say};
 pub(super) enum Command {
     /// Create a key and print it: it is shown this once.
     Create(Create),
-    /// List an account's keys: id, display prefix, name, state, app, expiry, last use.
+    /// List an account's keys: id, display prefix, name, state, app, expiry, last use,
+    /// scopes.
     List(OnAccount),
     /// Revoke a key, effective on the next request everywhere.
     Revoke(Revoke),
@@ -34,6 +35,10 @@ pub(super) struct Create {
     /// Days until it expires; for ever where absent.
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=i64::from(MAX_DAYS)))]
     days: Option<i32>,
+    /// What it may do: `runs` (create, read, cancel and delete runs) or `apps:write` (read, create, change and
+    /// archive apps). May repeat.
+    #[arg(long = "scope", default_value = "runs")]
+    scopes: Vec<Scope>,
     /// TOML file that adds to or overrides the built-in plans.
     #[arg(long, env = "CAPI_PLANS")]
     plans: Option<std::path::PathBuf>,
@@ -70,7 +75,8 @@ impl Create {
         }
         let plans = Plans::read(self.plans.as_deref())?;
         let (db, user) = self.account.open().await?;
-        let new = NewKey { name: self.name, app: self.app.map(AppId::from), days: self.days };
+        let scopes: Scopes = self.scopes.into_iter().collect();
+        let new = NewKey { name: self.name, app: self.app.map(AppId::from), days: self.days, scopes };
         let made = keys::create(&db, user, &new, &plans, Actor::Operator).await;
         let key = match made {
             Err(error @ KeyRefusal::NoApp) => return Err(error).context("--app"),
@@ -89,8 +95,12 @@ async fn list(account: &OnAccount) -> anyhow::Result<()> {
         let app = key.app_id.map_or("all apps".to_owned(), |app| format!("app {app}"));
         let (expires, last_used) = (time(key.expires_at), time(key.last_used_at));
         say(&format!(
-            "{}\t{}…\t{}\t{}\t{app}\texpires {expires}\tlast used {last_used}",
-            key.id, key.display_prefix, key.name, key.state
+            "{}\t{}…\t{}\t{}\t{app}\texpires {expires}\tlast used {last_used}\tscopes {}",
+            key.id,
+            key.display_prefix,
+            key.name,
+            key.state,
+            key.scopes()
         ));
     }
     Ok(())

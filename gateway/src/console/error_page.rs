@@ -55,6 +55,9 @@ fn error_sentence(error: &ApiError) -> String {
                 "Other requests of your account have not finished loading. Wait {retry_after} s, then reload."
             );
         }
+        ApiError::ScopeRequired { scope } => {
+            return format!("The API key lacks the scope {}.", scope.as_str());
+        }
         ApiError::PlanRequired { plan } => return format!("The plan {plan} does not include the API."),
         ApiError::PayloadTooLarge { limit } => {
             let most = bytes(i64::try_from(*limit).unwrap_or(i64::MAX));

@@ -5,6 +5,7 @@ use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route, guard};
+use gateway_domain::accounts::Scope;
 
 use super::ApiError;
 
@@ -13,12 +14,45 @@ use super::ApiError;
 pub enum Access {
     /// Every client: the endpoint shows nothing of an account.
     Open,
-    /// The owner of what the path names, with an API key.
+    /// The owner of what the path names, with an API key that has the scope `runs`.
     Key,
-    /// The owner with an API key, or a client with a signed link.
+    /// The same, or a client with a signed link.
     KeyOrLink,
+    /// The owner of what the path names, with any API key.
+    AnyKey,
+    /// The owner of what the path names, with an API key that has the scope `apps:write`.
+    AppsKey,
     /// The owner of what the path names, signed in to the console.
     Session,
+}
+
+impl Access {
+    /// Whether it takes an API key.
+    #[must_use]
+    pub const fn takes_key(self) -> bool {
+        matches!(self, Self::Key | Self::KeyOrLink | Self::AnyKey | Self::AppsKey)
+    }
+
+    /// The scope that the API key must have.
+    #[must_use]
+    pub const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Key | Self::KeyOrLink => Some(Scope::Runs),
+            Self::AppsKey => Some(Scope::AppsWrite),
+            Self::Open | Self::AnyKey | Self::Session => None,
+        }
+    }
+}
+
+/// Application data of each path: who may call its endpoints.
+struct PathAccess(Vec<(Method, Access)>);
+
+/// Who may call the endpoint of the request. `None` if no table serves it.
+#[must_use]
+pub fn access_of(request: &HttpRequest) -> Option<Access> {
+    let PathAccess(methods) = request.app_data()?;
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    methods.iter().find(|(served, _)| served == method).map(|(_, access)| *access)
 }
 
 /// One line of a route table.
@@ -35,7 +69,7 @@ impl Endpoint {
     /// Whether it takes an API key. Those endpoints are the API that the OpenAPI document describes.
     #[must_use]
     pub const fn takes_key(&self) -> bool {
-        matches!(self.access, Access::Key | Access::KeyOrLink)
+        self.access.takes_key()
     }
 }
 
@@ -52,7 +86,8 @@ pub fn serve_table(config: &mut ServiceConfig, endpoints: Vec<Endpoint>) {
     paths.sort_by_key(|(path, _)| path.contains('{'));
     for (path, endpoints) in paths {
         let allow = allow(&endpoints);
-        let mut resource = web::resource(path);
+        let access = endpoints.iter().map(|endpoint| (endpoint.method.clone(), endpoint.access)).collect();
+        let mut resource = web::resource(path).app_data(PathAccess(access));
         for Endpoint { method, handler, .. } in endpoints {
             resource = resource.route(match method {
                 Method::GET => handler().guard(guard::Any(guard::Get()).or(guard::Head())),

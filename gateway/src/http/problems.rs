@@ -57,6 +57,10 @@ problems! {
     PlanRequired = 403 "plan_required", "The plan does not include the API",
         "The account's plan has no API access. Its keys are kept and work again once the account is on a \
          paid plan.";
+    ScopeRequired = 403 "scope_required", "The API key lacks a scope",
+        "A key with the scope `runs` creates, reads, cancels and deletes runs. A key with the scope \
+         `apps:write` reads whole definitions of apps, and creates, changes and archives apps. `scope` names \
+         the scope that is needed. A key keeps its scopes: create another key.";
     ForeignForm = 403 "foreign_form", "Form expired or sent from another site",
         "A form of the console must be sent from one of its own pages, in the session that opened the \
          page. Programs use the API with a key.";
@@ -129,6 +133,7 @@ mod tests {
         invalid_webhook_url 400
         unauthorized 401
         plan_required 403
+        scope_required 403
         foreign_form 403
         link_expired 403
         not_found 404

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::accounts::{ApiKey, EMAIL, KeyRefusal, NewKey};
+use e2e::accounts::{ApiKey, EMAIL, KeyRefusal, NewKey, Scopes};
 use e2e::{Answer, Gateway, Stack};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -14,7 +14,7 @@ async fn get_with(stack: &Stack, gateway: &TestApp, path: &str, key: &str) -> An
 }
 
 fn new_key(name: &str) -> NewKey {
-    NewKey { name: name.to_owned(), app: None, days: None }
+    NewKey { name: name.to_owned(), app: None, days: None, scopes: Scopes::DEFAULT }
 }
 
 #[tokio::test(flavor = "multi_thread")]

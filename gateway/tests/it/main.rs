@@ -18,5 +18,6 @@ mod outages;
 mod property;
 mod quotas;
 mod runs;
+mod scopes;
 mod slow_readers;
 mod uploads;

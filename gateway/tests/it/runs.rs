@@ -1,6 +1,6 @@
 //! Lists, dry runs and app versions over HTTP.
 
-use e2e::accounts::NewKey;
+use e2e::accounts::{NewKey, Scopes};
 use e2e::{Answer, Gateway, Stack};
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ async fn cursors_within_an_app(stack: &Stack, gateway: &TestApp, other: &str) {
     let cursor = first.body["nextCursor"].as_str().unwrap();
     let elsewhere = format!("/api/v1/apps/{other}/runs?cursor={cursor}");
     assert_eq!(stack.get(gateway, &elsewhere).await.status, 400, "it carries the app too");
-    let scoped = NewKey { name: "s".to_owned(), app: Some(stack.app), days: None };
+    let scoped = NewKey { name: "s".to_owned(), app: Some(stack.app), days: None, scopes: Scopes::DEFAULT };
     let scoped = stack.try_create_key(&scoped).await.unwrap();
     for path in ["/api/v1/runs", &within] {
         for filters in ["", "&status=cancelled&status=pending"] {

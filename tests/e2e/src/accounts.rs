@@ -5,11 +5,11 @@ use std::path::Path;
 use diesel::sql_types::{Array, Binary, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use gateway_domain::accounts::Actor;
-pub use gateway_domain::accounts::ApiKey;
 use gateway_domain::accounts::keys::{self, ListedKey};
 pub use gateway_domain::accounts::keys::{KeyRefusal, NewKey};
 use gateway_domain::accounts::passwords::Passwords;
 use gateway_domain::accounts::users::{self, NewPassword, NewUser};
+pub use gateway_domain::accounts::{ApiKey, Scope, Scopes};
 use gateway_domain::apps::{Checks, parse_definition, store};
 use secrecy::{ExposeSecret, SecretString};
 use shared::config::{ModelsFile, Plans, Quotas, SecretKeyConfig};
@@ -70,7 +70,7 @@ impl Stack {
         self.account_without_key(email, plan).await;
         let user = self.user(email).await;
         let app = self.import_for(user, APP).await;
-        let new = NewKey { name: "test".to_owned(), app: None, days: None };
+        let new = NewKey { name: "test".to_owned(), app: None, days: None, scopes: Scopes::DEFAULT };
         let key = self.key_for(user, &new).await.expect("the plan has room for a key");
         Account { email: email.to_owned(), key, app }
     }
@@ -120,7 +120,7 @@ impl Stack {
 
     /// Creates a key of the stack's account.
     pub async fn create_key(&self, name: &str) -> String {
-        let new = NewKey { name: name.to_owned(), app: None, days: None };
+        let new = NewKey { name: name.to_owned(), app: None, days: None, scopes: Scopes::DEFAULT };
         self.try_create_key(&new).await.expect("the plan has room for a key")
     }
 

@@ -1,6 +1,6 @@
 //! The content of the pages: an account with apps, runs in each status, keys and files.
 
-use e2e::accounts::NewKey;
+use e2e::accounts::{NewKey, Scopes};
 use e2e::{Browser, Process, Service, Stack};
 use serde_json::json;
 use shared::testing::{PageServer, eventually};
@@ -74,7 +74,8 @@ impl Scene {
             let path = format!("{}/../../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
             stack.import(&std::fs::read_to_string(path).expect("the sample is there")).await;
         }
-        let nightly = NewKey { name: "Nightly build".to_owned(), app: None, days: Some(10) };
+        let nightly =
+            NewKey { name: "Nightly build".to_owned(), app: None, days: Some(10), scopes: Scopes::DEFAULT };
         stack.try_create_key(&nightly).await.expect("the plan has room for a key");
         let app = stack.import_with_tools("").await;
         let done = Self::report(&stack, &gateway, &app).await;

@@ -3,14 +3,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::config::Plans;
 use shared::db::{Db, DbError, lock_user, statement};
 use shared::ids::{ApiKeyId, AppId, UserId};
 
-use super::ApiKey;
 use super::audit::{self, Action, Actor};
+use super::{ApiKey, Scopes};
 use crate::error::{StoreError, write};
 use crate::one_line;
 
@@ -31,6 +31,8 @@ pub struct NewKey {
     pub app: Option<AppId>,
     /// Days until it expires, 1 to [`MAX_DAYS`]. It never expires if absent.
     pub days: Option<i32>,
+    /// What it may do; at least one scope.
+    pub scopes: Scopes,
 }
 
 /// What is wrong with a key's name, in words.
@@ -72,8 +74,8 @@ SELECT u.plan, (SELECT count(*) FROM api_keys k WHERE k.user_id = u.id AND k.rev
 FROM users u WHERE u.id = $1";
 
 const INSERT: &str = "
-INSERT INTO api_keys (id, user_id, name, sha256, display_prefix, app_id, expires_at)
-SELECT $1, $2, $3, $4, $5, $6, capi_now() + $7 * interval '1 day'
+INSERT INTO api_keys (id, user_id, name, sha256, display_prefix, app_id, expires_at, scopes)
+SELECT $1, $2, $3, $4, $5, $6, capi_now() + $7 * interval '1 day', $8
 WHERE $6 IS NULL OR EXISTS (SELECT 1 FROM apps WHERE id = $6 AND user_id = $2)";
 
 impl StoreError for KeyRefusal {
@@ -102,7 +104,7 @@ pub async fn create(
                 lock_user(conn, user).await?;
                 check_plan(conn, user, plans).await?;
                 insert(conn, user, new, created).await?;
-                let subject = format!("{} ({}…)", new.name, created.display_prefix());
+                let subject = format!("{} ({}…; {})", new.name, created.display_prefix(), new.scopes);
                 audit::record(conn, user, by, Action::KeyCreated, &subject).await?;
                 Ok::<_, KeyRefusal>(())
             })
@@ -137,6 +139,7 @@ async fn insert(
         .bind::<Text, _>(key.display_prefix())
         .bind::<Nullable<SqlUuid>, _>(new.app.map(AppId::uuid))
         .bind::<Nullable<Integer>, _>(new.days)
+        .bind::<Array<Text>, _>(new.scopes.names())
         .execute(conn)
         .await?;
     if inserted == 0 { Err(KeyRefusal::NoApp) } else { Ok(()) }
@@ -185,6 +188,8 @@ pub struct ListedKey {
     pub app_id: Option<AppId>,
     #[diesel(sql_type = Nullable<Text>)]
     pub app_name: Option<String>,
+    #[diesel(sql_type = Array<Text>)]
+    scopes: Vec<String>,
     /// active, revoked or expired.
     #[diesel(sql_type = Text)]
     pub state: String,
@@ -202,6 +207,13 @@ pub struct ListedKey {
     pub idle: bool,
 }
 
+impl ListedKey {
+    #[must_use]
+    pub fn scopes(&self) -> Scopes {
+        Scopes::stored(&self.scopes)
+    }
+}
+
 /// The keys of the user, oldest first. Of revoked and expired keys the newest.
 pub async fn list(db: &Db, user: UserId) -> Result<Vec<ListedKey>, DbError> {
     const SQL: &str = "
@@ -210,8 +222,8 @@ pub async fn list(db: &Db, user: UserId) -> Result<Vec<ListedKey>, DbError> {
                    AS expires_soon,
                k.state = 'active'
                    AND coalesce(k.last_used_at, k.created_at) < capi_now() - interval '90 days' AS idle
-        FROM (SELECT k.id, k.display_prefix, k.name, k.app_id, a.name AS app_name, k.expires_at,
-                  k.last_used_at, k.created_at,
+        FROM (SELECT k.id, k.display_prefix, k.name, k.app_id, a.name AS app_name, k.scopes,
+                  k.expires_at, k.last_used_at, k.created_at,
                   CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
                        WHEN k.expires_at <= capi_now() THEN 'expired'
                        ELSE 'active' END AS state

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod passwords;
 pub mod quotas;
 pub mod rate_limit;
+mod scopes;
 pub mod sessions;
 pub mod usage;
 pub mod users;
@@ -14,3 +15,4 @@ pub mod webhook_secret;
 
 pub use api_key::{ApiKey, KeyHash};
 pub use audit::Actor;
+pub use scopes::{Scope, Scopes, UnknownScope};

@@ -6,16 +6,18 @@
 //! two waiters would both find a free place. A refused request takes no place.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::db::{Db, DbError, statement};
 use shared::ids::{ApiKeyId, AppId, UserId};
 
+use super::Scopes;
+
 /// Finds the key with the hash `$1` and takes a place. `$2` maps plans to requests per minute.
 pub const ADMIT: &str = "
 WITH key AS (
-    SELECT k.id, k.user_id, k.app_id, k.last_used_at, u.plan, ($2 ->> u.plan)::integer AS places
+    SELECT k.id, k.user_id, k.app_id, k.scopes, k.last_used_at, u.plan, ($2 ->> u.plan)::integer AS places
     FROM api_keys k JOIN users u ON u.id = k.user_id
     WHERE k.sha256 = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > capi_now())
 ), taken AS (
@@ -36,7 +38,7 @@ WITH key AS (
     WHERE k.id = key.id AND taken.admitted
       AND (k.last_used_at IS NULL OR k.last_used_at < capi_now() - interval '1 minute')
 )
-SELECT key.id, key.user_id, key.app_id, key.plan, taken.places, taken.admitted,
+SELECT key.id, key.user_id, key.app_id, key.scopes, key.plan, taken.places, taken.admitted,
     taken.places - cardinality(taken.stamps) AS remaining,
     extract(epoch FROM
         taken.stamps[greatest(1, cardinality(taken.stamps) - taken.places + 1)] + interval '60 s' - capi_now()
@@ -51,6 +53,8 @@ struct Row {
     user_id: UserId,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     app_id: Option<AppId>,
+    #[diesel(sql_type = Array<Text>)]
+    scopes: Vec<String>,
     #[diesel(sql_type = Text)]
     plan: String,
     #[diesel(sql_type = Nullable<Integer>)]
@@ -102,6 +106,7 @@ pub enum Admission {
         user: UserId,
         /// The one app that the key may see, if it is scoped.
         app: Option<AppId>,
+        scopes: Scopes,
         plan: String,
         window: Window,
     },
@@ -127,7 +132,14 @@ pub async fn admit(db: &Db, sha256: &[u8], rates: &Value) -> Result<Admission, D
         free_in: row.free_in.unwrap_or_default().clamp(0.0, 60.0),
     };
     Ok(if admitted {
-        Admission::Admitted { key: row.id, user: row.user_id, app: row.app_id, plan: row.plan, window }
+        Admission::Admitted {
+            key: row.id,
+            user: row.user_id,
+            app: row.app_id,
+            scopes: Scopes::stored(&row.scopes),
+            plan: row.plan,
+            window,
+        }
     } else {
         Admission::Refused(window)
     })

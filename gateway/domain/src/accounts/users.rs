@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Db, DbError, lock_user, statement};
 use shared::encryption::EncryptionKey;
 use shared::ids::{ApiKeyId, AppId, SessionId, UserId};
 use shared::webhook_secrets::{self, SecretsError};
 
+use super::Scopes;
 use super::audit::{self, Action, Actor};
 use super::sessions::{self, SessionToken};
 use crate::error::write;
@@ -124,14 +125,23 @@ pub struct KeyOwner {
     pub display_prefix: String,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub app_id: Option<AppId>,
+    #[diesel(sql_type = Array<Text>)]
+    scopes: Vec<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl KeyOwner {
+    #[must_use]
+    pub fn scopes(&self) -> Scopes {
+        Scopes::stored(&self.scopes)
+    }
 }
 
 /// The owner of an existing key.
 pub async fn of_key(db: &Db, key: ApiKeyId) -> Result<KeyOwner, DbError> {
     const SQL: &str = "
-        SELECT u.email, u.plan, k.name AS key_name, k.display_prefix, k.app_id, k.expires_at
+        SELECT u.email, u.plan, k.name AS key_name, k.display_prefix, k.app_id, k.scopes, k.expires_at
         FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.id = $1";
     db.read(|mut conn| async move {
         Ok(statement(SQL).bind::<SqlUuid, _>(key.uuid()).get_result(&mut conn).await?)

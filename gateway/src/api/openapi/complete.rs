@@ -1,11 +1,12 @@
 //! Adds to the document what holds for every endpoint, so that no handler repeats it. Pure.
 
 use actix_web::http::Method;
+use gateway_domain::accounts::Scope;
 use gateway_domain::runs::request::{MAX_METADATA_KEY_CHARS, MAX_METADATA_PAIRS, MAX_METADATA_VALUE_CHARS};
 use serde_json::{Map, Value, json};
 
 use crate::api::routes::endpoints;
-use crate::http::endpoint::Endpoint;
+use crate::http::endpoint::{Access, Endpoint};
 use crate::http::multipart::MAX_FILES;
 use crate::http::problems::Problem;
 
@@ -44,7 +45,8 @@ pub(super) fn complete(mut document: Value) -> Value {
     }
     document["security"] = json!([{ "apiKey": [] }]);
     document["components"]["securitySchemes"] = json!({
-        "apiKey": { "type": "http", "scheme": "bearer", "description": "`Authorization: Bearer capi_…`" }
+        "apiKey": { "type": "http", "scheme": "bearer", "description": "`Authorization: Bearer capi_…`. The role names of an operation are the scopes \
+            that the key must have." }
     });
     document["components"]["responses"] = responses();
     document
@@ -88,6 +90,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             | Problem::NotAcceptable
             | Problem::Unauthorized
             | Problem::PlanRequired
+            | Problem::ScopeRequired
             | Problem::RateLimited
             | Problem::Internal
             | Problem::Unavailable => true,
@@ -109,6 +112,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             operation["responses"][problem.status().to_string()] = json!({ "$ref": reference });
         }
     }
+    add_security(operation, endpoint);
     if let Some(answers) = operation["responses"].as_object_mut() {
         for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.get("$ref").is_none()) {
             for (name, header) in common_headers() {
@@ -116,6 +120,16 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             }
         }
     }
+}
+
+/// The scope of the key, as a role name (OpenAPI 3.1, 4.8.30).
+fn add_security(operation: &mut Value, endpoint: &Endpoint) {
+    let scope = endpoint.access.scope().map(Scope::as_str);
+    let mut ways = vec![json!({ "apiKey": Vec::from_iter(scope) })];
+    if endpoint.access == Access::KeyOrLink {
+        ways.push(json!({}));
+    }
+    operation["security"] = ways.into();
 }
 
 fn common_headers() -> [(&'static str, Value); 3] {

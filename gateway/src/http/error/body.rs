@@ -23,6 +23,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(value_type = Option<Vec<FieldProblem>>, nullable = false, required = false)]
     pub errors: &'a [FieldError],
+    /// Of `scope_required`: the scope that the API key needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub scope: Option<&'static str>,
     /// Of `quota_exceeded`: the limit, by its name in the limits of GET /api/v1/me.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]

@@ -15,6 +15,10 @@ impl ApiError {
             Self::PlanRequired { plan } => {
                 format!("the account's plan is {plan:?}; its keys work again on a paid plan (pro or higher)")
             }
+            Self::ScopeRequired { scope } => format!(
+                "this API key may not do that; use a key with the scope {} (Account → API Keys)",
+                scope.as_str()
+            ),
             Self::SignInNeeded => "sign in first".to_owned(),
             Self::ForeignForm => {
                 "the form has expired or was sent from another site; open its page again and send it from \

@@ -15,6 +15,7 @@ use actix_web::http::header::{
     ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpResponse, ResponseError};
+use gateway_domain::accounts::Scope;
 use gateway_domain::accounts::passwords::PasswordError;
 use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{FieldError, Refusal};
@@ -38,6 +39,10 @@ pub enum ApiError {
     },
     PlanRequired {
         plan: String,
+    },
+    /// The API key may not do this.
+    ScopeRequired {
+        scope: Scope,
     },
     LinkExpired,
     MethodNotAllowed {
@@ -159,6 +164,7 @@ impl ApiError {
             code: problem.code(),
             request_id,
             errors: &errors,
+            scope: self.scope(),
             quota: exceeded.map(|exceeded| quota_api_name(exceeded.quota)),
             used: exceeded.map(|exceeded| exceeded.used),
             limit: exceeded.map(|exceeded| exceeded.limit),
@@ -188,6 +194,13 @@ impl ApiError {
                 | Refusal::Unavailable(_)
                 | Refusal::MaybeCreated { .. },
             ) => Some((RETRY_AFTER, "2".to_owned())),
+            _ => None,
+        }
+    }
+
+    const fn scope(&self) -> Option<&'static str> {
+        match self {
+            Self::ScopeRequired { scope } => Some(scope.as_str()),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ impl ApiError {
             Self::Unauthorized(_) | Self::SignInNeeded => Problem::Unauthorized,
             Self::ForeignForm => Problem::ForeignForm,
             Self::PlanRequired { .. } => Problem::PlanRequired,
+            Self::ScopeRequired { .. } => Problem::ScopeRequired,
             Self::LinkExpired => Problem::LinkExpired,
             Self::MethodNotAllowed { .. } => Problem::MethodNotAllowed,
             Self::NotAcceptable => Problem::NotAcceptable,

@@ -40,12 +40,13 @@ async fn keys_are_created_listed_and_revoked_by_command() {
         stack.send(stack.client().get(url).bearer_auth(key)).await.status
     };
     let app = stack.app.to_string();
-    let create = ["key", "create", "--name", "scoped", "--days", "1", "--app", &app];
+    let create = ["key", "create", "--name", "scoped", "--days", "1", "--app", &app, "--scope", "apps:write"];
     let scoped = stack.on_account(&create).await;
     assert_eq!(me(&scoped).await, 200);
     let listed = stack.on_account(&["key", "list"]).await;
     let line = listed.lines().find(|line| line.contains("\tscoped\tactive\t")).unwrap();
     assert!(line.contains(&format!("\tapp {app}\texpires ")), "{listed}");
+    assert!(line.ends_with("\tscopes apps:write"), "{listed}");
     assert!(listed.contains("\ttest\tactive\tall apps\texpires never\t"), "{listed}");
     stack.on_account(&["key", "revoke", "--id", line.split('\t').next().unwrap()]).await;
     assert_eq!(me(&scoped).await, 401);
@@ -57,6 +58,7 @@ async fn keys_are_created_listed_and_revoked_by_command() {
         assert!(!good, "{said}");
         said
     };
+    assert!(refused(&["--scope", "all"]).await.contains("runs, apps:write"));
     let said = refused(&["--app", "0197f7a0-0000-7000-8000-000000000000"]).await;
     assert!(said.contains("no such app"), "{said}");
     for number in 1..10 {

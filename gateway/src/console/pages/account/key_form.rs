@@ -1,6 +1,7 @@
 //! The form that creates an API key. The page of keys has it, and the tab API of each app.
 
 use actix_web::http::StatusCode;
+use gateway_domain::accounts::Scopes;
 use gateway_domain::accounts::keys::{self, KeyRefusal, ListedKey, MAX_DAYS, NewKey};
 use shared::ids::AppId;
 
@@ -9,6 +10,13 @@ use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
 
+/// The choices of scopes, with their labels.
+const SCOPES: [(&str, &str); 3] = [
+    ("runs", "create and read runs"),
+    ("apps:write", "change apps"),
+    ("runs,apps:write", "create and read runs, change apps"),
+];
+
 /// The text in the form's fields, and what is wrong with it.
 #[derive(Default)]
 pub(crate) struct Typed {
@@ -16,6 +24,8 @@ pub(crate) struct Typed {
     pub(crate) days: String,
     /// The id of the one app that the key may access. Empty: all apps.
     pub(crate) app: String,
+    /// The names of its scopes, with commas. Empty: the default.
+    pub(crate) scopes: String,
     pub(crate) error: Option<String>,
 }
 
@@ -56,6 +66,11 @@ impl KeyForm {
         if self.typed.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK }
     }
 
+    #[expect(clippy::unused_self, reason = "templates call methods of their values")]
+    pub(crate) const fn scopes(&self) -> [(&'static str, &'static str); 3] {
+        SCOPES
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.plan_without_api.is_none() && self.active >= self.max_active
     }
@@ -70,7 +85,8 @@ pub(crate) async fn create_key(
     only: Option<AppId>,
 ) -> Result<Result<String, Typed>, ApiError> {
     let (name, days, app) = (form.text("name").trim(), form.text("days").trim(), form.text("app"));
-    let error = match parse(name, days, app, only) {
+    let scopes = form.text("scopes");
+    let error = match parse(name, days, (app, only), scopes) {
         Err(error) => error,
         Ok(new) => {
             match keys::create(&context.db, visitor.user(), &new, &context.plans, visitor.actor()).await {
@@ -81,10 +97,10 @@ pub(crate) async fn create_key(
         }
     };
     let (name, days, app) = (name.to_owned(), days.to_owned(), app.to_owned());
-    Ok(Err(Typed { name, days, app, error: Some(error) }))
+    Ok(Err(Typed { name, days, app, scopes: scopes.to_owned(), error: Some(error) }))
 }
 
-fn parse(name: &str, days: &str, app: &str, only: Option<AppId>) -> Result<NewKey, String> {
+fn parse(name: &str, days: &str, (app, only): (&str, Option<AppId>), scopes: &str) -> Result<NewKey, String> {
     if let Some(wrong) = keys::wrong_name(name) {
         return Err(format!("Name {wrong}."));
     }
@@ -102,7 +118,14 @@ fn parse(name: &str, days: &str, app: &str, only: Option<AppId>) -> Result<NewKe
         (None, "") => None,
         (None, app) => Some(app.parse().map_err(|_| NO_APP.to_owned())?),
     };
-    Ok(NewKey { name: name.to_owned(), app, days })
+    let scopes = match scopes {
+        "" => Scopes::DEFAULT,
+        scopes => scopes
+            .split(',')
+            .map(|name| name.parse().map_err(|_| "May: choose one of the entries.".to_owned()))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(NewKey { name: name.to_owned(), app, days, scopes })
 }
 
 const NO_APP: &str = "Access: this app does not exist any more. Choose another one.";
