@@ -35,8 +35,8 @@ pub(super) struct Create {
     /// Days until it expires; for ever where absent.
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=i64::from(MAX_DAYS)))]
     days: Option<i32>,
-    /// What it may do: `runs` (create, read, cancel and delete runs) or `apps:write` (read, create, change and
-    /// archive apps). May repeat.
+    /// What it may do: `runs` (create, read, cancel and delete runs) or `apps:write` (read, create, change
+    /// and archive apps). May repeat.
     #[arg(long = "scope", default_value = "runs")]
     scopes: Vec<Scope>,
     /// TOML file that adds to or overrides the built-in plans.

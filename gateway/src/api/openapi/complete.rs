@@ -44,9 +44,9 @@ pub(super) fn complete(mut document: Value) -> Value {
         }
     }
     document["security"] = json!([{ "apiKey": [] }]);
+    let described = "`Authorization: Bearer capi_…`. The role names of an operation are the scopes that the key must have.";
     document["components"]["securitySchemes"] = json!({
-        "apiKey": { "type": "http", "scheme": "bearer", "description": "`Authorization: Bearer capi_…`. The role names of an operation are the scopes \
-            that the key must have." }
+        "apiKey": { "type": "http", "scheme": "bearer", "description": described }
     });
     document["components"]["responses"] = responses();
     document
