@@ -44,7 +44,8 @@ pub(super) fn complete(mut document: Value) -> Value {
         }
     }
     document["security"] = json!([{ "apiKey": [] }]);
-    let described = "`Authorization: Bearer capi_…`. The role names of an operation are the scopes that the key must have.";
+    let described =
+        "`Authorization: Bearer capi_…`. The roles of an operation are the scopes that the key needs.";
     document["components"]["securitySchemes"] = json!({
         "apiKey": { "type": "http", "scheme": "bearer", "description": described }
     });
