@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::without_root;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use crate::Surroundings;
 use crate::failure::{connect_failure, tls_failure};
 use crate::resolver::PublicResolver;
 
@@ -27,13 +29,14 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(policy: IpPolicy) -> anyhow::Result<Self> {
-        let tls = TlsConnector::from(Arc::new(shared::tls::client_config()?));
-        Ok(Self { resolver: PublicResolver::new(policy)?, tls })
+    pub(crate) fn new(policy: IpPolicy, surroundings: Surroundings) -> anyhow::Result<Self> {
+        let Surroundings { tls, name_server } = surroundings;
+        let resolver = PublicResolver::new(policy, name_server)?;
+        Ok(Self { resolver, tls: TlsConnector::from(Arc::new(tls)) })
     }
 
-    /// Connects before the deadline. Returns the address too. `url` is one of `PublicUrl`, so a literal
-    /// address in it is permitted.
+    /// Connects before the deadline, or says which stage was not over then. Returns the address too. `url` is
+    /// one of `PublicUrl`, so a literal address in it is permitted.
     pub(crate) async fn connect(
         &self,
         url: &Url,
@@ -41,8 +44,10 @@ impl Connector {
     ) -> Result<(Box<dyn Stream>, IpAddr), RequestFailure> {
         let (name, addresses) = match url.host() {
             Some(Host::Domain(name)) => {
-                let server = ServerName::try_from(name.to_owned());
-                (server.map_err(|_| RequestFailure::DnsFailed)?, self.resolver.lookup(name).await?)
+                let server = ServerName::try_from(without_root(name).to_owned());
+                let resolved = timeout_at(deadline, self.resolver.lookup(name)).await;
+                let addresses = resolved.map_err(|_| RequestFailure::DnsTimeout)??;
+                (server.map_err(|_| RequestFailure::DnsFailed)?, addresses)
             }
             Some(Host::Ipv4(address)) => (ServerName::from(IpAddr::V4(address)), vec![address.into()]),
             Some(Host::Ipv6(address)) => (ServerName::from(IpAddr::V6(address)), vec![address.into()]),
@@ -53,7 +58,9 @@ impl Connector {
         if url.scheme() == "http" {
             return Ok((Box::new(stream), peer));
         }
-        let stream = self.tls.connect(name, stream).await.map_err(|error| tls_failure(&error))?;
+        let encrypted = timeout_at(deadline, self.tls.connect(name, stream)).await;
+        let stream =
+            encrypted.map_err(|_| RequestFailure::TlsTimeout)?.map_err(|error| tls_failure(&error))?;
         Ok((Box::new(stream), peer))
     }
 }

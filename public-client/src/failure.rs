@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use shared::net::failure::RequestFailure;
+use rustls::CertificateError;
+use shared::net::failure::{CertificateFault, RequestFailure};
+
+use crate::head_limit::TooLong;
 
 pub(crate) fn connect_failure(kind: ErrorKind) -> RequestFailure {
     match kind {
@@ -15,29 +18,58 @@ pub(crate) fn connect_failure(kind: ErrorKind) -> RequestFailure {
 
 pub(crate) fn tls_failure(error: &io::Error) -> RequestFailure {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(rustls::Error::InvalidCertificate(_)) => RequestFailure::TlsCertificateInvalid,
+        Some(rustls::Error::InvalidCertificate(error)) => {
+            RequestFailure::TlsCertificateInvalid(certificate_fault(error))
+        }
         _ => RequestFailure::TlsFailed,
+    }
+}
+
+fn certificate_fault(error: &CertificateError) -> CertificateFault {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateFault::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            CertificateFault::NotYetValid
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            CertificateFault::WrongName
+        }
+        CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
+        // `openssl req -x509` makes a certificate that is its own authority.
+        CertificateError::Other(other)
+            if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
+        {
+            CertificateFault::UnknownIssuer
+        }
+        _ => CertificateFault::Other,
     }
 }
 
 pub(crate) fn exchange_failure(error: &hyper::Error) -> RequestFailure {
     let first: &(dyn Error + 'static) = error;
-    let mut causes = std::iter::successors(Some(first), |&error| error.source());
-    let is_reset =
-        causes.any(|cause| cause.downcast_ref().map(io::Error::kind).is_some_and(is_reset_or_closed));
-    if error.is_incomplete_message() || error.is_canceled() || is_reset {
+    let causes = || std::iter::successors(Some(first), |&error| error.source());
+    let io = causes().find_map(|cause| cause.downcast_ref::<io::Error>());
+    if error.is_parse_too_large() || io.is_some_and(holds::<TooLong>) {
+        RequestFailure::HeadTooLong
+    } else if io.is_some_and(holds::<rustls::Error>) {
+        // A server may refuse the client after the handshake, for example without a client certificate.
+        RequestFailure::TlsFailed
+    } else if io.map(io::Error::kind).is_some_and(is_reset) {
         RequestFailure::ConnectionReset
+    } else if error.is_incomplete_message()
+        || error.is_canceled()
+        || io.map(io::Error::kind) == Some(ErrorKind::UnexpectedEof)
+    {
+        RequestFailure::ConnectionClosed
     } else {
         RequestFailure::InvalidResponse
     }
 }
 
-fn is_reset_or_closed(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe
-            | ErrorKind::UnexpectedEof
-    )
+fn holds<E: Error + 'static>(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<E>()).is_some()
+}
+
+fn is_reset(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
 }

@@ -15,6 +15,11 @@ pub(crate) struct HeadLimit<S> {
     left: Arc<AtomicUsize>,
 }
 
+/// The error of reading beyond the bound.
+#[derive(Debug, thiserror::Error)]
+#[error("the head of the answer is too long")]
+pub(crate) struct TooLong;
+
 /// Lifts the bound of a [`HeadLimit`].
 pub(crate) struct Lift(Arc<AtomicUsize>);
 
@@ -38,8 +43,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadLimit<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.left.load(Ordering::Relaxed) == 0 {
-            let why = "the head of the answer is too long";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, TooLong)));
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(task, buf))?;

@@ -17,12 +17,14 @@ mod hops;
 mod resolver;
 mod response;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Request};
+use rustls::ClientConfig;
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::PublicUrl;
@@ -52,6 +54,14 @@ pub struct Limits {
     pub body_bytes: usize,
 }
 
+/// What a client takes from its machine. Tests have a name server and a certificate authority of their own.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    pub tls: ClientConfig,
+    /// `None`: the name servers and the hosts file of the system.
+    pub name_server: Option<SocketAddr>,
+}
+
 pub struct PublicClient {
     connector: Connector,
     user_agent: HeaderValue,
@@ -60,8 +70,19 @@ pub struct PublicClient {
 }
 
 impl PublicClient {
+    /// A client that trusts the certificate authorities of the system.
     pub fn new(user_agent: &str, policy: IpPolicy, limits: Limits) -> anyhow::Result<Self> {
-        let connector = Connector::new(policy.clone())?;
+        let surroundings = Surroundings { tls: shared::tls::client_config()?, name_server: None };
+        Self::within(user_agent, policy, limits, surroundings)
+    }
+
+    pub fn within(
+        user_agent: &str,
+        policy: IpPolicy,
+        limits: Limits,
+        surroundings: Surroundings,
+    ) -> anyhow::Result<Self> {
+        let connector = Connector::new(policy.clone(), surroundings)?;
         Ok(Self { connector, user_agent: user_agent.parse()?, policy, limits })
     }
 
@@ -107,11 +128,8 @@ impl PublicClient {
         mut request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Response, RequestFailure> {
-        let connected = Instant::now() + self.limits.connect;
-        let connecting = self.connector.connect(url.url(), connected.min(deadline));
-        let (stream, peer) = timeout_at(connected.min(deadline), connecting).await.map_err(|_| {
-            if connected < deadline { RequestFailure::ConnectTimeout } else { RequestFailure::Timeout }
-        })??;
+        let connected = deadline.min(Instant::now() + self.limits.connect);
+        let (stream, peer) = self.connector.connect(url.url(), connected).await?;
         address(&mut request, url.url())?;
         request.headers_mut().insert(USER_AGENT, self.user_agent.clone());
         let answered = timeout_at(deadline, exchange(stream, request)).await;

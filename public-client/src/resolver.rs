@@ -1,31 +1,42 @@
 //! Resolves a host and checks its addresses right before the connection is made. A name that resolves to
 //! another address each time (DNS rebinding) therefore gains nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::{LOOPBACK, is_localhost};
 
-/// Uses the name servers of the system.
 pub(crate) struct PublicResolver {
     dns: TokioResolver,
     policy: IpPolicy,
 }
 
 impl PublicResolver {
-    pub(crate) fn new(policy: IpPolicy) -> anyhow::Result<Self> {
-        Ok(Self { dns: TokioResolver::builder_tokio()?.build()?, policy })
+    pub(crate) fn new(policy: IpPolicy, name_server: Option<SocketAddr>) -> anyhow::Result<Self> {
+        let dns = match name_server {
+            None => TokioResolver::builder_tokio()?,
+            Some(address) => {
+                let mut server = NameServerConfig::udp(address.ip());
+                for connection in &mut server.connections {
+                    connection.port = address.port();
+                }
+                let config = ResolverConfig::from_parts(None, vec![], vec![server]);
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }
+        };
+        Ok(Self { dns: dns.build()?, policy })
     }
 
-    /// Returns all addresses of the host or fails. One address that is not permitted rejects the whole
-    /// answer, because an answer with public and private addresses is typical of an attack.
+    /// Returns the addresses of the host that may be connected ([`IpPolicy::select`]).
     pub(crate) async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, RequestFailure> {
-        let answer = self.dns.lookup_ip(host).await.map_err(|_| RequestFailure::DnsFailed)?;
-        let addresses: Vec<_> = answer.iter().collect();
-        if addresses.is_empty() || addresses.iter().any(|address| !self.policy.permits(*address)) {
-            return Err(RequestFailure::AddressNotAllowed);
+        if is_localhost(host) {
+            return self.policy.select(&LOOPBACK);
         }
-        Ok(addresses)
+        let answer = self.dns.lookup_ip(host).await.map_err(|_| RequestFailure::DnsFailed)?;
+        self.policy.select(&answer.iter().collect::<Vec<_>>())
     }
 }

@@ -1,6 +1,7 @@
 //! A response whose body is read under the request's deadline and up to a cap.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::header::HeaderName;
@@ -72,6 +73,13 @@ impl Response {
         self.answer.response.headers().get(name)?.to_str().ok()
     }
 
+    /// Reads the body for at most `time`, and not beyond the request's deadline.
+    pub async fn read_for(self, time: Duration) -> Body {
+        let deadline = self.deadline.min(Instant::now() + time);
+        Self { deadline, ..self }.read().await
+    }
+
+    /// Reads the body until the request's deadline.
     pub async fn read(mut self) -> Body {
         let mut bytes = Vec::new();
         let end = loop {

@@ -100,23 +100,29 @@ pub async fn give_back(
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttemptResult {
-    /// From connecting to the last byte read.
+    /// From connecting to the status of the answer, or to the failure.
     pub duration: Duration,
     pub status_code: Option<u16>,
     /// A sentence for the receiver's owner. `None` means delivered.
     pub error: Option<CleanText>,
-    /// The stable name of a failure before or while the answer arrived. It is logged and not stored.
+    /// The stable name of the failure.
     pub reason: Option<&'static str>,
     /// The beginning of the answer's body.
     pub response_body: Option<CleanText>,
-    /// The seconds of the answer's `Retry-After`.
+    /// The seconds that the answer's `Retry-After` asks for.
     pub retry_after: Option<u64>,
 }
 
 impl AttemptResult {
     #[must_use]
-    pub fn failed(error: &str) -> Self {
-        Self { error: Some(CleanText::new(error, MAX_ERROR_BYTES)), ..Self::default() }
+    pub fn failed(reason: &'static str, error: &str) -> Self {
+        Self { reason: Some(reason), error: Some(CleanText::new(error, MAX_ERROR_BYTES)), ..Self::default() }
+    }
+
+    /// Of an attempt for which no request could be made.
+    #[must_use]
+    pub fn not_sent(error: &str) -> Self {
+        Self::failed("not_sent", error)
     }
 }
 

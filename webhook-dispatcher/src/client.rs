@@ -1,23 +1,27 @@
 //! Sends one webhook request and turns the answer, or the failure, into an [`AttemptResult`].
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use public_client::header::{HeaderMap, RETRY_AFTER};
-use public_client::{BodyEnd, CONNECT_TIMEOUT, Limits, PublicClient, Response};
+use public_client::{CONNECT_TIMEOUT, Limits, PublicClient, Response};
 use shared::config::Networks;
-use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::{IpPolicy, is_public};
 use shared::text::CleanText;
 use shared::webhook_policies::WebhookPolicies;
 
 use crate::attempt::AttemptResult;
+use crate::retry_after::retry_after;
 
-/// From connecting to the last byte of the answer.
+/// From connecting to the status of the answer.
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Bytes of an answer that are read. A receiver may answer at length, so this is more than is stored.
+/// The body changes nothing, and some receivers never end it.
+const BODY_TIME: Duration = Duration::from_secs(1);
+/// Bytes of a body that are read. A receiver may answer at length, so this is more than is stored.
 const READ_BYTES: usize = 16 * 1024;
 const STORED_BYTES: usize = 1024;
+/// The reason of an answer that is not 2xx.
+const BAD_STATUS: &str = "status";
 
 pub struct WebhookClient {
     /// For plans whose webhooks reach only public addresses.
@@ -73,11 +77,13 @@ impl WebhookClient {
             );
         }
         let client = plan.and_then(|plan| self.opened.get(plan)).unwrap_or(&self.public);
-        let result = match client.post(url, headers, body).await {
+        let answer = client.post(url, headers, body).await;
+        let duration = started.elapsed();
+        let result = match answer {
             Ok(response) => self.read(response).await,
-            Err(failure) => failed(&failure),
+            Err(failure) => AttemptResult::failed(failure.code(), &failure.to_string()),
         };
-        AttemptResult { duration: started.elapsed(), ..result }
+        AttemptResult { duration, ..result }
     }
 
     async fn read(&self, response: Response) -> AttemptResult {
@@ -87,29 +93,24 @@ impl WebhookClient {
     }
 }
 
-/// `shown`: the account's owner may see the answer. An answer from an internal network stays there, so that a
-/// webhook is no way to read internal services.
+/// The status decides. `shown`: the account's owner may see the answer. An answer from an internal network
+/// stays there, so that a webhook is no way to read internal services.
 async fn read(response: Response, shown: bool) -> AttemptResult {
     let status = response.status();
-    let retry_after = response.header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
-    let body = response.read().await;
-    let result = match (status, body.end) {
-        // A 2xx counts only if the whole answer arrives in time. A body that breaks off changes nothing.
-        (200..=299, BodyEnd::Failed(timeout @ RequestFailure::Timeout)) => failed(&timeout),
-        (200..=299, _) => AttemptResult::default(),
-        (300..=399, _) => {
-            AttemptResult::failed("The receiver redirects. capi does not follow; give the final URL.")
-        }
-        _ => AttemptResult::failed(&format!("The receiver answered {status}.")),
+    let retry_after = response.header(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+    let result = match status {
+        200..=299 => AttemptResult::default(),
+        300..=399 => AttemptResult::failed(
+            BAD_STATUS,
+            "The receiver redirects. capi does not follow; give the final URL.",
+        ),
+        _ => AttemptResult::failed(BAD_STATUS, &format!("The receiver answered {status}.")),
     };
+    let body = response.read_for(BODY_TIME).await.bytes;
     AttemptResult {
         status_code: Some(status),
-        response_body: shown.then(|| CleanText::from_bytes(&body.bytes, STORED_BYTES)),
+        response_body: shown.then(|| CleanText::from_bytes(&body, STORED_BYTES)),
         retry_after,
         ..result
     }
-}
-
-fn failed(failure: &RequestFailure) -> AttemptResult {
-    AttemptResult { reason: Some(failure.code()), ..AttemptResult::failed(&failure.to_string()) }
 }

@@ -58,7 +58,7 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, le
 /// Returns `None` if nothing was sent and the attempt does not count.
 async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> Option<AttemptResult> {
     if usize::try_from(claimed.attempt).is_ok_and(|number| number > retry::ATTEMPTS) {
-        return Some(AttemptResult::failed("The results of the last attempts could not be recorded."));
+        return Some(AttemptResult::not_sent("The results of the last attempts could not be recorded."));
     }
     match prepare(context, claimed).await {
         Ok(Some(Prepared { plan, headers, body })) => {
@@ -69,22 +69,22 @@ async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> 
             }
             Some(context.client.post(plan.as_deref(), &claimed.url, headers, body).await)
         }
-        Ok(None) => Some(AttemptResult::failed("The run or the signing secret no longer exists.")),
+        Ok(None) => Some(AttemptResult::not_sent("The run or the signing secret no longer exists.")),
         Err(PrepareError::Secrets(SecretsError::Db(error))) if error.is_outage() => {
             tracing::warn!(%error, "webhook not sent: the database does not answer");
             None
         }
         Err(PrepareError::Secrets(SecretsError::Db(error))) => {
             tracing::error!(%error, "webhook not sent: failed to load the run");
-            Some(AttemptResult::failed("capi failed to load the run. This is a fault of capi."))
+            Some(AttemptResult::not_sent("capi failed to load the run. This is a fault of capi."))
         }
         Err(PrepareError::Body(error)) => {
             tracing::error!(%error, "webhook not sent: failed to write the body");
-            Some(AttemptResult::failed("capi failed to write the body. This is a fault of capi."))
+            Some(AttemptResult::not_sent("capi failed to write the body. This is a fault of capi."))
         }
         Err(PrepareError::Secrets(error)) => {
             tracing::error!(%error, "webhook not sent: the signing secret cannot be read");
-            Some(AttemptResult::failed(
+            Some(AttemptResult::not_sent(
                 "The signing secret cannot be read. The operator must check CAPI_SECRET_KEY.",
             ))
         }
@@ -127,7 +127,7 @@ async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<Prepared
     if keys.is_empty() {
         return Ok(None);
     }
-    let body = request::body(&claimed.r#type, claimed.claimed_at, run).map_err(PrepareError::Body)?;
+    let body = request::body(&claimed.r#type, claimed.created_at, run).map_err(PrepareError::Body)?;
     let headers = signature::headers(&keys, claimed.id, claimed.claimed_at, &body);
     Ok(Some(Prepared { plan, headers, body }))
 }

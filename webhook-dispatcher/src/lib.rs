@@ -9,6 +9,7 @@ pub mod deliver;
 mod metric_help;
 pub mod request;
 pub mod retry;
+pub mod retry_after;
 pub mod signature;
 pub mod sweeper;
 

@@ -10,7 +10,8 @@ use shared::time::Time;
 /// Bytes of a body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The body of an attempt at `at`. What does not fit is left out in a fixed order and named in `omitted`.
+/// The body of all attempts, for an event at the time `at`. What does not fit is left out in a fixed order
+/// and named in `omitted`.
 pub fn body(kind: &str, at: DateTime<Utc>, run: RunView) -> serde_json::Result<Vec<u8>> {
     let data = RunView { webhook: Json(Webhook::LeftOut), ..run };
     let mut body = WebhookBody { r#type: kind, timestamp: Time(at), data, omitted: Vec::new() };

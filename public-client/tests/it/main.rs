@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
 mod failures;
+mod names;
 mod requests;
-mod server;
 
 use std::time::Duration;
 

@@ -8,10 +8,9 @@ use public_client::{BodyEnd, GetFailure, Hops, Limits, MAX_REDIRECTS, PublicClie
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::UrlRefusal;
-use shared::testing::{PageServer, WebhookReceiver, eventually};
+use shared::testing::{PageServer, RawServer, WebhookReceiver, eventually};
 use url::Url;
 
-use crate::server::RawServer;
 use crate::{LIMITS, client, get};
 
 #[tokio::test]
@@ -21,7 +20,7 @@ async fn a_host_without_a_public_address_is_never_connected() {
     let local = pages.url("/long").replace("127.0.0.1", "localhost");
     for (url, expected) in [
         (pages.url("/long"), RequestFailure::InvalidUrl(UrlRefusal::NotPublic("127.0.0.1".parse().unwrap()))),
-        (local, RequestFailure::AddressNotAllowed),
+        (local, RequestFailure::InvalidUrl(UrlRefusal::Localhost)),
     ] {
         let failure = get(&client, &url).await.err().unwrap();
         assert_eq!((&failure, failure.code()), (&expected, "address_not_allowed"), "{url}");

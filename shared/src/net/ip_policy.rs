@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::failure::RequestFailure;
+
 const NON_PUBLIC_V4: [(Ipv4Addr, u8); 17] = [
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -53,7 +55,27 @@ impl IpPolicy {
 
     #[must_use]
     pub fn permits(&self, address: IpAddr) -> bool {
-        is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
+        is_public(address) || self.opens(address)
+    }
+
+    /// The addresses of one host that may be connected. An answer with public and private addresses is
+    /// typical of an attack, so one forbidden address rejects the whole answer. There is an exception: if the
+    /// operator opened the networks of all others, these are connected. So `localhost` works although only
+    /// 127.0.0.0/8 is opened.
+    pub fn select(&self, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, RequestFailure> {
+        let (permitted, forbidden): (Vec<IpAddr>, Vec<IpAddr>) =
+            addresses.iter().partition(|address| self.permits(**address));
+        if permitted.is_empty() {
+            Err(RequestFailure::AddressNotAllowed)
+        } else if !forbidden.is_empty() && !permitted.iter().all(|address| self.opens(*address)) {
+            Err(RequestFailure::AddressesMixed)
+        } else {
+            Ok(permitted)
+        }
+    }
+
+    fn opens(&self, address: IpAddr) -> bool {
+        self.allowed.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -148,6 +170,31 @@ mod tests {
         ] {
             assert!(IpPolicy::default().permits(text.parse().unwrap()), "{text} must be permitted");
         }
+    }
+
+    #[test]
+    fn a_mixed_answer_is_refused_unless_the_operator_opened_the_rest() {
+        use RequestFailure::{AddressNotAllowed, AddressesMixed};
+        let policy = IpPolicy::new(vec!["127.0.0.0/8".parse().unwrap(), "10.1.0.0/16".parse().unwrap()]);
+        let select = |policy: &IpPolicy, addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            let selected = policy.select(&addresses)?;
+            Ok(selected.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        for (addresses, expected) in [
+            (&["127.0.0.1", "::1"][..], Ok("127.0.0.1")),
+            (&["::1", "10.1.2.3", "127.0.0.1"], Ok("10.1.2.3 127.0.0.1")),
+            (&["8.8.8.8", "2606:4700::1111"], Ok("8.8.8.8 2606:4700::1111")),
+            (&["8.8.8.8", "127.0.0.1"], Ok("8.8.8.8 127.0.0.1")),
+            (&["8.8.8.8", "10.2.0.1"], Err(AddressesMixed)),
+            (&["8.8.8.8", "127.0.0.1", "::1"], Err(AddressesMixed)),
+            (&["::1"], Err(AddressNotAllowed)),
+            (&["10.2.0.1", "169.254.169.254"], Err(AddressNotAllowed)),
+            (&[], Err(AddressNotAllowed)),
+        ] {
+            assert_eq!(select(&policy, addresses), expected.map(str::to_owned), "{addresses:?}");
+        }
+        assert_eq!(select(&IpPolicy::default(), &["8.8.8.8", "127.0.0.1"]), Err(AddressesMixed));
     }
 
     #[test]

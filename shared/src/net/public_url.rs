@@ -1,7 +1,7 @@
 //! The form that every URL given by a user must have: webhook URLs, and URLs that a model fetches.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
@@ -10,6 +10,22 @@ use super::ip_policy::IpPolicy;
 /// Bytes of a URL, before and after percent-encoding.
 pub const MAX_URL_BYTES: usize = 2048;
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+/// What `localhost` means, whatever a name server or a file says (RFC 6761).
+pub const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// Whether a host name of a parsed URL is `localhost` or below it. The parser wrote it in lower case.
+#[must_use]
+pub fn is_localhost(name: &str) -> bool {
+    let name = without_root(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// The name without the dot at its end, which stands for the root of DNS.
+#[must_use]
+pub fn without_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
 
 /// An http or https URL that passed [`PublicUrl::parse`]. Its host name may still resolve to a non-public
 /// address, so the client checks each resolved address before it connects.
@@ -35,6 +51,20 @@ pub enum UrlRefusal {
          use a public host or ask the operator to allow its network"
     )]
     NotPublic(IpAddr),
+    /// The host is `localhost` or a name below it, and no address of the loopback is permitted.
+    #[error(
+        "points to localhost, which is the machine of capi and not a public address; \
+         use a public host or ask the operator to allow the network 127.0.0.0/8"
+    )]
+    Localhost,
+}
+
+impl UrlRefusal {
+    /// Whether an operator can permit the address.
+    #[must_use]
+    pub const fn is_about_the_address(&self) -> bool {
+        matches!(self, Self::NotPublic(_) | Self::Localhost)
+    }
 }
 
 impl PublicUrl {
@@ -64,6 +94,10 @@ impl PublicUrl {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(Host::Domain(name)) if is_localhost(name) => {
+                let reached = LOOPBACK.iter().any(|address| policy.permits(*address));
+                return if reached { Ok(Self(url)) } else { Err(UrlRefusal::Localhost) };
+            }
             _ => None,
         };
         match literal {
@@ -75,7 +109,7 @@ impl PublicUrl {
     /// Host and port, which identify a webhook lane together with the user.
     #[must_use]
     pub fn lane_host(&self) -> String {
-        let host = self.0.host_str().unwrap_or_default();
+        let host = without_root(self.0.host_str().unwrap_or_default());
         format!("{host}:{}", self.0.port_or_known_default().unwrap_or_default())
     }
 
@@ -103,10 +137,60 @@ mod tests {
         assert!(refusal("ftp://e.com/").contains("https://"));
         assert!(refusal("https://u:p@e.com/").contains("password"));
         assert!(refusal("https://e.com:22/").contains("port 22"));
-        for literal in
-            ["127.0.0.1", "2130706433", "0177.0.0.1", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "127.1", "0"]
-        {
-            assert!(refusal(&format!("http://{literal}:8080/")).contains("not a public"), "{literal}");
+        for literal in [
+            "127.0.0.1",
+            "127.0.0.1.",
+            "2130706433",
+            "017700000001",
+            "0177.0.0.1",
+            "0x7f.1",
+            "0X7F000001",
+            "127.1",
+            "0",
+            "%31%32%37.0.0.1",
+            "\u{2460}\u{2461}\u{2466}.0.0.1",
+            "127\u{3002}0\u{3002}0\u{3002}1",
+            "[::1]",
+            "[::]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[64:ff9b::7f00:1]",
+        ] {
+            let text = refusal(&format!("http://{literal}:8080/"));
+            assert!(text.contains("not a public address") && text.contains("use a public host"), "{literal}");
+        }
+    }
+
+    #[test]
+    fn localhost_and_names_below_it_need_a_loopback_network() {
+        let policy = |networks: &[&str]| {
+            IpPolicy::new(networks.iter().map(|network| network.parse().unwrap()).collect())
+        };
+        for name in [
+            "localhost",
+            "LocalHost",
+            "localhost.",
+            "loc%61lhost",
+            "\u{ff4c}ocalhost",
+            "a.localhost",
+            "a.b.localhost.",
+        ] {
+            let url = format!("http://{name}:3000/hook");
+            assert_eq!(PublicUrl::parse(&url, &IpPolicy::default()), Err(UrlRefusal::Localhost), "{name}");
+            assert_eq!(
+                PublicUrl::parse(&url, &policy(&["10.0.0.0/8"])),
+                Err(UrlRefusal::Localhost),
+                "{name}"
+            );
+            for opened in ["127.0.0.0/8", "::1/128"] {
+                assert!(PublicUrl::parse(&url, &policy(&[opened])).is_ok(), "{name} {opened}");
+            }
+        }
+        assert!(UrlRefusal::Localhost.to_string().contains("not a public address"));
+        for name in ["notlocalhost", "localhost.example.com", "localhost.."] {
+            let parsed = PublicUrl::parse(&format!("http://{name}/"), &IpPolicy::default());
+            assert_ne!(parsed, Err(UrlRefusal::Localhost), "{name}");
         }
     }
 
@@ -115,5 +199,6 @@ mod tests {
         let parse = |text: &str| PublicUrl::parse(text, &IpPolicy::default()).unwrap().lane_host();
         assert_eq!(parse("https://Example.com/a"), "example.com:443");
         assert_eq!(parse("http://example.com:8080/a"), "example.com:8080");
+        assert_eq!(parse("https://example.com./a"), "example.com:443", "the same host");
     }
 }

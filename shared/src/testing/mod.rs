@@ -14,16 +14,20 @@ mod pages;
 pub mod property;
 mod proxy;
 mod queues;
+mod raw;
 mod receiver;
 mod script;
 mod template;
+mod tls;
 
 pub use database::TestDatabase;
 pub use model::ScriptedModel;
 pub use pages::PageServer;
 pub use proxy::TcpProxy;
 pub use queues::TestQueues;
+pub use raw::{Ending, RawServer};
 pub use receiver::{ReceivedWebhook, WebhookReceiver};
+pub use tls::{Issuer, TlsServer};
 
 use std::time::{Duration, Instant};
 

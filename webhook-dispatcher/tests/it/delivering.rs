@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use shared::testing::{PageServer, ReceivedWebhook, WebhookReceiver, eventually};
+use shared::testing::{PageServer, WebhookReceiver, eventually};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, received};
 
 /// Longer than the wait before the second attempt, shorter than a lease.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
-
-async fn received(receiver: &WebhookReceiver, count: usize) -> Vec<ReceivedWebhook> {
-    eventually("requests", async || Some(receiver.received()).filter(|all| all.len() == count)).await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_is_signed_with_every_active_secret_and_delivered() {
@@ -67,16 +63,21 @@ async fn a_receiver_that_is_gone_ends_the_delivery() {
     assert_eq!((attempts.len(), attempts[0].status_code), (1, Some(410)));
 }
 
-/// `localhost` has an address of each family, and a host with one address that is not allowed gets nothing.
+/// `localhost` has an address of each family, and one allowed network is enough.
 #[tokio::test(flavor = "multi_thread")]
-async fn localhost_is_reached_if_both_of_its_networks_are_allowed() {
+async fn localhost_is_reached_by_the_address_that_is_allowed() {
     let fixture = Fixture::create().await;
     let receiver = WebhookReceiver::start([]).await;
-    let both = "127.0.0.0/8,::1/128".parse().unwrap();
-    let _dispatcher =
-        fixture.start_with(|config| config.webhook_networks.webhook_allowed_networks = both).await;
-    let (run, _) = fixture.deliver_to(&receiver.url().replace("127.0.0.1", "localhost")).await;
-    fixture.attempts_when(run, "delivered").await;
+    let url = |host: &str| receiver.url().replace("127.0.0.1", host);
+    for networks in ["127.0.0.0/8", "127.0.0.0/8,::1/128"] {
+        let networks = networks.parse().unwrap();
+        let _dispatcher =
+            fixture.start_with(|config| config.webhook_networks.webhook_allowed_networks = networks).await;
+        for host in ["localhost", "localhost.", "LocalHost", "hooks.localhost"] {
+            let (run, _) = fixture.deliver_to(&url(host)).await;
+            assert_eq!(fixture.attempts_when(run, "delivered").await.len(), 1, "{host}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,13 +92,12 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_2xx_counts_only_if_the_whole_answer_arrives_in_time() {
+async fn an_answer_that_never_ends_is_closed() {
     let fixture = Fixture::create().await;
     let pages = PageServer::start().await;
-    let _dispatcher = fixture.start_with(|config| config.total_timeout = Duration::from_secs(4)).await;
+    let _dispatcher = fixture.start().await;
     let (run, _) = fixture.deliver_to(&pages.url("/never")).await;
-    let attempts = fixture.attempts_when(run, "retrying").await;
+    let attempts = fixture.attempts_when(run, "delivered").await;
     assert_eq!((attempts[0].status_code, &*attempts[0].response_body), (Some(200), "<p>Begun"));
-    assert!(attempts[0].error.contains("whole answer in time"), "{attempts:?}");
     eventually("the connection is closed", async || (pages.holding() == 0).then_some(())).await;
 }

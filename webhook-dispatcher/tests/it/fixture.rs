@@ -14,7 +14,7 @@ use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::PublicUrl;
 use shared::queue::{Nudge, WorkQueue};
 use shared::runs::{Cancelled, cancel};
-use shared::testing::{TestDatabase, TestQueues, eventually};
+use shared::testing::{ReceivedWebhook, TestDatabase, TestQueues, WebhookReceiver, eventually};
 use shared::webhook_secrets;
 use webhook_dispatcher::Running;
 use webhook_dispatcher::config::Config;
@@ -36,6 +36,8 @@ pub(crate) struct Dispatcher(Running);
 pub(crate) struct Attempt {
     #[diesel(sql_type = Integer)]
     pub(crate) number: i32,
+    #[diesel(sql_type = Integer)]
+    pub(crate) duration_ms: i32,
     #[diesel(sql_type = Nullable<Integer>)]
     pub(crate) status_code: Option<i32>,
     #[diesel(sql_type = Text)]
@@ -60,6 +62,11 @@ chat_model_id,
            RETURNING id, created_at)
 INSERT INTO run_events (run_id, seq, type, at, attempt, data)
 SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM r";
+
+/// Waits for this number of requests.
+pub(crate) async fn received(receiver: &WebhookReceiver, count: usize) -> Vec<ReceivedWebhook> {
+    eventually("requests", async || Some(receiver.received()).filter(|all| all.len() == count)).await
+}
 
 impl Fixture {
     pub(crate) async fn create() -> Self {
@@ -107,7 +114,7 @@ impl Fixture {
     /// Ends a run whose webhook goes to `url`.
     pub(crate) async fn deliver_to(&self, url: &str) -> (RunId, LaneId) {
         let (run, mut conn) = (RunId::generate(), self.database.conn().await);
-        let anywhere = IpPolicy::new(vec!["0.0.0.0/0".parse().unwrap()]);
+        let anywhere = IpPolicy::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
         let host = PublicUrl::parse(url, &anywhere).unwrap().lane_host();
         statement(RUN)
             .bind::<SqlUuid, _>(run.uuid())
@@ -144,8 +151,8 @@ impl Fixture {
     /// Waits until the run's delivery has this status; all its attempts.
     pub(crate) async fn attempts_when(&self, run: RunId, status: &str) -> Vec<Attempt> {
         eventually(status, async || (self.status(run).await == status).then_some(())).await;
-        let sql = "SELECT number, status_code, coalesce(error, '') AS error, coalesce(response_body, '') AS \
-                   response_body
+        let sql = "SELECT number, duration_ms, status_code, coalesce(error, '') AS error,
+                          coalesce(response_body, '') AS response_body
                    FROM webhook_attempts a JOIN webhook_deliveries d ON d.id = a.delivery_id
                    WHERE d.run_id = $1 ORDER BY number";
         statement(sql).bind::<SqlUuid, _>(run.uuid()).load(&mut self.database.conn().await).await.unwrap()

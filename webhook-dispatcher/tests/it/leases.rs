@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::deliveries::DeliveryStatus;
-use shared::testing::{PageServer, WebhookReceiver, eventually};
+use shared::testing::{Ending, RawServer, WebhookReceiver, eventually};
 use webhook_dispatcher::attempt::{AttemptResult, LEASE, claim, give_back, record};
 
 use crate::fixture::Fixture;
@@ -22,7 +22,7 @@ async fn the_lease_of_a_dead_dispatcher_is_taken_over() {
     assert_eq!(attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [2]);
     assert_eq!(receiver.received().len(), 1);
 
-    let (late_result, wait) = (AttemptResult::failed("late"), Duration::ZERO);
+    let (late_result, wait) = (AttemptResult::not_sent("late"), Duration::ZERO);
     assert!(!record(&mut conn, "dead", &expired, &late_result, DeliveryStatus::Failed, wait).await.unwrap());
     assert!(!give_back(&mut conn, "dead", &expired, wait).await.unwrap());
     assert_eq!(fixture.attempts_when(run, "delivered").await.len(), 1);
@@ -48,10 +48,10 @@ async fn a_receiver_that_hangs_holds_four_requests_and_no_other_lane() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dispatcher_that_stops_records_what_it_sent() {
     let fixture = Fixture::create().await;
-    let pages = PageServer::start().await;
+    let silent = RawServer::ending(vec![], Duration::ZERO, Ending::Hold).await;
     let dispatcher = fixture.start_with(|config| config.total_timeout = Duration::from_secs(2)).await;
-    let (run, _) = fixture.deliver_to(&pages.url("/never")).await;
-    eventually("the request is in flight", async || (pages.holding() == 1).then_some(())).await;
+    let (run, _) = fixture.deliver_to(&silent.url("http")).await;
+    eventually("the request is in flight", async || (silent.connections() == 1).then_some(())).await;
     drop(dispatcher);
     assert_eq!(fixture.status(run).await, "retrying");
 }

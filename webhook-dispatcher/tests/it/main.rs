@@ -1,7 +1,13 @@
 //! A dispatcher in process, over the real PostgreSQL and RabbitMQ, with real receivers.
-#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
+mod addresses;
+mod answers;
+mod bodies;
 mod delivering;
 mod fixture;
 mod leases;
+mod libraries;
+mod reasons;
 mod refusals;
+mod schedule;

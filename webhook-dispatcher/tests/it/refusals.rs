@@ -17,7 +17,7 @@ async fn a_host_without_a_public_address_gets_no_request() {
         .await;
     for (url, expected) in [
         (receiver.url(), "127.0.0.1, which is not a public address"),
-        (receiver.url().replace("127.0.0.1", "localhost"), "The host has no public address."),
+        (receiver.url().replace("127.0.0.1", "localhost"), "points to localhost, which is"),
     ] {
         let (run, _) = fixture.deliver_to(&url).await;
         let attempts = fixture.attempts_when(run, "retrying").await;

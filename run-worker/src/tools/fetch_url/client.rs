@@ -10,7 +10,6 @@ use public_client::{
 use shared::media_types;
 use shared::net::failure::RequestFailure;
 use shared::net::ip_policy::IpPolicy;
-use shared::net::public_url::UrlRefusal;
 use url::Url;
 
 const LIMITS: Limits =
@@ -74,7 +73,7 @@ fn named_encoding(text: &str) -> Option<&'static Encoding> {
 fn message(failure: &RequestFailure) -> String {
     match failure {
         // The refusal's own text says how an operator allows the address. A model cannot use that.
-        RequestFailure::InvalidUrl(UrlRefusal::NotPublic(_)) => {
+        RequestFailure::InvalidUrl(refusal) if refusal.is_about_the_address() => {
             "The URL does not lead to a public address.".to_owned()
         }
         RequestFailure::TooManyRedirects => format!("The page redirects more than {MAX_REDIRECTS} times."),

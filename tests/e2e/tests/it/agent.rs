@@ -75,7 +75,7 @@ async fn the_model_is_told_what_a_tool_cannot_do() {
         ),
         (fetch(&pages.url("/")), "does not lead to a public address"),
         (fetch("http://169.254.169.254/latest/meta-data"), "does not lead to a public address"),
-        (fetch("http://localhost/"), "no public address"),
+        (fetch("http://localhost/"), "not lead to a public address"),
         (fetch("file:///etc/passwd"), "must begin with https"),
     ];
     let (wanted, expected): (Vec<Value>, Vec<&str>) = calls.into_iter().unzip();

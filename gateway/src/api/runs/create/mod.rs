@@ -207,7 +207,7 @@ fn app_id(caller: &Caller, in_path: Option<&str>, in_body: Option<&str>) -> Resu
 async fn webhook(context: &Context, user: UserId, url: Option<&str>) -> Result<Option<PublicUrl>, ApiError> {
     let Some(text) = url else { return Ok(None) };
     let mut parsed = PublicUrl::parse(text, &IpPolicy::only_public());
-    if let Err(UrlRefusal::NotPublic(_)) = parsed {
+    if parsed.as_ref().is_err_and(UrlRefusal::is_about_the_address) {
         let plan = users::plan(&context.db, user).await?;
         parsed = PublicUrl::parse(text, context.webhook_policies.of(&plan));
     }
