@@ -74,16 +74,26 @@ async fn a_plan_decides_which_networks_its_webhooks_reach() {
     );
     let stack = Stack::create("outside", &plans).await;
     let gateway = TestApp::start(&stack).await;
-    for (plan, loopback, private) in [("outside", 400, 400), ("inside", 400, 202), ("pro", 202, 400)] {
+    for (plan, loopback, private) in [("pro", 202, 400), ("outside", 400, 400), ("inside", 400, 202)] {
         stack.set_plan(EMAIL, plan).await;
         for (url, expected) in [
             ("http://127.0.0.1:8080/hook", loopback),
+            ("http://2130706433:8080/hook", loopback),
+            ("http://localhost:3000/hook", loopback),
+            ("http://hooks.localhost.:3000/hook", loopback),
+            ("http://[::1]:3000/hook", 400),
             ("http://10.1.2.3/hook", private),
             ("https://example.org/hook", 202),
         ] {
             let body = json!({"appId": stack.app, "inputs": {"text": "x"}, "webhookUrl": url});
             let answer = stack.post(&gateway, "/api/v1/runs", &body).await;
             assert_eq!(answer.status, expected, "{plan} {url}: {answer:?}");
+            if expected == 400 {
+                assert_eq!(answer.body["errors"][0]["pointer"], "/webhookUrl", "{answer:?}");
+                assert!(answer.body["detail"].as_str().unwrap().contains("use a public host"), "{answer:?}");
+            }
+            let dry = stack.post(&gateway, "/api/v1/runs?dryRun=true", &body).await.status;
+            assert_eq!(dry, if expected == 202 { 200 } else { expected }, "{plan} {url}");
         }
     }
 }

@@ -26,7 +26,8 @@ async fn bodies_of_all_attempts_are_equal_but_for_links() {
     let bodies: Vec<_> = requests.iter().map(|request| without_links(&request.body)).collect();
     assert_eq!(bodies[0].0, bodies[1].0);
     assert_eq!(bodies[0].0, bodies[2].0);
-    let ended = "SELECT to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS text FROM runs";
+    let ended = "SELECT to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS text
+                 FROM runs";
     assert_eq!(requests[2].json()["timestamp"], fixture.text(ended).await, "the time of the event");
     let ids: Vec<_> = requests.iter().map(|request| &request.headers["webhook-id"]).collect();
     assert_eq!((ids[0], ids[1]), (ids[1], ids[2]));
