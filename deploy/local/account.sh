@@ -1,13 +1,15 @@
-# A user, an app and a working API key for a local trial. A second `make up` keeps all three.
+# A user, sample apps and a working API key for a local trial. A second `make up` keeps them all.
 
 LOCAL_EMAIL=you@example.com
 
 ensure_account() {
-    step "user, app and key"
+    step "user, apps and key"
     ensure_user
     local log=$LOG/account.log key='' secret app
-    app=$(capi_gateway app import "$ROOT/deploy/apps/summarise.toml" --email $LOCAL_EMAIL 2> "$log") ||
-        fail "app import" "$log"
+    # The newest app is the first on the console's page.
+    import_sample chart > /dev/null
+    import_sample summarise > /dev/null
+    app=$(import_sample extract)
     if [ -f "$LOCAL/env" ]; then key=$(. "$LOCAL/env" && echo "${CAPI_API_KEY:-}"); fi
     if [ -z "$key" ] || ! key_works "$key"; then
         key=$(capi_gateway key create --email $LOCAL_EMAIL --name local 2> "$log") || fail "key create" "$log"
@@ -24,6 +26,12 @@ ensure_account() {
         } > "$LOCAL/env.new"
         mv "$LOCAL/env.new" "$LOCAL/env"
     )
+}
+
+import_sample() { # NAME: prints the id of the app
+    local log=$LOG/account.log
+    capi_gateway app import "$ROOT/deploy/apps/$1.toml" --email $LOCAL_EMAIL 2> "$log" ||
+        fail "app import $1" "$log"
 }
 
 ensure_user() {

@@ -1,10 +1,9 @@
 # The main job: a run of an app with a language model. It prints the result and verifies the webhook.
 
-RUN_TEXT="Rust is a language for reliable and fast software. \
-Its compiler finds many mistakes before the program runs."
+RUN_TEXT="Ada Lovelace, aged 36, lives in London."
 
 main_job() {
-    step "run the app \"Summarise\""
+    step "run the app \"Extract\""
     (
         . "$LOCAL/env"
         local port_file=$RUN/receiver.webhook-port log=$LOG/receiver.log receiver id
@@ -19,7 +18,7 @@ main_job() {
             fail "the gateway did not accept the run" "$LOG/create.json"
         say "run $id accepted"
         wait_for_run "$id" "$LOG/run.json"
-        printf '\n%s\n\n' "$(json_field result text < "$LOG/run.json")"
+        printf '\n%s\n\n' "$(json_field result data < "$LOG/run.json")"
         wait $receiver || fail "the webhook did not arrive" "$log"
         trap - EXIT
         say "webhook $(cat "$log")"
@@ -52,5 +51,6 @@ wait_for_run() { # ID FILE: leaves the completed run in FILE
 json_field() { # KEY…: prints the value at this path of the JSON document on stdin
     python3 -c '
 import functools, json, sys
-print(functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin)))' "$@"
+value = functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin))
+print(value if isinstance(value, str) else json.dumps(value))' "$@"
 }

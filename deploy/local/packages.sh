@@ -41,6 +41,10 @@ find_missing_packages() {
         need_package 'command -v chromium' chromium
         need_package 'command -v chromedriver' chromium-driver
         need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
+        # They run the examples of docs/guides.
+        need_package 'command -v go' golang-go
+        need_package 'ruby -e "require %q(webrick)"' ruby
+        need_package 'command -v php' php-cli
     fi
     if [ "${1:-}" = machine ]; then
         need_package 'command -v qemu-system-x86_64' qemu-system-x86

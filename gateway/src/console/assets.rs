@@ -1,5 +1,5 @@
-//! The script, the style sheet and the icon, embedded in the program. Their address changes with their
-//! content, so browsers may cache them for a year.
+//! Scripts, style sheets and the icon of the console and of /docs, embedded in the program. Their address
+//! changes with their content, so browsers may cache them for a year.
 
 use std::sync::LazyLock;
 
@@ -10,11 +10,15 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 
 use crate::http::ApiError;
 
-const FILES: [(&str, &str, &[u8]); 4] = [
+const FILES: [(&str, &str, &[u8]); 8] = [
     // htmx 2.0.11, https://htmx.org, Zero-Clause BSD.
     ("htmx.js", "text/javascript; charset=utf-8", include_bytes!("assets/htmx.min.js")),
     ("console.js", "text/javascript; charset=utf-8", include_bytes!("assets/console.js")),
     ("console.css", "text/css; charset=utf-8", include_bytes!("assets/console.css")),
+    ("copy.js", "text/javascript; charset=utf-8", include_bytes!("assets/copy.js")),
+    ("docs.css", "text/css; charset=utf-8", include_bytes!("../docs/assets/docs.css")),
+    ("reference.css", "text/css; charset=utf-8", include_bytes!("../docs/assets/reference.css")),
+    ("reference.js", "text/javascript; charset=utf-8", include_bytes!("../docs/assets/reference.js")),
     ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
 ];
 

@@ -20,6 +20,7 @@ mod routes;
 mod session;
 mod shown;
 
+pub(crate) use assets::version as assets_version;
 pub(crate) use error_page::answer as error_page;
 pub use routes::endpoints;
 

@@ -5,9 +5,11 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
+use askama::Template;
 use bytes::Bytes;
 use utoipa_swagger_ui::{Config, serve};
 
+use super::page::{self, Frame};
 use crate::api::openapi;
 use crate::http::ApiError;
 use crate::http::middleware::leave_uncompressed;
@@ -19,12 +21,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// The files change with each build.
 const CACHED: &str = "public, max-age=3600";
 
-static SETTINGS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    let settings = Config::new(["/api/v1/openapi.json"]);
-    Arc::new(
-        settings.use_base_layout().default_models_expand_depth(0).doc_expansion("list").deep_linking(true),
-    )
-});
+/// Swagger UI's files come through this function, which wants settings. The page's own script has them.
+static SETTINGS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::new(["/"])));
+
+#[derive(Template)]
+#[template(path = "docs/reference.html")]
+struct Page {
+    frame: Frame,
+}
 
 /// GET /api/v1/openapi.json
 pub(super) async fn document() -> HttpResponse {
@@ -36,12 +40,12 @@ pub(super) async fn document() -> HttpResponse {
     response
 }
 
-/// GET /docs and /docs/. Its links are relative to a directory.
-pub(super) async fn page() -> HttpResponse {
-    HttpResponse::Found().insert_header(("location", "/docs/index.html")).finish()
+/// GET /docs/reference
+pub(super) async fn page() -> Result<HttpResponse, ApiError> {
+    page::show_under(POLICY, &Page { frame: Frame::new("API reference", "/docs/reference") })
 }
 
-/// GET /docs/{file}
+/// GET /docs/swagger/{file}
 pub(super) async fn file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let Ok(Some(file)) = serve(&name, Arc::clone(&SETTINGS)) else {
         return Err(ApiError::not_found("page"));

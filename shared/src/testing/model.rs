@@ -34,6 +34,8 @@ struct State {
     asked: Mutex<Vec<(Instant, Value)>>,
     /// How often each step of a script has failed on purpose.
     failed: Mutex<HashMap<String, u64>>,
+    /// Parts of prompts, and the scripts for them.
+    scripts: Mutex<Vec<(String, String)>>,
     released: watch::Sender<bool>,
     /// Counts [`ScriptedModel::release_held`].
     generation: watch::Sender<usize>,
@@ -48,6 +50,7 @@ impl ScriptedModel {
         let state = Arc::new(State {
             asked: Mutex::default(),
             failed: Mutex::default(),
+            scripts: Mutex::default(),
             released: watch::Sender::new(false),
             generation: watch::Sender::new(0),
             holding: AtomicUsize::new(0),
@@ -82,6 +85,12 @@ impl ScriptedModel {
             entry("away", "127.0.0.1:9", 30, ""),
         ]
         .concat()
+    }
+
+    /// Answers prompts that contain this text by a script, for prompts that hold none themselves.
+    pub fn script(&self, part_of_prompt: &str, steps: &Value) {
+        let mut scripts = self.state.scripts.lock().unwrap_or_else(PoisonError::into_inner);
+        scripts.push((part_of_prompt.to_owned(), steps.to_string()));
     }
 
     /// The requests so far: the time of each, and its body.
@@ -124,9 +133,9 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
         let id = Some(("x-request-id", "req-7f3a".to_owned()));
         return respond_with(status, "application/json", id, stream::iter([words]).boxed());
     }
-    if let Some((_, script)) = prompt.split_once("SCRIPT ") {
+    if let Some(script) = script_for(&state, &prompt) {
         let answers = messages.iter().filter(|message| message["role"] == "assistant").count();
-        return follow(&state, script, answers);
+        return follow(&state, &script, answers);
     }
     let said: String = prompt.chars().take(60).collect();
     let text = if prompt.contains("EMPTY") { String::new() } else { format!("You said: {said}") };
@@ -137,6 +146,14 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
     let after = if prompt.contains("CUT") { stream::empty().boxed() } else { stream::iter(after).boxed() };
     let waiting = stream::once(hold(state, prompt.contains("HOLD")));
     respond(200, "text/event-stream", stream::iter(before).chain(waiting).chain(after).boxed())
+}
+
+fn script_for(state: &State, prompt: &str) -> Option<String> {
+    if let Some((_, script)) = prompt.split_once("SCRIPT ") {
+        return Some(script.to_owned());
+    }
+    let scripts = state.scripts.lock().unwrap_or_else(PoisonError::into_inner);
+    scripts.iter().find(|(part, _)| prompt.contains(part)).map(|(_, script)| script.clone())
 }
 
 /// Waits for [`ScriptedModel::release`] if `held`.

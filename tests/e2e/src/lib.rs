@@ -31,6 +31,7 @@ pub use address::Gateway;
 pub use answer::Answer;
 pub use broker::PrivateBroker;
 pub use browser::{Browser, Cookie, Element, Key};
+pub use ports::free_ports;
 pub use postgres::PrivatePostgres;
 pub use process::{Process, Service, bin_dir};
 pub use rustix::process::Signal;

@@ -9,7 +9,8 @@ use std::ops::Range;
 const PORTS: Range<u16> = 20_000..32_000;
 
 /// Different ports that are free.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+#[must_use]
+pub fn free_ports<const N: usize>() -> [u16; N] {
     let listeners: [TcpListener; N] = std::array::from_fn(|_| free_port());
     listeners.map(|listener| listener.local_addr().expect("a listener has an address").port())
 }

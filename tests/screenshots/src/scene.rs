@@ -11,7 +11,13 @@ pub(crate) const LONG: &str = "019f0000-0000-7000-8000-000000000003";
 pub(crate) const FRESH: &str = "new@example.com";
 
 /// Pages without a sign-in.
-pub(crate) const PUBLIC_PAGES: [(&str, &str); 2] = [("sign-in", "/sign-in"), ("sign-up", "/sign-up")];
+pub(crate) const PUBLIC_PAGES: [(&str, &str); 5] = [
+    ("sign-in", "/sign-in"),
+    ("sign-up", "/sign-up"),
+    ("docs", "/docs"),
+    ("docs-guide", "/docs/guides/webhooks"),
+    ("docs-limits", "/docs/guides/limits"),
+];
 
 /// Pages of the account `FRESH`.
 pub(crate) const EMPTY_PAGES: [(&str, &str); 3] =

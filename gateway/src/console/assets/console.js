@@ -1,5 +1,5 @@
-// The script of the console's pages. It shows times in the browser's zone, refreshes lists and threads,
-// copies text, and asks before an action that cannot be undone. Without it every page works, but does not
+// The script of the console's pages. It shows times in the browser's zone, refreshes lists and threads, and
+// asks before an action that cannot be undone. Without it every page works, but does not
 // refresh itself.
 "use strict";
 
@@ -22,22 +22,10 @@ function showAges() {
   }
 }
 
-document.addEventListener("click", async (event) => {
+document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.copy) {
-    const source = document.getElementById(button.dataset.copy);
-    const named = button.dataset.named ??= button.textContent;
-    try {
-      await navigator.clipboard.writeText(source.textContent);
-      button.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(source);
-      button.textContent = "Press Ctrl + C";
-    }
-    document.getElementById("said").textContent = button.textContent;
-    setTimeout(() => { button.textContent = named; }, 2000);
-  } else if (button.dataset.add) {
+  if (button.dataset.add) {
     const row = document.getElementById(button.dataset.add).content.cloneNode(true);
     document.getElementById(button.dataset.to).append(row);
     document.getElementById(button.dataset.to).lastElementChild.querySelector("input").focus();

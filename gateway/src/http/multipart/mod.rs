@@ -25,9 +25,9 @@ use pace::Pace;
 /// Files of one run.
 pub const MAX_FILES: usize = 10;
 /// Bytes of one file.
-const MAX_FILE_BYTES: u64 = 25 << 20;
+pub const MAX_FILE_BYTES: u64 = 25 << 20;
 /// Bytes of all files.
-const MAX_ALL_BYTES: u64 = 100 << 20;
+pub const MAX_ALL_BYTES: u64 = 100 << 20;
 /// Bytes that boundaries and part headers may add.
 const OVERHEAD: u64 = 1 << 20;
 /// Bytes of the largest form.

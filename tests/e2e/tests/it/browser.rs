@@ -39,7 +39,7 @@ async fn a_browser_sees_the_problems_pages() {
     assert!(browser.cookies().await.is_empty());
 
     browser.set_offline(true).await;
-    browser.click_text("nav a", "All problems").await;
+    browser.click_text(".crumb a", "Problems").await;
     browser.wait_for_text("body", "ERR_INTERNET_DISCONNECTED").await;
     browser.set_offline(false).await;
     browser.refresh().await;

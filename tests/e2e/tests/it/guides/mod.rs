@@ -1,0 +1,178 @@
+//! The code blocks of docs/guides do what the text says: a test runs them in order, as a reader pastes them.
+//! A block with the mark `skip` after its language is not executed, and few have it.
+
+mod blocks;
+mod readme;
+mod receivers;
+mod sample;
+mod session;
+
+use e2e::{Process, Service, Stack, free_ports};
+use serde_json::{Value, json};
+use shared::testing::eventually;
+
+use blocks::{Block, blocks_of, names, source_of};
+use sample::assert_like;
+use session::Session;
+
+/// All blocks of all guides that no test executes.
+const MOST_SKIPPED: usize = 6;
+
+/// The services that a reader of a guide has.
+struct Installation {
+    stack: Stack,
+    gateway: Process,
+    _services: [Process; 2],
+    extract: String,
+}
+
+impl Installation {
+    async fn start() -> Self {
+        let mut stack = Stack::unlimited().await;
+        // The links of artifacts lead to the gateway, so its address is known before it starts.
+        let [port] = free_ports();
+        stack.settings = stack.settings_with("CAPI_HTTP_ADDR", &format!("127.0.0.1:{port}"));
+        stack.settings = stack.settings_with("CAPI_PUBLIC_URL", &format!("http://127.0.0.1:{port}"));
+        let facts = json!({"name": "Ada Lovelace", "age": 36, "city": "London"}).to_string();
+        stack.model.script("Ada Lovelace", &json!([{"say": facts}]));
+        let saved = json!({"title": "sales.txt", "media_type": "text/plain", "content": "Jan 3 Mar 9"});
+        stack.model.script(
+            "How did sales develop?",
+            &json!([{"call": [["save_artifact", saved.to_string()]]}, {"say": "They grew."}]),
+        );
+        let gateway = stack.start(Service::Gateway).await;
+        let services = [stack.start(Service::RunWorker).await, stack.start(Service::WebhookDispatcher).await];
+        let extract = stack.import(&sample_app("extract")).await;
+        stack.import(&sample_app("chart")).await;
+        Self { stack, gateway, _services: services, extract }
+    }
+
+    fn url(&self) -> String {
+        self.gateway.url()
+    }
+
+    /// A session with the variables that the guides name.
+    fn session(&self) -> Session {
+        Session::new([
+            ("CAPI_URL", self.url()),
+            ("CAPI_API_KEY", self.stack.key.clone()),
+            ("CAPI_APP_ID", self.extract.clone()),
+        ])
+    }
+}
+
+fn sample_app(name: &str) -> String {
+    let path = format!("{}/../../deploy/apps/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The JSON blocks.
+fn samples(blocks: &[Block]) -> Vec<Value> {
+    let json = blocks.iter().filter(|block| block.language == "json");
+    json.map(|block| serde_json::from_str(&block.text).unwrap()).collect()
+}
+
+fn parsed(output: &str) -> Value {
+    serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"))
+}
+
+#[test]
+fn blocks_are_well_formed_and_few_are_skipped() {
+    let mut skipped = 0;
+    for name in names() {
+        for Block { language, text, line, marks } in blocks_of(&source_of(&name)) {
+            let at = format!("{name}:{line}");
+            assert!(marks.is_empty() || marks == ["skip"], "{at}: {marks:?}");
+            match language.as_str() {
+                "json" => drop(parsed(&text)),
+                "toml" => assert!(!text.is_empty(), "{at}"),
+                "sh" | "python" | "js" | "go" | "ruby" | "php" => skipped += marks.len(),
+                other => panic!("{at}: no test executes {other:?}"),
+            }
+        }
+    }
+    assert!(skipped <= MOST_SKIPPED, "{skipped} blocks are skipped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quickstart_runs_as_it_stands() {
+    let installation = Installation::start().await;
+    let blocks = blocks_of(&source_of("quickstart"));
+    let outputs = installation.session().run(&blocks).await;
+    let [run, python, js] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert_like(&samples(&blocks)[0], &parsed(run));
+    assert_eq!((python.as_str(), js.as_str()), ("Ada Lovelace\n", "Ada Lovelace\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ways_to_wait_run_as_they_stand() {
+    let installation = Installation::start().await;
+    let blocks = blocks_of(&source_of("waiting"));
+    let outputs = installation.session().run(&blocks).await;
+    assert_eq!(outputs[0], "completed\n");
+    let with_webhook = parsed(outputs.last().unwrap());
+    // The address of the guide belongs to no receiver.
+    let id = with_webhook["id"].as_str().unwrap();
+    let run = installation.stack.ended(&installation.gateway, id).await;
+    assert_eq!(run["metadata"], json!({"order": "17"}), "{run}");
+    let event = json!({"type": "run.completed", "timestamp": run["completedAt"], "data": run});
+    assert_like(&samples(&blocks)[0], &event);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_artifacts_run_as_they_stand() {
+    let installation = Installation::start().await;
+    let blocks = blocks_of(&source_of("files"));
+    let outputs = installation.session().run(&blocks).await;
+    let [_, created, js, artifacts, download, saved] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert_like(&samples(&blocks)[0], &parsed(created));
+    assert!(js.starts_with("202 "), "{js}");
+    assert_like(&samples(&blocks)[1], &parsed(artifacts));
+    assert!(download.contains(" 11 "), "{download}");
+    assert_eq!(saved, "artifacts/0-sales.txt 11\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_and_retries_run_as_they_stand() {
+    let installation = Installation::start().await;
+    let blocks = blocks_of(&source_of("errors"));
+    let outputs = installation.session().run(&blocks).await;
+    let [problem, twice, python] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert_like(&samples(&blocks)[0], &parsed(problem));
+    let ids: Vec<_> = twice.lines().collect();
+    assert!(ids.len() == 2 && ids[0] == ids[1], "one run: {twice}");
+    assert!(python.contains(" pending") || python.contains(" running"), "{python}");
+    let id = python.split(' ').next().unwrap();
+    installation.stack.ended(&installation.gateway, id).await;
+    let failed = installation.stack.create_run(&installation.gateway, "STATUS-401", None).await;
+    let failed = installation.stack.ended(&installation.gateway, &failed).await;
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&samples(&blocks)[1]), members(&failed["error"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_can_be_asked_for() {
+    let installation = Installation::start().await;
+    let outputs = installation.session().run(&blocks_of(&source_of("limits"))).await;
+    let account = parsed(&outputs[0]);
+    assert!(account["limits"].is_object() && account["usage"].is_object(), "{account}");
+}
+
+/// The app file of the guide is the sample's, without its comments.
+#[test]
+fn the_app_file_is_the_sample() {
+    let guide = blocks_of(&source_of("apps"));
+    let shown = &guide.iter().find(|block| block.language == "toml").unwrap().text;
+    let sample = sample_app("extract");
+    let without_comments: Vec<_> = sample.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), without_comments);
+}
+
+/// Waits until the webhook of a run is delivered; the run.
+async fn delivered(installation: &Installation, id: &str) -> Value {
+    eventually("the webhook is delivered", async || {
+        let run = installation.stack.get(&installation.gateway, &format!("/api/v1/runs/{id}")).await.body;
+        (run["webhook"]["status"] == "delivered").then_some(run)
+    })
+    .await
+}
