@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
+use gateway_domain::Refusal;
+use gateway_domain::accounts::users;
 use gateway_domain::apps::{AppCache, Checks, CurrentApp};
 use gateway_domain::runs::{Intake, RunWatchers};
 use ipnet::IpNet;
@@ -13,10 +15,13 @@ use shared::db::Db;
 use shared::definition_checker::DefinitionChecker;
 use shared::ids::{AppId, UserId};
 use shared::lifecycle::Lifecycle;
+use shared::net::ip_policy::IpPolicy;
+use shared::net::public_url::{PublicUrl, UrlRefusal};
 use shared::queue::Publisher;
 use shared::runs::Viewer;
 use shared::storage::{Artifacts, Links};
 use shared::webhook_policies::WebhookPolicies;
+use url::Url;
 
 use crate::http::ApiError;
 use crate::http::extract::Client;
@@ -48,6 +53,8 @@ pub struct Context {
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub unlisted_proxies: UnlistedProxies,
+    /// The address at which clients and browsers reach this installation.
+    pub public_url: Url,
     pub lifecycle: Lifecycle,
     /// Where the webhooks of each plan may go.
     pub webhook_policies: WebhookPolicies,
@@ -64,6 +71,12 @@ impl Context {
         &self.intake.publisher
     }
 
+    /// The address of a page of the console.
+    #[must_use]
+    pub fn console_url(&self, page: &str) -> String {
+        format!("{}/{page}", self.public_url.as_str().trim_end_matches('/'))
+    }
+
     /// What the definition of an app of this account is checked with.
     #[must_use]
     pub fn checks(&self, account: UserId) -> Checks<'_> {
@@ -78,6 +91,23 @@ impl Context {
             self.unlisted_proxies.forwarded(address, Instant::now());
         }
         address
+    }
+
+    /// The URL of a webhook that a request names in this field. Only a non-public address needs the account's
+    /// plan.
+    pub async fn webhook_url(
+        &self,
+        user: UserId,
+        field: &'static str,
+        text: &str,
+    ) -> Result<PublicUrl, ApiError> {
+        let mut parsed = PublicUrl::parse(text, &IpPolicy::only_public());
+        if parsed.as_ref().is_err_and(UrlRefusal::is_about_the_address) {
+            let plan = users::plan(&self.db, user).await?;
+            parsed = PublicUrl::parse(text, self.webhook_policies.of(&plan));
+        }
+        let refused = |why: UrlRefusal| Refusal::InvalidWebhookUrl { field, why: why.to_string() };
+        parsed.map_err(|why| refused(why).into())
     }
 
     /// The user's app as it is stored now.

@@ -180,6 +180,7 @@ fn context(
         trusted_proxies: config.trusted_proxies.0.clone(),
         unlisted_proxies: UnlistedProxies::default(),
         webhook_policies,
+        public_url: config.links.public_url.clone(),
         lifecycle: lifecycle.clone(),
     })
 }

@@ -8,8 +8,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::{Integer, Interval, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, interval, statement};
-use shared::deliveries::DeliveryStatus;
-use shared::ids::{DeliveryId, LaneId, RunId, UserId};
+use shared::deliveries::{DeliveryError, DeliveryStatus, PING};
+use shared::ids::{ArtifactId, DeliveryId, LaneId, RunId, UserId};
 use shared::text::CleanText;
 
 /// Longer than the longest request and its recording, so that two dispatchers never send a delivery at once.
@@ -27,8 +27,9 @@ pub struct Claimed {
     pub attempt: i32,
     #[diesel(sql_type = SqlUuid)]
     pub user_id: UserId,
-    #[diesel(sql_type = SqlUuid)]
-    pub run_id: RunId,
+    /// `None` for a test.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub run_id: Option<RunId>,
     #[diesel(sql_type = Text)]
     pub r#type: String,
     #[diesel(sql_type = Text)]
@@ -36,12 +37,40 @@ pub struct Claimed {
     /// By the database's clock. It is also the attempt's `webhook-timestamp`.
     #[diesel(sql_type = Timestamptz)]
     pub claimed_at: DateTime<Utc>,
-    /// When the run ended.
+    /// When the event occurred, or when the test was asked for.
     #[diesel(sql_type = Timestamptz)]
     pub created_at: DateTime<Utc>,
+    /// Of `run.artifact`.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub artifact_id: Option<ArtifactId>,
+    /// The attempts before this schedule of attempts.
+    #[diesel(sql_type = Integer)]
+    pub earlier_attempts: i32,
+    /// The start of this schedule: when the event occurred, or when the delivery was last sent again.
+    #[diesel(sql_type = Timestamptz)]
+    pub scheduled_at: DateTime<Utc>,
     /// The id of the request that created the run.
     #[diesel(sql_type = Nullable<Text>)]
     pub request_id: Option<String>,
+}
+
+impl Claimed {
+    /// The number of this attempt within the schedule, from 1.
+    #[must_use]
+    pub const fn in_schedule(&self) -> i32 {
+        self.attempt - self.earlier_attempts
+    }
+
+    /// The time since the start of the schedule.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        (self.claimed_at - self.scheduled_at).to_std().unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn is_ping(&self) -> bool {
+        self.r#type == PING
+    }
 }
 
 /// Claims the lane's oldest due delivery, unless [`LANE_SHARE`] requests of the lane are in flight.
@@ -50,9 +79,9 @@ pub async fn claim(
     dispatcher: &str,
     lane: LaneId,
 ) -> Result<Option<Claimed>, DbError> {
-    let sql = "SELECT id, attempt, user_id, run_id, type, url, claimed_at, created_at,
-                      run_request_id_v1(run_id) AS request_id
-               FROM claim_delivery_v1($1, $2, $3, $4)";
+    let sql = "SELECT id, attempt, user_id, run_id, type, url, claimed_at, created_at, artifact_id,
+                      earlier_attempts, scheduled_at, run_request_id_v1(run_id) AS request_id
+               FROM claim_delivery_v2($1, $2, $3, $4)";
     let mut claimed: Vec<Claimed> = statement(sql)
         .bind::<SqlUuid, _>(lane.uuid())
         .bind::<Text, _>(dispatcher)
@@ -77,7 +106,9 @@ pub async fn plan_of(conn: &mut Connection, user: UserId) -> Result<Option<Strin
 
 const GIVE_BACK: &str = "
 UPDATE webhook_deliveries
-SET attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL, next_attempt_at = capi_now() + $4
+SET attempt = attempt - 1, lease_owner = NULL, lease_expires_at = NULL,
+    next_attempt_at = CASE WHEN due_at IS NULL THEN capi_now() + $4 ELSE next_attempt_at END,
+    due_at = CASE WHEN due_at IS NOT NULL THEN capi_now() + $4 END
 WHERE id = $1 AND attempt = $2 AND lease_owner = $3 AND status IN ('pending', 'retrying')";
 
 /// Gives back a claim for which nothing was sent. It does not count as an attempt, and is due again after
@@ -103,10 +134,10 @@ pub struct AttemptResult {
     /// From connecting to the status of the answer, or to the failure.
     pub duration: Duration,
     pub status_code: Option<u16>,
-    /// A sentence for the receiver's owner. `None` means delivered.
-    pub error: Option<CleanText>,
-    /// The stable name of the failure.
-    pub reason: Option<&'static str>,
+    /// `None` means delivered.
+    pub error: Option<DeliveryError>,
+    /// A sentence for the receiver's owner, beside the error.
+    pub message: Option<CleanText>,
     /// The beginning of the answer's body.
     pub response_body: Option<CleanText>,
     /// The seconds that the answer's `Retry-After` asks for.
@@ -115,27 +146,32 @@ pub struct AttemptResult {
 
 impl AttemptResult {
     #[must_use]
-    pub fn failed(reason: &'static str, error: &str) -> Self {
-        Self { reason: Some(reason), error: Some(CleanText::new(error, MAX_ERROR_BYTES)), ..Self::default() }
+    pub fn failed(error: DeliveryError, message: &str) -> Self {
+        let message = Some(CleanText::new(message, MAX_ERROR_BYTES));
+        Self { error: Some(error), message, ..Self::default() }
     }
 
     /// Of an attempt for which no request could be made.
     #[must_use]
-    pub fn not_sent(error: &str) -> Self {
-        Self::failed("not_sent", error)
+    pub fn not_sent(message: &str) -> Self {
+        Self::failed(DeliveryError::NotSent, message)
     }
 }
 
 const RECORD: &str = "
 WITH mine AS (
     UPDATE webhook_deliveries
-    SET status = $3, next_attempt_at = CASE WHEN $3 = 'retrying' THEN capi_now() + $4 END,
+    SET status = $3,
+        next_attempt_at = CASE WHEN $3 <> 'retrying' THEN NULL WHEN due_at IS NULL THEN capi_now() + $4
+                          ELSE next_attempt_at END,
+        due_at = CASE WHEN $3 = 'retrying' AND due_at IS NOT NULL THEN capi_now() + $4 END,
         lease_owner = NULL, lease_expires_at = NULL
     WHERE id = $1 AND attempt = $2 AND lease_owner = $10 AND status IN ('pending', 'retrying')
     RETURNING id, attempt
 )
-INSERT INTO webhook_attempts (delivery_id, number, at, duration_ms, status_code, error, response_body)
-SELECT id, attempt, $5, $6, $7, $8, $9 FROM mine";
+INSERT INTO webhook_attempts
+    (delivery_id, number, at, duration_ms, status_code, error, response_body, error_code)
+SELECT id, attempt, $5, $6, $7, $8, $9, $11 FROM mine";
 
 /// Records the attempt and the delivery's next status. Returns false if the lease was lost or the attempt is
 /// already recorded.
@@ -155,9 +191,10 @@ pub async fn record(
         .bind::<Timestamptz, _>(claimed.claimed_at)
         .bind::<Integer, _>(i32::try_from(result.duration.as_millis()).unwrap_or(i32::MAX))
         .bind::<Nullable<Integer>, _>(result.status_code.map(i32::from))
-        .bind::<Nullable<Text>, _>(result.error.as_deref())
+        .bind::<Nullable<Text>, _>(result.message.as_deref())
         .bind::<Nullable<Text>, _>(result.response_body.as_deref())
         .bind::<Text, _>(dispatcher)
+        .bind::<Nullable<Text>, _>(result.error.map(DeliveryError::as_str))
         .execute(conn)
         .await?;
     Ok(written == 1)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use public_client::header::{HeaderMap, RETRY_AFTER};
 use public_client::{CONNECT_TIMEOUT, Limits, PublicClient, Response};
 use shared::config::Networks;
+use shared::deliveries::DeliveryError;
 use shared::net::ip_policy::{IpPolicy, is_public};
 use shared::text::CleanText;
 use shared::webhook_policies::WebhookPolicies;
@@ -20,8 +21,6 @@ const BODY_TIME: Duration = Duration::from_secs(1);
 /// Bytes of a body that are read. A receiver may answer at length, so this is more than is stored.
 const READ_BYTES: usize = 16 * 1024;
 const STORED_BYTES: usize = 1024;
-/// The reason of an answer that is not 2xx.
-const BAD_STATUS: &str = "status";
 
 pub struct WebhookClient {
     /// For plans whose webhooks reach only public addresses.
@@ -81,7 +80,7 @@ impl WebhookClient {
         let duration = started.elapsed();
         let result = match answer {
             Ok(response) => self.read(response).await,
-            Err(failure) => AttemptResult::failed(failure.code(), &failure.to_string()),
+            Err(failure) => AttemptResult::failed((&failure).into(), &failure.to_string()),
         };
         AttemptResult { duration, ..result }
     }
@@ -101,10 +100,10 @@ async fn read(response: Response, shown: bool) -> AttemptResult {
     let result = match status {
         200..=299 => AttemptResult::default(),
         300..=399 => AttemptResult::failed(
-            BAD_STATUS,
+            DeliveryError::Status,
             "The receiver redirects. capi does not follow; give the final URL.",
         ),
-        _ => AttemptResult::failed(BAD_STATUS, &format!("The receiver answered {status}.")),
+        _ => AttemptResult::failed(DeliveryError::Status, &format!("The receiver answered {status}.")),
     };
     let body = response.read_for(BODY_TIME).await.bytes;
     AttemptResult {

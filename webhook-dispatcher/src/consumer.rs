@@ -39,8 +39,8 @@ impl Handler for DeliveryHandler {
             return Ok(Some(permit));
         };
         let span = tracing::error_span!(
-            "delivery", delivery_id = %claimed.id, run_id = %claimed.run_id, user_id = %claimed.user_id,
-            request_id = claimed.request_id,
+            "delivery", delivery_id = %claimed.id, run_id = claimed.run_id.map(tracing::field::display),
+            user_id = %claimed.user_id, request_id = claimed.request_id,
         );
         let task = async move {
             deliver(&context, &claimed, lane.into(), lease_start).await;

@@ -1,21 +1,19 @@
-//! One delivery attempt, top to bottom: load the finished run, render and sign the body, send it, record the
-//! result. No database connection is held while the request is in flight. The log lines carry the delivery's
-//! span, which the consumer opens.
+//! One delivery attempt, top to bottom: prepare the request (`prepare`), send it, record the result. No
+//! database connection is held while the request is in flight. The log lines carry the delivery's span, which
+//! the consumer opens.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use public_client::header::HeaderMap;
-use shared::db::DbError;
-use shared::deliveries::DeliveryStatus;
+use shared::deliveries::{DeliveryError, DeliveryStatus, PING_WAIT};
 use shared::ids::LaneId;
 use shared::queue::WorkQueue;
-use shared::webhook_secrets::{self, SecretsError};
 use tokio::time::Instant;
 
-use crate::attempt::{AttemptResult, Claimed, LEASE, give_back, plan_of, record};
+use crate::attempt::{AttemptResult, Claimed, LEASE, give_back, record};
 use crate::context::Context;
-use crate::{request, retry, signature};
+use crate::prepare::{NotPrepared, Prepared, prepare};
+use crate::retry;
 
 const RECORD_INTERVAL: Duration = Duration::from_millis(500);
 /// After this many failures the result is lost: the lease expires and the receiver gets the webhook twice.
@@ -38,30 +36,39 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, le
         }
         return;
     };
-    let age = (claimed.claimed_at - claimed.created_at).to_std().unwrap_or_default();
-    let (status, wait) = retry::next(claimed.attempt, &result, age, rand::random());
+    let (status, wait) = if claimed.is_ping() {
+        (retry::after_ping(&result), Duration::ZERO)
+    } else {
+        retry::next(claimed.in_schedule(), &result, claimed.age(), rand::random())
+    };
     metrics::counter!("capi_webhook_attempts_total", "status" => status.as_str()).increment(1);
     metrics::histogram!("capi_webhook_attempt_duration_seconds").record(result.duration.as_secs_f64());
     tracing::info!(
         attempt = claimed.attempt,
         status = status.as_str(),
         status_code = result.status_code,
-        reason = result.reason,
-        error = result.error.as_deref(),
+        error = result.error.map(DeliveryError::as_str),
+        why = result.message.as_deref(),
         "webhook attempt"
     );
-    record_result(context, claimed, result, status, wait).await;
+    let error = result.error;
+    let recorded = record_result(context, claimed, result, status, wait).await;
+    if recorded && status == DeliveryStatus::Failed && !claimed.is_ping() {
+        metrics::counter!("capi_webhook_deliveries_failed_total").increment(1);
+        let error = error.map(DeliveryError::as_str);
+        tracing::warn!(attempts = claimed.attempt, error, "webhook delivery given up");
+    }
     // The lane may have more due deliveries than its share.
     context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
 }
 
 /// Returns `None` if nothing was sent and the attempt does not count.
 async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> Option<AttemptResult> {
-    if usize::try_from(claimed.attempt).is_ok_and(|number| number > retry::ATTEMPTS) {
-        return Some(AttemptResult::not_sent("The results of the last attempts could not be recorded."));
+    if let Some(why) = too_late(claimed) {
+        return Some(AttemptResult::not_sent(why));
     }
     match prepare(context, claimed).await {
-        Ok(Some(Prepared { plan, headers, body })) => {
+        Ok(Prepared { plan, headers, body }) => {
             // If the lease expired before the result is recorded, another dispatcher would send it again.
             if lease_start.elapsed() + context.client.total_timeout() + TIME_TO_RECORD > LEASE {
                 tracing::warn!("webhook not sent: too little of the lease is left");
@@ -69,98 +76,57 @@ async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> 
             }
             Some(context.client.post(plan.as_deref(), &claimed.url, headers, body).await)
         }
-        Ok(None) => Some(AttemptResult::not_sent("The run or the signing secret no longer exists.")),
-        Err(PrepareError::Secrets(SecretsError::Db(error))) if error.is_outage() => {
-            tracing::warn!(%error, "webhook not sent: the database does not answer");
-            None
-        }
-        Err(PrepareError::Secrets(SecretsError::Db(error))) => {
-            tracing::error!(%error, "webhook not sent: failed to load the run");
-            Some(AttemptResult::not_sent("capi failed to load the run. This is a fault of capi."))
-        }
-        Err(PrepareError::Body(error)) => {
-            tracing::error!(%error, "webhook not sent: failed to write the body");
-            Some(AttemptResult::not_sent("capi failed to write the body. This is a fault of capi."))
-        }
-        Err(PrepareError::Secrets(error)) => {
-            tracing::error!(%error, "webhook not sent: the signing secret cannot be read");
-            Some(AttemptResult::not_sent(
-                "The signing secret cannot be read. The operator must check CAPI_SECRET_KEY.",
-            ))
-        }
+        Err(NotPrepared::Outage) => None,
+        Err(NotPrepared::Never(message)) => Some(AttemptResult::not_sent(message)),
     }
 }
 
-/// Why no request could be prepared.
-enum PrepareError {
-    Secrets(SecretsError),
-    Body(serde_json::Error),
-}
-
-impl From<DbError> for PrepareError {
-    fn from(error: DbError) -> Self {
-        Self::Secrets(error.into())
+/// Why nothing may be sent any more.
+fn too_late(claimed: &Claimed) -> Option<&'static str> {
+    const NOT_RECORDED: &str = "The results of the last attempts could not be recorded.";
+    if claimed.is_ping() {
+        // A test is sent once, while the client that asked for it waits.
+        return match claimed.in_schedule() {
+            1 if claimed.age() <= PING_WAIT => None,
+            1 => Some("The test was not sent in time."),
+            _ => Some(NOT_RECORDED),
+        };
     }
+    let number = usize::try_from(claimed.in_schedule()).unwrap_or(usize::MAX);
+    (number > retry::ATTEMPTS).then_some(NOT_RECORDED)
 }
 
-struct Prepared {
-    /// The owner's plan now, if it matters.
-    plan: Option<String>,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-/// The request. `None` if the run or its owner's secrets were deleted.
-async fn prepare(context: &Context, claimed: &Claimed) -> Result<Option<Prepared>, PrepareError> {
-    let loaded = context.db.read(|mut conn| async move {
-        let user = claimed.user_id;
-        let run = context.viewer.load(&mut conn, user, claimed.run_id).await?;
-        let needs_plan = context.client.depends_on_plan();
-        let plan = if needs_plan { plan_of(&mut conn, user).await? } else { None };
-        Ok((run, plan, webhook_secrets::active(&mut conn, &context.secret_key, user).await))
-    });
-    let (Some(run), plan, secrets) = loaded.await? else {
-        return Ok(None);
-    };
-    let keys: Vec<_> =
-        secrets.map_err(PrepareError::Secrets)?.iter().filter_map(webhook_secrets::signing_bytes).collect();
-    if keys.is_empty() {
-        return Ok(None);
-    }
-    let body = request::body(&claimed.r#type, claimed.created_at, run).map_err(PrepareError::Body)?;
-    let headers = signature::headers(&keys, claimed.id, claimed.claimed_at, &body);
-    Ok(Some(Prepared { plan, headers, body }))
-}
-
+/// Returns whether this call recorded the attempt.
 async fn record_result(
     context: &Context,
     claimed: &Claimed,
     mut result: AttemptResult,
     status: DeliveryStatus,
     wait: Duration,
-) {
+) -> bool {
     for _ in 0..RECORD_TRIES {
         let (owner, result_now) = (&context.dispatcher, &result);
         let recorded = context.db.write(|mut conn| async move {
             record(&mut conn, owner, claimed, result_now, status, wait).await
         });
         match recorded.await {
-            Ok(true) => return,
+            Ok(true) => return true,
             Ok(false) => {
                 metrics::counter!("capi_stale_writes_total").increment(1);
                 tracing::warn!("stale write: the lease was lost, or the attempt is recorded");
-                return;
+                return false;
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to record a webhook attempt");
                 if !error.is_outage() {
                     // The database most likely refuses text of the receiver. Losing it is better than a
                     // second delivery.
-                    result = AttemptResult { error: None, response_body: None, ..result };
+                    result = AttemptResult { message: None, response_body: None, ..result };
                 }
                 tokio::time::sleep(RECORD_INTERVAL).await;
             }
         }
     }
     tracing::error!("gave up recording a webhook attempt; its lease will expire");
+    false
 }

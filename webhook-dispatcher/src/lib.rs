@@ -1,4 +1,4 @@
-//! The webhook-dispatcher sends a signed webhook when a run ends. README.md says what to read first.
+//! The webhook-dispatcher sends signed webhooks of the events of runs. README.md says what to read first.
 
 pub mod attempt;
 pub mod client;
@@ -7,6 +7,8 @@ pub mod consumer;
 pub mod context;
 pub mod deliver;
 mod metric_help;
+pub mod ping_cleanup;
+pub mod prepare;
 pub mod request;
 pub mod retry;
 pub mod retry_after;
@@ -72,6 +74,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
     let consuming = consume(broker, WorkQueue::Deliveries, db.clone(), permits, handler, &lifecycle);
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
+    lifecycle.spawn(ping_cleanup::run(context.db.clone(), lifecycle.clone()));
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming],

@@ -7,6 +7,10 @@ pub(crate) fn describe() {
         "capi_webhook_attempts_total",
         "Delivery attempts, by the status of the delivery after the attempt."
     );
+    describe_counter!(
+        "capi_webhook_deliveries_failed_total",
+        "Deliveries given up: the last attempt of their schedule failed, or the receiver answered 410."
+    );
     describe_histogram!(
         "capi_webhook_attempt_duration_seconds",
         Unit::Seconds,

@@ -1,20 +1,35 @@
-//! The body of a webhook: the run as it ended, without `webhook`, in at most 256 KiB. Pure.
+//! The body of a webhook: the run, without `webhook`, in at most 256 KiB. Pure.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shared::db::Json;
-use shared::deliveries::WebhookBody;
-use shared::runs::{RunView, Webhook};
+use shared::deliveries::{PING, PingBody, PingData, WebhookBody, WebhookEvent};
+use shared::ids::ArtifactId;
+use shared::runs::{RunStatus, RunView, Webhook};
 use shared::time::Time;
 
 /// Bytes of a body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
+/// The body of a test that was asked for at `at`.
+pub fn ping(at: DateTime<Utc>) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&PingBody { r#type: PING, timestamp: Time(at), data: PingData {} })
+}
+
 /// The body of all attempts, for an event at the time `at`. What does not fit is left out in a fixed order
 /// and named in `omitted`.
-pub fn body(kind: &str, at: DateTime<Utc>, run: RunView) -> serde_json::Result<Vec<u8>> {
-    let data = RunView { webhook: Json(Webhook::LeftOut), ..run };
-    let mut body = WebhookBody { r#type: kind, timestamp: Time(at), data, omitted: Vec::new() };
+/// `artifact` is the artifact whose event this is.
+pub fn body(
+    kind: &str,
+    at: DateTime<Utc>,
+    run: RunView,
+    artifact: Option<ArtifactId>,
+) -> serde_json::Result<Vec<u8>> {
+    let artifact = artifact.and_then(|id| run.artifacts.iter().find(|shown| shown.0.id == id));
+    let artifact = artifact.map(|shown| shown.0.clone());
+    let data = if kind == WebhookEvent::RunStarted.as_str() { as_started(run) } else { run };
+    let data = RunView { webhook: Json(Webhook::LeftOut), ..data };
+    let mut body = WebhookBody { r#type: kind, timestamp: Time(at), data, artifact, omitted: Vec::new() };
     let mut rendered = serde_json::to_vec(&body)?;
     if rendered.len() > MAX_BODY_BYTES {
         body.data.inputs = Some(Value::Null);
@@ -45,12 +60,28 @@ pub fn body(kind: &str, at: DateTime<Utc>, run: RunView) -> serde_json::Result<V
     Ok(rendered)
 }
 
+/// The run as it was when a worker started it. A late attempt finds it further on.
+fn as_started(run: RunView) -> RunView {
+    RunView {
+        status: RunStatus::Running,
+        result: None,
+        artifacts: vec![],
+        error_code: None,
+        error: None,
+        usage: Json::default(),
+        contacted_hosts: vec![],
+        attempt: 1,
+        completed_at: None,
+        ..run
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
     use shared::ids::{AppId, RunId};
-    use shared::runs::{RunStatus, ShownResult, Source, WebhookState};
+    use shared::runs::{ShownArtifact, ShownResult, Source};
 
     fn run(inputs: Value, text: &str) -> RunView {
         RunView {
@@ -65,7 +96,8 @@ mod tests {
             inputs: Some(inputs),
             chat_model_id: "m".to_owned(),
             webhook_url: None,
-            webhook: Json(Webhook::State(WebhookState { status: "pending".to_owned(), delivery_id: None })),
+            webhook: Json(Webhook::None),
+            webhook_events: None,
             files: vec![],
             metadata: Json::default(),
             result: Some(Json(ShownResult { text: text.to_owned(), ..ShownResult::default() })),
@@ -85,7 +117,11 @@ mod tests {
     }
 
     fn parsed(run: RunView) -> Value {
-        let body = body("run.completed", DateTime::UNIX_EPOCH, run).unwrap();
+        parsed_as("run.completed", run, None)
+    }
+
+    fn parsed_as(kind: &str, run: RunView, artifact: Option<ArtifactId>) -> Value {
+        let body = body(kind, DateTime::UNIX_EPOCH, run, artifact).unwrap();
         assert!(body.len() <= MAX_BODY_BYTES);
         serde_json::from_slice(&body).unwrap()
     }
@@ -113,5 +149,32 @@ mod tests {
         let body = parsed(run(json!({ "a": big }), &"\"".repeat(300 * 1024)));
         assert_eq!(body["omitted"], json!(["inputs", "result.text"]));
         assert!(body["data"]["result"]["text"].as_str().unwrap().len() > 50_000);
+    }
+
+    #[test]
+    fn an_event_that_is_sent_late_shows_the_start_of_the_run() {
+        let body = parsed_as("run.started", run(json!({"a": 1}), "done"), None);
+        let data = &body["data"];
+        assert_eq!((&data["status"], &data["inputs"]), (&json!("running"), &json!({"a": 1})));
+        assert!(data["result"].is_null() && data["completedAt"].is_null(), "{body}");
+    }
+
+    #[test]
+    fn an_artifact_is_beside_its_run() {
+        let (id, mut run) = (ArtifactId::generate(), run(json!({}), "done"));
+        for id in [ArtifactId::generate(), id] {
+            let stored = json!({"id": id, "type": "text/plain", "title": "a", "size": 1, "sha256": ""});
+            run.artifacts.push(Json(serde_json::from_value::<ShownArtifact>(stored).unwrap()));
+        }
+        let body = parsed_as("run.artifact", run.clone(), Some(id));
+        assert_eq!(body["artifact"]["id"], id.to_string());
+        assert_eq!(body["data"]["artifacts"].as_array().map(Vec::len), Some(2));
+        assert!(parsed(run).get("artifact").is_none());
+    }
+
+    #[test]
+    fn a_test_has_no_run() {
+        let body: Value = serde_json::from_slice(&ping(DateTime::UNIX_EPOCH).unwrap()).unwrap();
+        assert_eq!(body, json!({"type": "ping", "timestamp": "1970-01-01T00:00:00.000Z", "data": {}}));
     }
 }

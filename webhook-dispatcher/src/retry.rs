@@ -12,12 +12,19 @@ const SCHEDULE: [u64; 9] = [5, 60, 300, 1800, 7200, 21_600, 43_200, 86_400, 86_4
 pub const ATTEMPTS: usize = SCHEDULE.len() + 1;
 const JITTER: f64 = 0.2;
 const MAX_RETRY_AFTER: u64 = 86_400;
-/// Counted from the end of the run. The last wait is shortened to it, even if the receiver asks for more.
+/// Counted from the start of the schedule. The last wait is shortened to it, even if the receiver asks for
+/// more.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 const GONE: u16 = 410;
 
+/// The status of a test after its only attempt.
+#[must_use]
+pub const fn after_ping(result: &AttemptResult) -> DeliveryStatus {
+    if result.error.is_none() { DeliveryStatus::Delivered } else { DeliveryStatus::Failed }
+}
+
 /// The delivery's status after attempt number `attempt` (from 1), and the time until the next one. `age` is
-/// the time since the run ended; `random` is in 0..1.
+/// the time since the start of the schedule; `random` is in 0..1.
 #[must_use]
 pub fn next(attempt: i32, result: &AttemptResult, age: Duration, random: f64) -> (DeliveryStatus, Duration) {
     if result.error.is_none() {
@@ -37,15 +44,10 @@ pub fn next(attempt: i32, result: &AttemptResult, age: Duration, random: f64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::text::CleanText;
+    use shared::deliveries::DeliveryError;
 
     fn failed(status_code: Option<u16>, retry_after: Option<u64>) -> AttemptResult {
-        AttemptResult {
-            status_code,
-            retry_after,
-            error: Some(CleanText::new("no", 9)),
-            ..AttemptResult::default()
-        }
+        AttemptResult { status_code, retry_after, ..AttemptResult::failed(DeliveryError::Status, "no") }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a request is refused. The faces match it exhaustively: the API gives each refusal a problem code and a
 //! status, the console a sentence.
 
+use chrono::{DateTime, Utc};
 use shared::db::{Connection, Db, DbError};
 use shared::definition_checker::CheckError;
 use shared::runs::RunStatus;
@@ -25,13 +26,27 @@ pub enum Refusal {
         asked: String,
         able: Vec<String>,
     },
-    InvalidWebhookUrl(String),
+    /// The request's field, and what is wrong with its URL.
+    InvalidWebhookUrl {
+        field: &'static str,
+        why: String,
+    },
     AppArchived,
     RunAlreadyFinished(RunStatus),
     RunNotFinished(RunStatus),
+    /// A delivery that is to be sent again has attempts before it.
+    DeliveryNotFinished {
+        in_flight: bool,
+        next_attempt_at: Option<DateTime<Utc>>,
+    },
     IdempotencyConflict,
     TooManyWaits {
         limit: usize,
+    },
+    /// The account tests its receivers too often.
+    TooManyPings {
+        in_flight: i64,
+        per_minute: i64,
     },
     /// The account has too many definitions in check.
     TooManyChecks,

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod apps;
 pub mod artifacts;
+pub mod deliveries;
 mod error;
 mod field_error;
 mod one_line;

@@ -21,6 +21,16 @@ pub(super) struct Me {
     limits: PlanLimits,
     usage: AccountUsage,
     key: Key,
+    webhooks: Webhooks,
+}
+
+/// Where to manage webhooks.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountWebhooks)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Webhooks {
+    /// The page of the console that shows the secret that signs the account's webhooks.
+    secret_url: String,
 }
 
 /// The account.
@@ -90,7 +100,8 @@ pub(super) struct Key {
 
 #[utoipa::path(
     get, path = "/api/v1/me", tag = "Account", operation_id = "getMe", summary = "Get the key's account",
-    description = "The account, its plan's limits, what it uses of them, and the key that was sent.",
+    description = "The account, its plan's limits, what it uses of them, the key that was sent, and where \
+                   the console shows the webhook secret.",
     responses((status = 200, description = "Account, limits and key", body = Me)),
 )]
 pub(super) async fn handle(
@@ -130,5 +141,6 @@ pub(super) async fn handle(
             app_id: owner.app_id,
             expires_at: owner.expires_at.map(Time),
         },
+        webhooks: Webhooks { secret_url: context.console_url("account/webhooks") },
     }))
 }

@@ -4,6 +4,7 @@
 mod apps;
 mod artifacts;
 pub mod caller;
+mod deliveries;
 mod me;
 mod models;
 pub mod openapi;

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use actix_web::web;
 
-use super::{apps, artifacts, me, models, runs};
+use super::{apps, artifacts, deliveries, me, models, runs};
 use crate::http::endpoint::{Access, Endpoint};
 
 /// The endpoints that take an API key.
@@ -25,6 +25,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         delete("/api/v1/runs/{id}", Key, || web::to(runs::delete::handle)),
         post("/api/v1/runs/{id}/cancel", Key, || web::to(runs::cancel::handle)),
         get("/api/v1/runs/{id}/artifacts/{artifactId}", KeyOrLink, || web::to(artifacts::handle)),
+        get("/api/v1/webhook-deliveries", Key, || web::to(deliveries::list::handle)),
+        get("/api/v1/webhook-deliveries/{deliveryId}", Key, || web::to(deliveries::get::handle)),
+        post("/api/v1/webhook-deliveries/{deliveryId}/redeliver", Key, || {
+            web::to(deliveries::redeliver::handle)
+        }),
+        post("/api/v1/webhooks/test", Key, || web::to(deliveries::test::handle)),
         post("/api/v1/apps/{appId}/runs", Key, || web::to(runs::create::handle)),
         get("/api/v1/apps/{appId}/runs", Key, || web::to(runs::list::handle)),
         get("/api/v1/apps/{appId}/runs/{id}", Key, || web::to(runs::get::handle)),

@@ -100,7 +100,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::ModelLacksTools { asked, .. } => {
             format!("The app uses tools, and the model {asked} cannot call tools. Choose another model.")
         }
-        Refusal::InvalidWebhookUrl(why) => format!("The webhook address {why}."),
+        Refusal::InvalidWebhookUrl { why, .. } => format!("The webhook address {why}."),
         Refusal::AppArchived => "The app is archived. Restore it, then run it.".to_owned(),
         Refusal::RunAlreadyFinished(status) => {
             format!("The run is {} and can no longer be cancelled.", status.as_str())
@@ -108,6 +108,18 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::RunNotFinished(status) => {
             format!("The run is {}. Cancel it or wait for its end, then delete it.", status.as_str())
         }
+        Refusal::DeliveryNotFinished { in_flight: true, .. } => {
+            "A request for this delivery is in flight. Wait for its result.".to_owned()
+        }
+        Refusal::DeliveryNotFinished { .. } => {
+            "The delivery is not over. Its next try is due later. Send it again when it is delivered or \
+             failed."
+                .to_owned()
+        }
+        Refusal::TooManyPings { in_flight, per_minute } => format!(
+            "You may send {per_minute} tests in a minute, and {in_flight} at a time. Wait a little, then try \
+             again."
+        ),
         Refusal::IdempotencyConflict => {
             "This form was already sent with other values. Open its page again.".to_owned()
         }
@@ -197,9 +209,11 @@ mod tests {
             ApiError::PayloadTooLarge { limit: 1 << 20 },
             Refusal::UnknownModel { asked: model(), known: vec![model()] }.into(),
             Refusal::ModelLacksTools { asked: model(), able: vec![model()] }.into(),
-            Refusal::InvalidWebhookUrl("must be https".to_owned()).into(),
+            Refusal::InvalidWebhookUrl { field: "url", why: "must be https".to_owned() }.into(),
             Refusal::TooManyWaits { limit: 5 }.into(),
             Refusal::IdempotencyConflict.into(),
+            Refusal::TooManyPings { in_flight: 4, per_minute: 10 }.into(),
+            Refusal::DeliveryNotFinished { in_flight: false, next_attempt_at: None }.into(),
             Refusal::TooManyChecks.into(),
             Refusal::RunNotFinished(RunStatus::Running).into(),
             Refusal::NotFound("run").into(),

@@ -41,6 +41,8 @@ pub(crate) struct Frame {
     pub(crate) form_token: String,
     /// What the former request did; at the top of the page.
     pub(crate) notice: Option<&'static str>,
+    /// Webhooks of the last days that were given up.
+    pub(crate) failed_deliveries: i64,
     pub(crate) version: &'static str,
 }
 
@@ -52,6 +54,7 @@ impl Frame {
             email: Some(visitor.session.email.clone()),
             form_token: visitor.form_token.clone(),
             notice: None,
+            failed_deliveries: visitor.session.failed_deliveries,
             version: assets::version(),
         }
     }
@@ -64,6 +67,7 @@ impl Frame {
             email: None,
             form_token: String::new(),
             notice: None,
+            failed_deliveries: 0,
             version: assets::version(),
         }
     }

@@ -52,6 +52,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/account/webhooks", Session, || web::to(account::webhooks::page)),
         post("/account/webhooks/reveal", Session, || web::to(account::webhooks::reveal)),
         post("/account/webhooks/rotate", Session, || web::to(account::webhooks::rotate)),
+        get("/account/webhooks/deliveries", Session, || web::to(account::deliveries::page)),
+        post("/account/webhooks/deliveries/{deliveryId}/resend", Session, || {
+            web::to(account::deliveries::resend)
+        }),
+        post("/account/webhooks/test", Session, || web::to(account::deliveries::test)),
         get("/account/usage", Session, || web::to(account::usage::page)),
         get("/account/activity", Session, || web::to(account::activity::page)),
         get("/account/security", Session, || web::to(account::security::page)),

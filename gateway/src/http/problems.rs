@@ -49,7 +49,7 @@ problems! {
         "The app lists tools, and the chosen model cannot call tools. GET /api/v1/models shows which \
          models can. Choose one of those as chatModelId.";
     InvalidWebhookUrl = 400 "invalid_webhook_url", "The webhook URL cannot be used",
-        "webhookUrl must be an http or https URL of at most 2048 bytes, without user name or password, on \
+        "A webhook URL must be an http or https URL of at most 2048 bytes, without user name or password, on \
          port 80, 443 or a port from 1024 up. Its host must not be a non-public address.";
     Unauthorized = 401 "unauthorized", "No valid API key",
         "Send the header Authorization: Bearer capi_… with a key that is neither revoked nor expired. A \
@@ -83,6 +83,9 @@ problems! {
         "The run completed or failed before it could be cancelled. Its result is kept.";
     RunNotFinished = 409 "run_not_finished", "The run is not over yet",
         "Only a run that is over can be deleted. Cancel it first, or wait for its end.";
+    DeliveryNotFinished = 409 "delivery_not_finished", "The delivery is not over yet",
+        "Only a delivery that is delivered or failed can be sent again. This one has an attempt in flight, \
+         or its next attempt is due later. Wait for it.";
     IdempotencyConflict = 409 "idempotency_conflict", "The Idempotency-Key belongs to another request",
         "Within the last 24 hours the account created a run with this Idempotency-Key, on this path, with \
          other fields. Use a new key for a new run. For a retry send the same fields again.";
@@ -143,6 +146,7 @@ mod tests {
         app_archived 409
         run_already_finished 409
         run_not_finished 409
+        delivery_not_finished 409
         idempotency_conflict 409
         quota_exceeded 409
         payload_too_large 413

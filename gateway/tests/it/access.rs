@@ -18,6 +18,7 @@ struct OwnedIds {
     app: String,
     run: String,
     artifact: String,
+    delivery: String,
 }
 
 impl OwnedIds {
@@ -25,13 +26,15 @@ impl OwnedIds {
         let filled = path
             .replace("{appId}", &self.app)
             .replace("{id}", &self.run)
-            .replace("{artifactId}", &self.artifact);
+            .replace("{artifactId}", &self.artifact)
+            .replace("{deliveryId}", &self.delivery);
         assert!(!filled.contains('{'), "{path}: give this test something of the other account's to ask for");
         filled
     }
 
     fn unknown() -> Self {
-        Self { app: UNKNOWN_ID.to_owned(), run: UNKNOWN_ID.to_owned(), artifact: UNKNOWN_ID.to_owned() }
+        let unknown = || UNKNOWN_ID.to_owned();
+        Self { app: unknown(), run: unknown(), artifact: unknown(), delivery: unknown() }
     }
 }
 
@@ -42,6 +45,14 @@ async fn call(stack: &Stack, gateway: &TestApp, endpoint: &Endpoint, path: &str,
     stack.send(if has_body { request.json(&json!({"inputs": {"text": "x"}})) } else { request }).await
 }
 
+/// A delivery that its owner could send again.
+async fn ended_delivery(stack: &Stack, gateway: &TestApp) -> String {
+    let run = stack.create_run(gateway, "secret of ada", Some("http://127.0.0.1:9999/")).await;
+    stack.post(gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+    stack.database.run_sql("UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL").await;
+    stack.text("SELECT id::text AS text FROM webhook_deliveries").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_keeps_to_its_owner() {
     let stack = Stack::unlimited().await;
@@ -50,7 +61,12 @@ async fn every_route_keeps_to_its_owner() {
     let run = stack.create_run(&gateway, "secret of ada", None).await;
     let artifact = ArtifactId::generate();
     stack.add_artifact(run.parse().unwrap(), artifact, "text/plain", "a.txt", Bytes::from("secret")).await;
-    let adas = OwnedIds { app: stack.app.to_string(), run: run.clone(), artifact: artifact.to_string() };
+    let adas = OwnedIds {
+        app: stack.app.to_string(),
+        run: run.clone(),
+        artifact: artifact.to_string(),
+        delivery: ended_delivery(&stack, &gateway).await,
+    };
     let mut tried = 0;
     for endpoint in endpoints().iter().filter(|endpoint| endpoint.takes_key()) {
         let what = format!("{} {}", endpoint.method, endpoint.path);
@@ -64,7 +80,7 @@ async fn every_route_keeps_to_its_owner() {
             assert_eq!(asked.without_request_id(), unknown.without_request_id(), "{what}");
         }
         let shown = asked.body.to_string();
-        for id in [&adas.app, &adas.run, &adas.artifact] {
+        for id in [&adas.app, &adas.run, &adas.artifact, &adas.delivery] {
             assert!(!shown.contains(id.as_str()), "{what} shows {id}");
         }
         let keyless = stack

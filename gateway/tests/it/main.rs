@@ -6,6 +6,7 @@ mod app;
 mod artifacts;
 mod bad_requests;
 mod console;
+mod deliveries;
 mod documents;
 mod doors;
 mod files;

@@ -21,5 +21,5 @@ pub use state_machine::{TRANSITIONS, Transition};
 pub use usage::{UsageDelta, contacted_hosts};
 pub use view::{
     GivenFile, Pending, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
-    Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookState, status,
+    Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookFailure, WebhookState, status,
 };

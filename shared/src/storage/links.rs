@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use chrono::{DateTime, Timelike, Utc};
+use chrono::{DateTime, Utc};
 use url::Url;
 
 use crate::ids::{ArtifactId, RunId};
@@ -45,8 +45,7 @@ impl Links {
     pub(crate) fn add_to(&self, artifact: &mut ShownArtifact, run: RunId, now: DateTime<Utc>) {
         let id = artifact.id;
         let url = format!("{}/api/v1/runs/{run}/artifacts/{id}", self.base);
-        // A link holds whole seconds. It must not expire before the time that is shown.
-        let expires = (now + LIFETIME).with_nanosecond(0).unwrap_or(now + LIFETIME);
+        let expires = expiry(now);
         artifact.download_url = format!("{url}?{}", self.query(run, id, expires));
         artifact.download_url_expires_at = Time(expires);
         artifact.url = url;
@@ -75,6 +74,13 @@ impl Links {
     }
 }
 
+/// The lifetime ends with a whole hour, so that a run keeps its links, and its ETag, for that long.
+fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {
+    let (end, hour) = ((now + LIFETIME).timestamp(), 3600);
+    let rounded = DateTime::from_timestamp(end + (hour - end % hour) % hour, 0);
+    rounded.unwrap_or(now + LIFETIME)
+}
+
 fn signed(run: RunId, artifact: ArtifactId, expires: i64) -> String {
     format!("{run}/{artifact}/{expires}")
 }
@@ -83,6 +89,15 @@ fn signed(run: RunId, artifact: ArtifactId, expires: i64) -> String {
 mod tests {
     use super::*;
     use crate::time::format_time;
+
+    #[test]
+    fn links_stay_the_same_for_an_hour() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let lifetime = 7 * 24 * 3600;
+        for (now, end) in [(0, 0), (1, 3600), (3600, 3600), (3601, 7200)] {
+            assert_eq!(expiry(at(now)), at(lifetime + end), "{now}");
+        }
+    }
 
     #[test]
     fn a_signature_is_valid_for_its_artifact_and_time_only() {

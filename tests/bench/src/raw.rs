@@ -66,6 +66,7 @@ fn script() -> String {
             text("'{\"source\": \"api\"}'::jsonb"),
             text("86400"),
             text("'raw'::text"),
+            text("NULL::text[]"),
         ],
     );
     format!("\\set n random(1, {ACCOUNTS})\n{admit}{accept}")

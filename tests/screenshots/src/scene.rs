@@ -58,6 +58,15 @@ plt.tight_layout()
 plt.savefig('hours.png', dpi=110)
 print('drawn')";
 
+/// The first tries of a webhook: number, status, code, sentence, answer.
+const EARLIER: &str = "
+    (1, NULL::integer, 'dns_failed', 'The host name cannot be resolved.', NULL),
+    (2, NULL, 'tls_certificate_invalid', 'The TLS certificate of the host is not valid.', NULL),
+    (3, 500, 'status', 'The receiver answered 500.', '{\"error\": \"no such table: orders\"}')";
+
+/// A last try that failed.
+const REFUSED: &str = "(4, NULL, 'connect_refused', 'The host refused the connection.', NULL)";
+
 const OPEN_TWO_TOOL_CALLS: &str =
     "document.querySelectorAll('.call details').forEach((call, at) => { call.open = at < 2; })";
 
@@ -96,6 +105,7 @@ impl Scene {
         eventually("the held run runs", async || (stack.model.holding() == 1).then_some(())).await;
         stack.run_of_many_events(LONG, 2000).await;
         stack.account_without_key(FRESH, "free").await;
+        let hooked = Self::webhooks(&stack, &gateway).await;
         let id = |run: &serde_json::Value| run["id"].as_str().expect("an id").to_owned();
         let pages = vec![
             ("apps", "/apps".to_owned()),
@@ -111,12 +121,43 @@ impl Scene {
             ("run-running", format!("/runs/{held}")),
             ("keys", "/account/keys".to_owned()),
             ("webhooks", "/account/webhooks".to_owned()),
+            ("run-webhook", format!("/runs/{hooked}")),
+            ("deliveries", "/account/webhooks/deliveries".to_owned()),
+            ("deliveries-failed", "/account/webhooks/deliveries?status=failed".to_owned()),
             ("usage", "/account/usage".to_owned()),
             ("activity", "/account/activity".to_owned()),
             ("security", "/account/security".to_owned()),
             ("not-found", "/runs/nothing".to_owned()),
         ];
         Self { stack, gateway, _worker: worker, pages }
+    }
+
+    /// A delivery in each state, with tries; the run of the one that is tried again.
+    async fn webhooks(stack: &Stack, gateway: &Process) -> String {
+        const URL: &str = "http://127.0.0.1:9999/hooks/capi/v1/orders?source=nightly-build-of-the-shop";
+        let mut runs = Vec::new();
+        for status in ["delivered", "failed", "retrying"] {
+            let run = stack.create_run(gateway, "Tell the shop when this is over, HOLD", Some(URL)).await;
+            stack.post(gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+            let next = if status == "retrying" { "capi_now() + interval '29 minutes'" } else { "NULL" };
+            let state = format!(
+                "UPDATE webhook_deliveries SET status = '{status}', attempt = 4, next_attempt_at = {next}
+                 WHERE run_id = '{run}'"
+            );
+            let last = if status == "delivered" { "(4, 204, NULL, NULL, 'thanks')" } else { REFUSED };
+            let tries = format!(
+                "INSERT INTO webhook_attempts
+                     (delivery_id, number, at, duration_ms, status_code, error_code, error, response_body)
+                 SELECT d.id, t.number, d.created_at + t.number * interval '7 s', 40 * t.number, t.status,
+                        t.code, t.error, t.body
+                 FROM webhook_deliveries d, (VALUES {EARLIER}, {last}) t (number, status, code, error, body)
+                 WHERE d.run_id = '{run}'"
+            );
+            stack.database.run_sql(state).await;
+            stack.database.run_sql(tries).await;
+            runs.push(run);
+        }
+        runs.pop().expect("three runs")
     }
 
     async fn report(stack: &Stack, gateway: &Process, app: &str) -> serde_json::Value {

@@ -111,8 +111,8 @@ impl Fixture {
         Dispatcher(webhook_dispatcher::start(&config, None).await.unwrap())
     }
 
-    /// Ends a run whose webhook goes to `url`.
-    pub(crate) async fn deliver_to(&self, url: &str) -> (RunId, LaneId) {
+    /// Creates a pending run whose webhooks go to `url`.
+    pub(crate) async fn run_to(&self, url: &str) -> RunId {
         let (run, mut conn) = (RunId::generate(), self.database.conn().await);
         let anywhere = IpPolicy::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
         let host = PublicUrl::parse(url, &anywhere).unwrap().lane_host();
@@ -124,6 +124,28 @@ impl Fixture {
             .execute(&mut conn)
             .await
             .unwrap();
+        run
+    }
+
+    /// A test of `url` that was asked for so long ago.
+    pub(crate) async fn ping(&self, url: &str, ago: &str) {
+        let sql = "INSERT INTO webhook_deliveries
+                       (id, lane_id, user_id, type, url, status, next_attempt_at, due_at, created_at)
+                   SELECT gen_random_uuid(), webhook_lane_v1($1, 'ping'), $1, 'ping', $2, 'pending',
+                          'infinity', capi_now(), capi_now() - $3::text::interval";
+        statement(sql)
+            .bind::<SqlUuid, _>(self.user.uuid())
+            .bind::<Text, _>(url)
+            .bind::<Text, _>(ago)
+            .execute(&mut self.database.conn().await)
+            .await
+            .unwrap();
+    }
+
+    /// Ends a run whose webhook goes to `url`.
+    pub(crate) async fn deliver_to(&self, url: &str) -> (RunId, LaneId) {
+        let run = self.run_to(url).await;
+        let mut conn = self.database.conn().await;
         let cancelled = cancel(&mut conn, self.user, None, run).await.unwrap();
         let Cancelled::Done { lane: Some(lane), .. } = cancelled else {
             panic!("no delivery: {cancelled:?}");

@@ -5,6 +5,7 @@ mod addresses;
 mod answers;
 mod bodies;
 mod delivering;
+mod events;
 mod fixture;
 mod leases;
 mod libraries;

@@ -68,6 +68,9 @@ pub struct Session {
     /// Whether its token is older than a day.
     #[diesel(sql_type = Bool)]
     pub due: bool,
+    /// Webhooks of the last 7 days that were given up, counted up to 100.
+    #[diesel(sql_type = BigInt)]
+    pub failed_deliveries: i64,
 }
 
 const FIND: &str = concat!(
@@ -84,7 +87,12 @@ const FIND: &str = concat!(
     FROM found
     WHERE s.id = found.id AND (found.arrived OR found.last_seen_at < capi_now() - interval '1 minute')
 )
-SELECT f.id, f.user_id AS \"user\", u.email, u.plan, f.due FROM found f JOIN users u ON u.id = f.user_id"
+SELECT f.id, f.user_id AS \"user\", u.email, u.plan, f.due, (
+    SELECT count(*) FROM (
+        SELECT 1 FROM webhook_deliveries d
+        WHERE d.user_id = f.user_id AND d.status = 'failed' AND d.type <> 'ping'
+          AND d.created_at > (SELECT capi_now() - interval '7 days') LIMIT 100) failed) AS failed_deliveries
+FROM found f JOIN users u ON u.id = f.user_id"
 );
 
 /// The session of this token, if it is alive. One statement, committed by itself.

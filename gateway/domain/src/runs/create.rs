@@ -176,6 +176,7 @@ impl Create {
                 inputs: &valid.inputs,
                 model: &valid.model,
                 webhook: self.webhook.as_ref(),
+                webhook_events: self.body.webhook_events.as_deref(),
                 metadata: &self.body.metadata,
                 queue_timeout_seconds: self.body.queue_timeout_seconds,
                 request_id: self.request_id.as_deref(),

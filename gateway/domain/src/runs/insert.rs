@@ -5,11 +5,12 @@
 //! lost. The run is executed by the run-worker: read run-worker/src/consumer.rs next.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Binary, Bool, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Binary, Bool, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::config::Quotas;
 use shared::db::{Connection, Db, DbError, Prepared, PushBinds, interval, statement};
+use shared::deliveries::WebhookEvent;
 use shared::ids::{ApiKeyId, RunId, UserId};
 use shared::net::public_url::PublicUrl;
 use shared::runs::Source;
@@ -39,7 +40,7 @@ macro_rules! idempotency_key {
     ($join:literal) => {
         concat!("taken AS (
     INSERT INTO idempotency_keys AS k (user_id, path, key, request_hash, run_id, expires_at)
-    SELECT a.user_id, $16, $17, $18, $1, capi_now() + $19
+    SELECT a.user_id, $17, $18, $19, $1, capi_now() + $20
     FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version ", $join, "
     WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
     ON CONFLICT (user_id, path, key) DO UPDATE
@@ -57,9 +58,9 @@ macro_rules! insert_run {
 WITH ", $with, "run AS (
     INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs,
                       chat_model_id, webhook_url, webhook_host, metadata, queue_timeout_seconds, request_id,
-                      created_at, last_seq)
+                      webhook_events, created_at, last_seq)
     SELECT $1, a.user_id, a.id, v.id, $5, CASE WHEN $5 IS NULL THEN 'console' ELSE 'api' END, 'pending',
-           $6, $7, $8, $9, $10, $11, $14, $15, capi_now(), 1
+           $6, $7, $8, $9, $10, $11, $14, $15, $16, capi_now(), 1
     FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version ", $join, "
     WHERE a.id = $3 AND a.user_id = $2 AND v.id = $4 AND a.archived_at IS NULL
     RETURNING id, user_id, metadata, created_at
@@ -82,14 +83,14 @@ SELECT id, 1, $12, created_at, 0, $13 FROM run"
 /// Without quotas, an idempotency key and files. [`insert`] lists the binds.
 pub const INSERT: &str = insert_run!("", "", "", log!());
 
-const INSERT_WITH_FILES: &str = insert_run!("", "", files!("$16"), log!());
+const INSERT_WITH_FILES: &str = insert_run!("", "", files!("$17"), log!());
 
 /// The key's row comes first: of several requests with one key, one inserts the row and writes the run. The
 /// others wait for that commit, insert no row, and so write no run.
 const INSERT_WITH_KEY: &str = insert_run!(idempotency_key!(""), "CROSS JOIN taken", "", log!());
 
 const INSERT_WITH_KEY_AND_FILES: &str =
-    insert_run!(idempotency_key!(""), "CROSS JOIN taken", files!("$20"), log!());
+    insert_run!(idempotency_key!(""), "CROSS JOIN taken", files!("$21"), log!());
 
 /// Locks the account's row first, so that of concurrent creates each sees what the former ones wrote. A
 /// suspended gateway holds no lock: it is one statement.
@@ -126,22 +127,22 @@ FROM quota"
     };
 }
 
-const QUOTA: &str = insert_run!(quota!("$16"), fits!(), "", log_and_count!("$16"));
+const QUOTA: &str = insert_run!(quota!("$17"), fits!(), "", log_and_count!("$17"));
 
-const QUOTA_WITH_FILES: &str = insert_run!(quota!("$17"), fits!(), files!("$16"), log_and_count!("$17"));
+const QUOTA_WITH_FILES: &str = insert_run!(quota!("$18"), fits!(), files!("$17"), log_and_count!("$18"));
 
 const QUOTA_WITH_KEY: &str = insert_run!(
-    concat!(quota!("$20"), idempotency_key!("JOIN quota ON quota.quota IS NULL")),
+    concat!(quota!("$21"), idempotency_key!("JOIN quota ON quota.quota IS NULL")),
     "CROSS JOIN taken",
     "",
-    log_and_count!("$20")
+    log_and_count!("$21")
 );
 
 const QUOTA_WITH_KEY_AND_FILES: &str = insert_run!(
-    concat!(quota!("$21"), idempotency_key!("JOIN quota ON quota.quota IS NULL")),
+    concat!(quota!("$22"), idempotency_key!("JOIN quota ON quota.quota IS NULL")),
     "CROSS JOIN taken",
-    files!("$20"),
-    log_and_count!("$21")
+    files!("$21"),
+    log_and_count!("$22")
 );
 
 /// A validated run.
@@ -158,6 +159,7 @@ pub struct NewRun<'a> {
     /// The model's id.
     pub model: &'a str,
     pub webhook: Option<&'a PublicUrl>,
+    pub webhook_events: Option<&'a [WebhookEvent]>,
     pub metadata: &'a Value,
     pub queue_timeout_seconds: i32,
     /// The id of the request, which the log lines of the run carry.
@@ -213,6 +215,9 @@ pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<Inserted, DbError> {
     };
     let source = if run.key.is_some() { Source::Api } else { Source::Console };
     let created = &EventData::RunCreated(RunCreated { source: source.as_str().to_owned() });
+    let events =
+        run.webhook_events.map(|events| events.iter().map(|event| event.as_str()).collect::<Vec<_>>());
+    let events = events.as_deref();
     db.write(|mut conn| async move {
         let inserting = statement(sql)
             .bind::<SqlUuid, _>(run.id.uuid())
@@ -229,7 +234,8 @@ pub async fn insert(db: &Db, run: &NewRun<'_>) -> Result<Inserted, DbError> {
             .bind::<Text, _>(created.event_type().as_str())
             .bind::<Jsonb, _>(created.data())
             .bind::<Integer, _>(run.queue_timeout_seconds)
-            .bind::<Nullable<Text>, _>(run.request_id);
+            .bind::<Nullable<Text>, _>(run.request_id)
+            .bind::<Nullable<Array<Text>>, _>(events);
         match (run.idempotency_key, run.files) {
             (None, None) => finish(&mut conn, inserting, asked.as_ref()).await,
             (None, Some(files)) => finish(&mut conn, inserting.bind::<Jsonb, _>(files), asked.as_ref()).await,

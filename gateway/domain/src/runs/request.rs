@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
+use shared::deliveries::WebhookEvent;
 use shared::ids::AppId;
 
 use crate::{FieldError, MAX_FIELD_ERRORS, Refusal, quoted};
 
-pub const FIELDS: [&str; 6] =
-    ["appId", "inputs", "chatModelId", "webhookUrl", "metadata", "queueTimeoutSeconds"];
+pub const FIELDS: [&str; 7] =
+    ["appId", "inputs", "chatModelId", "webhookUrl", "webhookEvents", "metadata", "queueTimeoutSeconds"];
 const QUEUE_TIMEOUT: RangeInclusive<i32> = 1..=604_800;
 pub const DEFAULT_QUEUE_TIMEOUT: i32 = 86_400;
 pub const MAX_METADATA_PAIRS: usize = 16;
@@ -22,6 +23,8 @@ pub struct CreateRequest {
     pub inputs: Map<String, Value>,
     pub chat_model_id: Option<String>,
     pub webhook_url: Option<String>,
+    /// `None`: the three ends of a run.
+    pub webhook_events: Option<Vec<WebhookEvent>>,
     pub metadata: Value,
     pub queue_timeout_seconds: i32,
 }
@@ -38,6 +41,7 @@ impl CreateRequest {
         let app_id = text(&mut body, "appId", &mut errors);
         let chat_model_id = text(&mut body, "chatModelId", &mut errors);
         let webhook_url = text(&mut body, "webhookUrl", &mut errors);
+        let webhook_events = webhook_events(&mut body, webhook_url.is_some(), &mut errors);
         let queue_timeout_seconds = queue_timeout(&mut body, &mut errors);
         let mut object = |name: &str| match body.remove(name) {
             None | Some(Value::Null) => Map::new(),
@@ -51,7 +55,15 @@ impl CreateRequest {
         errors.extend(wrong_metadata(&metadata));
         Refusal::unless_empty(errors)?;
         let metadata = Value::Object(metadata);
-        Ok(Self { app_id, inputs, chat_model_id, webhook_url, metadata, queue_timeout_seconds })
+        Ok(Self {
+            app_id,
+            inputs,
+            chat_model_id,
+            webhook_url,
+            webhook_events,
+            metadata,
+            queue_timeout_seconds,
+        })
     }
 
     /// The parsed fields, which an idempotency key stands for. `files` is null without files.
@@ -62,6 +74,10 @@ impl CreateRequest {
             "webhookUrl": self.webhook_url, "metadata": self.metadata,
             "queueTimeoutSeconds": self.queue_timeout_seconds,
         });
+        // Only if it is there: keys that former versions stored stay the same.
+        if let Some(events) = &self.webhook_events {
+            fields["webhookEvents"] = json!(events);
+        }
         if !files.is_null() {
             fields["files"] = files;
         }
@@ -86,6 +102,48 @@ fn wrong_metadata(metadata: &Map<String, Value>) -> Option<FieldError> {
         );
         FieldError::member("/metadata", &key, "type", message)
     })
+}
+
+fn webhook_events(
+    body: &mut Map<String, Value>,
+    has_url: bool,
+    errors: &mut Vec<FieldError>,
+) -> Option<Vec<WebhookEvent>> {
+    const AT: &str = "/webhookEvents";
+    let names = WebhookEvent::ALL.map(WebhookEvent::as_str).join(", ");
+    let given = match body.remove("webhookEvents")? {
+        Value::Null => return None,
+        Value::Array(given) => given,
+        _ => {
+            let message = format!("webhookEvents must be a list of: {names}");
+            errors.push(FieldError::new(AT, "type", message));
+            return None;
+        }
+    };
+    if !has_url {
+        let message = "webhookEvents needs webhookUrl, where the events are sent";
+        errors.push(FieldError::new(AT, "unsupported", message));
+    }
+    if given.is_empty() {
+        let message = format!("webhookEvents is empty; leave it out, or list some of: {names}");
+        errors.push(FieldError::new(AT, "required", message));
+    }
+    let mut events: Vec<WebhookEvent> = Vec::new();
+    for (at, value) in given.iter().enumerate().take(MAX_FIELD_ERRORS) {
+        match value.as_str().and_then(|text| text.parse().ok()) {
+            Some(event) if events.contains(&event) => {
+                let message = format!("webhookEvents lists {:?} twice", event.as_str());
+                errors.push(FieldError::new(format!("{AT}/{at}"), "duplicate", message));
+            }
+            Some(event) => events.push(event),
+            None => {
+                let given = quoted(&value.to_string());
+                let message = format!("{given} is no event of webhooks; known are: {names}");
+                errors.push(FieldError::new(format!("{AT}/{at}"), "unknown", message));
+            }
+        }
+    }
+    Some(events)
 }
 
 fn queue_timeout(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> i32 {
@@ -124,6 +182,28 @@ fn text(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_known_names_each_once() {
+        let parse = |body: Value| CreateRequest::parse(body.as_object().unwrap().clone());
+        let url = "https://example.com/";
+        let good = json!({"webhookUrl": url, "webhookEvents": ["run.artifact", "run.failed"]});
+        let events = parse(good).unwrap().webhook_events.unwrap();
+        assert_eq!(events, [WebhookEvent::RunArtifact, WebhookEvent::RunFailed]);
+        assert_eq!(parse(json!({"webhookUrl": url, "webhookEvents": null})).unwrap().webhook_events, None);
+        for (body, says) in [
+            (json!({"webhookUrl": url, "webhookEvents": []}), "is empty"),
+            (json!({"webhookUrl": url, "webhookEvents": "run.failed"}), "must be a list"),
+            (json!({"webhookUrl": url, "webhookEvents": ["run.over"]}), "\"run.over\" is no event"),
+            (json!({"webhookUrl": url, "webhookEvents": [1]}), "1 is no event"),
+            (json!({"webhookUrl": url, "webhookEvents": ["ping"]}), "\"ping\" is no event"),
+            (json!({"webhookUrl": url, "webhookEvents": ["run.failed", "run.failed"]}), "twice"),
+            (json!({"webhookEvents": ["run.failed"]}), "needs webhookUrl"),
+        ] {
+            let Err(Refusal::InvalidRequest(detail, _)) = parse(body) else { panic!("{says}") };
+            assert!(detail.contains(says), "{says}: {detail}");
+        }
+    }
 
     #[test]
     fn one_answer_lists_all_errors() {

@@ -84,6 +84,7 @@ fn make_alias(operation: &mut Value, path: &str) {
 /// The problems that an endpoint can answer with, by its method and path.
 fn add_common(operation: &mut Value, endpoint: &Endpoint) {
     let creates = endpoint.method == Method::POST && endpoint.path.ends_with("/runs");
+    let has_body = creates || endpoint.path == "/api/v1/webhooks/test";
     let named = endpoint.path.contains('{') || creates;
     for problem in Problem::ALL {
         let applies = match problem {
@@ -96,13 +97,12 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             | Problem::Internal
             | Problem::Unavailable => true,
             Problem::NotFound => named,
-            Problem::RequestTimeout
-            | Problem::AppArchived
+            Problem::RequestTimeout | Problem::PayloadTooLarge | Problem::UnsupportedMediaType => has_body,
+            Problem::AppArchived
             | Problem::IdempotencyConflict
             | Problem::QuotaExceeded
-            | Problem::PayloadTooLarge
-            | Problem::StoreFull
-            | Problem::UnsupportedMediaType => creates,
+            | Problem::StoreFull => creates,
+            Problem::DeliveryNotFinished => endpoint.path.ends_with("/redeliver"),
             Problem::RunAlreadyFinished => endpoint.path.ends_with("/cancel"),
             Problem::RunNotFinished => endpoint.method == Method::DELETE,
             Problem::RangeNotSatisfiable => endpoint.path.contains("artifacts"),
@@ -174,6 +174,7 @@ fn metadata_parameter() -> Value {
 /// What the derive macro cannot express.
 fn finish_schemas(schemas: &mut Value) {
     for form in ["CreateRun", "CreateRunForm"] {
+        schemas[form]["properties"]["webhookEvents"]["uniqueItems"] = json!(true);
         let metadata = &mut schemas[form]["properties"]["metadata"];
         metadata["maxProperties"] = json!(MAX_METADATA_PAIRS);
         metadata["propertyNames"] = json!({ "maxLength": MAX_METADATA_KEY_CHARS });

@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 
 use utoipa::OpenApi;
 
-use super::{apps, artifacts, me, models, runs};
+use super::{apps, artifacts, deliveries, me, models, runs};
 use crate::http::error::{FieldProblem, ProblemBody};
-use shared::deliveries::WebhookBody;
+use shared::deliveries::{PingBody, WebhookBody};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,11 +25,14 @@ use shared::deliveries::WebhookBody;
         runs::create::handle, runs::list::handle, runs::get::handle, runs::delete::handle,
         runs::cancel::handle,
         artifacts::handle,
+        deliveries::list::handle, deliveries::get::handle, deliveries::redeliver::handle,
+        deliveries::test::handle,
     ),
-    components(schemas(ProblemBody, FieldProblem, WebhookBody)),
+    components(schemas(ProblemBody, FieldProblem, WebhookBody, PingBody)),
     tags(
         (name = "Runs", description = "Create runs, follow them, get what they produced"),
         (name = "Runs of one app", description = "The same within one app, as a key of that app sees them"),
+        (name = "Webhooks", description = "What was sent to receivers, sending it again, and tests"),
         (name = "Apps", description = "What can be run"),
         (name = "Account", description = "The key's account and the installation"),
     ),

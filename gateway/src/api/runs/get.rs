@@ -1,7 +1,7 @@
 //! GET /api/v1/runs/{id} and GET /api/v1/apps/{appId}/runs/{id}: the run as it is now, or as it is after the
 //! wait.
 
-use actix_web::http::header::{ETAG, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::runs::{get, open_waits, wait};
 use shared::runs::RunView;
@@ -11,13 +11,13 @@ use super::RETRY_AFTER_SECONDS;
 use crate::api::Caller;
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::extract::{Query, is_known, seconds};
+use crate::http::extract::{Query, is_known, seconds, tag};
 
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}", tag = "Runs", operation_id = "getRun", summary = "Get a run",
     description = "The run as it is now. With `wait` the response is held until the run is over, at most for \
                    that many seconds (an operator may set a shorter limit; 50 by default). The ETag changes \
-                   with the status and the last event.",
+                   with everything that the body shows.",
     params(
         ("id" = uuid::Uuid, Path, description = "The run's id"),
         ("wait" = Option<u32>, Query, description = "Seconds to wait for the run's end"),
@@ -51,16 +51,20 @@ pub(in crate::api) async fn handle(
         wait::until_over(&context.db, &context.watchers, stopping, of, started + length).await;
         view = get::load(&context.db, &context.viewer, caller.user, run).await?;
     }
-    Ok(response(&request, &view))
+    response(&request, &view)
 }
 
-fn response(request: &HttpRequest, run: &RunView) -> HttpResponse {
-    let tag = format!(r#"W/"{}-{}""#, run.status.as_str(), run.last_seq);
+fn response(request: &HttpRequest, run: &RunView) -> Result<HttpResponse, ApiError> {
+    let body = serde_json::to_vec(run).map_err(|error| ApiError::fault(&error))?;
+    let tag = tag(&body);
     let unchanged = is_known(request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((ETAG, tag));
     if !run.is_over() {
         response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
     }
-    if unchanged { response.finish() } else { response.json(run) }
+    if unchanged {
+        return Ok(response.finish());
+    }
+    Ok(response.insert_header((CONTENT_TYPE, "application/json")).body(body))
 }

@@ -1,8 +1,11 @@
 //! What an error says to a client of the API: what is wrong and what to change. The console has sentences of
 //! its own.
 
+use chrono::{DateTime, Utc};
 use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{Refusal, joined};
+
+use shared::time::format_time;
 
 use super::ApiError;
 use crate::http::limits::TooManyUnread;
@@ -86,13 +89,20 @@ fn of_refusal(refusal: &Refusal) -> String {
             "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
             able.join(", ")
         ),
-        Refusal::InvalidWebhookUrl(why) => format!("webhookUrl {why}"),
+        Refusal::InvalidWebhookUrl { field, why } => format!("{field} {why}"),
         Refusal::RunAlreadyFinished(status) => {
             format!("the run is {} and can no longer be cancelled", status.as_str())
         }
         Refusal::RunNotFinished(status) => {
             format!("the run is {}; cancel it or wait for its end before deleting it", status.as_str())
         }
+        Refusal::DeliveryNotFinished { in_flight, next_attempt_at } => {
+            not_finished(*in_flight, *next_attempt_at)
+        }
+        Refusal::TooManyPings { in_flight, per_minute } => format!(
+            "an account may have {in_flight} tests of webhooks in flight and send {per_minute} in a minute; \
+             wait a little"
+        ),
         Refusal::IdempotencyConflict => {
             "this Idempotency-Key was used with other fields within the last 24 hours; use a new key, or \
              send the fields as they were"
@@ -117,6 +127,17 @@ fn of_refusal(refusal: &Refusal) -> String {
         Refusal::Internal => {
             "internal error of this installation; report the requestId to its operator".to_owned()
         }
+    }
+}
+
+fn not_finished(in_flight: bool, next_attempt_at: Option<DateTime<Utc>>) -> String {
+    match next_attempt_at.filter(|_| !in_flight) {
+        Some(at) => format!(
+            "the delivery is not over: its next attempt is due at {}; send it again when it is delivered or \
+             failed",
+            format_time(at)
+        ),
+        None => "a request for this delivery is in flight; wait for its result".to_owned(),
     }
 }
 

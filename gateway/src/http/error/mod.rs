@@ -194,6 +194,7 @@ impl ApiError {
                 | Refusal::Unavailable(_)
                 | Refusal::MaybeCreated { .. },
             ) => Some((RETRY_AFTER, "2".to_owned())),
+            Self::Refused(Refusal::TooManyPings { .. }) => Some((RETRY_AFTER, "10".to_owned())),
             _ => None,
         }
     }
@@ -220,7 +221,7 @@ impl ApiError {
             Refusal::InvalidRequest(_, errors) | Refusal::InvalidInputs(errors) => errors.clone(),
             Refusal::UnknownModel { .. } => at("/chatModelId", "unknown"),
             Refusal::ModelLacksTools { .. } => at("/chatModelId", "lacks_tools"),
-            Refusal::InvalidWebhookUrl(_) => at("/webhookUrl", "invalid"),
+            Refusal::InvalidWebhookUrl { field, .. } => at(&format!("/{field}"), "invalid"),
             _ => vec![],
         }
     }

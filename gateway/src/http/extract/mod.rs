@@ -2,6 +2,7 @@
 
 mod address;
 mod app_data;
+mod delivery_filters;
 mod etag;
 mod idempotency;
 mod json;
@@ -13,7 +14,8 @@ mod strict_json;
 
 pub use address::Client;
 pub use app_data::app_data;
-pub use etag::is_known;
+pub use delivery_filters::{read_delivery_filters, read_delivery_statuses};
+pub use etag::{is_known, tag};
 pub use idempotency::idempotency_key;
 pub use json::{MAX_BODY, announced, announces_more, body, is_of_type, json_object, may_have_large_files};
 pub use page::read_page;

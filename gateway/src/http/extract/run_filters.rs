@@ -44,7 +44,7 @@ fn statuses(query: &mut Query) -> Vec<RunStatus> {
     status
 }
 
-fn time(query: &mut Query, name: &str) -> Option<DateTime<Utc>> {
+pub(super) fn time(query: &mut Query, name: &str) -> Option<DateTime<Utc>> {
     // A + that is not percent-encoded arrives as a space.
     query.parsed(name, "a time like 2026-11-24T12:00:00Z (RFC 3339)", |text| {
         let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();

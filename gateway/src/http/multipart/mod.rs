@@ -36,6 +36,8 @@ const LARGEST: u64 = MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD;
 const PART_OVERHEAD: usize = 256;
 /// The parts that hold JSON. The others hold text.
 const JSON_PARTS: [&str; 3] = ["inputs", "metadata", "queueTimeoutSeconds"];
+/// The part that may repeat: once for each event. A JSON array in one part is the same.
+const LIST_PART: &str = "webhookEvents";
 
 /// Whether the request is such a form.
 #[must_use]
@@ -78,7 +80,7 @@ pub async fn read_form(
             let text = read_text(field, &mut pace, &mut text_left).await?;
             let (value, bytes) = value_of(&name, text)?;
             memory.push(in_flight.take(user, bytes)?);
-            if members.insert(name.clone(), value).is_some() {
+            if !add(&mut members, &name, value) {
                 return Err(part(&name, "too_many", format!("the part {name:?} appears twice")));
             }
         } else {
@@ -86,6 +88,20 @@ pub async fn read_form(
         }
     }
     Ok((members, pace.bytes(), memory))
+}
+
+/// Adds the field of a part. Returns false if the form has the part already.
+fn add(members: &mut Map<String, Value>, name: &str, value: Value) -> bool {
+    if name != LIST_PART {
+        return members.insert(name.to_owned(), value).is_none();
+    }
+    match (members.get_mut(name), value) {
+        (Some(Value::Array(items)), Value::Array(more)) => items.extend(more),
+        (Some(Value::Array(items)), item) => items.push(item),
+        (_, Value::Array(items)) => drop(members.insert(name.to_owned(), Value::Array(items))),
+        (_, item) => drop(members.insert(name.to_owned(), Value::Array(vec![item]))),
+    }
+    true
 }
 
 /// Reads a browser's form: its texts in order, its files into `uploads`. An empty file field counts as
@@ -157,7 +173,8 @@ async fn read_text(mut field: Field, pace: &mut Pace, left: &mut usize) -> Resul
 /// The value, and the bytes of memory that it takes, about.
 fn value_of(name: &str, text: Vec<u8>) -> Result<(Value, usize), ApiError> {
     let refused = |why: String| part(name, "type", format!("the part {name:?} {why}"));
-    let (value, memory) = if JSON_PARTS.contains(&name) {
+    let is_list = name == LIST_PART && text.first() == Some(&b'[');
+    let (value, memory) = if is_list || JSON_PARTS.contains(&name) {
         json_value(&text).map_err(|error| refused(format!("is not valid JSON: {error}")))?
     } else {
         let memory = text.len();

@@ -16,13 +16,23 @@ async fn fill(stack: &Stack, gateway: &TestApp) -> impl Fn(&str) -> String + use
     let artifact = ArtifactId::generate();
     stack.add_artifact(run.parse().unwrap(), artifact, "text/plain", "a.txt", "canary".into()).await;
     let key = stack.text("SELECT id::text AS text FROM api_keys LIMIT 1").await;
+    let delivery = ended_delivery(stack, gateway).await;
     let app = stack.app.to_string();
     move |path: &str| {
         path.replace("{appId}", &app)
             .replace("{artifactId}", &artifact.to_string())
             .replace("{keyId}", &key)
+            .replace("{deliveryId}", &delivery)
             .replace("{id}", &run)
     }
+}
+
+/// A delivery that its owner could send again.
+async fn ended_delivery(stack: &Stack, gateway: &TestApp) -> String {
+    let run = stack.create_run(gateway, "canary of ada", Some("http://127.0.0.1:9999/canary")).await;
+    stack.post(gateway, &format!("/api/v1/runs/{run}/cancel"), &serde_json::json!({})).await;
+    stack.database.run_sql("UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL").await;
+    stack.text("SELECT id::text AS text FROM webhook_deliveries").await
 }
 
 /// The form that starts a run.
@@ -102,6 +112,7 @@ async fn every_page_keeps_to_its_owner() {
             .replace("{appId}", unknown)
             .replace("{artifactId}", unknown)
             .replace("{keyId}", unknown)
+            .replace("{deliveryId}", unknown)
             .replace("{id}", unknown);
         assert!(!path.contains('{'), "{path}: give this test something of ada's to ask for");
         if endpoint.method.as_str() == "GET" {

@@ -4,11 +4,12 @@
 mod shape;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 pub use shape::{
-    GivenFile, Pending, RunView, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey, Webhook,
-    WebhookState,
+    GivenFile, Pending, RunView, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
 };
+pub use webhook::{Webhook, WebhookFailure, WebhookState};
 
 use std::time::Duration;
 
@@ -42,7 +43,15 @@ SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_v
     CASE WHEN k.id IS NOT NULL THEN jsonb_build_object('id', k.id, 'name', k.name) END AS api_key,
     CASE WHEN $6 THEN r.inputs END AS inputs, r.chat_model_id, r.webhook_url,
     CASE WHEN r.webhook_url IS NULL THEN 'null'::jsonb
-         ELSE jsonb_build_object('status', coalesce(d.status, 'pending'), 'deliveryId', d.id) END AS webhook,
+         ELSE jsonb_build_object('deliveryId', d.id, 'attempts', coalesce(tried.number, 0),
+             'status', coalesce(d.status, CASE WHEN r.completed_at IS NOT NULL
+                 AND NOT 'run.' || r.status = ANY (r.webhook_events) THEN 'skipped' ELSE 'pending' END),
+             'lastError', CASE WHEN tried.code IS NOT NULL
+                 THEN jsonb_build_object('code', tried.code, 'message', coalesce(tried.error, '')) END,
+             'nextAttemptAt', to_char(coalesce(d.due_at, d.next_attempt_at) AT TIME ZONE 'UTC',
+                 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) END AS webhook,
+    CASE WHEN r.webhook_url IS NOT NULL
+         THEN coalesce(r.webhook_events, '{run.completed,run.failed,run.cancelled}') END AS webhook_events,
     coalesce(given.files, ARRAY[]::jsonb[]) AS files, r.metadata, CASE WHEN $6 THEN r.result END AS result,
     coalesce(files.artifacts, ARRAY[]::jsonb[]) AS artifacts, r.error_code, r.error,
     CASE WHEN r.status = 'pending' THEN jsonb_build_object(
@@ -64,6 +73,9 @@ JOIN apps a ON a.id = r.app_id
 JOIN app_versions v ON v.id = r.app_version_id
 LEFT JOIN api_keys k ON k.id = r.api_key_id
 LEFT JOIN webhook_deliveries d ON d.run_id = r.id
+LEFT JOIN LATERAL (
+    SELECT t.number, t.error, webhook_error_code_v1(t.error_code, t.error, t.status_code) AS code
+    FROM webhook_attempts t WHERE t.delivery_id = d.id ORDER BY t.number DESC LIMIT 1) tried ON true
 LEFT JOIN line ON line.id = r.id
 LEFT JOIN LATERAL (
     SELECT array_agg(jsonb_build_object('id', f.id, 'type', f.type, 'title', f.title, 'size', f.size,

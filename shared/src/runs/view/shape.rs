@@ -12,9 +12,15 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::db::Json;
-use crate::ids::{ApiKeyId, AppId, ArtifactId, DeliveryId, RunId};
+#[cfg(feature = "openapi")]
+use crate::deliveries::WebhookEvent;
+use crate::ids::{ApiKeyId, AppId, ArtifactId, RunId};
 use crate::runs::RunStatus;
 use crate::time::Time;
+
+use super::webhook::Webhook;
+#[cfg(feature = "openapi")]
+use super::webhook::WebhookState;
 
 /// Where a run was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +99,10 @@ pub struct RunView {
     #[serde(skip_serializing_if = "Webhook::is_left_out")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<WebhookState>))]
     pub webhook: Json<Webhook>,
+    /// The events that send a webhook. Null without `webhookUrl`.
+    #[diesel(sql_type = Nullable<Array<Text>>)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<Vec<WebhookEvent>>))]
+    pub webhook_events: Option<Vec<String>>,
     /// What the client sent. The agent finds the files under `inputs/`.
     #[diesel(sql_type = Array<Jsonb>)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<GivenFile>))]
@@ -151,39 +161,6 @@ impl RunView {
     pub const fn is_over(&self) -> bool {
         self.status.is_over()
     }
-}
-
-/// The webhook of a run: null without one, left out in the body of a webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Webhook {
-    State(WebhookState),
-    None,
-    #[serde(skip)]
-    LeftOut,
-}
-
-impl Webhook {
-    fn is_left_out(webhook: &Json<Self>) -> bool {
-        webhook.0 == Self::LeftOut
-    }
-
-    #[must_use]
-    pub const fn state(&self) -> Option<&WebhookState> {
-        if let Self::State(state) = self { Some(state) } else { None }
-    }
-}
-
-/// The state of the run's webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct WebhookState {
-    #[cfg_attr(feature = "openapi", schema(pattern = "^(pending|retrying|delivered|failed)$"))]
-    pub status: String,
-    /// The `webhook-id`, once there is a delivery.
-    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<Uuid>))]
-    pub delivery_id: Option<DeliveryId>,
 }
 
 /// A file that the client sent with the run.

@@ -36,6 +36,7 @@ async fn every_field_that_is_shown_is_documented() {
         (&run, "/error", "RunError"),
         (&run, "/usage", "Usage"),
         (&run, "/webhook", "WebhookState"),
+        ("/api/v1/webhook-deliveries", "/data/0", "WebhookDelivery"),
         ("/api/v1/apps", "/data/0", "App"),
         ("/api/v1/apps", "/data/0/inputs/0", "InputField"),
         ("/api/v1/apps", "/data/0/limits", "Limits"),
@@ -43,6 +44,7 @@ async fn every_field_that_is_shown_is_documented() {
         ("/api/v1/me", "/key", "Key"),
         ("/api/v1/me", "/limits", "PlanLimits"),
         ("/api/v1/me", "/usage", "AccountUsage"),
+        ("/api/v1/me", "/webhooks", "AccountWebhooks"),
         ("/api/v1/runs?limit=0", "", "Problem"),
         ("/api/v1/runs?limit=0", "/errors/0", "FieldProblem"),
     ] {

@@ -45,3 +45,4 @@ mod statements;
 mod store;
 mod supply_chain;
 mod waits;
+mod webhooks;

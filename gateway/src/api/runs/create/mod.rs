@@ -9,14 +9,11 @@ use std::time::Duration;
 use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::FieldError;
-use gateway_domain::accounts::users;
 use gateway_domain::runs::{
     Create, CreateRequest, Created, Earlier, IdempotencyKey, RunRef, Uploads, dry_run, get, open_waits, wait,
 };
 use serde_json::{Map, Value};
-use shared::ids::{AppId, RunId, UserId};
-use shared::net::ip_policy::IpPolicy;
-use shared::net::public_url::{PublicUrl, UrlRefusal};
+use shared::ids::{AppId, RunId};
 use shared::runs::{RunStatus, RunView};
 use tokio::time::Instant;
 
@@ -28,7 +25,6 @@ use crate::http::extract::{Query, idempotency_key, json_object, preferred_wait};
 use crate::http::limits::InFlightShare;
 use crate::http::middleware::request_id;
 use crate::http::multipart::{begin_form, is_form, read_form};
-use gateway_domain::Refusal;
 use types::{Accepted, CreateRun, CreateRunForm, DryRun, RunOrDryRun};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -82,7 +78,10 @@ pub(in crate::api) async fn handle(
     let body = CreateRequest::parse(members)?;
     let in_path = request.match_info().get("appId");
     let app_id = app_id(&caller, in_path, body.app_id.as_deref())?;
-    let webhook = webhook(&context, caller.user, body.webhook_url.as_deref()).await?;
+    let webhook = match &body.webhook_url {
+        Some(url) => Some(context.webhook_url(caller.user, "webhookUrl", url).await?),
+        None => None,
+    };
     if dry {
         let found =
             dry_run(&context.intake, caller.user, app_id, &body, &files, (&caller.quotas, request_bytes));
@@ -201,15 +200,4 @@ fn app_id(caller: &Caller, in_path: Option<&str>, in_body: Option<&str>) -> Resu
         return Err(ApiError::invalid(FieldError::new("/appId", "required", message)));
     };
     text.parse().ok().filter(|app| caller.may_see(*app)).ok_or(ApiError::not_found("app"))
-}
-
-/// Only a non-public address needs the account's plan.
-async fn webhook(context: &Context, user: UserId, url: Option<&str>) -> Result<Option<PublicUrl>, ApiError> {
-    let Some(text) = url else { return Ok(None) };
-    let mut parsed = PublicUrl::parse(text, &IpPolicy::only_public());
-    if parsed.as_ref().is_err_and(UrlRefusal::is_about_the_address) {
-        let plan = users::plan(&context.db, user).await?;
-        parsed = PublicUrl::parse(text, context.webhook_policies.of(&plan));
-    }
-    parsed.map(Some).map_err(|refusal| Refusal::InvalidWebhookUrl(refusal.to_string()).into())
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
+use shared::deliveries::WebhookEvent;
 use shared::ids::{AppId, RunId};
 use shared::runs::{RunStatus, RunView};
 use utoipa::ToSchema;
@@ -26,6 +27,9 @@ pub(in crate::api) struct CreateRun {
     /// Receives a signed POST when the run is over.
     #[schema(max_length = 2048, example = "https://example.com/hook")]
     webhook_url: Option<String>,
+    /// The events that send a webhook: by default `run.completed`, `run.failed` and `run.cancelled`.
+    #[schema(min_items = 1, max_items = 5, example = json!(["run.completed", "run.artifact"]))]
+    webhook_events: Option<Vec<WebhookEvent>>,
     /// At most 16 pairs, returned unchanged. Keys have at most 64 and values at most 512 characters.
     metadata: Option<BTreeMap<String, String>>,
     /// A run that has not started by then fails with `queue_timeout`.
@@ -49,6 +53,9 @@ pub(in crate::api) struct CreateRunForm {
     /// Receives a signed POST when the run is over.
     #[schema(max_length = 2048, example = "https://example.com/hook")]
     webhook_url: Option<String>,
+    /// The events that send a webhook: by default `run.completed`, `run.failed` and `run.cancelled`.
+    #[schema(min_items = 1, max_items = 5, example = json!(["run.completed", "run.artifact"]))]
+    webhook_events: Option<Vec<WebhookEvent>>,
     /// Pairs as JSON, with the limits of the JSON form.
     metadata: Option<BTreeMap<String, String>>,
     /// A run that has not started by then fails with `queue_timeout`.

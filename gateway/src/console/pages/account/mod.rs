@@ -1,6 +1,8 @@
 //! /account: API keys, webhooks, plan and usage, activity, security.
 
 pub(crate) mod activity;
+pub(crate) mod deliveries;
+mod delivery_row;
 pub(crate) mod key_form;
 pub(crate) mod keys;
 pub(crate) mod security;

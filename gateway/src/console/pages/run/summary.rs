@@ -5,7 +5,7 @@ use serde_json::Value;
 use shared::ids::{AppId, ArtifactId, RunId};
 use shared::limits::Limits;
 use shared::runs::events::PublishedArtifact;
-use shared::runs::{ErrorCode, Pending, RunView, ShownArtifact, ShownError, Source};
+use shared::runs::{ErrorCode, Pending, RunView, ShownArtifact, ShownError, Source, WebhookState};
 use shared::time::format_time;
 
 use super::artifact::IMAGES;
@@ -30,6 +30,15 @@ struct Failure {
     seq: i64,
     retryable: bool,
     kept: String,
+}
+
+/// The state of the webhook of the run's end.
+struct WebhookFact {
+    status: String,
+    tries: Option<String>,
+    /// Why the last try failed.
+    reason: Option<String>,
+    next: Option<Timestamp>,
 }
 
 /// How much of a limit the run has used.
@@ -66,7 +75,7 @@ pub(crate) struct Summary<'s> {
     data: Option<Shown<'s>>,
     partial: bool,
     files: Vec<File>,
-    webhook: Option<String>,
+    webhook: Option<WebhookFact>,
     contacted_hosts: String,
 }
 
@@ -129,7 +138,7 @@ impl<'s> Summary<'s> {
             partial: result.is_some_and(|result| result.partial),
             files: run.artifacts.iter().map(|artifact| File::of(&artifact.0)).collect(),
             contacted_hosts: run.contacted_hosts.join(", "),
-            webhook: run.webhook.0.state().map(|webhook| webhook.status.clone()),
+            webhook: run.webhook.0.state().map(WebhookFact::of),
         }
     }
 }
@@ -162,6 +171,18 @@ impl File {
     /// Whether the page can show its text.
     pub(crate) fn is_text(&self) -> bool {
         shared::media_types::is_text(&self.kind)
+    }
+}
+
+impl WebhookFact {
+    fn of(webhook: &WebhookState) -> Self {
+        let tries = usize::try_from(webhook.attempts).unwrap_or_default();
+        Self {
+            status: webhook.status.clone(),
+            tries: (tries > 0).then(|| format!("{tries} {}", if tries == 1 { "try" } else { "tries" })),
+            reason: webhook.last_error.as_ref().map(|error| error.message.clone()),
+            next: webhook.next_attempt_at.filter(|_| tries > 0).map(|at| Timestamp(at.0)),
+        }
     }
 }
 

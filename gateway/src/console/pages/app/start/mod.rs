@@ -90,6 +90,7 @@ pub(crate) async fn handle(
         inputs: inputs(&app.definition.inputs, &form),
         chat_model_id: Some(form.text("model")).filter(|id| !id.is_empty()).map(str::to_owned),
         webhook_url: None,
+        webhook_events: None,
         metadata: Value::Object(Map::new()),
         queue_timeout_seconds: DEFAULT_QUEUE_TIMEOUT,
     };

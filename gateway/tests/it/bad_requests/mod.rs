@@ -1,5 +1,7 @@
 //! Every wrong request has its documented problem, with a detail that says what to change. One table.
 
+mod webhooks;
+
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use e2e::accounts::ApiKey;
 use e2e::{Answer, Gateway, Stack};
@@ -252,6 +254,7 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
     bodies(&mut table);
     fields(&mut table);
     queries(&mut table);
+    webhooks::cases(&mut table);
     assert!(table.cases.len() > 70, "the table has {} lines", table.cases.len());
     for Case { name, request, expected, says } in table.cases {
         check(&(name, expected, says), &stack.send(request).await);

@@ -1,0 +1,166 @@
+-- Deliveries that dispatchers of the former version must not send: a delivery that is sent again, one of an
+-- event that does not end its run, and a test. Those dispatchers claim by `next_attempt_at`. So such a
+-- delivery has 'infinity' there while it is open, and its time in `due_at`, which only claim_delivery_v2
+-- reads.
+--
+-- A run has one delivery of its end at most, and former versions join deliveries to runs by `run_id`. So
+-- `run_id` stays unique, and a delivery of another event names its run in `event_run_id`. It is deleted with
+-- its run, also by a former version.
+--
+-- Each constraint is NOT VALID, which avoids a scan under an exclusive lock. New rows are checked.
+ALTER TABLE webhook_deliveries
+    ALTER COLUMN run_id DROP NOT NULL,
+    ADD COLUMN event_run_id uuid REFERENCES runs ON DELETE CASCADE,
+    -- Of `run.artifact`. It has no reference: the artifact is deleted with its run.
+    ADD COLUMN artifact_id uuid,
+    ADD COLUMN due_at timestamptz,
+    -- Sending again starts a new schedule: the attempts before it, and its start. Null: created_at.
+    ADD COLUMN earlier_attempts integer NOT NULL DEFAULT 0,
+    ADD COLUMN scheduled_at timestamptz,
+    DROP CONSTRAINT webhook_deliveries_type_check,
+    ADD CONSTRAINT webhook_deliveries_type_known CHECK (CASE
+        WHEN type IN ('run.completed', 'run.failed', 'run.cancelled')
+            THEN run_id IS NOT NULL AND event_run_id IS NULL AND artifact_id IS NULL
+        WHEN type = 'run.started' THEN run_id IS NULL AND event_run_id IS NOT NULL AND artifact_id IS NULL
+        WHEN type = 'run.artifact' THEN run_id IS NULL AND event_run_id IS NOT NULL AND artifact_id IS NOT NULL
+        WHEN type = 'ping' THEN run_id IS NULL AND event_run_id IS NULL AND artifact_id IS NULL
+        ELSE false END) NOT VALID,
+    ADD CONSTRAINT webhook_deliveries_due_once CHECK (due_at IS NULL OR next_attempt_at = 'infinity') NOT VALID;
+
+-- `error` has the sentence, `error_code` its code. Attempts that a former version recorded have none.
+ALTER TABLE webhook_attempts
+    ADD COLUMN error_code text,
+    DROP CONSTRAINT webhook_attempts_delivery_id_fkey,
+    ADD CONSTRAINT webhook_attempts_delivery_id_fkey
+        FOREIGN KEY (delivery_id) REFERENCES webhook_deliveries ON DELETE CASCADE NOT VALID;
+
+-- The events that the client asked for. Null: the three ends of a run.
+ALTER TABLE runs ADD COLUMN webhook_events text[];
+
+-- The code of an attempt's error. Former versions stored only the sentence.
+CREATE FUNCTION webhook_error_code_v1(p_code text, p_sentence text, p_status integer) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN p_code IS NOT NULL THEN p_code
+        WHEN p_sentence IS NULL THEN NULL
+        WHEN p_status NOT BETWEEN 200 AND 299 THEN 'status'
+        WHEN p_sentence LIKE '%not a public address%' OR p_sentence = 'The host has no public address.'
+            THEN 'address_not_allowed'
+        WHEN p_sentence = 'The host name cannot be resolved.' THEN 'dns_failed'
+        WHEN p_sentence = 'The host refused the connection.' THEN 'connect_refused'
+        WHEN p_sentence = 'No connection to the host was made in time.' THEN 'connect_timeout'
+        WHEN p_sentence = 'The host cannot be reached.' THEN 'connect_failed'
+        WHEN p_sentence = 'The TLS handshake with the host failed.' THEN 'tls_failed'
+        WHEN p_sentence = 'The TLS certificate of the host is not valid.' THEN 'tls_certificate_invalid'
+        WHEN p_sentence = 'The host did not send its whole answer in time.' THEN 'timeout'
+        WHEN p_sentence = 'The host closed the connection before the end of its answer.' THEN 'connection_reset'
+        WHEN p_sentence = 'The host did not answer with valid HTTP.' THEN 'invalid_response'
+        ELSE 'not_sent' END
+$$;
+
+-- A UUIDv7 of this time: 48 bits of milliseconds, the version, the variant, and random bits.
+CREATE FUNCTION capi_uuid_v7(at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE AS $$
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+        PLACING substring(int8send((extract(epoch FROM at) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1),
+        'hex')::uuid
+$$;
+
+-- The lane of a user's webhooks to a host. Makes it if there is none.
+CREATE FUNCTION webhook_lane_v1(p_user uuid, p_host text) RETURNS uuid LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_lane uuid;
+BEGIN
+    SELECT l.id INTO v_lane FROM webhook_lanes l WHERE l.user_id = p_user AND l.host = p_host;
+    IF NOT FOUND THEN
+        INSERT INTO webhook_lanes (id, user_id, host) VALUES (capi_uuid_v7(capi_now()), p_user, p_host)
+        ON CONFLICT (user_id, host) DO UPDATE SET host = EXCLUDED.host RETURNING id INTO v_lane;
+    END IF;
+    RETURN v_lane;
+END $$;
+
+-- Triggers, and not the statements of the services: a worker of the former version may start or end a run
+-- whose client asked for events, and that worker knows nothing of them.
+CREATE FUNCTION keep_wanted_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM runs r WHERE r.id = NEW.run_id AND NOT NEW.type = ANY (r.webhook_events)) THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER webhook_deliveries_wanted BEFORE INSERT ON webhook_deliveries FOR EACH ROW
+    WHEN (NEW.run_id IS NOT NULL) EXECUTE FUNCTION keep_wanted_delivery();
+
+CREATE FUNCTION add_started_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := capi_now();
+BEGIN
+    INSERT INTO webhook_deliveries
+        (id, lane_id, user_id, event_run_id, type, url, status, next_attempt_at, due_at, created_at)
+    VALUES (capi_uuid_v7(v_now), webhook_lane_v1(NEW.user_id, NEW.webhook_host), NEW.user_id, NEW.id,
+        'run.started', NEW.webhook_url, 'pending', 'infinity', v_now, v_now);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER runs_started AFTER UPDATE OF status ON runs FOR EACH ROW
+    WHEN (OLD.status = 'pending' AND NEW.status = 'running' AND 'run.started' = ANY (NEW.webhook_events))
+    EXECUTE FUNCTION add_started_delivery();
+
+CREATE FUNCTION add_artifact_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := capi_now();
+    v_run record;
+BEGIN
+    SELECT r.id, r.user_id, r.webhook_url, r.webhook_host INTO v_run FROM runs r
+    WHERE r.id = NEW.run_id AND 'run.artifact' = ANY (r.webhook_events);
+    IF FOUND THEN
+        INSERT INTO webhook_deliveries
+            (id, lane_id, user_id, event_run_id, artifact_id, type, url, status, next_attempt_at, due_at, created_at)
+        VALUES (capi_uuid_v7(v_now), webhook_lane_v1(v_run.user_id, v_run.webhook_host), v_run.user_id, v_run.id,
+            NEW.id, 'run.artifact', v_run.webhook_url, 'pending', 'infinity', v_now, v_now);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER artifacts_delivered AFTER INSERT ON artifacts FOR EACH ROW
+    EXECUTE FUNCTION add_artifact_delivery();
+
+-- Like claim_delivery_v1, also for deliveries that are due by due_at. Of both kinds the oldest comes first.
+CREATE FUNCTION claim_delivery_v2(p_lane uuid, p_owner text, p_lease interval, p_share integer)
+RETURNS TABLE (id uuid, attempt integer, user_id uuid, run_id uuid, type text, url text, claimed_at timestamptz,
+    created_at timestamptz, artifact_id uuid, earlier_attempts integer, scheduled_at timestamptz)
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz;
+BEGIN
+    PERFORM 1 FROM webhook_lanes l WHERE l.id = p_lane FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    v_now := capi_now();
+    IF (SELECT count(*) FROM webhook_deliveries x
+        WHERE x.lane_id = p_lane AND x.status IN ('pending', 'retrying') AND x.lease_expires_at > v_now) >= p_share
+    THEN
+        RETURN;
+    END IF;
+    -- The update checks the row again: the holder of an expired lease may record its attempt meanwhile.
+    RETURN QUERY
+    WITH due AS (
+        SELECT f.id FROM (
+            (SELECT d.id, d.next_attempt_at AS due FROM webhook_deliveries d
+             WHERE d.lane_id = p_lane AND d.status IN ('pending', 'retrying') AND d.next_attempt_at <= v_now
+               AND (d.lease_expires_at IS NULL OR d.lease_expires_at <= v_now)
+             ORDER BY d.next_attempt_at, d.id LIMIT 1)
+            UNION ALL
+            (SELECT d.id, d.due_at FROM webhook_deliveries d
+             WHERE d.lane_id = p_lane AND d.status IN ('pending', 'retrying') AND d.due_at <= v_now
+               AND (d.lease_expires_at IS NULL OR d.lease_expires_at <= v_now)
+             ORDER BY d.due_at, d.id LIMIT 1)) f
+        ORDER BY f.due, f.id LIMIT 1
+    )
+    UPDATE webhook_deliveries d
+    SET attempt = d.attempt + 1, lease_owner = p_owner, lease_expires_at = v_now + p_lease
+    FROM due
+    WHERE d.id = due.id AND d.status IN ('pending', 'retrying')
+      AND (d.lease_expires_at IS NULL OR d.lease_expires_at <= v_now)
+    RETURNING d.id, d.attempt, d.user_id, coalesce(d.run_id, d.event_run_id), d.type, d.url, v_now, d.created_at,
+        d.artifact_id, d.earlier_attempts, coalesce(d.scheduled_at, d.created_at);
+END $$;
