@@ -25,7 +25,7 @@ use url::Url;
 
 use crate::http::ApiError;
 use crate::http::extract::Client;
-use crate::http::limits::{FloodGuard, InFlight, Refusals, UnlistedProxies, UnreadAnswers};
+use crate::http::limits::{FloodGuard, InFlight, LogBudget, Refusals, UnlistedProxies, UnreadAnswers};
 
 pub struct Context {
     pub db: Db,
@@ -46,6 +46,8 @@ pub struct Context {
     pub max_wait: Duration,
     pub flood: FloodGuard,
     pub refusals: Refusals,
+    /// Log lines about refused requests.
+    pub refused_log: LogBudget,
     pub uploads: InFlight,
     /// Memory of parsed bodies.
     pub json: InFlight,

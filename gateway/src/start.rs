@@ -24,8 +24,11 @@ use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::endpoint::{Endpoint, serve_table};
-use crate::http::limits::{FloodGuard, InFlight, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers};
+use crate::http::limits::{
+    FloodGuard, InFlight, LogBudget, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers,
+};
 use crate::http::middleware::RenderError;
+use crate::http::paths::wants_page;
 use crate::http::server::{Serving, serve};
 use crate::{api, docs};
 
@@ -140,7 +143,11 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 /// Programs get a problem, browsers a page.
 fn render_error(error: &ApiError, request: &HttpRequest, request_id: &str) -> HttpResponse {
-    let for_programs = ["/api/", "/docs"].iter().any(|prefix| request.path().starts_with(prefix));
+    let for_programs = match error {
+        // The path may be that of another version, or mistyped, so it tells nothing.
+        ApiError::NoSuchPath { .. } => !wants_page(request),
+        _ => ["/api/", "/docs"].iter().any(|prefix| request.path().starts_with(prefix)),
+    };
     if for_programs { error.respond(request_id) } else { console::error_page(error, request, request_id) }
 }
 
@@ -174,6 +181,7 @@ fn context(
         watchers,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
         refusals: Refusals::default(),
+        refused_log: LogBudget::default(),
         uploads: InFlight::uploads(),
         json: InFlight::json(),
         unread: UnreadAnswers::default(),

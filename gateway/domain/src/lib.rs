@@ -13,6 +13,7 @@ mod field_error;
 mod one_line;
 pub mod page;
 pub mod runs;
+pub mod suggestion;
 
 pub use error::{Refusal, StoreError};
 pub use field_error::{FieldError, Location, MAX_FIELD_ERRORS, joined, quoted};

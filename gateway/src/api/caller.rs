@@ -160,7 +160,13 @@ fn bearer(request: &HttpRequest) -> Result<ApiKey, ApiError> {
     else {
         return Err(ApiError::Unauthorized("use the Bearer scheme: `Authorization: Bearer capi_…`"));
     };
-    ApiKey::parse(token.trim()).ok_or(ApiError::Unauthorized(
+    let token = token.trim();
+    if !ApiKey::has_prefix(token) {
+        return Err(ApiError::Unauthorized(
+            "this is no key of capi: those begin with `capi_`; create one in the console (Account → API Keys)",
+        ));
+    }
+    ApiKey::parse(token).ok_or(ApiError::Unauthorized(
         "the API key is malformed or has a typo (its checksum is wrong); copy it again",
     ))
 }

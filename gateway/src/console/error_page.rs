@@ -45,6 +45,11 @@ pub(crate) fn answer(error: &ApiError, request: &HttpRequest, request_id: &str) 
 fn error_sentence(error: &ApiError) -> String {
     let text = match error {
         ApiError::Refused(refusal) => return refusal_sentence(refusal),
+        ApiError::NoSuchPath { likely } => {
+            let meant = likely.as_ref().map(|path| format!(" Did you mean {path}?")).unwrap_or_default();
+            return format!("There is no page at this address.{meant}");
+        }
+        ApiError::ExpectationFailed => "Your browser expects what this site cannot do.",
         ApiError::TooFast { retry_after }
         | ApiError::Flood { retry_after }
         | ApiError::RateLimited { retry_after, .. } => {
@@ -72,7 +77,7 @@ fn error_sentence(error: &ApiError) -> String {
         ApiError::LinkExpired => "The link expired or was changed. Open the run's page for a new one.",
         ApiError::MethodNotAllowed { .. } => "This address does not take this kind of request.",
         ApiError::RequestTimeout => "The form did not arrive in time. Send it again.",
-        ApiError::UnsupportedMediaType => {
+        ApiError::UnsupportedMediaType(_) => {
             "This is not a form of the console. Open its page and send it from there."
         }
         ApiError::RangeNotSatisfiable { .. } => "The file is shorter than that. Download it again.",
@@ -205,7 +210,7 @@ mod tests {
         let errors = [
             ApiError::RateLimited { retry_after: 3, limit: 60 },
             ApiError::Flood { retry_after: 3 },
-            ApiError::UnsupportedMediaType,
+            ApiError::UnsupportedMediaType("application/json".to_owned()),
             ApiError::PayloadTooLarge { limit: 1 << 20 },
             Refusal::UnknownModel { asked: model(), known: vec![model()] }.into(),
             Refusal::ModelLacksTools { asked: model(), able: vec![model()] }.into(),

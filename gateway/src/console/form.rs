@@ -61,7 +61,9 @@ impl Form {
 
     async fn read_up_to(limit: usize, request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
         if !is_of_type(request, "application/x-www-form-urlencoded") {
-            return Err(ApiError::UnsupportedMediaType);
+            return Err(ApiError::UnsupportedMediaType(
+                "send the form with content-type: application/x-www-form-urlencoded".to_owned(),
+            ));
         }
         let bytes = body(request, payload, limit).await?;
         let fields = form_urlencoded::parse(&bytes);

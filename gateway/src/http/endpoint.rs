@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, Route, guard};
 use gateway_domain::accounts::Scope;
 
 use super::ApiError;
+use super::paths::Paths;
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,7 @@ impl Endpoint {
 
 /// Serves the endpoints, and answers 404 for every other path.
 pub fn serve_table(config: &mut ServiceConfig, endpoints: Vec<Endpoint>) {
+    let known = Paths::of(&endpoints);
     let mut paths: Vec<(&str, Vec<Endpoint>)> = Vec::new();
     for endpoint in endpoints {
         match paths.iter_mut().find(|(path, _)| *path == endpoint.path) {
@@ -98,7 +100,10 @@ pub fn serve_table(config: &mut ServiceConfig, endpoints: Vec<Endpoint>) {
             std::future::ready(other_method(&request, allow.clone()))
         })));
     }
-    config.default_service(web::to(async || Err::<HttpResponse, _>(ApiError::not_found("path"))));
+    config.default_service(web::to(move |request: HttpRequest| {
+        let likely = known.likely(request.path());
+        std::future::ready(Err::<HttpResponse, _>(ApiError::NoSuchPath { likely }))
+    }));
 }
 
 fn allow(endpoints: &[Endpoint]) -> String {

@@ -1,5 +1,7 @@
 //! The layers around every request: the span with its id, the headers of every response, and compression.
 
+use std::time::Instant;
+
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::cookie::Cookie;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -8,7 +10,7 @@ use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use gateway_domain::accounts::rate_limit::Window;
 use shared::ids::UserId;
 use tracing::field::Empty;
@@ -16,6 +18,7 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::ApiError;
+use crate::context::Context;
 
 const MAX_REQUEST_ID: usize = 128;
 /// Bytes of a body below which compressing costs more than it saves.
@@ -66,16 +69,21 @@ async fn finish_response(
     next: Next<impl MessageBody + 'static>,
     id: String,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let (http, answer) = next.call(request).await?.into_parts();
     let render = |error: &ApiError| match http.app_data::<RenderError>() {
         Some(RenderError(render)) => render(error, &http, &id),
         None => error.respond(&id),
     };
+    let mut code = None;
+    let mut render = |error: &ApiError| {
+        code = Some(error.problem().code());
+        render(error)
+    };
     let problem = match answer.error().and_then(|error| error.as_error::<ApiError>()) {
         // The compressing layer refuses encodings by itself, without a problem.
         None if answer.status() == StatusCode::NOT_ACCEPTABLE => Some(render(&ApiError::NotAcceptable)),
-        error => error.map(render),
+        error => error.map(&mut render),
     };
     let mut response = problem.unwrap_or_else(|| answer.map_into_boxed_body());
     add_headers(&http, response.headers_mut(), &id);
@@ -86,15 +94,30 @@ async fn finish_response(
     }
     let status = response.status();
     let route = http.match_pattern().unwrap_or_else(|| "none".to_owned());
-    if status.is_server_error() {
-        tracing::error!(route, status = status.as_u16(), "request answered with a server error");
-    } else {
-        tracing::debug!(route, status = status.as_u16(), "request answered");
-    }
+    log_answer(&http, &route, status, code);
     let labels = [("route", route), ("status", status.as_u16().to_string())];
     metrics::histogram!("capi_http_request_duration_seconds", &labels)
         .record(started.elapsed().as_secs_f64());
     Ok(ServiceResponse::new(http, response))
+}
+
+/// A refused request has a line, so that the id of its problem is found in the log. The lines have no path or
+/// query, which may hold secrets.
+fn log_answer(request: &HttpRequest, route: &str, status: StatusCode, code: Option<&'static str>) {
+    let (method, status_code) = (request.method().as_str(), status.as_u16());
+    if status.is_server_error() {
+        tracing::error!(route, method, status = status_code, code, "request answered with a server error");
+        return;
+    }
+    let budget = request.app_data::<web::Data<Context>>().map(|context| &context.refused_log);
+    let refused = code.filter(|_| status.is_client_error()).zip(budget);
+    if let Some((code, left_out)) =
+        refused.and_then(|(code, budget)| Some((code, budget.take(code, Instant::now())?)))
+    {
+        tracing::info!(route, method, status = status_code, code, left_out, "request refused");
+    } else {
+        tracing::debug!(route, method, status = status_code, "request answered");
+    }
 }
 
 fn add_headers(request: &HttpRequest, headers: &mut HeaderMap, id: &str) {

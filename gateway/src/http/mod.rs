@@ -9,6 +9,7 @@ pub mod large_body;
 pub mod limits;
 pub mod middleware;
 pub mod multipart;
+pub mod paths;
 pub mod problems;
 mod range;
 pub mod server;

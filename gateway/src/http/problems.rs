@@ -102,6 +102,8 @@ problems! {
     RangeNotSatisfiable = 416 "range_not_satisfiable", "The range lies outside the file",
         "The header Range asks for bytes that the file does not have. Content-Range gives the size of the \
          file.";
+    ExpectationFailed = 417 "expectation_failed", "Unknown expectation",
+        "The header Expect asks for something else than 100-continue. Leave the header out.";
     RateLimited = 429 "rate_limited", "Too many requests",
         "The account used all its requests of the last 60 seconds, over all keys and gateways. Wait for \
          the seconds in Retry-After. Instead of polling, hold a request open with ?wait= or receive a \
@@ -152,6 +154,7 @@ mod tests {
         payload_too_large 413
         unsupported_media_type 415
         range_not_satisfiable 416
+        expectation_failed 417
         rate_limited 429
         too_many_streams 429
         internal 500

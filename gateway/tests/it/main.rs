@@ -14,6 +14,7 @@ mod hangs;
 mod http;
 mod idempotency;
 mod keys;
+mod likely_mistakes;
 mod limits;
 mod outages;
 mod property;

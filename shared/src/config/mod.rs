@@ -230,8 +230,12 @@ fn http_url(text: &str) -> Result<Url, String> {
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .filter(|url| url.username().is_empty() && url.password().is_none())
         .filter(|url| url.query().is_none() && url.fragment().is_none())
+        // Pages, cookies and redirects use paths from the root.
+        .filter(|url| url.path() == "/")
         .ok_or_else(|| {
-            "must be like https://capi.example.com, without user name, query or fragment".to_owned()
+            "must be like https://capi.example.com, without path, user name, query or fragment; capi needs a \
+             host name of its own"
+                .to_owned()
         })
 }
 

@@ -27,6 +27,12 @@ impl ApiKey {
         Self(format!("{PREFIX}{body}{}", checksum(&body)))
     }
 
+    /// Whether the text begins like a key. Keys of other services do not.
+    #[must_use]
+    pub fn has_prefix(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// The key, if its form and checksum are right.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

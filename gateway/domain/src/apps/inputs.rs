@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 use shared::apps::{InputField, InputType};
 
+use crate::suggestion::did_you_mean;
 use crate::{FieldError, MAX_FIELD_ERRORS, quoted};
 
 /// The inputs with defaults, or all errors. `file` returns the workspace path of the file that came for an
@@ -20,7 +21,8 @@ pub fn check_inputs(
         .take(MAX_FIELD_ERRORS)
         .map(|name| {
             let name = &quoted(name);
-            let message = format!("the app has no input {name:?}; it has: {}", known.join(", "));
+            let meant = did_you_mean(name, known.iter().copied());
+            let message = format!("the app has no input {name:?}{meant}; it has: {}", known.join(", "));
             FieldError::member("/inputs", name, "unknown", message)
         })
         .collect();

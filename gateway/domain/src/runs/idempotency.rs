@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Bool, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use shared::db::{Db, DbError, statement};
 use shared::ids::{RunId, UserId};
 use shared::lifecycle::Lifecycle;
@@ -30,15 +30,45 @@ pub struct IdempotencyKey {
     pub key: String,
     /// SHA-256 of the parsed fields: spelling and order do not matter.
     pub request_hash: Vec<u8>,
+    /// The hash that former versions stored. They told 1 from 1.0.
+    pub former_hash: Vec<u8>,
 }
 
 impl IdempotencyKey {
     #[must_use]
-    pub fn new(path: String, key: String, fields: &Value) -> Self {
+    pub fn new(path: String, key: String, mut fields: Value) -> Self {
         // The members of a serde_json object are sorted.
-        let request_hash = digest(&SHA256, fields.to_string().as_bytes()).as_ref().to_vec();
-        Self { path, key, request_hash }
+        let hash = |fields: &Value| digest(&SHA256, fields.to_string().as_bytes()).as_ref().to_vec();
+        let former_hash = hash(&fields);
+        make_canonical(&mut fields);
+        Self { path, key, request_hash: hash(&fields), former_hash }
     }
+}
+
+/// Gives each number one spelling: JSON does not tell 1 from 1.0.
+fn make_canonical(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(integer) = number.as_f64().filter(|_| number.is_f64()).and_then(as_integer) {
+                *number = integer;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_canonical),
+        Value::Object(members) => members.values_mut().for_each(make_canonical),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The integer that equals the number exactly.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "the conversion back shows whether the first one was exact"
+)]
+fn as_integer(float: f64) -> Option<Number> {
+    let whole = Some(float as i128).filter(|whole| *whole as f64 == float)?;
+    i64::try_from(whole).map(Number::from).or_else(|_| u64::try_from(whole).map(Number::from)).ok()
 }
 
 /// A stored key.
@@ -55,7 +85,7 @@ pub struct StoredKey {
 /// The user's stored key, if it exists and has not expired.
 pub async fn find(db: &Db, user: UserId, key: &IdempotencyKey) -> Result<Option<StoredKey>, DbError> {
     const SQL: &str = "
-        SELECT run_id AS run, request_hash = $4 AS same FROM idempotency_keys
+        SELECT run_id AS run, request_hash IN ($4, $5) AS same FROM idempotency_keys
         WHERE user_id = $1 AND path = $2 AND key = $3 AND expires_at > capi_now()";
     db.read(|mut conn| async move {
         let mut found: Vec<StoredKey> = statement(SQL)
@@ -63,6 +93,7 @@ pub async fn find(db: &Db, user: UserId, key: &IdempotencyKey) -> Result<Option<
             .bind::<Text, _>(&key.path)
             .bind::<Text, _>(&key.key)
             .bind::<Binary, _>(&key.request_hash)
+            .bind::<Binary, _>(&key.former_hash)
             .load(&mut conn)
             .await?;
         Ok(found.pop())
@@ -151,11 +182,31 @@ mod tests {
     fn order_and_spelling_of_the_fields_do_not_matter() {
         let key = |text: &str| {
             let fields: Value = serde_json::from_str(text).unwrap();
-            IdempotencyKey::new("/api/v1/runs".to_owned(), "k".to_owned(), &fields)
+            IdempotencyKey::new("/api/v1/runs".to_owned(), "k".to_owned(), fields)
         };
         assert_eq!(key(r#"{"a": "é", "b": [1]}"#), key("{\"b\":[ 1 ],\"a\":\"\\u00e9\"}"));
         assert_ne!(key(r#"{"a": 1}"#), key(r#"{"a": "1"}"#));
         assert_ne!(key(r#"{"a": [1, 2]}"#), key(r#"{"a": [2, 1]}"#));
+        for (one, other) in [
+            (r#"{"n": [1, -0, 0.0, 100, 2e5]}"#, r#"{"n": [1.0, 0, -0.0, 1e2, 200000.0]}"#),
+            (r#"{"n": 9007199254740993}"#, "{\"n\":9007199254740993 }"),
+            (r#"{"n": 100000000000000000}"#, r#"{"n": 1e17}"#),
+            (r#"{"n": 18446744073709549568}"#, r#"{"n": 18446744073709549568.0}"#),
+            (r#"{"n": 100000000000000000000000}"#, r#"{"n": 1e23}"#),
+            (r#"{"n": 0.1}"#, r#"{"n": 1e-1}"#),
+        ] {
+            assert_eq!(key(one).request_hash, key(other).request_hash, "{one} {other}");
+        }
+        for (one, other) in [
+            (r#"{"n": 9007199254740993}"#, r#"{"n": 9007199254740992}"#),
+            (r#"{"n": 9007199254740993}"#, r#"{"n": 9007199254740992.0}"#),
+            (r#"{"n": 18446744073709551615}"#, r#"{"n": 18446744073709551616}"#),
+            (r#"{"n": 9223372036854775807}"#, r#"{"n": 9223372036854775808.0}"#),
+            (r#"{"n": 1}"#, r#"{"n": 1.5}"#),
+            (r#"{"n": 1}"#, r#"{"n": -1}"#),
+        ] {
+            assert_ne!(key(one).request_hash, key(other).request_hash, "{one} {other}");
+        }
         assert_eq!(key("{}").request_hash.len(), 32);
         assert_eq!(
             json!({"b": 1, "a": 2}).to_string(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use shared::deliveries::WebhookEvent;
 use shared::ids::AppId;
 
+use crate::suggestion::{did_you_mean, is_same_name};
 use crate::{FieldError, MAX_FIELD_ERRORS, Refusal, quoted};
 
 pub const FIELDS: [&str; 7] =
@@ -35,7 +36,9 @@ impl CreateRequest {
         let mut errors = Vec::new();
         for key in body.keys().filter(|key| !FIELDS.contains(&key.as_str())).take(MAX_FIELD_ERRORS) {
             let key = quoted(key);
-            let message = format!("unknown field {key:?}; known are: {}", FIELDS.join(", "));
+            let meant =
+                elsewhere(&key).map_or_else(|| did_you_mean(&key, FIELDS), |place| format!(" ({place})"));
+            let message = format!("unknown field {key:?}{meant}; known are: {}", FIELDS.join(", "));
             errors.push(FieldError::member("", &key, "unknown", message));
         }
         let app_id = text(&mut body, "appId", &mut errors);
@@ -83,6 +86,19 @@ impl CreateRequest {
         }
         fields
     }
+}
+
+/// Where a name belongs that is no field of a create.
+fn elsewhere(name: &str) -> Option<&'static str> {
+    const PLACES: [(&str, &str); 6] = [
+        ("wait", "send it as the header `Prefer: wait=5`"),
+        ("prefer", "send it as the header `Prefer: wait=5`"),
+        ("idempotencyKey", "send it as the header Idempotency-Key"),
+        ("dryRun", "send it in the query: ?dryRun=true"),
+        ("files", "send files as parts of multipart/form-data"),
+        ("file", "send files as parts of multipart/form-data"),
+    ];
+    PLACES.iter().find(|(misplaced, _)| is_same_name(name, misplaced)).map(|(_, place)| *place)
 }
 
 fn wrong_metadata(metadata: &Map<String, Value>) -> Option<FieldError> {
@@ -171,7 +187,8 @@ fn as_i64(number: f64) -> Option<i64> {
 fn text(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<String> {
     match body.remove(name)? {
         Value::Null => None,
-        Value::String(text) => Some(text),
+        // Many clients send a field that is not filled in as an empty text.
+        Value::String(text) => Some(text).filter(|text| !text.is_empty()),
         _ => {
             errors.push(FieldError::new(format!("/{name}"), "type", format!("{name} must be a string")));
             None
@@ -226,6 +243,19 @@ mod tests {
                 ("/metadata/a".into(), "type"),
             ]
         );
+        let empty = parse(json!({"appId": "", "webhookUrl": "", "chatModelId": ""})).unwrap();
+        assert_eq!((empty.app_id, empty.webhook_url, empty.chat_model_id), (None, None, None));
+        for (name, said) in [
+            ("webhook_url", "did you mean \"webhookUrl\"?"),
+            ("input", "did you mean \"inputs\"?"),
+            ("dry_run", "?dryRun=true"),
+            ("Idempotency-Key", "header Idempotency-Key"),
+            ("wait", "Prefer: wait=5"),
+            ("colour", "unknown field \"colour\"; known are"),
+        ] {
+            let refused = format!("{:?}", parse(json!({name: 1})).unwrap_err());
+            assert!(refused.replace('\\', "").contains(said), "{name}: {refused}");
+        }
         assert_eq!(parse(json!({"queueTimeoutSeconds": 60.0})).unwrap().queue_timeout_seconds, 60);
         for wrong in [json!(0), json!(604_801), json!("60"), json!(1e300)] {
             assert!(parse(json!({"queueTimeoutSeconds": wrong})).is_err());

@@ -101,7 +101,8 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             Problem::AppArchived
             | Problem::IdempotencyConflict
             | Problem::QuotaExceeded
-            | Problem::StoreFull => creates,
+            | Problem::StoreFull
+            | Problem::ExpectationFailed => creates,
             Problem::DeliveryNotFinished => endpoint.path.ends_with("/redeliver"),
             Problem::RunAlreadyFinished => endpoint.path.ends_with("/cancel"),
             Problem::RunNotFinished => endpoint.method == Method::DELETE,

@@ -52,9 +52,15 @@ impl ApiError {
                     .to_owned()
             }
             Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
-            Self::UnsupportedMediaType => {
-                "send the body with content-type: application/json (a run with files: multipart/form-data)"
-                    .to_owned()
+            Self::UnsupportedMediaType(instead) => instead.clone(),
+            Self::NoSuchPath { likely: Some(path) } => {
+                format!("there is no such path; did you mean {path}? /docs describes all paths")
+            }
+            Self::NoSuchPath { likely: None } => {
+                "there is no such path; /docs describes all paths, which begin with /api/v1".to_owned()
+            }
+            Self::ExpectationFailed => {
+                "the only Expect that is understood is 100-continue; leave the header out".to_owned()
             }
         }
     }

@@ -53,7 +53,14 @@ pub enum ApiError {
     },
     FilesTooLarge(String),
     RequestTimeout,
-    UnsupportedMediaType,
+    /// What to send instead.
+    UnsupportedMediaType(String),
+    /// No endpoint has this path. `likely` is the one that the client probably meant.
+    NoSuchPath {
+        likely: Option<String>,
+    },
+    /// An `Expect` that is not 100-continue.
+    ExpectationFailed,
     RangeNotSatisfiable {
         size: u64,
     },

@@ -19,7 +19,9 @@ impl ApiError {
             Self::NotAcceptable => Problem::NotAcceptable,
             Self::PayloadTooLarge { .. } | Self::FilesTooLarge(_) => Problem::PayloadTooLarge,
             Self::RequestTimeout => Problem::RequestTimeout,
-            Self::UnsupportedMediaType => Problem::UnsupportedMediaType,
+            Self::UnsupportedMediaType(_) => Problem::UnsupportedMediaType,
+            Self::NoSuchPath { .. } => Problem::NotFound,
+            Self::ExpectationFailed => Problem::ExpectationFailed,
             Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
             Self::RateLimited { .. } | Self::Flood { .. } | Self::TooFast { .. } | Self::Unread(_) => {
                 Problem::RateLimited

@@ -4,14 +4,13 @@ use gateway_domain::deliveries::Filters;
 use shared::deliveries::DeliveryStatus;
 
 use super::Query;
-use super::run_filters::time;
 
 pub fn read_delivery_filters(query: &mut Query) -> Filters {
     Filters {
         run: query.value("runId", "a run's id"),
         status: read_delivery_statuses(query),
-        after: time(query, "createdAfter"),
-        before: time(query, "createdBefore"),
+        after: query.time("createdAfter"),
+        before: query.time("createdBefore"),
     }
 }
 

@@ -4,16 +4,15 @@
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::Payload;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use gateway_domain::FieldError;
 use serde_json::{Map, Value};
 use shared::ids::UserId;
-use shared::text::check_json;
 
-use super::strict_json::json_value;
+use super::json_text::read_json;
+use super::media_type::{announces_more, check_encoding, is_of_type};
 use crate::http::ApiError;
 use crate::http::large_body::check_unread;
 use crate::http::limits::{InFlight, InFlightShare};
@@ -21,30 +20,6 @@ use crate::http::limits::{InFlight, InFlightShare};
 /// Bytes of a body.
 pub const MAX_BODY: usize = 1 << 20;
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
-
-/// Whether Content-Type names this media type, with any parameters.
-pub fn is_of_type(request: &HttpRequest, media_type: &str) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media_type))
-}
-
-/// The bytes that Content-Length announces.
-#[must_use]
-pub fn announced(request: &HttpRequest) -> Option<u64> {
-    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Whether the body may be larger than fields alone: then it has files.
-#[must_use]
-pub fn may_have_large_files(request: &HttpRequest) -> bool {
-    announced(request).is_none_or(|bytes| bytes > MAX_BODY as u64)
-}
-
-/// Whether Content-Length announces more than `most` bytes.
-#[must_use]
-pub fn announces_more(request: &HttpRequest, most: u64) -> bool {
-    announced(request).is_some_and(|bytes| bytes > most)
-}
 
 /// The members of the body's object, the number of the body's bytes, and the account's share of the memory
 /// that such bodies take. Not an extractor: extractors run concurrently, and a client without a valid key
@@ -55,7 +30,10 @@ pub async fn json_object(
     (in_flight, user): (&InFlight, UserId),
 ) -> Result<(Map<String, Value>, u64, InFlightShare), ApiError> {
     if !is_of_type(request, "application/json") {
-        return Err(ApiError::UnsupportedMediaType);
+        return Err(ApiError::UnsupportedMediaType(
+            "send the body with content-type: application/json (a run with files: multipart/form-data)"
+                .to_owned(),
+        ));
     }
     let body = body(request, payload, MAX_BODY).await?;
     let (members, memory) = parse(&body)?;
@@ -64,6 +42,7 @@ pub async fn json_object(
 
 /// The body, if it has at most `limit` bytes and arrives in time, and the account reads its answers.
 pub async fn body(request: &HttpRequest, payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {
+    check_encoding(request)?;
     if announces_more(request, limit as u64) {
         return Err(ApiError::PayloadTooLarge { limit });
     }
@@ -86,12 +65,8 @@ async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, ApiError> 
 }
 
 fn parse(body: &[u8]) -> Result<(Map<String, Value>, usize), ApiError> {
-    let (value, memory) = json_value(body).map_err(|error| {
-        let what = if error.is_data() { "cannot be taken" } else { "is not valid JSON" };
-        ApiError::invalid_request(format!("the body {what}: {error}"))
-    })?;
-    check_json(&value)
-        .map_err(|refusal| ApiError::invalid_request(format!("the body cannot be taken: {refusal}")))?;
+    let (value, memory) =
+        read_json(body).map_err(|why| ApiError::invalid_request(format!("the body {why}")))?;
     match value {
         Value::Object(members) => Ok((members, memory)),
         _ => Err(ApiError::invalid(FieldError::new(

@@ -6,6 +6,9 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use actix_web::HttpRequest;
+use chrono::{DateTime, Utc};
+use gateway_domain::page::can_be_stored;
+use gateway_domain::suggestion::{did_you_mean, is_same_name};
 use gateway_domain::{FieldError, MAX_FIELD_ERRORS, Refusal, quoted};
 use url::form_urlencoded;
 
@@ -14,12 +17,24 @@ use crate::http::ApiError;
 /// Bytes of a query.
 const MAX_BYTES: usize = 16 * 1024;
 
+/// Names of headers that clients put into the query.
+const HEADERS: [(&str, &str); 6] = [
+    ("idempotencyKey", "send it as the header Idempotency-Key"),
+    ("prefer", "send it as the header Prefer"),
+    ("authorization", "send the API key as the header `Authorization: Bearer capi_…`"),
+    ("apiKey", "send the API key as the header `Authorization: Bearer capi_…`"),
+    ("key", "send the API key as the header `Authorization: Bearer capi_…`"),
+    ("token", "send the API key as the header `Authorization: Bearer capi_…`"),
+];
+
 /// The parameters that are not read yet, and the errors so far.
 #[derive(Debug, Default)]
 pub struct Query {
     values: BTreeMap<String, Vec<String>>,
     /// Known names, for messages.
     known: Vec<String>,
+    /// Names that belong to another part of the request, and to which.
+    elsewhere: Vec<(String, &'static str)>,
     errors: Vec<FieldError>,
 }
 
@@ -108,6 +123,16 @@ impl Query {
         pairs
     }
 
+    /// Names that clients put into the query by mistake, and what to do with them.
+    pub fn elsewhere(&mut self, names: &[&str], advice: &'static str) {
+        self.elsewhere.extend(names.iter().map(|name| ((*name).to_owned(), advice)));
+    }
+
+    /// A point in time.
+    pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        self.parsed(name, "a time like 2026-11-24T12:00:00Z (RFC 3339)", parse_time)
+    }
+
     /// Records an error.
     pub fn wrong(&mut self, name: &str, message: &str) {
         if self.errors.len() < MAX_FIELD_ERRORS {
@@ -119,20 +144,77 @@ impl Query {
     pub fn end(mut self) -> Result<(), ApiError> {
         for name in self.values.keys().take(MAX_FIELD_ERRORS) {
             let name = quoted(name);
+            let meant = self.meant_by(&name);
             let message = if self.known.is_empty() {
-                format!("unknown parameter {name:?}; this path takes none")
+                format!("unknown parameter {name:?}{meant}; this path takes none")
             } else {
-                format!("unknown parameter {name:?}; known are: {}", self.known.join(", "))
+                format!("unknown parameter {name:?}{meant}; known are: {}", self.known.join(", "))
             };
             self.errors.push(FieldError::parameter(name, "unknown", message));
         }
         Ok(Refusal::unless_empty(self.errors)?)
     }
+
+    /// What an unknown name probably stands for, in words that follow the name.
+    fn meant_by(&self, name: &str) -> String {
+        let of_path = self.elsewhere.iter().map(|(known, advice)| (known.as_str(), *advice));
+        let misplaced = of_path.chain(HEADERS).find(|(known, _)| is_same_name(known, name));
+        match misplaced {
+            Some((_, advice)) => format!(" ({advice})"),
+            None => did_you_mean(name, self.known.iter().map(String::as_str)),
+        }
+    }
+}
+
+/// A time in RFC 3339. A + that is not percent-encoded arrives as a space, before the offset at the end.
+fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let sent = || text.rsplit_once(' ').map(|(time, offset)| format!("{time}+{offset}"));
+    let parse = |text: &str| DateTime::parse_from_rfc3339(text).ok();
+    let time = parse(text).or_else(|| parse(&sent()?))?.to_utc();
+    can_be_stored(time).then_some(time)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misplaced_name_is_told_where_it_belongs() {
+        let said = |text: &str| {
+            let mut query = Query::parse(text).unwrap();
+            query.value::<bool>("dryRun", "true or false");
+            query.elsewhere(&["wait"], "send the header `Prefer: wait=5`");
+            query.end().unwrap_err().to_string()
+        };
+        for (text, expected) in [
+            ("wait=5", "Prefer: wait=5"),
+            ("Idempotency-Key=a", "header Idempotency-Key"),
+            ("dry_run=true", "did you mean \"dryRun\"?"),
+            ("api_key=x", "Authorization: Bearer"),
+            ("colour=red", "unknown parameter \"colour\"; known are: dryRun"),
+        ] {
+            assert!(said(text).contains(expected), "{text}: {}", said(text));
+        }
+    }
+
+    #[test]
+    fn a_plus_that_arrives_as_a_space_is_a_plus() {
+        let time = |text: &str| parse_time(text).map(|time| time.to_rfc3339());
+        let expected = Some("2025-12-31T23:00:00+00:00".to_owned());
+        for text in [
+            "2026-01-01T00:00:00+01:00",
+            "2026-01-01T00:00:00 01:00",
+            "2026-01-01T00:00:00.000 01:00",
+            "2026-01-01 00:00:00 01:00",
+            "2025-12-31T22:00:00-01:00",
+            "2025-12-31T23:00:00Z",
+        ] {
+            assert_eq!(time(text), expected, "{text}");
+        }
+        for text in ["2026-01-01T00:00:00 Z", "2026-01-01", "yesterday", " ", "0001-01-01T00:00:00Z"] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn every_error_is_listed() {

@@ -1,7 +1,5 @@
 //! The filters of a run list, as a query gives them.
 
-use chrono::{DateTime, Utc};
-use gateway_domain::page::can_be_stored;
 use gateway_domain::runs::Filters;
 use shared::runs::{RunStatus, Source};
 
@@ -12,8 +10,8 @@ pub fn read_filters(query: &mut Query) -> Filters {
     let of_app = read_filters_of_app(query);
     Filters {
         app: query.value("appId", "an app's id"),
-        after: time(query, "createdAfter"),
-        before: time(query, "createdBefore"),
+        after: query.time("createdAfter"),
+        before: query.time("createdBefore"),
         metadata: query.prefixed("metadata"),
         ..of_app
     }
@@ -42,12 +40,4 @@ fn statuses(query: &mut Query) -> Vec<RunStatus> {
     }
     status.sort_unstable();
     status
-}
-
-pub(super) fn time(query: &mut Query, name: &str) -> Option<DateTime<Utc>> {
-    // A + that is not percent-encoded arrives as a space.
-    query.parsed(name, "a time like 2026-11-24T12:00:00Z (RFC 3339)", |text| {
-        let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
-        can_be_stored(time).then_some(time)
-    })
 }

@@ -4,6 +4,7 @@
 mod attempts;
 mod flood;
 mod in_flight;
+mod log_budget;
 mod proxies;
 mod refusals;
 mod throttle;
@@ -12,6 +13,7 @@ mod unread;
 pub use attempts::Attempts;
 pub use flood::{Flood, FloodGuard, PRUNE_EVERY};
 pub use in_flight::{InFlight, InFlightShare, TooMuchInFlight};
+pub use log_budget::LogBudget;
 pub use proxies::UnlistedProxies;
 pub use refusals::Refusals;
 pub use throttle::Throttle;

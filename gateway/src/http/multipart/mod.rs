@@ -17,7 +17,9 @@ use shared::text::check_json;
 use tokio::time::timeout_at;
 
 use super::ApiError;
-use super::extract::{MAX_BODY, announced, announces_more, is_of_type, json_value, may_have_large_files};
+use super::extract::{
+    MAX_BODY, announced, announces_more, is_of_type, may_have_large_files, read_json, utf8,
+};
 use super::limits::{InFlight, InFlightShare};
 use crate::context::Context;
 use pace::Pace;
@@ -78,7 +80,7 @@ pub async fn read_form(
         let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(str::to_owned);
         if file_name.is_none() && FIELDS.contains(&name.as_str()) {
             let text = read_text(field, &mut pace, &mut text_left).await?;
-            let (value, bytes) = value_of(&name, text)?;
+            let (value, bytes) = value_of(&name, &text)?;
             memory.push(in_flight.take(user, bytes)?);
             if !add(&mut members, &name, value) {
                 return Err(part(&name, "too_many", format!("the part {name:?} appears twice")));
@@ -96,6 +98,7 @@ fn add(members: &mut Map<String, Value>, name: &str, value: Value) -> bool {
         return members.insert(name.to_owned(), value).is_none();
     }
     match (members.get_mut(name), value) {
+        (_, Value::Null) => {}
         (Some(Value::Array(items)), Value::Array(more)) => items.extend(more),
         (Some(Value::Array(items)), item) => items.push(item),
         (_, Value::Array(items)) => drop(members.insert(name.to_owned(), Value::Array(items))),
@@ -171,16 +174,18 @@ async fn read_text(mut field: Field, pace: &mut Pace, left: &mut usize) -> Resul
 }
 
 /// The value, and the bytes of memory that it takes, about.
-fn value_of(name: &str, text: Vec<u8>) -> Result<(Value, usize), ApiError> {
+fn value_of(name: &str, text: &[u8]) -> Result<(Value, usize), ApiError> {
     let refused = |why: String| part(name, "type", format!("the part {name:?} {why}"));
+    // A field of a form that is not filled in is an empty part.
+    if text.trim_ascii().is_empty() {
+        return Ok((Value::Null, 0));
+    }
     let is_list = name == LIST_PART && text.first() == Some(&b'[');
-    let (value, memory) = if is_list || JSON_PARTS.contains(&name) {
-        json_value(&text).map_err(|error| refused(format!("is not valid JSON: {error}")))?
-    } else {
-        let memory = text.len();
-        let text = String::from_utf8(text).map_err(|_| refused("is not UTF-8".to_owned()))?;
-        (Value::String(text), memory)
-    };
+    if is_list || JSON_PARTS.contains(&name) {
+        return read_json(text).map_err(refused);
+    }
+    let text = String::from_utf8_lossy(utf8(text).map_err(refused)?).into_owned();
+    let (memory, value) = (text.len(), Value::String(text));
     check_json(&value).map_err(|refusal| refused(format!("cannot be taken: {refusal}")))?;
     Ok((value, memory))
 }

@@ -109,7 +109,7 @@ fn bodies(table: &mut Table<'_>) {
         "unsupported_media_type",
         "application/json",
     );
-    table.raw("empty", "", INVALID, "not valid JSON");
+    table.raw("empty", "", INVALID, "the body is empty");
     table.raw("not JSON", "{", INVALID, "not valid JSON");
     table.raw("trailing", "{} {}", INVALID, "not valid JSON");
     table.raw("not an object", "[]", INVALID, "JSON object");
@@ -122,7 +122,7 @@ fn bodies(table: &mut Table<'_>) {
     table.raw("NUL in a key", r#"{"metadata":{"\u0000":"a"}}"#, INVALID, "U+0000");
     table.raw("a bare NUL", "{\"inputs\":{\"text\":\"\0\"}}", INVALID, "not valid JSON");
     table.raw("lone surrogate", r#"{"inputs":{"text":"\ud800"}}"#, INVALID, "not valid JSON");
-    table.raw("not UTF-8", b"{\"inputs\":{\"text\":\"\xff\"}}".as_slice(), INVALID, "not valid JSON");
+    table.raw("not UTF-8", b"{\"inputs\":{\"text\":\"\xff\"}}".as_slice(), INVALID, "0xFF at offset 19");
     table.raw("number out of range", r#"{"inputs":{"count":1e999}}"#, INVALID, "number out of range");
 }
 

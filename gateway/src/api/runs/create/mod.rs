@@ -10,7 +10,8 @@ use actix_web::http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::FieldError;
 use gateway_domain::runs::{
-    Create, CreateRequest, Created, Earlier, IdempotencyKey, RunRef, Uploads, dry_run, get, open_waits, wait,
+    Create, CreateRequest, Created, Earlier, FIELDS, IdempotencyKey, RunRef, Uploads, dry_run, get,
+    open_waits, wait,
 };
 use serde_json::{Map, Value};
 use shared::ids::{AppId, RunId};
@@ -68,6 +69,8 @@ pub(in crate::api) async fn handle(
     let started = Instant::now();
     let mut query = Query::of(&request)?;
     let dry = query.value::<bool>("dryRun", "true or false").unwrap_or_default();
+    query.elsewhere(&["wait"], "to wait for the end of the run, send the header `Prefer: wait=5`");
+    query.elsewhere(&FIELDS, "send it in the body");
     query.end()?;
     let key = idempotency_key(&request)?;
     let id = RunId::generate();
@@ -95,7 +98,7 @@ pub(in crate::api) async fn handle(
         }));
     }
     let path = path_of(in_path.map(|_| app_id));
-    let idempotency_key = key.map(|key| IdempotencyKey::new(path, key, &body.fields(app_id, files.fields())));
+    let idempotency_key = key.map(|key| IdempotencyKey::new(path, key, body.fields(app_id, files.fields())));
     let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait)).filter(|wait| !wait.is_zero());
     // Before the run exists: a client that is refused here has nothing to clean up.
     let _open = match wait {
