@@ -25,7 +25,9 @@ use url::Url;
 
 use crate::http::ApiError;
 use crate::http::extract::Client;
-use crate::http::limits::{FloodGuard, InFlight, LogBudget, Refusals, UnlistedProxies, UnreadAnswers};
+use crate::http::limits::{
+    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, UnlistedProxies, UnreadAnswers,
+};
 
 pub struct Context {
     pub db: Db,
@@ -52,6 +54,8 @@ pub struct Context {
     /// Memory of parsed bodies.
     pub json: InFlight,
     pub unread: UnreadAnswers,
+    /// The event streams of both faces.
+    pub streams: OpenStreams,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub unlisted_proxies: UnlistedProxies,

@@ -33,5 +33,14 @@ pub(crate) fn describe() {
         "capi_console_forms_rejected_total",
         "Console forms rejected because another site sent them."
     );
-    describe_gauge!("capi_console_open_streams", "Streams to console pages of live runs that are open.");
+    describe_counter!(
+        "capi_deltas_dropped_total",
+        "Messages with words of models that were dropped because the broker or a stream was too slow."
+    );
+    describe_gauge!("capi_open_streams", "Event streams of the API and of console pages that are open.");
+    describe_counter!(
+        "capi_streams_ended_total",
+        "Event streams that ended, by face (api or console) and reason: run_over, run_deleted, not_allowed \
+         (key, plan or session), no_place, drain, longest, failed, or client (it disconnected or was cut)."
+    );
 }

@@ -25,7 +25,7 @@ use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::endpoint::{Endpoint, serve_table};
 use crate::http::limits::{
-    FloodGuard, InFlight, LogBudget, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers,
+    FloodGuard, InFlight, LogBudget, OpenStreams, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers,
 };
 use crate::http::middleware::RenderError;
 use crate::http::paths::wants_page;
@@ -108,6 +108,8 @@ pub async fn start_with(
     let context = web::Data::new(context(config, db.clone(), publisher, watchers.clone(), &lifecycle)?);
     let store = StoreOwner::watch(&db, &context.artifacts, &lifecycle).await;
     let console = web::Data::new(Console::new(config)?);
+    lifecycle.spawn(watchers.clone().poll(db.clone(), lifecycle.clone()));
+    lifecycle.spawn(watchers.clone().announce(context.publisher().clone(), lifecycle.clone()));
     lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
     lifecycle.spawn(prune(context.clone(), console.clone()));
     let pulses = Pulses::default();
@@ -185,6 +187,7 @@ fn context(
         uploads: InFlight::uploads(),
         json: InFlight::json(),
         unread: UnreadAnswers::default(),
+        streams: OpenStreams::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),
         unlisted_proxies: UnlistedProxies::default(),
         webhook_policies,

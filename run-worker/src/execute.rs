@@ -65,6 +65,7 @@ enum First {
 }
 
 async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Option<ReleaseReason> {
+    context.leases.tell_streams(claimed.id);
     let started = Instant::now();
     let stop_soon = async {
         context.lifecycle.stopping().cancelled().await;

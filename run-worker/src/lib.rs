@@ -20,6 +20,7 @@ mod store_guard;
 pub mod sweeper;
 pub mod tools;
 mod turn;
+pub mod watched;
 pub mod workspace;
 
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
 use crate::model::ModelClients;
 use crate::sandbox::Sandbox;
 use crate::tools::Tools;
+use crate::watched::Watched;
 use crate::workspace::Home;
 
 const SERVICE: &str = "run-worker";
@@ -159,6 +161,7 @@ async fn lease_context(
         config: config.lease,
         held: HeldLeases::new(config.lease),
         isolation: Isolation::default(),
+        watched: Watched::default(),
         poll_requests: watch::Sender::new(0),
         lifecycle: lifecycle.clone(),
     })

@@ -67,6 +67,10 @@ fn describe_runs() {
 
 fn describe_tools() {
     describe_counter!(
+        "capi_deltas_dropped_total",
+        "Messages with words of models that were dropped because the broker or a stream was too slow."
+    );
+    describe_counter!(
         "capi_model_retries_total",
         "Requests to a model that were repeated, by model and code."
     );

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use shared::ids::{AppId, RunId};
-    use shared::runs::{ShownArtifact, ShownResult, Source};
+    use shared::runs::{RunLinks, ShownArtifact, ShownResult, Source};
 
     fn run(inputs: Value, text: &str) -> RunView {
         RunView {
@@ -111,6 +111,7 @@ mod tests {
             created_at: Time::default(),
             started_at: None,
             completed_at: None,
+            links: RunLinks::default(),
             last_seq: 5,
             read_at: DateTime::UNIX_EPOCH,
         }

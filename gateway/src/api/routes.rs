@@ -22,6 +22,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/runs", Key, || web::to(runs::create::handle)),
         get("/api/v1/runs", Key, || web::to(runs::list::handle)),
         get("/api/v1/runs/{id}", Key, || web::to(runs::get::handle)),
+        get("/api/v1/runs/{id}/events", Key, || web::to(runs::events::handle)),
         delete("/api/v1/runs/{id}", Key, || web::to(runs::delete::handle)),
         post("/api/v1/runs/{id}/cancel", Key, || web::to(runs::cancel::handle)),
         get("/api/v1/runs/{id}/artifacts/{artifactId}", KeyOrLink, || web::to(artifacts::handle)),
@@ -34,6 +35,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/apps/{appId}/runs", Key, || web::to(runs::create::handle)),
         get("/api/v1/apps/{appId}/runs", Key, || web::to(runs::list::handle)),
         get("/api/v1/apps/{appId}/runs/{id}", Key, || web::to(runs::get::handle)),
+        get("/api/v1/apps/{appId}/runs/{id}/events", Key, || web::to(runs::events::handle)),
         post("/api/v1/apps/{appId}/runs/{id}/cancel", Key, || web::to(runs::cancel::handle)),
     ]
 }

@@ -81,7 +81,10 @@ fn error_sentence(error: &ApiError) -> String {
             "This is not a form of the console. Open its page and send it from there."
         }
         ApiError::RangeNotSatisfiable { .. } => "The file is shorter than that. Download it again.",
-        ApiError::NotAcceptable => "Your browser accepts no encoding that this site can send.",
+        // No page of the console chooses a form by Accept.
+        ApiError::NotAcceptable | ApiError::NoSuchMediaType(_) => {
+            "Your browser accepts no encoding that this site can send."
+        }
     };
     text.to_owned()
 }

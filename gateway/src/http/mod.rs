@@ -4,6 +4,7 @@
 pub mod download;
 pub mod endpoint;
 pub mod error;
+pub(crate) mod event_stream;
 pub mod extract;
 pub mod large_body;
 pub mod limits;

@@ -73,8 +73,8 @@ problems! {
     MethodNotAllowed = 405 "method_not_allowed", "Method not allowed",
         "The path exists and takes other methods. The header Allow lists them.";
     NotAcceptable = 406 "not_acceptable", "Not acceptable",
-        "The header Accept-Encoding refuses every encoding of the answer. Allow gzip or identity, or \
-         leave the header out.";
+        "The header Accept allows no form of the answer, or Accept-Encoding no encoding of it. Allow one \
+         that the endpoint has, or leave the header out.";
     RequestTimeout = 408 "request_timeout", "The body arrived too slowly",
         "The whole body must arrive within 15 seconds. Nothing was done. Send the request again.";
     AppArchived = 409 "app_archived", "The app is archived",
@@ -108,9 +108,9 @@ problems! {
         "The account used all its requests of the last 60 seconds, over all keys and gateways. Wait for \
          the seconds in Retry-After. Instead of polling, hold a request open with ?wait= or receive a \
          webhook (webhookUrl).";
-    TooManyStreams = 429 "too_many_streams", "Too many open waits",
-        "An account may hold 20 waits open at once, over all gateways. Let one end, or poll without \
-         ?wait=.";
+    TooManyStreams = 429 "too_many_streams", "Too many open waits and streams",
+        "An account may hold 20 waits and event streams open at once, over all gateways. Close one, or poll \
+         without ?wait=.";
     Internal = 500 "internal", "Internal error",
         "This installation has a fault. Report the requestId to its operator, whose log has the cause.";
     Unavailable = 503 "unavailable", "Not available now",

@@ -9,6 +9,7 @@ mod console;
 mod deliveries;
 mod documents;
 mod doors;
+mod events;
 mod files;
 mod hangs;
 mod http;

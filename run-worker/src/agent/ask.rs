@@ -2,13 +2,14 @@
 //! repeated as long as the run's time allows. A partial answer is never recorded.
 
 use rand::random;
+use shared::queue::{ModelRequest, ModelWords};
 use shared::runs::RunError;
 use shared::runs::events::NoteKind;
 use tokio::time::Instant;
 
 use super::window::{self, Fitted};
 use super::{Agent, Halt, events};
-use crate::model::{Answer, ModelError, Offered, Request, wait_before_next};
+use crate::model::{Answer, ModelError, Offered, Outlet, Request, Words, wait_before_next};
 use crate::tools::Tool;
 
 /// The answer may have this many tokens even if the estimate leaves fewer.
@@ -39,7 +40,7 @@ async fn ask_until_answered(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Resul
     let step = spent.steps() + 1;
     let (mut tries, mut alike, mut last) = (0, 0, None);
     loop {
-        let asking = tokio::time::timeout_at(deadline, ask_once(agent, fitted));
+        let asking = tokio::time::timeout_at(deadline, ask_once(agent, fitted, tries));
         let error = match asking.await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
@@ -61,7 +62,7 @@ async fn ask_until_answered(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Resul
     }
 }
 
-async fn ask_once(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Result<Answer, ModelError> {
+async fn ask_once(agent: &Agent<'_, '_>, fitted: &Fitted<'_>, tries: u32) -> Result<Answer, ModelError> {
     let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);
     let tools: Vec<_> = specs
         .map(|spec| Offered { name: spec.name, description: spec.description, parameters: &spec.parameters })
@@ -75,5 +76,28 @@ async fn ask_once(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Result<Answer, 
         schema: agent.app.output.as_ref().filter(|_| takes_schema).map(|output| &output.schema),
         max_tokens: fitted.answer.map_or(left, |most| most.min(left)).max(MIN_ANSWER_TOKENS),
     };
-    agent.model.ask(request).await
+    let streams = Streams {
+        agent,
+        step: agent.log.transcript().spent().steps() + 1,
+        request: ModelRequest { seq: agent.log.next_seq(), attempt: agent.claimed.attempt, tries },
+    };
+    agent.model.ask(request, Words::new(&streams)).await
+}
+
+/// The streams that show the answer as it arrives.
+struct Streams<'s, 'a, 'l> {
+    agent: &'s Agent<'a, 'l>,
+    step: i32,
+    request: ModelRequest,
+}
+
+impl Outlet for Streams<'_, '_, '_> {
+    fn is_watched(&self) -> bool {
+        self.agent.context.leases.watched.wants_words(self.agent.claimed.id)
+    }
+
+    fn send(&self, text: String) {
+        let Self { agent, step, request } = *self;
+        agent.context.publisher.send_words(ModelWords { run: agent.claimed.id, request, step, text });
+    }
 }

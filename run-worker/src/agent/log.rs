@@ -100,7 +100,11 @@ impl<'a> Log<'a> {
         let written = retry_on_outage(&context.db, context.lease, "record a step", |mut conn| async move {
             append_under(&mut conn, fence, after, events, lease, quotas).await
         });
-        if written.await? { Ok(()) } else { Err(Stopped::Fenced) }
+        if !written.await? {
+            return Err(Stopped::Fenced);
+        }
+        context.leases.tell_streams(self.claimed.id);
+        Ok(())
     }
 
     /// The events that are recorded with the run's end.

@@ -18,9 +18,10 @@ use shared::config::LeaseConfig;
 use shared::db::Db;
 use shared::ids::RunId;
 use shared::lifecycle::Lifecycle;
-use shared::queue::Publisher;
+use shared::queue::{Broadcast, Publisher};
 use tokio::sync::watch;
 
+use crate::watched::Watched;
 use held::HeldLeases;
 use isolation::Isolation;
 use store::Claimant;
@@ -35,6 +36,8 @@ pub struct LeaseContext {
     pub config: LeaseConfig,
     pub held: HeldLeases,
     pub isolation: Isolation,
+    /// The runs that streams show.
+    pub watched: Watched,
     /// Counts the requests to poll for takeovers before the interval is over. Each poller has its own
     /// receiver.
     pub poll_requests: watch::Sender<u64>,
@@ -45,6 +48,13 @@ impl LeaseContext {
     /// Requests a poll for takeovers at once, because a lease may be free.
     pub fn request_poll(&self) {
         self.poll_requests.send_modify(|number| *number += 1);
+    }
+
+    /// Tells the streams of the run that it has a new event.
+    pub fn tell_streams(&self, run: RunId) {
+        if self.watched.wants_events(run) {
+            self.publisher.broadcast(Broadcast::RunChanged(run));
+        }
     }
 
     /// A suspect recorded a step, ended, or lived for a while, so this worker may take the next one.

@@ -68,6 +68,11 @@ impl Assembly {
         Ok(())
     }
 
+    /// The text so far.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The answer at the end of the stream. `done` says that the server sent its end marker.
     pub(super) fn answer(mut self, done: bool) -> Result<Answer, ModelError> {
         if !done && self.finish_reason.is_empty() {

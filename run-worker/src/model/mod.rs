@@ -11,6 +11,7 @@ mod request;
 mod retry;
 mod sse;
 mod wire;
+mod words;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use conversation::{Call, Message, estimated_tokens};
 pub use openai::{ModelTraits, OpenAiModel};
 pub use request::{Offered, Request, messages};
 pub use retry::wait_before_next;
+pub use words::{Outlet, Words};
 
 /// The most bytes of an answer, and so of `result.text`.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;

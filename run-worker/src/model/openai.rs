@@ -20,7 +20,7 @@ use super::request::body;
 use super::retry::retry_after;
 use super::sse::Decoder;
 use super::wire::{decode, error_message};
-use super::{Answer, ModelError, Request};
+use super::{Answer, ModelError, Request, Words};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an error body that are read, and of its message that are kept.
@@ -105,8 +105,9 @@ impl OpenAiModel {
         self.traits
     }
 
-    /// Sends one request and reads the whole answer. Dropping the future closes the stream.
-    pub async fn ask(&self, request: Request<'_>) -> Result<Answer, ModelError> {
+    /// Sends one request and reads the whole answer. Dropping the future closes the stream. `words` gets the
+    /// text of a streamed answer as it arrives.
+    pub async fn ask(&self, request: Request<'_>, words: Words<'_>) -> Result<Answer, ModelError> {
         let mut post = self.client.post(&self.url).json(&body(&self.model, self.returns_reasoning, request));
         if let Some(authorization) = &self.authorization {
             post = post.header(AUTHORIZATION, authorization);
@@ -117,19 +118,26 @@ impl OpenAiModel {
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if kind.is_none_or(|kind| kind.contains("event-stream")) {
-            self.read_stream(response).await
+            self.read_stream(response, words).await
         } else {
             self.read_whole(response).await
         }
     }
 
-    async fn read_stream(&self, mut response: Response) -> Result<Answer, ModelError> {
+    async fn read_stream(&self, mut response: Response, mut words: Words<'_>) -> Result<Answer, ModelError> {
         let (mut decoder, mut assembly) = (Decoder::default(), Assembly::default());
         let mut last_event = Instant::now();
         loop {
             // Comments keep the read timeout from firing, even if the model behind the server hangs.
-            let next = timeout_at(last_event + self.event_timeout, response.chunk()).await;
-            let next = next.map_err(|_| ModelError::unavailable("its stream sent no event for too long"))?;
+            let deadline = last_event + self.event_timeout;
+            let wake = words.due().map_or(deadline, |due| due.min(deadline));
+            let Ok(next) = timeout_at(wake, response.chunk()).await else {
+                if Instant::now() >= deadline {
+                    return Err(ModelError::unavailable("its stream sent no event for too long"));
+                }
+                words.send();
+                continue;
+            };
             let Some(bytes) = next.map_err(|error| ModelError::unavailable(describe(&error)))? else {
                 return assembly.answer(false);
             };
@@ -138,7 +146,10 @@ impl OpenAiModel {
                 if event.trim_ascii() == b"[DONE]" {
                     return assembly.answer(true);
                 }
-                if !self.add(&event, &mut assembly)? {
+                let before = assembly.text().len();
+                let goes_on = self.add(&event, &mut assembly)?;
+                words.hear(&assembly.text()[before..]);
+                if !goes_on {
                     return assembly.answer(true);
                 }
             }

@@ -1,9 +1,11 @@
 //! Broadcasts: messages that one process sends to all others through fan-out exchanges, beside the work
 //! queues. A broadcast carries only an id, like a nudge. It may be lost or arrive twice, so its receiver
-//! reads the row.
+//! reads the row. The messages of `live` use such exchanges too.
 
 use uuid::Uuid;
 
+use super::live::{ModelWords, WatchedRuns};
+use super::message::Nudge;
 use crate::ids::RunId;
 
 /// The number of groups into which runs are divided by their ids.
@@ -30,10 +32,15 @@ pub enum Exchange {
     RunCancel,
     /// Workers receive it when a lease is free to take over.
     LeaseFree,
+    /// Workers receive it for runs whose streams are open.
+    RunWatched,
+    /// Gateways receive it for the streams of their clients.
+    RunWords,
 }
 
 impl Exchange {
-    pub const ALL: [Self; 3] = [Self::RunEvents, Self::RunCancel, Self::LeaseFree];
+    pub const ALL: [Self; 5] =
+        [Self::RunEvents, Self::RunCancel, Self::LeaseFree, Self::RunWatched, Self::RunWords];
 
     /// The exchange's name after the prefix. The former version uses the same names, so they must not change.
     #[must_use]
@@ -42,6 +49,8 @@ impl Exchange {
             Self::RunEvents => "run.events",
             Self::RunCancel => "run.cancel",
             Self::LeaseFree => "lease.free",
+            Self::RunWatched => "run.watched",
+            Self::RunWords => "run.words",
         }
     }
 }
@@ -55,6 +64,10 @@ pub enum Topic {
     Cancels,
     /// Leases that a worker released.
     ReleasedLeases,
+    /// Runs whose streams are open at a gateway.
+    Watched,
+    /// The words of models that answer the watched runs of one bucket.
+    Words(Bucket),
 }
 
 impl Topic {
@@ -63,13 +76,15 @@ impl Topic {
             Self::Runs(_) => Exchange::RunEvents,
             Self::Cancels => Exchange::RunCancel,
             Self::ReleasedLeases => Exchange::LeaseFree,
+            Self::Watched => Exchange::RunWatched,
+            Self::Words(_) => Exchange::RunWords,
         }
     }
 
     pub(crate) fn routing_key(self) -> String {
         match self {
-            Self::Runs(Bucket(number)) => number.to_string(),
-            Self::Cancels | Self::ReleasedLeases => String::new(),
+            Self::Runs(Bucket(number)) | Self::Words(Bucket(number)) => number.to_string(),
+            Self::Cancels | Self::ReleasedLeases | Self::Watched => String::new(),
         }
     }
 }
@@ -99,23 +114,31 @@ impl Broadcast {
             Self::RunChanged(run) | Self::RunCancelled(run) | Self::LeaseReleased(run) => run.uuid(),
         }
     }
-
-    pub(super) fn from_exchange(exchange: Exchange, id: Uuid) -> Self {
-        match exchange {
-            Exchange::RunEvents => Self::RunChanged(id.into()),
-            Exchange::RunCancel => Self::RunCancelled(id.into()),
-            Exchange::LeaseFree => Self::LeaseReleased(id.into()),
-        }
-    }
 }
 
 /// What a subscriber passes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     Broadcast(Broadcast),
+    Watched(WatchedRuns),
+    Words(ModelWords),
     /// The topic is bound from now on. Earlier broadcasts may have been missed, so read the rows once.
     Subscribed(Topic),
     /// The topic was bound again. If the binding had been deleted, broadcasts of the last seconds were
     /// missed. Processes that rarely poll use this to read the rows.
     Resubscribed(Topic),
+}
+
+impl Received {
+    /// Reads a message. `None` for one that only another version can read.
+    pub(super) fn decode(exchange: Exchange, bytes: &[u8]) -> Option<Self> {
+        let id = |bytes| Nudge::decode(bytes).ok().map(|nudge| nudge.id.into());
+        match exchange {
+            Exchange::RunEvents => id(bytes).map(Broadcast::RunChanged).map(Self::Broadcast),
+            Exchange::RunCancel => id(bytes).map(Broadcast::RunCancelled).map(Self::Broadcast),
+            Exchange::LeaseFree => id(bytes).map(Broadcast::LeaseReleased).map(Self::Broadcast),
+            Exchange::RunWatched => WatchedRuns::decode(bytes).map(Self::Watched),
+            Exchange::RunWords => ModelWords::decode(bytes).map(Self::Words),
+        }
+    }
 }

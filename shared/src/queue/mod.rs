@@ -1,4 +1,5 @@
-//! RabbitMQ carries nudges (work-queue messages that hold only an id) and broadcasts. A sweeper repairs lost
+//! RabbitMQ carries nudges (work-queue messages that hold only an id), broadcasts, and the words of models on
+//! their way to streams (`live`). A sweeper repairs lost
 //! nudges, and a doubled nudge finds no work. So no failure of the broker loses or doubles a run or a
 //! delivery.
 
@@ -8,6 +9,7 @@ mod broadcasts;
 mod consumer;
 mod dead;
 mod handler;
+mod live;
 mod message;
 mod publisher;
 mod subscriber;
@@ -19,6 +21,7 @@ pub use broadcasts::{Broadcast, Bucket, Exchange, Received, Topic};
 pub use consumer::consume;
 pub use dead::{DeadLetter, DeadLetters, Requeued};
 pub use handler::Handler;
+pub use live::{MAX_WORDS_BYTES, ModelRequest, ModelWords, WATCHED_AT_ONCE, WatchedRuns};
 pub use message::{Nudge, UndecodableMessage};
 pub use publisher::Publisher;
 pub use subscriber::subscribe;

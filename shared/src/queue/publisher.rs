@@ -1,5 +1,6 @@
 //! Sends nudges and broadcasts from a bounded buffer. Nudges are sent `mandatory` and with confirms. Callers
-//! never wait: a full buffer or a dead broker loses a nudge, and the sweepers repair that.
+//! never wait: a full buffer or a dead broker loses a nudge, and the sweepers repair that. Messages for
+//! streams have a small buffer and a channel of their own, so that they delay no nudge.
 
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::broadcasts::Bucket;
 use super::{
-    ANSWER_TIMEOUT, Broadcast, Broker, BrokerHealth, Nudge, QueueError, Topology, WorkQueue, answered,
+    ANSWER_TIMEOUT, Broadcast, Broker, BrokerHealth, ModelWords, Nudge, QueueError, Topic, Topology,
+    WatchedRuns, WorkQueue, answered,
 };
 use crate::lifecycle::Lifecycle;
 
@@ -19,6 +22,10 @@ use crate::lifecycle::Lifecycle;
 const BUFFER: usize = 10_000;
 /// Messages that may be in flight, without a confirm, at once.
 const BATCH: usize = 512;
+/// Messages for streams that may wait. Further ones are dropped.
+const LIVE_BUFFER: usize = 256;
+/// The same in flight.
+const LIVE_BATCH: usize = 32;
 /// How long a stopping process may take to send its buffer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
@@ -36,10 +43,17 @@ enum Order {
     Count(Counted, oneshot::Sender<u32>),
 }
 
+/// A message for streams.
+enum Live {
+    Watched(WatchedRuns),
+    Words(ModelWords),
+}
+
 /// A handle to the process's one publishing connection.
 #[derive(Clone)]
 pub struct Publisher {
     orders: mpsc::Sender<Order>,
+    live: mpsc::Sender<Live>,
     health: BrokerHealth,
 }
 
@@ -48,20 +62,24 @@ impl Publisher {
     #[must_use]
     pub fn start(broker: Broker, lifecycle: &Lifecycle) -> Self {
         let (orders, received) = mpsc::channel(BUFFER);
+        let (live, live_received) = mpsc::channel(LIVE_BUFFER);
         let health = BrokerHealth::default();
-        let publisher = Self { orders, health: health.clone() };
+        let publisher = Self { orders, live, health: health.clone() };
         let flushing = lifecycle.flushing().clone();
         lifecycle.spawn_last(async move {
-            let received = Mutex::new(received);
+            let (received, live_received) = (Mutex::new(received), Mutex::new(live_received));
             let session = |connection: std::sync::Arc<lapin::Connection>| {
-                let (received, flushing, topology) = (&received, flushing.clone(), broker.topology.clone());
+                let (received, live_received) = (&received, &live_received);
+                let (flushing, topology) = (flushing.clone(), broker.topology.clone());
                 async move {
-                    let channel = connection.create_channel().await?;
-                    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-                    let mut received = received.lock().await;
+                    let channel = confirming(&connection).await?;
+                    let live_channel = confirming(&connection).await?;
+                    let (mut received, mut live_received) =
+                        (received.lock().await, live_received.lock().await);
                     let publishing = publish_all(&channel, &topology, &mut received);
                     tokio::select! {
                         ended = publishing => ended,
+                        ended = publish_live(&live_channel, &topology, &mut live_received) => ended,
                         () = flushing.cancelled() => {
                             // All other tasks have ended: send the rest of the buffer.
                             received.close();
@@ -87,6 +105,20 @@ impl Publisher {
     pub fn broadcast(&self, broadcast: Broadcast) {
         if self.orders.try_send(Order::Broadcast(broadcast)).is_err() {
             metrics::counter!("capi_broadcasts_dropped_total").increment(1);
+        }
+    }
+
+    /// Tells workers which runs have streams. Returns at once.
+    pub fn announce(&self, watched: WatchedRuns) {
+        if self.live.try_send(Live::Watched(watched)).is_err() {
+            metrics::counter!("capi_broadcasts_dropped_total").increment(1);
+        }
+    }
+
+    /// Sends the words of a model to the streams of its run. Returns at once.
+    pub fn send_words(&self, words: ModelWords) {
+        if self.live.try_send(Live::Words(words)).is_err() {
+            metrics::counter!("capi_deltas_dropped_total").increment(1);
         }
     }
 
@@ -119,10 +151,42 @@ async fn publish_all(
     Ok(())
 }
 
+/// Runs until a call fails. A confirm bounds what the client library holds for a broker that takes nothing.
+async fn publish_live(
+    channel: &Channel,
+    topology: &Topology,
+    messages: &mut mpsc::Receiver<Live>,
+) -> Result<(), QueueError> {
+    let mut batch = Vec::with_capacity(LIVE_BATCH);
+    loop {
+        if messages.recv_many(&mut batch, LIVE_BATCH).await == 0 {
+            // Every sender is gone. The orders decide when the session ends.
+            std::future::pending::<()>().await;
+        }
+        try_join_all(batch.drain(..).map(|message| {
+            let (topic, body) = match message {
+                Live::Watched(watched) => (Topic::Watched, watched.encode()),
+                Live::Words(words) => (Topic::Words(Bucket::of(words.run)), words.encode()),
+            };
+            send_to_topic(channel, topology, topic, body)
+        }))
+        .await?;
+    }
+}
+
+async fn confirming(connection: &lapin::Connection) -> Result<Channel, QueueError> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
 async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Result<(), QueueError> {
     match order {
         Order::Nudge(queue, nudge) => publish(channel, topology.queue(queue), nudge).await,
-        Order::Broadcast(broadcast) => send_broadcast(channel, topology, broadcast).await,
+        Order::Broadcast(broadcast) => {
+            let body = Nudge { id: broadcast.id() }.encode();
+            send_to_topic(channel, topology, broadcast.topic(), body).await
+        }
         Order::Count(counted, answer) => {
             let queue = match counted {
                 Counted::Ready(queue) => topology.queue(queue),
@@ -136,16 +200,16 @@ async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Resu
 
 /// Neither mandatory nor persistent: there may be no subscriber, and a restarted process reads the database
 /// anyway.
-async fn send_broadcast(
+async fn send_to_topic(
     channel: &Channel,
     topology: &Topology,
-    broadcast: Broadcast,
+    topic: Topic,
+    body: Vec<u8>,
 ) -> Result<(), QueueError> {
-    let (nudge, topic) = (Nudge { id: broadcast.id() }.encode(), broadcast.topic());
     let (exchange, key) = (topology.exchange(topic.exchange()), topic.routing_key());
     let sending = async {
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-        channel.basic_publish(exchange.into(), key.into(), options, &nudge, properties).await?.await
+        channel.basic_publish(exchange.into(), key.into(), options, &body, properties).await?.await
     };
     answered("publish a broadcast", sending).await.map(drop)
 }

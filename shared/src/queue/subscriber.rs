@@ -15,9 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Broadcast, Broker, BrokerHealth, Exchange, Nudge, QueueError, Received, Topic, Topology, answered,
-};
+use super::{Broker, BrokerHealth, Exchange, QueueError, Received, Topic, Topology, answered};
 
 /// Bounds the queue of a process that does not read its connection; the broker drops the oldest messages
 /// first. A process that reads passes each message on at once, so its callback must not block.
@@ -105,10 +103,11 @@ impl Subscriber {
                     _ = rebind.tick() => self.rebind_all(receive).await?,
                     message = self.consumer.next() => {
                         let message = message.ok_or_else(|| QueueError::ConsumerEnded(self.queue.clone()))??;
-                        if let (Ok(nudge), Some(exchange)) =
-                            (Nudge::decode(&message.data), self.exchange(&message))
+                        let exchange = self.exchange(&message);
+                        if let Some(received) =
+                            exchange.and_then(|exchange| Received::decode(exchange, &message.data))
                         {
-                            receive(Received::Broadcast(Broadcast::from_exchange(exchange, nudge.id)));
+                            receive(received);
                         }
                     }
                 }

@@ -112,6 +112,9 @@ mod tests {
         let exchanges = Exchange::ALL.map(|exchange| topology.exchange(exchange)).join(" ");
         let queues = [("capi.runs", "capi.runs.dead"), ("capi.deliveries", "capi.deliveries.dead")];
         assert_eq!(names, queues.map(|(queue, dead)| (queue.to_owned(), dead.to_owned())));
-        assert_eq!(exchanges, "capi.run.events capi.run.cancel capi.lease.free");
+        assert_eq!(
+            exchanges,
+            "capi.run.events capi.run.cancel capi.lease.free capi.run.watched capi.run.words"
+        );
     }
 }

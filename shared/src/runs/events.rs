@@ -33,6 +33,18 @@ macro_rules! event_types {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
+
+            /// The type with this name. `None` for one that only a later version knows.
+            #[must_use]
+            pub fn of(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == text)
+            }
+
+            /// Whether it ends a run. Such an event is the last one of its run.
+            #[must_use]
+            pub const fn is_terminal(self) -> bool {
+                matches!(self, Self::RunCompleted | Self::RunFailed | Self::RunCancelled)
+            }
         }
 
         /// An event without its number: its type and its data. All texts are clean (`shared::text`).
@@ -80,7 +92,7 @@ impl EventData {
 
     /// Reads the columns `type` and `data`. Returns `None` for a type that only a later version knows.
     pub fn read(event_type: &str, data: Value) -> serde_json::Result<Option<Self>> {
-        if !EventType::ALL.iter().any(|known| known.as_str() == event_type) {
+        if EventType::of(event_type).is_none() {
             return Ok(None);
         }
         let members = [("type".to_owned(), event_type.into()), ("data".to_owned(), data)];
@@ -246,6 +258,18 @@ pub enum NoteKind {
     /// A kind that only a later version knows.
     #[serde(untagged)]
     Other(String),
+}
+
+impl NoteKind {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Files => "files",
+            Self::WrapUp => "wrap_up",
+            Self::Repair => "repair",
+            Self::Other(kind) => kind,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

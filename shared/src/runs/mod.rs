@@ -20,6 +20,6 @@ pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
 pub use usage::{UsageDelta, contacted_hosts};
 pub use view::{
-    GivenFile, Pending, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
-    Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookFailure, WebhookState, status,
+    GivenFile, Pending, RunLinks, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, Source,
+    Usage, UsedKey, Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookFailure, WebhookState, status,
 };

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 use crate::ids::{ArtifactId, RunId};
-use crate::runs::ShownArtifact;
+use crate::runs::{RunLinks, ShownArtifact};
 use crate::time::Time;
 
 /// Derives a key that no other use of the secret has.
@@ -39,6 +39,13 @@ impl Links {
             key: Key::new(HMAC_SHA256, derived.as_ref()),
             base: public_url.as_str().trim_end_matches('/').to_owned(),
         }
+    }
+
+    /// The addresses of a run.
+    #[must_use]
+    pub fn of_run(&self, run: RunId) -> RunLinks {
+        let this = format!("{}/api/v1/runs/{run}", self.base);
+        RunLinks { events: format!("{this}/events"), console: format!("{}/runs/{run}", self.base), this }
     }
 
     /// Sets the URLs of the artifact and signs a link at the time `now`.

@@ -1,6 +1,7 @@
 //! The load harness. It measures:
 //! - start time and memory of each service, what the sandbox adds to a command, and snapshots of files;
 //! - the time from a create to the request at the model;
+//! - the time from an event to a stream, and the memory of 5,000 streams;
 //! - accepted creates per second, compared with the database alone;
 //! - whole runs per second with their processor time, and thousands of runs in flight.
 //!
@@ -16,6 +17,7 @@ mod processes;
 mod raw;
 mod runs;
 mod snapshots;
+mod streams;
 
 use clap::Parser;
 use e2e::Stack;
@@ -51,6 +53,7 @@ async fn main() -> anyhow::Result<()> {
     commands::measure().await?;
     snapshots::measure(&stack).await?;
     latency::measure(&stack, arguments.runs).await?;
+    streams::measure().await?;
     creates::measure(arguments.seconds, arguments.connections).await?;
     runs::whole(arguments.whole_runs).await?;
     runs::in_flight(arguments.in_flight).await?;

@@ -26,6 +26,7 @@ mod slow_clients;
 mod soak;
 mod stage;
 mod stops;
+mod streams;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -83,6 +84,8 @@ enum Drill {
     Soak,
     /// K9: clients are slow.
     SlowClients,
+    /// Streams of events are cut at random.
+    Streams,
     /// What a large backlog costs.
     Backlog,
     /// S1, S2, S5, S6, H3: the sandbox with cgroup v2, in a virtual machine.
@@ -109,6 +112,7 @@ impl Drill {
             Self::DatabaseOutage => database_outage::drill(stage).await,
             Self::Soak => soak::drill(stage, full).await,
             Self::SlowClients => slow_clients::drill(stage).await,
+            Self::Streams => streams::drill(stage, full).await,
             Self::Backlog => backlog::drill(stage).await,
             Self::Cgroup2 => cgroup2::drill().await,
         }

@@ -113,6 +113,11 @@ impl Stack {
         self.import_for(self.user(EMAIL).await, app_file).await.to_string()
     }
 
+    /// Imports an app of this account.
+    pub async fn import_of(&self, email: &str, app_file: &str) -> AppId {
+        self.import_for(self.user(email).await, app_file).await
+    }
+
     /// Imports an app whose model may call every tool; `more` is appended to its file. Its id.
     pub async fn import_with_tools(&self, more: &str) -> String {
         self.import(&format!("{TOOLS_APP}{more}")).await

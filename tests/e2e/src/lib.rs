@@ -14,6 +14,7 @@ mod broker;
 mod browser;
 mod commands;
 pub mod console;
+pub mod events;
 pub mod form;
 
 mod ports;

@@ -240,3 +240,20 @@ pub async fn list(db: &Db, user: UserId) -> Result<Vec<ListedKey>, DbError> {
     })
     .await
 }
+
+/// The plan of the account that this key belongs to. `None` if the key is revoked or expired.
+pub async fn plan_of_active(db: &Db, key: ApiKeyId) -> Result<Option<String>, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        plan: String,
+    }
+    const SQL: &str = "
+        SELECT u.plan FROM api_keys k JOIN users u ON u.id = k.user_id
+        WHERE k.id = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > capi_now())";
+    db.read(|mut conn| async move {
+        let mut rows: Vec<Row> = statement(SQL).bind::<SqlUuid, _>(key.uuid()).load(&mut conn).await?;
+        Ok(rows.pop().map(|row| row.plan))
+    })
+    .await
+}

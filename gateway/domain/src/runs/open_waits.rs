@@ -1,6 +1,6 @@
 //! Limits the waits and streams that a user holds open, exactly, over all gateways. A row per user stores
-//! when each wait ends, as `rate_windows` stores requests. The waits of a gateway that dies count until they
-//! would have ended.
+//! when each of them ends, as `rate_windows` stores requests. A stream renews its end. The waits of a gateway
+//! that dies count until they would have ended.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use crate::Refusal;
 
-/// Open waits of one user.
+/// Open waits and streams of one user.
 const MAX_OPEN_WAITS: usize = 20;
 
 /// The time in which a wait must be counted, or it is refused.
@@ -33,6 +33,13 @@ RETURNING admitted, ends[cardinality(ends)] AS until";
 const CLOSE: &str = "
 UPDATE open_waits SET ends = ends[:array_position(ends, $2) - 1] || ends[array_position(ends, $2) + 1:]
 WHERE user_id = $1 AND $2 = ANY (ends)";
+
+/// Gives one element a later end.
+const RENEW: &str = "
+UPDATE open_waits
+SET ends = ends[:array_position(ends, $2) - 1] || ends[array_position(ends, $2) + 1:] || (capi_now() + $3)
+WHERE user_id = $1 AND $2 = ANY (ends)
+RETURNING true AS admitted, ends[cardinality(ends)] AS until";
 
 #[derive(QueryableByName)]
 struct OpenedRow {
@@ -72,6 +79,32 @@ async fn insert(conn: &mut Connection, user: UserId, length: Duration) -> Result
         .get_result(conn)
         .await?;
     Ok(row)
+}
+
+impl OpenWait {
+    /// Lets it end `length` from now. Returns false if it no longer counts and there is no place for it: it
+    /// ended before it was renewed, or the database crashed and lost it.
+    pub async fn renew(&mut self, length: Duration) -> Result<bool, DbError> {
+        let (user, until) = (self.user, self.until);
+        let renewing = self.db.write(|mut conn| async move {
+            let renewed: Option<OpenedRow> = statement(RENEW)
+                .bind::<SqlUuid, _>(user.uuid())
+                .bind::<Timestamptz, _>(until)
+                .bind::<Interval, _>(interval(length))
+                .load(&mut conn)
+                .await?
+                .pop();
+            match renewed {
+                Some(row) => Ok(row),
+                None => insert(&mut conn, user, length).await,
+            }
+        });
+        let row = renewing.await?;
+        if row.admitted {
+            self.until = row.until;
+        }
+        Ok(row.admitted)
+    }
 }
 
 impl Drop for OpenWait {

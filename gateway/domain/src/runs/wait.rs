@@ -22,12 +22,14 @@ pub async fn until_over(
         loop {
             match db.read(|mut conn| async move { status(&mut conn, user, None, run).await }).await {
                 Ok(status) if status.is_none_or(RunStatus::is_over) => return,
-                Ok(_) => {}
+                Ok(_) => {
+                    watch.woken().await;
+                }
                 Err(error) => {
                     tracing::debug!(%error, run_id = %run, "failed to read the status of a waited-for run");
+                    watch.retry().await;
                 }
             }
-            watch.changed().await;
         }
     };
     tokio::select! {

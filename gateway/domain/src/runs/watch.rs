@@ -1,5 +1,9 @@
-//! Wakes the waits and streams of a run when the run changes. A broadcast of `run.events` wakes them at once.
-//! If one is lost, or the broker is away, each watcher wakes by itself after [`SLOW_POLL`].
+//! Wakes the waits and streams of a run when the run changes, and passes the words of its model on to
+//! streams. A broadcast wakes them at once. `poll` wakes them if it is lost, or if the broker is away.
+//! `announce` tells the workers which runs have streams.
+
+mod announce;
+mod poll;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,25 +11,46 @@ use std::time::Duration;
 
 use shared::ids::RunId;
 use shared::lifecycle::Lifecycle;
-use shared::queue::{Broadcast, Bucket, Received, Topic};
-use tokio::sync::watch;
+use shared::queue::{Broadcast, Bucket, ModelWords, Received, Topic};
+use tokio::sync::{Notify, broadcast, watch};
 
-/// The longest time between two polls of a watcher.
-const SLOW_POLL: Duration = Duration::from_secs(2);
+/// A watcher wakes by itself after this time, if no broadcast and no poll wakes it.
+const FALLBACK: Duration = Duration::from_secs(30);
 /// How often the topics without watchers are unbound. Binding costs a round trip, so the end of a watch does
 /// not do it.
 const UNBIND_EVERY: Duration = Duration::from_secs(30);
+/// Messages with words that wait for a slow stream. Further ones drop the oldest.
+const WORDS_WAITING: usize = 16;
 
 /// The runs that this process watches.
 #[derive(Clone)]
 pub struct RunWatchers {
-    watched: Arc<Mutex<HashMap<RunId, watch::Sender<()>>>>,
+    state: Arc<Mutex<State>>,
+    /// Wakes `announce` when a run has a new stream.
+    fresh: Arc<Notify>,
     topics: watch::Sender<BTreeSet<Topic>>,
+}
+
+#[derive(Default)]
+struct State {
+    runs: HashMap<RunId, Watched>,
+    /// Runs with a stream that no worker knows of yet.
+    fresh: BTreeSet<RunId>,
+}
+
+/// One run with watchers.
+struct Watched {
+    changed: watch::Sender<()>,
+    /// Its streams. Waits need no messages before the end of the run.
+    streams: usize,
+    words: Option<broadcast::Sender<Arc<ModelWords>>>,
+    /// What the last poll read.
+    polled: Option<poll::LastSeq>,
 }
 
 impl Default for RunWatchers {
     fn default() -> Self {
-        Self { watched: Arc::default(), topics: watch::Sender::new(BTreeSet::new()) }
+        Self { state: Arc::default(), fresh: Arc::default(), topics: watch::Sender::new(BTreeSet::new()) }
     }
 }
 
@@ -33,7 +58,17 @@ impl Default for RunWatchers {
 pub struct Watch {
     watchers: RunWatchers,
     run: RunId,
+    is_stream: bool,
     woken: watch::Receiver<()>,
+    words: Option<broadcast::Receiver<Arc<ModelWords>>>,
+}
+
+/// Why a watcher woke.
+#[derive(Debug)]
+pub enum Woken {
+    /// The run may have changed.
+    Changed,
+    Words(Arc<ModelWords>),
 }
 
 impl RunWatchers {
@@ -43,28 +78,64 @@ impl RunWatchers {
         self.topics.subscribe()
     }
 
-    /// Watches a run. Watch first, then read: then no change in between is missed.
+    /// Watches a run for a wait. Watch first, then read: then no change in between is missed.
     #[must_use]
     pub fn watch(&self, run: RunId) -> Watch {
-        let woken = self.lock().entry(run).or_default().subscribe();
-        let topic = Topic::Runs(Bucket::of(run));
-        self.topics.send_if_modified(|topics| topics.insert(topic));
-        Watch { watchers: self.clone(), run, woken }
+        self.add(run, false, false)
     }
 
-    /// Wakes the watchers of the runs that a broadcast names.
+    /// Watches a run for a stream, which shows each event at once. With `words` it also shows the words of
+    /// the run's model.
+    #[must_use]
+    pub fn stream(&self, run: RunId, words: bool) -> Watch {
+        let watch = self.add(run, true, words);
+        self.lock().fresh.insert(run);
+        self.fresh.notify_one();
+        watch
+    }
+
+    fn add(&self, run: RunId, is_stream: bool, words: bool) -> Watch {
+        let mut state = self.lock();
+        let watched = state.runs.entry(run).or_insert_with(|| Watched {
+            changed: watch::Sender::default(),
+            streams: 0,
+            words: None,
+            polled: None,
+        });
+        watched.streams += usize::from(is_stream);
+        let woken = watched.changed.subscribe();
+        let channel = || broadcast::Sender::new(WORDS_WAITING);
+        let heard = words.then(|| watched.words.get_or_insert_with(channel).subscribe());
+        drop(state);
+        let bucket = Bucket::of(run);
+        let needed = [Some(Topic::Runs(bucket)), words.then_some(Topic::Words(bucket))];
+        self.topics.send_if_modified(|topics| {
+            let before = topics.len();
+            topics.extend(needed.into_iter().flatten());
+            topics.len() > before
+        });
+        Watch { watchers: self.clone(), run, is_stream, woken, words: heard }
+    }
+
+    /// Wakes the watchers of the runs that a message names.
     pub fn receive(&self, received: Received) {
-        let watched = self.lock();
+        let state = self.lock();
         match received {
             Received::Broadcast(Broadcast::RunChanged(run)) => {
-                if let Some(watchers) = watched.get(&run) {
-                    watchers.send_replace(());
+                if let Some(watched) = state.runs.get(&run) {
+                    watched.changed.send_replace(());
+                }
+            }
+            Received::Words(words) => {
+                if let Some(channel) = state.runs.get(&words.run).and_then(|run| run.words.as_ref()) {
+                    // Fails if the last stream with words has just ended.
+                    let _ = channel.send(Arc::new(words));
                 }
             }
             // Broadcasts from before the binding, or from while the broker was away, are lost.
             Received::Subscribed(Topic::Runs(bucket)) | Received::Resubscribed(Topic::Runs(bucket)) => {
-                for (_, watchers) in watched.iter().filter(|(run, _)| Bucket::of(**run) == bucket) {
-                    watchers.send_replace(());
+                for (_, watched) in state.runs.iter().filter(|(run, _)| Bucket::of(**run) == bucket) {
+                    watched.changed.send_replace(());
                 }
             }
             _ => {}
@@ -78,10 +149,7 @@ impl RunWatchers {
                 () = tokio::time::sleep(UNBIND_EVERY) => {}
                 () = lifecycle.stopping().cancelled() => return,
             }
-            let mut watched = self.lock();
-            // Two watchers that end at the same moment may each count the other one as alive.
-            watched.retain(|_, watchers| watchers.receiver_count() > 0);
-            let wanted: BTreeSet<_> = watched.keys().map(|run| Topic::Runs(Bucket::of(*run))).collect();
+            let wanted = self.wanted_topics();
             self.topics.send_if_modified(|topics| {
                 let changed = *topics != wanted;
                 *topics = wanted;
@@ -90,49 +158,63 @@ impl RunWatchers {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<()>>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wanted_topics(&self) -> BTreeSet<Topic> {
+        let mut state = self.lock();
+        // Two watchers that end at the same moment may each count the other one as alive.
+        state.runs.retain(|_, watched| watched.changed.receiver_count() > 0);
+        let mut wanted = BTreeSet::new();
+        for (run, watched) in &mut state.runs {
+            watched.words = watched.words.take().filter(|words| words.receiver_count() > 0);
+            wanted.insert(Topic::Runs(Bucket::of(*run)));
+            wanted.extend(watched.words.is_some().then_some(Topic::Words(Bucket::of(*run))));
+        }
+        wanted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Watch {
-    /// Returns when the run may have changed.
-    pub async fn changed(&mut self) {
-        let _ = tokio::time::timeout(SLOW_POLL, self.woken.changed()).await;
+    /// Returns when the run may have changed, or with words of its model.
+    pub async fn woken(&mut self) -> Woken {
+        tokio::select! {
+            _ = tokio::time::timeout(FALLBACK, self.woken.changed()) => Woken::Changed,
+            words = next_words(&mut self.words) => Woken::Words(words),
+        }
     }
+
+    /// Returns when a read that failed may be repeated.
+    pub async fn retry(&mut self) {
+        let _ = tokio::time::timeout(poll::POLL_EVERY, self.woken.changed()).await;
+    }
+}
+
+/// The next words. Never returns without them.
+async fn next_words(words: &mut Option<broadcast::Receiver<Arc<ModelWords>>>) -> Arc<ModelWords> {
+    while let Some(receiver) = words {
+        match receiver.recv().await {
+            Ok(words) => return words,
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                metrics::counter!("capi_deltas_dropped_total").increment(missed);
+            }
+            Err(broadcast::error::RecvError::Closed) => *words = None,
+        }
+    }
+    std::future::pending().await
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut watched = self.watchers.lock();
-        if watched.get(&self.run).is_some_and(|watchers| watchers.receiver_count() <= 1) {
-            watched.remove(&self.run);
+        let mut state = self.watchers.lock();
+        let Some(watched) = state.runs.get_mut(&self.run) else { return };
+        watched.streams = watched.streams.saturating_sub(usize::from(self.is_stream));
+        if watched.changed.receiver_count() <= 1 {
+            state.runs.remove(&self.run);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watcher_is_woken_by_a_nudge_by_a_late_bind_and_by_time() {
-        let (live, run) = (RunWatchers::default(), RunId::generate());
-        let (mut first, mut second) = (live.watch(run), live.watch(run));
-        assert!(live.topics().borrow().contains(&Topic::Runs(Bucket::of(run))));
-        let begun = tokio::time::Instant::now();
-        live.receive(Received::Broadcast(Broadcast::RunChanged(run)));
-        first.changed().await;
-        second.changed().await;
-        live.receive(Received::Subscribed(Topic::Runs(Bucket::of(run))));
-        first.changed().await;
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        live.receive(Received::Broadcast(Broadcast::RunChanged(RunId::generate())));
-        first.changed().await;
-        assert_eq!(begun.elapsed(), SLOW_POLL, "a broadcast about another run wakes no watcher");
-        drop(first);
-        assert_eq!(live.lock().len(), 1);
-        drop(second);
-        assert!(live.lock().is_empty());
-    }
-}
+mod tests;

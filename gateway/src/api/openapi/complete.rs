@@ -6,20 +6,23 @@ use gateway_domain::runs::request::{MAX_METADATA_KEY_CHARS, MAX_METADATA_PAIRS, 
 use serde_json::{Map, Value, json};
 
 use crate::api::routes::endpoints;
+use crate::api::runs::events;
 use crate::http::endpoint::{Access, Endpoint};
 use crate::http::multipart::MAX_FILES;
 use crate::http::problems::Problem;
 
 /// Paths that serve the same endpoint as another path: within an app, or under an older name.
-const ALIASES: [(&str, &str); 4] = [
+const ALIASES: [(&str, &str); 5] = [
     ("/api/agentapps", "/api/v1/apps"),
     ("/api/v1/apps/{appId}/runs", "/api/v1/runs"),
     ("/api/v1/apps/{appId}/runs/{id}", "/api/v1/runs/{id}"),
+    ("/api/v1/apps/{appId}/runs/{id}/events", "/api/v1/runs/{id}/events"),
     ("/api/v1/apps/{appId}/runs/{id}/cancel", "/api/v1/runs/{id}/cancel"),
 ];
 
 /// The whole document.
 pub(super) fn complete(mut document: Value) -> Value {
+    events::add_examples(&mut document);
     let mut paths = Map::new();
     for endpoint in endpoints().iter().filter(|endpoint| endpoint.takes_key()) {
         let method = endpoint.method.as_str().to_ascii_lowercase();

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use utoipa::OpenApi;
 
+use super::runs::events::Delta;
 use super::{apps, artifacts, deliveries, me, models, runs};
 use crate::http::error::{FieldProblem, ProblemBody};
 use shared::deliveries::{PingBody, WebhookBody};
@@ -22,13 +23,14 @@ use shared::deliveries::{PingBody, WebhookBody};
     ),
     paths(
         apps::list::handle, apps::get::handle, models::handle, me::handle,
-        runs::create::handle, runs::list::handle, runs::get::handle, runs::delete::handle,
+        runs::create::handle, runs::list::handle, runs::get::handle, runs::events::handle,
+        runs::delete::handle,
         runs::cancel::handle,
         artifacts::handle,
         deliveries::list::handle, deliveries::get::handle, deliveries::redeliver::handle,
         deliveries::test::handle,
     ),
-    components(schemas(ProblemBody, FieldProblem, WebhookBody, PingBody)),
+    components(schemas(ProblemBody, FieldProblem, WebhookBody, PingBody, Delta)),
     tags(
         (name = "Runs", description = "Create runs, follow them, get what they produced"),
         (name = "Runs of one app", description = "The same within one app, as a key of that app sees them"),

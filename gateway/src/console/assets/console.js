@@ -73,6 +73,8 @@ setInterval(() => {
 const RETRY = [1000, 2000, 5000, 10000];
 const GIVE_UP = 60;
 
+const isAtEnd = () => innerHeight + scrollY > document.documentElement.scrollHeight - 80;
+
 function place(item, thread) {
   const call = item.dataset.into && document.getElementById(item.dataset.into);
   if (call && thread.contains(call)) {
@@ -81,6 +83,25 @@ function place(item, thread) {
   } else if (item.parentNode !== thread) {
     thread.append(item);
   }
+}
+
+// The words of an answer, until the answer itself arrives. Only the last ones, if there are many.
+const MOST_WORDS = 65536;
+
+function showWords(thread, { text, restart }) {
+  let item = document.getElementById("words");
+  if (!item) {
+    item = document.createElement("li");
+    item.id = "words";
+    item.className = "message";
+    const by = document.createElement("div");
+    by.className = "by";
+    by.append(Object.assign(document.createElement("strong"), { textContent: "Agent" }));
+    item.append(by, Object.assign(document.createElement("div"), { className: "md words" }));
+    thread.append(item);
+  }
+  const words = item.lastElementChild;
+  words.textContent = ((restart ? "" : words.textContent) + text).slice(-MOST_WORDS);
 }
 
 function signIn() {
@@ -100,7 +121,8 @@ function follow(thread) {
     source.addEventListener("events", (piece) => {
       const parsed = new DOMParser().parseFromString(piece.data, "text/html");
       const fresh = [...parsed.body.children].filter((item) => Number(item.dataset.seq) > after);
-      const atEnd = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
+      const atEnd = isAtEnd();
+      document.getElementById("words")?.remove();
       for (const item of fresh) {
         const own = document.adoptNode(item);
         showTimes(own);
@@ -110,6 +132,11 @@ function follow(thread) {
       after = Math.max(after, Number(piece.lastEventId));
       if (atEnd && fresh.length) scrollTo(0, document.documentElement.scrollHeight);
     });
+    source.addEventListener("words", (piece) => {
+      const atEnd = isAtEnd();
+      showWords(thread, JSON.parse(piece.data));
+      if (atEnd) scrollTo(0, document.documentElement.scrollHeight);
+    });
     source.addEventListener("summary", (piece) => {
       const focused = summary.contains(document.activeElement) && document.activeElement.id;
       summary.replaceChildren(...new DOMParser().parseFromString(piece.data, "text/html").body.childNodes);
@@ -118,6 +145,7 @@ function follow(thread) {
       if (focused) (document.getElementById(focused) ?? document.getElementById("again"))?.focus();
     });
     source.addEventListener("over", () => {
+      document.getElementById("words")?.remove();
       source.close();
       status.textContent = "";
     });

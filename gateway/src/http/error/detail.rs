@@ -51,6 +51,9 @@ impl ApiError {
                 "Accept-Encoding refuses every form of an answer; allow gzip or identity, or leave it out"
                     .to_owned()
             }
+            Self::NoSuchMediaType(offered) => {
+                format!("Accept allows no form of the answer; send {offered}, or leave the header out")
+            }
             Self::RequestTimeout => "send the whole body within 15 s".to_owned(),
             Self::UnsupportedMediaType(instead) => instead.clone(),
             Self::NoSuchPath { likely: Some(path) } => {
@@ -116,8 +119,8 @@ fn of_refusal(refusal: &Refusal) -> String {
         }
         Refusal::TooManyWaits { limit } => {
             format!(
-                "the account has {limit} open waits, which is the limit; wait until one ends or poll without \
-                 ?wait="
+                "the account has {limit} open waits and streams, which is the limit; close one, or poll \
+                 without ?wait="
             )
         }
         Refusal::TooManyChecks => {

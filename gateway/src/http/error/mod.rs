@@ -65,6 +65,8 @@ pub enum ApiError {
         size: u64,
     },
     NotAcceptable,
+    /// `Accept` names none of these.
+    NoSuchMediaType(&'static str),
     RateLimited {
         retry_after: u64,
         limit: u32,

@@ -16,7 +16,7 @@ impl ApiError {
             Self::ScopeRequired { .. } => Problem::ScopeRequired,
             Self::LinkExpired => Problem::LinkExpired,
             Self::MethodNotAllowed { .. } => Problem::MethodNotAllowed,
-            Self::NotAcceptable => Problem::NotAcceptable,
+            Self::NotAcceptable | Self::NoSuchMediaType(_) => Problem::NotAcceptable,
             Self::PayloadTooLarge { .. } | Self::FilesTooLarge(_) => Problem::PayloadTooLarge,
             Self::RequestTimeout => Problem::RequestTimeout,
             Self::UnsupportedMediaType(_) => Problem::UnsupportedMediaType,

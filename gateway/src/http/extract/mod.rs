@@ -1,5 +1,6 @@
 //! How requests are read.
 
+mod accept;
 mod address;
 mod app_data;
 mod delivery_filters;
@@ -14,6 +15,7 @@ mod query;
 mod run_filters;
 mod strict_json;
 
+pub use accept::{Wanted, json_or_event_stream};
 pub use address::Client;
 pub use app_data::app_data;
 pub use delivery_filters::{read_delivery_filters, read_delivery_statuses};

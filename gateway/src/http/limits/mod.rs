@@ -7,6 +7,7 @@ mod in_flight;
 mod log_budget;
 mod proxies;
 mod refusals;
+mod streams;
 mod throttle;
 mod unread;
 
@@ -16,5 +17,6 @@ pub use in_flight::{InFlight, InFlightShare, TooMuchInFlight};
 pub use log_budget::LogBudget;
 pub use proxies::UnlistedProxies;
 pub use refusals::Refusals;
+pub use streams::{MAX_STREAMS, OpenStream, OpenStreams, TooManyStreams};
 pub use throttle::Throttle;
 pub use unread::{LARGE, TooManyUnread, Unread, UnreadAnswers};

@@ -224,11 +224,50 @@ fn queries(table: &mut Table<'_>) {
     table.get("/api/v1/me?x=1", 400, "invalid_request", "takes none");
     table.get(&format!("/api/v1/runs/{UNKNOWN_ID}?wait=-1"), 400, "invalid_request", "whole number");
     table.get(&format!("/api/v1/runs/{UNKNOWN_ID}"), 404, "not_found", "no such run");
+    let events = format!("/api/v1/runs/{UNKNOWN_ID}/events");
+    for after in ["-1", "1.5", "x", ""] {
+        table.get(&format!("{events}?after={after}"), 400, "invalid_request", "after must be a whole number");
+    }
+    for limit in ["0", "501", "ten"] {
+        table.get(&format!("{events}?limit={limit}"), 400, "invalid_request", "1 to 500");
+    }
+    table.get(&format!("{events}?deltas=yes"), 400, "invalid_request", "true or false");
+    table.get(&format!("{events}?deltas=true"), 400, "invalid_request", "part of streams");
+    table.get(&events, 404, "not_found", "no such run");
+    table.get(&format!("{events}?cursor=x"), 400, "invalid_request", "known are: after, limit, deltas");
+    streams(table, &events);
     table.get("/api/v1/runs/x", 404, "not_found", "no such run");
     table.get("/api/v1/apps/%00", 404, "not_found", "no such app");
     table.get("/api/v2", 404, "not_found", "no such path");
     let delete = table.request(Method::DELETE, "/api/v1/runs").bearer_auth(&table.stack.key);
     table.case("a wrong method", delete, 405, "method_not_allowed", "POST, GET, HEAD, OPTIONS");
+}
+
+fn streams(table: &mut Table<'_>, events: &str) {
+    let key = table.stack.key.clone();
+    let stream = |table: &Table<'_>, path: &str| {
+        table.request(Method::GET, path).bearer_auth(&key).header("accept", "text/event-stream")
+    };
+    for last in ["-1", "x", "", "1, 2"] {
+        let request = stream(table, events).header("last-event-id", last);
+        table.case(format!("Last-Event-ID {last:?}"), request, 400, INVALID.1, "Last-Event-ID must be");
+    }
+    let twice = stream(table, events).header("last-event-id", "1").header("last-event-id", "2");
+    table.case("Last-Event-ID twice", twice, 400, INVALID.1, "Last-Event-ID must be one");
+    let limited = stream(table, &format!("{events}?limit=5"));
+    table.case("a limit of a stream", limited, 400, INVALID.1, "limit is for pages");
+    let unknown = stream(table, events);
+    table.case("a stream of no run", unknown, 404, "not_found", "no such run");
+    let other = table.request(Method::GET, events).bearer_auth(&key).header("accept", "text/html");
+    table.case(
+        "no form of the answer",
+        other,
+        406,
+        "not_acceptable",
+        "application/json or text/event-stream",
+    );
+    let delete = table.request(Method::DELETE, events).bearer_auth(&key);
+    table.case("a method of no use", delete, 405, "method_not_allowed", "GET, HEAD, OPTIONS");
 }
 
 fn check(case: &(String, (u16, &str), &str), answer: &Answer) {
@@ -279,6 +318,12 @@ async fn each_error_has_its_location() {
     assert_eq!(places(&inputs, "pointer"), ["/inputs/a~1b", "/inputs/text", "/inputs/count"]);
     let query = stack.get(&gateway, "/api/v1/runs?limit=0&status=done&colour=red").await;
     assert_eq!(places(&query, "parameter"), ["status", "limit", "colour"]);
+    let events = format!("{}/api/v1/runs/{UNKNOWN_ID}/events?after=x", gateway.url());
+    let events = stack.client().get(events).bearer_auth(&stack.key);
+    assert_eq!(places(&stack.send(events).await, "parameter"), ["after"]);
+    let events = format!("{}/api/v1/runs/{UNKNOWN_ID}/events", gateway.url());
+    let events = stack.client().get(events).bearer_auth(&stack.key).header("accept", "text/event-stream");
+    assert_eq!(places(&stack.send(events.header("last-event-id", "x")).await, "header"), ["Last-Event-ID"]);
     let detail = query.body["detail"].as_str().unwrap();
     assert!(detail.contains("status must be") && detail.contains("limit must be"), "{detail}");
 }

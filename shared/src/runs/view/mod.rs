@@ -7,7 +7,7 @@ mod tests;
 mod webhook;
 
 pub use shape::{
-    GivenFile, Pending, RunView, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
+    GivenFile, Pending, RunLinks, RunView, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
 };
 pub use webhook::{Webhook, WebhookFailure, WebhookState};
 
@@ -140,6 +140,7 @@ impl Viewer {
     }
 
     fn link(&self, run: &mut RunView) {
+        run.links = self.links.of_run(run.id);
         for artifact in &mut run.artifacts {
             self.links.add_to(&mut artifact.0, run.id, run.read_at);
         }

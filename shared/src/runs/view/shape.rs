@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
+use diesel::backend::Backend;
+use diesel::deserialize;
+use diesel::row::NamedRow;
 use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -146,6 +149,8 @@ pub struct RunView {
     #[diesel(sql_type = Nullable<Timestamptz>)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub completed_at: Option<Time>,
+    #[diesel(embed)]
+    pub links: RunLinks,
     /// The number of the last event.
     #[diesel(sql_type = BigInt)]
     #[serde(skip)]
@@ -160,6 +165,26 @@ impl RunView {
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.status.is_over()
+    }
+}
+
+/// The addresses of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct RunLinks {
+    /// The run. Needs the key.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// The page of the console, for people.
+    pub console: String,
+    /// The events of the run. Needs the key.
+    pub events: String,
+}
+
+/// They are not part of the row: [`super::Viewer`] sets them.
+impl<DB: Backend> QueryableByName<DB> for RunLinks {
+    fn build<'a>(_: &impl NamedRow<'a, DB>) -> deserialize::Result<Self> {
+        Ok(Self::default())
     }
 }
 

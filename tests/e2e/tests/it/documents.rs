@@ -37,6 +37,8 @@ async fn every_field_that_is_shown_is_documented() {
         (&run, "/usage", "Usage"),
         (&run, "/webhook", "WebhookState"),
         ("/api/v1/webhook-deliveries", "/data/0", "WebhookDelivery"),
+        (&run, "/links", "RunLinks"),
+        (&format!("{run}/events"), "", "EventPage"),
         ("/api/v1/apps", "/data/0", "App"),
         ("/api/v1/apps", "/data/0/inputs/0", "InputField"),
         ("/api/v1/apps", "/data/0/limits", "Limits"),

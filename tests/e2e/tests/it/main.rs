@@ -16,6 +16,7 @@ mod dependencies;
 mod docs;
 mod documents;
 mod egress;
+mod events;
 mod fairness;
 mod faults;
 mod files;

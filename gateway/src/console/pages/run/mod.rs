@@ -5,7 +5,6 @@ pub(crate) mod artifact;
 pub(crate) mod live;
 pub(crate) mod raw;
 mod summary;
-mod thoughts;
 mod thread;
 
 use actix_web::{HttpRequest, HttpResponse, web};

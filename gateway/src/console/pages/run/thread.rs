@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use askama::Template;
+use gateway_domain::runs::reasoning_text;
 use serde_json::Value;
 use shared::ids::RunId;
 use shared::runs::Source;
@@ -12,7 +13,6 @@ use url::Url;
 use uuid::Uuid;
 
 use super::summary::File;
-use super::thoughts::thoughts;
 use crate::console::format::Timestamp;
 use crate::console::markdown::to_html;
 use crate::console::shown::{IN_JSONL, Room, Shown};
@@ -152,7 +152,7 @@ fn message_of<'e>(message: &'e LoggedMessage, room: &mut Room) -> Option<Kind<'e
         LoggedMessage::Assistant(LoggedAnswer { content, usage, reasoning, .. }) => Some(Kind::Message {
             role: "Agent",
             html: to_html(content, room),
-            thoughts: reasoning.as_ref().and_then(thoughts).map(|text| room.show(text)),
+            thoughts: reasoning.as_ref().and_then(reasoning_text).map(|text| room.show(text)),
             tokens: format!("{} in, {} out", usage.input_tokens, usage.output_tokens),
         }),
     }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 /// The texts of a model's reasoning. Model servers use different fields, so this collects all texts.
-pub(crate) fn thoughts(reasoning: &Value) -> Option<String> {
+#[must_use]
+pub fn reasoning_text(reasoning: &Value) -> Option<String> {
     fn collect(value: &Value, into: &mut Vec<String>) {
         match value {
             Value::String(text) => into.push(text.clone()),
