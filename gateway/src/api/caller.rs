@@ -163,7 +163,7 @@ fn bearer(request: &HttpRequest) -> Result<ApiKey, ApiError> {
     let token = token.trim();
     if !ApiKey::has_prefix(token) {
         return Err(ApiError::Unauthorized(
-            "this is no key of capi: those begin with `capi_`; create one in the console (Account → API Keys)",
+            "this is no capi key: those begin with `capi_`; create one in the console (Account → API Keys)",
         ));
     }
     ApiKey::parse(token).ok_or(ApiError::Unauthorized(

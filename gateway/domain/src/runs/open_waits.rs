@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use crate::Refusal;
 
 /// Open waits and streams of one user.
-const MAX_OPEN_WAITS: usize = 20;
+pub const MAX_OPEN_WAITS: usize = 20;
 
 /// The time in which a wait must be counted, or it is refused.
 const OPEN_DEADLINE: Duration = Duration::from_secs(2);

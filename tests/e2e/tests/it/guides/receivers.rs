@@ -15,8 +15,9 @@ use standardwebhooks::Webhook;
 use tokio::process::{Child, Command};
 
 use super::blocks::{Block, blocks_of, source_of};
+use super::sample::assert_like;
 use super::session::tool;
-use super::{Installation, delivered};
+use super::{Installation, delivered, parsed, samples};
 
 const LANGUAGES: [&str; 5] = ["python", "js", "go", "ruby", "php"];
 /// For the compiler of Go on a busy machine.
@@ -152,6 +153,26 @@ async fn refuses_forgeries(receiver: &Receiver, secret: &str, language: &str) {
     let mut other_id = headers(time, good);
     other_id[0] = ("webhook-id", "msg_2".to_owned());
     ask("another id", &other_id, &body, 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_is_tested_and_deliveries_are_listed() {
+    let installation = Installation::start().await;
+    let secret = installation.stack.webhook_secret().await;
+    let mut blocks = blocks_of(&source_of("webhooks"));
+    let sample = samples(&blocks).remove(0);
+    let dir = tempfile::tempdir().unwrap();
+    let php = blocks.iter().find(|block| block.language == "php").unwrap();
+    let receiver = Receiver::start(php, &dir.path().join("php"), &secret).await;
+    blocks.retain(|block| block.language == "sh");
+    for block in &mut blocks {
+        // The port of the guide may belong to another program.
+        block.text = block.text.replace("http://127.0.0.1:8787/", &receiver.url());
+    }
+    let outputs = installation.session().run(&blocks).await;
+    let [tested, deliveries] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert_like(&sample, &parsed(tested));
+    assert!(parsed(deliveries)["data"].is_array(), "{deliveries}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
