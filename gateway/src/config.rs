@@ -46,6 +46,15 @@ pub struct Config {
         value_parser = clap::value_parser!(u16).range(0..=3600)
     )]
     pub max_wait_seconds: u16,
+    /// How long an idle connection stays open, in seconds (1 to 3600). Must be longer than proxies keep idle
+    /// connections.
+    #[arg(
+        long,
+        env = "CAPI_KEEP_ALIVE_SECONDS",
+        default_value_t = 75,
+        value_parser = clap::value_parser!(u16).range(1..=3600)
+    )]
+    pub keep_alive_seconds: u16,
     /// Who may create accounts: `closed` (operators only) or `open` (every visitor of the console, on the
     /// plan free).
     #[arg(long, env = "CAPI_SIGNUP", value_enum, default_value_t = Signup::Closed)]

@@ -8,12 +8,12 @@ use actix_web::HttpRequest;
 use gateway_domain::Refusal;
 use gateway_domain::accounts::users;
 use gateway_domain::apps::{AppCache, Checks, CurrentApp};
-use gateway_domain::runs::{Intake, RunWatchers};
+use gateway_domain::runs::{Intake, RunWatchers, Uploads};
 use ipnet::IpNet;
-use shared::config::{ModelsFile, Plans};
+use shared::config::{ModelsFile, Plans, Quotas};
 use shared::db::Db;
 use shared::definition_checker::DefinitionChecker;
-use shared::ids::{AppId, UserId};
+use shared::ids::{AppId, RunId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::{PublicUrl, UrlRefusal};
@@ -26,7 +26,7 @@ use url::Url;
 use crate::http::ApiError;
 use crate::http::extract::Client;
 use crate::http::limits::{
-    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, UnlistedProxies, UnreadAnswers,
+    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, RefusedUploads, UnlistedProxies, UnreadAnswers,
 };
 
 pub struct Context {
@@ -51,6 +51,7 @@ pub struct Context {
     /// Log lines about refused requests.
     pub refused_log: LogBudget,
     pub uploads: InFlight,
+    pub refused_uploads: Arc<RefusedUploads>,
     /// Memory of parsed bodies.
     pub json: InFlight,
     pub unread: UnreadAnswers,
@@ -81,6 +82,15 @@ impl Context {
     #[must_use]
     pub fn console_url(&self, page: &str) -> String {
         format!("{}/{page}", self.public_url.as_str().trim_end_matches('/'))
+    }
+
+    /// The files of a create. If it is refused, they count to the account's refused uploads.
+    #[must_use]
+    pub fn uploads_of(&self, run: RunId, user: UserId, quotas: &Quotas, stores: bool) -> Uploads {
+        let files = Uploads::new(run, &self.artifacts, stores);
+        let Some(limit) = quotas.max_request_bytes_per_day else { return files };
+        let refused = Arc::clone(&self.refused_uploads);
+        files.counted_by(move |bytes| refused.add(user, bytes, limit, Instant::now()))
     }
 
     /// What the definition of an app of this account is checked with.

@@ -12,7 +12,8 @@ pub(crate) fn describe() {
     describe_counter!(
         "capi_requests_rate_limited_total",
         "Requests answered 429, by limiter: window, cached_window (known without a database call) or \
-         flood_guard; unread_answers counts those whose account does not read its large answers."
+         flood_guard; unread_answers counts those whose account does not read its large answers, and \
+         refused_uploads forms with files of accounts that had too many of them refused."
     );
     describe_counter!(
         "capi_in_flight_refusals_total",

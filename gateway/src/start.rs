@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -113,8 +113,9 @@ pub async fn start_with(
     lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
     lifecycle.spawn(prune(context.clone(), console.clone()));
     let pulses = Pulses::default();
+    let keep_alive = Duration::from_secs(config.keep_alive_seconds.into());
     let Serving { address: http, handle: server, task: serving } =
-        serve(config.http_addr, &pulses, move |app| {
+        serve(config.http_addr, keep_alive, &pulses, move |app| {
             app.app_data(context.clone()).app_data(console.clone()).app_data(RenderError(render_error));
             serve_table(app, endpoints());
         })?;
@@ -185,6 +186,7 @@ fn context(
         refusals: Refusals::default(),
         refused_log: LogBudget::default(),
         uploads: InFlight::uploads(),
+        refused_uploads: Arc::default(),
         json: InFlight::json(),
         unread: UnreadAnswers::default(),
         streams: OpenStreams::default(),
@@ -239,6 +241,7 @@ async fn prune(context: web::Data<Context>, console: web::Data<Console>) {
         tokio::select! {
             () = tokio::time::sleep(PRUNE_EVERY) => {
                 context.flood.prune();
+                context.refused_uploads.prune(Instant::now());
                 console.prune();
             }
             () = context.lifecycle.stopping().cancelled() => return,

@@ -4,8 +4,8 @@
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
-use gateway_domain::Refusal;
 use gateway_domain::accounts::quotas::{Exceeded, Quota};
+use gateway_domain::{Location, Refusal};
 use url::form_urlencoded;
 
 use super::format::{bytes, count, counted, sentence};
@@ -49,6 +49,7 @@ fn error_sentence(error: &ApiError) -> String {
             let meant = likely.as_ref().map(|path| format!(" Did you mean {path}?")).unwrap_or_default();
             return format!("There is no page at this address.{meant}");
         }
+        ApiError::BrokenForm => "The form arrived damaged. Open its page again and send it once more.",
         ApiError::ExpectationFailed => "Your browser expects what this site cannot do.",
         ApiError::TooFast { retry_after }
         | ApiError::Flood { retry_after }
@@ -62,6 +63,11 @@ fn error_sentence(error: &ApiError) -> String {
         }
         ApiError::ScopeRequired { scope } => {
             return format!("The API key lacks the scope {}.", scope.as_str());
+        }
+        ApiError::RefusedUploads { retry_after } => {
+            return format!(
+                "Too many of your uploads could not be used. Wait {retry_after} s, then try again."
+            );
         }
         ApiError::PlanRequired { plan } => return format!("The plan {plan} does not include the API."),
         ApiError::PayloadTooLarge { limit } => {
@@ -96,6 +102,12 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         }
         Refusal::NotFound(what) => {
             format!("There is no such {what} in your account. It may have been deleted. Check the address.")
+        }
+        // A list's address. Only its pages make it.
+        Refusal::InvalidRequest(_, errors)
+            if errors.iter().any(|error| matches!(error.location, Location::Parameter(_))) =>
+        {
+            "This address is incomplete or was changed. Go back and open the list again.".to_owned()
         }
         Refusal::InvalidRequest(detail, _) => sentence(detail),
         Refusal::InvalidInputs(errors) => sentence(&gateway_domain::joined(errors)),

@@ -1,14 +1,18 @@
 //! The layers around every request: the span with its id, the headers of every response, and compression.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::cookie::Cookie;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
+use actix_web::error::InternalError;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, EXPECT, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use gateway_domain::accounts::rate_limit::Window;
@@ -18,6 +22,7 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::ApiError;
+use super::connection::{AnswerBody, Client, RequestBody};
 use crate::context::Context;
 
 const MAX_REQUEST_ID: usize = 128;
@@ -54,14 +59,55 @@ pub fn record_user(request: &HttpRequest, user: UserId) {
 
 /// The outermost layer: all log lines of the request are inside its span.
 pub async fn with_request_span(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = own_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
     // At the level error, so that no CAPI_LOG removes the id from the line of an error.
     let span = tracing::error_span!("request", request_id = id, user_id = Empty);
-    finish_response(request, next, id).instrument(span).await
+    let Some(client) = request.conn_data::<Client>().cloned() else {
+        return finish_response(request, next, id).instrument(span).await;
+    };
+    let (body, payload) = RequestBody::begin(client.clone(), request.take_payload());
+    request.set_payload(payload);
+    let answering = finish_response(request, next, id).instrument(span);
+    let mut answer = unless_gone(&client, answering).await?;
+    keep_or_close(&mut answer, &client, body.is_complete());
+    Ok(answer.map_body(|_, answer| AnswerBody::new(answer, body)).map_into_boxed_body())
+}
+
+/// The answer, unless the client goes before it is there: then nobody would read it, and waits would hold
+/// their places.
+async fn unless_gone<T>(
+    client: &Client,
+    answering: impl Future<Output = Result<T, actix_web::Error>>,
+) -> Result<T, actix_web::Error> {
+    let mut answering = pin!(answering);
+    let gone = || {
+        let unread = HttpResponse::new(StatusCode::REQUEST_TIMEOUT);
+        InternalError::from_response("the client closed the connection", unread).into()
+    };
+    poll_fn(|task| match answering.as_mut().poll(task) {
+        Poll::Pending if client.is_gone() => Poll::Ready(Err(gone())),
+        polled => polled,
+    })
+    .await
+}
+
+/// Says how long the connection stays open. It closes after a request whose body was not read, and when the
+/// gateway drains.
+fn keep_or_close(answer: &mut ServiceResponse<BoxBody>, client: &Client, complete: bool) {
+    let request = answer.request();
+    let draining = request
+        .app_data::<web::Data<Context>>()
+        .is_some_and(|context| context.lifecycle.stopping().is_cancelled());
+    let keeps = request.head().connection_type() == ConnectionType::KeepAlive;
+    if draining || !complete {
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    } else if keeps && let Ok(value) = format!("timeout={}", client.keep_alive().as_secs()).parse() {
+        answer.headers_mut().insert(HeaderName::from_static("keep-alive"), value);
+    }
 }
 
 async fn finish_response(
@@ -70,7 +116,13 @@ async fn finish_response(
     id: String,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
-    let (http, answer) = next.call(request).await?.into_parts();
+    let (http, answer) = match check_expectation(&request) {
+        Ok(()) => {
+            let (http, answer) = next.call(request).await?.into_parts();
+            (http, answer.map_into_boxed_body())
+        }
+        Err(error) => request.error_response(error).into_parts(),
+    };
     let render = |error: &ApiError| match http.app_data::<RenderError>() {
         Some(RenderError(render)) => render(error, &http, &id),
         None => error.respond(&id),
@@ -85,7 +137,7 @@ async fn finish_response(
         None if answer.status() == StatusCode::NOT_ACCEPTABLE => Some(render(&ApiError::NotAcceptable)),
         error => error.map(&mut render),
     };
-    let mut response = problem.unwrap_or_else(|| answer.map_into_boxed_body());
+    let mut response = problem.unwrap_or(answer);
     add_headers(&http, response.headers_mut(), &id);
     if let Some(SetCookie(cookie)) = http.extensions_mut().remove::<SetCookie>()
         && let Err(error) = response.add_cookie(&cookie)
@@ -162,6 +214,18 @@ pub async fn skip_small_bodies(
 /// Marks a response that must go out byte for byte.
 pub fn leave_uncompressed(headers: &mut HeaderMap) {
     headers.insert(CONTENT_ENCODING, UNCOMPRESSED);
+}
+
+/// Refuses an expectation that no answer fulfils (RFC 9110, 10.1.1).
+fn check_expectation(request: &ServiceRequest) -> Result<(), ApiError> {
+    let known = |value: &HeaderValue| {
+        let items = value.to_str().unwrap_or("?").split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).all(|item| item.eq_ignore_ascii_case("100-continue"))
+    };
+    if request.version() < Version::HTTP_11 || request.headers().get_all(EXPECT).all(known) {
+        return Ok(());
+    }
+    Err(ApiError::ExpectationFailed)
 }
 
 /// The id that the client sent, if it is safe to log.

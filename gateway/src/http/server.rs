@@ -1,21 +1,27 @@
 //! The HTTP server: its layers, its limits, and how it stops.
 
+use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive, Request};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::{AppConfig, ServerHandle};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer, rt};
+use actix_web::{App, rt};
 use shared::ops::Pulses;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use super::connection::{Client, Connection, LINGER};
 use super::large_body::bound_large_bodies;
 use super::middleware::{skip_small_bodies, with_request_span};
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SHUTDOWN_SECONDS: u64 = 10;
 /// Server threads on a machine with many processors. The database is the bottleneck long before them, and all
 /// threads together must stay under the container's bound of 1024.
@@ -38,32 +44,64 @@ pub struct Serving {
 }
 
 /// Serves what `configure` adds to each server thread: routes and app data. Each thread beats a pulse.
-pub fn serve<Configure>(address: SocketAddr, pulses: &Pulses, configure: Configure) -> anyhow::Result<Serving>
+pub fn serve<Configure>(
+    address: SocketAddr,
+    keep_alive: Duration,
+    pulses: &Pulses,
+    configure: Configure,
+) -> anyhow::Result<Serving>
 where
     Configure: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
     let refused = |error| anyhow::anyhow!("CAPI_HTTP_ADDR: cannot listen on {address}: {error}");
     let pulses = pulses.clone();
-    let server = HttpServer::new(move || {
+    let builder = Server::build()
+        .workers(std::thread::available_parallelism().map_or(2, |all| all.get().min(MAX_THREADS)))
+        .worker_max_blocking_threads(MAX_BLOCKING_THREADS)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals();
+    let draining = builder.graceful_shutdown_signal();
+    let service = move || {
         rt::spawn(pulses.beat("http"));
-        App::new()
+        let app = App::new()
             .wrap(from_fn(bound_large_bodies))
             .wrap(from_fn(skip_small_bodies))
             .wrap(Compress::default())
             .wrap(from_fn(with_request_span))
             .configure(&configure)
-    })
-    .workers(std::thread::available_parallelism().map_or(2, |all| all.get().min(MAX_THREADS)))
-    .worker_max_blocking_threads(MAX_BLOCKING_THREADS)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(listener(address).map_err(refused)?)
-    .map_err(refused)?;
-    let address = server.addrs()[0];
-    let server = server.run();
+            .into_factory()
+            .map_err(|error: actix_web::Error| error.error_response());
+        let draining = draining.clone();
+        let http = HttpService::build()
+            .keep_alive(KeepAlive::Timeout(keep_alive))
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(LINGER)
+            // A client that closes its half is noticed in `connection`. With false, the answer to a malformed
+            // body would be lost.
+            .h1_allow_half_closed(true)
+            .graceful_shutdown_signal(move || {
+                let draining = draining.clone();
+                async move { draining.notified().await }
+            })
+            .on_connect_ext(|connection: &Connection, data| {
+                data.insert(connection.client());
+            })
+            .expect(fn_service(|request: Request| {
+                if let Some(client) = request.conn_data::<Client>() {
+                    client.expects_continue();
+                }
+                ready(Ok::<_, actix_http::Error>(request))
+            }))
+            .h1(map_config(app, |()| AppConfig::default()));
+        let accept = fn_service(move |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            ready(Ok::<_, DispatchError>((Connection::new(stream, keep_alive), peer)))
+        });
+        accept.and_then(http)
+    };
+    let listener = listener(address).map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let server = builder.listen("http", listener, service).map_err(refused)?.run();
     let handle = server.handle();
     Ok(Serving { address, handle, task: tokio::spawn(server) })
 }

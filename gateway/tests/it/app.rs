@@ -58,6 +58,13 @@ impl TestApp {
         Self { http: running.http, ops: running.ops, running: Some(running) }
     }
 
+    /// Begins to stop, like a signal, but goes on serving.
+    pub(crate) fn drain(&self) {
+        if let Some(running) = &self.running {
+            running.lifecycle.stopping().cancel();
+        }
+    }
+
     /// The address of health and readiness.
     pub(crate) const fn ops(&self) -> SocketAddr {
         self.ops

@@ -51,7 +51,7 @@ async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
             &[of_app, ("name=\"tabel\"; filename=\"a\"", b"x")],
             400,
             "invalid_request",
-            "no input of the app takes the file \"tabel\"; name the part one of: table, files",
+            "the file \"tabel\" (did you mean \"table\"?); name the part one of: table, files",
         ),
         (
             &[of_app, ("name=\"table\"; filename=\"a\"", b"x"), ("name=\"table\"; filename=\"b\"", b"x")],

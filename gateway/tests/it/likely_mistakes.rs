@@ -20,9 +20,7 @@ async fn a_path_that_does_not_exist_names_the_likely_one() {
         // A URL that a client library parses loses nothing of the path.
         stack.client().request(method.parse().unwrap(), format!("{}{path}", gateway.url()))
     };
-    for path in
-        ["//api/v1/runs", "/v1/runs", "/API/v1/runs", "/api/v1/runs/", "/api/v2/runs", "/api/runs", "/runs"]
-    {
+    for path in ["//api/v1/runs", "/v1/runs", "/API/v1/runs", "/api/v1/runs/", "/api/v2/runs", "/api/runs"] {
         for method in ["GET", "POST", "DELETE"] {
             for accept in ["application/json", "*/*", ""] {
                 let answer = stack.send(request(method, path).header("accept", accept)).await;

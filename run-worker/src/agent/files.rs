@@ -179,7 +179,7 @@ struct Row {
 
 async fn input_files(conn: &mut Connection, run: RunId) -> Result<Vec<InputFile>, DbError> {
     let sql = "SELECT id, name, type, size, encode(sha256, 'hex') AS sha256
-               FROM run_files WHERE run_id = $1 ORDER BY name";
+               FROM run_files WHERE run_id = $1 ORDER BY position, name";
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(run.uuid()).load(conn).await?;
     let file = |row: Row| InputFile {
         key: ObjectKey::file(run, row.id),

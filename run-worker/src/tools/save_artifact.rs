@@ -70,6 +70,7 @@ impl SaveArtifact {
     async fn save(&self, mut invocation: Invocation) -> Result<Output, ToolError> {
         let Arguments { title, media_type, content, path } =
             arguments::read(std::mem::take(&mut invocation.arguments))?;
+        let is_own_text = content.is_some();
         let source = match (path, content) {
             (Some(path), None) => of_file(&invocation, path).await?,
             (None, Some(content)) => of_text(content),
@@ -107,6 +108,7 @@ impl SaveArtifact {
         };
         let text =
             format!("Saved as {title:?} ({media_type}, {} bytes). It is part of the result.", stored.size);
+        let media_type = if is_own_text { with_charset(media_type) } else { media_type };
         let artifact = NewArtifact { media_type, title, size: stored.size, sha256: stored.sha256 };
         Ok(Output { text, artifact: Some(artifact) })
     }
@@ -171,6 +173,13 @@ fn type_of(given: Option<String>, title: &str, beginning: &[u8]) -> String {
     binary.or(given).unwrap_or_else(|| media_types::of_text(title, beginning).to_owned())
 }
 
+/// The type with the encoding that text of the model has. Without it, a browser guesses.
+fn with_charset(media_type: String) -> String {
+    let essence = media_type.split(';').next().unwrap_or_default().trim_end();
+    let named = format!("{essence}; charset=utf-8");
+    if media_types::is_text(essence) && named.len() <= MAX_TYPE_BYTES { named } else { media_type }
+}
+
 impl Tool for SaveArtifact {
     fn spec(&self) -> &Spec {
         &self.spec
@@ -201,6 +210,18 @@ fn is_media_type(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_text_gets_a_charset() {
+        for (given, named) in [
+            ("text/csv", "text/csv; charset=utf-8"),
+            ("text/html; charset=latin1", "text/html; charset=utf-8"),
+            ("application/json", "application/json; charset=utf-8"),
+            ("image/png", "image/png"),
+        ] {
+            assert_eq!(with_charset(given.to_owned()), named);
+        }
+    }
 
     #[test]
     fn media_types_are_recognized() {

@@ -4,6 +4,7 @@
 //! memory, so only the program `definition-checker` does so.
 
 mod paths;
+mod words;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
@@ -18,7 +19,6 @@ const MAX_COSTLY: usize = 100;
 const MAX_PATHS: u64 = 10_000;
 /// Bounds the list for the model, which can repair only a few violations at once.
 const MAX_VIOLATIONS: usize = 10;
-const MAX_VIOLATION_BYTES: usize = 300;
 
 /// A compiled schema.
 pub(crate) struct OutputSchema(Validator);
@@ -69,20 +69,7 @@ impl OutputSchema {
         if self.0.is_valid(value) {
             return Vec::new();
         }
-        self.0
-            .iter_errors(value)
-            .take(MAX_VIOLATIONS)
-            .map(|error| {
-                let cut = |mut text: String| {
-                    text.truncate(text.floor_char_boundary(MAX_VIOLATION_BYTES));
-                    text
-                };
-                // Both repeat parts of the value, which may be long.
-                let (place, what) = (cut(error.instance_path().to_string()), cut(error.to_string()));
-                let place = if place.is_empty() { "the value" } else { place.as_str() };
-                format!("{place}: {what}")
-            })
-            .collect()
+        self.0.iter_errors(value).take(MAX_VIOLATIONS).map(|error| words::sentence(&error)).collect()
     }
 }
 
@@ -117,7 +104,38 @@ mod tests {
         let schema = schema.unwrap();
         assert!(schema.violations(&json!({"n": 1, "s": 2})).is_empty());
         let violations = schema.violations(&json!({"n": "x"})).join("; ");
-        assert_eq!(violations, r#"the value: "s" is a required property; /n: "x" is not of type "integer""#);
+        assert_eq!(violations, r#"the value lacks the member "s"; /n must be a whole number"#);
+    }
+
+    #[test]
+    fn violations_have_plain_sentences() {
+        let said = |schema: Value, value: Value| {
+            OutputSchema::compile(&schema).unwrap().violations(&value).join("; ")
+        };
+        for (schema, value, expected) in [
+            (json!({"type": ["string", "null"]}), json!(1), "the value must be null or a string"),
+            (json!({"enum": ["a", 1]}), json!(2), "the value must be one of: \"a\", 1"),
+            (json!({"const": "a"}), json!(2), "the value must be \"a\""),
+            (json!({"minimum": 3}), json!(2), "the value must be 3 or more"),
+            (json!({"maxLength": 1}), json!("ab"), "the value must have 1 characters or fewer"),
+            (json!({"items": {"type": "object"}}), json!([{}, 1]), "/1 must be an object"),
+            (json!({"uniqueItems": true}), json!([1, 1]), "the value must not have an item twice"),
+            (json!({"pattern": "^a$"}), json!("b"), "the value must match the pattern ^a$"),
+            (
+                json!({"additionalProperties": false}),
+                json!({"x": 1}),
+                "the value has members that the schema does not know: \"x\"",
+            ),
+            (
+                json!({"anyOf": [{"type": "null"}]}),
+                json!(1),
+                "the value matches none of the schemas in anyOf",
+            ),
+        ] {
+            assert_eq!(said(schema, value), expected);
+        }
+        let long = "x".repeat(10_000);
+        assert!(said(json!({"const": long}), json!(1)).len() < 300, "the schema's values may be long");
     }
 
     #[test]

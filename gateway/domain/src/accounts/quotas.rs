@@ -103,20 +103,6 @@ pub async fn check(db: &Db, user: UserId, quotas: &Quotas, more: Asked) -> Resul
     .await
 }
 
-/// Counts request bytes of a create that was refused after its files were stored.
-pub(crate) async fn charge(db: &Db, user: UserId, request_bytes: u64) -> Result<(), DbError> {
-    let bytes = i64::try_from(request_bytes).unwrap_or(i64::MAX);
-    db.write(|mut conn| async move {
-        statement("SELECT use_account_v1($1, 0, $2)")
-            .bind::<SqlUuid, _>(user.uuid())
-            .bind::<BigInt, _>(bytes)
-            .execute(&mut conn)
-            .await?;
-        Ok(())
-    })
-    .await
-}
-
 /// What an account uses now.
 #[derive(Debug, Clone, Copy, QueryableByName)]
 pub struct AccountUse {

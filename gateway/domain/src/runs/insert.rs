@@ -25,11 +25,12 @@ macro_rules! files {
     ($rows:literal) => {
         concat!(
             ", files AS (
-    INSERT INTO run_files (id, run_id, name, type, size, sha256)
-    SELECT f.id, run.id, f.name, f.type, f.size, decode(f.sha256, 'hex')
+    INSERT INTO run_files (id, run_id, name, type, size, sha256, part, position)
+    SELECT f.id, run.id, f.name, f.type, f.size, decode(f.sha256, 'hex'), f.part, f.position
     FROM run, jsonb_to_recordset(",
             $rows,
-            ") AS f (id uuid, name text, type text, size bigint, sha256 text)
+            ") AS f (id uuid, name text, type text, size bigint, sha256 text, part text,
+        position integer)
 )"
         )
     };

@@ -6,16 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Value, json};
-use shared::config::Quotas;
-use shared::db::Db;
-use shared::ids::{FileId, RunId, UserId};
+use shared::ids::{FileId, RunId};
 use shared::media_types;
 use shared::storage::{Artifacts, ObjectKey, Upload, hex};
 use tracing::Instrument as _;
 
 use super::file_name::{safe, unique};
 use crate::Refusal;
-use crate::accounts::quotas;
 
 /// A file that was read.
 #[derive(Debug, Clone)]
@@ -37,6 +34,8 @@ impl GivenFile {
     }
 }
 
+type Counter = Box<dyn FnOnce(u64) + Send + Sync>;
+
 /// The files of one create.
 pub struct Uploads {
     run: RunId,
@@ -49,8 +48,8 @@ pub struct Uploads {
     /// Whether the store may hold bytes of this create.
     begun: bool,
     kept: bool,
-    /// Whose request bytes a refused create counts to.
-    charged: Option<(Db, UserId)>,
+    /// Counts the bytes of a refused create.
+    counter: Option<Counter>,
     /// All bytes of files that were read.
     read: Arc<AtomicU64>,
 }
@@ -88,7 +87,7 @@ impl StartedFile {
     }
 }
 
-/// The account does not pay for a failure of the store.
+/// A failure of the store does not count.
 fn forgive(read: &AtomicU64) {
     read.store(0, Ordering::Relaxed);
 }
@@ -104,17 +103,22 @@ impl Uploads {
             files: Vec::new(),
             begun: false,
             kept: false,
-            charged: None,
+            counter: None,
             read: Arc::default(),
         }
     }
 
-    /// Counts the files to the account's request bytes of the day if the create is refused. Otherwise refused
-    /// creates could fill the store's disk again and again.
+    /// If the create is refused after files were stored, `counter` gets their bytes.
     #[must_use]
-    pub fn charged_to(mut self, db: &Db, user: UserId, quotas: &Quotas) -> Self {
-        self.charged = quotas.max_request_bytes_per_day.map(|_| (db.clone(), user));
+    pub fn counted_by(mut self, counter: impl FnOnce(u64) + Send + Sync + 'static) -> Self {
+        self.counter = Some(Box::new(counter));
         self
+    }
+
+    /// Whether files go to the store.
+    #[must_use]
+    pub const fn stores(&self) -> bool {
+        self.stores
     }
 
     /// Stores no file: an earlier request seems to have created the run. If none has, `otherwise` refuses the
@@ -173,7 +177,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Does not count the files to the account's request bytes: the installation failed.
+    /// Does not count the files: the installation failed.
     pub fn forgive(&self) {
         forgive(&self.read);
     }
@@ -202,13 +206,13 @@ impl Uploads {
     /// The rows of `run_files`, as a JSON array.
     #[must_use]
     pub fn rows(&self) -> Value {
-        let row = |file: &GivenFile| {
+        let row = |(position, file): (usize, &GivenFile)| {
             json!({
                 "id": file.id, "name": file.name, "type": file.media_type, "size": file.size,
-                "sha256": file.sha256,
+                "sha256": file.sha256, "part": file.part, "position": position,
             })
         };
-        self.files.iter().map(row).collect()
+        self.files.iter().enumerate().map(row).collect()
     }
 }
 
@@ -217,14 +221,11 @@ impl Drop for Uploads {
         if self.kept || !self.begun {
             return;
         }
-        let (store, run, charged) = (self.store.clone(), self.run, self.charged.take());
-        let read = self.read.load(Ordering::Relaxed);
+        if let Some(count) = self.counter.take() {
+            count(self.read.load(Ordering::Relaxed));
+        }
+        let (store, run) = (self.store.clone(), self.run);
         let task = async move {
-            if let Some((db, user)) = charged
-                && let Err(error) = quotas::charge(&db, user, read).await
-            {
-                tracing::warn!(%error, user_id = %user, "failed to count the bytes of a refused create");
-            }
             if let Err(error) = store.delete_all(run).await {
                 tracing::warn!(%error, run_id = %run, "failed to delete the files of a refused create");
             }

@@ -10,6 +10,7 @@ use super::FILES_PART;
 use super::request::CreateRequest;
 use super::uploads::GivenFile;
 use crate::apps::{CurrentApp, check_inputs};
+use crate::suggestion::did_you_mean;
 use crate::{FieldError, Refusal, quoted};
 
 const MAX_TITLE_CHARS: usize = 80;
@@ -66,8 +67,9 @@ fn wrong_files(app: &AppDefinition, files: &[GivenFile]) -> Vec<FieldError> {
     for (at, file) in files.iter().enumerate() {
         let part = &quoted(&file.part);
         if !known.contains(&file.part.as_str()) {
+            let meant = did_you_mean(part, known.iter().copied());
             let message = format!(
-                "no input of the app takes the file {part:?}; name the part one of: {}",
+                "no input of the app takes the file {part:?}{meant}; name the part one of: {}",
                 known.join(", ")
             );
             wrong.push(FieldError::part(part, "unknown", message));

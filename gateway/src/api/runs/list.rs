@@ -67,6 +67,7 @@ pub(in crate::api) async fn handle(
     if whole && page.limit > MAX_WHOLE {
         query.wrong("limit", &format!("limit must be {MAX_WHOLE} at most with include={WHOLE}"));
     }
+    query.elsewhere(&["wait"], "one run can be waited for: GET /api/v1/runs/{id}?wait=30");
     query.end()?;
     if let Some(app) = in_path {
         check_app(&context, &caller, app).await?;

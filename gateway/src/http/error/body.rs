@@ -41,7 +41,7 @@ pub struct ProblemBody<'a> {
     pub limit: Option<i64>,
 }
 
-/// One error in a request; one of `pointer`, `parameter` and `header` gives its location.
+/// One error in a request; one of `pointer`, `parameter`, `header` and `part` gives its location.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes gateway_domain::FieldError, which knows no OpenAPI")]
 pub struct FieldProblem {
@@ -54,6 +54,9 @@ pub struct FieldProblem {
     /// Header.
     #[schema(value_type = Option<String>, nullable = false)]
     header: Option<String>,
+    /// Part of a form.
+    #[schema(value_type = Option<String>, nullable = false)]
+    part: Option<String>,
     code: String,
     message: String,
 }

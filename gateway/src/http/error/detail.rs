@@ -62,6 +62,13 @@ impl ApiError {
             Self::NoSuchPath { likely: None } => {
                 "there is no such path; /docs describes all paths, which begin with /api/v1".to_owned()
             }
+            Self::BrokenForm => {
+                "the form arrived damaged; open its page again and send it once more".to_owned()
+            }
+            Self::RefusedUploads { retry_after } => format!(
+                "refused uploads of this account have as many bytes as its plan allows in a day; wait \
+                 {retry_after} s, and try a form with ?dryRun=true, which stores nothing"
+            ),
             Self::ExpectationFailed => {
                 "the only Expect that is understood is 100-continue; leave the header out".to_owned()
             }

@@ -53,6 +53,12 @@ pub enum ApiError {
     },
     FilesTooLarge(String),
     RequestTimeout,
+    /// Too many bytes of the account's uploads were refused.
+    RefusedUploads {
+        retry_after: u64,
+    },
+    /// A browser's form that cannot be read.
+    BrokenForm,
     /// What to send instead.
     UnsupportedMediaType(String),
     /// No endpoint has this path. `likely` is the one that the client probably meant.
@@ -196,6 +202,7 @@ impl ApiError {
             Self::RateLimited { retry_after, .. }
             | Self::Flood { retry_after }
             | Self::Unread(TooManyUnread { retry_after })
+            | Self::RefusedUploads { retry_after }
             | Self::TooFast { retry_after } => Some((RETRY_AFTER, retry_after.to_string())),
             Self::Refused(
                 Refusal::TooManyWaits { .. }

@@ -21,11 +21,14 @@ impl ApiError {
             Self::RequestTimeout => Problem::RequestTimeout,
             Self::UnsupportedMediaType(_) => Problem::UnsupportedMediaType,
             Self::NoSuchPath { .. } => Problem::NotFound,
+            Self::BrokenForm => Problem::InvalidRequest,
             Self::ExpectationFailed => Problem::ExpectationFailed,
             Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
-            Self::RateLimited { .. } | Self::Flood { .. } | Self::TooFast { .. } | Self::Unread(_) => {
-                Problem::RateLimited
-            }
+            Self::RateLimited { .. }
+            | Self::Flood { .. }
+            | Self::TooFast { .. }
+            | Self::RefusedUploads { .. }
+            | Self::Unread(_) => Problem::RateLimited,
         }
     }
 }

@@ -1,28 +1,32 @@
 //! Forms as multipart/form-data (RFC 7578): the fields of a create as parts, and files. Files are streamed to
 //! the store. All other parts together may be as large as a JSON body.
 
+mod browser;
+mod disposition;
+mod encoded;
 mod pace;
+mod reader;
 
-use actix_multipart::{Field, Multipart, MultipartError};
+use std::time::Instant;
+
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use gateway_domain::runs::{Earlier, FIELDS, Uploads, admit};
+use gateway_domain::runs::{Earlier, FIELDS, FILES_PART, Uploads, admit};
+use gateway_domain::suggestion::did_you_mean;
 use gateway_domain::{FieldError, quoted};
 use serde_json::{Map, Value};
 use shared::config::Quotas;
 use shared::ids::UserId;
 use shared::text::check_json;
-use tokio::time::timeout_at;
 
 use super::ApiError;
 use super::extract::{
-    MAX_BODY, announced, announces_more, is_of_type, may_have_large_files, read_json, utf8,
+    MAX_BODY, announced, announces_more, check_encoding, is_of_type, may_have_large_files, read_json, utf8,
 };
-use super::limits::{InFlight, InFlightShare};
+use super::limits::{Flood, InFlight, InFlightShare};
 use crate::context::Context;
-use pace::Pace;
+pub use browser::{BrowserForm, read_browser_form};
+use reader::{FormReader, Part};
 
 /// Files of one run.
 pub const MAX_FILES: usize = 10;
@@ -34,8 +38,6 @@ pub const MAX_ALL_BYTES: u64 = 100 << 20;
 const OVERHEAD: u64 = 1 << 20;
 /// Bytes of the largest form.
 const LARGEST: u64 = MAX_ALL_BYTES + MAX_BODY as u64 + OVERHEAD;
-/// Bytes that a part counts beside its name and text.
-const PART_OVERHEAD: usize = 256;
 /// The parts that hold JSON. The others hold text.
 const JSON_PARTS: [&str; 3] = ["inputs", "metadata", "queueTimeoutSeconds"];
 /// The part that may repeat: once for each event. A JSON array in one part is the same.
@@ -56,9 +58,21 @@ pub async fn begin_form(
     earlier: Option<Earlier<'_>>,
     uploads: &mut Uploads,
 ) -> Result<InFlightShare, ApiError> {
+    check_encoding(request)?;
+    if announces_more(request, LARGEST) {
+        return Err(all_too_large());
+    }
     let upload = context.uploads.take(user, 1)?;
     let large = may_have_large_files(request).then(|| announced(request).unwrap_or(LARGEST));
     admit(&context.db, (user, quotas), large, earlier, uploads).await?;
+    if uploads.stores() {
+        let refused = context.refused_uploads.check(user, Instant::now());
+        refused.map_err(|Flood(wait)| {
+            metrics::counter!("capi_requests_rate_limited_total", "limiter" => "refused_uploads")
+                .increment(1);
+            ApiError::RefusedUploads { retry_after: wait.as_secs() + 1 }
+        })?;
+    }
     Ok(upload)
 }
 
@@ -70,26 +84,25 @@ pub async fn read_form(
     uploads: &mut Uploads,
     (in_flight, user): (&InFlight, UserId),
 ) -> Result<(Map<String, Value>, u64, Vec<InFlightShare>), ApiError> {
-    if announces_more(request, LARGEST) {
-        return Err(all_too_large());
-    }
-    let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
+    let mut form = FormReader::new(request, payload)?;
     let (mut members, mut text_left, mut memory) = (Map::new(), MAX_BODY, Vec::new());
-    while let Some(field) = next(&mut form, &mut pace).await? {
-        let name = field.name().unwrap_or_default().to_owned();
-        let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(str::to_owned);
-        if file_name.is_none() && FIELDS.contains(&name.as_str()) {
-            let text = read_text(field, &mut pace, &mut text_left).await?;
-            let (value, bytes) = value_of(&name, &text)?;
+    while let Some(mut part) = form.next().await? {
+        // A field stays a field if the client sends it like a file: `new Blob([json])` has a file name.
+        if FIELDS.contains(&part.name.as_str()) {
+            let text = form.text(&mut part, &mut text_left).await?;
+            let (value, bytes) = value_of(&part.name, &text)?;
             memory.push(in_flight.take(user, bytes)?);
-            if !add(&mut members, &name, value) {
-                return Err(part(&name, "too_many", format!("the part {name:?} appears twice")));
+            if !add(&mut members, &part.name, value) {
+                let message = format!("the part {:?} appears twice", part.name);
+                return Err(wrong_part(&part.name, "too_many", message));
             }
+        } else if part.file_name.is_some() {
+            read_file(&mut form, &mut part, uploads).await?;
         } else {
-            read_file(field, &mut pace, uploads, &name, file_name.as_deref().unwrap_or(&name)).await?;
+            return Err(no_file(&part.name));
         }
     }
-    Ok((members, pace.bytes(), memory))
+    Ok((members, form.bytes(), memory))
 }
 
 /// Adds the field of a part. Returns false if the form has the part already.
@@ -107,75 +120,29 @@ fn add(members: &mut Map<String, Value>, name: &str, value: Value) -> bool {
     true
 }
 
-/// Reads a browser's form: its texts in order, its files into `uploads`. An empty file field counts as
-/// absent. Returns the bytes of all parts too.
-pub async fn read_browser_form(
-    request: &HttpRequest,
-    payload: Payload,
-    uploads: &mut Uploads,
-) -> Result<(Vec<(String, String)>, u64), ApiError> {
-    if announces_more(request, LARGEST) {
-        return Err(all_too_large());
+/// A part that is neither a field nor a file.
+fn no_file(name: &str) -> ApiError {
+    let shown = quoted(name);
+    if name == FILES_PART {
+        let message = format!(
+            "the part {shown:?} has no file name, so it is no file; send one with the file (curl: -F \
+             {FILES_PART}=@data.csv)"
+        );
+        return wrong_part(name, "no_file", message);
     }
-    let (mut form, mut pace) = (Multipart::new(request.headers(), payload), Pace::begin());
-    let (mut texts, mut text_left) = (Vec::new(), MAX_BODY);
-    while let Some(field) = next(&mut form, &mut pace).await? {
-        let name = field.name().unwrap_or_default().to_owned();
-        let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(str::to_owned);
-        match file_name.as_deref() {
-            None | Some("") => {
-                let text = read_text(field, &mut pace, &mut text_left).await?;
-                let text = String::from_utf8(text)
-                    .map_err(|_| part(&name, "type", format!("the part {name:?} is not UTF-8")))?;
-                if file_name.is_none() {
-                    // Names count too: otherwise a form could have any number of empty parts.
-                    text_left = text_left
-                        .checked_sub(name.len() + PART_OVERHEAD)
-                        .ok_or(ApiError::PayloadTooLarge { limit: MAX_BODY })?;
-                    texts.push((name, text));
-                }
-            }
-            Some(file_name) => read_file(field, &mut pace, uploads, &name, file_name).await?,
-        }
-    }
-    Ok((texts, pace.bytes()))
-}
-
-/// The next item of a stream, before the deadline.
-async fn next<T>(
-    stream: &mut (impl Stream<Item = Result<T, MultipartError>> + Unpin),
-    pace: &mut Pace,
-) -> Result<Option<T>, ApiError> {
-    let next = timeout_at(pace.deadline(), stream.next()).await;
-    pace.waited();
-    next.map_err(|_| ApiError::RequestTimeout)?.transpose().map_err(|error| {
-        let message = match error {
-            MultipartError::BoundaryMissing => "the Content-Type names no boundary; let your client write it",
-            MultipartError::ContentDispositionMissing | MultipartError::ContentDispositionNameMissing => {
-                "a part has no name; each needs Content-Disposition: form-data; name=\"…\""
-            }
-            MultipartError::Incomplete | MultipartError::Payload(_) => {
-                "the body ended early: send all of it, with the boundary that Content-Type names"
-            }
-            _ => "the body is no valid multipart/form-data (RFC 7578)",
-        };
-        ApiError::invalid_request(message)
-    })
-}
-
-async fn read_text(mut field: Field, pace: &mut Pace, left: &mut usize) -> Result<Vec<u8>, ApiError> {
-    let mut text = Vec::new();
-    while let Some(bytes) = next(&mut field, pace).await? {
-        pace.received(bytes.len());
-        *left = left.checked_sub(bytes.len()).ok_or(ApiError::PayloadTooLarge { limit: MAX_BODY })?;
-        text.extend_from_slice(&bytes);
-    }
-    Ok(text)
+    let meant = did_you_mean(name, FIELDS);
+    let message = format!(
+        "the part {shown:?} is no field{meant} and has no file name; fields are: {}. Send inputs as JSON in \
+         the part inputs (curl: -F 'inputs={{{shown:?}: \"x\"}}'), and files with a file name (curl: -F \
+         {shown}=@data.csv)",
+        FIELDS.join(", ")
+    );
+    wrong_part(name, "unknown", message)
 }
 
 /// The value, and the bytes of memory that it takes, about.
 fn value_of(name: &str, text: &[u8]) -> Result<(Value, usize), ApiError> {
-    let refused = |why: String| part(name, "type", format!("the part {name:?} {why}"));
+    let refused = |why: String| wrong_part(name, "type", format!("the part {name:?} {why}"));
     // A field of a form that is not filled in is an empty part.
     if text.trim_ascii().is_empty() {
         return Ok((Value::Null, 0));
@@ -190,27 +157,20 @@ fn value_of(name: &str, text: &[u8]) -> Result<(Value, usize), ApiError> {
     Ok((value, memory))
 }
 
-async fn read_file(
-    mut field: Field,
-    pace: &mut Pace,
-    uploads: &mut Uploads,
-    name: &str,
-    file_name: &str,
-) -> Result<(), ApiError> {
+/// Reads a file into the store.
+async fn read_file(form: &mut FormReader, part: &mut Part, uploads: &mut Uploads) -> Result<(), ApiError> {
     if uploads.files().len() == MAX_FILES {
-        return Err(part(name, "too_many", format!("a run may have {MAX_FILES} files at most")));
+        let message = format!("a run may have {MAX_FILES} files at most");
+        return Err(wrong_part(&part.name, "too_many", message));
     }
+    let file_name = part.file_name.clone().unwrap_or_default();
     let before = uploads.bytes();
-    let mut file = uploads.start(name, file_name).await?;
-    while let Some(bytes) = next::<Bytes>(&mut field, pace).await? {
-        pace.received(bytes.len());
+    let mut file = uploads.start(&part.name, &file_name).await?;
+    while let Some(bytes) = form.read(part).await? {
         file.write(&bytes).await?;
         if file.size() > MAX_FILE_BYTES {
-            return Err(too_large(&format!(
-                "the file {:?} has more than {} MiB",
-                quoted(file_name),
-                MAX_FILE_BYTES >> 20
-            )));
+            let (name, most) = (quoted(&file_name), MAX_FILE_BYTES >> 20);
+            return Err(ApiError::FilesTooLarge(format!("the file {name:?} has more than {most} MiB")));
         }
         if before + file.size() > MAX_ALL_BYTES {
             return Err(all_too_large());
@@ -219,14 +179,10 @@ async fn read_file(
     Ok(uploads.add(file).await?)
 }
 
-fn part(name: &str, code: &'static str, message: String) -> ApiError {
+fn wrong_part(name: &str, code: &'static str, message: String) -> ApiError {
     ApiError::invalid(FieldError::part(quoted(name), code, message))
 }
 
 fn all_too_large() -> ApiError {
-    too_large(&format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20))
-}
-
-fn too_large(what: &str) -> ApiError {
-    ApiError::FilesTooLarge(what.to_owned())
+    ApiError::FilesTooLarge(format!("the files have more than {} MiB in all", MAX_ALL_BYTES >> 20))
 }

@@ -78,12 +78,13 @@ LEFT JOIN LATERAL (
     FROM webhook_attempts t WHERE t.delivery_id = d.id ORDER BY t.number DESC LIMIT 1) tried ON true
 LEFT JOIN line ON line.id = r.id
 LEFT JOIN LATERAL (
-    SELECT array_agg(jsonb_build_object('id', f.id, 'type', f.type, 'title', f.title, 'size', f.size,
+    SELECT array_agg(jsonb_build_object('id', f.id, 'type', regexp_replace(f.type, '; charset=utf-8$', ''),
+        'name', f.title, 'title', f.title, 'size', f.size,
         'sha256', encode(f.sha256, 'hex')) ORDER BY f.created_at, f.id) AS artifacts
     FROM artifacts f WHERE f.run_id = r.id) files ON true
 LEFT JOIN LATERAL (
-    SELECT array_agg(jsonb_build_object('name', g.name, 'type', g.type, 'size', g.size,
-        'sha256', encode(g.sha256, 'hex')) ORDER BY g.name) AS files
+    SELECT array_agg(jsonb_build_object('name', g.name, 'part', g.part, 'type', g.type, 'size', g.size,
+        'sha256', encode(g.sha256, 'hex')) ORDER BY g.position, g.name) AS files
     FROM run_files g WHERE g.run_id = r.id) given ON true
 WHERE r.id = ANY ($1) AND r.user_id = $2
 ORDER BY r.created_at DESC, r.id DESC"#;

@@ -106,7 +106,7 @@ pub struct RunView {
     #[diesel(sql_type = Nullable<Array<Text>>)]
     #[cfg_attr(feature = "openapi", schema(required, value_type = Option<Vec<WebhookEvent>>))]
     pub webhook_events: Option<Vec<String>>,
-    /// What the client sent. The agent finds the files under `inputs/`.
+    /// What the client sent, in its order. The agent finds the files under `inputs/`.
     #[diesel(sql_type = Array<Jsonb>)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<GivenFile>))]
     pub files: Vec<Json<GivenFile>>,
@@ -194,6 +194,9 @@ impl<DB: Backend> QueryableByName<DB> for RunLinks {
 pub struct GivenFile {
     /// Its name under `inputs/`: the given name, made safe.
     pub name: String,
+    /// The form part that it came in: the name of an input, or `files`. Null for older runs.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub part: Option<String>,
     /// The media type that the bytes or the name show.
     pub r#type: String,
     /// In bytes.
@@ -243,6 +246,11 @@ pub struct ShownArtifact {
     pub id: ArtifactId,
     /// Its media type.
     pub r#type: String,
+    /// The same as `title`.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub name: String,
+    /// The name of the file.
     pub title: String,
     /// In bytes.
     pub size: i64,

@@ -30,6 +30,23 @@ async fn a_reported_request_id_is_in_the_log_at_the_default_level() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_has_one_line_with_its_id_and_code_and_no_secret() {
+    let mut stack = Stack::unlimited().await;
+    stack.settings = stack.settings_with("CAPI_LOG", "info");
+    let gateway = stack.start(Service::Gateway).await;
+    let refused = stack.get(&gateway, "/api/v1/runs?limit=0&apiKey=capi_secret").await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let id = refused.body["requestId"].as_str().unwrap();
+    let found = eventually("the request is in the log", async || {
+        Some(lines(&gateway.log(), &[id, "request refused"])).filter(|found| !found.is_empty())
+    })
+    .await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(["invalid_request", "400", "user_id", "/api/v1/runs"].iter().all(|word| found[0].contains(word)));
+    assert!(!gateway.log().contains("capi_secret"), "a query may hold a secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_lines_of_a_run_carry_the_request_id_that_created_it() {
     let mut stack = Stack::unlimited().await;
     stack.settings = stack.settings_with("CAPI_LOG", "info");

@@ -74,8 +74,7 @@ pub(in crate::api) async fn handle(
     query.end()?;
     let key = idempotency_key(&request)?;
     let id = RunId::generate();
-    let mut files =
-        Uploads::new(id, &context.artifacts, !dry).charged_to(&context.db, caller.user, &caller.quotas);
+    let mut files = context.uploads_of(id, caller.user, &caller.quotas, !dry);
     let (members, request_bytes, in_flight) =
         read(&caller, &request, payload, &context, (&mut files, key.as_deref())).await?;
     let body = CreateRequest::parse(members)?;

@@ -8,10 +8,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use gateway_domain::Refusal;
 use gateway_domain::accounts::quotas::account_use;
+use gateway_domain::apps::CurrentApp;
 use gateway_domain::runs::{
-    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, Earlier, IdempotencyKey, RunRef, Uploads, get,
+    Create, CreateRequest, DEFAULT_QUEUE_TIMEOUT, Earlier, IdempotencyKey, RunRef, get,
 };
 use serde_json::{Map, Value};
+use shared::apps::InputField;
 use shared::ids::RunId;
 use uuid::Uuid;
 
@@ -25,7 +27,7 @@ use crate::console::session::Visitor;
 use crate::context::Context;
 use crate::http::ApiError;
 use crate::http::middleware::request_id;
-use crate::http::multipart::{begin_form, read_browser_form};
+use crate::http::multipart::{BrowserForm, begin_form, read_browser_form};
 
 /// The path of the idempotency keys of forms.
 const PATH: &str = "/console";
@@ -77,13 +79,20 @@ pub(crate) async fn handle(
 ) -> Result<HttpResponse, ApiError> {
     let id = RunId::generate();
     let (user, app_id, quotas) = (visitor.user(), app.id, context.plans.quotas(&visitor.session.plan));
-    let mut files = Uploads::new(id, &context.artifacts, true).charged_to(&context.db, user, &quotas);
+    let mut files = context.uploads_of(id, user, &quotas, true);
     let beginning = parameter(&request, "once").and_then(|form| beginning(&form));
     let earlier = beginning.as_deref().map(|beginning| Earlier::Beginning(PATH, beginning));
     let _upload = begin_form(&context, &request, (user, &quotas), earlier, &mut files).await?;
-    let (texts, request_bytes) = read_browser_form(&request, payload, &mut files).await?;
+    let BrowserForm { texts, bytes: request_bytes, refused_files } =
+        read_browser_form(&request, payload, &mut files).await?;
     let form = Form::of(texts.into_iter())?;
     form.check_token(&visitor)?;
+    if let Some(why) = refused_files {
+        let mut page = filled(&visitor, &app, &context, &form);
+        page.set_error(format!("Not started: {why}"));
+        page.room = room(&context, &visitor, &page).await?;
+        return show_as(StatusCode::BAD_REQUEST, &page);
+    }
     files.strip_prefix(INPUT);
     let body = CreateRequest {
         app_id: None,
@@ -113,10 +122,7 @@ pub(crate) async fn handle(
     match create.run(&context.intake).await {
         Ok(created) => Ok(see_other(&format!("/runs/{}", created.run()))),
         Err(refusal) if can_be_corrected(&refusal) => {
-            let mut page = Page::new(&visitor, &app, &context, |field| {
-                form.text(&format!("{INPUT}{}", field.name)).to_owned()
-            });
-            form.text("model").clone_into(&mut page.model);
+            let mut page = filled(&visitor, &app, &context, &form);
             page.add_errors(&refusal);
             page.room = room(&context, &visitor, &page).await?;
             let over_quota = matches!(refusal, Refusal::QuotaExceeded(_));
@@ -124,6 +130,14 @@ pub(crate) async fn handle(
         }
         Err(refusal) => Err(refusal.into()),
     }
+}
+
+/// The page with the texts of the form.
+fn filled(visitor: &Visitor, app: &CurrentApp, context: &Context, form: &Form) -> Page {
+    let text = |field: &InputField| form.text(&format!("{INPUT}{}", field.name)).to_owned();
+    let mut page = Page::new(visitor, app, context, text);
+    form.text("model").clone_into(&mut page.model);
+    page
 }
 
 /// Whether the user can correct the form and send it again.

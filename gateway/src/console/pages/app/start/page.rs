@@ -41,6 +41,7 @@ impl Field {
         let label = &self.label;
         match (code, self.kind) {
             ("required" | "type", InputType::File) => format!("Choose a file for {label}."),
+            ("too_many", InputType::File) => format!("Choose only one file for {label}."),
             ("required", InputType::Boolean | InputType::Select) => format!("Choose a value for {label}."),
             ("required", InputType::Text | InputType::Number) => format!("Fill in {label}."),
             ("type", InputType::Number) => format!("{label} must be a number like 3 or 2.5."),
@@ -49,6 +50,16 @@ impl Field {
             }
             _ => sentence(message),
         }
+    }
+}
+
+/// An error of a file, in the words on the page. Only this page makes the form, so a part has no wrong name.
+fn file_sentence(code: &str, message: &str) -> String {
+    match code {
+        "unsupported" => "This app takes no files. Remove them.".to_owned(),
+        "too_many" => "Choose one file for each input, and the others under Files.".to_owned(),
+        "unknown" => "The app has changed meanwhile. Reload this page and choose the files again.".to_owned(),
+        _ => sentence(message),
     }
 }
 
@@ -115,6 +126,11 @@ impl Page {
         model.is_empty() || self.models.iter().any(|(id, _)| id == model)
     }
 
+    /// Shows this sentence at the top.
+    pub(crate) fn set_error(&mut self, error: String) {
+        self.error = Some(error);
+    }
+
     /// Adds each error to its field, and the errors of no field to the top of the page.
     pub(crate) fn add_errors(&mut self, refusal: &Refusal) {
         let errors = match refusal {
@@ -129,6 +145,7 @@ impl Page {
             };
             match self.fields.iter_mut().find(|field| field.name == name) {
                 Some(field) => field.error = Some(field.in_words(code, message)),
+                None if matches!(location, Location::Part(_)) => top.push(file_sentence(code, message)),
                 None => top.push(sentence(message)),
             }
         }

@@ -1,0 +1,1 @@
+ALTER TABLE run_files DROP COLUMN part, DROP COLUMN position;
