@@ -177,8 +177,8 @@ async fn a_client_that_expects_100_gets_it_once_its_request_is_accepted() {
         post(
             "/api/v1/runs",
             &format!(
-                "authorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
-                 expect: {expect}"
+                "authorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+                 content-length: {length}\r\nexpect: {expect}"
             ),
         )
     };

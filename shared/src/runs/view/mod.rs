@@ -1,14 +1,14 @@
 //! Loads runs as the contract shows them, with one query: GET, lists, webhooks and the console use it, so
 //! they agree.
 
+mod files;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
-pub use shape::{
-    GivenFile, Pending, RunLinks, RunView, ShownArtifact, ShownError, ShownResult, Source, Usage, UsedKey,
-};
+pub use files::{GivenFile, ShownArtifact};
+pub use shape::{Pending, RunLinks, RunView, ShownError, ShownResult, Source, Usage, UsedKey};
 pub use webhook::{Webhook, WebhookFailure, WebhookState};
 
 use std::time::Duration;

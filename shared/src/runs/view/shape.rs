@@ -17,10 +17,11 @@ use utoipa::ToSchema;
 use crate::db::Json;
 #[cfg(feature = "openapi")]
 use crate::deliveries::WebhookEvent;
-use crate::ids::{ApiKeyId, AppId, ArtifactId, RunId};
+use crate::ids::{ApiKeyId, AppId, RunId};
 use crate::runs::RunStatus;
 use crate::time::Time;
 
+use super::files::{GivenFile, ShownArtifact};
 use super::webhook::Webhook;
 #[cfg(feature = "openapi")]
 use super::webhook::WebhookState;
@@ -188,23 +189,6 @@ impl<DB: Backend> QueryableByName<DB> for RunLinks {
     }
 }
 
-/// A file that the client sent with the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(ToSchema))]
-pub struct GivenFile {
-    /// Its name under `inputs/`: the given name, made safe.
-    pub name: String,
-    /// The form part that it came in: the name of an input, or `files`. Null for older runs.
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub part: Option<String>,
-    /// The media type that the bytes or the name show.
-    pub r#type: String,
-    /// In bytes.
-    pub size: i64,
-    /// In hexadecimal digits.
-    pub sha256: String,
-}
-
 /// The key that created the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
@@ -235,38 +219,6 @@ pub struct ShownResult {
 /// A null that is present is a value.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
-}
-
-/// A file that a run published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(ToSchema), schema(as = Artifact))]
-#[serde(rename_all = "camelCase")]
-pub struct ShownArtifact {
-    #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
-    pub id: ArtifactId,
-    /// Its media type.
-    pub r#type: String,
-    /// The same as `title`.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub name: String,
-    /// The name of the file.
-    pub title: String,
-    /// In bytes.
-    pub size: i64,
-    /// In hexadecimal digits.
-    pub sha256: String,
-    /// Needs the key.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub url: String,
-    /// Needs no key until it expires.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub download_url: String,
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub download_url_expires_at: Time,
 }
 
 /// Why a run failed.
