@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
-use e2e::{Gateway as _, Process, Service, Stack};
+use e2e::{Process, Service, Stack};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use shared::time::Time;

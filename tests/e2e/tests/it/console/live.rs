@@ -70,3 +70,29 @@ async fn a_broken_stream_loses_and_doubles_nothing() {
         "results stand in their calls"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_the_model_are_shown_as_text_until_its_answer_is_there() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start_console().await;
+    let _worker = stack.start(Service::RunWorker).await;
+    let browser = Browser::start(1280, 900).await;
+    stack.sign_in(&browser, &gateway, EMAIL).await;
+    let app = stack.import_with_tools("").await;
+    // The second answer stops in the middle.
+    let script = json!([
+        {"hold": true, "say": "first", "call": [["current_time", "{}"]]},
+        {"fail": [9, "stall"], "say": "<b>half</b> of an answer"},
+    ]);
+    let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
+    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    browser.open(&format!("{}/runs/{id}", gateway.url())).await;
+    browser.wait_for_text("#connection", "live").await;
+    eventually("the first answer is held", async || (stack.model.holding() == 1).then_some(())).await;
+    stack.model.release_held();
+    browser.wait_for_text("#words", "<b>half</b>").await;
+    browser.wait_for_text(".thread", "first").await;
+    assert_eq!(stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await.status, 200);
+    browser.wait_for_text("#summary .status", "cancelled").await;
+    assert_eq!(browser.eval("return document.getElementById('words')").await, json!(null));
+}
