@@ -39,6 +39,7 @@ find_missing_packages() {
     need_package 'command -v openssl' openssl
     if [ "${1:-}" = browser ]; then
         need_package 'command -v chromium' chromium
+        need_package 'command -v jq' jq
         need_package 'command -v chromedriver' chromium-driver
         need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
         # They run the examples of docs/guides.

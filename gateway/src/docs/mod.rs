@@ -3,6 +3,7 @@
 //!
 //! These pages stand above the other faces: they show the API's document and use the console's style.
 
+mod clients;
 mod guides;
 mod index;
 mod llms;
@@ -34,6 +35,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         open("/docs/API.md", || web::to(guides::api_as_markdown)),
         open("/docs/guides", || web::to(async || moved("/docs"))),
         open("/docs/guides/{name}", || web::to(guides::handle)),
+        open("/docs/clients/{file}", || web::to(clients::file)),
         open("/docs/problems", || web::to(problems::index)),
         open("/docs/problems/{code}", || web::to(problems::page)),
     ]

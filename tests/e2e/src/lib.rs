@@ -16,6 +16,7 @@ mod commands;
 pub mod console;
 pub mod events;
 pub mod form;
+mod front;
 
 mod ports;
 mod postgres;
@@ -32,6 +33,7 @@ pub use address::Gateway;
 pub use answer::Answer;
 pub use broker::PrivateBroker;
 pub use browser::{Browser, Cookie, Element, Key};
+pub use front::{Asked, Fault, Front};
 pub use ports::free_ports;
 pub use postgres::PrivatePostgres;
 pub use process::{Process, Service, bin_dir};

@@ -47,6 +47,7 @@ async fn show_page(
     let action = format!("/apps/{}/keys", app.id);
     let form = KeyForm::for_app(context, visitor, typed).await?;
     let snippets = snippets(console.public_url.as_str(), &app.id.to_string(), &app.definition);
+    let snippets = snippets.map_err(|error| ApiError::fault(&error))?;
     let frame = header.frame(visitor);
     show_as(form.status(), &Page { frame, app: header, snippets, created, form, action })
 }
