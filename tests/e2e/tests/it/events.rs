@@ -132,3 +132,34 @@ async fn a_stream_survives_the_stop_of_its_gateway_and_the_loss_of_the_broker() 
     joined.extend(stream.rest().await);
     assert_eq!(log_of(&joined), stack.stored_log(&run).await);
 }
+
+/// The bench opens 5,000.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_stream_costs_few_kilobytes() {
+    const ACCOUNTS: usize = 25;
+    const STREAMS: usize = ACCOUNTS * 20;
+    /// 150 MB for 5,000 streams.
+    const KIB_EACH: usize = 30;
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let mut runs = Vec::new();
+    for number in 0..ACCOUNTS {
+        let account = stack.account(&format!("reader{number}@example.com"), "big").await;
+        let url = format!("{}/api/v1/runs", gateway.url());
+        let create = stack.client().post(url).bearer_auth(&account.key);
+        let created = stack.send(create.json(&json!({"appId": account.app, "inputs": {"text": "x"}}))).await;
+        runs.push((account.key, created.body["id"].as_str().unwrap().to_owned()));
+    }
+    let before = gateway.resident_mb();
+    let mut streams = Vec::new();
+    for number in 0..STREAMS {
+        let (key, run) = &runs[number % ACCOUNTS];
+        let request = stack.client().get(format!("{}{}", gateway.url(), path(run))).bearer_auth(key);
+        let mut stream = EventReader::open(request).await;
+        assert_eq!(stream.next().await.unwrap().event, "run.created");
+        streams.push(stream);
+    }
+    let more = gateway.resident_mb().saturating_sub(before);
+    eprintln!("{STREAMS} streams cost {more} MB");
+    assert!(usize::try_from(more).unwrap() * 1024 < STREAMS * KIB_EACH, "{STREAMS} streams cost {more} MB");
+}
