@@ -26,6 +26,8 @@ def serve(weights, port):
     params.n_ctx = 8192
     params.n_parallel = 2
     params.cpuparams.n_threads = 1
+    # The most likely words: with chance, so small a model also gets short texts wrong now and then.
+    params.sampling.temp = 0.0
     server = xllamacpp.Server(params)
     print(f"serving on {server.listening_address}", flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
