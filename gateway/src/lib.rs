@@ -2,7 +2,8 @@
 //!
 //! `start` puts a process together. `api` (for programs), `console` (for browsers) and `cli` (for operators)
 //! are its faces: they parse and render. The crate `gateway-domain` decides and owns the SQL. The faces share
-//! `http` and `context`, and never reach into each other.
+//! `http` and `context`, and never reach into each other. `docs` serves the documentation: it shows the API's
+//! document in the console's style.
 
 pub mod api;
 pub mod cli;

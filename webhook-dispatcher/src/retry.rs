@@ -51,6 +51,26 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_has_this_schedule() {
+        let text = |seconds: u64| match seconds {
+            0..60 => format!("{seconds} s"),
+            60..3600 => format!("{} min", seconds / 60),
+            _ => format!("{} h", seconds / 3600),
+        };
+        let pauses = SCHEDULE.map(text).join(", ");
+        let days = GIVE_UP_AFTER.as_secs() / 86_400;
+        let timeout = crate::client::TOTAL_TIMEOUT.as_secs();
+        let limits = include_str!("../../docs/guides/limits.md");
+        for row in [
+            format!("| pause before the next attempt | {pauses} |"),
+            format!("| attempts | {ATTEMPTS} over {days} days |"),
+            format!("| time to answer | {timeout} s |"),
+        ] {
+            assert!(limits.contains(&row), "docs/guides/limits.md lacks: {row}");
+        }
+    }
+
+    #[test]
     fn the_schedule_ends_after_ten_attempts() {
         for random in [0.0, 0.5, 1.0] {
             let mut age = Duration::ZERO;

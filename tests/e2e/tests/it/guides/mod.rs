@@ -9,7 +9,7 @@ mod session;
 
 use e2e::{Process, Service, Stack, free_ports};
 use serde_json::{Value, json};
-use shared::testing::eventually;
+use shared::testing::{WebhookReceiver, eventually};
 
 use blocks::{Block, blocks_of, names, source_of};
 use sample::assert_like;
@@ -153,6 +153,23 @@ async fn errors_and_retries_run_as_they_stand() {
     let failed = installation.stack.ended(&installation.gateway, &failed).await;
     let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(members(&samples(&blocks)[1]), members(&failed["error"]));
+}
+
+/// The function of the guide repeats a create with the same key after a 503.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_function_of_the_guide_repeats_a_create() {
+    let busy = WebhookReceiver::saying([503, 200], br#"{"id": "one", "status": "pending"}"#).await;
+    let session = Session::new([
+        ("CAPI_URL", busy.url()),
+        ("CAPI_API_KEY", "capi_x".to_owned()),
+        ("CAPI_APP_ID", "app".to_owned()),
+    ]);
+    let mut blocks = blocks_of(&source_of("errors"));
+    blocks.retain(|block| block.language == "python");
+    assert_eq!(session.run(&blocks).await, ["one pending\n"]);
+    let keys: Vec<_> =
+        busy.received().into_iter().map(|request| request.headers["idempotency-key"].clone()).collect();
+    assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
