@@ -99,9 +99,10 @@ async fn the_quickstart_runs_as_it_stands() {
     let installation = Installation::start().await;
     let blocks = blocks_of(&source_of("quickstart"));
     let outputs = installation.session().run(&blocks).await;
-    let [run, python, js] = outputs.as_slice() else { panic!("{outputs:?}") };
+    let [run, python, js, job] = outputs.as_slice() else { panic!("{outputs:?}") };
     assert_like(&samples(&blocks)[0], &parsed(run));
     assert_eq!((python.as_str(), js.as_str()), ("Ada Lovelace\n", "Ada Lovelace\n"));
+    assert!(job.contains(r#""city": "London""#), "{job}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
