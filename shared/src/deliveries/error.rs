@@ -12,7 +12,8 @@ macro_rules! errors {
         /// Why an attempt failed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        pub enum DeliveryError { $($(#[$doc])* #[serde(rename = $code)] $name,)* }
+        #[serde(rename_all = "snake_case")]
+        pub enum DeliveryError { $($(#[$doc])* $name,)* }
 
         impl DeliveryError {
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];

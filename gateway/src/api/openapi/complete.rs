@@ -219,6 +219,8 @@ fn responses() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use shared::deliveries::DeliveryError;
+
     use super::*;
 
     #[test]
@@ -233,5 +235,13 @@ mod tests {
                 endpoint.path
             );
         }
+    }
+
+    /// The derive macro does not see names that another macro makes.
+    #[test]
+    fn the_errors_of_deliveries_are_documented_as_they_are_sent() {
+        let document: Value = serde_json::from_str(crate::api::openapi::document()).unwrap();
+        let sent: Vec<_> = DeliveryError::ALL.iter().map(|error| error.as_str()).collect();
+        assert_eq!(document["components"]["schemas"]["DeliveryError"]["enum"], json!(sent));
     }
 }
