@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::deliveries::{DeliveryError, DeliveryStatus, PING_WAIT};
-use shared::ids::LaneId;
-use shared::queue::WorkQueue;
 use tokio::time::Instant;
 
-use crate::attempt::{AttemptResult, Claimed, LEASE, give_back, record};
+use crate::attempt::{AttemptResult, Claimed, LEASE, Next, Recorded, give_back, record};
+use crate::circuit::{self, Health};
 use crate::context::Context;
 use crate::prepare::{NotPrepared, Prepared, prepare};
 use crate::retry;
@@ -24,7 +23,8 @@ const GIVE_BACK_WAIT: Duration = Duration::from_secs(5);
 const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 
 /// Sends a claimed delivery and records the result. `lease_start` is not later than the start of the lease.
-pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, lease_start: Instant) {
+/// Returns false if nothing was sent or the result could not be recorded.
+pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lease_start: Instant) -> bool {
     let Some(result) = attempt(context, claimed, lease_start).await else {
         metrics::counter!("capi_webhook_deliveries_given_back_total").increment(1);
         let owner = &context.dispatcher;
@@ -34,7 +34,7 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, le
         if let Err(error) = given.await {
             tracing::warn!(%error, "failed to give a claim back; its lease will expire");
         }
-        return;
+        return false;
     };
     let (status, wait) = if claimed.is_ping() {
         (retry::after_ping(&result), Duration::ZERO)
@@ -52,14 +52,32 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lane: LaneId, le
         "webhook attempt"
     );
     let error = result.error;
-    let recorded = record_result(context, claimed, result, status, wait).await;
-    if recorded && status == DeliveryStatus::Failed && !claimed.is_ping() {
+    // Tests are in a lane of their own, for all hosts.
+    let health = if claimed.is_ping() { Health::Unknown } else { circuit::health(error) };
+    let lane = circuit::next(claimed.failures, health, rand::random());
+    let recorded = record_result(context, claimed, result, Next { status, wait, lane }).await;
+    if let Some(change) = lane.filter(|_| recorded.lane_changed) {
+        note_lane(claimed, change, error);
+    }
+    if recorded.written && status == DeliveryStatus::Failed && !claimed.is_ping() {
         metrics::counter!("capi_webhook_deliveries_failed_total").increment(1);
         let error = error.map(DeliveryError::as_str);
         tracing::warn!(attempts = claimed.attempt, error, "webhook delivery given up");
     }
-    // The lane may have more due deliveries than its share.
-    context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
+    recorded.written
+}
+
+fn note_lane(claimed: &Claimed, change: circuit::Change, error: Option<DeliveryError>) {
+    let (lane, error) = (claimed.lane_id, error.map(DeliveryError::as_str));
+    if let Some(pause) = change.closed_for {
+        metrics::counter!("capi_webhook_lane_closings_total").increment(1);
+        let (failures, seconds) = (change.failures, pause.as_secs());
+        tracing::warn!(
+            lane_id = %lane, failures, seconds, error, "the receiver does not work: its lane is closed"
+        );
+    } else if change.failures == 0 && claimed.failures > Some(0) {
+        tracing::info!(lane_id = %lane, failures = claimed.failures, "the receiver works again");
+    }
 }
 
 /// Returns `None` if nothing was sent and the attempt does not count.
@@ -101,20 +119,19 @@ async fn record_result(
     context: &Context,
     claimed: &Claimed,
     mut result: AttemptResult,
-    status: DeliveryStatus,
-    wait: Duration,
-) -> bool {
+    next: Next,
+) -> Recorded {
     for _ in 0..RECORD_TRIES {
         let (owner, result_now) = (&context.dispatcher, &result);
-        let recorded = context.db.write(|mut conn| async move {
-            record(&mut conn, owner, claimed, result_now, status, wait).await
-        });
+        let recorded = context
+            .db
+            .write(|mut conn| async move { record(&mut conn, owner, claimed, result_now, next).await });
         match recorded.await {
-            Ok(true) => return true,
-            Ok(false) => {
+            Ok(recorded) if recorded.written => return recorded,
+            Ok(recorded) => {
                 metrics::counter!("capi_stale_writes_total").increment(1);
                 tracing::warn!("stale write: the lease was lost, or the attempt is recorded");
-                return false;
+                return recorded;
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to record a webhook attempt");
@@ -128,5 +145,5 @@ async fn record_result(
         }
     }
     tracing::error!("gave up recording a webhook attempt; its lease will expire");
-    false
+    Recorded::default()
 }

@@ -1,7 +1,9 @@
 //! The webhook-dispatcher sends signed webhooks of the events of runs. README.md says what to read first.
 
 pub mod attempt;
+pub mod circuit;
 pub mod client;
+mod closed_lanes;
 pub mod config;
 pub mod consumer;
 pub mod context;
@@ -12,6 +14,7 @@ pub mod prepare;
 pub mod request;
 pub mod retry;
 pub mod retry_after;
+pub mod shares;
 pub mod signature;
 pub mod sweeper;
 
@@ -33,6 +36,7 @@ use crate::client::WebhookClient;
 use crate::config::Config;
 use crate::consumer::DeliveryHandler;
 use crate::context::Context;
+use crate::shares::Shares;
 
 const SERVICE: &str = "webhook-dispatcher";
 
@@ -54,6 +58,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let plans = Plans::read(config.plans.plans.as_deref())?;
     lifecycle.spawn(warn_of_missing_plans(db.clone(), plans.clone()));
     let policies = WebhookPolicies::new(&plans, &config.webhook_networks.webhook_allowed_networks);
+    let permits = Arc::new(Semaphore::new(config.concurrency));
     let context = Arc::new(Context {
         db: db.clone(),
         publisher: publisher.clone(),
@@ -67,13 +72,15 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
             },
             links: config.secret_key.links(&config.links)?,
         },
+        permits: Arc::clone(&permits),
+        shares: Shares::new(config.concurrency),
         dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
         lifecycle: lifecycle.clone(),
     });
-    let permits = Arc::new(Semaphore::new(config.concurrency));
     let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
     let consuming = consume(broker, WorkQueue::Deliveries, db.clone(), permits, handler, &lifecycle);
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
+    lifecycle.spawn(closed_lanes::watch(Arc::clone(&context)));
     lifecycle.spawn(ping_cleanup::run(context.db.clone(), lifecycle.clone()));
     let readiness = Readiness {
         db,

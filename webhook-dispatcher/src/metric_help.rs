@@ -1,6 +1,6 @@
 //! The help texts of the dispatcher's metrics.
 
-use metrics::{Unit, describe_counter, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) fn describe() {
     describe_counter!(
@@ -10,6 +10,14 @@ pub(crate) fn describe() {
     describe_counter!(
         "capi_webhook_deliveries_failed_total",
         "Deliveries given up: the last attempt of their schedule failed, or the receiver answered 410."
+    );
+    describe_counter!(
+        "capi_webhook_lane_closings_total",
+        "How often a lane was closed because its receiver failed several times in a row."
+    );
+    describe_gauge!(
+        "capi_webhook_lanes_closed",
+        "Lanes that are closed now, as the last look saw them. Each dispatcher reports all of them."
     );
     describe_histogram!(
         "capi_webhook_attempt_duration_seconds",

@@ -14,7 +14,7 @@ const JITTER: f64 = 0.2;
 const MAX_RETRY_AFTER: u64 = 86_400;
 /// Counted from the start of the schedule. The last wait is shortened to it, even if the receiver asks for
 /// more.
-const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
+pub const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 const GONE: u16 = 410;
 
 /// The status of a test after its only attempt.

@@ -29,18 +29,10 @@ struct LaneRow {
 }
 
 const DUE: &str = "
-WITH sweeping AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4706043) AS alone), due AS (
-    SELECT lane_id, next_attempt_at AS at FROM webhook_deliveries
-    WHERE (SELECT alone FROM sweeping) AND status IN ('pending', 'retrying') AND next_attempt_at <= capi_now()
-      AND (lease_expires_at IS NULL OR lease_expires_at <= capi_now())
-    UNION ALL
-    SELECT lane_id, due_at FROM webhook_deliveries
-    WHERE (SELECT alone FROM sweeping) AND status IN ('pending', 'retrying') AND due_at <= capi_now()
-      AND (lease_expires_at IS NULL OR lease_expires_at <= capi_now())
-)
-SELECT lane_id FROM due GROUP BY lane_id ORDER BY min(at) LIMIT $1";
+WITH sweeping AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4706043) AS alone)
+SELECT lane_id FROM webhook_lanes_due_v1($1) WHERE (SELECT alone FROM sweeping)";
 
-/// At most `room` lanes, the longest due first. Empty while another dispatcher runs the same query.
+/// At most `room` lanes, each user's longest due one first. Empty while another dispatcher runs the query.
 async fn due_lanes(conn: &mut Connection, room: u32) -> Result<Vec<Uuid>, DbError> {
     let rows: Vec<LaneRow> = statement(DUE).bind::<BigInt, _>(i64::from(room)).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.lane_id).collect())

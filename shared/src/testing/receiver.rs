@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use http_body_util::BodyExt;
@@ -39,6 +40,19 @@ impl WebhookReceiver {
 
     /// The same with a body in each answer.
     pub async fn saying(statuses: impl IntoIterator<Item = u16>, says: &'static [u8]) -> Self {
+        Self::answering(statuses, says, Duration::ZERO).await
+    }
+
+    /// Starts a receiver that answers each request with 204 after this time.
+    pub async fn slow(after: Duration) -> Self {
+        Self::answering([], b"", after).await
+    }
+
+    async fn answering(
+        statuses: impl IntoIterator<Item = u16>,
+        says: &'static [u8],
+        after: Duration,
+    ) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let statuses = Arc::new(Mutex::new(statuses.into_iter().collect::<VecDeque<_>>()));
         let noted = Arc::clone(&received);
@@ -55,6 +69,9 @@ impl WebhookReceiver {
                     .map(|body| body.to_bytes().to_vec())
                     .unwrap_or_default();
                 noted.lock().unwrap_or_else(PoisonError::into_inner).push(ReceivedWebhook { headers, body });
+                if !after.is_zero() {
+                    tokio::time::sleep(after).await;
+                }
                 let status =
                     statuses.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(204);
                 respond(status, "text/plain", stream::iter([says]).boxed())
@@ -67,6 +84,12 @@ impl WebhookReceiver {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
+    }
+
+    /// The number of requests so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The requests so far.

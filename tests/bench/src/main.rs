@@ -3,7 +3,8 @@
 //! - the time from a create to the request at the model;
 //! - the time from an event to a stream, and the memory of 5,000 streams;
 //! - accepted creates per second, compared with the database alone;
-//! - whole runs per second with their processor time, and thousands of runs in flight.
+//! - whole runs per second with their processor time, and thousands of runs in flight;
+//! - webhooks per second to one receiver, with the dispatcher's processor time.
 //!
 //! The load generator, the services, the database and the broker share one machine.
 #![expect(clippy::print_stdout, reason = "the program prints its figures")]
@@ -18,6 +19,7 @@ mod raw;
 mod runs;
 mod snapshots;
 mod streams;
+mod webhooks;
 
 use clap::Parser;
 use e2e::Stack;
@@ -37,6 +39,12 @@ struct Arguments {
     /// Whole runs with an instant model
     #[arg(long, default_value_t = 5000)]
     whole_runs: usize,
+    /// Webhooks to one receiver
+    #[arg(long, default_value_t = 10_000)]
+    webhooks: usize,
+    /// Measure only the webhooks
+    #[arg(long)]
+    only_webhooks: bool,
     /// Concurrent runs in one worker (at most 10,000)
     #[arg(long, default_value_t = 5000)]
     in_flight: usize,
@@ -48,6 +56,9 @@ async fn main() -> anyhow::Result<()> {
     // Each run in flight holds one connection to the scripted model.
     shared::ops::raise_open_files();
     println!("{:<44} {:>12} {:>12} {:>12}", "what", "rate or n", "p50", "p99");
+    if arguments.only_webhooks {
+        return webhooks::measure(arguments.webhooks).await;
+    }
     let stack = Stack::unlimited().await;
     processes::measure(&stack).await;
     commands::measure().await?;
@@ -57,6 +68,7 @@ async fn main() -> anyhow::Result<()> {
     creates::measure(arguments.seconds, arguments.connections).await?;
     runs::whole(arguments.whole_runs).await?;
     runs::in_flight(arguments.in_flight).await?;
+    webhooks::measure(arguments.webhooks).await?;
     Ok(())
 }
 

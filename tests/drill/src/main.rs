@@ -27,6 +27,7 @@ mod soak;
 mod stage;
 mod stops;
 mod streams;
+mod webhooks;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -88,6 +89,10 @@ enum Drill {
     Streams,
     /// What a large backlog costs.
     Backlog,
+    /// W1: dispatchers are killed.
+    Webhooks,
+    /// W4: receivers hang.
+    HangingReceivers,
     /// S1, S2, S5, S6, H3: the sandbox with cgroup v2, in a virtual machine.
     Cgroup2,
 }
@@ -114,6 +119,8 @@ impl Drill {
             Self::SlowClients => slow_clients::drill(stage).await,
             Self::Streams => streams::drill(stage, full).await,
             Self::Backlog => backlog::drill(stage).await,
+            Self::Webhooks => webhooks::deaths::drill(stage, full).await,
+            Self::HangingReceivers => webhooks::hanging::drill(stage).await,
             Self::Cgroup2 => cgroup2::drill().await,
         }
     }

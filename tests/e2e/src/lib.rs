@@ -14,6 +14,7 @@ mod broker;
 mod browser;
 mod commands;
 pub mod console;
+mod deliveries;
 pub mod events;
 pub mod form;
 mod front;

@@ -151,8 +151,12 @@ impl Fixture {
             panic!("no delivery: {cancelled:?}");
         };
         // Lost if no dispatcher runs yet. Its sweeper finds the delivery.
-        self.queues.publish(WorkQueue::Deliveries, &Nudge { id: lane.uuid() }.encode()).await;
+        self.nudge(lane).await;
         (run, lane)
+    }
+
+    pub(crate) async fn nudge(&self, lane: LaneId) {
+        self.queues.publish(WorkQueue::Deliveries, &Nudge { id: lane.uuid() }.encode()).await;
     }
 
     /// The text that a query returns in its column `text`.

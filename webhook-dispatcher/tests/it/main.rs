@@ -4,6 +4,7 @@
 mod addresses;
 mod answers;
 mod bodies;
+mod circuits;
 mod delivering;
 mod events;
 mod fixture;

@@ -14,6 +14,7 @@ mod console;
 mod database;
 mod dead_letters;
 mod dependencies;
+mod dispatcher;
 mod docs;
 mod documents;
 mod egress;
