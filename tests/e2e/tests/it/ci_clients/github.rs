@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use e2e::{Fault, Signal};
 use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
-use shared::testing::eventually;
+use shared::testing::{WAIT_LIMIT, eventually};
 
 use super::{bash, clients, yaml};
 use crate::snippets::{Ended, Site};
@@ -92,7 +92,7 @@ impl Runner {
         ready.await;
         let sent = Instant::now();
         kill_process(pid, signal).unwrap();
-        let output = child.wait_with_output().await.unwrap();
+        let output = tokio::time::timeout(WAIT_LIMIT, child.wait_with_output()).await.unwrap().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         let ended =
             Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) };
