@@ -18,6 +18,19 @@ pub enum Refusal {
     NotFound(&'static str),
     InvalidRequest(String, Vec<FieldError>),
     InvalidInputs(Vec<FieldError>),
+    /// The errors of a definition.
+    InvalidApp(Vec<FieldError>),
+    /// Another app of the account has this name.
+    AppNameTaken(String),
+    /// The app's current version is another one than the request expects.
+    AppChanged {
+        version: i32,
+    },
+    /// The account has as many apps, or the app as many versions, as are possible.
+    TooManyApps {
+        most: i64,
+        what: &'static str,
+    },
     UnknownModel {
         asked: String,
         known: Vec<String>,

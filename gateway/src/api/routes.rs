@@ -9,14 +9,18 @@ use crate::http::endpoint::{Access, Endpoint};
 /// The endpoints that take an API key.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
-    use Access::{AnyKey, Key, KeyOrLink};
+    use Access::{AnyKey, AppsKey, Key, KeyOrLink};
     let get = |path, access, handler| Endpoint { method: Method::GET, path, access, handler };
     let post = |path, access, handler| Endpoint { method: Method::POST, path, access, handler };
+    let put = |path, access, handler| Endpoint { method: Method::PUT, path, access, handler };
     let delete = |path, access, handler| Endpoint { method: Method::DELETE, path, access, handler };
     vec![
         get("/api/agentapps", AnyKey, || web::to(apps::list::handle)),
         get("/api/v1/apps", AnyKey, || web::to(apps::list::handle)),
         get("/api/v1/apps/{appId}", AnyKey, || web::to(apps::get::handle)),
+        post("/api/v1/apps", AppsKey, || web::to(apps::create::handle)),
+        put("/api/v1/apps/{appId}", AppsKey, || web::to(apps::put::handle)),
+        post("/api/v1/apps/{appId}/archive", AppsKey, || web::to(apps::archive::handle)),
         get("/api/v1/models", AnyKey, || web::to(models::handle)),
         get("/api/v1/me", AnyKey, || web::to(me::handle)),
         post("/api/v1/runs", Key, || web::to(runs::create::handle)),

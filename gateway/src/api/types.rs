@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 use shared::limits::{Ceilings as PlanCeilings, Limit, Limits as RunLimits};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -47,6 +47,33 @@ fn members(described: &str, kind: &SchemaType, name: fn(&Limit) -> &'static str)
         object = object.property(name(limit), value).required(name(limit));
     }
     object.into()
+}
+
+/// The limits of a run, as app files write them. Each has its default if it is absent.
+pub(crate) struct FileLimits;
+
+impl PartialSchema for FileLimits {
+    fn schema() -> RefOr<Schema> {
+        let mut object = ObjectBuilder::new()
+            .description(Some("The limits of one run. A limit that is absent has its default."))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        for limit in RunLimits::ALL {
+            let value = ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+                .minimum(Some(1))
+                .maximum(Some(limit.highest))
+                .description(Some(format!("{} By default {}.", limit.meaning, limit.default)));
+            object = object.property(limit.name, value);
+        }
+        object.into()
+    }
+}
+
+impl ToSchema for FileLimits {
+    fn name() -> Cow<'static, str> {
+        "FileLimits".into()
+    }
 }
 
 /// The plan's ceilings of the limits of a run. Members and schema follow the table in `shared::limits`.

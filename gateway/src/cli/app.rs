@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use gateway_domain::accounts::{Actor, users};
-use gateway_domain::apps::{Checks, DefinitionError, check_ceilings, parse_definition, store};
+use gateway_domain::apps::{Checks, DefinitionFile, parse_for_plan, store};
 use shared::config::{ModelsFile, Plans};
 use shared::definition_checker::DefinitionChecker;
 
@@ -41,13 +41,9 @@ impl Command {
         let plans = Plans::read(command.plans.as_deref())?;
         let (db, user) = command.account.open().await?;
         let checks = Checks { models: &models, checker: &DefinitionChecker::start()?, account: user };
-        let definition = parse_definition(&text, checks).await;
-        let definition = definition.with_context(|| command.file.display().to_string())?;
         let plan = users::plan(&db, user).await?;
-        let above = check_ceilings(&definition, &plan, plans.get(&plan));
-        if !above.is_empty() {
-            return Err(DefinitionError::Invalid(above)).with_context(|| command.file.display().to_string());
-        }
+        let parsed = parse_for_plan(DefinitionFile::Toml(text), checks, (&plan, plans.get(&plan))).await;
+        let definition = parsed.with_context(|| command.file.display().to_string())?;
         let (app, _) = store::import(&db, (user, &plans.quotas(&plan)), &definition, Actor::Operator).await?;
         say(&app.to_string());
         Ok(())

@@ -80,6 +80,8 @@ fn error_sentence(error: &ApiError) -> String {
             "The form expired or was sent from another site. Open its page again and send it from there. If \
              that does not help, ask the operator whether CAPI_PUBLIC_URL is the address in your browser."
         }
+        ApiError::KeyForOneApp => "The API key is for one app and cannot create others.",
+        ApiError::PreconditionRequired => "The change does not say which version it replaces.",
         ApiError::LinkExpired => "The link expired or was changed. Open the run's page for a new one.",
         ApiError::MethodNotAllowed { .. } => "This address does not take this kind of request.",
         ApiError::RequestTimeout => "The form did not arrive in time. Send it again.",
@@ -110,7 +112,18 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
             "This address is incomplete or was changed. Go back and open the list again.".to_owned()
         }
         Refusal::InvalidRequest(detail, _) => sentence(detail),
-        Refusal::InvalidInputs(errors) => sentence(&gateway_domain::joined(errors)),
+        Refusal::InvalidInputs(errors) | Refusal::InvalidApp(errors) => {
+            sentence(&gateway_domain::joined(errors))
+        }
+        Refusal::AppNameTaken(name) => {
+            format!("Another app has the name {name:?}. Rename one of the two first.")
+        }
+        Refusal::AppChanged { version } => {
+            format!("The app was changed meanwhile: its version is {version} now. Open it again.")
+        }
+        Refusal::TooManyApps { most, what } => {
+            format!("There are {most} {what} already, the most possible. Use another app.")
+        }
         Refusal::UnknownModel { asked, .. } => {
             format!("The model {asked} is not available here. Choose another model.")
         }

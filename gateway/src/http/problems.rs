@@ -51,6 +51,9 @@ problems! {
     InvalidWebhookUrl = 400 "invalid_webhook_url", "The webhook URL cannot be used",
         "A webhook URL must be an http or https URL of at most 2048 bytes, without user name or password, on \
          port 80, 443 or a port from 1024 up. Its host must not be a non-public address.";
+    InvalidApp = 400 "invalid_app", "The app is not valid",
+        "The app file cannot be read, or its definition has errors. `errors` lists each with its location in \
+         the file. Correct all of them and send the file again.";
     Unauthorized = 401 "unauthorized", "No valid API key",
         "Send the header Authorization: Bearer capi_… with a key that is neither revoked nor expired. A \
          key is shown once, when it is created.";
@@ -61,6 +64,9 @@ problems! {
         "A key with the scope `runs` creates, reads, cancels and deletes runs. A key with the scope \
          `apps:write` reads whole definitions of apps, and creates, changes and archives apps. `scope` names \
          the scope that is needed. A key keeps its scopes: create another key.";
+    KeyForOneApp = 403 "key_for_one_app", "The API key is for one app",
+        "A key that was created for one app may change that app, and cannot create others. Use a key for all \
+         apps.";
     ForeignForm = 403 "foreign_form", "Form expired or sent from another site",
         "A form of the console must be sent from one of its own pages, in the session that opened the \
          page. Programs use the API with a key.";
@@ -77,6 +83,11 @@ problems! {
          that the endpoint has, or leave the header out.";
     RequestTimeout = 408 "request_timeout", "The body arrived too slowly",
         "The whole body must arrive within 15 seconds. Nothing was done. Send the request again.";
+    AppNameTaken = 409 "app_name_taken", "Another app has this name",
+        "The names of an account's apps that are not archived are unique. Choose another name, or change the \
+         app that has it.";
+    TooManyApps = 409 "too_many_apps", "No more apps or versions are possible",
+        "An account may have 1,000 apps, archived ones included, and an app 1,000 versions. Use another app.";
     AppArchived = 409 "app_archived", "The app is archived",
         "An archived app takes no new runs. Restore it, or run another app.";
     RunAlreadyFinished = 409 "run_already_finished", "The run is over",
@@ -94,16 +105,22 @@ problems! {
          creates in a day, and its tokens in a day. `quota` names the limit, `used` says what the account \
          uses, and `limit` what the plan allows. Wait for runs to start, delete old runs, or wait for the \
          next day (UTC). GET /api/v1/me shows all of it.";
+    AppChanged = 412 "app_changed", "The app has another version",
+        "If-Match names another version than the app has: it was changed meanwhile. `currentVersion` is its \
+         version. Get the app again, merge your change, and send it with the new version.";
     PayloadTooLarge = 413 "payload_too_large", "The body is too large",
         "A body may have 1 MiB. A form with files may have 10 files of 25 MiB each and 100 MiB in all.";
     UnsupportedMediaType = 415 "unsupported_media_type", "Unsupported media type",
         "Send the body as JSON with the header Content-Type: application/json, or a run with files as \
-         multipart/form-data.";
+         multipart/form-data, or an app as application/toml.";
     RangeNotSatisfiable = 416 "range_not_satisfiable", "The range lies outside the file",
         "The header Range asks for bytes that the file does not have. Content-Range gives the size of the \
          file.";
     ExpectationFailed = 417 "expectation_failed", "Unknown expectation",
         "The header Expect asks for something else than 100-continue. Leave the header out.";
+    PreconditionRequired = 428 "precondition_required", "If-Match is missing",
+        "A change of an app must name the version that it was made from, so that it overwrites no other \
+         change. Send the header If-Match with the version in quotes, or * to replace any version.";
     RateLimited = 429 "rate_limited", "Too many requests",
         "The account used all its requests of the last 60 seconds, over all keys and gateways. Wait for \
          the seconds in Retry-After. Instead of polling, hold a request open with ?wait= or receive a \
@@ -136,25 +153,31 @@ mod tests {
         unknown_model 400
         model_lacks_tools 400
         invalid_webhook_url 400
+        invalid_app 400
         unauthorized 401
         plan_required 403
         scope_required 403
+        key_for_one_app 403
         foreign_form 403
         link_expired 403
         not_found 404
         method_not_allowed 405
         not_acceptable 406
         request_timeout 408
+        app_name_taken 409
+        too_many_apps 409
         app_archived 409
         run_already_finished 409
         run_not_finished 409
         delivery_not_finished 409
         idempotency_conflict 409
         quota_exceeded 409
+        app_changed 412
         payload_too_large 413
         unsupported_media_type 415
         range_not_satisfiable 416
         expectation_failed 417
+        precondition_required 428
         rate_limited 429
         too_many_streams 429
         internal 500

@@ -41,7 +41,7 @@ impl OwnedIds {
 async fn call(stack: &Stack, gateway: &TestApp, endpoint: &Endpoint, path: &str, key: &str) -> Answer {
     let method = endpoint.method.as_str().parse().unwrap();
     let request = stack.client().request(method, format!("{}{path}", gateway.url())).bearer_auth(key);
-    let has_body = endpoint.method.as_str() == "POST";
+    let has_body = ["POST", "PUT"].contains(&endpoint.method.as_str());
     stack.send(if has_body { request.json(&json!({"inputs": {"text": "x"}})) } else { request }).await
 }
 
@@ -58,6 +58,7 @@ async fn every_route_keeps_to_its_owner() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
     let bob: Account = stack.account("bob@example.com", "big").await;
+    let bobs_key = stack.create_key_with_all_scopes(&bob.email).await;
     let run = stack.create_run(&gateway, "secret of ada", None).await;
     let artifact = ArtifactId::generate();
     stack.add_artifact(run.parse().unwrap(), artifact, "text/plain", "a.txt", Bytes::from("secret")).await;
@@ -70,12 +71,12 @@ async fn every_route_keeps_to_its_owner() {
     let mut tried = 0;
     for endpoint in endpoints().iter().filter(|endpoint| endpoint.takes_key()) {
         let what = format!("{} {}", endpoint.method, endpoint.path);
-        let asked = call(&stack, &gateway, endpoint, &adas.fill(endpoint.path), &bob.key).await;
+        let asked = call(&stack, &gateway, endpoint, &adas.fill(endpoint.path), &bobs_key).await;
         if endpoint.path.contains('{') {
             tried += 1;
             assert_eq!(asked.status, 404, "{what}: {asked:?}");
             let unknown = OwnedIds::unknown().fill(endpoint.path);
-            let unknown = call(&stack, &gateway, endpoint, &unknown, &bob.key).await;
+            let unknown = call(&stack, &gateway, endpoint, &unknown, &bobs_key).await;
             assert_eq!(asked.status, unknown.status, "{what}");
             assert_eq!(asked.without_request_id(), unknown.without_request_id(), "{what}");
         }
@@ -97,4 +98,6 @@ async fn every_route_keeps_to_its_owner() {
     assert_eq!(stack.send(request.json(&body)).await.status, 404, "another's app in the body");
     let still = stack.get(&gateway, &format!("/api/v1/runs/{run}")).await;
     assert_eq!(still.body["status"], "pending", "nothing of all that changed anything: {still:?}");
+    let app = stack.get(&gateway, &format!("/api/v1/apps/{}", stack.app)).await.body;
+    assert_eq!((&app["version"], &app["archived"]), (&json!(1), &json!(false)));
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod app;
+mod apps_files;
 mod artifacts;
 mod bad_requests;
 mod connections;

@@ -134,6 +134,13 @@ impl Stack {
         self.key_for(self.user(EMAIL).await, new).await
     }
 
+    /// Creates a key of an account that has all scopes.
+    pub async fn create_key_with_all_scopes(&self, email: &str) -> String {
+        let scopes = Scope::ALL.into_iter().collect();
+        let new = NewKey { name: "all scopes".to_owned(), app: None, days: None, scopes };
+        self.key_for(self.user(email).await, &new).await.expect("the plan has room for a key")
+    }
+
     /// Gives the stack's account keys beyond what its plan allows.
     pub async fn add_keys(&self, count: usize) -> Vec<String> {
         const ADD: &str = "INSERT INTO api_keys (id, user_id, name, sha256, display_prefix)

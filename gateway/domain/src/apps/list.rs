@@ -72,6 +72,25 @@ pub async fn list(
     .await
 }
 
+/// The user's app in this version, or in its current one.
+pub async fn load(db: &Db, user: UserId, app: AppId, version: Option<i32>) -> Result<Option<App>, DbError> {
+    const SQL: &str = "
+        SELECT a.id, v.version, a.archived_at IS NOT NULL AS archived, v.definition,
+               a.created_at, a.updated_at
+        FROM apps a JOIN app_versions v ON v.app_id = a.id AND v.version = coalesce($3, a.current_version)
+        WHERE a.user_id = $1 AND a.id = $2";
+    db.read(|mut conn| async move {
+        let mut found: Vec<App> = statement(SQL)
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<SqlUuid, _>(app.uuid())
+            .bind::<Nullable<Integer>, _>(version)
+            .load(&mut conn)
+            .await?;
+        Ok(found.pop())
+    })
+    .await
+}
+
 /// The id and name of an app.
 #[derive(Debug, QueryableByName)]
 pub struct AppName {

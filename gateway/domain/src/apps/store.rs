@@ -4,6 +4,7 @@
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use shared::apps::AppDefinition;
 use shared::config::Quotas;
@@ -11,6 +12,7 @@ use shared::db::{Db, DbError, lock_user, statement};
 use shared::ids::{AppId, AppVersionId, UserId};
 
 use super::room;
+use crate::Refusal;
 use crate::accounts::audit::{self, Action, Actor};
 use crate::accounts::quotas::Exceeded;
 use crate::error::{StoreError, write as write_with_refusals};
@@ -38,6 +40,19 @@ pub enum StoreRefusal {
     Db(#[from] DbError),
 }
 
+impl From<StoreRefusal> for Refusal {
+    fn from(refusal: StoreRefusal) -> Self {
+        match refusal {
+            StoreRefusal::Unknown => Self::NotFound("app"),
+            StoreRefusal::NameTaken(name) => Self::AppNameTaken(name),
+            StoreRefusal::Changed(version) => Self::AppChanged { version },
+            StoreRefusal::TooMany(most, what) => Self::TooManyApps { most, what },
+            StoreRefusal::OverQuota(exceeded) => Self::QuotaExceeded(exceeded),
+            StoreRefusal::Db(error) => error.into(),
+        }
+    }
+}
+
 impl From<diesel::result::Error> for StoreRefusal {
     fn from(error: diesel::result::Error) -> Self {
         Self::Db(error.into())
@@ -45,17 +60,25 @@ impl From<diesel::result::Error> for StoreRefusal {
 }
 
 #[derive(QueryableByName)]
-struct StoredRow {
+pub(super) struct StoredRow {
     #[diesel(sql_type = SqlUuid)]
     id: AppId,
     #[diesel(sql_type = Text)]
-    name: String,
+    pub(super) name: String,
     #[diesel(sql_type = Integer)]
     current_version: i32,
     #[diesel(sql_type = Bool)]
-    archived: bool,
+    pub(super) archived: bool,
     #[diesel(sql_type = Nullable<Jsonb>)]
     definition: Option<Value>,
+}
+
+impl StoredRow {
+    /// Also of a definition that was stored before a member existed.
+    fn has(&self, definition: &AppDefinition) -> bool {
+        let stored = self.definition.as_ref().map(AppDefinition::deserialize);
+        stored.is_some_and(|stored| stored.is_ok_and(|stored| stored == *definition))
+    }
 }
 
 impl StoreError for StoreRefusal {
@@ -68,7 +91,7 @@ impl StoreError for StoreRefusal {
 }
 
 /// The app with this id, or the app with this name that is not archived.
-async fn stored(
+pub(super) async fn stored(
     conn: &mut AsyncPgConnection,
     user: UserId,
     name: Option<&str>,
@@ -148,9 +171,7 @@ pub async fn import(
             .run(async |conn| {
                 lock_user(conn, user).await?;
                 let version = match stored(conn, user, Some(&definition.name), None).await? {
-                    Some(row) if row.definition.as_ref() == Some(&json!(definition)) => {
-                        return Ok((row.id, row.current_version));
-                    }
+                    Some(row) if row.has(definition) => return Ok((row.id, row.current_version)),
                     Some(row) => (row.id, row.current_version + 1),
                     None => (AppId::generate(), 1),
                 };
@@ -184,12 +205,38 @@ pub async fn create(
     .await
 }
 
-/// Stores a new version of an app whose editor started from version `base`. An unchanged definition makes no
-/// new version. Returns the current version.
+/// Creates an app with the name of its definition. If the account's app of that name has the same definition,
+/// nothing is created: a request may be sent again. Returns the app, and whether it is new.
+pub async fn create_named(
+    db: &Db,
+    (user, quotas): (UserId, &Quotas),
+    definition: &AppDefinition,
+    by: Actor,
+) -> Result<(AppId, bool), StoreRefusal> {
+    let app = AppId::generate();
+    write_with_refusals(db, |mut conn| async move {
+        conn.build_transaction()
+            .run(async |conn| {
+                lock_user(conn, user).await?;
+                match stored(conn, user, Some(&definition.name), None).await? {
+                    Some(row) if row.has(definition) => return Ok((row.id, false)),
+                    Some(_) => return Err(StoreRefusal::NameTaken(definition.name.clone())),
+                    None => {}
+                }
+                write_version(conn, (user, quotas), (app, 1), definition, by).await?;
+                Ok((app, true))
+            })
+            .await
+    })
+    .await
+}
+
+/// Stores a new version of an app whose editor started from one of the versions `bases`, or from any version.
+/// An unchanged definition makes no new version. Returns the current version.
 pub async fn save(
     db: &Db,
     (user, quotas): (UserId, &Quotas),
-    (app, base): (AppId, i32),
+    (app, bases): (AppId, Option<&[i32]>),
     definition: &AppDefinition,
     by: Actor,
 ) -> Result<i32, StoreRefusal> {
@@ -199,47 +246,16 @@ pub async fn save(
                 lock_user(conn, user).await?;
                 let row = stored(conn, user, None, Some(app)).await?.ok_or(StoreRefusal::Unknown)?;
                 // Before the check of the version: a form that is sent twice changes nothing the second time.
-                if row.definition.as_ref() == Some(&json!(definition)) {
+                if row.has(definition) {
                     return Ok(row.current_version);
                 }
-                if row.current_version != base {
-                    return Err(StoreRefusal::Changed(row.current_version));
+                let current = row.current_version;
+                if bases.is_some_and(|bases| !bases.contains(&current)) {
+                    return Err(StoreRefusal::Changed(current));
                 }
                 check_name_is_free(conn, user, app, &definition.name).await?;
-                write_version(conn, (user, quotas), (app, base + 1), definition, by).await?;
-                Ok(base + 1)
-            })
-            .await
-    })
-    .await
-}
-
-/// Archives an app, which then takes no runs, or restores it.
-pub async fn set_archived(
-    db: &Db,
-    user: UserId,
-    app: AppId,
-    archived: bool,
-    by: Actor,
-) -> Result<(), StoreRefusal> {
-    const SQL: &str = "
-        UPDATE apps SET archived_at = CASE WHEN $2 THEN capi_now() END, updated_at = capi_now()
-        WHERE id = $1";
-    write_with_refusals(db, |mut conn| async move {
-        conn.build_transaction()
-            .run(async |conn| {
-                lock_user(conn, user).await?;
-                let row = stored(conn, user, None, Some(app)).await?.ok_or(StoreRefusal::Unknown)?;
-                if row.archived == archived {
-                    return Ok(());
-                }
-                if !archived {
-                    check_name_is_free(conn, user, app, &row.name).await?;
-                }
-                statement(SQL).bind::<SqlUuid, _>(app.uuid()).bind::<Bool, _>(archived).execute(conn).await?;
-                let action = if archived { Action::AppArchived } else { Action::AppRestored };
-                audit::record(conn, user, by, action, &row.name).await?;
-                Ok(())
+                write_version(conn, (user, quotas), (app, current + 1), definition, by).await?;
+                Ok(current + 1)
             })
             .await
     })
@@ -261,7 +277,7 @@ async fn free_name(conn: &mut AsyncPgConnection, user: UserId, name: &str) -> di
     Ok([name.to_owned()].into_iter().chain(numbered).find(is_free).unwrap_or_else(|| name.to_owned()))
 }
 
-async fn check_name_is_free(
+pub(super) async fn check_name_is_free(
     conn: &mut AsyncPgConnection,
     user: UserId,
     app: AppId,

@@ -1,17 +1,27 @@
 //! The app endpoints, and the app as they show it.
 
+pub(super) mod archive;
+mod body;
+pub(super) mod create;
 pub(super) mod get;
 pub(super) mod list;
+pub(super) mod put;
+mod types;
 
-use gateway_domain::apps::list::App as StoredApp;
+use gateway_domain::apps::list::{App as StoredApp, load};
 use serde::Serialize;
 use serde_json::Value;
 use shared::apps::{FetchUrls, InputType};
-use shared::ids::AppId;
+use shared::ids::{AppId, UserId};
 use shared::time::Time;
 use utoipa::ToSchema;
 
 use super::types::Limits;
+use crate::context::Context;
+use crate::http::ApiError;
+
+/// The cause in the log if a newer build stored the definition.
+const UNREADABLE: &str = "a stored definition cannot be read";
 
 /// An agent app in its current version.
 #[derive(Serialize, ToSchema)]
@@ -47,12 +57,34 @@ pub(super) struct Fetch {
     urls: FetchUrls,
 }
 
+/// [`InputType`] for the document.
+#[derive(ToSchema)]
+#[schema(as = InputType, rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes shared::apps::InputType, which knows no OpenAPI")]
+pub(super) enum InputKind {
+    Text,
+    Number,
+    Boolean,
+    Select,
+    File,
+}
+
+/// [`FetchUrls`] for the document.
+#[derive(ToSchema)]
+#[schema(as = FetchUrls, rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes shared::apps::FetchUrls, which knows no OpenAPI")]
+pub(super) enum FetchKind {
+    Any,
+    Listed,
+    Known,
+}
+
 /// One field of an app's form.
 #[derive(Serialize, ToSchema)]
 pub(super) struct InputField {
     name: String,
     label: String,
-    #[schema(value_type = String, pattern = "^(text|number|boolean|select|file)$")]
+    #[schema(value_type = InputKind)]
     r#type: InputType,
     required: bool,
     #[schema(required, value_type = Value)]
@@ -62,6 +94,17 @@ pub(super) struct InputField {
 }
 
 impl App {
+    /// The user's app in this version, or in its current one.
+    async fn load(
+        context: &Context,
+        user: UserId,
+        app: AppId,
+        version: Option<i32>,
+    ) -> Result<Self, ApiError> {
+        let stored = load(&context.db, user, app, version).await?.ok_or(ApiError::not_found("app"))?;
+        Self::new(&stored, &context.models.default_model().id).ok_or_else(|| ApiError::internal(UNREADABLE))
+    }
+
     /// `default_model` is the model of apps that name none. `None` if this build cannot read the definition.
     fn new(stored: &StoredApp, default_model: &str) -> Option<Self> {
         let definition = stored.definition()?;

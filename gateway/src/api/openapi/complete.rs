@@ -87,7 +87,9 @@ fn make_alias(operation: &mut Value, path: &str) {
 /// The problems that an endpoint can answer with, by its method and path.
 fn add_common(operation: &mut Value, endpoint: &Endpoint) {
     let creates = endpoint.method == Method::POST && endpoint.path.ends_with("/runs");
-    let has_body = creates || endpoint.path == "/api/v1/webhooks/test";
+    let writes_app = [Method::POST, Method::PUT].contains(&endpoint.method)
+        && ["/api/v1/apps", "/api/v1/apps/{appId}"].contains(&endpoint.path);
+    let has_body = creates || writes_app || endpoint.path == "/api/v1/webhooks/test";
     let named = endpoint.path.contains('{') || creates;
     for problem in Problem::ALL {
         let applies = match problem {
@@ -101,11 +103,12 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             | Problem::Unavailable => true,
             Problem::NotFound => named,
             Problem::RequestTimeout | Problem::PayloadTooLarge | Problem::UnsupportedMediaType => has_body,
+            Problem::QuotaExceeded => creates || writes_app,
             Problem::AppArchived
             | Problem::IdempotencyConflict
-            | Problem::QuotaExceeded
             | Problem::StoreFull
             | Problem::ExpectationFailed => creates,
+            Problem::AppChanged | Problem::PreconditionRequired => endpoint.method == Method::PUT,
             Problem::DeliveryNotFinished => endpoint.path.ends_with("/redeliver"),
             Problem::RunAlreadyFinished => endpoint.path.ends_with("/cancel"),
             Problem::RunNotFinished => endpoint.method == Method::DELETE,
@@ -153,6 +156,7 @@ fn common_headers() -> [(&'static str, Value); 3] {
 const fn own_header(status: u16) -> Option<&'static str> {
     match status {
         401 => Some("WWW-Authenticate"),
+        412 => Some("ETag"),
         416 => Some("Content-Range"),
         429 | 503 => Some("Retry-After"),
         _ => None,

@@ -22,7 +22,8 @@ use shared::deliveries::{PingBody, WebhookBody};
         license(name = "MIT OR Apache-2.0"),
     ),
     paths(
-        apps::list::handle, apps::get::handle, models::handle, me::handle,
+        apps::list::handle, apps::get::handle, apps::create::handle, apps::put::handle,
+        apps::archive::handle, models::handle, me::handle,
         runs::create::handle, runs::list::handle, runs::get::handle, runs::events::handle,
         runs::delete::handle,
         runs::cancel::handle,
@@ -35,7 +36,7 @@ use shared::deliveries::{PingBody, WebhookBody};
         (name = "Runs", description = "Create runs, follow them, get what they produced"),
         (name = "Runs of one app", description = "The same within one app, as a key of that app sees them"),
         (name = "Webhooks", description = "What was sent to receivers, sending it again, and tests"),
-        (name = "Apps", description = "What can be run"),
+        (name = "Apps", description = "What can be run, and app files"),
         (name = "Account", description = "The key's account and the installation"),
     ),
 )]

@@ -27,6 +27,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub scope: Option<&'static str>,
+    /// Of `app_changed`: the version that the app has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub current_version: Option<i32>,
     /// Of `quota_exceeded`: the limit, by its name in the limits of GET /api/v1/me.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]

@@ -22,6 +22,13 @@ impl ApiError {
                 "this API key may not do that; use a key with the scope {} (Account → API Keys)",
                 scope.as_str()
             ),
+            Self::KeyForOneApp => {
+                "this API key is for one app and cannot create others; use a key for all apps".to_owned()
+            }
+            Self::PreconditionRequired => {
+                "send If-Match with the app's version in quotes, like \"3\", or * to replace any version"
+                    .to_owned()
+            }
             Self::SignInNeeded => "sign in first".to_owned(),
             Self::ForeignForm => {
                 "the form has expired or was sent from another site; open its page again and send it from \
@@ -94,7 +101,16 @@ fn of_refusal(refusal: &Refusal) -> String {
             format!("there is no such {what}, or this key may not see it; check the id")
         }
         Refusal::InvalidRequest(detail, _) => detail.clone(),
-        Refusal::InvalidInputs(errors) => joined(errors),
+        Refusal::InvalidInputs(errors) | Refusal::InvalidApp(errors) => joined(errors),
+        Refusal::AppNameTaken(name) => {
+            format!("another app has the name {name:?}; choose another name, or change that app")
+        }
+        Refusal::AppChanged { version } => format!(
+            "the app was changed meanwhile: its version is {version} now; get it again and merge your change"
+        ),
+        Refusal::TooManyApps { most, what } => {
+            format!("there are already {most} {what}, which is the limit; use another app")
+        }
         Refusal::UnknownModel { asked, known } => {
             format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
         }

@@ -12,7 +12,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpResponse, ResponseError};
 use gateway_domain::accounts::Scope;
@@ -67,6 +67,10 @@ pub enum ApiError {
     },
     /// An `Expect` that is not 100-continue.
     ExpectationFailed,
+    /// The API key is for one app.
+    KeyForOneApp,
+    /// A change without If-Match.
+    PreconditionRequired,
     RangeNotSatisfiable {
         size: u64,
     },
@@ -180,6 +184,7 @@ impl ApiError {
             request_id,
             errors: &errors,
             scope: self.scope(),
+            current_version: self.current_version(),
             quota: exceeded.map(|exceeded| quota_api_name(exceeded.quota)),
             used: exceeded.map(|exceeded| exceeded.used),
             limit: exceeded.map(|exceeded| exceeded.limit),
@@ -198,6 +203,7 @@ impl ApiError {
         match self {
             Self::Unauthorized(_) => Some((WWW_AUTHENTICATE, r#"Bearer realm="capi""#.to_owned())),
             Self::MethodNotAllowed { allow } => Some((ALLOW, allow.clone())),
+            Self::Refused(Refusal::AppChanged { version }) => Some((ETAG, format!("\"{version}\""))),
             Self::RangeNotSatisfiable { size } => Some((CONTENT_RANGE, format!("bytes */{size}"))),
             Self::RateLimited { retry_after, .. }
             | Self::Flood { retry_after }
@@ -222,6 +228,13 @@ impl ApiError {
         }
     }
 
+    const fn current_version(&self) -> Option<i32> {
+        match self {
+            Self::Refused(Refusal::AppChanged { version }) => Some(*version),
+            _ => None,
+        }
+    }
+
     const fn exceeded(&self) -> Option<&Exceeded> {
         match self {
             Self::Refused(Refusal::QuotaExceeded(exceeded)) => Some(exceeded),
@@ -234,7 +247,10 @@ impl ApiError {
         let Self::Refused(refusal) = self else { return vec![] };
         let at = |pointer: &str, code| vec![FieldError::new(pointer, code, self.detail())];
         match refusal {
-            Refusal::InvalidRequest(_, errors) | Refusal::InvalidInputs(errors) => errors.clone(),
+            Refusal::InvalidRequest(_, errors)
+            | Refusal::InvalidInputs(errors)
+            | Refusal::InvalidApp(errors) => errors.clone(),
+            Refusal::AppNameTaken(_) => at("/name", "taken"),
             Refusal::UnknownModel { .. } => at("/chatModelId", "unknown"),
             Refusal::ModelLacksTools { .. } => at("/chatModelId", "lacks_tools"),
             Refusal::InvalidWebhookUrl { field, .. } => at(&format!("/{field}"), "invalid"),

@@ -23,6 +23,8 @@ impl ApiError {
             Self::NoSuchPath { .. } => Problem::NotFound,
             Self::BrokenForm => Problem::InvalidRequest,
             Self::ExpectationFailed => Problem::ExpectationFailed,
+            Self::KeyForOneApp => Problem::KeyForOneApp,
+            Self::PreconditionRequired => Problem::PreconditionRequired,
             Self::RangeNotSatisfiable { .. } => Problem::RangeNotSatisfiable,
             Self::RateLimited { .. }
             | Self::Flood { .. }
@@ -38,6 +40,10 @@ const fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::NotFound(_) => Problem::NotFound,
         Refusal::InvalidRequest(..) => Problem::InvalidRequest,
         Refusal::InvalidInputs(_) => Problem::InvalidInputs,
+        Refusal::InvalidApp(_) => Problem::InvalidApp,
+        Refusal::AppNameTaken(_) => Problem::AppNameTaken,
+        Refusal::AppChanged { .. } => Problem::AppChanged,
+        Refusal::TooManyApps { .. } => Problem::TooManyApps,
         Refusal::UnknownModel { .. } => Problem::UnknownModel,
         Refusal::ModelLacksTools { .. } => Problem::ModelLacksTools,
         Refusal::InvalidWebhookUrl { .. } => Problem::InvalidWebhookUrl,

@@ -1,5 +1,4 @@
-//! The header `Accept` of an endpoint that answers with JSON or with a stream of events. Pure but for reading
-//! the header.
+//! The header `Accept` of an endpoint that has two forms of its answer. Pure but for reading the header.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::ACCEPT;
@@ -15,12 +14,27 @@ pub enum Wanted {
 
 /// JSON, unless the client names `text/event-stream` and prefers it.
 pub fn json_or_event_stream(request: &HttpRequest) -> Result<Wanted, ApiError> {
+    choose(&ranges_of(request)).ok_or(ApiError::NoSuchMediaType("application/json or text/event-stream"))
+}
+
+/// Whether the client names the media type `other`, and wants it at least as much as `usual`.
+#[must_use]
+pub fn prefers(request: &HttpRequest, other: &str, usual: &str) -> bool {
+    names_first(&ranges_of(request), other, usual)
+}
+
+fn names_first(ranges: &str, other: &str, usual: &str) -> bool {
+    let weight_of_other = weight(ranges, &[other]);
+    weight_of_other > 0 && weight_of_other >= weight(ranges, &[usual])
+}
+
+fn ranges_of(request: &HttpRequest) -> String {
     let mut ranges = String::new();
     for value in request.headers().get_all(ACCEPT) {
         ranges.push_str(value.to_str().unwrap_or_default());
         ranges.push(',');
     }
-    choose(&ranges).ok_or(ApiError::NoSuchMediaType("application/json or text/event-stream"))
+    ranges
 }
 
 fn choose(ranges: &str) -> Option<Wanted> {
@@ -83,6 +97,24 @@ mod tests {
             ("nonsense", None),
         ] {
             assert_eq!(choose(header), wanted, "{header}");
+        }
+    }
+
+    #[test]
+    fn another_type_must_be_named_and_weigh_as_much() {
+        for (accept, first) in [
+            ("application/toml", true),
+            ("Application/TOML; charset=utf-8", true),
+            ("application/toml, */*", true),
+            ("application/json, application/toml", true),
+            ("application/json, application/toml;q=0.5", false),
+            ("application/toml;q=0.5, application/json;q=0.4", true),
+            ("application/toml;q=0", false),
+            ("*/*", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(names_first(accept, "application/toml", "application/json"), first, "{accept}");
         }
     }
 }

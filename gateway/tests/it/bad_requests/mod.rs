@@ -1,9 +1,10 @@
 //! Every wrong request has its documented problem, with a detail that says what to change. One table.
 
+mod app_files;
 mod webhooks;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use e2e::accounts::ApiKey;
+use e2e::accounts::{ApiKey, EMAIL};
 use e2e::{Answer, Gateway, Stack};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -294,7 +295,9 @@ async fn wrong_requests_get_problems_that_say_what_to_change() {
     fields(&mut table);
     queries(&mut table);
     webhooks::cases(&mut table);
-    assert!(table.cases.len() > 70, "the table has {} lines", table.cases.len());
+    let all_scopes = stack.create_key_with_all_scopes(EMAIL).await;
+    app_files::cases(&mut table, &all_scopes);
+    assert!(table.cases.len() > 100, "the table has {} lines", table.cases.len());
     for Case { name, request, expected, says } in table.cases {
         check(&(name, expected, says), &stack.send(request).await);
     }

@@ -10,7 +10,7 @@ use shared::output_schema;
 use shared::text::check_json;
 use shared::tools::{FILE_READERS, TOOLS};
 
-use super::{DefinitionFieldError, MAX_FILE_BYTES};
+use super::{DefinitionFieldError, MAX_STORED_BYTES};
 use crate::apps::fetch_rules::errors_of_fetch;
 use crate::apps::inputs::wrong;
 use crate::one_line;
@@ -91,9 +91,11 @@ fn errors_of_texts(app: &AppDefinition) -> Vec<DefinitionFieldError> {
     if let Err(refusal) = check_json(&stored) {
         found.push(DefinitionFieldError::naming("", refusal.to_string()));
     }
-    if stored.to_string().len() > MAX_FILE_BYTES {
-        found
-            .push(DefinitionFieldError::naming("", format!("the app is longer than {MAX_FILE_BYTES} bytes")));
+    if stored.to_string().len() > MAX_STORED_BYTES {
+        found.push(DefinitionFieldError::naming(
+            "",
+            format!("the app is longer than {MAX_STORED_BYTES} bytes"),
+        ));
     }
     if let Some(wrong) = one_line::wrong_name(&app.name, MAX_NAME_CHARS) {
         found.push(DefinitionFieldError::naming("name", format!("name {wrong}")));

@@ -1,7 +1,7 @@
 //! POST /apps/{appId}/archive: archives the app, or restores it.
 
 use actix_web::{HttpResponse, web};
-use gateway_domain::apps::store;
+use gateway_domain::apps::archive;
 
 use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
@@ -15,7 +15,7 @@ pub(crate) async fn handle(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let archived = form.text("archived") == "true";
-    store::set_archived(&context.db, visitor.user(), app.id, archived, visitor.actor())
+    archive::set_archived(&context.db, visitor.user(), app.id, archived, visitor.actor())
         .await
         .map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{}/edit?done={}", app.id, if archived { "archived" } else { "restored" })))

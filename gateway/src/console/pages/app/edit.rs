@@ -114,7 +114,7 @@ pub(crate) async fn handle(
         return refused(draft, base, error);
     };
     let (user, by, id, quotas) = (visitor.user(), visitor.actor(), app.id, context.plans.quotas(plan));
-    match store::save(&context.db, (user, &quotas), (id, base), &definition, by).await {
+    match store::save(&context.db, (user, &quotas), (id, Some(&[base])), &definition, by).await {
         Ok(_) => Ok(see_other(&format!("/apps/{id}/edit?done=saved"))),
         Err(refusal @ (StoreRefusal::Unknown | StoreRefusal::Db(_))) => Err(store_refusal(refusal)),
         Err(StoreRefusal::NameTaken(name)) => {

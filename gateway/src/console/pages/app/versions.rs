@@ -156,7 +156,9 @@ pub(crate) async fn restore(
     }
     let base = form.text("base").parse().unwrap_or(app.version);
     let quotas = &context.plans.quotas(&visitor.session.plan);
-    store::save(&context.db, (user, quotas), (id, base), definition, by).await.map_err(store_refusal)?;
+    store::save(&context.db, (user, quotas), (id, Some(&[base])), definition, by)
+        .await
+        .map_err(store_refusal)?;
     Ok(see_other(&format!("/apps/{id}/edit?done=saved")))
 }
 

@@ -1,0 +1,151 @@
+//! Writes a definition as an app file. Pure. Read again, the file gives the same definition. Members that
+//! have their defaults are left out, and a schema is JSON in a string, because TOML has no null.
+
+use serde::{Serialize, Serializer};
+use shared::apps::{AppDefinition, FetchRules, InputField};
+use shared::limits::Limits;
+
+/// Bytes of a schema that is written with line breaks. A larger one might not fit into a file.
+const MAX_INDENTED_BYTES: usize = 128 << 10;
+
+#[derive(Serialize)]
+struct File<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    instructions: &'a str,
+    prompt: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tools: &'a [String],
+    #[serde(skip_serializing_if = "<[InputField]>::is_empty")]
+    inputs: &'a [InputField],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Output>,
+    #[serde(skip_serializing_if = "Changed::is_empty")]
+    limits: Changed,
+    #[serde(skip_serializing_if = "FetchRules::restrict_nothing")]
+    fetch: &'a FetchRules,
+}
+
+#[derive(Serialize)]
+struct Output {
+    /// JSON.
+    schema: String,
+}
+
+/// The limits that differ from their defaults.
+struct Changed(Limits);
+
+impl Changed {
+    fn values(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let changed = Limits::ALL.iter().filter(|limit| (limit.get)(&self.0) != limit.default);
+        changed.map(|limit| (limit.name, (limit.get)(&self.0)))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.values().next().is_none()
+    }
+}
+
+impl Serialize for Changed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.values())
+    }
+}
+
+/// The app file.
+pub fn to_toml(app: &AppDefinition) -> Result<String, toml::ser::Error> {
+    let output = app.output.as_ref().map(|output| {
+        let compact = output.schema.to_string();
+        let indented = format!("{:#}\n", output.schema);
+        Output { schema: if indented.len() <= MAX_INDENTED_BYTES { indented } else { compact } }
+    });
+    toml::to_string(&File {
+        name: &app.name,
+        description: &app.description,
+        model: app.model.as_deref(),
+        instructions: &app.instructions,
+        prompt: &app.prompt,
+        tools: &app.tools,
+        inputs: &app.inputs,
+        output,
+        limits: Changed(app.limits),
+        fetch: &app.fetch,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shared::testing::property::{check_inputs, repeated};
+
+    use super::super::file::{DefinitionFile, parse};
+    use super::*;
+
+    fn app(value: Value) -> AppDefinition {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn again(text: &str) -> AppDefinition {
+        let mut parsed =
+            parse(DefinitionFile::Toml(text.to_owned())).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert!(parsed.unknown.is_empty(), "{text}");
+        if let Some(output) = &mut parsed.definition.output {
+            assert!(super::super::read_schema(output).is_none());
+        }
+        parsed.definition
+    }
+
+    #[test]
+    fn a_file_reads_well() {
+        let text = to_toml(&app(json!({
+            "name": "Extract", "prompt": "Who?\n\n{{ text }}\n", "tools": ["python", "shell"],
+            "inputs": [{"name": "text", "type": "text", "required": true}],
+            "output": {"schema": {"enum": [null, "it's"]}}, "limits": {"steps": 3},
+            "fetch": {"hosts": ["example.org"], "urls": "known"},
+        })))
+        .unwrap();
+        insta::assert_snapshot!(text, @"");
+    }
+
+    #[test]
+    fn every_definition_survives_a_round_trip() {
+        for sample in ["summarise", "extract", "report", "chart", "fix"] {
+            let path = format!("{}/../../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
+            let parsed = parse(DefinitionFile::Toml(std::fs::read_to_string(path).unwrap())).unwrap();
+            assert_eq!(again(&to_toml(&parsed.definition).unwrap()), parsed.definition, "{sample}");
+        }
+        for default in [
+            json!(1),
+            json!(1.0),
+            json!(-0.0),
+            json!(1e300),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!("\r\n'''\"\"\"\u{7f}\u{1b}\\"),
+        ] {
+            let field = json!({"name": "a", "type": "number", "default": default});
+            let app = app(json!({"name": "a", "prompt": "p", "inputs": [field]}));
+            assert_eq!(again(&to_toml(&app).unwrap()), app);
+        }
+    }
+
+    #[test]
+    fn property_of_texts_in_app_files() {
+        const PARTS: &[&str] = &[
+            "'''", "\"\"\"", "\r\n", "\n", "\r", "\\", "'", "\"", "#", "\t", " ", "{{ a }}", "\u{7f}", "é",
+            "\\u0041", "[a]\n", "a = 1\n", "\u{2028}", "\u{feff}",
+        ];
+        check_inputs("app_files", repeated(PARTS, 20_000), |text| {
+            let app = app(json!({
+                "name": text, "prompt": text, "instructions": text, "tools": [text],
+                "output": {"schema": {"const": text}},
+            }));
+            let written = to_toml(&app).map_err(|error| error.to_string())?;
+            if again(&written) == app { Ok(()) } else { Err(format!("changed: {written}")) }
+        });
+    }
+}
