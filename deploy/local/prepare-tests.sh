@@ -6,10 +6,11 @@ for part in packages sandbox venv node; do . "$HERE/$part.sh"; done
 lock
 install_packages browser
 prepare_sandbox
-for tools in axe schemathesis container-linters standard-webhooks; do
+for tools in axe schemathesis container-linters standard-webhooks generated-client; do
     ensure_venv $tools "$HERE/$tools.txt"
 done
 ensure_node
 ensure_npm standard-webhooks
+ensure_npm generated-client
 exec 9>&-
 bash "$HERE/lint-containers.sh"

@@ -17,8 +17,8 @@ use crate::http::extract::Query;
     post, path = "/api/v1/apps", tag = "Apps", operation_id = "createApp", summary = "Create an app",
     description = "Creates an app from an app file, as TOML or as JSON. Names are unique among the account's \
                    apps that are not archived. If the app of that name has the same definition, nothing is \
-                   created and the answer is 200 with that app: so the request may be sent again. Needs a key \
-                   with the scope `apps:write` that is not for one app.",
+                   created and the answer is 200 with that app: so the request may be sent again. Needs a \
+                   key with the scope `apps:write` that is not for one app.",
     request_body(content((AppFile = "application/json"), (String = "application/toml"))),
     responses(
         (status = 201, description = "Created", body = App, headers(

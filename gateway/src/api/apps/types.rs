@@ -11,7 +11,7 @@ use crate::api::types::FileLimits;
 #[schema(example = json!({
     "name": "Extract", "prompt": "Who is this text about?\n\n{{ text }}\n",
     "inputs": [{"name": "text", "type": "text", "required": true}],
-    "output": {"schema": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
+    "output": {"schema": {"type": "object", "required": ["name"]}},
     "limits": {"steps": 3, "tokens": 4000},
 }))]
 #[expect(dead_code, reason = "describes the request")]

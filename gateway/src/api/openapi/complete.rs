@@ -2,13 +2,12 @@
 
 use actix_web::http::Method;
 use gateway_domain::accounts::Scope;
-use gateway_domain::runs::request::{MAX_METADATA_KEY_CHARS, MAX_METADATA_PAIRS, MAX_METADATA_VALUE_CHARS};
 use serde_json::{Map, Value, json};
 
+use super::{examples, schemas, webhooks};
 use crate::api::routes::endpoints;
 use crate::api::runs::events;
 use crate::http::endpoint::{Access, Endpoint};
-use crate::http::multipart::MAX_FILES;
 use crate::http::problems::Problem;
 
 /// Paths that serve the same endpoint as another path: within an app, or under an older name.
@@ -40,10 +39,10 @@ pub(super) fn complete(mut document: Value) -> Value {
         item[method] = operation;
     }
     document["paths"] = paths.into();
-    finish_schemas(&mut document["components"]["schemas"]);
+    schemas::finish(&mut document["components"]["schemas"]);
     for path in ["/api/v1/runs", "/api/v1/apps/{appId}/runs"] {
         if let Some(parameters) = document["paths"][path]["get"]["parameters"].as_array_mut() {
-            parameters.push(metadata_parameter());
+            parameters.push(schemas::metadata_parameter());
         }
     }
     document["security"] = json!([{ "apiKey": [] }]);
@@ -53,6 +52,8 @@ pub(super) fn complete(mut document: Value) -> Value {
         "apiKey": { "type": "http", "scheme": "bearer", "description": described }
     });
     document["components"]["responses"] = responses();
+    document["webhooks"] = webhooks::webhooks();
+    examples::add_examples(&mut document);
     document
 }
 
@@ -121,6 +122,15 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
         }
     }
     add_security(operation, endpoint);
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        schemas::without_null(&mut parameter["schema"]);
+        schemas::close(&mut parameter["schema"]);
+    }
+    for (_, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
+        if answer.pointer("/content/*~1*").is_some() {
+            answer["content"] = schemas::file_content();
+        }
+    }
     if let Some(answers) = operation["responses"].as_object_mut() {
         for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.get("$ref").is_none()) {
             for (name, header) in common_headers() {
@@ -161,41 +171,6 @@ const fn own_header(status: u16) -> Option<&'static str> {
         429 | 503 => Some("Retry-After"),
         _ => None,
     }
-}
-
-/// Any number of parameters `metadata.KEY=VALUE`: an object in form style is sent as its members.
-fn metadata_parameter() -> Value {
-    json!({
-        "name": "metadata", "in": "query", "style": "form", "explode": true,
-        "description": "Sent as `metadata.KEY=VALUE`, once for each pair that the run must have",
-        "schema": {
-            "type": "object",
-            "propertyNames": {
-                "pattern": "^metadata\\.[^\\u0000]+$",
-                "maxLength": "metadata.".len() + MAX_METADATA_KEY_CHARS,
-            },
-            "additionalProperties": { "type": "string", "maxLength": MAX_METADATA_VALUE_CHARS },
-        },
-    })
-}
-
-/// What the derive macro cannot express.
-fn finish_schemas(schemas: &mut Value) {
-    for form in ["CreateRun", "CreateRunForm"] {
-        schemas[form]["properties"]["webhookEvents"]["uniqueItems"] = json!(true);
-        let metadata = &mut schemas[form]["properties"]["metadata"];
-        metadata["maxProperties"] = json!(MAX_METADATA_PAIRS);
-        metadata["propertyNames"] = json!({ "maxLength": MAX_METADATA_KEY_CHARS });
-        metadata["additionalProperties"]["maxLength"] = json!(MAX_METADATA_VALUE_CHARS);
-        let mut within = schemas[form].clone();
-        within["description"] = json!("A run to create of the app that the path names.");
-        within["properties"]["appId"]["description"] = json!("Ignored: the path names the app.");
-        if let Some(members) = within.as_object_mut() {
-            members.remove("required");
-        }
-        schemas[format!("{form}OfApp")] = within;
-    }
-    schemas["CreateRunForm"]["properties"]["files"]["maxItems"] = json!(MAX_FILES);
 }
 
 /// One response for each status. It lists the codes of that status.

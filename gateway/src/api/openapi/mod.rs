@@ -2,6 +2,9 @@
 //! holds for every endpoint: the key, the common headers and the problems.
 
 mod complete;
+mod examples;
+mod schemas;
+mod webhooks;
 
 use std::sync::LazyLock;
 
@@ -37,6 +40,7 @@ use shared::deliveries::{PingBody, WebhookBody};
         (name = "Runs of one app", description = "The same within one app, as a key of that app sees them"),
         (name = "Webhooks", description = "What was sent to receivers, sending it again, and tests"),
         (name = "Apps", description = "What can be run, and app files"),
+        (name = "Webhooks", description = "What capi sends"),
         (name = "Account", description = "The key's account and the installation"),
     ),
 )]

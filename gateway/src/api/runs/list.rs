@@ -31,7 +31,7 @@ pub(in crate::api) struct RunList {
 #[utoipa::path(
     get, path = "/api/v1/runs", tag = "Runs", operation_id = "listRuns", summary = "List runs",
     description = "Runs, newest first, without `inputs` and `result` unless `include=inputs,result` asks for \
-                   them. A run must pass all filters; `metadata.KEY=VALUE` finds runs by their metadata. A \
+                   them. A run must pass all filters; `metadata=KEY=VALUE` finds runs by their metadata. A \
                    cursor carries its filters. A page may have fewer runs than `limit`, also if more follow: \
                    only `nextCursor` says whether they do.",
     params(

@@ -221,6 +221,8 @@ fn queries(table: &mut Table<'_>) {
     table.get("/api/v1/runs?appId=x", 400, "invalid_request", "app's id");
     table.get("/api/v1/runs?source=mail", 400, "invalid_request", "api, console");
     table.get("/api/v1/runs?metadata.a=%00", 400, "invalid_request", "U+0000");
+    table.get("/api/v1/runs?metadata=a", 400, "invalid_request", "KEY=VALUE");
+    table.get("/api/v1/runs?metadata.a=1&metadata=a%3D2", 400, "invalid_request", "a key twice");
     table.get("/api/v1/runs?stauts=failed", 400, "invalid_request", "unknown parameter \"stauts\"");
     table.get("/api/v1/me?x=1", 400, "invalid_request", "takes none");
     table.get(&format!("/api/v1/runs/{UNKNOWN_ID}?wait=-1"), 400, "invalid_request", "whole number");

@@ -2,6 +2,7 @@
 //! document does not have. Once with whatever ids it makes up, once with ids that exist.
 
 use bytes::Bytes;
+use e2e::accounts::EMAIL;
 use e2e::{Process, Service, Stack};
 use serde_json::json;
 use shared::ids::ArtifactId;
@@ -57,13 +58,16 @@ async fn nothing_is_answered_that_is_not_in_the_document() {
     stack.ended(&gateway, &failed).await;
     let artifact = ArtifactId::generate();
     stack.add_artifact(id.parse().unwrap(), artifact, "text/plain", "a", Bytes::from("abc")).await;
-    run(&gateway, &stack.key, "").await;
+    let key = stack.create_key_with_all_scopes(EMAIL).await;
+    run(&gateway, &key, "").await;
     let ids = json!({"path.id": id, "path.appId": stack.app, "path.artifactId": artifact});
     let known: Vec<_> =
         ids.as_object().unwrap().iter().map(|(name, value)| format!("\"{name}\" = {value}")).collect();
     let known = known.join("\n");
-    // The run must stay.
-    let keep = "[[operations]]\ninclude-operation-id = \"deleteRun\"\nenabled = false\n";
-    run(&gateway, &stack.key, &format!("[parameters]\n{known}\n{keep}")).await;
+    // The run and the app must stay.
+    let keep = ["deleteRun", "archiveApp"]
+        .map(|name| format!("[[operations]]\ninclude-operation-id = \"{name}\"\nenabled = false\n"));
+    let keep = keep.concat();
+    run(&gateway, &key, &format!("[parameters]\n{known}\n{keep}")).await;
     assert!(gateway.is_ready().await);
 }

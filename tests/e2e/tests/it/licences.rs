@@ -1,7 +1,7 @@
 //! Which licences third-party parts may have, as expressions of SPDX.
 
 /// Licences that ask for no more than to be named, and MPL-2.0, which covers only its own files.
-const LICENCES: [&str; 16] = [
+const LICENCES: [&str; 17] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -15,6 +15,7 @@ const LICENCES: [&str; 16] = [
     "MIT-CMU",
     "MPL-2.0",
     "PSF-2.0",
+    "Python-2.0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",

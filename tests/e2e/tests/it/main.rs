@@ -23,6 +23,7 @@ mod fairness;
 mod faults;
 mod files;
 mod fuzz;
+mod generated_clients;
 mod guides;
 mod idempotency;
 mod licences;

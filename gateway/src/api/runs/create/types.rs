@@ -32,8 +32,8 @@ pub(in crate::api) struct CreateRun {
     webhook_events: Option<Vec<WebhookEvent>>,
     /// At most 16 pairs, returned unchanged. Keys have at most 64 and values at most 512 characters.
     metadata: Option<BTreeMap<String, String>>,
-    /// A run that has not started by then fails with `queue_timeout`.
-    #[schema(minimum = 1, maximum = 604_800, default = 86_400)]
+    /// A run that has not started by then fails with `queue_timeout`. 86,400 by default.
+    #[schema(minimum = 1, maximum = 604_800)]
     queue_timeout_seconds: Option<i32>,
 }
 
@@ -58,8 +58,8 @@ pub(in crate::api) struct CreateRunForm {
     webhook_events: Option<Vec<WebhookEvent>>,
     /// Pairs as JSON, with the limits of the JSON form.
     metadata: Option<BTreeMap<String, String>>,
-    /// A run that has not started by then fails with `queue_timeout`.
-    #[schema(minimum = 1, maximum = 604_800, default = 86_400)]
+    /// A run that has not started by then fails with `queue_timeout`. 86,400 by default.
+    #[schema(minimum = 1, maximum = 604_800)]
     queue_timeout_seconds: Option<i32>,
     /// Files that no input names.
     #[schema(value_type = Option<Vec<String>>, format = Binary)]
