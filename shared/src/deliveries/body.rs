@@ -9,10 +9,7 @@ use crate::time::Time;
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Webhook))]
 pub struct WebhookBody<'a> {
-    #[cfg_attr(
-        feature = "openapi",
-        schema(value_type = String, pattern = r"^run\.(completed|failed|cancelled|started|artifact)$")
-    )]
+    #[cfg_attr(feature = "openapi", schema(value_type = super::WebhookEvent))]
     pub r#type: &'a str,
     /// When the event occurred.
     pub timestamp: Time,
@@ -36,7 +33,7 @@ pub struct WebhookBody<'a> {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = WebhookPing))]
 pub struct PingBody {
-    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^ping$"))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^(ping)$"))]
     pub r#type: &'static str,
     pub timestamp: Time,
     pub data: PingData,

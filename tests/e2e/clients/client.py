@@ -10,10 +10,11 @@ from standardwebhooks import Webhook as Verifier
 
 from capi_client import AuthenticatedClient
 from capi_client.api.apps import get_app, put_app
-from capi_client.api.runs import create_run, download_artifact, get_run, list_runs
+from capi_client.api.runs import create_run, download_artifact, get_run, get_run_events, list_runs
 from capi_client.models import (
     Accepted, App, AppFile, CreateRun, CreateRunForm, CreateRunFormInputs, CreateRunInputs, CreateRunMetadata,
-    Problem, Run, RunList, Status, Webhook,
+    EventMessage, EventPage, EventRunCompleted, MessageDataAssistant, Problem, Run, RunList, Status, Webhook,
+    WebhookEvent,
 )
 from capi_client.types import File
 
@@ -59,6 +60,18 @@ def list_by_metadata(run: UUID) -> None:
     assert isinstance(page, RunList) and page.data == [] and page.next_cursor is None, page
 
 
+def read_events(run: UUID) -> None:
+    page = get_run_events.sync(run, client=client, limit=50)
+    assert isinstance(page, EventPage) and page.next_after is None, page
+    answers = [
+        event.data.content
+        for event in page.data
+        if isinstance(event, EventMessage) and isinstance(event.data, MessageDataAssistant)
+    ]
+    assert answers == ["You said: hello"], page
+    assert isinstance(page.data[-1], EventRunCompleted), page
+
+
 def download() -> None:
     file = download_artifact.sync(RUN, ARTIFACT, client=client)
     assert isinstance(file, File) and file.payload.read() == b"the bytes of the artifact", file
@@ -84,12 +97,13 @@ def verify_webhook() -> None:
         sent = json.load(file)
     verified = Verifier(ENV["CAPI_WEBHOOK_SECRET"]).verify(sent["body"], sent["headers"])
     event = Webhook.from_dict(verified)
-    assert event.type_ == "run.completed" and event.data.id == RUN, event
+    assert event.type_ == WebhookEvent.RUN_COMPLETED and event.data.id == RUN, event
 
 
 run_id = create_and_wait()
 send_file()
 list_by_metadata(run_id)
+read_events(run_id)
 download()
 change_app()
 verify_webhook()

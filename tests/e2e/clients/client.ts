@@ -77,6 +77,18 @@ async function listByMetadata(id: string): Promise<void> {
   check(none.data.length === 0 && none.nextCursor === null, JSON.stringify(none));
 }
 
+async function readEvents(id: string): Promise<void> {
+  const page = present(await client.GET("/api/v1/runs/{id}/events", {
+    params: { path: { id }, query: { limit: 50 } },
+  }));
+  check(typeof page !== "string" && page.nextAfter === null, "the last page as JSON");
+  const answers = page.data.flatMap((event) =>
+    event.type === "message" && event.data.role === "assistant" ? [event.data.content] : [],
+  );
+  check(answers[0] === "You said: hello", JSON.stringify(page));
+  check(page.data.at(-1)?.type === "run.completed", JSON.stringify(page));
+}
+
 async function download(): Promise<void> {
   const path = { id: env("CAPI_RUN_ID"), artifactId: env("CAPI_ARTIFACT_ID") };
   const bytes = present(await client.GET("/api/v1/runs/{id}/artifacts/{artifactId}", {
@@ -116,6 +128,7 @@ async function verifyWebhook(): Promise<void> {
 const run = await createAndWait();
 await sendFile();
 await listByMetadata(run);
+await readEvents(run);
 await download();
 await changeApp();
 await verifyWebhook();

@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use gateway_domain::accounts::Scope;
 use serde_json::{Map, Value, json};
 
-use super::{examples, schemas, webhooks};
+use super::{examples, schemas, variants, webhooks};
 use crate::api::routes::endpoints;
 use crate::api::runs::events;
 use crate::http::endpoint::{Access, Endpoint};
@@ -39,6 +39,7 @@ pub(super) fn complete(mut document: Value) -> Value {
         item[method] = operation;
     }
     document["paths"] = paths.into();
+    variants::name_variants(&mut document["components"]["schemas"]);
     schemas::finish(&mut document["components"]["schemas"]);
     for path in ["/api/v1/runs", "/api/v1/apps/{appId}/runs"] {
         if let Some(parameters) = document["paths"][path]["get"]["parameters"].as_array_mut() {

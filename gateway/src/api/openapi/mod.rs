@@ -4,6 +4,7 @@
 mod complete;
 mod examples;
 mod schemas;
+mod variants;
 mod webhooks;
 
 use std::sync::LazyLock;

@@ -15,10 +15,12 @@ pub(super) fn finish(schemas: &mut Value) {
         metadata["additionalProperties"]["maxLength"] = json!(MAX_METADATA_VALUE_CHARS);
     }
     schemas["CreateRunForm"]["properties"]["files"]["maxItems"] = json!(MAX_FILES);
-    for form in ["CreateRun", "CreateRunForm"] {
-        for (_, member) in schemas[form]["properties"].as_object_mut().into_iter().flatten() {
+    for request in ["CreateRun", "CreateRunForm", "AppFile", "AppFileInput", "AppFileFetch"] {
+        for (_, member) in schemas[request]["properties"].as_object_mut().into_iter().flatten() {
             without_null(member);
         }
+    }
+    for form in ["CreateRun", "CreateRunForm"] {
         let mut within = schemas[form].clone();
         within["description"] = json!("A run to create of the app that the path names.");
         within["properties"]["appId"]["description"] = json!("Ignored: the path names the app.");
@@ -37,8 +39,8 @@ pub(super) fn finish(schemas: &mut Value) {
     }
 }
 
-/// A parameter, a part of a form and a member of a create are absent or have a value. (A create takes null for
-/// absent too, but a type without null is easier to use.)
+/// A parameter, a part of a form and an optional member of a request are absent or have a value. (A create
+/// takes null for absent too, but a type without null is easier to use.)
 pub(super) fn without_null(schema: &mut Value) {
     if let Some(kinds) = schema.get("type").and_then(Value::as_array) {
         let kinds: Vec<_> = kinds.iter().filter(|kind| *kind != "null").cloned().collect();
