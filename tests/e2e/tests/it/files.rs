@@ -47,7 +47,7 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
         ("name=\"files\"; filename=\"/dev/null\"", b"device"),
         (&long, b"long"),
         ("name=\"files\"; filename=\"empty\"", b""),
-        ("name=\"files\"", b"nameless"),
+        ("name=\"files\"; filename=\"\"", b"nameless"),
         ("name=\"metadata\"", b"{\"order\": \"17\"}"),
     ];
     let created = stack.post_form(&gateway, "/api/v1/runs", Some("once"), parts).await;
@@ -62,8 +62,8 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
     let names: Vec<_> =
         run["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
     let long = format!("{}.txt", "n".repeat(196));
-    assert_eq!(names, ["empty", "files", &long, "null", "sales-2.csv", "sales.csv", "x"]);
-    assert_eq!((&run["files"][5]["type"], &run["files"][5]["size"]), (&"text/csv".into(), &8.into()));
+    assert_eq!(names, ["sales.csv", "x", "sales-2.csv", "null", &long, "empty", "file"], "in the order sent");
+    assert_eq!((&run["files"][0]["type"], &run["files"][0]["size"]), (&"text/csv".into(), &8.into()));
 
     let (_, asked) = stack.model.asked().pop().unwrap();
     let messages = asked["messages"].as_array().unwrap();
