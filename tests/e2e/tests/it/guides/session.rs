@@ -32,6 +32,12 @@ impl Session {
         Self { dir, variables }
     }
 
+    /// The same with another variable.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Where the blocks run.
     pub(super) fn here(&self) -> PathBuf {
         self.dir.path().join("here")
