@@ -24,7 +24,7 @@ const LANE: &str = "ping";
 /// Tests of one account in flight, over all gateways.
 const MAX_IN_FLIGHT: i64 = 4;
 /// Tests of one account in a minute, over all gateways: capi is no tool to send requests with.
-const MAX_PER_MINUTE: i64 = 10;
+pub const MAX_PER_MINUTE: i64 = 10;
 /// A dispatcher takes a test at once. The dispatchers' sweeper, which repairs a lost nudge, runs every 2 s.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 /// The time between two reads of the result: short at first, because most receivers answer at once.

@@ -1,3 +1,4 @@
+use gateway_domain::deliveries::test_ping::MAX_PER_MINUTE;
 use gateway_domain::runs::DEFAULT_QUEUE_TIMEOUT;
 use gateway_domain::runs::open_waits::MAX_OPEN_WAITS;
 use gateway_domain::runs::request::{MAX_METADATA_KEY_CHARS, MAX_METADATA_PAIRS, MAX_METADATA_VALUE_CHARS};
@@ -78,6 +79,7 @@ fn the_numbers_are_those_of_the_code() {
         }
     }
     has(&format!("| open waits and streams of an account | {MAX_OPEN_WAITS} |"));
+    has(&format!("| tests of a receiver in a minute | {MAX_PER_MINUTE} |"));
     has(&format!("| JSON body | {} MiB,", MAX_BODY >> 20));
     has(&format!("| files of a run | {MAX_FILES} |"));
     has(&format!("| one file | {} MiB |", MAX_FILE_BYTES >> 20));
