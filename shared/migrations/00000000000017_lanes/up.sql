@@ -97,9 +97,9 @@ BEGIN
 END $$;
 
 -- The lanes with a due delivery that may be claimed now. Each user's longest waiting lane comes first, then
--- each user's second one, so that one user with many lanes delays no other. It steps from lane to lane in the
--- index, so that a backlog of one lane costs one row.
-CREATE FUNCTION webhook_lanes_due_v1(p_most bigint) RETURNS TABLE (lane_id uuid)
+-- each user's second one, up to p_each of a user, so that one user with many lanes delays no other. It steps
+-- from lane to lane in the index, so that a backlog of one lane costs one row.
+CREATE FUNCTION webhook_lanes_due_v1(p_most bigint, p_each integer) RETURNS TABLE (lane_id uuid)
 LANGUAGE sql VOLATILE AS $$
     WITH RECURSIVE clock AS MATERIALIZED (SELECT capi_now() AS now), lanes AS (
         (SELECT d.lane_id AS id FROM webhook_deliveries d WHERE d.status IN ('pending', 'retrying')
@@ -129,7 +129,7 @@ LANGUAGE sql VOLATILE AS $$
         SELECT id, due, row_number() OVER (PARTITION BY user_id ORDER BY due) AS place
         FROM waiting WHERE due IS NOT NULL
     )
-    SELECT id FROM placed ORDER BY place, due LIMIT p_most
+    SELECT id FROM placed WHERE place <= p_each ORDER BY place, due LIMIT p_most
 $$;
 
 -- Ends deliveries whose time is over while their lane is closed. Nothing was sent, so the attempt that it
