@@ -19,7 +19,9 @@ async fn a_stream_goes_on_where_its_reader_was_and_ends_with_the_session() {
         request.send().await.unwrap().text().await.unwrap()
     };
     let all = read("0").await;
-    assert_eq!(all.matches("event: events").count(), 4, "in pieces");
+    // About 150 KB of events, in pieces of 32 KiB.
+    let pieces = all.matches("event: events").count();
+    assert!((4..=8).contains(&pieces), "in pieces: {pieces}");
     assert!(
         all.contains("id: 700\n")
             && all.contains("event: summary")
