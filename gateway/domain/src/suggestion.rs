@@ -10,12 +10,7 @@ const MIN_ABBREVIATION: usize = 3;
 /// The known name that is most like the given one, if one is like it. Case, `_` and `-` make no difference.
 #[must_use]
 pub fn likely<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    if given.len() > MAX_BYTES {
-        return None;
-    }
-    let given = plain(given);
-    let known = known.into_iter().filter(|name| name.len() <= MAX_BYTES);
-    let ranked = known.filter_map(|name| Some((difference(&given, &plain(name))?, name)));
+    let ranked = known.into_iter().filter_map(|name| Some((difference(given, name)?, name)));
     ranked.min_by_key(|(difference, _)| *difference).map(|(_, name)| name)
 }
 
@@ -32,15 +27,20 @@ pub fn is_same_name(one: &str, other: &str) -> bool {
 }
 
 /// The number of wrong letters, or `None` if the names have too little in common.
-fn difference(given: &str, known: &str) -> Option<usize> {
+#[must_use]
+pub fn difference(given: &str, known: &str) -> Option<usize> {
+    if given.len().max(known.len()) > MAX_BYTES {
+        return None;
+    }
+    let (given, known) = (plain(given), plain(known));
     let letters = known.chars().count();
     // A third of the letters may be wrong, two at most.
     let most = (letters / 3).min(2);
-    let wrong = damerau_levenshtein(given, known);
+    let wrong = damerau_levenshtein(&given, &known);
     if wrong <= most {
         return Some(wrong);
     }
-    let abbreviated = given.chars().count() >= MIN_ABBREVIATION && known.contains(given);
+    let abbreviated = given.chars().count() >= MIN_ABBREVIATION && known.contains(&given);
     abbreviated.then_some(letters)
 }
 

@@ -52,21 +52,15 @@ fn without_base<'s>(segments: &'s [&'s str]) -> (bool, &'s [&'s str]) {
     (base > 0, &segments[base..])
 }
 
-/// The number of segments that are written otherwise, or `None` if the paths differ.
+/// The number of wrong letters, or `None` if the paths differ.
 fn difference(given: &[&str], known: &[&str]) -> Option<usize> {
     if given.len() != known.len() {
         return None;
     }
-    let pairs = given.iter().zip(known);
-    pairs
-        .map(|(given, known)| {
-            if known.starts_with('{') || given.eq_ignore_ascii_case(known) {
-                Some(0)
-            } else {
-                suggestion::likely(given, [*known]).map(|_| 1)
-            }
-        })
-        .sum()
+    let of_segment = |(given, known): (&&str, &&str)| {
+        if known.starts_with('{') { Some(0) } else { suggestion::difference(given, known) }
+    };
+    given.iter().zip(known).map(of_segment).sum()
 }
 
 /// The path with the client's ids.

@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(
             said,
             "invalid_request: limit must be a whole number; wait appears twice; give it once; unknown \
-             parameter \"lmit\"; known are: status, limit, metadata.KEY, wait"
+             parameter \"lmit\" (did you mean \"limit\"?); known are: status, limit, metadata.KEY, wait"
         );
         assert!(Query::parse("a=%00").unwrap().end().unwrap_err().to_string().contains("U+0000"));
         assert!(Query::parse(&"a".repeat(20_000)).is_err());
