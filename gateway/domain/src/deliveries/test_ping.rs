@@ -93,9 +93,10 @@ struct CountRow {
     last_minute: i64,
 }
 
-/// The lane's row, locked: of concurrent tests each sees those before it.
-const LOCK_LANE: &str = "SELECT l.id FROM webhook_lanes l WHERE l.id = webhook_lane_v1($1, $2)
-                         FOR NO KEY UPDATE";
+const LANE_OF: &str = "SELECT webhook_lane_v1($1, $2) AS id";
+
+/// Of concurrent tests each sees those before it. A statement of its own sees a lane that was just made.
+const LOCK_LANE: &str = "SELECT 1 FROM webhook_lanes WHERE id = $1 FOR NO KEY UPDATE";
 
 /// A test that is older than the wait is not sent any more.
 const COUNT: &str = "
@@ -130,7 +131,8 @@ async fn insert_within(
     url: &PublicUrl,
 ) -> Result<Result<LaneId, Refusal>, DbError> {
     let lane: LaneRow =
-        statement(LOCK_LANE).bind::<SqlUuid, _>(user.uuid()).bind::<Text, _>(LANE).get_result(conn).await?;
+        statement(LANE_OF).bind::<SqlUuid, _>(user.uuid()).bind::<Text, _>(LANE).get_result(conn).await?;
+    statement(LOCK_LANE).bind::<SqlUuid, _>(lane.id.uuid()).execute(conn).await?;
     let count: CountRow = statement(COUNT)
         .bind::<SqlUuid, _>(user.uuid())
         .bind::<Interval, _>(interval(PING_WAIT))
