@@ -39,8 +39,8 @@ impl RawServer {
 
     /// Resets each connection when the request arrives.
     pub async fn resetting() -> Self {
-        // Bytes that were not read make the kernel reset the connection.
-        Self::serve(|stream| async move { drop(stream.readable().await) }).await
+        // Bytes that arrived and were not read make the kernel reset the connection.
+        Self::serve(|stream| async move { drop(stream.peek(&mut [0]).await) }).await
     }
 
     async fn serve<F>(answer: impl Fn(TcpStream) -> F + Send + 'static) -> Self
@@ -88,7 +88,11 @@ async fn answer(mut stream: TcpStream, pieces: Vec<&'static [u8]>, pause: Durati
         tokio::time::sleep(pause).await;
     }
     match ending {
-        Ending::Close => {}
+        // The rest of the request is read: unread bytes would reset the connection.
+        Ending::Close => {
+            let _ = stream.shutdown().await;
+            while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
+        }
         Ending::Hold => while stream.read(&mut request).await.is_ok_and(|read| read > 0) {},
         Ending::Repeat => while stream.write_all(last).await.is_ok() {},
     }
