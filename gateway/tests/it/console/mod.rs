@@ -1,6 +1,7 @@
 //! The console without a browser: who may open what (K11), sessions, forms and streams.
 
 mod access;
+mod deliveries;
 mod editing;
 mod keys;
 mod live;
