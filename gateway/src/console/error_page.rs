@@ -127,12 +127,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::UnknownModel { asked, .. } => {
             format!("The model {asked} is not available here. Choose another model.")
         }
-        Refusal::ModelLacksTools { asked, able } if able.is_empty() => {
-            format!("The app uses tools. The model {asked} cannot call tools, and no other model here can.")
-        }
-        Refusal::ModelLacksTools { asked, .. } => {
-            format!("The app uses tools, and the model {asked} cannot call tools. Choose another model.")
-        }
+        Refusal::ModelLacksTools { asked, able } => lacks_tools(asked, able.is_empty()),
         Refusal::InvalidWebhookUrl { why, .. } => format!("The webhook address {why}."),
         Refusal::AppArchived => "The app is archived. Restore it, then run it.".to_owned(),
         Refusal::RunAlreadyFinished(status) => {
@@ -141,14 +136,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::RunNotFinished(status) => {
             format!("The run is {}. Cancel it or wait for its end, then delete it.", status.as_str())
         }
-        Refusal::DeliveryNotFinished { in_flight: true, .. } => {
-            "A request for this delivery is in flight. Wait for its result.".to_owned()
-        }
-        Refusal::DeliveryNotFinished { .. } => {
-            "The delivery is not over. Its next try is due later. Send it again when it is delivered or \
-             failed."
-                .to_owned()
-        }
+        Refusal::DeliveryNotFinished { in_flight, .. } => not_finished(*in_flight).to_owned(),
         Refusal::TooManyPings { in_flight, per_minute } => format!(
             "You may send {per_minute} tests in a minute, and {in_flight} at a time. Wait a little, then try \
              again."
@@ -175,6 +163,22 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::Internal => {
             "This installation has an internal error. Give the request id below to its operator.".to_owned()
         }
+    }
+}
+
+fn lacks_tools(model: &str, all: bool) -> String {
+    if all {
+        format!("The app uses tools. The model {model} cannot call tools, and no other model here can.")
+    } else {
+        format!("The app uses tools, and the model {model} cannot call tools. Choose another model.")
+    }
+}
+
+const fn not_finished(in_flight: bool) -> &'static str {
+    if in_flight {
+        "A request for this delivery is in flight. Wait for its result."
+    } else {
+        "The delivery is not over. Its next try is due later. Send it again when it is delivered or failed."
     }
 }
 

@@ -86,14 +86,7 @@ impl ApiError {
 fn of_refusal(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Unavailable(detail) => (*detail).to_owned(),
-        Refusal::MaybeCreated { has_key: true } => {
-            "the run may have been accepted; send the request again with the same Idempotency-Key".to_owned()
-        }
-        Refusal::MaybeCreated { has_key: false } => {
-            "the run may have been accepted; check with GET /api/v1/runs before you create it again (with an \
-             Idempotency-Key you can send the same request again)"
-                .to_owned()
-        }
+        Refusal::MaybeCreated { has_key } => maybe_created(*has_key).to_owned(),
         Refusal::NotFound(what @ ("page" | "path" | "problem")) => {
             format!("there is no such {what}; /docs describes all paths")
         }
@@ -114,13 +107,7 @@ fn of_refusal(refusal: &Refusal) -> String {
         Refusal::UnknownModel { asked, known } => {
             format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
         }
-        Refusal::ModelLacksTools { asked, able } if able.is_empty() => {
-            format!("the app uses tools; neither the model {asked:?} nor another one here can call tools")
-        }
-        Refusal::ModelLacksTools { asked, able } => format!(
-            "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
-            able.join(", ")
-        ),
+        Refusal::ModelLacksTools { asked, able } => lacks_tools(asked, able),
         Refusal::InvalidWebhookUrl { field, why } => format!("{field} {why}"),
         Refusal::RunAlreadyFinished(status) => {
             format!("the run is {} and can no longer be cancelled", status.as_str())
@@ -160,6 +147,27 @@ fn of_refusal(refusal: &Refusal) -> String {
             "internal error of this installation; report the requestId to its operator".to_owned()
         }
     }
+}
+
+const fn maybe_created(has_key: bool) -> &'static str {
+    if has_key {
+        "the run may have been accepted; send the request again with the same Idempotency-Key"
+    } else {
+        "the run may have been accepted; check with GET /api/v1/runs before you create it again (with an \
+         Idempotency-Key you can send the same request again)"
+    }
+}
+
+fn lacks_tools(asked: &str, able: &[String]) -> String {
+    if able.is_empty() {
+        return format!(
+            "the app uses tools; neither the model {asked:?} nor another one here can call tools"
+        );
+    }
+    format!(
+        "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
+        able.join(", ")
+    )
 }
 
 fn not_finished(in_flight: bool, next_attempt_at: Option<DateTime<Utc>>) -> String {
