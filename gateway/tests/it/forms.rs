@@ -76,7 +76,7 @@ async fn each_way_to_break_a_form_has_its_sentence() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
     let good = form(&[("name=\"inputs\"", b"{}")]);
-    let text = |text: &str| text.replace("B", BOUNDARY).into_bytes();
+    let text = |text: &str| text.replace('B', BOUNDARY).into_bytes();
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
     let head = "Content-Disposition: form-data; name=\"files\"; filename=";
     let latin =
