@@ -88,7 +88,7 @@ async fn an_answer_that_is_asked_for_again_begins_again() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
-    let long: String = (0..600).map(|number| format!("{number} ")).collect();
+    let long = (0..600).map(|number: i32| number.to_string()).collect::<Vec<_>>().join(" ");
     // At the second held answer the worker knows of the stream.
     let steps = json!([
         {"hold": true, "say": "One.", "call": [["current_time", "{}"]]},

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use e2e::accounts::EMAIL;
-use e2e::{Gateway, Process, Service, Stack};
+use e2e::{Process, Service, Stack};
 use serde_json::json;
 use shared::ids::ArtifactId;
 use shared::testing::{WebhookReceiver, eventually};
@@ -86,7 +86,7 @@ impl Scene {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let output = tokio::time::timeout(STEP, running).await.expect("the program ends").unwrap();
+        let output = tokio::time::timeout(STEP, running).await.unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let wrong = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} {arguments:?}: {said}{wrong}", program.display());
