@@ -78,7 +78,7 @@ fn make_alias(operation: &mut Value, path: &str) {
         "name": "appId", "in": "path", "required": true, "description": "The app's id",
         "schema": { "type": "string", "format": "uuid" },
     });
-    if let Some(parameters) = operation["parameters"].as_array_mut() {
+    if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         parameters.retain(|parameter| parameter["name"] != "appId");
         parameters.push(in_path);
     } else {
@@ -123,11 +123,11 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
         }
     }
     add_security(operation, endpoint);
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    for parameter in schemas::items_of(operation, "parameters") {
         schemas::without_null(&mut parameter["schema"]);
         schemas::close(&mut parameter["schema"]);
     }
-    for (_, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
+    for answer in schemas::members_of(operation, "responses") {
         if answer.pointer("/content/*~1*").is_some() {
             answer["content"] = schemas::file_content();
         }

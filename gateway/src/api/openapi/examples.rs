@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::schemas::{items_of, members_of};
 use crate::http::problems::Problem;
 
 /// Schemas inside schemas. The schemas of the API are flatter.
@@ -20,15 +21,15 @@ pub(super) fn add_examples(document: &mut Value) {
     let known = serde_json::from_str(include_str!("examples.json")).unwrap_or_default();
     let examples = Examples { schemas: &schemas, known };
     for section in ["paths", "webhooks"] {
-        let items = document[section].as_object_mut().into_iter().flat_map(Map::values_mut);
-        for operation in items.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        let items = members_of(document, section).filter_map(Value::as_object_mut);
+        for operation in items.flat_map(Map::values_mut) {
             examples.add_to_operation(operation);
         }
     }
-    let responses = document["components"]["responses"].as_object_mut().into_iter().flat_map(Map::iter_mut);
-    for (status, response) in responses {
+    let responses = document.pointer_mut("/components/responses").and_then(Value::as_object_mut);
+    for (status, response) in responses.into_iter().flat_map(Map::iter_mut) {
         let problem = Problem::ALL.iter().find(|problem| problem.status().to_string() == *status);
-        if let (Some(problem), Some(content)) = (problem, response["content"].as_object_mut()) {
+        if let (Some(problem), Some(content)) = (problem, response.get_mut("content")) {
             content["application/problem+json"]["example"] = of_problem(*problem);
         }
     }
@@ -47,7 +48,7 @@ fn of_problem(problem: Problem) -> Value {
 
 impl Examples<'_> {
     fn add_to_operation(&self, operation: &mut Value) {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        for parameter in items_of(operation, "parameters") {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             if parameter.get("example").is_none()
                 && let Some(example) = self.known.get(&format!("parameter.{name}"))
@@ -58,7 +59,7 @@ impl Examples<'_> {
         if let Some(content) = operation.pointer_mut("/requestBody/content") {
             self.add_to_content(content);
         }
-        for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for response in members_of(operation, "responses") {
             if let Some(content) = response.get_mut("content") {
                 self.add_to_content(content);
             }

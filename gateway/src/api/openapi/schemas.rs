@@ -2,7 +2,7 @@
 
 use gateway_domain::accounts::Scope;
 use gateway_domain::runs::request::{MAX_METADATA_KEY_CHARS, MAX_METADATA_PAIRS, MAX_METADATA_VALUE_CHARS};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::http::multipart::MAX_FILES;
 
@@ -16,9 +16,7 @@ pub(super) fn finish(schemas: &mut Value) {
     }
     schemas["CreateRunForm"]["properties"]["files"]["maxItems"] = json!(MAX_FILES);
     for request in ["CreateRun", "CreateRunForm", "AppFile", "AppFileInput", "AppFileFetch"] {
-        for (_, member) in schemas[request]["properties"].as_object_mut().into_iter().flatten() {
-            without_null(member);
-        }
+        members_of(&mut schemas[request], "properties").for_each(without_null);
     }
     for form in ["CreateRun", "CreateRunForm"] {
         let mut within = schemas[form].clone();
@@ -33,10 +31,19 @@ pub(super) fn finish(schemas: &mut Value) {
     schemas["Key"]["properties"]["scopes"]["items"]["enum"] = scopes.clone();
     schemas["Problem"]["properties"]["scope"]["enum"] = scopes;
     for (_, schema) in schemas.as_object_mut().into_iter().flatten() {
-        for (_, member) in schema["properties"].as_object_mut().into_iter().flatten() {
-            close(member);
-        }
+        members_of(schema, "properties").for_each(close);
     }
+}
+
+/// The values of the members of the object at `name`, if there is one. (Indexing would insert null.)
+pub(super) fn members_of<'v>(parent: &'v mut Value, name: &str) -> impl Iterator<Item = &'v mut Value> {
+    let object = parent.get_mut(name).and_then(Value::as_object_mut);
+    object.into_iter().flat_map(Map::values_mut)
+}
+
+/// The items of the array at `name`, if there is one.
+pub(super) fn items_of<'v>(parent: &'v mut Value, name: &str) -> impl Iterator<Item = &'v mut Value> {
+    parent.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 /// A parameter, a part of a form and an optional member of a request are absent or have a value. (A create
@@ -125,6 +132,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Paths of null outside of examples.
+    fn nulls(value: &Value, path: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Null => found.push(path.to_owned()),
+            Value::Object(members) => members
+                .iter()
+                .filter(|(name, _)| !name.starts_with("example"))
+                .for_each(|(name, member)| nulls(member, &format!("{path}/{name}"), found)),
+            Value::Array(items) => items.iter().for_each(|item| nulls(item, path, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_has_no_null() {
+        let document: Value = serde_json::from_str(super::super::document()).unwrap();
+        let mut found = Vec::new();
+        nulls(&document, "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]
