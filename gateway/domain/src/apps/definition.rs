@@ -21,6 +21,8 @@ mod to_toml;
 
 /// Bytes of a definition as it is stored.
 const MAX_STORED_BYTES: usize = 256 * 1024;
+/// Bytes of a schema that is written as text, with its spaces. A parsed value takes up to 90 times its text.
+const MAX_SCHEMA_TEXT_BYTES: usize = 256 * 1024;
 
 /// Why a file is not an app.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +127,10 @@ pub async fn parse_for_plan(
 /// A schema may be written as JSON in a string: most schemas exist as JSON.
 fn read_schema(output: &mut Output) -> Option<DefinitionFieldError> {
     let text = output.schema.as_str()?;
+    if text.len() > MAX_SCHEMA_TEXT_BYTES {
+        let message = format!("output.schema is longer than {MAX_SCHEMA_TEXT_BYTES} bytes");
+        return Some(DefinitionFieldError::naming("output.schema", message).with_code("too_large"));
+    }
     match serde_json::from_str(text) {
         Ok(schema) => {
             output.schema = schema;
