@@ -1,6 +1,7 @@
 //! Streams of events are cut at random. Each client connects again, to any gateway, and names its last event.
 //! In the end each client has exactly the log that is stored.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use e2e::events::{EventReader, log_of};
@@ -23,7 +24,7 @@ const FULL: Duration = Duration::from_mins(5);
 const AGAIN_WITHIN: Duration = Duration::from_secs(10);
 /// Time for the last events after the runs are cancelled.
 const DRAIN: Duration = Duration::from_mins(1);
-/// Answers of which the model takes a third of a second each; more than fit into the longest drill.
+/// Its limits allow more steps than fit into the longest drill.
 const APP: &str = r#"
 name = "Clock"
 prompt = "{{ text }}"
@@ -44,7 +45,8 @@ struct Seen {
     log: Vec<(i64, String)>,
     cuts: usize,
     again: Vec<Duration>,
-    refused: usize,
+    /// Refusals by status; 0 for a connection that broke.
+    refused: BTreeMap<u16, usize>,
     /// It got the last event before its deadline.
     ended: bool,
 }
@@ -84,18 +86,21 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
     report.terminal = runs.len();
     report.faults = seen.iter().map(|seen| seen.cuts).sum();
     report.recoveries = seen.iter().flat_map(|seen| seen.again.clone()).collect();
-    let refused: usize = seen.iter().map(|seen| seen.refused).sum();
-    report.notes.push(format!("{CLIENTS} clients got {events} events; {refused} refusals were waited out"));
+    let mut refused = BTreeMap::<u16, usize>::new();
+    for (status, times) in seen.iter().flat_map(|seen| &seen.refused) {
+        *refused.entry(*status).or_default() += times;
+    }
+    report.notes.push(format!("{CLIENTS} clients got {events} events; refusals by status: {refused:?}"));
     report.must(events > CLIENTS * 20, || format!("only {events} events: the drill shows little"));
     report
 }
 
-/// Starts a run that takes a step three times a second until it is cancelled.
+/// Starts a run that takes a step every two seconds until it is cancelled.
 async fn start_run(stack: &Stack, gateway: &Process, number: usize) -> (Account, String) {
     let email = format!("reader{number}@example.com");
     let account = stack.account(&email, "big").await;
     let app = stack.import_of(&email, APP).await;
-    let script = json!([{"wait": 300, "say": "tick", "call": [["current_time", "{}"]]}]);
+    let script = json!([{"wait": 2000, "say": "tick", "call": [["current_time", "{}"]]}]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
     let url = format!("{}/api/v1/runs", gateway.url());
     let created = stack.send(stack.client().post(url).bearer_auth(&account.key).json(&body)).await;
@@ -120,10 +125,13 @@ async fn follow(
         if let Some((last, _)) = seen.log.last() {
             request = request.header("last-event-id", *last);
         }
-        let Some(mut stream) = EventReader::try_open(request).await else {
-            seen.refused += 1;
-            tokio::time::sleep(AFTER_REFUSAL).await;
-            continue;
+        let mut stream = match EventReader::try_open(request).await {
+            Ok(stream) => stream,
+            Err(status) => {
+                *seen.refused.entry(status).or_default() += 1;
+                tokio::time::sleep(AFTER_REFUSAL).await;
+                continue;
+            }
         };
         seen.again.extend(cut_at.map(|at: Instant| at.elapsed()));
         let until = Duration::from_millis(rand::random_range(0..CUT_WITHIN_MS));

@@ -51,11 +51,12 @@ impl EventReader {
         Self::try_open(request).await.expect("the stream opens")
     }
 
-    /// The same. `None` if the gateway refuses or breaks.
-    pub async fn try_open(request: reqwest::RequestBuilder) -> Option<Self> {
-        let response = request.header("accept", "text/event-stream").send().await.ok()?;
+    /// The same; or the status of a refusal, 0 if the connection breaks.
+    pub async fn try_open(request: reqwest::RequestBuilder) -> Result<Self, u16> {
+        let response = request.header("accept", "text/event-stream").send().await.map_err(|_| 0_u16)?;
+        let status = response.status().as_u16();
         let opened = Self { response, unread: String::new(), others: Vec::new() };
-        (opened.response.status() == 200).then_some(opened)
+        if status == 200 { Ok(opened) } else { Err(status) }
     }
 
     #[must_use]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use shared::db::Db;
 use shared::ids::UserId;
 use shared::queue::{ModelRequest, ModelWords};
-use shared::runs::events::Event;
-use shared::runs::{RunStatus, events::EventType};
+use shared::runs::events::{Event, EventType};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
+use super::get::{self, Progress};
 use super::watch::{Watch, Woken};
-use super::{RunRef, RunWatchers, events, get};
+use super::{RunRef, RunWatchers, events};
 use crate::Refusal;
 
 /// The most events that are read at once.
@@ -47,6 +48,8 @@ pub enum Followed {
 enum Step {
     Read,
     Wait,
+    /// Says that every event was returned.
+    Tell,
     /// A read failed.
     Retry,
     End,
@@ -59,6 +62,8 @@ pub struct Follow {
     user: UserId,
     run: RunRef,
     after: i64,
+    /// How far the run is, if that is farther than `after`.
+    known: Option<Progress>,
     step: Step,
     /// Words that wait until the events before them are read.
     held: Option<Arc<ModelWords>>,
@@ -79,7 +84,17 @@ impl Follow {
     ) -> Self {
         // Subscribed before the first read, so that no change between the two is missed.
         let watch = watchers.stream(run.run, words);
-        Self { db: db.clone(), watch, user, run, after, step: Step::Read, held: None, heard: None }
+        Self {
+            db: db.clone(),
+            watch,
+            user,
+            run,
+            after,
+            known: None,
+            step: Step::Read,
+            held: None,
+            heard: None,
+        }
     }
 
     /// The next step. Waits for a change of the run at most until `until`. A short outage of the database
@@ -88,6 +103,10 @@ impl Follow {
         loop {
             match self.step {
                 Step::End => return Ok(Followed::Over),
+                Step::Tell => {
+                    self.step = Step::Wait;
+                    return Ok(Followed::UpToDate);
+                }
                 Step::Wait => {
                     if let Some(words) = self.held.take().and_then(|words| self.hear(&words)) {
                         return Ok(words);
@@ -101,8 +120,7 @@ impl Follow {
                     () = self.watch.retry() => self.step = Step::Read,
                     () = tokio::time::sleep_until(until) => return Ok(Followed::Waited),
                 },
-                // On the heap: a stream that waits must not keep the memory of a statement.
-                Step::Read => match Box::pin(self.read()).await {
+                Step::Read => match self.read().await {
                     Ok(followed) => return Ok(followed),
                     Err(Refusal::Unavailable(_)) => self.step = Step::Retry,
                     Err(refusal) => return Err(refusal),
@@ -134,42 +152,59 @@ impl Follow {
         Some(Followed::Words { step: words.step, text: words.text.clone(), restart })
     }
 
+    /// Reads in a task of its own: a client that disconnects would take the statement's connection with it.
     async fn read(&mut self) -> Result<Followed, Refusal> {
-        if let Some(page) = self.page().await? {
-            return Ok(page);
+        let (db, of, after, known) = (self.db.clone(), (self.user, self.run), self.after, self.known);
+        let reading = async move { read(&db, of, after, known).await }.in_current_span();
+        let read = tokio::spawn(reading).await.map_err(|error| Refusal::fault(&error))??;
+        let Some(Read { progress, events }) = read else { return Ok(Followed::Deleted) };
+        self.after = events.last().map_or(self.after, |last| last.seq);
+        self.known = Some(progress).filter(|known| known.last_seq > self.after);
+        let last_type = events.last().and_then(|last| EventType::of(&last.r#type));
+        let is_over = progress.status.is_over() || last_type.is_some_and(EventType::is_terminal);
+        self.step = match self.known {
+            Some(_) => Step::Read,
+            None if is_over => Step::End,
+            // A change since the read has woken the watch already.
+            None => Step::Tell,
+        };
+        if !events.is_empty() {
+            return Ok(Followed::Events(events));
         }
-        match self.status().await? {
-            None => Ok(Followed::Deleted),
-            // The run may have ended after the page was read.
-            Some(status) if status.is_over() => {
-                let rest = self.page().await?;
-                self.step = if rest.is_none() { Step::End } else { self.step };
-                Ok(rest.unwrap_or(Followed::Over))
-            }
-            Some(_) => {
-                self.step = Step::Wait;
-                Ok(Followed::UpToDate)
-            }
+        if self.step == Step::End {
+            return Ok(Followed::Over);
         }
+        self.step = Step::Wait;
+        Ok(Followed::UpToDate)
     }
+}
 
-    async fn page(&mut self) -> Result<Option<Followed>, Refusal> {
-        let read = events::read_after(&self.db, self.run.run, self.after, EVENTS_AT_ONCE, BYTES_AT_ONCE);
-        let page = read.await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        self.after = last.seq;
-        // A run has one terminal event, and it is the last.
-        if EventType::of(&last.r#type).is_some_and(EventType::is_terminal) {
-            self.step = Step::End;
-        }
-        Ok(Some(Followed::Events(page)))
-    }
+/// What one read found.
+struct Read {
+    progress: Progress,
+    events: Vec<Event>,
+}
 
-    async fn status(&self) -> Result<Option<RunStatus>, Refusal> {
-        match get::status(&self.db, self.user, self.run).await {
-            Ok(status) => Ok(Some(status)),
-            Err(Refusal::NotFound(_)) => Ok(None),
-            Err(refusal) => Err(refusal),
-        }
+/// Reads how far the run is, unless that is `known`, and then the events after number `after`. `None` if the
+/// run was deleted.
+async fn read(
+    db: &Db,
+    (user, run): (UserId, RunRef),
+    after: i64,
+    known: Option<Progress>,
+) -> Result<Option<Read>, Refusal> {
+    let progress = match known {
+        Some(known) => known,
+        None => match get::progress(db, user, run).await? {
+            Some(progress) => progress,
+            None => return Ok(None),
+        },
+    };
+    if progress.last_seq <= after {
+        return Ok(Some(Read { progress, events: Vec::new() }));
     }
+    let events = events::read_after(db, run.run, after, EVENTS_AT_ONCE, BYTES_AT_ONCE).await?;
+    // No events: the run was deleted meanwhile, as the next read will find.
+    let last_seq = if events.is_empty() { after } else { progress.last_seq };
+    Ok(Some(Read { progress: Progress { last_seq, ..progress }, events }))
 }

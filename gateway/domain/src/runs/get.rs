@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Jsonb, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use shared::apps::AppDefinition;
 use shared::config::Plans;
 use shared::db::{Db, DbError, statement};
-use shared::ids::{RunId, UserId};
+use shared::ids::{AppId, RunId, UserId};
 use shared::limits::Limits;
 use shared::runs::{RunStatus, RunView, Viewer};
 
@@ -39,6 +39,32 @@ pub async fn status(db: &Db, user: UserId, run: RunRef) -> Result<RunStatus, Ref
     let reading =
         db.read(|mut conn| async move { shared::runs::status(&mut conn, user, run.app, run.run).await });
     reading.await?.ok_or(UNKNOWN)
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, QueryableByName)]
+pub struct Progress {
+    #[diesel(sql_type = Text)]
+    pub status: RunStatus,
+    /// The number of its last event.
+    #[diesel(sql_type = BigInt)]
+    pub last_seq: i64,
+}
+
+/// How far the user's run is, if it exists.
+pub async fn progress(db: &Db, user: UserId, run: RunRef) -> Result<Option<Progress>, Refusal> {
+    const SQL: &str = "
+        SELECT status, last_seq FROM runs WHERE id = $1 AND user_id = $2 AND ($3 IS NULL OR app_id = $3)";
+    let reading = db.read(|mut conn| async move {
+        let mut rows: Vec<Progress> = statement(SQL)
+            .bind::<SqlUuid, _>(run.run.uuid())
+            .bind::<SqlUuid, _>(user.uuid())
+            .bind::<Nullable<SqlUuid>, _>(run.app.map(AppId::uuid))
+            .load(&mut conn)
+            .await?;
+        Ok(rows.pop())
+    });
+    Ok(reading.await?)
 }
 
 /// The limits that the run's app version and its account's plan set together.
