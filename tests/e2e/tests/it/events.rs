@@ -54,10 +54,11 @@ async fn the_words_of_the_model_arrive_before_its_message() {
     let stack = Stack::unlimited().await;
     let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let worker = stack.start(Service::RunWorker).await;
-    // The second answer stops in the middle and is asked for again a second later.
+    // The second answer stops in the middle and is asked for again a second later, four times. By then the
+    // worker knows of the streams.
     let steps = json!([
         {"hold": true, "say": "The first answer.", "call": [["current_time", "{}"]]},
-        {"fail": [1, "stall"], "say": ANSWER},
+        {"fail": [4, "stall"], "say": ANSWER},
     ]);
     let run = script(&stack, &gateways[0], &steps, "impatient").await;
     let deltas = format!("{}?deltas=true", path(&run));
@@ -155,7 +156,9 @@ async fn an_open_stream_costs_few_kilobytes() {
     for number in 0..STREAMS {
         let (key, run) = &runs[number % ACCOUNTS];
         let request = stack.client().get(format!("{}{}", gateway.url(), path(run))).bearer_auth(key);
-        let mut stream = EventReader::open(request).await;
+        // A busy gateway may refuse a client at first.
+        let open = async || EventReader::try_open(request.try_clone()?).await.ok();
+        let mut stream = eventually("the stream opens", open).await;
         assert_eq!(stream.next().await.unwrap().event, "run.created");
         streams.push(stream);
     }
