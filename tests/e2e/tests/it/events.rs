@@ -54,11 +54,11 @@ async fn the_words_of_the_model_arrive_before_its_message() {
     let stack = Stack::unlimited().await;
     let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let worker = stack.start(Service::RunWorker).await;
-    // The second answer stops in the middle and is asked for again a second later, four times. By then the
-    // worker knows of the streams.
+    // The second answer stops before its end and is asked for again a second later, twice. By then the worker
+    // knows of the streams.
     let steps = json!([
         {"hold": true, "say": "The first answer.", "call": [["current_time", "{}"]]},
-        {"fail": [4, "stall"], "say": ANSWER},
+        {"fail": [2, "stall"], "say": ANSWER},
     ]);
     let run = script(&stack, &gateways[0], &steps, "impatient").await;
     let deltas = format!("{}?deltas=true", path(&run));
@@ -69,7 +69,8 @@ async fn the_words_of_the_model_arrive_before_its_message() {
     stack.model.release_held();
     for stream in &mut streams {
         let mut all = read_to(stream, |message| is_delta(message, 2)).await;
-        assert_eq!(all.last().unwrap().data, json!({"step": 2, "text": "The second ", "restart": true}));
+        let first = &all.last().unwrap().data;
+        assert!(first["restart"] == true && ANSWER.starts_with(first["text"].as_str().unwrap()), "{first}");
         all.extend(stream.rest().await);
         assert!(all.iter().filter(|message| message.event == "delta").all(|delta| delta.id.is_none()));
         assert_eq!(log_of(&all), stack.stored_log(&run).await, "deltas are beside the log");
