@@ -45,6 +45,9 @@ struct Arguments {
     /// Measure only the webhooks
     #[arg(long)]
     only_webhooks: bool,
+    /// Measure only the streams
+    #[arg(long)]
+    only_streams: bool,
     /// Concurrent runs in one worker (at most 10,000)
     #[arg(long, default_value_t = 5000)]
     in_flight: usize,
@@ -58,6 +61,9 @@ async fn main() -> anyhow::Result<()> {
     println!("{:<44} {:>12} {:>12} {:>12}", "what", "rate or n", "p50", "p99");
     if arguments.only_webhooks {
         return webhooks::measure(arguments.webhooks).await;
+    }
+    if arguments.only_streams {
+        return streams::measure().await;
     }
     let stack = Stack::unlimited().await;
     processes::measure(&stack).await;
