@@ -106,7 +106,7 @@ pub(super) async fn delete_runs(
     (runs, events): (i32, i32),
 ) -> Result<Deleted, DbError> {
     let sql = "SELECT runs, events, files, artifacts, deliveries, stored, more
-               FROM delete_old_runs_v1($1, $2, $3, $4)";
+               FROM delete_old_runs_v2($1, $2, $3, $4)";
     db.write(|mut conn| async move {
         Ok(statement(sql)
             .bind::<SqlUuid, _>(user.uuid())

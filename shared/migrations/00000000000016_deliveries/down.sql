@@ -1,3 +1,4 @@
+DROP FUNCTION delete_old_runs_v2(uuid, jsonb, integer, integer);
 DROP FUNCTION claim_delivery_v2(uuid, text, interval, integer);
 DROP TRIGGER artifacts_delivered ON artifacts;
 DROP FUNCTION add_artifact_delivery();
@@ -26,5 +27,6 @@ ALTER TABLE webhook_deliveries
     DROP COLUMN earlier_attempts,
     DROP COLUMN due_at,
     DROP COLUMN artifact_id,
+    DROP COLUMN app_id,
     DROP COLUMN event_run_id,
     ALTER COLUMN run_id SET NOT NULL;

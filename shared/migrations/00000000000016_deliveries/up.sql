@@ -10,7 +10,10 @@
 -- Each constraint is NOT VALID, which avoids a scan under an exclusive lock. New rows are checked.
 ALTER TABLE webhook_deliveries
     ALTER COLUMN run_id DROP NOT NULL,
-    ADD COLUMN event_run_id uuid REFERENCES runs ON DELETE CASCADE,
+    -- A later migration adds its reference, when it has an index.
+    ADD COLUMN event_run_id uuid,
+    -- The app of its run. A trigger sets it. Null for a test.
+    ADD COLUMN app_id uuid,
     -- Of `run.artifact`. It has no reference: the artifact is deleted with its run.
     ADD COLUMN artifact_id uuid,
     ADD COLUMN due_at timestamptz,
@@ -81,14 +84,18 @@ END $$;
 -- Triggers, and not the statements of the services: a worker of the former version may start or end a run
 -- whose client asked for events, and that worker knows nothing of them.
 CREATE FUNCTION keep_wanted_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_events text[];
 BEGIN
-    IF EXISTS (SELECT 1 FROM runs r WHERE r.id = NEW.run_id AND NOT NEW.type = ANY (r.webhook_events)) THEN
+    SELECT r.app_id, r.webhook_events INTO NEW.app_id, v_events
+    FROM runs r WHERE r.id = coalesce(NEW.run_id, NEW.event_run_id);
+    IF NOT NEW.type = ANY (v_events) THEN
         RETURN NULL;
     END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER webhook_deliveries_wanted BEFORE INSERT ON webhook_deliveries FOR EACH ROW
-    WHEN (NEW.run_id IS NOT NULL) EXECUTE FUNCTION keep_wanted_delivery();
+    WHEN (NEW.type <> 'ping') EXECUTE FUNCTION keep_wanted_delivery();
 
 CREATE FUNCTION add_started_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -163,4 +170,68 @@ BEGIN
       AND (d.lease_expires_at IS NULL OR d.lease_expires_at <= v_now)
     RETURNING d.id, d.attempt, d.user_id, coalesce(d.run_id, d.event_run_id), d.type, d.url, v_now, d.created_at,
         d.artifact_id, d.earlier_attempts, coalesce(d.scheduled_at, d.created_at);
+END $$;
+
+-- Like delete_old_runs_v1, also for deliveries of events: a run stays while one of them is open. A run that is
+-- locked gets no new delivery.
+CREATE FUNCTION delete_old_runs_v2(p_user uuid, p_days jsonb, p_runs integer, p_events integer,
+    OUT runs bigint, OUT events bigint, OUT files bigint, OUT artifacts bigint, OUT deliveries bigint,
+    OUT stored uuid[], OUT more boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    v_before     timestamptz;
+    v_ids        uuid[];
+    v_deliveries uuid[];
+BEGIN
+    -- A day has 24 hours: the length of '1 day' depends on the session's time zone. Null, and so nothing is
+    -- due, if the plan has no retention.
+    SELECT capi_now() - (p_days ->> u.plan)::integer * interval '24 hours' INTO v_before
+    FROM users u WHERE u.id = p_user;
+    v_ids := ARRAY(
+        SELECT r.id FROM runs r
+        WHERE r.user_id = p_user AND r.created_at < v_before AND r.completed_at < v_before
+          AND NOT EXISTS (
+              SELECT 1 FROM webhook_deliveries d WHERE d.run_id = r.id AND d.status IN ('pending', 'retrying'))
+          AND NOT EXISTS (
+              SELECT 1 FROM webhook_deliveries d
+              WHERE d.event_run_id = r.id AND d.status IN ('pending', 'retrying'))
+        ORDER BY r.created_at, r.id LIMIT p_runs
+        FOR UPDATE OF r SKIP LOCKED);
+    more := cardinality(v_ids) = p_runs;
+    v_deliveries := ARRAY(
+        SELECT d.id FROM webhook_deliveries d WHERE d.run_id = ANY (v_ids)
+        UNION ALL SELECT d.id FROM webhook_deliveries d WHERE d.event_run_id = ANY (v_ids));
+    PERFORM 1 FROM webhook_deliveries d WHERE d.id = ANY (v_deliveries) ORDER BY d.id FOR UPDATE;
+    -- A redelivery may have come before the lock.
+    v_ids := ARRAY(
+        SELECT due.run FROM unnest(v_ids) AS due (run)
+        WHERE NOT EXISTS (
+            SELECT 1 FROM webhook_deliveries d
+            WHERE d.id = ANY (v_deliveries) AND coalesce(d.run_id, d.event_run_id) = due.run
+              AND d.status IN ('pending', 'retrying')));
+    DELETE FROM run_events e USING (
+        SELECT s.run_id, s.seq FROM run_events s WHERE s.run_id = ANY (v_ids)
+        ORDER BY s.run_id, s.seq LIMIT p_events) slice
+    WHERE e.run_id = slice.run_id AND e.seq = slice.seq;
+    GET DIAGNOSTICS events = ROW_COUNT;
+    IF events >= p_events THEN
+        more := true;
+        v_ids := ARRAY(
+            SELECT due.run FROM unnest(v_ids) AS due (run)
+            WHERE NOT EXISTS (SELECT 1 FROM run_events e WHERE e.run_id = due.run));
+    END IF;
+    stored := ARRAY(
+        SELECT f.run_id FROM run_files f WHERE f.run_id = ANY (v_ids)
+        UNION SELECT a.run_id FROM artifacts a WHERE a.run_id = ANY (v_ids));
+    -- With their attempts.
+    DELETE FROM webhook_deliveries d
+        WHERE d.id = ANY (v_deliveries) AND coalesce(d.run_id, d.event_run_id) = ANY (v_ids);
+    GET DIAGNOSTICS deliveries = ROW_COUNT;
+    DELETE FROM run_files f WHERE f.run_id = ANY (v_ids);
+    GET DIAGNOSTICS files = ROW_COUNT;
+    DELETE FROM artifacts a WHERE a.run_id = ANY (v_ids);
+    GET DIAGNOSTICS artifacts = ROW_COUNT;
+    DELETE FROM runs r WHERE r.id = ANY (v_ids);
+    GET DIAGNOSTICS runs = ROW_COUNT;
 END $$;

@@ -85,17 +85,10 @@ WHERE d.type <> 'ping' AND "
     };
 }
 
-/// Limits deliveries `d` to the runs of the app in this bind, if it is not null.
+/// Limits one delivery `d` to the runs of the app in this bind, if it is not null.
 macro_rules! of_app {
     ($app:literal) => {
-        concat!(
-            "(",
-            $app,
-            " IS NULL OR EXISTS (SELECT 1 FROM runs r
-    WHERE r.id = coalesce(d.run_id, d.event_run_id) AND r.app_id = ",
-            $app,
-            "))"
-        )
+        concat!("(", $app, " IS NULL OR d.app_id = ", $app, ")")
     };
 }
 

@@ -103,7 +103,7 @@ const COUNT: &str = "
 SELECT count(*) AS last_minute,
        count(*) FILTER (WHERE status IN ('pending', 'retrying') AND created_at > capi_now() - $2) AS in_flight
 FROM webhook_deliveries
-WHERE user_id = $1 AND type = 'ping' AND created_at > capi_now() - interval '1 minute'";
+WHERE user_id = $1 AND type = 'ping' AND created_at > (SELECT capi_now() - interval '1 minute')";
 
 const INSERT: &str = "
 INSERT INTO webhook_deliveries (id, lane_id, user_id, type, url, status, next_attempt_at, due_at, created_at)

@@ -31,7 +31,7 @@ struct Batch {
 
 async fn batch(database: &TestDatabase, days: &str) -> (i64, i64, bool) {
     let sql =
-        format!("SELECT b.runs, b.events, b.more FROM users u, delete_old_runs_v1(u.id, '{days}', 5, 100) b");
+        format!("SELECT b.runs, b.events, b.more FROM users u, delete_old_runs_v2(u.id, '{days}', 5, 100) b");
     let batch: Batch = statement(sql).get_result(&mut database.conn().await).await.unwrap();
     (batch.runs, batch.events, batch.more)
 }

@@ -95,7 +95,7 @@ async fn add_all(database: &TestDatabase, store: &Artifacts, run: RunId, deliver
 async fn old_runs_go_with_everything_and_others_stay() {
     let (database, dir) = (TestDatabase::create().await, tempfile::tempdir().unwrap());
     let store = open(&dir);
-    let (user, runs) = pending_runs(&database, 8).await;
+    let (user, runs) = pending_runs(&database, 9).await;
     let gone = [(0, "completed", 31), (1, "failed", 40), (2, "cancelled", 400)];
     let kept = [(3, "completed", 29), (4, "pending", 40), (5, "running", 40), (6, "completed", 40)];
     for (at, status, days) in gone.into_iter().chain(kept) {
@@ -109,6 +109,17 @@ async fn old_runs_go_with_everything_and_others_stay() {
     stayed_long.execute(&mut database.conn().await).await.unwrap();
     let deleted = add_all(&database, &store, runs[0], "delivered").await;
     let open_delivery = add_all(&database, &store, runs[6], "retrying").await;
+    // Its end is delivered, and the event of its artifact is not.
+    set(&database, runs[8], "completed", 40).await;
+    let open_event = add_all(&database, &store, runs[8], "delivered").await;
+    let event = "INSERT INTO webhook_deliveries
+                     (id, lane_id, user_id, event_run_id, artifact_id, type, url, status, next_attempt_at,
+                      due_at, created_at)
+                 SELECT gen_random_uuid(), d.lane_id, d.user_id, a.run_id, a.id, 'run.artifact', d.url,
+                     'retrying', 'infinity', capi_now(), capi_now()
+                 FROM webhook_deliveries d JOIN artifacts a ON a.run_id = d.run_id WHERE d.run_id = $1";
+    let adding = statement(event).bind::<SqlUuid, _>(runs[8].uuid());
+    assert_eq!(adding.execute(&mut database.conn().await).await.unwrap(), 1);
     let lines = "INSERT INTO audit_log (id, user_id, at, actor, action, subject)
                  SELECT gen_random_uuid(), id, capi_now() - n * interval '24 hours', 'a', 'a', 's'
                  FROM users, unnest(ARRAY[29, 31, 90]) n";
@@ -122,24 +133,27 @@ async fn old_runs_go_with_everything_and_others_stay() {
     let retention = retention(&database, &store, "w").await;
     assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 3 });
     let left = "SELECT 1 FROM runs";
-    assert_eq!(database.run_sql(left).await, 6);
+    assert_eq!(database.run_sql(left).await, 7);
     for table in ["run_events", "run_metadata", "idempotency_keys", "artifacts", "run_files"] {
         let of_gone =
             format!("SELECT 1 FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = t.run_id)");
         assert_eq!(database.run_sql(of_gone).await, 0, "{table}");
     }
-    assert_eq!(database.run_sql("SELECT 1 FROM webhook_deliveries").await, 1, "the open one");
-    assert_eq!(database.run_sql("SELECT 1 FROM webhook_attempts").await, 1);
+    assert_eq!(database.run_sql("SELECT 1 FROM webhook_deliveries").await, 3, "of runs with an open one");
+    assert_eq!(database.run_sql("SELECT 1 FROM webhook_attempts").await, 2);
     assert_eq!(database.run_sql("SELECT 1 FROM audit_log").await, 1);
-    assert!(store.exists(&deleted).await.is_err() && store.exists(&open_delivery).await.is_ok());
-    assert_eq!(database.run_sql("SELECT 1 FROM account_use WHERE stored_bytes = 12").await, 1, "{user}");
+    assert!(store.exists(&deleted).await.is_err());
+    assert!(store.exists(&open_delivery).await.is_ok() && store.exists(&open_event).await.is_ok());
+    assert_eq!(database.run_sql("SELECT 1 FROM account_use WHERE stored_bytes = 24").await, 1, "{user}");
 
-    // The webhook is over: the next pass deletes its run.
-    let over = "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL";
+    // The webhooks are over: the next pass deletes their runs.
+    let over = "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, due_at = NULL";
     database.run_sql(over).await;
     assert_eq!(retention.pass(Duration::from_hours(1)).await.unwrap(), Pass::NotDue);
-    assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 1 });
-    assert!(store.exists(&open_delivery).await.is_err());
+    assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 2 });
+    assert!(store.exists(&open_delivery).await.is_err() && store.exists(&open_event).await.is_err());
+    assert_eq!(database.run_sql("SELECT 1 FROM webhook_deliveries").await, 0);
+    assert_eq!(database.run_sql("SELECT 1 FROM webhook_attempts").await, 0);
     assert_eq!(database.run_sql("SELECT 1 FROM account_use WHERE stored_bytes = 0").await, 1);
 }
 

@@ -1,0 +1,2 @@
+-- The column goes with the migration that added it.
+SELECT 1;
