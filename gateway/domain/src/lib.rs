@@ -13,7 +13,9 @@ mod field_error;
 mod one_line;
 pub mod page;
 pub mod runs;
+mod strict_json;
 pub mod suggestion;
 
 pub use error::{Refusal, StoreError};
 pub use field_error::{FieldError, Location, MAX_FIELD_ERRORS, joined, quoted};
+pub use strict_json::json_value;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use shared::apps::{AppDefinition, Output};
+use shared::apps::AppDefinition;
 use shared::config::Plan;
 use shared::definition_checker::CheckError;
 
@@ -21,8 +21,6 @@ mod to_toml;
 
 /// Bytes of a definition as it is stored.
 const MAX_STORED_BYTES: usize = 256 * 1024;
-/// Bytes of a schema that is written as text, with its spaces. A parsed value takes up to 90 times its text.
-const MAX_SCHEMA_TEXT_BYTES: usize = 256 * 1024;
 
 /// Why a file is not an app.
 #[derive(Debug, thiserror::Error)]
@@ -114,30 +112,8 @@ pub async fn parse_for_plan(
 ) -> Result<AppDefinition, DefinitionError> {
     let parsing = tokio::task::spawn_blocking(move || file::parse(file)).await;
     let unfinished = |error: tokio::task::JoinError| CheckError::Unavailable(error.to_string());
-    let Parsed { mut definition, unknown: mut errors } =
-        parsing.map_err(unfinished)?.map_err(DefinitionError::Parse)?;
-    if let Some(output) = &mut definition.output {
-        errors.extend(read_schema(output));
-    }
+    let Parsed { definition, mut errors } = parsing.map_err(unfinished)?.map_err(DefinitionError::Parse)?;
     errors.extend(check_definition(&definition, with).await?);
     errors.extend(check_ceilings(&definition, plan_name, plan));
     if errors.is_empty() { Ok(definition) } else { Err(DefinitionError::Invalid(errors)) }
-}
-
-/// A schema may be written as JSON in a string: most schemas exist as JSON.
-fn read_schema(output: &mut Output) -> Option<DefinitionFieldError> {
-    let text = output.schema.as_str()?;
-    if text.len() > MAX_SCHEMA_TEXT_BYTES {
-        let message = format!("output.schema is longer than {MAX_SCHEMA_TEXT_BYTES} bytes");
-        return Some(DefinitionFieldError::naming("output.schema", message).with_code("too_large"));
-    }
-    match serde_json::from_str(text) {
-        Ok(schema) => {
-            output.schema = schema;
-            None
-        }
-        Err(error) => {
-            Some(DefinitionFieldError::naming("output.schema", format!("output.schema is not JSON: {error}")))
-        }
-    }
 }

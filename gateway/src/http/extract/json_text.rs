@@ -1,9 +1,8 @@
 //! Bytes of a client as JSON: what is wrong with them, in words that follow "the body" or "the part …". Pure.
 
+use gateway_domain::json_value;
 use serde_json::Value;
 use shared::text::{JsonRefusal, MAX_JSON_DEPTH, check_json};
-
-use super::strict_json::json_value;
 
 /// The value, and the bytes of memory that it takes, about.
 pub fn read_json(bytes: &[u8]) -> Result<(Value, usize), String> {

@@ -14,7 +14,6 @@ mod page;
 mod prefer;
 mod query;
 mod run_filters;
-mod strict_json;
 
 pub use accept::{Wanted, json_or_event_stream, prefers};
 pub use address::Client;
@@ -30,4 +29,3 @@ pub use page::read_page;
 pub use prefer::{preferred_wait, seconds};
 pub use query::Query;
 pub use run_filters::{read_filters, read_filters_of_app};
-pub use strict_json::json_value;

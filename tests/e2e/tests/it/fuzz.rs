@@ -31,7 +31,8 @@ async fn run(gateway: &Process, key: &str, configuration: &str) {
     });
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("schemathesis.toml");
-    std::fs::write(&file, configuration).unwrap();
+    let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/hooks.py");
+    std::fs::write(&file, format!("hooks = {hooks:?}\n{configuration}")).unwrap();
     let output = Command::new(program)
         .arg("--config-file")
         .arg(file)

@@ -4,11 +4,11 @@
 use serde::de::Deserializer;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Segment, Track};
-use shared::apps::AppDefinition;
+use shared::apps::{AppDefinition, Output};
 use toml_parser::lexer::TokenKind;
 
 use super::DefinitionFieldError;
-use crate::{MAX_FIELD_ERRORS, quoted};
+use crate::{MAX_FIELD_ERRORS, json_value, quoted};
 
 /// Bytes of an app file. A stored definition has fewer, and each can be written as such a file.
 const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -16,6 +16,8 @@ const MAX_TEXT_BYTES: usize = 1 << 20;
 const MAX_NODES: usize = 10_000;
 /// Bytes of memory of a node of a TOML document and of the value that is made of it, about.
 const NODE_BYTES: usize = 2048;
+/// Bytes of a schema that is written as text, with its spaces. A parsed value takes up to 90 times its text.
+const MAX_SCHEMA_TEXT_BYTES: usize = 256 * 1024;
 /// Characters of a parser's message, which may repeat the file.
 const MAX_MESSAGE_CHARS: usize = 300;
 
@@ -26,10 +28,10 @@ pub enum DefinitionFile {
     Json(Map<String, Value>),
 }
 
-/// A definition, and the members that no app has.
+/// A definition, and its errors so far: members that no app has, and a schema that is no JSON.
 pub(super) struct Parsed {
     pub(super) definition: AppDefinition,
-    pub(super) unknown: Vec<DefinitionFieldError>,
+    pub(super) errors: Vec<DefinitionFieldError>,
 }
 
 /// Bytes of memory that reading this TOML text takes, about.
@@ -46,10 +48,32 @@ fn nodes(text: &str) -> usize {
 }
 
 pub(super) fn parse(file: DefinitionFile) -> Result<Parsed, DefinitionFieldError> {
-    match file {
-        DefinitionFile::Toml(text) => parse_toml(&text),
+    let mut parsed = match file {
+        DefinitionFile::Toml(text) => parse_toml(&text)?,
         DefinitionFile::Json(members) => deserialize(Value::Object(members))
-            .map_err(|(error, path)| wrong_type(&path, &error.to_string(), None)),
+            .map_err(|(error, path)| wrong_type(&path, &error.to_string(), None))?,
+    };
+    if let Some(output) = &mut parsed.definition.output {
+        parsed.errors.extend(read_schema(output));
+    }
+    Ok(parsed)
+}
+
+/// A schema may be written as JSON in a string: most schemas exist as JSON.
+fn read_schema(output: &mut Output) -> Option<DefinitionFieldError> {
+    let text = output.schema.as_str()?;
+    let wrong = |message: String| DefinitionFieldError::naming("output.schema", message);
+    if text.len() > MAX_SCHEMA_TEXT_BYTES {
+        let message = format!("output.schema is longer than {MAX_SCHEMA_TEXT_BYTES} bytes");
+        return Some(wrong(message).with_code("too_large"));
+    }
+    match json_value(text.as_bytes()) {
+        Ok((schema, _)) => {
+            output.schema = schema;
+            None
+        }
+        Err(error) if error.is_data() => Some(wrong(format!("output.schema cannot be taken: {error}"))),
+        Err(error) => Some(wrong(format!("output.schema is not JSON: {error}"))),
     }
 }
 
@@ -92,15 +116,15 @@ enum Step {
 }
 
 fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Parsed, (D::Error, Vec<Step>)> {
-    let (mut unknown, mut track) = (Vec::new(), Track::new());
+    let (mut errors, mut track) = (Vec::new(), Track::new());
     let tracked = serde_path_to_error::Deserializer::new(source, &mut track);
     let read = serde_ignored::deserialize(tracked, |path| {
-        if unknown.len() < MAX_FIELD_ERRORS {
-            unknown.push(unknown_member(&steps(&path)));
+        if errors.len() < MAX_FIELD_ERRORS {
+            errors.push(unknown_member(&steps(&path)));
         }
     });
     match read {
-        Ok(definition) => Ok(Parsed { definition, unknown }),
+        Ok(definition) => Ok(Parsed { definition, errors }),
         Err(error) => {
             let path = track.path();
             let step = |segment: &Segment| match segment {
@@ -212,12 +236,12 @@ mod tests {
     #[test]
     fn unknown_members_are_pointed_at_and_few_are_listed() {
         let text = "name = 'a'\nprompt = 'b'\n'a/b' = 1\n[[inputs]]\nname = 'x'\ntype = 'text'\nhint = 'h'";
-        let unknown = parse(DefinitionFile::Toml(text.to_owned())).unwrap().unknown;
+        let unknown = parse(DefinitionFile::Toml(text.to_owned())).unwrap().errors;
         let pointers: Vec<_> = unknown.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/a~1b", "/inputs/0/hint"]);
         let many = (0..1000).map(|number| format!("k{number} = 1\n")).collect::<Vec<_>>().concat();
         let text = format!("name = 'a'\nprompt = 'b'\n{many}");
-        assert_eq!(parse(DefinitionFile::Toml(text)).unwrap().unknown.len(), MAX_FIELD_ERRORS);
+        assert_eq!(parse(DefinitionFile::Toml(text)).unwrap().errors.len(), MAX_FIELD_ERRORS);
     }
 
     /// Each would take much memory or a deep stack.

@@ -74,6 +74,7 @@ async fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
     assert!(with("output.schema = '{'").await.contains("output.schema is not JSON"));
     let long = format!("output.schema = '[{}{{}}]'", "{},".repeat(100_000));
     assert!(with(&long).await.contains("output.schema is longer than 262144 bytes"));
+    assert!(with("output.schema = '{\"a\": 1, \"a\": 2}'").await.contains("\"a\" appears twice"));
     assert!(with("output.schema = 3").await.contains("must be a JSON Schema"));
     assert!(with("output = { scheme = {} }").await.contains("schema"));
     assert_eq!(with("tools = ['fetch_url']\nmodel = 'm'").await, "a is fine");

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
-use gateway_domain::Refusal;
+use gateway_domain::{Refusal, json_value};
 use serde_json::Value;
 use shared::definition_checker::{CheckError, DefinitionChecker};
 use shared::ids::UserId;
@@ -15,7 +15,6 @@ use crate::console::page::show;
 use crate::console::shown::{Room, Shown, TEXT_BYTES};
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::extract::json_value;
 
 /// Bytes of the sample inputs. They are in memory while the preview waits for the account's turn.
 const MAX_SAMPLES: usize = 64 << 10;

@@ -1,6 +1,7 @@
 //! From the editor's fields to an app, with each error at its field.
 
 use gateway_domain::apps::{Checks, DefinitionFieldError, check_ceilings, check_definition};
+use gateway_domain::json_value;
 use shared::apps::{AppDefinition, FetchRules, FetchUrls, Output};
 use shared::config::Plan;
 use shared::definition_checker::CheckError;
@@ -8,7 +9,6 @@ use shared::limits::Limits;
 
 use super::Draft;
 use crate::console::format::{counted, sentence};
-use crate::http::extract::json_value;
 
 impl Draft {
     /// The app, if all fields are right. Otherwise each error is added to its field.
