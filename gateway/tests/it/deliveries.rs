@@ -157,7 +157,7 @@ async fn a_delivery_that_is_over_is_sent_again() {
                FROM webhook_lanes l, claim_delivery_v1(l.id, 'old', interval '9 s', 4)";
     assert_eq!(stack.text(old).await, "0");
     let new = "SELECT count(*)::text AS text
-               FROM webhook_lanes l, claim_delivery_v2(l.id, 'new', interval '9 s', 4)";
+               FROM webhook_lanes l, claim_delivery_v2(l.id, 'new', interval '9 s', 4, '{}', '{}', true)";
     assert_eq!(stack.text(new).await, "1");
     let deleted = stack.client().delete(format!("{}/api/v1/runs/{run}", gateway.url()));
     assert_eq!(stack.send(deleted.bearer_auth(&stack.key)).await.status, 204);

@@ -1,5 +1,4 @@
 DROP FUNCTION delete_old_runs_v2(uuid, jsonb, integer, integer);
-DROP FUNCTION claim_delivery_v2(uuid, text, interval, integer);
 DROP TRIGGER artifacts_delivered ON artifacts;
 DROP FUNCTION add_artifact_delivery();
 DROP TRIGGER runs_started ON runs;

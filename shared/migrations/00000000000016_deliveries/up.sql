@@ -129,49 +129,6 @@ END $$;
 CREATE TRIGGER artifacts_delivered AFTER INSERT ON artifacts FOR EACH ROW
     EXECUTE FUNCTION add_artifact_delivery();
 
--- Like claim_delivery_v1, also for deliveries that are due by due_at. Of both kinds the oldest comes first.
-CREATE FUNCTION claim_delivery_v2(p_lane uuid, p_owner text, p_lease interval, p_share integer)
-RETURNS TABLE (id uuid, attempt integer, user_id uuid, run_id uuid, type text, url text, claimed_at timestamptz,
-    created_at timestamptz, artifact_id uuid, earlier_attempts integer, scheduled_at timestamptz)
-LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
-DECLARE
-    v_now timestamptz;
-BEGIN
-    PERFORM 1 FROM webhook_lanes l WHERE l.id = p_lane FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    v_now := capi_now();
-    IF (SELECT count(*) FROM webhook_deliveries x
-        WHERE x.lane_id = p_lane AND x.status IN ('pending', 'retrying') AND x.lease_expires_at > v_now) >= p_share
-    THEN
-        RETURN;
-    END IF;
-    -- The update checks the row again: the holder of an expired lease may record its attempt meanwhile.
-    RETURN QUERY
-    WITH due AS (
-        SELECT f.id FROM (
-            (SELECT d.id, d.next_attempt_at AS due FROM webhook_deliveries d
-             WHERE d.lane_id = p_lane AND d.status IN ('pending', 'retrying') AND d.next_attempt_at <= v_now
-               AND (d.lease_expires_at IS NULL OR d.lease_expires_at <= v_now)
-             ORDER BY d.next_attempt_at, d.id LIMIT 1)
-            UNION ALL
-            (SELECT d.id, d.due_at FROM webhook_deliveries d
-             WHERE d.lane_id = p_lane AND d.status IN ('pending', 'retrying') AND d.due_at <= v_now
-               AND (d.lease_expires_at IS NULL OR d.lease_expires_at <= v_now)
-             ORDER BY d.due_at, d.id LIMIT 1)) f
-        ORDER BY f.due, f.id LIMIT 1
-    )
-    UPDATE webhook_deliveries d
-    SET attempt = d.attempt + 1, lease_owner = p_owner, lease_expires_at = v_now + p_lease
-    FROM due
-    WHERE d.id = due.id AND d.status IN ('pending', 'retrying')
-      AND (d.lease_expires_at IS NULL OR d.lease_expires_at <= v_now)
-    RETURNING d.id, d.attempt, d.user_id, coalesce(d.run_id, d.event_run_id), d.type, d.url, v_now, d.created_at,
-        d.artifact_id, d.earlier_attempts, coalesce(d.scheduled_at, d.created_at);
-END $$;
-
 -- Like delete_old_runs_v1, also for deliveries of events: a run stays while one of them is open. A run that is
 -- locked gets no new delivery.
 CREATE FUNCTION delete_old_runs_v2(p_user uuid, p_days jsonb, p_runs integer, p_events integer,

@@ -46,7 +46,8 @@ async fn a_broken_host_is_probed_once_a_pause_and_opened_by_one_answer() {
                   FROM webhook_deliveries";
     assert_eq!(fixture.text(unsent).await, "5", "what was not sent is no attempt");
     let next =
-        "SELECT bool_and(webhook_next_attempt_v1(lane_id, next_attempt_at) >= closed_until)::text AS text
+        "SELECT bool_and(webhook_next_attempt_v1(lane_id, next_attempt_at, false) >= closed_until)::text
+                           AS text
                 FROM webhook_deliveries d JOIN webhook_lanes l ON l.id = d.lane_id";
     assert_eq!(fixture.text(next).await, "true", "nothing is attempted before the lane opens");
 
@@ -115,6 +116,9 @@ async fn a_delivery_that_is_sent_again_passes_a_closed_lane() {
     );
     fixture.database.run_sql(again).await;
     let mut conn = fixture.database.conn().await;
+    let swept = "SELECT cardinality(lanes)::text AS text
+                 FROM webhook_lanes_due_v1('00000000-0000-0000-0000-000000000000', 10, 10, 10)";
+    assert_eq!(fixture.text(swept).await, "1", "also if its nudge is lost");
     let claimed = claim(&mut conn, "d", lane, &Offer::everything()).await.unwrap().unwrap();
     assert_eq!((claimed.run_id, claimed.attempt), (Some(run), 5));
     assert!(claim(&mut conn, "d", lane, &Offer::everything()).await.unwrap().is_none(), "one at a time");
@@ -162,7 +166,9 @@ async fn tests_of_broken_receivers_close_nothing_and_do_not_wait_for_each_other(
     let lane: LaneId = fixture.text("SELECT id::text AS text FROM webhook_lanes").await.parse().unwrap();
     let mut conn = fixture.database.conn().await;
     let user = uuid::Uuid::parse_str(&fixture.text("SELECT id::text AS text FROM users").await).unwrap();
-    let full = Offer { full: vec![user], doubtful_full: vec![user], doubtful: false };
+    let full = Offer { full: vec![user], doubtful_full: vec![user], doubtful: true };
+    let none_doubtful = Offer { doubtful: false, ..Offer::everything() };
+    assert!(claim(&mut conn, "d", lane, &none_doubtful).await.unwrap().is_none(), "a quarter is left");
     for _ in 0..4 {
         assert!(claim(&mut conn, "d", lane, &full).await.unwrap().is_some());
     }
@@ -191,6 +197,38 @@ async fn an_offer_leaves_out_users_and_doubtful_lanes() {
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     assert!(claim(&mut conn, "d", lane, &full).await.unwrap().is_none());
     assert!(claim(&mut conn, "d", lane, &doubtful_full).await.unwrap().is_some(), "the host works");
+}
+
+/// The sweep looks at a few lanes, then goes on. A lane that works has a rank of its own beside hanging ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_goes_on_where_the_former_one_ended_and_takes_lanes_that_work() {
+    const LANES: usize = 7;
+    const WALK: usize = 3;
+    let fixture = Fixture::create().await;
+    for number in 0..LANES {
+        fixture.deliver_to(&format!("http://h{number}.localhost:8080/")).await;
+    }
+    let due = async |after: &str, walk: usize, each: usize| {
+        let sql = format!(
+            "SELECT cardinality(lanes) || ' ' || coalesce(walked_to::text, 'end') AS text
+             FROM webhook_lanes_due_v1('{after}', {walk}, 100, {each})"
+        );
+        let text = fixture.text(sql).await;
+        let (found, walked_to) = text.split_once(' ').unwrap();
+        (found.parse::<usize>().unwrap(), walked_to.to_owned())
+    };
+    let start = uuid::Uuid::nil().to_string();
+    let (mut all, mut after, mut sweeps) = (0, start.clone(), 0);
+    while after != "end" {
+        let (found, walked_to) = due(&after, WALK, 100).await;
+        assert!(found <= WALK, "{found}");
+        (all, after, sweeps) = (all + found, walked_to, sweeps + 1);
+    }
+    assert_eq!((all, sweeps), (LANES, LANES.div_ceil(WALK)));
+    assert_eq!(due(&start, 100, 1).await.0, 1, "one doubtful lane of the user");
+    let works = "UPDATE webhook_lanes SET failures = 0 WHERE host LIKE 'h3.%'";
+    fixture.database.run_sql(works).await;
+    assert_eq!(due(&start, 100, 1).await.0, 2, "and one that works");
 }
 
 /// One account has many receivers that hang, and one that works.

@@ -68,7 +68,8 @@ pub struct Attempt {
 macro_rules! shape_sql {
     () => {
         "SELECT d.id, coalesce(d.run_id, d.event_run_id) AS run_id, d.type, d.url, d.status,
-    webhook_next_attempt_v1(d.lane_id, coalesce(d.due_at, d.next_attempt_at)) AS next_attempt_at,
+    webhook_next_attempt_v1(d.lane_id, coalesce(d.due_at, d.next_attempt_at),
+        webhook_sent_again_v1(d.scheduled_at, d.attempt, d.earlier_attempts)) AS next_attempt_at,
     d.created_at,
     coalesce(d.lease_expires_at > capi_now(), false) AS in_flight,
     coalesce(tried.attempts, ARRAY[]::jsonb[]) AS attempts

@@ -48,8 +48,9 @@ SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_v
                  AND NOT 'run.' || r.status = ANY (r.webhook_events) THEN 'skipped' ELSE 'pending' END),
              'lastError', CASE WHEN tried.code IS NOT NULL
                  THEN jsonb_build_object('code', tried.code, 'message', coalesce(tried.error, '')) END,
-             'nextAttemptAt', to_char(
-                 webhook_next_attempt_v1(d.lane_id, coalesce(d.due_at, d.next_attempt_at)) AT TIME ZONE 'UTC',
+             'nextAttemptAt', to_char(webhook_next_attempt_v1(d.lane_id,
+                     coalesce(d.due_at, d.next_attempt_at),
+                     webhook_sent_again_v1(d.scheduled_at, d.attempt, d.earlier_attempts)) AT TIME ZONE 'UTC',
                  'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) END AS webhook,
     CASE WHEN r.webhook_url IS NOT NULL
          THEN coalesce(r.webhook_events, '{run.completed,run.failed,run.cancelled}') END AS webhook_events,
