@@ -31,7 +31,8 @@ pub(super) struct Part {
     pub(super) name: String,
     /// `None` for a part that is no file.
     pub(super) file_name: Option<String>,
-    content: Field,
+    /// `None` at its end, because the parser must not be asked again.
+    content: Option<Field>,
 }
 
 impl FormReader {
@@ -75,20 +76,22 @@ impl FormReader {
             let message = format!("the part {name:?} is encoded as {encoding:?}; send its bytes as they are");
             return Err(wrong_part(&name, "encoding", message));
         }
-        Ok(Some(Part { name, file_name, content }))
+        Ok(Some(Part { name, file_name, content: Some(content) }))
     }
 
     /// The next bytes of a part.
     pub(super) async fn read(&mut self, part: &mut Part) -> Result<Option<Bytes>, ApiError> {
-        let next = wait(&mut part.content, &mut self.pace).await?;
-        let bytes = next.transpose().map_err(|error| self.refusal(&error))?;
-        if let Some(bytes) = &bytes {
-            self.pace.received(bytes.len());
-            if self.pace.bytes() > LARGEST {
-                return Err(all_too_large());
-            }
+        let Some(content) = &mut part.content else { return Ok(None) };
+        let next = wait(content, &mut self.pace).await?;
+        let Some(bytes) = next.transpose().map_err(|error| self.refusal(&error))? else {
+            part.content = None;
+            return Ok(None);
+        };
+        self.pace.received(bytes.len());
+        if self.pace.bytes() > LARGEST {
+            return Err(all_too_large());
         }
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 
     /// The text of a part. `left` counts the bytes that texts may still have.
