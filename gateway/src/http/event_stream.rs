@@ -31,6 +31,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a stream asks whether its client may still see the run. The promise is 30 s, with the time of
 /// the check.
 const CHECK: Duration = Duration::from_secs(25);
+/// How long after a check is due the words of a model go on without it. They need no database, so a stream
+/// could show them although the check fails.
+const WORDS_UNCHECKED: Duration = Duration::from_secs(5);
 /// How soon a check that failed is repeated.
 const CHECK_AGAIN: Duration = Duration::from_secs(3);
 /// How long a stream counts as open without being renewed: three checks. The streams of a killed gateway
@@ -95,6 +98,7 @@ pub(crate) fn respond<F: Face + 'static>(
         parts: VecDeque::new(),
         heartbeat_at: now + HEARTBEAT,
         check_at: now + CHECK,
+        words_until: now + CHECK + WORDS_UNCHECKED,
         ends_at: now + LONGEST,
         ended: None,
     };
@@ -165,6 +169,8 @@ struct Streaming<F: Face> {
     parts: VecDeque<Bytes>,
     heartbeat_at: Instant,
     check_at: Instant,
+    /// When words are dropped, unless a check succeeds before.
+    words_until: Instant,
     ends_at: Instant,
     ended: Option<Ended>,
 }
@@ -213,6 +219,9 @@ impl<F: Face> Streaming<F> {
             Followed::Deleted => Some(Ended::Deleted),
             Followed::Events(_) | Followed::Words { .. } | Followed::UpToDate | Followed::Waited => None,
         };
+        if matches!(followed, Followed::Words { .. }) && Instant::now() > self.words_until {
+            return String::new();
+        }
         match Box::pin(self.face.render(&self.context, followed)).await {
             Ok(text) => text,
             Err(error) => self.fail(&error),
@@ -224,7 +233,7 @@ impl<F: Face> Streaming<F> {
     async fn check(&mut self, now: Instant) -> Option<String> {
         self.check_at = now + CHECK;
         match self.face.is_allowed(&self.context).await {
-            Ok(true) => {}
+            Ok(true) => self.words_until = self.check_at + WORDS_UNCHECKED,
             Ok(false) => {
                 self.ended = Some(Ended::NotAllowed);
                 return Some(self.face.farewell());

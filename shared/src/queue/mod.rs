@@ -10,6 +10,7 @@ mod consumer;
 mod dead;
 mod handler;
 mod live;
+mod live_publisher;
 mod message;
 mod publisher;
 mod subscriber;

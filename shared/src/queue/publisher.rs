@@ -11,7 +11,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::broadcasts::Bucket;
+use super::live_publisher::{LIVE_BUFFER, Live, publish_live};
 use super::{
     ANSWER_TIMEOUT, Broadcast, Broker, BrokerHealth, ModelWords, Nudge, QueueError, Topic, Topology,
     WatchedRuns, WorkQueue, answered,
@@ -22,10 +22,6 @@ use crate::lifecycle::Lifecycle;
 const BUFFER: usize = 10_000;
 /// Messages that may be in flight, without a confirm, at once.
 const BATCH: usize = 512;
-/// Messages for streams that may wait. Further ones are dropped.
-const LIVE_BUFFER: usize = 256;
-/// The same in flight.
-const LIVE_BATCH: usize = 32;
 /// How long a stopping process may take to send its buffer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
@@ -41,12 +37,6 @@ enum Order {
     Nudge(WorkQueue, Nudge),
     Broadcast(Broadcast),
     Count(Counted, oneshot::Sender<u32>),
-}
-
-/// A message for streams.
-enum Live {
-    Watched(WatchedRuns),
-    Words(ModelWords),
 }
 
 /// A handle to the process's one publishing connection.
@@ -73,13 +63,12 @@ impl Publisher {
                 let (flushing, topology) = (flushing.clone(), broker.topology.clone());
                 async move {
                     let channel = confirming(&connection).await?;
-                    let live_channel = confirming(&connection).await?;
                     let (mut received, mut live_received) =
                         (received.lock().await, live_received.lock().await);
                     let publishing = publish_all(&channel, &topology, &mut received);
                     tokio::select! {
                         ended = publishing => ended,
-                        ended = publish_live(&live_channel, &topology, &mut live_received) => ended,
+                        never = publish_live(&connection, &topology, &mut live_received) => match never {},
                         () = flushing.cancelled() => {
                             // All other tasks have ended: send the rest of the buffer.
                             received.close();
@@ -151,30 +140,7 @@ async fn publish_all(
     Ok(())
 }
 
-/// Runs until a call fails. A confirm bounds what the client library holds for a broker that takes nothing.
-async fn publish_live(
-    channel: &Channel,
-    topology: &Topology,
-    messages: &mut mpsc::Receiver<Live>,
-) -> Result<(), QueueError> {
-    let mut batch = Vec::with_capacity(LIVE_BATCH);
-    loop {
-        if messages.recv_many(&mut batch, LIVE_BATCH).await == 0 {
-            // Every sender is gone. The orders decide when the session ends.
-            std::future::pending::<()>().await;
-        }
-        try_join_all(batch.drain(..).map(|message| {
-            let (topic, body) = match message {
-                Live::Watched(watched) => (Topic::Watched, watched.encode()),
-                Live::Words(words) => (Topic::Words(Bucket::of(words.run)), words.encode()),
-            };
-            send_to_topic(channel, topology, topic, body)
-        }))
-        .await?;
-    }
-}
-
-async fn confirming(connection: &lapin::Connection) -> Result<Channel, QueueError> {
+pub(super) async fn confirming(connection: &lapin::Connection) -> Result<Channel, QueueError> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
@@ -200,7 +166,7 @@ async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Resu
 
 /// Neither mandatory nor persistent: there may be no subscriber, and a restarted process reads the database
 /// anyway.
-async fn send_to_topic(
+pub(super) async fn send_to_topic(
     channel: &Channel,
     topology: &Topology,
     topic: Topic,

@@ -20,6 +20,8 @@ use super::{Broker, BrokerHealth, Exchange, QueueError, Received, Topic, Topolog
 /// Bounds the queue of a process that does not read its connection; the broker drops the oldest messages
 /// first. A process that reads passes each message on at once, so its callback must not block.
 const MAX_QUEUED: i32 = 10_000;
+/// The same in bytes: words of models are longer than ids.
+const MAX_QUEUED_BYTES: i32 = 16 << 20;
 /// How often every topic is bound again. A deleted binding gives no error, so only this repairs it. A missing
 /// exchange fails the session, and the next session declares it.
 const REBIND_INTERVAL: Duration = Duration::from_secs(10);
@@ -69,6 +71,7 @@ impl Subscriber {
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(MAX_QUEUED));
+        arguments.insert("x-max-length-bytes".into(), AMQPValue::LongInt(MAX_QUEUED_BYTES));
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(TTL));
         let declaring = channel.queue_declare("".into(), options, arguments);
         let queue = answered("declare a queue", declaring).await?.name().to_string();

@@ -8,6 +8,7 @@ use e2e::events::{EventReader, log_of};
 use e2e::{Account, Process, Service, Stack};
 use futures_util::future::join_all;
 use serde_json::json;
+use shared::testing::eventually;
 
 use crate::report::Report;
 use crate::stage::Stage;
@@ -68,7 +69,12 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
         tokio::time::sleep(lasts).await;
         for (account, run) in &runs {
             let url = format!("{}/api/v1/runs/{run}/cancel", gateways[0].url());
-            stack.send(stack.client().post(url).bearer_auth(&account.key)).await;
+            // A busy gateway may refuse at first.
+            eventually("a run is cancelled", async || {
+                let answer = stack.send(stack.client().post(&url).bearer_auth(&account.key)).await;
+                (answer.status == 200).then_some(())
+            })
+            .await;
         }
     };
     let (seen, ()) = tokio::join!(join_all(clients), cancelled);

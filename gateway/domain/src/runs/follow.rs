@@ -134,7 +134,7 @@ impl Follow {
             Woken::Changed => self.step = Step::Read,
             Woken::Words(words) => {
                 // The model is asked after the events before its answer are recorded.
-                if words.request.seq > self.after + 1 {
+                if words.request.seq > self.after.saturating_add(1) {
                     self.step = Step::Read;
                 }
                 self.held = Some(words);

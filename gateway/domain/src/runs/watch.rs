@@ -149,8 +149,9 @@ impl RunWatchers {
                 () = tokio::time::sleep(UNBIND_EVERY) => {}
                 () = lifecycle.stopping().cancelled() => return,
             }
-            let wanted = self.wanted_topics();
             self.topics.send_if_modified(|topics| {
+                // Computed under the lock of the topics: a watcher that comes now adds its topics afterwards.
+                let wanted = self.wanted_topics();
                 let changed = *topics != wanted;
                 *topics = wanted;
                 changed
