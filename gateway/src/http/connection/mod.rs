@@ -113,8 +113,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.state.interim.get() == Continue::Announced && bytes.starts_with(INTERIM) {
-            this.state.interim.set(Continue::Held);
+        if bytes.starts_with(INTERIM) && this.state.hold_interim() {
             return Poll::Ready(Ok(INTERIM.len()));
         }
         ready!(this.poll_interim(task))?;

@@ -43,6 +43,8 @@ pub(super) enum Continue {
     Held,
     /// The request's body is wanted.
     Due,
+    /// The request is answered before the server wrote it.
+    Unwanted,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,17 @@ impl State {
         }
     }
 
+    /// The server writes the interim answer. Returns whether it is kept back.
+    pub(super) fn hold_interim(&self) -> bool {
+        let (held, next) = match self.interim.get() {
+            Continue::Announced => (true, Continue::Held),
+            Continue::Unwanted => (true, Continue::No),
+            other => (false, other),
+        };
+        self.interim.set(next);
+        held
+    }
+
     /// Keeps the waker of the task that reads.
     pub(super) fn keep(&self, waker: &Waker) {
         let mut kept = self.waker.borrow_mut();
@@ -137,7 +150,7 @@ impl Client {
         match self.0.interim.get() {
             Continue::Held => self.0.interim.set(Continue::Due),
             Continue::Announced => self.0.interim.set(Continue::No),
-            Continue::No | Continue::Due => {}
+            Continue::No | Continue::Due | Continue::Unwanted => {}
         }
     }
 
@@ -148,7 +161,8 @@ impl Client {
 
     /// The request is answered. `complete`: its body was received.
     pub(super) fn answered(&self, complete: bool) {
-        self.0.interim.set(Continue::No);
+        let unwritten = self.0.interim.get() == Continue::Announced;
+        self.0.interim.set(if unwritten { Continue::Unwanted } else { Continue::No });
         let now = Instant::now();
         if complete {
             self.0.enter(Phase::Idle, Some(now + self.0.keep_alive));

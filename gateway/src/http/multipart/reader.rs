@@ -3,7 +3,9 @@
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::HttpRequest;
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{
+    CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use actix_web::web::Payload;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -37,7 +39,8 @@ pub(super) struct Part {
 
 impl FormReader {
     pub(super) fn new(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
-        if announced(request) == Some(0) {
+        let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+        if announced(request).map_or(!chunked, |bytes| bytes == 0) {
             return Err(ApiError::invalid_request("the body is empty; send the parts of the form"));
         }
         let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
