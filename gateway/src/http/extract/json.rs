@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::error::PayloadError;
 use actix_web::web::Payload;
 use bytes::BytesMut;
 use futures_util::StreamExt;
@@ -56,13 +55,8 @@ pub async fn body(request: &HttpRequest, payload: Payload, limit: usize) -> Resu
 async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| {
-            ApiError::invalid_request(match error {
-                PayloadError::EncodingCorrupted => {
-                    "the chunks of the body are malformed (Transfer-Encoding: chunked)"
-                }
-                _ => "the connection ended before the whole body was there; send it again",
-            })
+        let chunk = chunk.map_err(|_| {
+            ApiError::invalid_request("the connection ended before the whole body was there; send it again")
         })?;
         if body.len() + chunk.len() > limit {
             return Err(ApiError::PayloadTooLarge { limit });

@@ -119,9 +119,6 @@ impl FormReader {
             MultipartError::Incomplete => {
                 format!("the body ended early: send all of it, with --{boundary}-- as its last line")
             }
-            MultipartError::Payload(PayloadError::EncodingCorrupted) => {
-                "the chunks of the body are malformed (Transfer-Encoding: chunked)".to_owned()
-            }
             MultipartError::Payload(_) => {
                 "the connection ended before the whole body was there; send it again".to_owned()
             }
