@@ -122,10 +122,11 @@ mod tests {
             (json!({"uniqueItems": true}), json!([1, 1]), "the value must not have an item twice"),
             (json!({"pattern": "^a$"}), json!("b"), "the value must match the pattern ^a$"),
             (
-                json!({"additionalProperties": false}),
+                json!({"properties": {"a": {}}, "additionalProperties": false}),
                 json!({"x": 1}),
                 "the value has members that the schema does not know: \"x\"",
             ),
+            (json!({"properties": {"a": false}}), json!({"a": 1}), "/a is not allowed"),
             (
                 json!({"anyOf": [{"type": "null"}]}),
                 json!(1),

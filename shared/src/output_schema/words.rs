@@ -57,7 +57,7 @@ fn what(kind: &Kind) -> Option<String> {
         Kind::OneOfNotValid { .. } => "matches none of the schemas in oneOf".to_owned(),
         Kind::OneOfMultipleValid { .. } => "matches more than one of the schemas in oneOf".to_owned(),
         Kind::Not { .. } => "matches the schema in not, which it must not".to_owned(),
-        Kind::FalseSchema => "must be absent".to_owned(),
+        Kind::FalseSchema => "is not allowed".to_owned(),
         _ => return None,
     })
 }
