@@ -137,7 +137,8 @@ mod tests {
         INSERT INTO webhook_deliveries
             (id, lane_id, user_id, event_run_id, app_id, type, url, status, next_attempt_at, created_at)
         SELECT gen_random_uuid(), l.id, l.user_id, gen_random_uuid(), l.user_id, 'run.started', 'u',
-               CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'delivered' END, NULL, capi_now() + n * interval '1 s'
+               coalesce((ARRAY['pending', 'retrying', 'failed'])[n % 50 + 1], 'delivered'),
+               CASE WHEN n % 50 < 2 THEN capi_now() END, capi_now() + n * interval '1 s'
         FROM l, generate_series(1, 5000) n";
 
     #[tokio::test(flavor = "multi_thread")]
