@@ -22,7 +22,10 @@ const STEPS: usize = 100;
 /// How long the open streams are left alone before they are measured.
 const SETTLE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(10);
-const OPENS_AT_ONCE: usize = 100;
+const OPENS_AT_ONCE: usize = 20;
+/// Tries of one stream: a busy gateway answers 503.
+const TRIES: u32 = 20;
+const AGAIN: Duration = Duration::from_millis(500);
 
 pub(crate) async fn measure() -> anyhow::Result<()> {
     latency().await?;
@@ -66,7 +69,7 @@ async fn memory() -> anyhow::Result<()> {
         wanted.extend((0..PER_ACCOUNT).map(|_| (account.key.clone(), run.clone())));
     }
     for part in wanted.chunks(OPENS_AT_ONCE) {
-        let opening = part.iter().map(|(key, run)| open_stream(&gateway, key, run));
+        let opening = part.iter().map(|(key, run)| open_patiently(&gateway, key, run));
         open.extend(try_join_all(opening).await?);
     }
     let opened = begun.elapsed();
@@ -88,6 +91,16 @@ async fn create(stack: &Stack, gateway: &Process, account: &Account) -> anyhow::
     let request = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&account.key);
     let created = stack.send(request.json(&body)).await;
     Ok(created.body["id"].as_str().context("a run")?.to_owned())
+}
+
+async fn open_patiently(gateway: &Process, key: &str, run: &str) -> anyhow::Result<TcpStream> {
+    for _ in 1..TRIES {
+        match open_stream(gateway, key, run).await {
+            Err(error) if error.to_string().starts_with("HTTP/1.1 503") => tokio::time::sleep(AGAIN).await,
+            opened => return opened,
+        }
+    }
+    open_stream(gateway, key, run).await
 }
 
 /// A stream whose first event was read.
