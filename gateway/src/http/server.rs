@@ -76,8 +76,8 @@ where
             .keep_alive(KeepAlive::Timeout(keep_alive))
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(LINGER)
-            // A client that closes its half is noticed in `connection`. With false, the answer to a malformed
-            // body would be lost.
+            // A client that closes its half is noticed in `connection`. With false, the answer to a request
+            // before garbage would be lost.
             .h1_allow_half_closed(true)
             .graceful_shutdown_signal(move || {
                 let draining = draining.clone();
