@@ -15,7 +15,7 @@ use shared::testing::{WebhookReceiver, eventually};
 use tokio::process::Command;
 
 /// A generator, a compiler or a program that needs longer hangs.
-const STEP: Duration = Duration::from_mins(1);
+const STEP: Duration = Duration::from_mins(3);
 
 const FILE_APP: &str = "
 name = \"Files\"
