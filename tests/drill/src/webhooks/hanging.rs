@@ -9,7 +9,7 @@ use shared::testing::{Ending, RawServer, WebhookReceiver, eventually};
 use crate::report::Report;
 use crate::stage::Stage;
 
-const WEBHOOKS: usize = 1500;
+const WEBHOOKS: usize = 500;
 const HANGING: usize = 10;
 const WEBHOOKS_EACH: usize = 1000;
 /// Host names of one user.
@@ -20,7 +20,7 @@ const ROUNDS: usize = 3;
 const SLOWEST: Duration = Duration::from_secs(2);
 const PART_OF_SOLO: f64 = 0.9;
 /// Single webhooks for the latency, and the time between two.
-const SINGLE: usize = 100;
+const SINGLE: usize = 50;
 const EVERY: Duration = Duration::from_millis(50);
 
 /// Webhooks a second of a batch to the healthy receiver, from the moment when a tenth has arrived.
