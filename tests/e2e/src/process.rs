@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use shared::testing::WAIT_LIMIT;
+use shared::testing::{WAIT_LIMIT, eventually};
 use tokio::process::{Child, Command};
 
 /// The programs.
@@ -131,6 +131,11 @@ impl Process {
     pub async fn is_ready(&self) -> bool {
         let answer = self.ops("/readyz").await;
         matches!(answer, Some((200, body)) if body.contains(r#""broker":"up""#))
+    }
+
+    /// Waits for it. Each of its connections to the broker comes back at its own time after an outage.
+    pub async fn becomes_ready(&self) {
+        eventually("it is ready", async || self.is_ready().await.then_some(())).await;
     }
 
     /// The sum of a counter over its labels, as /metrics shows it.

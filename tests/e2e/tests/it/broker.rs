@@ -123,7 +123,7 @@ async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
     assert_eq!(stack.ended(&gateway, &before).await["status"], "completed", "a running run continues");
     broker.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
     completed(&stack, 21).await;
-    eventually("it is ready again", async || worker.is_ready().await.then_some(())).await;
+    worker.becomes_ready().await;
     each_was_executed_once(&stack, 21).await;
 }
 

@@ -58,7 +58,8 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
     })
     .await;
     assert_eq!(stack.model.asked().len(), RUNS, "each run is executed once");
-    assert!(gateway.is_ready().await && worker.is_ready().await);
+    gateway.becomes_ready().await;
+    worker.becomes_ready().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
