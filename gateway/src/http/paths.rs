@@ -2,10 +2,10 @@
 //! a browser asks.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::ACCEPT;
 use gateway_domain::suggestion;
 
 use super::endpoint::Endpoint;
+use super::extract::names_any;
 
 /// Segments that a path has at most.
 const MAX_SEGMENTS: usize = 8;
@@ -78,18 +78,12 @@ fn filled(path: &str, given: &[&str]) -> String {
 /// Whether the client wants a page: it names HTML in Accept. Programs name no type, or another one.
 #[must_use]
 pub fn wants_page(request: &HttpRequest) -> bool {
-    let lines = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default();
-        let html = ["text/html", "application/xhtml+xml"].iter().any(|html| kind.eq_ignore_ascii_case(html));
-        let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-        html && !parts.any(refused)
-    })
+    names_any(request, &["text/html", "application/xhtml+xml"])
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::ACCEPT;
     use actix_web::test::TestRequest;
 
     use super::*;

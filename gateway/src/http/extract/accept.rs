@@ -23,6 +23,12 @@ pub fn prefers(request: &HttpRequest, other: &str, usual: &str) -> bool {
     names_first(&ranges_of(request), other, usual)
 }
 
+/// Whether the client names one of these media types, and does not refuse it.
+#[must_use]
+pub fn names_any(request: &HttpRequest, names: &[&str]) -> bool {
+    names.iter().any(|name| weight(&ranges_of(request), &[name]) > 0)
+}
+
 fn names_first(ranges: &str, other: &str, usual: &str) -> bool {
     let weight_of_other = weight(ranges, &[other]);
     weight_of_other > 0 && weight_of_other >= weight(ranges, &[usual])

@@ -15,7 +15,7 @@ mod prefer;
 mod query;
 mod run_filters;
 
-pub use accept::{Wanted, json_or_event_stream, prefers};
+pub use accept::{Wanted, json_or_event_stream, names_any, prefers};
 pub use address::Client;
 pub use app_data::app_data;
 pub use delivery_filters::{read_delivery_filters, read_delivery_statuses};

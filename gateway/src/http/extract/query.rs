@@ -109,6 +109,20 @@ impl Query {
         parsed
     }
 
+    /// The values of a parameter that may repeat, in one order and each once. `all` are the words it knows.
+    pub fn any_of<T: FromStr + Ord>(&mut self, name: &str, all: &[&str]) -> Vec<T> {
+        let mut found = Vec::new();
+        for text in self.all(name) {
+            match text.parse() {
+                Ok(value) => found.push(value),
+                Err(_) => self.wrong(name, &format!("{name} must be one of: {}", all.join(", "))),
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// The parameters that begin with `prefix` and a dot, by the rest of their names.
     pub fn prefixed(&mut self, prefix: &str) -> Vec<(String, String)> {
         self.known.push(format!("{prefix}.KEY"));

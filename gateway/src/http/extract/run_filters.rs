@@ -20,7 +20,7 @@ pub fn read_filters(query: &mut Query) -> Filters {
 /// The filters that the page of one app has.
 pub fn read_filters_of_app(query: &mut Query) -> Filters {
     Filters {
-        status: statuses(query),
+        status: query.any_of("status", &RunStatus::ALL.map(RunStatus::as_str)),
         source: query.value::<Source>("source", "one of: api, console"),
         ..Filters::default()
     }
@@ -40,20 +40,4 @@ fn metadata(query: &mut Query) -> Vec<(String, String)> {
     }
     pairs.sort();
     pairs
-}
-
-fn statuses(query: &mut Query) -> Vec<RunStatus> {
-    let mut status = Vec::new();
-    for text in query.all("status") {
-        match text.parse() {
-            Ok(known) if status.contains(&known) => {}
-            Ok(known) => status.push(known),
-            Err(_) => {
-                let all: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
-                query.wrong("status", &format!("status must be one of: {}", all.join(", ")));
-            }
-        }
-    }
-    status.sort_unstable();
-    status
 }
