@@ -3,45 +3,23 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::form::{BOUNDARY, Part, form};
+use e2e::form::{BOUNDARY, Part, TABLE_APP, form};
 use e2e::{Gateway, Stack};
 use serde_json::{Value, json};
-use shared::testing::{WAIT_LIMIT, eventually};
+use shared::testing::WAIT_LIMIT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::TestApp;
 
-const APP: &str = r#"
-name = "Table"
-prompt = "{{ text }} {{ table }}"
-tools = ["shell", "read_file", "save_artifact"]
-[[inputs]]
-name = "text"
-type = "text"
-[[inputs]]
-name = "table"
-type = "file"
-"#;
-
 /// No form that stalls is cut off earlier.
 const STALLS_FOR: Duration = Duration::from_secs(15);
-
-/// The number of files in the store, over all runs.
-fn stored(stack: &Stack) -> usize {
-    let runs = std::fs::read_dir(stack.artifacts_dir().join("runs")).into_iter().flatten().flatten();
-    runs.map(|run| std::fs::read_dir(run.path().join("files")).map_or(0, Iterator::count)).sum()
-}
-
-async fn nothing_stays(stack: &Stack, kept: usize) {
-    eventually("what was refused is deleted", async || (stored(stack) == kept).then_some(())).await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
-    let app = stack.import(APP).await;
+    let app = stack.import(TABLE_APP).await;
     let plain = stack.app.to_string();
     let (of_app, file) = (("name=\"appId\"", app.as_bytes()), ("name=\"files\"; filename=\"a\"", &b"x"[..]));
     let big = vec![b'x'; (25 << 20) + 1];
@@ -102,7 +80,7 @@ async fn wrong_forms_are_told_what_to_change_and_leave_nothing() {
     }
     let dry = stack.post_form(&gateway, &format!("/api/v1/apps/{app}/runs?dryRun=true"), None, &[file]).await;
     assert_eq!((dry.status, &dry.body["valid"]), (200, &true.into()), "{dry:?}");
-    nothing_stays(&stack, 0).await;
+    stack.keeps_inputs(0).await;
     assert_eq!(stack.database.run_sql("SELECT 1 FROM runs").await, 0);
 }
 
@@ -112,7 +90,7 @@ async fn h4_a_full_store_refuses_files_and_nothing_else() {
     let stack = Stack::unlimited().await;
     let more_than_any_disk = (u64::MAX / 2).to_string();
     let gateway = TestApp::start_with(&stack, "CAPI_ARTIFACTS_RESERVE_BYTES", &more_than_any_disk).await;
-    let app = stack.import(APP).await;
+    let app = stack.import(TABLE_APP).await;
     let parts = [("name=\"appId\"", app.as_bytes()), ("name=\"files\"; filename=\"a\"", &b"x"[..])];
     let refused = stack.post_form(&gateway, "/api/v1/runs", None, &parts).await;
     assert_eq!((refused.status, &refused.body["code"]), (507, &"store_full".into()), "{refused:?}");
@@ -122,14 +100,14 @@ async fn h4_a_full_store_refuses_files_and_nothing_else() {
     assert_eq!(stack.post(&gateway, "/api/v1/runs", &inputs).await.status, 202);
     let plain = stack.post_form(&gateway, "/api/v1/runs", None, &parts[..1]).await;
     assert_eq!(plain.status, 202, "a form without files: {plain:?}");
-    nothing_stays(&stack, 0).await;
+    stack.keeps_inputs(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_says_which_of_its_inputs_are_files() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
-    let app = APP.replace("type = \"file\"", "type = \"file\"\nrequired = true");
+    let app = TABLE_APP.replace("type = \"file\"", "type = \"file\"\nrequired = true");
     let app = stack.import(&app).await;
     let missing = stack.post(&gateway, "/api/v1/runs", &json!({"appId": app})).await;
     assert!(
@@ -147,7 +125,7 @@ async fn an_app_says_which_of_its_inputs_are_files() {
 async fn k9_a_form_that_stalls_is_cut_off_after_fifteen_seconds_and_leaves_nothing() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
-    let app = stack.import(APP).await;
+    let app = stack.import(TABLE_APP).await;
     let body = form(&[
         ("name=\"appId\"", app.as_bytes()),
         ("name=\"files\"; filename=\"a\"", &vec![b'x'; 100_000]),
@@ -168,7 +146,7 @@ async fn k9_a_form_that_stalls_is_cut_off_after_fifteen_seconds_and_leaves_nothi
     tokio::time::timeout(WAIT_LIMIT, read).await.expect("the connection is closed").unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(begun.elapsed() >= STALLS_FOR, "the form was given {:?}", begun.elapsed());
-    nothing_stays(&stack, 0).await;
+    stack.keeps_inputs(0).await;
     let answer: Value = stack.get(&gateway, "/api/v1/runs").await.body;
     assert_eq!(answer["data"], json!([]));
 }

@@ -1,24 +1,12 @@
 //! Forms as clients really send them: what is a field, what is a file, and what files are called (C15–C17).
 
 use e2e::console::EMAIL;
-use e2e::form::{BOUNDARY, Part, form};
+use e2e::form::{BOUNDARY, Part, TABLE_APP, form};
 use e2e::{Answer, Gateway, Stack};
 use serde_json::json;
 use shared::ids::ArtifactId;
 
 use crate::app::TestApp;
-
-const APP: &str = r#"
-name = "Table"
-prompt = "{{ text }} {{ table }}"
-tools = ["read_file", "save_artifact"]
-[[inputs]]
-name = "text"
-type = "text"
-[[inputs]]
-name = "table"
-type = "file"
-"#;
 
 fn detail(answer: &Answer) -> &str {
     answer.body["detail"].as_str().unwrap_or_default()
@@ -28,7 +16,7 @@ fn detail(answer: &Answer) -> &str {
 async fn c15_a_part_named_after_a_field_is_that_field_however_it_is_sent() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
-    let app = stack.import(APP).await;
+    let app = stack.import(TABLE_APP).await;
     let parts: &[Part] = &[
         ("name=\"appId\"; filename=\"blob\"", app.as_bytes()),
         ("name=\"inputs\"; filename=\"blob\"\r\nContent-Type: application/json", b"{\"text\": \"x\"}"),
@@ -49,7 +37,7 @@ async fn c15_a_part_named_after_a_field_is_that_field_however_it_is_sent() {
 async fn c16_a_part_without_file_name_is_no_file_and_an_unknown_one_says_what_to_write() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
-    let path = format!("/api/v1/apps/{}/runs", stack.import(APP).await);
+    let path = format!("/api/v1/apps/{}/runs", stack.import(TABLE_APP).await);
     let inputs: Part = ("name=\"inputs\"", b"{\"text\": \"x\"}");
     let cases: &[(&[Part], &str)] = &[
         (&[inputs, ("name=\"files\"", b"binary")], "the part \"files\" has no file name, so it is no file"),
@@ -106,7 +94,7 @@ async fn each_way_to_break_a_form_has_its_sentence() {
 async fn c17_files_keep_their_names_their_order_and_their_part() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
-    let path = format!("/api/v1/apps/{}/runs", stack.import(APP).await);
+    let path = format!("/api/v1/apps/{}/runs", stack.import(TABLE_APP).await);
     let parts: &[Part] = &[
         ("name=\"inputs\"", b"{\"text\": \"x\"}"),
         // .NET
@@ -173,7 +161,7 @@ async fn the_run_form_survives_files_that_cannot_be_taken() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start_console(&stack).await;
     let session = stack.session(&gateway, EMAIL).await;
-    let app = stack.import(APP).await;
+    let app = stack.import(TABLE_APP).await;
     let send = async |files: &[Part<'_>]| {
         let token = session.form_token.as_bytes();
         let mut parts: Vec<Part> = vec![("name=\"form_token\"", token)];

@@ -28,7 +28,8 @@ ALTER TABLE webhook_deliveries
         WHEN type = 'run.artifact' THEN run_id IS NULL AND event_run_id IS NOT NULL AND artifact_id IS NOT NULL
         WHEN type = 'ping' THEN run_id IS NULL AND event_run_id IS NULL AND artifact_id IS NULL
         ELSE false END) NOT VALID,
-    ADD CONSTRAINT webhook_deliveries_due_once CHECK (due_at IS NULL OR next_attempt_at = 'infinity') NOT VALID;
+    ADD CONSTRAINT webhook_deliveries_due_once
+        CHECK (due_at IS NULL OR next_attempt_at = 'infinity') NOT VALID;
 
 -- `error` has the sentence, `error_code` its code. Attempts that a former version recorded have none.
 ALTER TABLE webhook_attempts
@@ -120,7 +121,8 @@ BEGIN
     WHERE r.id = NEW.run_id AND 'run.artifact' = ANY (r.webhook_events);
     IF FOUND THEN
         INSERT INTO webhook_deliveries
-            (id, lane_id, user_id, event_run_id, artifact_id, type, url, status, next_attempt_at, due_at, created_at)
+            (id, lane_id, user_id, event_run_id, artifact_id, type, url, status, next_attempt_at, due_at,
+             created_at)
         VALUES (capi_uuid_v7(v_now), webhook_lane_v1(v_run.user_id, v_run.webhook_host), v_run.user_id, v_run.id,
             NEW.id, 'run.artifact', v_run.webhook_url, 'pending', 'infinity', v_now, v_now);
     END IF;

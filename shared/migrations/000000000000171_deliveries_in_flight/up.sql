@@ -1,3 +1,4 @@
 -- The requests in flight of a lane. Without it, each claim counts them among all open deliveries of the lane.
 -- If it fails, drop the invalid index and migrate again (deploy/runbook.md).
-CREATE INDEX CONCURRENTLY webhook_deliveries_in_flight ON webhook_deliveries (lane_id) WHERE lease_owner IS NOT NULL;
+CREATE INDEX CONCURRENTLY webhook_deliveries_in_flight
+    ON webhook_deliveries (lane_id) WHERE lease_owner IS NOT NULL;

@@ -43,7 +43,8 @@ $$;
 CREATE FUNCTION claim_delivery_v2(p_lane uuid, p_owner text, p_lease interval, p_share integer, p_full uuid[],
     p_doubtful_full uuid[], p_doubtful boolean)
 RETURNS TABLE (id uuid, attempt integer, user_id uuid, run_id uuid, type text, url text, claimed_at timestamptz,
-    created_at timestamptz, artifact_id uuid, earlier_attempts integer, scheduled_at timestamptz, lane_id uuid, failures integer, more boolean)
+    created_at timestamptz, artifact_id uuid, earlier_attempts integer, scheduled_at timestamptz,
+    lane_id uuid, failures integer, more boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE

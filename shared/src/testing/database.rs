@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use secrecy::SecretString;
 use url::Url;
@@ -13,6 +15,19 @@ use crate::db::{Connection, Db, statement};
 
 /// On a busy machine a new connection may take longer than a service waits.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// A line of what EXPLAIN returns.
+#[derive(QueryableByName)]
+pub struct PlanLine {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    line: String,
+}
+
+/// The lines as one text.
+#[must_use]
+pub fn plan_of(lines: &[PlanLine]) -> String {
+    lines.iter().map(|line| line.line.as_str()).collect::<Vec<_>>().join("\n")
+}
 
 /// Dropping it drops the database.
 pub struct TestDatabase {

@@ -20,7 +20,7 @@ mod script;
 mod template;
 mod tls;
 
-pub use database::TestDatabase;
+pub use database::{PlanLine, TestDatabase, plan_of};
 pub use model::ScriptedModel;
 pub use pages::PageServer;
 pub use proxy::TcpProxy;

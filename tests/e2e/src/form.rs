@@ -1,8 +1,23 @@
 //! Forms with files, built as bytes, so that tests can also send forms that no client sends.
 
+use shared::testing::eventually;
+
 use crate::address::Gateway;
 use crate::answer::Answer;
 use crate::stack::Stack;
+
+/// An app with an optional text and an optional file.
+pub const TABLE_APP: &str = r#"
+name = "Table"
+prompt = "{{ text }} {{ table }}"
+tools = ["shell", "read_file", "save_artifact"]
+[[inputs]]
+name = "text"
+type = "text"
+[[inputs]]
+name = "table"
+type = "file"
+"#;
 
 pub const BOUNDARY: &str = "----capi";
 
@@ -38,5 +53,18 @@ impl Stack {
         }
         let kind = format!("multipart/form-data; boundary={BOUNDARY}");
         self.send(request.header("content-type", kind).body(form(parts))).await
+    }
+
+    /// Files of inputs in the store, whichever run they are of.
+    #[must_use]
+    pub fn stored_inputs(&self) -> usize {
+        let runs = std::fs::read_dir(self.artifacts_dir().join("runs")).into_iter().flatten().flatten();
+        runs.map(|run| std::fs::read_dir(run.path().join("files")).map_or(0, Iterator::count)).sum()
+    }
+
+    /// Waits until the store holds this many files of inputs.
+    pub async fn keeps_inputs(&self, kept: usize) {
+        eventually("what was refused is deleted", async || (self.stored_inputs() == kept).then_some(()))
+            .await;
     }
 }

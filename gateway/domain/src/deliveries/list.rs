@@ -114,17 +114,9 @@ pub async fn get(db: &Db, user: UserId, of: DeliveryRef) -> Result<Delivery, Ref
 
 #[cfg(test)]
 mod tests {
-    use diesel::QueryableByName;
-    use diesel::sql_types::Text;
-    use shared::testing::TestDatabase;
+    use shared::testing::{PlanLine, TestDatabase, plan_of};
 
     use super::*;
-
-    #[derive(QueryableByName)]
-    struct PlanRow {
-        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
-        line: String,
-    }
 
     const MANY: &str = "
         WITH u AS (
@@ -166,9 +158,9 @@ mod tests {
             let page = Page { limit: 20, after: None, filters: serde_json::from_str(wanted).unwrap() };
             let app = app.then(AppId::generate);
             let explained = format!("EXPLAIN {}", sql(&page.filters, app.is_some(), false));
-            let lines: Vec<PlanRow> =
+            let lines: Vec<PlanLine> =
                 bound(explained, UserId::generate(), app, &page, false).load(&mut conn).await.unwrap();
-            let plan = lines.iter().map(|row| row.line.as_str()).collect::<Vec<_>>().join("\n");
+            let plan = plan_of(&lines);
             let walks = if index == by_run { index.to_owned() } else { format!("Backward using {index}") };
             let pages = page.filters.status.len();
             let pages = if pages == 0 { DeliveryStatus::ALL.len() } else { pages };

@@ -153,13 +153,7 @@ fn bound(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::testing::TestDatabase;
-
-    #[derive(QueryableByName)]
-    struct PlanRow {
-        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
-        line: String,
-    }
+    use shared::testing::{PlanLine, TestDatabase, plan_of};
 
     const MANY: &str = r#"
         WITH u AS (
@@ -198,10 +192,9 @@ mod tests {
             let page = Page { limit: 20, after: None, filters: filters(wanted) };
             let explained = format!("EXPLAIN {}", sql(&page.filters, false, false));
             let mut conn = database.conn().await;
-            let lines: Vec<PlanRow> =
+            let lines: Vec<PlanLine> =
                 bound(explained, UserId::generate(), None, &page).load(&mut conn).await.unwrap();
-            let plan: Vec<_> = lines.iter().map(|row| row.line.as_str()).collect();
-            let plan = plan.join("\n");
+            let plan = plan_of(&lines);
             assert!(plan.contains("Backward using run"), "{wanted}: {plan}");
             assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{wanted}: {plan}");
             // Only the pages of several statuses have to be merged.

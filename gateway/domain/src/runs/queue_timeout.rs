@@ -81,24 +81,18 @@ async fn fail_overdue(db: &Db, publisher: &Publisher) -> Result<bool, DbError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diesel::sql_types::Text;
-    use shared::testing::TestDatabase;
+    use shared::testing::{PlanLine, TestDatabase, plan_of};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_plan_does_not_read_runs_that_are_not_overdue() {
-        #[derive(QueryableByName)]
-        struct Line {
-            #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
-            line: String,
-        }
         let database = TestDatabase::create().await;
         let explain = format!("EXPLAIN {OVERDUE}");
         let mut conn = database.conn().await;
         statement("SET enable_seqscan = off").execute(&mut conn).await.unwrap();
-        let plan: Vec<Line> = statement(explain).bind::<BigInt, _>(BATCH).load(&mut conn).await.unwrap();
-        let plan: Vec<_> = plan.into_iter().map(|line| line.line).collect();
+        let plan: Vec<PlanLine> = statement(explain).bind::<BigInt, _>(BATCH).load(&mut conn).await.unwrap();
+        let plan = plan_of(&plan);
         let condition =
-            plan.iter().find(|line| line.contains("Index Cond")).unwrap_or_else(|| panic!("{plan:?}"));
-        assert!(condition.contains("queue_timeout_seconds"), "{plan:?}");
+            plan.lines().find(|line| line.contains("Index Cond")).unwrap_or_else(|| panic!("{plan}"));
+        assert!(condition.contains("queue_timeout_seconds"), "{plan}");
     }
 }

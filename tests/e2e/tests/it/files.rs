@@ -1,38 +1,15 @@
 //! Files that come with a create: stored once, given to the agent under safe names, deleted with the run.
 
-use e2e::form::Part;
+use e2e::form::{Part, TABLE_APP};
 use e2e::{Service, Stack};
 use serde_json::json;
-use shared::testing::eventually;
-
-const APP: &str = r#"
-name = "Table"
-prompt = "{{ text }} {{ table }}"
-tools = ["shell", "read_file", "save_artifact"]
-[[inputs]]
-name = "text"
-type = "text"
-[[inputs]]
-name = "table"
-type = "file"
-"#;
-
-/// Files in the store, whichever run they are of.
-fn stored(stack: &Stack) -> usize {
-    let runs = std::fs::read_dir(stack.artifacts_dir().join("runs")).into_iter().flatten().flatten();
-    runs.map(|run| std::fs::read_dir(run.path().join("files")).map_or(0, Iterator::count)).sum()
-}
-
-async fn nothing_stays(stack: &Stack, kept: usize) {
-    eventually("what was refused is deleted", async || (stored(stack) == kept).then_some(())).await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
-    let app = stack.import(APP).await;
+    let app = stack.import(TABLE_APP).await;
     let look = json!({"script": "ls -A inputs | sort; cat inputs/sales.csv; (echo x >> inputs/sales.csv) \
                                  2>&1; rm -f inputs/x 2>&1; stat -c %a inputs/*"});
     let script = json!([{"call": [["shell", look.to_string()]]}, {"say": "Done."}]);
@@ -84,15 +61,15 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
 
     let again = stack.post_form(&gateway, "/api/v1/runs", Some("once"), parts).await;
     assert_eq!((again.status, &again.body["id"]), (202, &id.into()), "{again:?}");
-    nothing_stays(&stack, 7).await;
+    stack.keeps_inputs(7).await;
     let mut changed = parts.to_vec();
     changed[3].1 = b"others";
     let conflict = stack.post_form(&gateway, "/api/v1/runs", Some("once"), &changed).await;
     assert_eq!(conflict.body["code"], "idempotency_conflict");
-    nothing_stays(&stack, 7).await;
+    stack.keeps_inputs(7).await;
     let deleted = stack
         .send(stack.client().delete(format!("{}/api/v1/runs/{id}", gateway.url())).bearer_auth(&stack.key))
         .await;
-    assert_eq!((deleted.status, stored(&stack)), (204, 0));
+    assert_eq!((deleted.status, stack.stored_inputs()), (204, 0));
     assert_eq!(stack.database.run_sql("SELECT 1 FROM run_files").await, 0);
 }
