@@ -22,8 +22,18 @@ pub(super) struct Findings {
 impl Findings {
     /// Bytes on disk of the workspace.
     pub(super) fn on_disk(&self) -> u64 {
-        self.workspace.as_ref().map_or(0, |measured| measured.map_or(0, |measured| measured.on_disk))
+        on_disk(&self.workspace)
     }
+}
+
+/// 0 for a workspace that is too large or cannot be measured: its command is ended for that.
+fn on_disk(workspace: &Measurement) -> u64 {
+    workspace.as_ref().map_or(0, |measured| measured.map_or(0, |measured| measured.on_disk))
+}
+
+/// Bytes on disk of a workspace in which no command runs.
+pub(super) fn size_of(workspace: &Path, quota: &Quota) -> u64 {
+    on_disk(&measure(workspace, quota))
 }
 
 /// Counts up to so many `locks`.

@@ -37,8 +37,8 @@ pub(super) struct Watch<'a> {
     deleted: u64,
     /// The bytes free on the disk when the command began.
     free_before: u64,
-    /// The size of the workspace before the command.
-    size_before: Option<u64>,
+    /// Bytes on disk of the workspace before the command.
+    size_before: u64,
     hidden: Bound,
     /// Since when each check found a process that keeps its count to itself.
     partial_since: Option<Instant>,
@@ -58,7 +58,14 @@ struct Seen {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(limits: &'a SandboxLimits, job: &'a Job, has_cgroup: bool, entry: &'a Entry) -> Self {
+    pub(super) fn new(
+        limits: &'a SandboxLimits,
+        job: &'a Job,
+        size_before: u64,
+        has_cgroup: bool,
+        entry: &'a Entry,
+    ) -> Self {
+        entry.update(Share { workspace: size_before, ..Share::default() });
         Self {
             limits,
             job,
@@ -68,8 +75,8 @@ impl<'a> Watch<'a> {
             written: Growth::default(),
             deleted: 0,
             free_before: free_on_disk(&job.mounts.workspace),
-            size_before: None,
-            hidden: Bound::default(),
+            size_before,
+            hidden: Bound::new(size_before),
             partial_since: None,
             mappings: 0,
             longest: 0,
@@ -124,17 +131,10 @@ impl<'a> Watch<'a> {
 
     fn disk(&mut self, found: &Findings) -> Disk {
         let written = self.written.add(found.usage.written.bytes);
-        let on_disk = found.on_disk();
-        let before = *self.size_before.get_or_insert_with(|| {
-            let before = on_disk.saturating_sub(written);
-            self.entry.update(Share { workspace: before, ..Share::default() });
-            self.hidden = Bound::new(before);
-            before
-        });
         let others = self.entry.change_of_others();
         let lost = self.free_before.cast_signed().saturating_sub(found.free_on_disk.cast_signed());
-        let taken = before.cast_signed().saturating_add(lost).saturating_sub(others);
-        Disk { written, visible: on_disk + found.deleted, taken: taken.max(0).cast_unsigned() }
+        let taken = self.size_before.cast_signed().saturating_add(lost).saturating_sub(others);
+        Disk { written, visible: found.on_disk() + found.deleted, taken: taken.max(0).cast_unsigned() }
     }
 
     /// Searches for hidden files in each thorough check, and sooner if they could be too large.
@@ -161,7 +161,7 @@ impl<'a> Watch<'a> {
 
     /// The largest size of all files together, if none was deleted.
     fn possible(&self, disk: &Disk) -> u64 {
-        self.size_before.unwrap_or_default() + disk.written
+        self.size_before + disk.written
     }
 
     /// A process that begins or ends may be unreadable for a moment. That hides nothing.
