@@ -1,14 +1,14 @@
 //! A gateway that runs inside the test's process, over the database and the queues of a stack.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use e2e::{Gateway, Stack};
 use gateway::Running;
 use gateway::config::Config;
 use gateway::http::endpoint::Endpoint;
-use shared::testing::WAIT_LIMIT;
+use shared::testing::started;
 use tokio::runtime::Handle;
 
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
@@ -45,16 +45,9 @@ impl TestApp {
         Self::start_serving(&stack.settings, endpoints).await
     }
 
-    /// A gateway does not start if it cannot reach the database within a second; as under an orchestrator, it
-    /// is then started again.
     async fn start_serving(settings: &[(String, String)], endpoints: fn() -> Vec<Endpoint>) -> Self {
-        let (config, deadline) = (config(settings), Instant::now() + WAIT_LIMIT);
-        let running = loop {
-            match gateway::start_with(&config, None, endpoints).await {
-                Ok(running) => break running,
-                Err(error) => assert!(Instant::now() < deadline, "the gateway does not start: {error:#}"),
-            }
-        };
+        let config = config(settings);
+        let running = started(async || gateway::start_with(&config, None, endpoints).await).await;
         Self { http: running.http, ops: running.ops, running: Some(running) }
     }
 

@@ -1,7 +1,7 @@
 //! Apps as files: read as TOML, changed and created as TOML or JSON, archived.
 
 use e2e::accounts::{EMAIL, NewKey, Scope};
-use e2e::{Answer, Gateway, Stack};
+use e2e::{Answer, Gateway, Stack, patiently};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -41,13 +41,19 @@ impl Files {
     }
 
     async fn put(&self, app: &str, if_match: &str, file: &str) -> Answer {
-        let request = self.request(Method::PUT, &format!("/{app}")).header("if-match", if_match);
-        self.stack.send(request.header("content-type", "application/toml").body(file.to_owned())).await
+        patiently(async || {
+            let request = self.request(Method::PUT, &format!("/{app}")).header("if-match", if_match);
+            self.stack.send(request.header("content-type", "application/toml").body(file.to_owned())).await
+        })
+        .await
     }
 
     async fn create(&self, file: &str) -> Answer {
-        let request = self.request(Method::POST, "").header("content-type", "application/toml");
-        self.stack.send(request.body(file.to_owned())).await
+        patiently(async || {
+            let request = self.request(Method::POST, "").header("content-type", "application/toml");
+            self.stack.send(request.body(file.to_owned())).await
+        })
+        .await
     }
 
     async fn count(&self, sql: &str) -> String {

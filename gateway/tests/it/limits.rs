@@ -75,11 +75,18 @@ async fn the_rate_limit_is_exact_over_gateways_and_keys() {
         admitted <= LIMIT && admitted + unavailable >= LIMIT,
         "{admitted} of 200 at once, {unavailable} 503"
     );
-    assert_eq!(stack.text(PLACES).await, LIMIT.to_string());
+    let mut all = burst;
+    eventually("all places are taken", async || {
+        if stack.text(PLACES).await == LIMIT.to_string() {
+            return Some(());
+        }
+        all.push(try_once(&stack, &gateways[0], &keys[0], Duration::ZERO).await);
+        None
+    })
+    .await;
 
     // The database's clock moves on until the window has rolled on. A gateway remembers for a while, by its
     // own clock, that it refused a key, so each request has its own key.
-    let mut all = burst;
     let mut keys = stack.add_keys(3 * steps().count()).await.into_iter();
     for ahead in steps() {
         stack.database.set_clock_ahead(ahead).await;
@@ -110,9 +117,13 @@ async fn a_caller_who_waits_for_retry_after_is_admitted() {
             stack.send(stack.client().get(format!("{}/api/v1/models", gateway.url())).bearer_auth(&key))
         };
         let filling = join_all((0..LIMIT).map(|_| call(&gateway))).await;
-        assert!(filling.iter().all(|answer| answer.status == 200), "{filling:?}");
-        let refused = call(&gateway).await;
-        assert_eq!(refused.status, 429);
+        assert!(filling.iter().all(|answer| [200, 503].contains(&answer.status)), "{filling:?}");
+        // A request that was too slow may have taken no place.
+        let refused = eventually("the window is full", async || {
+            let answer = call(&gateway).await;
+            (answer.status == 429).then_some(answer)
+        })
+        .await;
         let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
         ahead += Duration::from_secs(wait);
         stack.database.set_clock_ahead(ahead).await;
@@ -183,7 +194,7 @@ async fn a_flood_of_wrong_keys_is_stopped_before_the_database() {
         let (refused, other): (Vec<_>, Vec<_>) =
             join_all(answers).await.into_iter().partition(|answer| answer.status == 401);
         tried += refused.len();
-        if let Some(answer) = other.into_iter().next() {
+        if let Some(answer) = other.into_iter().find(|answer| answer.status != 503) {
             break answer;
         }
         assert!(tried < 2000, "the flood is never stopped");

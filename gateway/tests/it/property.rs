@@ -1,6 +1,6 @@
 //! Hostile bodies: each gets an answer below 500, and the gateway serves the next request.
 
-use e2e::{Gateway, Stack};
+use e2e::{Gateway, Stack, patiently};
 use shared::testing::property::{check_inputs, repeated};
 
 use crate::app::TestApp;
@@ -68,12 +68,15 @@ fn check(corpus: &str, parts: &'static [&'static str], content_type: &str) {
     check_inputs(corpus, repeated(parts, MOST), |body| {
         runtime.block_on(async {
             let url = format!("{}/api/v1/runs", gateway.url());
-            let post = stack.client().post(url).bearer_auth(&stack.key).header("content-type", content_type);
-            let answer = stack.send(post.body(body.to_owned())).await;
+            let answer = patiently(async || {
+                let post = stack.client().post(&url).bearer_auth(&stack.key);
+                stack.send(post.header("content-type", content_type).body(body.to_owned())).await
+            })
+            .await;
             if answer.status >= 500 {
                 return Err(format!("{answer:?}"));
             }
-            let alive = stack.get(&gateway, "/api/v1/me").await;
+            let alive = patiently(async || stack.get(&gateway, "/api/v1/me").await).await;
             if alive.status == 200 { Ok(()) } else { Err(format!("afterwards: {alive:?}")) }
         })
     });

@@ -1,7 +1,7 @@
 //! Uploads: how many are in flight, and which are never stored.
 
 use e2e::form::{BOUNDARY, Part, form};
-use e2e::{Answer, Gateway, Stack};
+use e2e::{Answer, Gateway, Stack, patiently};
 use futures_util::stream;
 use shared::testing::eventually;
 
@@ -13,9 +13,12 @@ const UPLOADS: usize = 8;
 
 async fn create_and_wait(stack: &Stack, gateway: &TestApp, path: &str) -> Answer {
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
-    let request = stack.client().post(format!("{}{path}", gateway.url())).bearer_auth(&stack.key);
-    let request = request.header("content-type", kind).header("prefer", "wait=20");
-    stack.send(request.body(form(&[("name=\"files\"; filename=\"a\"", b"x")]))).await
+    patiently(async || {
+        let request = stack.client().post(format!("{}{path}", gateway.url())).bearer_auth(&stack.key);
+        let request = request.header("content-type", &kind).header("prefer", "wait=20");
+        stack.send(request.body(form(&[("name=\"files\"; filename=\"a\"", b"x")]))).await
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use run_worker::leases::store::claim;
 use serde_json::{Value, json};
 use shared::db::statement;
 use shared::runs::events::{self, Event, EventData, LoggedMessage};
-use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually};
+use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually, started};
 
 use crate::{LEASE, answer, claimant, pending_runs, user_message};
 
@@ -80,7 +80,7 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
 
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), &database, &queues, &model);
-    let running = run_worker::start(&config, None).await.unwrap();
+    let running = started(async || run_worker::start(&config, None).await).await;
     eventually("the run is completed", async || {
         let row: Row =
             statement("SELECT status FROM runs").get_result(&mut database.conn().await).await.unwrap();
@@ -132,7 +132,8 @@ async fn a_run_whose_conversation_cannot_be_read_fails() {
         .await;
 
     let dir = tempfile::tempdir().unwrap();
-    let running = run_worker::start(&config(dir.path(), &database, &queues, &model), None).await.unwrap();
+    let config = config(dir.path(), &database, &queues, &model);
+    let running = started(async || run_worker::start(&config, None).await).await;
     let row = eventually("the run is over", async || {
         let sql = "SELECT concat_ws(' ', status, error_code, error->>'message', result->>'text') AS status
                    FROM runs WHERE id = $1 AND completed_at IS NOT NULL";

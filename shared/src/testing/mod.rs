@@ -29,6 +29,7 @@ pub use raw::{Ending, RawServer};
 pub use receiver::{ReceivedWebhook, WebhookReceiver};
 pub use tls::{Issuer, TlsServer};
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 /// Longest wait for something that a test expects. It is generous, so that tests pass on a busy machine.
@@ -44,6 +45,20 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
         assert!(Instant::now() < deadline, "not within {WAIT_LIMIT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Starts a service again until it starts, as orchestrators do: a start fails if the database does not answer
+/// within a second.
+pub async fn started<T, E: Display>(mut start: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let mut last = String::new();
+    let deadline = Instant::now() + WAIT_LIMIT;
+    while Instant::now() < deadline {
+        match start().await {
+            Ok(running) => return running,
+            Err(error) => last = format!("{error:#}"),
+        }
+    }
+    panic!("it does not start: {last}")
 }
 
 fn required(name: &str) -> String {

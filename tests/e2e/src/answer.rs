@@ -1,6 +1,7 @@
 //! Answers of the API.
 
 use serde_json::Value;
+use shared::testing::eventually;
 
 #[derive(Debug)]
 pub struct Answer {
@@ -20,4 +21,13 @@ impl Answer {
         }
         body
     }
+}
+
+/// Repeats a call that is answered 503, as clients do: a busy machine may be slower than a gateway waits.
+pub async fn patiently(mut call: impl AsyncFnMut() -> Answer) -> Answer {
+    eventually("an answer other than 503", async || {
+        let answer = call().await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await
 }

@@ -14,7 +14,7 @@ use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::PublicUrl;
 use shared::queue::{Nudge, WorkQueue};
 use shared::runs::{Cancelled, cancel};
-use shared::testing::{ReceivedWebhook, TestDatabase, TestQueues, WebhookReceiver, eventually};
+use shared::testing::{ReceivedWebhook, TestDatabase, TestQueues, WebhookReceiver, eventually, started};
 use shared::webhook_secrets;
 use webhook_dispatcher::Running;
 use webhook_dispatcher::config::Config;
@@ -108,7 +108,7 @@ impl Fixture {
         ]);
         config.also_public = "127.0.0.0/8".parse().unwrap();
         change(&mut config);
-        Dispatcher(webhook_dispatcher::start(&config, None).await.unwrap())
+        Dispatcher(started(async || webhook_dispatcher::start(&config, None).await).await)
     }
 
     /// Creates a pending run whose webhooks go to `url`.

@@ -13,7 +13,7 @@ async fn s5_two_runs_see_nothing_of_each_other() {
     let leaves = "echo left-mark | tee here /tmp/t /dev/shm/s > /dev/null; exec -a left-mark sleep 3";
     let looks = "sleep 1; ls -AR /workspace /tmp /dev/shm; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; \
                  grep -rs left-mark /workspace /tmp/[!m]* /dev/shm; kill -9 -1; ls /proc | grep -c '^[0-9]'";
-    let (left, right) = tokio::join!(lab.bash(&left, 20, leaves), lab.bash(&right, 20, looks));
+    let (left, right) = tokio::join!(lab.bash(&left, 300, leaves), lab.bash(&right, 300, looks));
     assert_eq!(
         (left.end, right.end),
         (EndReason::Exited(0), EndReason::Exited(0)),
