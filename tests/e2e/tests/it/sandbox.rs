@@ -3,7 +3,7 @@
 use e2e::{Process, Service, Signal, Stack, processes_of, runs_in};
 use serde_json::{Value, json};
 use shared::testing::eventually;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A stack whose workers work in a directory of the test's own, where every user may pass.
 async fn stack() -> (Stack, tempfile::TempDir) {
@@ -24,12 +24,31 @@ fn shell(script: &str) -> Value {
     json!(["shell", json!({"script": script}).to_string()])
 }
 
-/// Whether a file is in some run's workspace.
-fn is_there(dir: &Path, name: &str) -> bool {
+/// The directories of all runs, of all workers.
+fn run_dirs(dir: &Path) -> Vec<PathBuf> {
     let below = |dir: &Path| {
         std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>()
     };
-    below(dir).iter().flat_map(|worker| below(worker)).any(|run| run.join("workspace").join(name).exists())
+    below(dir).iter().flat_map(|worker| below(worker)).collect()
+}
+
+/// Whether a file is in some run's workspace.
+fn is_there(dir: &Path, name: &str) -> bool {
+    run_dirs(dir).iter().any(|run| run.join("workspace").join(name).exists())
+}
+
+/// The end of a command that goes on only in the second attempt.
+const UNTIL_GO: &str = "touch half; until [ -e go ]; do sleep 0.1; done";
+
+/// Waits until the second attempt is at [`UNTIL_GO`], and lets it go on.
+async fn go(dir: &Path, id: &str) {
+    let attempt = format!("{id}-2");
+    let workspace = eventually("the command runs again", async || {
+        let run = run_dirs(dir).into_iter().find(|run| run.ends_with(&attempt))?;
+        Some(run.join("workspace")).filter(|workspace| workspace.join("half").exists())
+    })
+    .await;
+    std::fs::write(workspace.join("go"), "").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,11 +121,10 @@ async fn r16_a_crash_in_a_command_leaves_one_effect() {
     let (stack, dir) = stack().await;
     let gateway = stack.start(Service::Gateway).await;
     let doomed = stack.start(Service::RunWorker).await;
-    let slow = "echo second >> log; mkdir -p d; ln -s /etc/passwd d/link; touch half; [ -e /workspace/go ] \
-                || sleep ${1:-3}";
+    let slow = format!("echo second >> log; mkdir -p d; ln -s /etc/passwd d/link; {UNTIL_GO}");
     let script = json!([
         {"call": [shell("echo first >> log; printf '#!/bin/sh\\necho ran' > tool; chmod +x tool")]},
-        {"call": [shell(slow)]},
+        {"call": [shell(&slow)]},
         {"call": [shell("cat log; ./tool; ls; ls d; stat -c %U log")]},
         {"say": "Done."},
     ]);
@@ -116,6 +134,7 @@ async fn r16_a_crash_in_a_command_leaves_one_effect() {
     doomed.kill().await;
     eventually("its processes die with it", async || (processes_of(dir.path()) == 0).then_some(())).await;
     let other = stack.start(Service::RunWorker).await;
+    go(dir.path(), &id).await;
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run} {}", other.log());
     assert_eq!(stack.model.asked().len(), 4, "no question is asked twice");
@@ -124,7 +143,7 @@ async fn r16_a_crash_in_a_command_leaves_one_effect() {
             .clone();
     let told = told.as_str().unwrap();
     assert!(
-        told.contains("first\nsecond\nran\nd\nhalf\ninputs\nlog\ntool\nlink\nagent\n"),
+        told.contains("first\nsecond\nran\nd\ngo\nhalf\ninputs\nlog\ntool\nlink\nagent\n"),
         "each effect once: {told}"
     );
     assert_eq!(other.counter("capi_workspaces_restored_total").await, 1.0);
@@ -147,16 +166,17 @@ async fn r3_a_stopping_worker_leaves_its_files_to_the_next_one() {
     let mut stopping = stack.start(Service::RunWorker).await;
     let script = json!([
         {"call": [shell("echo first > log")]},
-        {"call": [shell("echo second >> log; touch half; sleep 6")]},
+        {"call": [shell(&format!("echo second >> log; {UNTIL_GO}"))]},
         {"call": [shell("cat log")]},
         {"say": "Done."},
     ]);
     let id = create(&stack, &gateway, "", &script).await;
     eventually("the second command runs", async || is_there(dir.path(), "half").then_some(())).await;
-    let _other = stack.start(Service::RunWorker).await;
     stopping.signal(Signal::TERM);
+    let _other = stack.start(Service::RunWorker).await;
     assert!(stopping.ends_well().await, "{}", stopping.log());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "it left nothing behind");
+    go(dir.path(), &id).await;
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
     assert!(stack.model.asked().pop().unwrap().1["messages"].to_string().contains("first\\nsecond\\n"));
