@@ -21,14 +21,17 @@ fn resident_kib(process: &Process) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Sends requests of another client until `until` is over; their number.
+/// Sends requests of another client until `until` is over; the number of those that were served.
 async fn others(stack: &Stack, gateway: &Process, until: impl Future<Output = ()>) -> usize {
     let mut served = 0;
     tokio::pin!(until);
     loop {
         let answer = stack.get(gateway, "/api/v1/models").await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        served += 1;
+        // A busy gateway may refuse a request.
+        if answer.status != 503 {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            served += 1;
+        }
         tokio::select! {
             () = &mut until => return served,
             () = tokio::time::sleep(Duration::from_millis(20)) => {}
