@@ -61,8 +61,8 @@ impl ScriptedModel {
     }
 
     /// A models file. `scripted` is this model; `plain` is the same without tools and schemas; `forgetful`
-    /// has a small context window; `impatient` has a timeout of one second; `away` has an address where
-    /// nothing listens.
+    /// has a small context window; `impatient` has a timeout of three seconds; `away` has an address
+    /// where nothing listens.
     #[must_use]
     pub fn models_file(&self) -> String {
         let here = self.address.to_string();
@@ -81,7 +81,7 @@ impl ScriptedModel {
             ),
             entry("plain", &here, 30, "tools = false\njson_schema = false"),
             entry("forgetful", &here, 30, "context_window = 2000\nmax_output_tokens = 200"),
-            entry("impatient", &here, 1, ""),
+            entry("impatient", &here, 3, ""),
             entry("away", "127.0.0.1:9", 30, ""),
         ]
         .concat()

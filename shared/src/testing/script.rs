@@ -6,8 +6,8 @@
 //! - `usage` is `[input, output]` in tokens; null sends no usage.
 //! - `raw` is sent unchanged instead of all these.
 //! - `hold` waits for the release before the answer; `wait` waits this many milliseconds.
-//! - `fail: [times, how]` fails so many times before the answer. `how` is a status, `"cut"`, `"stall"`, or
-//!   `[status, Retry-After]`.
+//! - `fail: [times, how, …]` fails so many times in this way, then in the next ones, before the answer. `how`
+//!   is a status, `"cut"`, `"stall"`, or `[status, Retry-After]`.
 
 use serde_json::{Value, json};
 
@@ -38,9 +38,7 @@ pub(super) fn step(script: &str, answers: usize, failed: u64) -> Step {
     let Some(step) = steps.get(answers).or(steps.last()) else { return Step::Whole(vec![]) };
     let parts = parts(step);
     let half = || parts[..parts.len() / 2].to_vec();
-    let fail = &step["fail"];
-    if fail[0].as_u64().is_some_and(|times| failed < times) {
-        let how = &fail[1];
+    if let Some(how) = failure(step, failed) {
         return match how.as_str() {
             Some("cut") => Step::Broken(half()),
             Some("stall") => Step::Stalled(half()),
@@ -55,6 +53,18 @@ pub(super) fn step(script: &str, answers: usize, failed: u64) -> Step {
         Some(milliseconds) => Step::Late(milliseconds, parts),
         None => Step::Whole(parts),
     }
+}
+
+/// How a step that has failed `failed` times fails next. `None` if it answers.
+fn failure(step: &Value, mut failed: u64) -> Option<&Value> {
+    for pair in step["fail"].as_array()?.chunks(2) {
+        let times = pair[0].as_u64()?;
+        if failed < times {
+            return pair.get(1);
+        }
+        failed -= times;
+    }
+    None
 }
 
 fn parts(step: &Value) -> Vec<String> {

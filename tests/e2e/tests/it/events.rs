@@ -54,8 +54,8 @@ async fn the_words_of_the_model_arrive_before_its_message() {
     let stack = Stack::unlimited().await;
     let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let worker = stack.start(Service::RunWorker).await;
-    // The second answer stops before its end and is asked for again a second later, twice. By then the worker
-    // knows of the streams.
+    // The second answer stops before its end and is asked for again three seconds later, twice. By then the
+    // worker knows of the streams.
     let steps = json!([
         {"hold": true, "say": "The first answer.", "call": [["current_time", "{}"]]},
         {"fail": [2, "stall"], "say": ANSWER},
