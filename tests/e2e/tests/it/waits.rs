@@ -13,6 +13,7 @@ async fn waits_end_with_the_run_whatever_the_broker_does() {
     let _worker = stack.start(Service::RunWorker).await;
 
     let id = stack.create_run(&gateway, "HOLD", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
     let url = format!("/api/v1/runs/{id}");
     let short = stack.get(&gateway, &format!("{url}?wait=1")).await;
     assert_eq!((short.status, &short.body["status"]), (200, &"running".into()), "the wait ends first");
@@ -20,7 +21,6 @@ async fn waits_end_with_the_run_whatever_the_broker_does() {
     let for_ever = format!("{url}?wait=99999999999");
     let long = stack.get(&gateway, &for_ever);
     let released = async {
-        eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
         eventually("it waits", async || {
             (stack.text("SELECT coalesce(max(cardinality(ends)), 0)::text AS text FROM open_waits").await
                 == "1")
