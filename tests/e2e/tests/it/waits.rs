@@ -40,27 +40,28 @@ async fn waits_end_with_the_run_whatever_the_broker_does() {
     // Without nudges the slow poll is the net.
     proxy.cut();
     let id = stack.create_run(&gateway, "hello", None).await;
-    let ended = stack.get(&gateway, &format!("/api/v1/runs/{id}?wait=30")).await;
+    let ended = stack.get(&gateway, &format!("/api/v1/runs/{id}?wait=50")).await;
     assert_eq!(ended.body["status"], "completed", "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_may_wait_for_its_end() {
     let stack = Stack::unlimited().await;
-    let gateway = stack.start_with(Service::Gateway, "CAPI_MAX_WAIT_SECONDS", "2").await;
+    let brief = stack.start_with(Service::Gateway, "CAPI_MAX_WAIT_SECONDS", "2").await;
+    let patient = stack.start_with(Service::Gateway, "CAPI_MAX_WAIT_SECONDS", "600").await;
     let body = json!({"inputs": {"text": "hello"}});
-    let preferring = async |wait: &str| {
+    let preferring = async |gateway: &Process, wait: &str| {
         let url = format!("{}/api/v1/apps/{}/runs", gateway.url(), stack.app);
         stack.send(stack.client().post(url).bearer_auth(&stack.key).header("prefer", wait).json(&body)).await
     };
-    let late = preferring("respond-async, wait=600").await;
+    let late = preferring(&brief, "respond-async, wait=600").await;
     assert_eq!((late.status, &late.body["status"]), (202, &"pending".into()), "{late:?}");
     assert_eq!(late.headers["preference-applied"], "wait=2", "shortened, not refused");
     assert!(late.headers.contains_key("location") && late.headers["retry-after"] == "2");
     let _worker = stack.start(Service::RunWorker).await;
-    let done = preferring("wait=2").await;
+    let done = preferring(&patient, "wait=90").await;
     assert_eq!((done.status, &done.body["result"]["text"]), (200, &"You said: hello".into()), "{done:?}");
-    let at_once = preferring("wait=soon").await;
+    let at_once = preferring(&brief, "wait=soon").await;
     assert_eq!((at_once.status, at_once.headers.get("preference-applied")), (202, None));
 }
 
