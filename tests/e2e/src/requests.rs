@@ -1,7 +1,10 @@
 //! Requests that tests send to a gateway.
 
-use serde_json::Value;
-use shared::testing::eventually;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shared::testing::{WAIT_LIMIT, eventually};
+use uuid::Uuid;
 
 use crate::address::Gateway;
 use crate::answer::Answer;
@@ -35,31 +38,49 @@ impl Stack {
 
     /// Creates a run with the input `text`; its id.
     pub async fn create_run(&self, gateway: &impl Gateway, text: &str, webhook_url: Option<&str>) -> String {
-        let body =
-            serde_json::json!({"appId": self.app, "inputs": {"text": text}, "webhookUrl": webhook_url});
-        let answer = self.post(gateway, "/api/v1/runs", &body).await;
+        let body = json!({"appId": self.app, "inputs": {"text": text}, "webhookUrl": webhook_url});
+        self.create_run_of(gateway, &body).await
+    }
+
+    /// Creates the run that this body asks for; its id. A create that a busy gateway refuses is sent again,
+    /// with the same idempotency key.
+    pub async fn create_run_of(&self, gateway: &impl Gateway, body: &Value) -> String {
+        let (url, once) = (format!("{}/api/v1/runs", gateway.url()), Uuid::now_v7().to_string());
+        let answer = eventually("the gateway takes the create", async || {
+            let create = self.client.post(&url).bearer_auth(&self.key).header("idempotency-key", &once);
+            Some(self.send(create.json(body)).await).filter(|answer| answer.status != 503)
+        })
+        .await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.body["id"].as_str().expect("an id").to_owned()
     }
 
     /// Waits for the run's end; the run.
     pub async fn ended(&self, gateway: &impl Gateway, id: &str) -> Value {
-        eventually(&format!("run {id} is over"), async || {
+        self.ended_within(WAIT_LIMIT, gateway, id).await
+    }
+
+    /// The same with another limit, for a run whose commands may take minutes on a busy machine.
+    pub async fn ended_within(&self, limit: Duration, gateway: &impl Gateway, id: &str) -> Value {
+        let deadline = Instant::now() + limit;
+        loop {
             let run = self.get(gateway, &format!("/api/v1/runs/{id}")).await.body;
-            run["completedAt"].is_string().then_some(run)
-        })
-        .await
+            if run["completedAt"].is_string() {
+                return run;
+            }
+            assert!(Instant::now() < deadline, "run {id} is not over after {limit:?}: {run}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Creates a run of an app with the input `text` and the other fields `more`, and waits for its end; the
     /// run.
     pub async fn run_app(&self, gateway: &impl Gateway, app: &str, text: &str, more: &Value) -> Value {
-        let mut body = serde_json::json!({"appId": app, "inputs": {"text": text}});
+        let mut body = json!({"appId": app, "inputs": {"text": text}});
         for (name, value) in more.as_object().into_iter().flatten() {
             body[name] = value.clone();
         }
-        let answer = self.post(gateway, "/api/v1/runs", &body).await;
-        assert_eq!(answer.status, 202, "{answer:?}");
-        self.ended(gateway, answer.body["id"].as_str().expect("an id")).await
+        let id = self.create_run_of(gateway, &body).await;
+        self.ended(gateway, &id).await
     }
 }
