@@ -65,7 +65,7 @@ async fn a_cancelled_run_keeps_the_partial_result() {
     let app = stack.import_with_tools("").await;
     let script = json!([{"say": "First.", "call": [["current_time", ""]]}, {"hold": true}]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     shared::testing::eventually("the model holds its second answer", async || {
         (stack.model.holding() == 1).then_some(())
     })

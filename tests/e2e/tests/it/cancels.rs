@@ -74,7 +74,7 @@ async fn r15_a_cancel_in_a_tool_ends_the_tool() {
     let fetch = json!({"url": pages.url("/never")}).to_string();
     let script = json!([{"say": "I look.", "call": [["fetch_url", fetch]]}, {"say": "Done."}]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     eventually("the page is asked for", async || (pages.holding() == 1).then_some(())).await;
     cancel(&stack, &gateway, &id).await;
     eventually("the tool no longer reads the page", async || (pages.holding() == 0).then_some(())).await;
@@ -153,7 +153,7 @@ async fn the_snapshots_of_a_cancelled_run_are_deleted() {
     let fetch = json!({"url": pages.url("/never")}).to_string();
     let script = json!([{"call": [["shell", write]]}, {"call": [["fetch_url", fetch]]}]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     eventually("the page is asked for", async || (pages.holding() == 1).then_some(())).await;
     let (store, run) = (stack.artifacts(), id.parse().unwrap());
     assert!(store.list(Some(run)).count().await > 0, "a snapshot is stored");

@@ -101,7 +101,7 @@ async fn another_worker_knows_the_urls_of_pages_that_were_read() {
     ]);
     let text = format!("Read {}. SCRIPT {script}", pages.url("/lure"));
     let body = json!({"appId": app, "inputs": {"text": text}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     eventually("the page is read", async || (stack.model.asked().len() == 2).then_some(())).await;
     doomed.kill().await;
     let _other = stack.start(Service::RunWorker).await;
@@ -137,7 +137,7 @@ async fn the_hosts_of_a_cancelled_call_are_listed() {
     let fetch = json!({"url": pages.url("/never")}).to_string();
     let script = json!([{"say": "I look.", "call": [["fetch_url", fetch]]}]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     eventually("the page is asked for", async || (pages.asked() == 1).then_some(())).await;
     stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
     let run = stack.ended(&gateway, &id).await;

@@ -31,8 +31,7 @@ async fn script(stack: &Stack, gateway: &Process, script: &Value, model: &str) -
     let app = stack.import_with_tools("").await;
     let text = format!("SCRIPT {script}");
     let body = json!({"appId": app, "inputs": {"text": text}, "chatModelId": model});
-    let created = stack.post(gateway, "/api/v1/runs", &body).await;
-    created.body["id"].as_str().unwrap().to_owned()
+    stack.create_run_of(gateway, &body).await
 }
 
 /// Reads up to the first message for which `wanted` holds; all messages so far.

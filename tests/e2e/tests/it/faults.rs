@@ -135,7 +135,7 @@ async fn r12_ten_releases_in_a_row_fail_nothing() {
         {"say": "First.", "call": [["current_time", ""]]}, {"hold": true, "say": "Last."},
     ]);
     let body = serde_json::json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     for attempt in 1..=10 {
         let mut worker = stack.start(Service::RunWorker).await;
         eventually("the model holds its answer", async || {

@@ -62,8 +62,8 @@ async fn a_worker_that_is_the_first_process_leaves_no_zombies() {
     let call = json!([{"call": [["shell", json!({"script": orphans}).to_string()]]}, {"say": "Done."}]);
     for _ in 0..5 {
         let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {call}")}});
-        let answer = stack.post(&gateway, "/api/v1/runs", &body).await;
-        let run = stack.ended(&gateway, answer.body["id"].as_str().unwrap()).await;
+        let id = stack.create_run_of(&gateway, &body).await;
+        let run = stack.ended(&gateway, &id).await;
         assert_eq!(run["status"], "completed", "{run}");
     }
     eventually("every orphan is waited for", async || {

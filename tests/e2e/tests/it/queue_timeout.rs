@@ -21,7 +21,7 @@ async fn without_workers_every_run_fails_in_time_with_its_webhook() {
     });
     let mut last = String::new();
     for _ in 0..RUNS {
-        last = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+        last = stack.create_run_of(&gateway, &body).await;
     }
     let later = stack.create_run(&gateway, "x", None).await;
     assert_eq!(stack.get(&gateway, &format!("/api/v1/runs/{last}")).await.body["status"], "pending");

@@ -9,7 +9,7 @@ use shared::testing::{PageServer, eventually};
 async fn scripted(stack: &Stack, gateway: &Process, script: &Value) -> String {
     let app = stack.import_with_tools("").await;
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    stack.post(gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned()
+    stack.create_run_of(gateway, &body).await
 }
 
 /// Events of the run by type, in order.

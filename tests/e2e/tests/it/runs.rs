@@ -59,7 +59,7 @@ async fn a_deleted_run_leaves_nothing() {
     let body = json!({
         "appId": stack.app, "inputs": {"text": "x"}, "metadata": {"a": "b"}, "webhookUrl": receiver.url(),
     });
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     let path = format!("/api/v1/runs/{id}");
     let delete =
         || stack.send(stack.client().delete(format!("{}{path}", gateway.url())).bearer_auth(&stack.key));

@@ -17,7 +17,7 @@ async fn stack() -> (Stack, tempfile::TempDir) {
 async fn create(stack: &Stack, gateway: &Process, more: &str, script: &Value) -> String {
     let app = stack.import_with_tools(more).await;
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    stack.post(gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned()
+    stack.create_run_of(gateway, &body).await
 }
 
 fn shell(script: &str) -> Value {

@@ -17,7 +17,7 @@ async fn h4_the_model_is_told_that_the_store_is_full() {
     let script =
         json!([{"call": [["write_file", written], ["save_artifact", report]]}, {"say": "In words."}]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["result"]["text"]), (&"completed".into(), &"In words.".into()), "{run}");
     let told = stack.model.asked().pop().unwrap().1["messages"].to_string();

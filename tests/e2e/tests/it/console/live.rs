@@ -30,7 +30,7 @@ async fn a_broken_stream_loses_and_doubles_nothing() {
         {"hold": true, "say": "third"},
     ]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     browser.open(&format!("http://{}/runs/{id}", proxy.address)).await;
     browser.wait_for_text("#connection", "live").await;
     eventually("the second answer is held", async || (stack.model.holding() == 1).then_some(())).await;
@@ -85,7 +85,7 @@ async fn the_words_of_the_model_are_shown_as_text_until_its_answer_is_there() {
         {"fail": [9, "stall"], "say": "<b>half</b> of an answer"},
     ]);
     let body = json!({"appId": app, "inputs": {"text": format!("SCRIPT {script}")}});
-    let id = stack.post(&gateway, "/api/v1/runs", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = stack.create_run_of(&gateway, &body).await;
     browser.open(&format!("{}/runs/{id}", gateway.url())).await;
     browser.wait_for_text("#connection", "live").await;
     eventually("the first answer is held", async || (stack.model.holding() == 1).then_some(())).await;
