@@ -1,8 +1,13 @@
 //! The sample apps of deploy/apps can be imported, and do what they say.
 
+use std::time::Duration;
+
 use e2e::{Service, Stack, form};
 use serde_json::{Value, json};
 use shared::testing::PageServer;
+
+/// A busy machine gives commands little time.
+const ENDS_WITHIN: Duration = Duration::from_mins(17);
 
 async fn import(stack: &Stack, name: &str) -> String {
     let path = format!("{}/../../deploy/apps/{name}.toml", env!("CARGO_MANIFEST_DIR"));
@@ -59,7 +64,7 @@ async fn a_table_becomes_a_chart() {
                 y='amount', kind='bar', title='Sales')\nplt.savefig('chart.png')";
     let script = json!([
         {"call": [["read_file", json!({"path": "inputs/sales.csv"}).to_string()]]},
-        {"call": [["python", json!({"script": draw}).to_string()]]},
+        {"call": [["python", json!({"script": draw, "timeout_seconds": 600}).to_string()]]},
         {"call": [["save_artifact", json!({"path": "chart.png", "title": "Sales.png"}).to_string()]]},
         {"say": "They grew."},
     ]);
@@ -70,7 +75,7 @@ async fn a_table_becomes_a_chart() {
     ];
     let created = stack.post_form(&gateway, &format!("/api/v1/apps/{app}/runs"), None, parts).await;
     assert_eq!(created.status, 202, "{created:?}");
-    let ended = stack.ended(&gateway, created.body["id"].as_str().unwrap()).await;
+    let ended = stack.ended_within(ENDS_WITHIN, &gateway, created.body["id"].as_str().unwrap()).await;
     assert_eq!(ended["result"]["text"], "They grew.", "{ended} {}", worker.log());
     let (_, last) = stack.model.asked().pop().unwrap();
     let told = last["messages"].to_string();
@@ -92,7 +97,7 @@ async fn a_program_is_changed_until_its_tests_pass() {
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let app = import(&stack, "fix").await;
-    let test = json!({"script": "cd work && python3 -m pytest -q 2>&1 | tail -5", "timeout_seconds": 60})
+    let test = json!({"script": "cd work && python3 -m pytest -q 2>&1 | tail -5", "timeout_seconds": 600})
         .to_string();
     let edit = json!({"path": "work/average.py", "old": "/ 2", "new": "/ len(numbers)"}).to_string();
     let script = json!([
@@ -114,7 +119,7 @@ async fn a_program_is_changed_until_its_tests_pass() {
     ];
     let created = stack.post_form(&gateway, &format!("/api/v1/apps/{app}/runs"), None, parts).await;
     assert_eq!(created.status, 202, "{created:?}");
-    let ended = stack.ended(&gateway, created.body["id"].as_str().unwrap()).await;
+    let ended = stack.ended_within(ENDS_WITHIN, &gateway, created.body["id"].as_str().unwrap()).await;
     assert_eq!(ended["result"]["text"], "It divided by two.", "{ended} {}", worker.log());
     let (_, last) = stack.model.asked().pop().unwrap();
     let told = last["messages"].to_string();
