@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_budget_ends_the_run_with_its_own_code_and_keeps_the_partial_result() {
+    /// Enough for the first step.
+    const TIME: &str = "seconds = 10";
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
@@ -17,7 +19,7 @@ async fn each_budget_ends_the_run_with_its_own_code_and_keeps_the_partial_result
         ("tool_calls = 2", &endless, "tool_call_limit_exceeded", 3),
         ("tokens = 50", &endless, "token_limit_exceeded", 3),
         ("output_bytes = 350", &endless, "output_limit_exceeded", 3),
-        ("seconds = 2", &slow, "time_limit_exceeded", 1),
+        (TIME, &slow, "time_limit_exceeded", 1),
         ("tokens = 1500", &uncounted, "token_limit_exceeded", 1),
         ("output_bytes = 3000", &json!([{"say": "x".repeat(4000)}]), "output_limit_exceeded", 1),
     ];
@@ -28,7 +30,7 @@ async fn each_budget_ends_the_run_with_its_own_code_and_keeps_the_partial_result
         assert_eq!(run["usage"]["steps"], steps, "{limits}: {run}");
         assert_eq!(
             (&run["result"]["partial"], &run["error"]["retryable"]),
-            (&true.into(), &(limits == "seconds = 2").into())
+            (&true.into(), &(limits == TIME).into())
         );
         assert!(!run["result"]["text"].as_str().unwrap().is_empty(), "{limits}: {run}");
         let message = run["error"]["message"].as_str().unwrap();

@@ -119,7 +119,8 @@ async fn the_hosts_of_an_unfinished_call_are_listed() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
-    let (pages, app) = (PageServer::start().await, stack.import_with_tools("[limits]\nseconds = 2\n").await);
+    // Enough for the first step, and less than a fetch may take.
+    let (pages, app) = (PageServer::start().await, stack.import_with_tools("[limits]\nseconds = 10\n").await);
     let fetch = json!({"url": pages.url("/never")}).to_string();
     let script = json!([{"say": "I look.", "call": [["fetch_url", fetch]]}]);
     let run = stack.run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({})).await;
