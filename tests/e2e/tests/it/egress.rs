@@ -96,15 +96,16 @@ async fn another_worker_knows_the_urls_of_pages_that_were_read() {
         (PageServer::start().await, stack.import_with_tools("[fetch]\nurls = 'known'\n").await);
     let script = json!([
         {"call": [composed(&pages.url("/lure"))]},
-        {"wait": 1500, "call": [composed(&pages.url("/slow")), composed(&pages.url("/collect?d=secret"))]},
+        {"hold": true, "call": [composed(&pages.url("/slow")), composed(&pages.url("/collect?d=secret"))]},
         {"say": "Done."},
     ]);
     let text = format!("Read {}. SCRIPT {script}", pages.url("/lure"));
     let body = json!({"appId": app, "inputs": {"text": text}});
     let id = stack.create_run_of(&gateway, &body).await;
-    eventually("the page is read", async || (stack.model.asked().len() == 2).then_some(())).await;
+    eventually("the page is read", async || (stack.model.holding() == 1).then_some(())).await;
     doomed.kill().await;
     let _other = stack.start(Service::RunWorker).await;
+    stack.model.release();
     let run = stack.ended(&gateway, &id).await;
     assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
     let told = told(&stack);
