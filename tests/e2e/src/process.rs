@@ -39,6 +39,11 @@ pub fn bin_dir() -> PathBuf {
     if dir.ends_with("deps") { dir.parent().unwrap_or(dir).to_owned() } else { dir.to_owned() }
 }
 
+/// Whether this answer of /readyz says that the service is ready and reaches the broker.
+fn is_ready(status: u16, body: &str) -> bool {
+    status == 200 && body.contains(r#""broker":"up""#)
+}
+
 /// A running service.
 pub struct Process {
     child: Child,
@@ -47,25 +52,40 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it with exactly these settings and waits until it is ready. A service ends at once if it cannot
-    /// reach the database within a second; as under an orchestrator, it is then started again.
+    /// Starts it with exactly these settings and waits until it is ready.
     pub async fn start(service: Service, settings: &[(String, String)]) -> Self {
+        Self::start_until(service, settings, is_ready).await.0
+    }
+
+    /// Starts it and waits until status and body of its /readyz are as wanted; returns them too. A service
+    /// ends at once if it cannot reach the database within a second; as under an orchestrator, it is then
+    /// started again.
+    pub async fn start_until(
+        service: Service,
+        settings: &[(String, String)],
+        wanted: impl Fn(u16, &str) -> bool,
+    ) -> (Self, u16, String) {
         let deadline = Instant::now() + WAIT_LIMIT;
         let mut started = Self::spawn(service, settings);
-        while !started.is_ready().await {
-            let name = service.program();
-            assert!(Instant::now() < deadline, "{name} is not ready after {WAIT_LIMIT:?}: {}", started.log());
+        loop {
+            let answer = started.ops("/readyz").await;
+            if let Some((status, body)) = answer.as_ref().filter(|(status, body)| wanted(*status, body)) {
+                return (started, *status, body.clone());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} after {WAIT_LIMIT:?}: {answer:?}: {}",
+                service.program(),
+                started.log()
+            );
             if started.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 started = Self::spawn(service, settings);
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        started
     }
 
-    /// Starts it.
-    #[must_use]
-    pub fn spawn(service: Service, settings: &[(String, String)]) -> Self {
+    fn spawn(service: Service, settings: &[(String, String)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let log = std::fs::File::create(dir.path().join("log")).expect("a log can be made");
         let mut command = Command::new(bin_dir().join(service.program()));
@@ -129,8 +149,7 @@ impl Process {
 
     /// Whether it is ready and reaches the broker. A gateway is also ready without the broker.
     pub async fn is_ready(&self) -> bool {
-        let answer = self.ops("/readyz").await;
-        matches!(answer, Some((200, body)) if body.contains(r#""broker":"up""#))
+        self.ops("/readyz").await.is_some_and(|(status, body)| is_ready(status, &body))
     }
 
     /// Waits for it. Each of its connections to the broker comes back at its own time after an outage.

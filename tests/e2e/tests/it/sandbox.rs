@@ -194,14 +194,10 @@ async fn s6_without_the_sandbox_no_command_runs_and_readiness_says_why() {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
     let settings = stack.settings_with("CAPI_SANDBOX_BWRAP", &wrapper.display().to_string());
-    let worker = Process::spawn(Service::RunWorker, &settings);
-    let said = eventually("it says why it is not ready", async || {
-        let (status, body) = worker.ops("/readyz").await?;
-        let body: Value = serde_json::from_str(&body).ok()?;
-        (body["broker"] == "up").then_some((status, body))
-    })
-    .await;
-    assert_eq!((said.0, &said.1["sandbox"]), (503, &json!({"status": "down", "missing": ["seccomp"]})));
+    let up = |_: u16, body: &str| body.contains(r#""broker":"up""#);
+    let (worker, status, said) = Process::start_until(Service::RunWorker, &settings, up).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &said["sandbox"]), (503, &json!({"status": "down", "missing": ["seccomp"]})));
     assert_eq!(worker.counter("capi_sandbox_layer_missing").await, 1.0);
     let id = create(&stack, &gateway, "", &json!([{"call": [shell("true")]}, {"say": "Done."}])).await;
     let run = stack.ended(&gateway, &id).await;

@@ -40,13 +40,16 @@ async fn h5_services_with_the_store_of_another_installation_are_not_ready() {
     assert_eq!(owner, "the store belongs to this installation");
     stack.database.run_sql("UPDATE installation SET id = gen_random_uuid()").await;
     for service in [Service::Gateway, Service::RunWorker] {
-        let process = Process::spawn(service, &stack.settings);
-        let (status, body) = eventually("it answers", async || process.ops("/readyz").await).await;
+        let foreign = |_: u16, body: &str| {
+            body.contains("belongs to installation") && body.contains("gateway store adopt --yes")
+        };
+        let (process, status, body) = Process::start_until(service, &stack.settings, foreign).await;
         assert_eq!(status, 503, "{body}");
-        let said = body.contains("belongs to installation") && body.contains("gateway store adopt --yes");
-        assert!(said, "{body}");
-        assert!(process.log().contains("the store belongs to installation"), "{}", process.log());
-        assert_eq!(process.counter("capi_store_foreign").await, 1.0);
+        eventually("the log and a metric say so", async || {
+            let logged = process.log().contains("the store belongs to installation");
+            (logged && process.counter("capi_store_foreign").await == 1.0).then_some(())
+        })
+        .await;
     }
     let (_, said, good) = stack.try_cli(&["store", "sweep", "--yes"], "").await;
     assert!(!good && said.contains("the store belongs to installation"), "{said}");
