@@ -157,9 +157,17 @@ impl Process {
         eventually("it is ready", async || self.is_ready().await.then_some(())).await;
     }
 
+    /// Its /metrics, read until the answer is 200.
+    pub async fn metrics(&self) -> String {
+        eventually("the metrics are shown", async || {
+            self.ops("/metrics").await.filter(|(status, _)| *status == 200).map(|(_, metrics)| metrics)
+        })
+        .await
+    }
+
     /// The sum of a counter over its labels, as /metrics shows it.
     pub async fn counter(&self, name: &str) -> f64 {
-        let (_, metrics) = self.ops("/metrics").await.unwrap_or_default();
+        let metrics = self.metrics().await;
         let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }

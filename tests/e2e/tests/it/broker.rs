@@ -35,7 +35,7 @@ async fn on_a_private_broker(config: &str) -> (PrivateBroker, Stack) {
 
 /// A series of a metric.
 async fn series(process: &Process, name: &str) -> f64 {
-    let (_, metrics) = process.ops("/metrics").await.unwrap_or_default();
+    let metrics = process.metrics().await;
     let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     found.unwrap_or_default()
 }
@@ -191,8 +191,7 @@ async fn r13_long_runs_keep_no_message_and_no_channel() {
     each_was_executed_once(&stack, 12).await;
     for worker in [&full, &other] {
         eventually("dead letters are counted", async || {
-            let (_, metrics) = worker.ops("/metrics").await?;
-            metrics.contains("capi_dead_letters{queue=\"runs\"} 0").then_some(())
+            worker.metrics().await.contains("capi_dead_letters{queue=\"runs\"} 0").then_some(())
         })
         .await;
     }

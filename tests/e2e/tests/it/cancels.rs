@@ -33,8 +33,7 @@ async fn log(stack: &Stack) -> String {
 }
 
 async fn counts_a_release(worker: &Process) -> bool {
-    let (_, metrics) = worker.ops("/metrics").await.unwrap_or_default();
-    metrics.contains("capi_leases_released_total{reason=\"cancelled\"} 1")
+    worker.metrics().await.contains("capi_leases_released_total{reason=\"cancelled\"} 1")
 }
 
 #[tokio::test(flavor = "multi_thread")]
