@@ -19,20 +19,24 @@ impl Stack {
 
     /// Runs `gateway …` with `input` on standard input; what it prints.
     pub async fn cli(&self, arguments: &[&str], input: &str) -> String {
+        let (printed, said, good) = self.try_cli(arguments, input).await;
+        assert!(good, "gateway {arguments:?}: {said}");
+        printed
+    }
+
+    /// The same for a command that may fail: standard output, standard error, whether it succeeded. A busy
+    /// database server takes long to accept a connection; the command is then run again.
+    pub async fn try_cli(&self, arguments: &[&str], input: &str) -> (String, String, bool) {
         let deadline = Instant::now() + WAIT_LIMIT;
         loop {
-            let (printed, said, good) = self.try_cli(arguments, input).await;
-            if good {
-                return printed;
+            let (printed, said, good) = self.run_cli(arguments, input).await;
+            if good || !said.contains("cannot connect") || Instant::now() >= deadline {
+                return (printed, said, good);
             }
-            // A busy database server takes long to accept a connection.
-            let may_retry = said.contains("cannot connect") && Instant::now() < deadline;
-            assert!(may_retry, "gateway {arguments:?}: {said}");
         }
     }
 
-    /// The same for a command that may fail: standard output, standard error, whether it succeeded.
-    pub async fn try_cli(&self, arguments: &[&str], input: &str) -> (String, String, bool) {
+    async fn run_cli(&self, arguments: &[&str], input: &str) -> (String, String, bool) {
         let mut child = Command::new(bin_dir().join("gateway"))
             .args(arguments)
             .env_clear()
