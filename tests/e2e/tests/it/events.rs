@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::events::{EventReader, Message, log_of};
 use e2e::{Process, Service, Stack};
 use serde_json::{Value, json};
+use shared::queue::Topic;
 use shared::testing::eventually;
 
 fn path(run: &str) -> String {
@@ -34,6 +35,14 @@ async fn script(stack: &Stack, gateway: &Process, script: &Value, model: &str) -
     stack.create_run_of(gateway, &body).await
 }
 
+/// Waits until a worker hears which runs are watched. A worker is ready before.
+async fn worker_hears_of_streams(stack: &Stack) {
+    eventually("a worker hears of streams", async || {
+        stack.queues.is_subscribed(Topic::Watched).await.then_some(())
+    })
+    .await;
+}
+
 /// Reads up to the first message for which `wanted` holds; all messages so far.
 async fn read_to(stream: &mut EventReader, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
     let mut read = Vec::new();
@@ -53,6 +62,7 @@ async fn the_words_of_the_model_arrive_before_its_message() {
     let stack = Stack::unlimited().await;
     let gateways = [stack.start(Service::Gateway).await, stack.start(Service::Gateway).await];
     let worker = stack.start(Service::RunWorker).await;
+    worker_hears_of_streams(&stack).await;
     // The second answer stops before its end and is asked for again three seconds later, twice. By then the
     // worker knows of the streams.
     let steps = json!([
@@ -89,6 +99,7 @@ async fn an_answer_that_is_asked_for_again_begins_again() {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
+    worker_hears_of_streams(&stack).await;
     let long = (0..600).map(|number: i32| number.to_string()).collect::<Vec<_>>().join(" ");
     // At the second held answer the worker knows of the stream.
     let steps = json!([
