@@ -35,7 +35,7 @@ async fn script(stack: &Stack, gateway: &Process, script: &Value, model: &str) -
     stack.create_run_of(gateway, &body).await
 }
 
-/// Waits until a worker hears which runs are watched. A worker is ready before.
+/// Waits until a worker hears which runs have streams. It may be ready before.
 async fn worker_hears_of_streams(stack: &Stack) {
     eventually("a worker hears of streams", async || {
         stack.queues.is_subscribed(Topic::Watched).await.then_some(())

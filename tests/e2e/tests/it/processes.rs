@@ -19,7 +19,7 @@ async fn no_service_leaves_a_core_dump() {
     }
 }
 
-/// The ids of a process's children, with those that nobody has waited for.
+/// The ids of a process's children, zombies too.
 fn children(pid: u32) -> Vec<u32> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()

@@ -9,7 +9,7 @@ use shared::testing::{Ending, RawServer, WebhookReceiver, eventually};
 
 /// The answer to a test of this receiver, and the time that it took. A test that no dispatcher took soon
 /// enough is answered 503, and nothing was sent; it is then repeated.
-async fn test(stack: &Stack, gateway: &Process, url: &str) -> (Answer, Duration) {
+async fn send_test(stack: &Stack, gateway: &Process, url: &str) -> (Answer, Duration) {
     eventually("a dispatcher takes the test", async || {
         let begun = Instant::now();
         let answer = stack.post(gateway, "/api/v1/webhooks/test", &json!({"url": url})).await;
@@ -54,7 +54,7 @@ async fn a_test_shows_what_the_receiver_answers() {
     let gateway = stack.start(Service::Gateway).await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
     let receiver = WebhookReceiver::start([204, 500]).await;
-    let test = async |url: &str| test(&stack, &gateway, url).await.0;
+    let test = async |url: &str| send_test(&stack, &gateway, url).await.0;
     let good = test(&receiver.url()).await;
     assert_eq!((good.status, &good.body["statusCode"]), (200, &204.into()), "{good:?}");
     assert!(good.body["error"].is_null() && good.body["errorMessage"].is_null(), "{good:?}");
@@ -74,7 +74,7 @@ async fn a_receiver_that_hangs_ends_the_test_in_time() {
     let gateway = stack.start(Service::Gateway).await;
     let _dispatcher = stack.start(Service::WebhookDispatcher).await;
     let silent = RawServer::ending(vec![], Duration::ZERO, Ending::Hold).await;
-    let (answer, took) = test(&stack, &gateway, &silent.url("http")).await;
+    let (answer, took) = send_test(&stack, &gateway, &silent.url("http")).await;
     assert_eq!((answer.status, &answer.body["error"]), (200, &"timeout".into()), "{answer:?}");
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
