@@ -69,7 +69,7 @@ async fn a_deleted_run_leaves_nothing() {
     stack.add_artifact(id.parse().unwrap(), artifact, "text/plain", "a", Bytes::from("a")).await;
     stack.post(&gateway, &format!("{path}/cancel"), &json!({})).await;
     eventually("a try is recorded", async || {
-        (stack.text("SELECT count(*)::text AS text FROM webhook_attempts").await == "1").then_some(())
+        (stack.text("SELECT count(*)::text AS text FROM webhook_attempts").await != "0").then_some(())
     })
     .await;
     let gone = delete().await;
