@@ -10,8 +10,8 @@ use tokio::process::Command;
 
 use super::blocks::Block;
 
-/// For all blocks of a guide, on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// A guide whose blocks need longer hangs, also on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 pub(super) struct Session {
     dir: tempfile::TempDir,
