@@ -19,7 +19,8 @@ pub struct Session {
     pub form_token: String,
 }
 
-const PAINT: &str = "for (let tries = 0; tries < 200; tries++) {
+/// The browser ends a script after a minute.
+const PAINT: &str = "for (;;) {
     const paint = performance.getEntriesByName('first-contentful-paint')[0];
     if (paint) return paint.startTime;
     await new Promise((done) => setTimeout(done, 10));

@@ -97,7 +97,7 @@ async fn pictures_are_shown_and_what_only_says_so_is_not_run() {
     stack.sign_in(&browser, &gateway, EMAIL).await;
     browser.open(&format!("{}/runs/{run}", gateway.url())).await;
     browser.eval("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })").await;
-    let loaded = "for (let tries = 0; tries < 100; tries++) {
+    let loaded = "for (;;) {
         const images = [...document.querySelectorAll('.thread img')];
         if (images.length === 2 && images.every((image) => image.complete)) return images.map((image) => \
         image.naturalWidth).join();
