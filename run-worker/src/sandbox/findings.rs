@@ -22,18 +22,30 @@ pub(super) struct Findings {
 impl Findings {
     /// Bytes on disk of the workspace.
     pub(super) fn on_disk(&self) -> u64 {
-        on_disk(&self.workspace)
+        self.workspace.as_ref().map_or(0, |measured| measured.map_or(0, |measured| measured.on_disk))
     }
 }
 
-/// 0 for a workspace that is too large or cannot be measured: its command is ended for that.
-fn on_disk(workspace: &Measurement) -> u64 {
-    workspace.as_ref().map_or(0, |measured| measured.map_or(0, |measured| measured.on_disk))
+/// The disk before a command.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    /// Bytes on disk of the workspace.
+    pub(super) workspace: u64,
+    /// Bytes free on the disk.
+    pub(super) free: u64,
 }
 
-/// Bytes on disk of a workspace in which no command runs.
-pub(super) fn size_of(workspace: &Path, quota: &Quota) -> u64 {
-    on_disk(&measure(workspace, quota))
+/// Looks before the command begins: later, a program that ends during a check hides what it wrote.
+pub(super) fn look_before(workspace: &Path, quota: &Quota) -> std::io::Result<Before> {
+    let measured = measure_again_if_it_fails(workspace, quota)?;
+    // The first check ends the command of a workspace that is too large.
+    let on_disk = measured.map_or(quota.bytes, |measured| measured.on_disk);
+    Ok(Before { workspace: on_disk, free: free_on_disk(workspace) })
+}
+
+/// A command may change what is being measured. Two failures in a row are no accident.
+fn measure_again_if_it_fails(workspace: &Path, quota: &Quota) -> Measurement {
+    measure(workspace, quota).or_else(|_| measure(workspace, quota))
 }
 
 /// Counts up to so many `locks`.
@@ -62,8 +74,7 @@ pub(super) fn free_on_disk(workspace: &Path) -> u64 {
 /// Measures the workspace and the deleted open files. Takes the `known` size of these, unless that would end
 /// the command.
 fn measure_all(workspace: &Path, quota: &Quota, processes: &[u32], known: Option<u64>) -> (Measurement, u64) {
-    // The command may change what is being measured. Two failures in a row are no accident.
-    let measure = || measure(workspace, quota).or_else(|_| measure(workspace, quota));
+    let measure = || measure_again_if_it_fails(workspace, quota);
     let measured = measure();
     let known = known.filter(|known| *known == 0 || !is_over(&measured, *known, quota.bytes));
     let deleted = known.unwrap_or_else(|| deleted_files_of(processes));

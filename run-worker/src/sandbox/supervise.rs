@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::cgroup::Cgroup;
-use super::findings::size_of;
+use super::findings::look_before;
 use super::job::{EndReason, Execution, Job};
 use super::limits::{GONE_WITHIN, STARTS_WITHIN};
 use super::output::CommandOutput;
@@ -33,6 +33,11 @@ pub(super) async fn supervise(
     job: Job,
     stop: CancellationToken,
 ) -> Result<Execution, SandboxError> {
+    // It counts until its last process is gone: its memory and its disk are free only then.
+    let entry = engine.commands.enter();
+    let (workspace, quota) = (job.mounts.workspace.clone(), job.quota);
+    let looking = spawn_blocking(move || look_before(&workspace, &quota));
+    let before = looking.await.map_err(std::io::Error::from)??;
     let cgroup = match engine.cgroups.clone() {
         Some(cgroups) => {
             let limits = engine.limits;
@@ -40,10 +45,6 @@ pub(super) async fn supervise(
         }
         None => None,
     };
-    // Measured before the command: a program that ends during the first check hides what it wrote.
-    let (workspace, quota) = (job.mounts.workspace.clone(), job.quota);
-    let size_before =
-        spawn_blocking(move || size_of(&workspace, &quota)).await.map_err(std::io::Error::from)?;
     let inherited = Inherited {
         script: &job.script,
         filters: &engine.filters,
@@ -72,9 +73,7 @@ pub(super) async fn supervise(
         }
     };
     let begun = Instant::now();
-    // It counts until its last process is gone: its memory and its disk are free only then.
-    let entry = engine.commands.enter();
-    let mut watch = Watch::new(&engine.limits, &job, size_before, command.cgroup.is_some(), &entry);
+    let mut watch = Watch::new(&engine.limits, &job, before, command.cgroup.is_some(), &entry);
     let reason = command.wait_for_end(&engine, &job, &stop, &mut watch).await;
     let (took, unmeasured) = (begun.elapsed(), watch.unmeasured());
     let exit_code = command.end().await;

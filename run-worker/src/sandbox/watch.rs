@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::bound::{Bound, Disk};
-use super::findings::{Findings, find, free_on_disk, is_over};
+use super::findings::{Before, Findings, find, is_over};
 use super::hidden::search;
 use super::job::{EndReason, Job};
 use super::limits::SandboxLimits;
@@ -35,10 +35,7 @@ pub(super) struct Watch<'a> {
     written: Growth,
     /// Bytes of deleted open files, by the last search.
     deleted: u64,
-    /// The bytes free on the disk when the command began.
-    free_before: u64,
-    /// Bytes on disk of the workspace before the command.
-    size_before: u64,
+    before: Before,
     hidden: Bound,
     /// Since when each check found a process that keeps its count to itself.
     partial_since: Option<Instant>,
@@ -61,11 +58,11 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         limits: &'a SandboxLimits,
         job: &'a Job,
-        size_before: u64,
+        before: Before,
         has_cgroup: bool,
         entry: &'a Entry,
     ) -> Self {
-        entry.update(Share { workspace: size_before, ..Share::default() });
+        entry.update(Share { workspace: before.workspace, ..Share::default() });
         Self {
             limits,
             job,
@@ -74,9 +71,8 @@ impl<'a> Watch<'a> {
             checks: 0,
             written: Growth::default(),
             deleted: 0,
-            free_before: free_on_disk(&job.mounts.workspace),
-            size_before,
-            hidden: Bound::new(size_before),
+            before,
+            hidden: Bound::new(before.workspace),
             partial_since: None,
             mappings: 0,
             longest: 0,
@@ -132,8 +128,8 @@ impl<'a> Watch<'a> {
     fn disk(&mut self, found: &Findings) -> Disk {
         let written = self.written.add(found.usage.written.bytes);
         let others = self.entry.change_of_others();
-        let lost = self.free_before.cast_signed().saturating_sub(found.free_on_disk.cast_signed());
-        let taken = self.size_before.cast_signed().saturating_add(lost).saturating_sub(others);
+        let lost = self.before.free.cast_signed().saturating_sub(found.free_on_disk.cast_signed());
+        let taken = self.before.workspace.cast_signed().saturating_add(lost).saturating_sub(others);
         Disk { written, visible: found.on_disk() + found.deleted, taken: taken.max(0).cast_unsigned() }
     }
 
@@ -161,7 +157,7 @@ impl<'a> Watch<'a> {
 
     /// The largest size of all files together, if none was deleted.
     fn possible(&self, disk: &Disk) -> u64 {
-        self.size_before + disk.written
+        self.before.workspace + disk.written
     }
 
     /// A process that begins or ends may be unreadable for a moment. That hides nothing.
