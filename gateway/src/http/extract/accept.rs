@@ -26,7 +26,8 @@ pub fn prefers(request: &HttpRequest, other: &str, usual: &str) -> bool {
 /// Whether the client names one of these media types, and does not refuse it.
 #[must_use]
 pub fn names_any(request: &HttpRequest, names: &[&str]) -> bool {
-    names.iter().any(|name| weight(&ranges_of(request), &[name]) > 0)
+    let ranges = ranges_of(request);
+    names.iter().any(|name| weight(&ranges, &[name]) > 0)
 }
 
 fn names_first(ranges: &str, other: &str, usual: &str) -> bool {
