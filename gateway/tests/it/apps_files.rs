@@ -1,9 +1,10 @@
 //! Apps as files: read as TOML, changed and created as TOML or JSON, archived.
 
 use e2e::accounts::{EMAIL, NewKey, Scope};
-use e2e::{Answer, Gateway, Stack, patiently};
+use e2e::{Answer, Gateway, Stack};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use shared::testing::eventually;
 
 use crate::app::TestApp;
 
@@ -41,7 +42,7 @@ impl Files {
     }
 
     async fn put(&self, app: &str, if_match: &str, file: &str) -> Answer {
-        patiently(async || {
+        taken(async || {
             let request = self.request(Method::PUT, &format!("/{app}")).header("if-match", if_match);
             self.stack.send(request.header("content-type", "application/toml").body(file.to_owned())).await
         })
@@ -49,7 +50,7 @@ impl Files {
     }
 
     async fn create(&self, file: &str) -> Answer {
-        patiently(async || {
+        taken(async || {
             let request = self.request(Method::POST, "").header("content-type", "application/toml");
             self.stack.send(request.body(file.to_owned())).await
         })
@@ -59,6 +60,14 @@ impl Files {
     async fn count(&self, sql: &str) -> String {
         self.stack.text(&format!("SELECT count(*)::text AS text FROM {sql}")).await
     }
+}
+
+/// Sends a file until the gateway takes it: it checks few files of an account at once, and others must wait.
+async fn taken(mut send: impl AsyncFnMut() -> Answer) -> Answer {
+    eventually("the gateway takes the file", async || {
+        Some(send().await).filter(|answer| ![429, 503].contains(&answer.status))
+    })
+    .await
 }
 
 fn app_of(answer: &Answer) -> String {

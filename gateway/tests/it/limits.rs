@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::accounts::ApiKey;
-use e2e::{Gateway, Stack};
+use e2e::{Gateway, Stack, patiently};
 use futures_util::future::join_all;
 use shared::testing::{TcpProxy, eventually};
 
@@ -118,16 +118,20 @@ async fn a_caller_who_waits_for_retry_after_is_admitted() {
         };
         let filling = join_all((0..LIMIT).map(|_| call(&gateway))).await;
         assert!(filling.iter().all(|answer| [200, 503].contains(&answer.status)), "{filling:?}");
+        let mut admitted = filling.iter().filter(|answer| answer.status == 200).count();
         // A request that was too slow may have taken no place.
         let refused = eventually("the window is full", async || {
             let answer = call(&gateway).await;
+            admitted += usize::from(answer.status == 200);
             (answer.status == 429).then_some(answer)
         })
         .await;
+        assert!(admitted <= LIMIT, "{admitted}");
         let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
         ahead += Duration::from_secs(wait);
         stack.database.set_clock_ahead(ahead).await;
-        assert_eq!(call(&other).await.status, 200, "Retry-After is never too short");
+        let admitted = patiently(async || call(&other).await).await;
+        assert_eq!(admitted.status, 200, "Retry-After is never too short");
     }
 }
 
@@ -188,8 +192,9 @@ async fn a_flood_of_wrong_keys_is_stopped_before_the_database() {
     let good = from("198.51.100.7", &stack.key).await;
     assert_eq!(good.status, 200);
     // Some places become free again while the requests are answered.
-    let mut tried = 0;
+    let (mut tried, mut sent) = (0, 0);
     let stopped = loop {
+        sent += 20;
         let answers = (0..20).map(|_| async { from("198.51.100.7", ApiKey::generate().reveal()).await });
         let (refused, other): (Vec<_>, Vec<_>) =
             join_all(answers).await.into_iter().partition(|answer| answer.status == 401);
@@ -197,7 +202,7 @@ async fn a_flood_of_wrong_keys_is_stopped_before_the_database() {
         if let Some(answer) = other.into_iter().find(|answer| answer.status != 503) {
             break answer;
         }
-        assert!(tried < 2000, "the flood is never stopped");
+        assert!(sent < 4000, "the flood is never stopped");
     };
     assert!(tried >= 300, "ten times the largest plan's rate: {tried}");
     assert_eq!((stopped.status, &stopped.body["code"]), (429, &"rate_limited".into()), "{stopped:?}");

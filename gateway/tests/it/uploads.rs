@@ -11,11 +11,12 @@ const FILE_APP: &str = "name = 'Files'\nprompt = 'x'\ntools = ['read_file']";
 /// Uploads that an account may have in flight.
 const UPLOADS: usize = 8;
 
-async fn create_and_wait(stack: &Stack, gateway: &TestApp, path: &str) -> Answer {
+async fn create_and_wait(stack: &Stack, gateway: &TestApp, path: &str, key: usize) -> Answer {
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
     patiently(async || {
         let request = stack.client().post(format!("{}{path}", gateway.url())).bearer_auth(&stack.key);
         let request = request.header("content-type", &kind).header("prefer", "wait=20");
+        let request = request.header("idempotency-key", key);
         stack.send(request.body(form(&[("name=\"files\"; filename=\"a\"", b"x")]))).await
     })
     .await
@@ -26,7 +27,8 @@ async fn an_answer_that_is_held_is_no_upload_in_flight() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;
     let path = &format!("/api/v1/apps/{}/runs", stack.import(FILE_APP).await);
-    let waits = futures_util::future::join_all((0..UPLOADS).map(|_| create_and_wait(&stack, &gateway, path)));
+    let waits =
+        futures_util::future::join_all((0..UPLOADS).map(|key| create_and_wait(&stack, &gateway, path, key)));
     let ninth = async {
         eventually("all wait", async || {
             (stack.database.run_sql("SELECT 1 FROM runs").await == UPLOADS).then_some(())

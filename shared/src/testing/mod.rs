@@ -57,6 +57,7 @@ pub async fn started<T, E: Display>(mut start: impl AsyncFnMut() -> Result<T, E>
             Ok(running) => return running,
             Err(error) => last = format!("{error:#}"),
         }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("it does not start: {last}")
 }

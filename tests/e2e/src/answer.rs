@@ -23,7 +23,8 @@ impl Answer {
     }
 }
 
-/// Repeats a call that is answered 503, as clients do: a busy machine may be slower than a gateway waits.
+/// Repeats a call that is answered 503: a busy machine may be slower than a gateway waits. It must be a call
+/// that may be sent twice.
 pub async fn patiently(mut call: impl AsyncFnMut() -> Answer) -> Answer {
     eventually("an answer other than 503", async || {
         let answer = call().await;

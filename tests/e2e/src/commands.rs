@@ -1,7 +1,7 @@
 //! The gateway's operator commands, as processes.
 
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shared::testing::WAIT_LIMIT;
 use tokio::io::AsyncWriteExt;
@@ -33,6 +33,7 @@ impl Stack {
             if good || !said.contains("cannot connect") || Instant::now() >= deadline {
                 return (printed, said, good);
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -55,7 +55,7 @@ async fn no_database_connection_is_held_during_a_request() {
     const POOL: &str = "2";
     /// A request hangs three times as long.
     const HELD: Duration = Duration::from_secs(5);
-    /// A machine that stood still meanwhile has taken fewer.
+    /// With fewer samples, the machine itself may have stopped for a while.
     const SAMPLES: usize = 10;
     let stack = Stack::unlimited().await;
     let silent = RawServer::ending(vec![], Duration::ZERO, Ending::Hold).await;

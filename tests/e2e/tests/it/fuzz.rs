@@ -10,12 +10,12 @@ use tokio::process::Command;
 
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance,unsupported_method,\
-                      allow_header_conformance,ignored_auth";
+                      allow_header_conformance,ignored_auth,seldom_unavailable";
 
 /// Without a dispatcher its answer is 503, and with one it would send to addresses that are made up.
 const SENDS: &str = "testWebhook";
 
-/// A busy gateway may answer 503, which each operation documents.
+/// A busy gateway may answer 503, which each operation documents. `seldom_unavailable` bounds how often.
 const BUSY: &str = "[checks.not_a_server_error]\nexpected-statuses = [\"2xx\", \"3xx\", \"4xx\", 503]\n";
 
 /// Few examples, always the same ones; `make fuzz` asks for more, and other ones each time.

@@ -9,13 +9,17 @@ fn end(run: &Value) -> String {
     run["errorCode"].as_str().or(run["result"]["text"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// A run that must fail. On a busy machine the run's time may end during its last try; then there is another
+/// Enough time for some tries. After them, the next wait is longer than the time that is left.
+const SHORT: &str = "[limits]\nseconds = 8\n";
+
+/// A run that must fail. On a busy machine a short time may end during the last try; then there is another
 /// run.
-async fn failed(stack: &Stack, gateway: &Process, app: &str, (text, model): (&str, &str)) -> Value {
-    const RUNS: usize = 5;
+async fn failed(stack: &Stack, gateway: &Process, limits: &str, (text, model): (&str, &str)) -> Value {
+    let runs = if limits == SHORT { 5 } else { 1 };
+    let app = stack.import_with_tools(limits).await;
     let mut run = Value::Null;
-    for _ in 0..RUNS {
-        run = stack.run_app(gateway, app, text, &json!({"chatModelId": model})).await;
+    for _ in 0..runs {
+        run = stack.run_app(gateway, &app, text, &json!({"chatModelId": model})).await;
         if run["errorCode"] != "time_limit_exceeded" {
             break;
         }
@@ -25,8 +29,6 @@ async fn failed(stack: &Stack, gateway: &Process, app: &str, (text, model): (&st
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_model_ends_the_run_with_its_own_code() {
-    /// Enough for some tries. After them, the next wait is longer than the time that is left.
-    const SHORT: &str = "[limits]\nseconds = 8\n";
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
@@ -43,8 +45,7 @@ async fn a_failing_model_ends_the_run_with_its_own_code() {
         (SHORT, "hello", "away", "model_unavailable"),
     ];
     for (limits, text, model, code) in cases {
-        let app = stack.import_with_tools(limits).await;
-        let run = failed(&stack, &gateway, &app, (text, model)).await;
+        let run = failed(&stack, &gateway, limits, (text, model)).await;
         assert_eq!((&run["status"], &run["errorCode"]), (&"failed".into(), &code.into()), "{text}: {run}");
         assert_eq!((&run["error"]["code"], &run["error"]["step"]), (&code.into(), &1.into()));
         assert_eq!(run["error"]["eventSeq"], 4, "the terminal event");

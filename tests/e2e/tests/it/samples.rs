@@ -6,7 +6,7 @@ use e2e::{Service, Stack, form};
 use serde_json::{Value, json};
 use shared::testing::PageServer;
 
-/// A busy machine gives commands little time.
+/// The time limits of the commands together, and time for the rest.
 const ENDS_WITHIN: Duration = Duration::from_mins(17);
 
 async fn import(stack: &Stack, name: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e::{Service, Stack};
 use serde_json::{Value, json};
 
-/// A busy machine gives commands little time.
+/// The time limits of the commands together, and time for the rest.
 const ENDS_WITHIN: Duration = Duration::from_mins(12);
 
 /// The result that the model was told of each of these calls, made one after another.

@@ -1,6 +1,6 @@
 //! Requests that are held until a run is over.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack};
 use futures_util::future::join_all;
@@ -85,6 +85,7 @@ async fn at_most_twenty_waits_are_open_over_all_gateways_and_a_draining_one_ends
                 if status != 503 || Instant::now() > deadline {
                     return (status, answer.json::<Value>().await.unwrap());
                 }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
     };

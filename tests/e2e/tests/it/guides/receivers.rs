@@ -20,7 +20,7 @@ use super::session::tool;
 use super::{Installation, delivered, parsed, samples};
 
 const LANGUAGES: [&str; 5] = ["python", "js", "go", "ruby", "php"];
-/// A compiler of Go that needs longer hangs, also on a busy machine.
+/// A Go compiler that takes longer has hung, even on a busy machine.
 const COMPILE: Duration = Duration::from_mins(10);
 
 struct Receiver {

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::blocks::Block;
 
-/// A guide whose blocks need longer hangs, also on a busy machine.
+/// A guide that takes longer has hung, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 pub(super) struct Session {
