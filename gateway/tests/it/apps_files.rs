@@ -1,10 +1,9 @@
 //! Apps as files: read as TOML, changed and created as TOML or JSON, archived.
 
 use e2e::accounts::{EMAIL, NewKey, Scope};
-use e2e::{Answer, Gateway, Stack};
+use e2e::{Answer, Gateway, Stack, repeated_while};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use shared::testing::eventually;
 
 use crate::app::TestApp;
 
@@ -63,11 +62,8 @@ impl Files {
 }
 
 /// Sends a file until the gateway takes it: it checks few files of an account at once, and others must wait.
-async fn taken(mut send: impl AsyncFnMut() -> Answer) -> Answer {
-    eventually("the gateway takes the file", async || {
-        Some(send().await).filter(|answer| ![429, 503].contains(&answer.status))
-    })
-    .await
+async fn taken(send: impl AsyncFnMut() -> Answer) -> Answer {
+    repeated_while(&[429, 503], send).await
 }
 
 fn app_of(answer: &Answer) -> String {

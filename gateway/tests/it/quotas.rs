@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e::form::Part;
-use e2e::{Answer, Stack};
+use e2e::{Answer, Stack, repeated_while};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::testing::eventually;
@@ -37,14 +37,11 @@ async fn create(stack: &Stack, gateway: &TestApp) -> Answer {
 /// all others are over the quota.
 async fn accepted(gateways: &[TestApp; 2], quota: &str, send: impl AsyncFn(&TestApp) -> Answer) -> usize {
     let send = &send;
-    let answers = join_all((0..AT_ONCE).map(|n| async move {
-        eventually("it is answered", async || {
-            let answer = send(&gateways[n % 2]).await;
-            (![429, 503].contains(&answer.status)).then_some(answer)
-        })
-        .await
-    }))
-    .await;
+    let answers =
+        join_all((0..AT_ONCE).map(|n| async move {
+            repeated_while(&[429, 503], async || send(&gateways[n % 2]).await).await
+        }))
+        .await;
     let (good, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
     for answer in &refused {
         assert_eq!((answer.status, &answer.body["code"]), (409, &"quota_exceeded".into()), "{answer:?}");

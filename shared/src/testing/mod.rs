@@ -36,13 +36,18 @@ use std::time::{Duration, Instant};
 pub const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
 /// Asks until the answer is `Some`, for at most [`WAIT_LIMIT`].
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + WAIT_LIMIT;
+pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(WAIT_LIMIT, what, ask).await
+}
+
+/// The same with another limit.
+pub async fn eventually_within<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not within {WAIT_LIMIT:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -6,8 +6,8 @@
 //! - `usage` is `[input, output]` in tokens; null sends no usage.
 //! - `raw` is sent unchanged instead of all these.
 //! - `hold` waits for the release before the answer; `wait` waits this many milliseconds.
-//! - `fail: [times, how, …]` fails so many times in this way, then in the next ones, before the answer. `how`
-//!   is a status, `"cut"`, `"stall"`, or `[status, Retry-After]`.
+//! - `fail: [times, how, …]` fails so many times in this way, then in the next ones, before the answer.
+//!   `how` is a status, `"cut"`, `"stall"`, or `[status, Retry-After]`.
 
 use serde_json::{Value, json};
 

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use e2e::{Process, Service, Stack};
-use serde_json::json;
 use shared::testing::eventually;
 
 use crate::line;
@@ -19,7 +18,7 @@ pub(crate) async fn measure(stack: &Stack, runs: u32) -> anyhow::Result<()> {
     let mut samples = Vec::new();
     for number in 1..=runs as usize {
         let sent = Instant::now();
-        let id = create(stack, &gateway).await;
+        let id = stack.create_run_once(&gateway, "hello").await;
         let asked = eventually("the model gets the request", async || {
             stack.model.asked().get(number - 1).map(|(at, _)| *at)
         })
@@ -34,20 +33,12 @@ pub(crate) async fn measure(stack: &Stack, runs: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Creates a run without an idempotency key, which would cost a statement more. Returns its id.
-async fn create(stack: &Stack, gateway: &Process) -> String {
-    let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
-    let answer = stack.post(gateway, "/api/v1/runs", &body).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
-    answer.body["id"].as_str().unwrap_or_default().to_owned()
-}
-
 /// Counts the database calls of the gateway and the worker until the model gets the request.
 async fn count_calls(stack: &Stack, gateway: &Process, worker: &Process) {
     let before = (gateway.counter(CALLS).await, worker.counter(CALLS).await);
     let already = stack.model.asked().len();
     for _ in 0..COUNTED {
-        create(stack, gateway).await;
+        stack.create_run_once(gateway, "hello").await;
     }
     let expected = already + COUNTED as usize;
     eventually("the model gets all requests", async || (stack.model.asked().len() == expected).then_some(()))

@@ -96,10 +96,7 @@ pub(crate) async fn purges(stage: &Stage) -> Report {
     let mut accepted = std::collections::HashSet::new();
     for round in 1..=PURGES {
         for number in 0..RUNS {
-            let body = json!({"appId": stack.app, "inputs": {"text": format!("run {number}")}});
-            let created = stack.post(&gateway, "/api/v1/runs", &body).await;
-            report.must(created.status == 202, || format!("create: {created:?}"));
-            accepted.insert(created.body["id"].as_str().unwrap_or_default().to_owned());
+            accepted.insert(stack.create_run_once(&gateway, &format!("run {number}")).await);
         }
         #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
         let all = (round * RUNS) as f64;

@@ -25,10 +25,14 @@ impl Answer {
 
 /// Repeats a call that is answered 503: a busy machine may be slower than a gateway waits. It must be a call
 /// that may be sent twice.
-pub async fn patiently(mut call: impl AsyncFnMut() -> Answer) -> Answer {
-    eventually("an answer other than 503", async || {
-        let answer = call().await;
-        (answer.status != 503).then_some(answer)
+pub async fn patiently(call: impl AsyncFnMut() -> Answer) -> Answer {
+    repeated_while(&[503], call).await
+}
+
+/// Repeats a call while the status of its answer is one of these.
+pub async fn repeated_while(statuses: &[u16], mut call: impl AsyncFnMut() -> Answer) -> Answer {
+    eventually(&format!("an answer other than {statuses:?}"), async || {
+        Some(call().await).filter(|answer| !statuses.contains(&answer.status))
     })
     .await
 }

@@ -31,7 +31,7 @@ mod work_dir;
 
 pub use accounts::{Account, PASSWORD};
 pub use address::Gateway;
-pub use answer::{Answer, patiently};
+pub use answer::{Answer, patiently, repeated_while};
 pub use broker::PrivateBroker;
 pub use browser::{Browser, Cookie, Element, Key};
 pub use front::{Asked, Fault, Front};

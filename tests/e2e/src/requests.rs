@@ -1,13 +1,13 @@
 //! Requests that tests send to a gateway.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::testing::{WAIT_LIMIT, eventually};
+use shared::testing::{WAIT_LIMIT, eventually_within};
 use uuid::Uuid;
 
 use crate::address::Gateway;
-use crate::answer::Answer;
+use crate::answer::{Answer, patiently};
 use crate::stack::Stack;
 
 impl Stack {
@@ -46,13 +46,19 @@ impl Stack {
     /// with the same idempotency key.
     pub async fn create_run_of(&self, gateway: &impl Gateway, body: &Value) -> String {
         let (url, once) = (format!("{}/api/v1/runs", gateway.url()), Uuid::now_v7().to_string());
-        let answer = eventually("the gateway takes the create", async || {
+        let answer = patiently(async || {
             let create = self.client.post(&url).bearer_auth(&self.key).header("idempotency-key", &once);
-            Some(self.send(create.json(body)).await).filter(|answer| answer.status != 503)
+            self.send(create.json(body)).await
         })
         .await;
-        assert_eq!(answer.status, 202, "{answer:?}");
-        answer.body["id"].as_str().expect("an id").to_owned()
+        id_of(&answer)
+    }
+
+    /// Creates a run with the input `text` where the gateway must accept each create at once. Sends no
+    /// idempotency key, which would cost a statement more. Returns its id.
+    pub async fn create_run_once(&self, gateway: &impl Gateway, text: &str) -> String {
+        let body = json!({"appId": self.app, "inputs": {"text": text}});
+        id_of(&self.post(gateway, "/api/v1/runs", &body).await)
     }
 
     /// Waits for the run's end; the run.
@@ -62,15 +68,11 @@ impl Stack {
 
     /// The same with another limit, for a run whose commands may take minutes on a busy machine.
     pub async fn ended_within(&self, limit: Duration, gateway: &impl Gateway, id: &str) -> Value {
-        let deadline = Instant::now() + limit;
-        loop {
+        eventually_within(limit, &format!("run {id} is over"), async || {
             let run = self.get(gateway, &format!("/api/v1/runs/{id}")).await.body;
-            if run["completedAt"].is_string() {
-                return run;
-            }
-            assert!(Instant::now() < deadline, "run {id} is not over after {limit:?}: {run}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            run["completedAt"].is_string().then_some(run)
+        })
+        .await
     }
 
     /// Creates a run of an app with the input `text` and the other fields `more`, and waits for its end; the
@@ -83,4 +85,9 @@ impl Stack {
         let id = self.create_run_of(gateway, &body).await;
         self.ended(gateway, &id).await
     }
+}
+
+fn id_of(created: &Answer) -> String {
+    assert_eq!(created.status, 202, "{created:?}");
+    created.body["id"].as_str().expect("an id").to_owned()
 }

@@ -1,7 +1,6 @@
 //! What happens while the broker or the database is away, or slow, or refuses.
 
 use e2e::{Process, Service, Stack};
-use serde_json::json;
 use shared::testing::{TcpProxy, eventually};
 
 /// A stack whose services reach the broker through a proxy.
@@ -42,10 +41,7 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
     says_that_the_broker_is_down(&worker, 503).await;
     let mut ids = Vec::new();
     for number in 0..RUNS {
-        let body = json!({"appId": stack.app, "inputs": {"text": format!("run {number}")}});
-        let created = stack.post(&gateway, "/api/v1/runs", &body).await;
-        assert_eq!(created.status, 202, "{created:?}");
-        ids.push(created.body["id"].as_str().unwrap().to_owned());
+        ids.push(stack.create_run_once(&gateway, &format!("run {number}")).await);
     }
     let waiting = stack.get(&gateway, &format!("/api/v1/runs/{}", ids[1])).await;
     assert_eq!(
