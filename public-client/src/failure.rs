@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use rustls::CertificateError;
-use shared::net::failure::{CertificateFault, RequestFailure};
+use shared::net::certificate::certificate_fault;
+use shared::net::failure::RequestFailure;
 
 use crate::head_limit::TooLong;
 
@@ -22,26 +22,6 @@ pub(crate) fn tls_failure(error: &io::Error) -> RequestFailure {
             RequestFailure::TlsCertificateInvalid(certificate_fault(error))
         }
         _ => RequestFailure::TlsFailed,
-    }
-}
-
-fn certificate_fault(error: &CertificateError) -> CertificateFault {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateFault::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            CertificateFault::NotYetValid
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            CertificateFault::WrongName
-        }
-        CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
-        // `openssl req -x509` makes a certificate that is its own authority.
-        CertificateError::Other(other)
-            if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
-        {
-            CertificateFault::UnknownIssuer
-        }
-        _ => CertificateFault::Other,
     }
 }
 

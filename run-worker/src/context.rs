@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model_client::ModelClients;
 use shared::config::{LeaseConfig, Plans};
 use shared::db::Db;
 use shared::definition_checker::DefinitionChecker;
@@ -10,7 +11,6 @@ use shared::queue::Publisher;
 use shared::storage::Artifacts;
 
 use crate::leases::LeaseContext;
-use crate::model::ModelClients;
 use crate::tools::Tools;
 use crate::workspace::Home;
 

@@ -47,7 +47,7 @@ pub(super) async fn handle(
         name: model.name.clone(),
         default: model.id == *default,
         tools: model.tools,
-        json_schema: model.json_schema,
+        json_schema: model.settings().structured_output.is_enforced(),
         context_window: model.context_window,
     });
     Ok(web::Json(ModelList { data: models.collect() }))

@@ -1,21 +1,27 @@
 //! One step: warn the model if a limit is near, ask it, add its answer to the log. A request that fails is
 //! repeated as long as the run's time allows. A partial answer is never recorded.
 
+use model_client::{Answer, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
 use rand::random;
+use serde_json::Value;
 use shared::queue::{ModelRequest, ModelWords};
 use shared::runs::RunError;
 use shared::runs::events::NoteKind;
 use tokio::time::Instant;
 
-use super::window::{self, Fitted};
+use super::final_answer::{self, FinalAnswer};
+use super::window::{self, Estimate, Fitted, Room};
 use super::{Agent, Halt, events};
-use crate::model::{Answer, ModelError, Offered, Outlet, Request, Words, wait_before_next};
 use crate::tools::Tool;
 
 /// The answer may have this many tokens even if the estimate leaves fewer.
 const MIN_ANSWER_TOKENS: u32 = 16;
+/// What the run has left is sent as a limit only below this number, which every model can answer.
+const BUDGET_AS_LIMIT: u32 = 4096;
 /// Requests for one answer, whatever their errors were.
 const MAX_TRIES: u32 = 20;
+/// After a refusal for length without numbers, the request must shrink to this part.
+const SHRINK_TO: (i64, i64) = (3, 5);
 
 pub(super) async fn ask(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     let transcript = agent.log.transcript();
@@ -26,61 +32,149 @@ pub(super) async fn ask(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
         agent.log.add(events::note(NoteKind::WrapUp, warning));
     }
     agent.log.record().await?;
-    let traits = agent.model.traits();
-    let fitted =
-        window::fit(agent.log.transcript().messages(), traits.context_window, traits.max_output_tokens);
-    let answer = ask_until_answered(agent, &fitted).await?;
-    let event = events::answer(&answer, fitted.tokens);
-    agent.log.add(event);
+    let (answer, sent) = ask_until_answered(agent).await?;
+    agent.log.add(events::answer(&answer, sent));
     Ok(())
 }
 
-async fn ask_until_answered(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Result<Answer, RunError> {
-    let (deadline, spent) = (agent.budget.deadline(), agent.log.transcript().spent());
-    let step = spent.steps() + 1;
-    let (mut tries, mut alike, mut last) = (0, 0, None);
+/// What the server's refusals for length taught, for one answer.
+#[derive(Default)]
+struct Refused {
+    estimate: Option<Estimate>,
+    most: Option<i64>,
+    once: bool,
+}
+
+async fn ask_until_answered(agent: &Agent<'_, '_>) -> Result<(Answer, events::Sent), RunError> {
+    let deadline = agent.budget.deadline();
+    let step = agent.log.transcript().spent().steps() + 1;
+    let (mut tries, mut alike, mut last) = (0, 0, None::<ModelError>);
+    let mut refused = Refused::default();
     loop {
-        let asking = tokio::time::timeout_at(deadline, ask_once(agent, fitted, tries));
-        let error = match asking.await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => error,
-            Err(_) => return Err(agent.budget.out_of_time(spent)),
+        let asking = tokio::time::timeout_at(deadline, ask_once(agent, &refused, tries));
+        let (error, sent) = match asking.await {
+            Ok((Ok(answer), sent)) => return Ok((answer, sent)),
+            Ok((Err(error), sent)) => (error, sent),
+            Err(_) => return Err(out_of_time(agent, last.as_ref())),
         };
         tries += 1;
-        alike = if last == Some(error.code()) { alike + 1 } else { 1 };
-        last = Some(error.code());
+        if refused.learn(&error, sent) {
+            tracing::warn!(step, %error, "shortening the conversation after a refusal of its length");
+            continue;
+        }
+        alike = if last.as_ref().is_some_and(|last| last.code() == error.code()) { alike + 1 } else { 1 };
         let left = deadline.saturating_duration_since(Instant::now());
         let next = wait_before_next(&error, alike, left, random()).filter(|_| tries < MAX_TRIES);
         let Some(wait) = next else {
             let how_often = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
-            return Err(RunError::new(error.code(), &format!("step {step}: {error}{how_often}"), Some(step)));
+            let message = format!("step {step}: {error}{how_often}");
+            return Err(RunError::new(error.code(), &message, Some(step)).with_retryable(error.retryable()));
         };
         let (code, model) = (error.code().as_str(), agent.claimed.chat_model_id.clone());
         metrics::counter!("capi_model_retries_total", "model" => model, "code" => code).increment(1);
         tracing::warn!(code, step, tries, wait_ms = wait.as_millis(), "retrying the request to the model");
+        last = Some(error);
         tokio::time::sleep(wait).await;
     }
 }
 
-async fn ask_once(agent: &Agent<'_, '_>, fitted: &Fitted<'_>, tries: u32) -> Result<Answer, ModelError> {
+/// The error of a run whose time ended while it asked. The last refusal says more than the time.
+fn out_of_time(agent: &Agent<'_, '_>, last: Option<&ModelError>) -> RunError {
+    let error = agent.budget.out_of_time(agent.log.transcript().spent());
+    match last {
+        None => error,
+        Some(last) => {
+            RunError::new(error.code, &format!("{}; the last try: {last}", &*error.message), error.step)
+        }
+    }
+}
+
+impl Refused {
+    /// Returns true if a shorter request may succeed: once, and only after a refusal for length.
+    fn learn(&mut self, error: &ModelError, sent: events::Sent) -> bool {
+        let ModelError::ContextLength { window, requested, .. } = error else { return false };
+        if std::mem::replace(&mut self.once, true) {
+            return false;
+        }
+        let bytes = i64::try_from(sent.bytes).unwrap_or(i64::MAX);
+        // A number below the window counts only a part, for example the prompt without the answer.
+        match requested {
+            Some(tokens) => self.estimate = Some(Estimate::default().with_count(*tokens, bytes)),
+            None if window.is_some_and(|window| sent.tokens > window.into()) => {}
+            None => self.most = Some(sent.tokens * SHRINK_TO.0 / SHRINK_TO.1),
+        }
+        true
+    }
+}
+
+/// Returns the answer, and what was sent for it.
+async fn ask_once(
+    agent: &Agent<'_, '_>,
+    refused: &Refused,
+    tries: u32,
+) -> (Result<Answer, ModelError>, events::Sent) {
+    let transcript = agent.log.transcript();
+    let settings = agent.model.settings();
+    let schema = agent.app.output.as_ref().map(|output| &output.schema);
+    let final_answer = schema.and_then(|schema| FinalAnswer::of(schema, &settings));
+    // The last turn asks for the schema alone where it cannot go together with tools.
+    let is_last_turn = transcript.has_note(&NoteKind::Repair) && settings.sends_schema(false);
+    let without_tools = is_last_turn && !settings.sends_schema(true);
     let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);
-    let tools: Vec<_> = specs
+    let mut tools: Vec<_> = specs
+        .filter(|_| !without_tools)
         .map(|spec| Offered { name: spec.name, description: spec.description, parameters: &spec.parameters })
+        .chain(final_answer.as_ref().map(FinalAnswer::offered))
         .collect();
-    let takes_schema = agent.model.traits().json_schema;
-    let sent = u32::try_from(fitted.tokens).unwrap_or(u32::MAX);
-    let left = agent.budget.tokens_left(agent.log.transcript().spent()).saturating_sub(sent);
-    let request = Request {
-        messages: &fitted.messages,
-        tools: &tools,
-        schema: agent.app.output.as_ref().filter(|_| takes_schema).map(|output| &output.schema),
-        max_tokens: fitted.answer.map_or(left, |most| most.min(left)).max(MIN_ANSWER_TOKENS),
+    tools.sort_by_key(|tool| tool.name);
+    let sent_schema = schema.filter(|_| settings.sends_schema(!tools.is_empty()));
+    let room = Room {
+        window: agent.model.window(),
+        max_output_tokens: settings.max_output_tokens,
+        overhead: overhead(&tools, sent_schema),
+        estimate: refused.estimate.unwrap_or(*transcript.estimate()),
+        most: refused.most,
+    };
+    let fitted = window::fit(transcript.messages(), &room);
+    let sent = events::Sent { bytes: fitted.bytes, tokens: fitted.tokens };
+    let answer = send(agent, &fitted, &tools, sent_schema, tries).await;
+    let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref()));
+    let is_empty = |answer: &Answer| answer.text.trim().is_empty() && answer.calls.is_empty();
+    let answer = match answer {
+        // An answer that was cut before its first word is recorded: its finish reason names the limit.
+        Ok(answer) if is_empty(&answer) && !super::transcript::is_incomplete(&answer.finish_reason) => {
+            if transcript.has_something_to_show() {
+                Ok(answer)
+            } else {
+                let why = format!("it is empty (finish reason {:?})", answer.finish_reason);
+                Err(ModelError::Unusable(why))
+            }
+        }
+        answer => answer,
+    };
+    (answer, sent)
+}
+
+async fn send(
+    agent: &Agent<'_, '_>,
+    fitted: &Fitted<'_>,
+    tools: &[Offered<'_>],
+    schema: Option<&Value>,
+    tries: u32,
+) -> Result<Answer, ModelError> {
+    let spent = agent.log.transcript().spent();
+    let input = u32::try_from(fitted.tokens).unwrap_or(u32::MAX);
+    let left = agent.budget.tokens_left(spent).saturating_sub(input).max(MIN_ANSWER_TOKENS);
+    let max_tokens = match fitted.answer {
+        Some(most) => Some(most.min(left)),
+        None => Some(left).filter(|left| *left < BUDGET_AS_LIMIT),
     };
     let streams = Streams {
         agent,
-        step: agent.log.transcript().spent().steps() + 1,
+        step: spent.steps() + 1,
         request: ModelRequest { seq: agent.log.next_seq(), attempt: agent.claimed.attempt, tries },
     };
+    let request = Request { messages: &fitted.messages, tools, schema, max_tokens };
     agent.model.ask(request, Words::new(&streams)).await
 }
 

@@ -1,22 +1,23 @@
 //! The start of a run: its app, its model, and the first messages.
 
+use model_client::ModelClient;
 use shared::apps::AppDefinition;
+use shared::config::{ModelSettings, StructuredOutput};
 use shared::definition_checker::CheckError;
 use shared::runs::events::NoteKind;
 use shared::runs::{ErrorCode, RunError};
 use tokio::time::timeout_at;
 
 use super::budget::{Budget, Spent};
-use super::{Agent, events};
+use super::{Agent, events, final_answer};
 use crate::context::Context;
 use crate::leases::store::Claimed;
-use crate::model::OpenAiModel;
 
 /// Reads the app and finds its model. The error ends the run.
 pub(super) fn prepare<'a>(
     context: &'a Context,
     claimed: &Claimed,
-) -> Result<(AppDefinition, &'a OpenAiModel), RunError> {
+) -> Result<(AppDefinition, &'a ModelClient), RunError> {
     let app = claimed.app().map_err(|error| unreadable(&error.to_string()))?;
     let model = context.models.get(&claimed.chat_model_id).ok_or_else(|| {
         let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
@@ -64,7 +65,7 @@ pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
     let rendering = checker.render_prompt(claimed.user_id, &agent.app.prompt, &claimed.inputs);
     let rendered = agent.until_deadline(rendering).await?;
     let prompt = rendered.map_err(|error| not_applied(ErrorCode::PromptError, "the prompt", &error))?;
-    let instructions = instructions(&agent.app, agent.model.traits().json_schema);
+    let instructions = instructions(&agent.app, &agent.model.settings());
     if !instructions.trim().is_empty() {
         agent.log.add(events::system(instructions));
     }
@@ -80,13 +81,18 @@ pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The instructions ask for the output schema in words if the model does not take a schema.
-fn instructions(app: &AppDefinition, model_takes_schema: bool) -> String {
-    match app.output.as_ref().filter(|_| !model_takes_schema) {
-        None => app.instructions.clone(),
-        Some(output) => {
-            let request = format!("Answer only with JSON that matches this JSON Schema:\n{}", output.schema);
-            format!("{}\n\n{request}", app.instructions).trim_start().to_owned()
-        }
-    }
+/// The instructions ask for the output schema in words if no request before the last one carries it.
+fn instructions(app: &AppDefinition, settings: &ModelSettings) -> String {
+    let Some(output) = &app.output else { return app.instructions.clone() };
+    let is_tool = settings.structured_output == StructuredOutput::Tool && settings.tools;
+    let is_enforced = settings.structured_output == StructuredOutput::ResponseFormat
+        && settings.sends_schema(!app.tools.is_empty());
+    let request = if is_tool {
+        final_answer::INSTRUCTIONS.to_owned()
+    } else if is_enforced {
+        return app.instructions.clone();
+    } else {
+        format!("Answer only with JSON that matches this JSON Schema:\n{}", output.schema)
+    };
+    format!("{}\n\n{request}", app.instructions).trim_start().to_owned()
 }

@@ -204,7 +204,8 @@ mod tests {
     #[test]
     fn tokens_and_time_add_up_over_attempts() {
         let mut spent = Spent::default();
-        let usage = |input_tokens, output_tokens| StepUsage { input_tokens, output_tokens, estimated: false };
+        let usage =
+            |input_tokens, output_tokens| StepUsage { input_tokens, output_tokens, ..StepUsage::default() };
         spent.add_step(&usage(3, 4), 2);
         spent.add_step(&usage(-3, 0), 1);
         assert_eq!(spent, Spent { steps: 2, tool_calls: 3, tokens: 7, output_bytes: 0 });

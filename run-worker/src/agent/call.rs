@@ -229,8 +229,8 @@ async fn invoke(
         let why = format!("There is no tool {:?}; there are: {}.", call.name, known.join(", "));
         return Err(ToolError::RespondToModel(why));
     };
-    let arguments = tools::arguments::parse(&call.arguments)?;
     let spec = tool.spec();
+    let arguments = tools::arguments::of_tool(&call.arguments, spec)?;
     let until = invoking.deadline.min(Instant::now() + spec.timeout);
     let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
     let workspace = invoking.workspace.clone();

@@ -1,11 +1,10 @@
 //! The events that the agent records, and the messages that recorded ones stand for: pure.
 
+use model_client::{Answer, Call, Message, estimated_tokens};
 use shared::runs::events::{
     EventData, LoggedAnswer, LoggedMessage, Note, NoteKind, RequestedCall, StepUsage, ToolCall, ToolResult,
 };
 use uuid::Uuid;
-
-use crate::model::{Answer, Call, Message, estimated_tokens};
 
 /// Bytes of the arguments in a `tool.call` event; the message has them whole.
 const MAX_SHOWN_ARGUMENTS: usize = 4 * 1024;
@@ -22,43 +21,71 @@ pub(super) fn note(kind: NoteKind, text: String) -> EventData {
     EventData::Note(Note { kind, text })
 }
 
-/// Gives each call an id. Where the server did not count tokens, the usage is `sent_tokens` and an estimate.
-pub(super) fn answer(answer: &Answer, sent_tokens: i64) -> EventData {
+/// What was sent for an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) bytes: usize,
+    /// An estimate.
+    pub(super) tokens: i64,
+}
+
+/// Gives each call an id. Where the server did not count tokens, the usage is an estimate.
+pub(super) fn answer(answer: &Answer, sent: Sent) -> EventData {
     EventData::Message(LoggedMessage::Assistant(LoggedAnswer {
         content: answer.text.to_string(),
         finish_reason: answer.finish_reason.clone(),
-        usage: usage(answer, sent_tokens),
+        usage: usage(answer, sent),
         tool_calls: requested(&answer.calls),
         reasoning: answer.reasoning.clone(),
     }))
 }
 
-fn usage(answer: &Answer, sent_tokens: i64) -> StepUsage {
+fn usage(answer: &Answer, sent: Sent) -> StepUsage {
+    let request_bytes = i64::try_from(sent.bytes).ok();
     if let Some(counted) = answer.usage {
-        return StepUsage { input_tokens: counted.input, output_tokens: counted.output, estimated: false };
+        return StepUsage {
+            input_tokens: counted.input,
+            output_tokens: counted.output,
+            cached_input_tokens: counted.cached_input,
+            reasoning_tokens: counted.reasoning,
+            estimated: false,
+            request_bytes,
+        };
     }
     let reasoning = answer.reasoning.as_ref().map_or(0, |reasoning| reasoning.to_string().len());
     let arguments: usize = answer.calls.iter().map(|call| call.arguments.len()).sum();
     StepUsage {
-        input_tokens: sent_tokens,
+        input_tokens: sent.tokens,
         output_tokens: estimated_tokens(answer.text.len() + reasoning + arguments),
         estimated: true,
+        request_bytes,
+        ..StepUsage::default()
     }
 }
 
-/// A server's id that is empty or repeated is replaced: it must be unique within its message.
+/// The digits of an id that capi gives a call: Mistral takes nothing else.
+const OWN_ID_DIGITS: usize = 9;
+
+/// A server's id is replaced if it is empty or repeated, because it must be unique within its message, or if
+/// servers may refuse it.
 fn requested(calls: &[Call]) -> Vec<RequestedCall> {
     let mut taken: Vec<&str> = Vec::new();
     let mut requested = Vec::new();
-    for Call { id: provider_id, name, arguments } in calls {
+    for Call { id: provider_id, name, arguments, extra } in calls {
         let id = Uuid::now_v7();
-        let usable = !provider_id.is_empty() && !taken.contains(&provider_id.as_str());
+        let is_plain = !provider_id.is_empty() && provider_id.bytes().all(|byte| byte.is_ascii_graphic());
+        let usable = is_plain && !taken.contains(&provider_id.as_str());
         taken.push(provider_id);
+        let own_id = || {
+            let digits = id.simple().to_string();
+            digits[digits.len() - OWN_ID_DIGITS..].to_owned()
+        };
         requested.push(RequestedCall {
             id,
-            provider_id: if usable { provider_id.clone() } else { id.to_string() },
+            provider_id: if usable { provider_id.clone() } else { own_id() },
             name: name.clone(),
             arguments: arguments.clone(),
+            extra: extra.clone(),
         });
     }
     requested
@@ -90,7 +117,7 @@ pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool)
 pub(super) fn message(logged: &LoggedMessage) -> Message {
     match logged {
         LoggedMessage::System { content } => Message::System(content.clone()),
-        LoggedMessage::User { content } => Message::User(content.clone()),
+        LoggedMessage::User { content } => Message::user(content.clone()),
         LoggedMessage::Assistant(answer) => Message::Assistant {
             text: answer.content.clone(),
             reasoning: answer.reasoning.clone(),
@@ -100,5 +127,10 @@ pub(super) fn message(logged: &LoggedMessage) -> Message {
 }
 
 fn sent_call(call: &RequestedCall) -> Call {
-    Call { id: call.provider_id.clone(), name: call.name.clone(), arguments: call.arguments.clone() }
+    Call {
+        id: call.provider_id.clone(),
+        name: call.name.clone(),
+        arguments: call.arguments.clone(),
+        extra: call.extra.clone(),
+    }
 }

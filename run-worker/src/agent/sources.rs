@@ -38,6 +38,7 @@ mod tests {
                 provider_id: String::new(),
                 name: name.to_owned(),
                 arguments: arguments.to_owned(),
+                extra: None,
             };
             super::origin(&call, &tool_result(&call, String::new(), is_error))
         };

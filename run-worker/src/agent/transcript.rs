@@ -4,17 +4,24 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION};
 use shared::runs::events::{
     EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
 };
 
 use super::budget::Spent;
+use super::window::Estimate;
 use super::{events, sources};
 use crate::egress::Origin;
-use crate::model::{CONTENT_FILTER, LENGTH, Message, OVERSIZED};
 
 /// Finish reasons of an answer that is not whole. Such an answer is the last one, even if it requests calls.
-const INCOMPLETE: [&str; 6] = [LENGTH, OVERSIZED, CONTENT_FILTER, "abort", "cancelled", "error"];
+/// Former versions recorded the last three.
+const INCOMPLETE: [&str; 7] = [LENGTH, OVERSIZED, REPETITION, CONTENT_FILTER, "abort", "cancelled", "error"];
+
+/// Whether an answer with this finish reason is not whole.
+pub(super) fn is_incomplete(finish_reason: &str) -> bool {
+    INCOMPLETE.contains(&finish_reason)
+}
 
 /// What the log says so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +30,7 @@ pub struct Transcript {
     open: VecDeque<OpenCall>,
     finish_reason: String,
     spent: Spent,
+    estimate: Estimate,
     notes: Vec<NoteKind>,
     artifacts: usize,
     snapshot: Option<StoredSnapshot>,
@@ -91,7 +99,7 @@ impl Transcript {
             }
             EventData::Note(note) => {
                 self.notes.push(note.kind.clone());
-                self.messages.push(Message::User(note.text.clone()));
+                self.messages.push(Message::user(note.text.clone()));
             }
             EventData::RunCreated(_)
             | EventData::RunStarted(_)
@@ -105,6 +113,9 @@ impl Transcript {
     fn add_answer(&mut self, answer: &LoggedAnswer, bytes: usize) {
         self.spent.add_step(&answer.usage, answer.tool_calls.len());
         self.spent.add_output(bytes.try_into().unwrap_or(u64::MAX));
+        if let Some(bytes) = answer.usage.request_bytes.filter(|_| !answer.usage.estimated) {
+            self.estimate = self.estimate.with_count(answer.usage.input_tokens, bytes);
+        }
         self.open =
             answer.tool_calls.iter().map(|call| OpenCall { call: call.clone(), intended: false }).collect();
         self.finish_reason.clone_from(&answer.finish_reason);
@@ -160,7 +171,29 @@ impl Transcript {
     /// Whether the last answer is not whole.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        INCOMPLETE.contains(&self.finish_reason.as_str())
+        is_incomplete(&self.finish_reason)
+    }
+
+    /// How many tokens the next request has.
+    #[must_use]
+    pub(super) const fn estimate(&self) -> &Estimate {
+        &self.estimate
+    }
+
+    /// The text of the last answer.
+    #[must_use]
+    pub fn last_answer(&self) -> &str {
+        let last = self.messages.iter().rev().find_map(|message| match message {
+            Message::Assistant { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        last.unwrap_or_default()
+    }
+
+    /// Whether the run produced anything that an empty answer could close.
+    #[must_use]
+    pub fn has_something_to_show(&self) -> bool {
+        self.artifacts > 0 || !self.last_text().is_empty()
     }
 
     #[must_use]
@@ -188,7 +221,7 @@ impl Transcript {
     /// not among them, because they may quote the model.
     pub fn sources(&self) -> impl Iterator<Item = (&str, Origin)> {
         self.sources.iter().filter_map(|(at, origin)| match self.messages.get(*at)? {
-            Message::System(text) | Message::User(text) | Message::Tool { content: text, .. } => {
+            Message::System(text) | Message::User { text, .. } | Message::Tool { content: text, .. } => {
                 Some((text.as_str(), *origin))
             }
             Message::Assistant { .. } => None,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::model::{Message, estimated_tokens};
+use model_client::Message;
 
 /// A shortened result keeps this many bytes.
 const KEPT: usize = 400;
@@ -14,48 +14,120 @@ const MARGIN: f64 = 0.1;
 /// This part of the window is reserved for the answer if the operator does not set max_output_tokens: a
 /// quarter.
 const ANSWER_PART: u32 = 4;
+/// Shortening frees a multiple of this part of the room. So the same results stay short over several steps,
+/// and the server's prompt cache keeps the beginning of the conversation.
+const STEP_PART: i64 = 4;
+
+/// How many tokens a request of so many bytes has, as far as the server's own counts tell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Estimate {
+    /// The tokens and bytes of the last request that the server counted.
+    counted: Option<(i64, i64)>,
+    per_byte: f64,
+}
+
+/// Tokens of a byte before a server counted.
+const USUAL_PER_BYTE: f64 = 0.25;
+/// Text of a language model has no fewer, and no more, tokens a byte.
+const PER_BYTE_RANGE: (f64, f64) = (0.1, 2.0);
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self { counted: None, per_byte: USUAL_PER_BYTE }
+    }
+}
+
+impl Estimate {
+    /// Learns from a request that the server counted.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn with_count(self, tokens: i64, bytes: i64) -> Self {
+        if tokens <= 0 || bytes <= 0 {
+            return self;
+        }
+        let whole = tokens as f64 / bytes as f64;
+        // What came since the last count may be denser than the rest: digits, or Chinese.
+        let added = self
+            .counted
+            .filter(|(_, before)| *before < bytes)
+            .map(|(counted, before)| (tokens - counted) as f64 / (bytes - before) as f64);
+        let (least, most) = PER_BYTE_RANGE;
+        let per_byte = added.map_or(whole, |added| added.max(whole)).max(USUAL_PER_BYTE);
+        Self { counted: Some((tokens, bytes)), per_byte: per_byte.clamp(least, most) }
+    }
+
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate")]
+    pub(super) fn tokens(self, bytes: usize) -> i64 {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let (counted, before) = self.counted.unwrap_or_default();
+        let more = (bytes - before) as f64 * self.per_byte;
+        counted.saturating_add(more.ceil() as i64).max(0)
+    }
+}
+
+/// The limits that a conversation must keep.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) window: Option<u32>,
+    pub(super) max_output_tokens: Option<u32>,
+    /// Bytes of the tools and the schema.
+    pub(super) overhead: usize,
+    pub(super) estimate: Estimate,
+    /// The most tokens of the request, after a server refused a longer one.
+    pub(super) most: Option<i64>,
+}
 
 /// The conversation that is sent.
 pub(super) struct Fitted<'m> {
     pub(super) messages: Cow<'m, [Message]>,
+    /// With tools and schema.
+    pub(super) bytes: usize,
     /// An estimate.
     pub(super) tokens: i64,
     /// The most tokens of the answer, if the operator limits them.
     pub(super) answer: Option<u32>,
 }
 
-/// Shortens the conversation so that it fits into `window` tokens with an answer of `most` tokens. If all
-/// results are short and it still does not fit, it stays too long.
-pub(super) fn fit(messages: &[Message], window: Option<u32>, most: Option<u32>) -> Fitted<'_> {
-    let mut sum = messages.iter().map(tokens).sum();
-    let Some(window) = window else {
-        return Fitted { messages: Cow::Borrowed(messages), tokens: sum, answer: most };
+/// Shortens the conversation so that it fits into the room with an answer. If all results are short and it
+/// still does not fit, it stays too long.
+pub(super) fn fit<'m>(messages: &'m [Message], room: &Room) -> Fitted<'m> {
+    let bytes = room.overhead + messages.iter().map(Message::bytes).sum::<usize>();
+    let tokens = room.estimate.tokens(bytes);
+    let answer = room.max_output_tokens.map(|most| room.window.map_or(most, |window| most.min(window / 2)));
+    let whole = Fitted { messages: Cow::Borrowed(messages), bytes, tokens, answer };
+    let by_window = room.window.map(|window| {
+        let reserved = answer.unwrap_or(window / ANSWER_PART);
+        #[expect(clippy::cast_possible_truncation, reason = "less than the window")]
+        let most = (f64::from(window - reserved) * (1.0 - MARGIN)) as i64;
+        most
+    });
+    let Some(most) = by_window.into_iter().chain(room.most).min().filter(|most| tokens > *most) else {
+        return whole;
     };
-    let answer = most.unwrap_or(window / ANSWER_PART).min(window / 2);
-    #[expect(clippy::cast_possible_truncation, reason = "less than the window")]
-    let room = (f64::from(window - answer) * (1.0 - MARGIN)) as i64;
-    if sum <= room {
-        return Fitted { messages: Cow::Borrowed(messages), tokens: sum, answer: Some(answer) };
-    }
+    let step = (most / STEP_PART).max(1);
+    let steps = (tokens - most + step - 1) / step;
+    let target = tokens - steps.saturating_mul(step);
+    let (messages, bytes) = shortened(messages, bytes, |bytes| room.estimate.tokens(bytes) <= target);
+    Fitted { messages: Cow::Owned(messages), bytes, tokens: room.estimate.tokens(bytes), answer }
+}
+
+fn shortened(messages: &[Message], mut bytes: usize, fits: impl Fn(usize) -> bool) -> (Vec<Message>, usize) {
     let mut fitted = messages.to_vec();
     // The model needs the results of the last step most, so they are shortened last.
     let last_step = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
     let (older, newest) = fitted.split_at_mut(last_step.unwrap_or(0));
     for message in older.iter_mut().chain(newest) {
-        if sum <= room {
+        if fits(bytes) {
             break;
         }
-        let before = tokens(message);
+        let before = message.bytes();
         if let Message::Tool { content, .. } = message {
             shorten(content);
         }
-        sum += tokens(message) - before;
+        bytes = bytes + message.bytes() - before;
     }
-    Fitted { messages: Cow::Owned(fitted), tokens: sum, answer: Some(answer) }
-}
-
-fn tokens(message: &Message) -> i64 {
-    estimated_tokens(message.bytes())
+    (fitted, bytes)
 }
 
 fn shorten(content: &mut String) {
@@ -78,7 +150,7 @@ mod tests {
         let answer = || Message::Assistant { text: String::new(), reasoning: None, calls: vec![] };
         let result = |fill: &str| Message::Tool { call: "c".to_owned(), content: fill.repeat(4000) };
         vec![
-            Message::User("go".to_owned()),
+            Message::user("go".to_owned()),
             answer(),
             result("a"),
             answer(),
@@ -88,21 +160,77 @@ mod tests {
         ]
     }
 
-    fn lengths(window: u32) -> Vec<usize> {
-        fit(&conversation(), Some(window), Some(100)).messages.iter().map(Message::bytes).collect()
+    fn room(window: Option<u32>, estimate: Estimate) -> Room {
+        Room { window, max_output_tokens: Some(100), overhead: 0, estimate, most: None }
+    }
+
+    fn lengths(window: u32, estimate: Estimate) -> Vec<usize> {
+        fit(&conversation(), &room(Some(window), estimate)).messages.iter().map(Message::bytes).collect()
     }
 
     #[test]
     fn the_oldest_results_are_shortened_first_and_only_as_needed() {
         let short = |length: usize| length > KEPT && length < KEPT + 100;
-        assert_eq!(lengths(10_000), [2, 0, 4000, 0, 8000, 0, 4000]);
-        assert!(matches!(fit(&conversation(), None, None).messages, Cow::Borrowed(_)));
-        assert_eq!(fit(&conversation(), Some(8000), None).answer, Some(2000));
-        let [_, _, first, _, second, _, last] = lengths(4_000)[..] else { panic!("all messages stay") };
+        let usual = Estimate::default();
+        assert_eq!(lengths(10_000, usual), [2, 0, 4000, 0, 8000, 0, 4000]);
+        assert!(matches!(fit(&conversation(), &room(None, usual)).messages, Cow::Borrowed(_)));
+        let [_, _, first, _, second, _, last] = lengths(4_000, usual)[..] else {
+            panic!("all messages stay")
+        };
         assert!(short(first) && second == 8000 && last == 4000);
-        let [_, _, first, _, second, _, last] = lengths(2_000)[..] else { panic!("all messages stay") };
+        let [_, _, first, _, second, _, last] = lengths(2_000, usual)[..] else {
+            panic!("all messages stay")
+        };
         assert!(short(first) && short(second) && last == 4000);
-        let [_, _, first, _, second, _, last] = lengths(300)[..] else { panic!("all messages stay") };
+        let [_, _, first, _, second, _, last] = lengths(300, usual)[..] else { panic!("all messages stay") };
         assert!(short(first) && short(second) && short(last));
+    }
+
+    #[test]
+    fn tools_and_a_refused_length_take_room() {
+        let with_tools = Room { overhead: 30_000, ..room(Some(10_000), Estimate::default()) };
+        assert!(matches!(fit(&conversation(), &with_tools).messages, Cow::Owned(_)));
+        let refused = Room { most: Some(3000), ..room(None, Estimate::default()) };
+        let conversation = conversation();
+        let fitted = fit(&conversation, &refused);
+        assert!(fitted.tokens <= 3000 && fitted.messages[2].bytes() < 1000, "{}", fitted.tokens);
+    }
+
+    #[test]
+    fn an_answer_is_limited_only_where_a_limit_is_known() {
+        let room = Room { max_output_tokens: None, ..room(Some(8000), Estimate::default()) };
+        assert_eq!(fit(&conversation(), &room).answer, None);
+        let room = Room { max_output_tokens: Some(6000), ..room };
+        assert_eq!(fit(&conversation(), &room).answer, Some(4000));
+    }
+
+    #[test]
+    fn the_servers_count_corrects_the_estimate() {
+        let usual = Estimate::default();
+        assert_eq!(usual.tokens(18_000), 4500);
+        // 1,000 bytes of words, then 18,000 bytes of digits with two bytes a token.
+        let dense = usual.with_count(250, 1000).with_count(9250, 19_000);
+        assert_eq!(dense.tokens(19_000), 9250);
+        assert_eq!(dense.tokens(37_000), 18_250);
+        assert_eq!(usual.with_count(i64::MAX, 1).tokens(1), i64::MAX);
+        assert_eq!(usual.with_count(0, 100), usual);
+        let [_, _, first, ..] = lengths(10_000, dense)[..] else { panic!("all messages stay") };
+        assert_eq!(first, 4000, "the estimate counts from the last count");
+    }
+
+    #[test]
+    fn the_same_results_stay_short_while_the_conversation_grows() {
+        let mut messages = conversation();
+        let room = room(Some(4000), Estimate::default());
+        let short =
+            |message: &Message| matches!(message, Message::Tool { content, .. } if content.len() < 1000);
+        let shortened =
+            |messages: &[Message]| fit(messages, &room).messages.iter().filter(|it| short(it)).count();
+        let first = shortened(&messages);
+        assert_eq!(first, 1);
+        for _ in 0..3 {
+            messages.push(Message::user("more words".repeat(20)));
+            assert_eq!(shortened(&messages), first);
+        }
     }
 }

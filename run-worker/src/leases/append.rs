@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{Array, BigInt, Integer, Interval, Jsonb, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::config::Quotas;
 use shared::db::{Connection, DbError, interval, statement};
@@ -22,6 +22,10 @@ WITH fenced AS (
     UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
         input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9,
         tool_calls = tool_calls + $10,
+        cached_input_tokens = CASE WHEN $12::bigint IS NULL THEN cached_input_tokens
+                              ELSE coalesce(cached_input_tokens, 0) + $12 END,
+        reasoning_tokens = CASE WHEN $13::bigint IS NULL THEN reasoning_tokens
+                           ELSE coalesce(reasoning_tokens, 0) + $13 END,
         contacted_hosts = CASE WHEN $11 = '{}' THEN contacted_hosts
                           ELSE merged_hosts_v1(contacted_hosts, $11) END
     WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
@@ -49,7 +53,7 @@ const APPEND: &str = append_sql!("", "");
 /// need no common row for their runs.
 const APPEND_COUNTED: &str = append_sql!(
     "counted AS MATERIALIZED (
-    SELECT account_append_v1(f.user_id, $7::bigint + $8::bigint, $12, $13) AS done FROM fenced f
+    SELECT account_append_v1(f.user_id, $7::bigint + $8::bigint, $14, $15) AS done FROM fenced f
 ), ",
     "counted, "
 );
@@ -92,7 +96,9 @@ pub async fn append_under(
         .bind::<BigInt, _>(usage.output_tokens)
         .bind::<Integer, _>(usage.steps)
         .bind::<Integer, _>(usage.tool_calls)
-        .bind::<Array<Text>, _>(contacted_hosts(events));
+        .bind::<Array<Text>, _>(contacted_hosts(events))
+        .bind::<Nullable<BigInt>, _>(usage.cached_input_tokens)
+        .bind::<Nullable<BigInt>, _>(usage.reasoning_tokens);
     let written = if is_counted {
         let most = i64::try_from(quotas.max_stored_bytes.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
         appending.bind::<BigInt, _>(bytes).bind::<BigInt, _>(most).execute(conn).await?

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::text::check_json;
 
-use super::ToolError;
+use super::{Spec, ToolError};
 
 /// Parses an object that can be stored as jsonb. Empty text counts as an empty object.
 pub fn parse(text: &str) -> Result<Value, ToolError> {
@@ -25,10 +25,22 @@ pub fn parse(text: &str) -> Result<Value, ToolError> {
     if arguments.is_object() { Ok(arguments) } else { Err(refused("they have another type")) }
 }
 
-/// Reads the arguments into the type of a tool.
-pub fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, ToolError> {
-    serde_json::from_value(arguments)
-        .map_err(|error| ToolError::RespondToModel(format!("The arguments do not fit: {error}.")))
+/// The arguments of a call of this tool. A tool without parameters ignores what a model sends it.
+pub fn of_tool(text: &str, spec: &Spec) -> Result<Value, ToolError> {
+    let takes_nothing = spec.parameters["properties"].as_object().is_none_or(Map::is_empty);
+    if takes_nothing { Ok(Value::Object(Map::new())) } else { parse(text) }
+}
+
+/// Reads the arguments into the type of a tool. A parameter that is null counts as absent: models write it so.
+pub fn read<T: DeserializeOwned>(mut arguments: Value) -> Result<T, ToolError> {
+    if let Some(members) = arguments.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    serde_path_to_error::deserialize(arguments).map_err(|error| {
+        let (path, why) = (error.path().to_string(), error.inner());
+        let place = if path == "." { String::new() } else { format!(" {path}:") };
+        ToolError::RespondToModel(format!("The arguments do not fit:{place} {why}."))
+    })
 }
 
 /// The JSON Schema that a model gets for the type of a tool. The doc comments of the fields are their
@@ -77,5 +89,27 @@ mod tests {
             assert!(matches!(parse(text), Err(ToolError::RespondToModel(_))), "{text}");
         }
         assert!(matches!(read::<u8>(json!("x")), Err(ToolError::RespondToModel(_))));
+    }
+
+    #[test]
+    fn null_is_absent_and_a_wrong_type_names_its_parameter() {
+        #[derive(Debug, serde::Deserialize, PartialEq)]
+        #[serde(deny_unknown_fields)]
+        struct Arguments {
+            path: String,
+            #[serde(default)]
+            lines: usize,
+        }
+        let read = super::read::<Arguments>;
+        assert_eq!(
+            read(json!({"path": "a", "lines": null})),
+            Ok(Arguments { path: "a".to_owned(), lines: 0 })
+        );
+        let why = |arguments| match read(arguments) {
+            Err(ToolError::RespondToModel(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(why(json!({"path": "a", "lines": "many"})).starts_with("The arguments do not fit: lines: "));
+        assert!(why(json!({"path": null})).contains("missing field `path`"));
     }
 }

@@ -40,12 +40,13 @@ fn answer(content: &str) -> EventData {
     EventData::Message(LoggedMessage::Assistant(LoggedAnswer {
         content: content.to_owned(),
         finish_reason: "tool_calls".to_owned(),
-        usage: StepUsage { input_tokens: 3, output_tokens: 2, estimated: false },
+        usage: StepUsage { input_tokens: 3, output_tokens: 2, ..StepUsage::default() },
         tool_calls: vec![RequestedCall {
             id: ArtifactId::generate().uuid(),
             provider_id: "a".to_owned(),
             name: "save_artifact".to_owned(),
             arguments: "{}".to_owned(),
+            extra: None,
         }],
         reasoning: Some(json!({"reasoning": "Hm."})),
     }))

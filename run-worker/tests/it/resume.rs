@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use clap::Parser;
+use model_client::{ModelClient, Request};
 use run_worker::agent::{Next, Transcript};
 use run_worker::config::Config;
 use run_worker::leases::append::append;
 use run_worker::leases::store::claim;
 use serde_json::{Value, json};
+use shared::config::ModelsFile;
 use shared::db::statement;
 use shared::runs::events::{self, Event, EventData, LoggedMessage};
 use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually, started};
@@ -93,6 +95,8 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
     let mut sent: VecDeque<Value> = model.asked().into_iter().map(|(_, body)| body).collect();
     assert_eq!(sent.len(), 4);
     let log: Vec<EventData> = log.iter().map(|event| Event::read(event).unwrap().unwrap()).collect();
+    let models = ModelsFile::read(&config.catalog.models).unwrap();
+    let client = ModelClient::new(models.default_model()).unwrap();
     for cut in 1..=log.len() {
         let transcript = Transcript::rebuild(&log[..cut]);
         // The next attempt asks the model here, unless more messages to the model follow.
@@ -101,11 +105,9 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
         });
         if transcript.next() == Next::Ask && !more_to_say {
             let body = sent.pop_front().expect("no more requests than were sent");
-            assert_eq!(
-                run_worker::model::messages(transcript.messages(), false),
-                body["messages"],
-                "cut after event {cut}"
-            );
+            let again =
+                Request { messages: transcript.messages(), tools: &[], schema: None, max_tokens: None };
+            assert_eq!(client.body(again)["messages"], body["messages"], "cut after event {cut}");
         }
     }
     assert!(sent.is_empty(), "each request follows from the log");

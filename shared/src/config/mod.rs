@@ -8,7 +8,10 @@ mod plans;
 mod quotas;
 mod secret_key;
 
-pub use models::{Model, ModelsError, ModelsFile};
+pub use models::{
+    InstructionsRole, Model, ModelSettings, ModelsError, ModelsFile, Provider, StructuredOutput,
+    TokenParameter,
+};
 pub use parse::parse;
 pub use plans::{Plan, Plans, PlansError};
 pub use quotas::Quotas;

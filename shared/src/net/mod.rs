@@ -2,6 +2,7 @@
 //! The gateway rejects a bad URL at once. Dispatcher and worker send the requests through the crate
 //! `public-client`, which checks every address again.
 
+pub mod certificate;
 pub mod failure;
 pub mod host_rule;
 pub mod ip_policy;

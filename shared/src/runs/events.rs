@@ -156,14 +156,23 @@ pub struct LoggedAnswer {
 }
 
 /// The tokens of one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepUsage {
     pub input_tokens: i64,
     pub output_tokens: i64,
+    /// Those of the input that the server had in its prompt cache, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<i64>,
+    /// Those of the output that were reasoning, where the server says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<i64>,
     /// The model server did not count them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub estimated: bool,
+    /// The bytes of the request, for the estimate of the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_bytes: Option<i64>,
 }
 
 /// A tool call as the model requested it.
@@ -178,6 +187,9 @@ pub struct RequestedCall {
     pub name: String,
     /// JSON, unless the model made a mistake.
     pub arguments: String,
+    /// The model server's own fields, which it may want back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,6 +267,10 @@ pub enum NoteKind {
     WrapUp,
     /// The answer does not match the app's output schema.
     Repair,
+    /// The answer holds a tool call as text.
+    ToolForm,
+    /// The answer is empty, and the run has something to show.
+    Closing,
     /// A kind that only a later version knows.
     #[serde(untagged)]
     Other(String),
@@ -267,6 +283,8 @@ impl NoteKind {
             Self::Files => "files",
             Self::WrapUp => "wrap_up",
             Self::Repair => "repair",
+            Self::ToolForm => "tool_form",
+            Self::Closing => "closing",
             Self::Other(kind) => kind,
         }
     }

@@ -41,6 +41,10 @@ WITH done AS (
                        ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
         input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
         tool_calls = tool_calls + $14,
+        cached_input_tokens = CASE WHEN $18::bigint IS NULL THEN cached_input_tokens
+                              ELSE coalesce(cached_input_tokens, 0) + $18 END,
+        reasoning_tokens = CASE WHEN $19::bigint IS NULL THEN reasoning_tokens
+                           ELSE coalesce(reasoning_tokens, 0) + $19 END,
         contacted_hosts = CASE WHEN $17 = '{}' THEN contacted_hosts
                           ELSE merged_hosts_v1(contacted_hosts, $17) END,
         lease_owner = NULL, lease_expires_at = NULL, losses = 0
@@ -118,6 +122,8 @@ pub async fn finish_under(
         .bind::<Bool, _>(matches!(ended, RunEnd::Lost(_)))
         .bind::<Array<Text>, _>(Transition::Finish.allowed_from())
         .bind::<Array<Text>, _>(contacted_hosts(last_events))
+        .bind::<Nullable<BigInt>, _>(usage.cached_input_tokens)
+        .bind::<Nullable<BigInt>, _>(usage.reasoning_tokens)
         .load(conn)
         .await?
         .pop();

@@ -32,13 +32,22 @@ pub struct RunError {
     pub message: CleanText,
     /// The step that failed, counted from 1; `None` before the first.
     pub step: Option<i32>,
+    /// Whether the same run, created again, is likely to succeed.
+    pub retryable: bool,
 }
 
 impl RunError {
     /// Cleans and cuts the message.
     #[must_use]
     pub fn new(code: ErrorCode, message: &str, step: Option<i32>) -> Self {
-        Self { code, message: CleanText::new(message, MAX_MESSAGE_BYTES), step }
+        let message = CleanText::new(message, MAX_MESSAGE_BYTES);
+        Self { code, message, step, retryable: code.retryable() }
+    }
+
+    /// The same error of a cause that stays, although most of its code pass.
+    #[must_use]
+    pub fn with_retryable(self, retryable: bool) -> Self {
+        Self { retryable, ..self }
     }
 
     pub(super) fn stored(&self) -> StoredError {
@@ -46,7 +55,7 @@ impl RunError {
             code: self.code.as_str().to_owned(),
             message: self.message.clone().into_string(),
             step: self.step,
-            retryable: self.code.retryable(),
+            retryable: self.retryable,
         }
     }
 }

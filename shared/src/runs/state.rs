@@ -101,6 +101,8 @@ error_codes! {
         "The model server rejected the installation's API key. An operator must correct it.";
     ModelRateLimited = "model_rate_limited", retryable: true,
         "The model server answered 429, also to the retries.";
+    ModelQuotaExceeded = "model_quota_exceeded", retryable: false,
+        "The operator's account at the model server has no credit or quota left. An operator must raise it.";
     ModelUnavailable = "model_unavailable", retryable: true,
         "The model server answered 5xx, was unreachable, or its stream broke, also at the retries.";
     ModelRefused = "model_refused", retryable: false,
@@ -175,6 +177,7 @@ mod tests {
         model_error
         model_auth_failed
         model_rate_limited
+        model_quota_exceeded
         model_unavailable
         model_refused
         context_length_exceeded

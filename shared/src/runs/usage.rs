@@ -10,6 +10,10 @@ pub struct UsageDelta {
     pub output_tokens: i64,
     pub steps: i32,
     pub tool_calls: i32,
+    /// `None` if no server told.
+    pub cached_input_tokens: Option<i64>,
+    /// `None` if no server told.
+    pub reasoning_tokens: Option<i64>,
 }
 
 impl UsageDelta {
@@ -27,12 +31,20 @@ impl UsageDelta {
                     sum.input_tokens += answer.usage.input_tokens;
                     sum.output_tokens += answer.usage.output_tokens;
                     sum.steps += 1;
+                    add_told(&mut sum.cached_input_tokens, answer.usage.cached_input_tokens);
+                    add_told(&mut sum.reasoning_tokens, answer.usage.reasoning_tokens);
                 }
                 EventData::ToolCall(_) => sum.tool_calls += 1,
                 _ => {}
             }
             sum
         })
+    }
+}
+
+fn add_told(sum: &mut Option<i64>, more: Option<i64>) {
+    if let Some(more) = more {
+        *sum = Some(sum.unwrap_or(0) + more);
     }
 }
 
@@ -58,7 +70,12 @@ mod tests {
         let answer = LoggedAnswer {
             content: "x".to_owned(),
             finish_reason: "stop".to_owned(),
-            usage: StepUsage { input_tokens: 3, output_tokens: 2, estimated: false },
+            usage: StepUsage {
+                input_tokens: 3,
+                output_tokens: 2,
+                cached_input_tokens: Some(1),
+                ..StepUsage::default()
+            },
             tool_calls: Vec::new(),
             reasoning: None,
         };
@@ -75,7 +92,14 @@ mod tests {
             EventData::ToolCall(call.clone()),
             EventData::ToolCall(call),
         ];
-        let expected = UsageDelta { input_tokens: 3, output_tokens: 2, steps: 1, tool_calls: 2 };
+        let expected = UsageDelta {
+            input_tokens: 3,
+            output_tokens: 2,
+            steps: 1,
+            tool_calls: 2,
+            cached_input_tokens: Some(1),
+            reasoning_tokens: None,
+        };
         assert_eq!(UsageDelta::of(&events), expected);
     }
 }

@@ -1,12 +1,12 @@
 use proptest::prelude::*;
 use serde_json::json;
 use shared::ids::ArtifactId;
-use shared::runs::events::PublishedArtifact;
+use shared::runs::events::{PublishedArtifact, RequestedCall};
 use shared::text::CleanText;
 
-use super::super::events::{answer as answered, note, tool_call, tool_result, user};
+use super::super::events::{Sent, answer as answered, note, tool_call, tool_result, user};
 use super::*;
-use crate::model::{Answer, Call, Counted};
+use model_client::{Answer, Call, Counted};
 
 /// The next action of a generated run. It is skipped where it is not possible.
 #[derive(Debug, Clone)]
@@ -23,10 +23,18 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    let call =
-        ("[a-c]?", "[a-z_]{1,6}", text()).prop_map(|(id, name, arguments)| Call { id, name, arguments });
-    let usage =
-        proptest::option::of((0..1000i64, 0..1000i64).prop_map(|(input, output)| Counted { input, output }));
+    let call = ("[a-c]?", "[a-z_]{1,6}", text()).prop_map(|(id, name, arguments)| Call {
+        id,
+        name,
+        arguments,
+        extra: None,
+    });
+    let usage = proptest::option::of((0..1000i64, 0..1000i64).prop_map(|(input, output)| Counted {
+        input,
+        output,
+        cached_input: None,
+        reasoning: None,
+    }));
     let reasoning = proptest::option::of(
         (text(), any::<f64>())
             .prop_map(|(text, n)| json!({"reasoning_content": text, "reasoning_details": [{"n": n}]})),
@@ -58,7 +66,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 fn event_of(at: &Transcript, action: &Action) -> Option<EventData> {
     match (at.next(), action) {
         (Next::Begin, _) => Some(user("go".to_owned())),
-        (Next::Ask, Action::Answer(answer)) => Some(answered(answer, 7)),
+        (Next::Ask, Action::Answer(answer)) => Some(answered(answer, Sent { bytes: 28, tokens: 7 })),
         (Next::Ask, Action::Note(text)) => Some(note(NoteKind::WrapUp, text.clone())),
         (Next::Answered, Action::Note(text)) if !at.is_incomplete() => {
             Some(note(NoteKind::Repair, text.clone()))
@@ -118,7 +126,8 @@ proptest! {
 
 #[test]
 fn the_log_decides_what_comes_next() {
-    let wanted = |id: &str| Call { id: id.to_owned(), name: "x".to_owned(), arguments: "{}".to_owned() };
+    let wanted =
+        |id: &str| Call { id: id.to_owned(), name: "x".to_owned(), arguments: "{}".to_owned(), extra: None };
     let said = |text: &str, calls, reason: &str| {
         let answer = Answer {
             text: CleanText::new(text, 100),
@@ -127,7 +136,7 @@ fn the_log_decides_what_comes_next() {
             finish_reason: reason.to_owned(),
             usage: None,
         };
-        answered(&answer, 5)
+        answered(&answer, Sent { bytes: 20, tokens: 5 })
     };
     let mut transcript = Transcript::default();
     assert_eq!(transcript.next(), Next::Begin);
@@ -137,7 +146,8 @@ fn the_log_decides_what_comes_next() {
     assert_eq!(transcript.next(), Next::Call);
     let calls: Vec<_> = transcript.open().iter().map(|open| open.call.clone()).collect();
     assert_eq!(calls[0].provider_id, "a");
-    assert_eq!(calls[1].provider_id, calls[1].id.to_string(), "ids of one message are unique");
+    let own_id = |call: &RequestedCall| call.provider_id.len() == 9 && call.provider_id != "a";
+    assert!(own_id(&calls[1]) && own_id(&calls[2]), "ids of one message are unique");
     for call in &calls {
         assert_eq!(transcript.next(), Next::Call);
         transcript.apply(&tool_call(call, 1));

@@ -66,7 +66,9 @@ SELECT r.id, r.title, r.status, r.app_id, a.name AS app_name, v.version AS app_v
         'since', to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'ahead', coalesce(line.ahead, $5)) END AS pending,
     jsonb_build_object('inputTokens', r.input_tokens, 'outputTokens', r.output_tokens, 'steps', r.steps,
-        'toolCalls', r.tool_calls) AS usage,
+        'toolCalls', r.tool_calls)
+        || jsonb_strip_nulls(jsonb_build_object('cachedInputTokens', r.cached_input_tokens,
+            'reasoningTokens', r.reasoning_tokens)) AS usage,
     r.contacted_hosts,
     r.attempt, r.created_at, r.started_at, r.completed_at, r.last_seq, capi_now() AS read_at
 FROM runs r

@@ -258,4 +258,10 @@ pub struct Usage {
     pub output_tokens: i64,
     pub steps: i32,
     pub tool_calls: i32,
+    /// Those of the input tokens that the model server had in its prompt cache. Absent if it does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<i64>,
+    /// Those of the output tokens that were reasoning. Absent if the model server does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<i64>,
 }

@@ -115,6 +115,8 @@ fn shown_message(message: LoggedMessage) -> MessageData {
                 usage: StepUsageData {
                     input_tokens: usage.input_tokens,
                     output_tokens: usage.output_tokens,
+                    cached_input_tokens: usage.cached_input_tokens,
+                    reasoning_tokens: usage.reasoning_tokens,
                     estimated: usage.estimated,
                 },
                 truncated: false,

@@ -140,6 +140,12 @@ pub(super) struct RequestedCallData {
 pub(super) struct StepUsageData {
     pub(super) input_tokens: i64,
     pub(super) output_tokens: i64,
+    /// Those of the input that the model's server had in its prompt cache, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cached_input_tokens: Option<i64>,
+    /// Those of the output that were reasoning, where the model's server says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning_tokens: Option<i64>,
     /// The model's server did not count the tokens.
     #[serde(skip_serializing_if = "is_false")]
     #[schema(required = false)]

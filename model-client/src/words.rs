@@ -34,7 +34,7 @@ impl<'o> Words<'o> {
     }
 
     /// Takes the next words.
-    pub(super) fn hear(&mut self, text: &str) {
+    pub(crate) fn hear(&mut self, text: &str) {
         if text.is_empty() || !self.outlet.is_watched() {
             return;
         }
@@ -47,12 +47,12 @@ impl<'o> Words<'o> {
     }
 
     /// When to call [`Self::send`].
-    pub(super) const fn due(&self) -> Option<Instant> {
+    pub(crate) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// Sends what was collected.
-    pub(super) fn send(&mut self) {
+    pub(crate) fn send(&mut self) {
         self.due = None;
         let collected = std::mem::take(&mut self.collected);
         let mut rest = collected.as_str();

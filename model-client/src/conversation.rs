@@ -1,13 +1,16 @@
 //! The conversation that a model is sent, in no provider's own format: pure. All texts are clean.
 
-use serde_json::Value;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     /// The app's instructions.
     System(String),
     /// The rendered prompt, or a note from capi.
-    User(String),
+    User { text: String, pictures: Vec<Picture> },
     Assistant {
         /// May be empty beside calls.
         text: String,
@@ -24,7 +27,7 @@ pub enum Message {
 }
 
 /// A call of a tool, as a model requests it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// From the model server. Within a [`Message`] it is unique; within an answer it may be empty or
     /// repeated.
@@ -33,14 +36,40 @@ pub struct Call {
     pub name: String,
     /// JSON, unless the model made a mistake.
     pub arguments: String,
+    /// Fields of the call that capi does not know. Some servers want them back.
+    pub extra: Option<Map<String, Value>>,
 }
 
+/// A picture that the model sees.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    pub media_type: String,
+    pub base64: Arc<str>,
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({}, {} bytes)", self.media_type, self.base64.len())
+    }
+}
+
+/// An estimate for a picture of the largest size that capi sends.
+const PICTURE_TOKENS: usize = 1600;
+/// An estimate for text that no server counted.
+const BYTES_PER_TOKEN: usize = 4;
+
 impl Message {
-    /// Bytes of everything that the model reads or wrote.
+    #[must_use]
+    pub const fn user(text: String) -> Self {
+        Self::User { text, pictures: Vec::new() }
+    }
+
+    /// Bytes of everything that the model reads or wrote. A picture counts as much text as it costs tokens.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::System(text) | Self::User(text) | Self::Tool { content: text, .. } => text.len(),
+            Self::System(text) | Self::Tool { content: text, .. } => text.len(),
+            Self::User { text, pictures } => text.len() + pictures.len() * PICTURE_TOKENS * BYTES_PER_TOKEN,
             Self::Assistant { text, reasoning, calls } => {
                 let reasoning = reasoning.as_ref().map_or(0, |reasoning| reasoning.to_string().len());
                 let calls = calls.iter().map(|call| call.name.len() + call.arguments.len());
@@ -53,5 +82,5 @@ impl Message {
 /// An estimate for text that no server counted: four bytes a token.
 #[must_use]
 pub fn estimated_tokens(bytes: usize) -> i64 {
-    i64::try_from(bytes.div_ceil(4)).unwrap_or(i64::MAX)
+    i64::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(i64::MAX)
 }

@@ -33,7 +33,7 @@ pub fn wait_before_next(error: &ModelError, tries: u32, left: Duration, chance: 
 }
 
 /// `Retry-After` (RFC 9110: seconds, or a date), or OpenAI's `retry-after-ms`.
-pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
         return Some(Duration::from_millis(milliseconds));
@@ -77,7 +77,8 @@ mod tests {
         );
         let forever = ModelError::RateLimited(String::new(), Some(Duration::MAX));
         assert!(wait_before_next(&forever, 1, LEFT, 0.5).is_none());
-        for permanent in [ModelError::Auth(String::new()), ModelError::Refused(String::new())] {
+        let permanent = [ModelError::Auth, ModelError::Refused, ModelError::Quota, ModelError::Unreachable];
+        for permanent in permanent.map(|of| of(String::new())) {
             assert!(wait_before_next(&permanent, 1, LEFT, 0.5).is_none());
         }
     }

@@ -1,9 +1,16 @@
 //! The models file: the language models of the installation and how to reach them. The gateway reads the
-//! names, the run-worker the rest.
+//! names and the abilities, the run-worker the rest.
 
+mod preset;
+mod settings;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub use settings::{InstructionsRole, ModelSettings, Provider, StructuredOutput, TokenParameter};
 
 /// The parsed file.
 #[derive(Debug, Clone, Deserialize)]
@@ -12,7 +19,7 @@ pub struct ModelsFile {
     models: Vec<Model>,
 }
 
-/// One `[[models]]` entry.
+/// One `[[models]]` entry. docs/guides/models.md says which servers need which setting.
 #[expect(clippy::struct_excessive_bools, reason = "each is one ability of a server")]
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +27,6 @@ pub struct Model {
     /// The value of `chatModelId`.
     pub id: String,
     pub name: String,
-    /// The protocol. `openai` is chat completions with streaming, which most servers speak.
     pub provider: Provider,
     /// The address including the version, for example `https://api.openai.com/v1`.
     pub base_url: url::Url,
@@ -36,36 +42,62 @@ pub struct Model {
     /// Whether it can call tools.
     #[serde(default = "yes")]
     pub tools: bool,
-    /// Whether it supports `response_format: json_schema`.
-    #[serde(default = "yes")]
-    pub json_schema: bool,
-    /// Whether its reasoning fields are sent back in the next request. Some servers need them, some refuse
-    /// them.
+    /// Whether it sees pictures.
     #[serde(default)]
-    pub returns_reasoning: bool,
-    /// In tokens.
+    pub vision: bool,
+    /// The older name of two values of `structured_output`: `response_format`, and `words`.
+    json_schema: Option<bool>,
+    structured_output: Option<StructuredOutput>,
+    tools_with_schema: Option<bool>,
+    token_parameter: Option<TokenParameter>,
+    instructions_role: Option<InstructionsRole>,
+    #[serde(default = "yes")]
+    stream: bool,
+    stream_usage: Option<bool>,
+    parallel_tool_calls: Option<bool>,
+    returns_reasoning: Option<bool>,
+    reasoning_effort: Option<String>,
+    #[serde(default)]
+    extra_body: Map<String, Value>,
+    #[serde(default)]
+    extra_headers: BTreeMap<String, String>,
+    /// The most tokens of a conversation.
     pub context_window: Option<u32>,
-    /// The tokens of one answer, sent as `max_tokens`.
-    pub max_output_tokens: Option<u32>,
+    /// The most tokens of one answer.
+    max_output_tokens: Option<u32>,
     /// Seconds without a byte from the server after which a request fails.
-    #[serde(default = "default_timeout")]
-    pub timeout_seconds: u32,
-}
-
-/// The protocol of a model server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    /// OpenAI-compatible chat completions.
-    Openai,
+    timeout_seconds: Option<u32>,
+    max_repeated_bytes: Option<usize>,
 }
 
 const fn yes() -> bool {
     true
 }
 
-const fn default_timeout() -> u32 {
-    60
+/// Members of a body that capi itself decides. `extra_body` must not replace them.
+const OWN_MEMBERS: [&str; 6] = ["messages", "input", "tools", "stream", "model", "system"];
+/// A shorter passage may be a table or a list.
+const LEAST_REPEATED_BYTES: usize = 512;
+
+impl Model {
+    /// What two settings of the entry contradict, or which value cannot be used.
+    fn contradiction(&self) -> Option<String> {
+        if self.json_schema.is_some() && self.structured_output.is_some() {
+            return Some("give structured_output, or its older form json_schema, not both".to_owned());
+        }
+        if let Some(own) = OWN_MEMBERS.iter().find(|own| self.extra_body.contains_key(**own)) {
+            return Some(format!("extra_body must not hold {own:?}, which capi sets"));
+        }
+        let zero = [("context_window", self.context_window), ("max_output_tokens", self.max_output_tokens)];
+        if let Some((name, _)) = zero.iter().find(|(_, value)| *value == Some(0)) {
+            return Some(format!("{name} must be at least 1; leave it out if it is not known"));
+        }
+        if self.timeout_seconds == Some(0) {
+            return Some("timeout_seconds must be at least 1".to_owned());
+        }
+        (self.max_repeated_bytes.is_some_and(|bytes| bytes < LEAST_REPEATED_BYTES))
+            .then(|| format!("max_repeated_bytes must be at least {LEAST_REPEATED_BYTES}"))
+    }
 }
 
 /// What is wrong with the models file.
@@ -104,6 +136,9 @@ impl ModelsFile {
             }
             if model.api_key_env.is_some() && model.api_key_file.is_some() {
                 return Err(format!("{}: give api_key_env or api_key_file, not both", model.id));
+            }
+            if let Some(what) = model.contradiction() {
+                return Err(format!("{}: {what}", model.id));
             }
             if !matches!(model.base_url.scheme(), "http" | "https") {
                 return Err(format!("{}: base_url must begin with http:// or https://", model.id));
@@ -160,5 +195,25 @@ mod tests {
         );
         assert!(parse(&model("a", "api_key_env='X'\napi_key_file='/x'")).unwrap_err().contains("not both"));
         assert!(parse(&model("a", "colour='red'")).unwrap_err().contains("colour"));
+        let both = "json_schema=true\nstructured_output='tool'";
+        assert!(parse(&model("a", both)).unwrap_err().contains("not both"));
+        assert!(parse(&model("a", "extra_body={messages=[]}")).unwrap_err().contains("messages"));
+        assert!(parse(&model("a", "max_output_tokens=0")).unwrap_err().contains("at least 1"));
+    }
+
+    #[test]
+    fn what_the_file_says_wins_over_the_preset() {
+        let settings = |more: &str| {
+            let text = format!(
+                "[[models]]\nid='a'\nname='n'\nprovider='openai'\nmodel='m'\n\
+                 base_url='https://api.openai.com/v1'\n{more}\n"
+            );
+            toml::from_str::<ModelsFile>(&text).unwrap().default_model().settings()
+        };
+        assert_eq!(settings("").token_parameter, TokenParameter::MaxCompletionTokens);
+        assert_eq!(settings("token_parameter='none'").token_parameter, TokenParameter::None);
+        assert_eq!(settings("").structured_output, StructuredOutput::ResponseFormat);
+        assert_eq!(settings("json_schema=false").structured_output, StructuredOutput::Words);
+        assert_eq!(settings("structured_output='tool'").structured_output, StructuredOutput::Tool);
     }
 }

@@ -1,0 +1,271 @@
+//! One model behind one server.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use reqwest::Response;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use shared::config::{Model, ModelSettings};
+use shared::text::CleanText;
+
+use super::correction::{self, Correction, Sent};
+use super::json::error_message;
+use super::provider::{self, Outgoing, Provider};
+use super::read::{Reader, TIMEOUTS_WITHOUT_EVENT, read_up_to};
+use super::refusal::classify;
+use super::request::harmless;
+use super::retry::retry_after;
+use super::{Answer, ModelError, Offered, Request, Words, failure, overflow, replay};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an error body that are read, and of its message that are kept.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
+const MAX_MESSAGE_BYTES: usize = 300;
+/// Headers with the server's id of the request.
+const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "request-id"];
+const MAX_REQUEST_ID_BYTES: usize = 80;
+/// Reading an error body takes at most this long.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
+/// Corrections for one answer. A server that still refuses wants something else.
+const MAX_CORRECTIONS: usize = 5;
+
+pub struct ModelClient {
+    id: String,
+    http: reqwest::Client,
+    provider: &'static dyn Provider,
+    url: String,
+    key: Option<SecretString>,
+    headers: HeaderMap,
+    /// With the corrections that refusals of the server asked for.
+    settings: RwLock<Arc<ModelSettings>>,
+    /// The window that a refusal named, or 0.
+    learned_window: AtomicU32,
+}
+
+/// Why one request failed, and what would mend it.
+struct Failed {
+    error: ModelError,
+    correction: Option<Correction>,
+}
+
+impl From<ModelError> for Failed {
+    fn from(error: ModelError) -> Self {
+        Self { error, correction: None }
+    }
+}
+
+impl ModelClient {
+    /// Reads the server's key.
+    pub fn new(model: &Model) -> anyhow::Result<Self> {
+        let place = || format!("CAPI_MODELS: {}", model.id);
+        let key = key(model).with_context(place)?;
+        let settings = model.settings();
+        let provider = provider::of(settings.provider);
+        let headers = headers(provider, &settings, key.as_deref()).with_context(place)?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(Duration::from_secs(settings.timeout_seconds.into()))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            id: model.id.clone(),
+            http,
+            provider,
+            url: format!("{}/{}", model.base_url.as_str().trim_end_matches('/'), provider.path()),
+            key: key.map(SecretString::from),
+            headers,
+            settings: RwLock::new(Arc::new(settings)),
+            learned_window: AtomicU32::new(0),
+        })
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> Arc<ModelSettings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The most tokens of a conversation: the operator's number, or the server's if that is lower.
+    #[must_use]
+    pub fn window(&self) -> Option<u32> {
+        let learned = self.learned_window.load(Ordering::Relaxed);
+        let learned = (learned > 0).then_some(learned);
+        self.settings().context_window.into_iter().chain(learned).min()
+    }
+
+    /// Sends one request and reads the whole answer. A server that names a parameter which it does not take is
+    /// asked again without it. Dropping the future closes the stream. `words` gets the text of a streamed answer
+    /// as it arrives.
+    pub async fn ask(&self, request: Request<'_>, mut words: Words<'_>) -> Result<Answer, ModelError> {
+        let mut made: Vec<Correction> = Vec::new();
+        loop {
+            let settings = self.settings();
+            let Failed { error, correction } = match self.ask_once(&settings, request, &mut words).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            let new = correction.filter(|new| !made.contains(new) && made.len() < MAX_CORRECTIONS);
+            let Some(correction) = new else {
+                self.learn_window(&error);
+                return Err(error);
+            };
+            made.push(correction);
+            self.learn(correction, &error);
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        settings: &ModelSettings,
+        request: Request<'_>,
+        words: &mut Words<'_>,
+    ) -> Result<Answer, Failed> {
+        let (body, sent) = self.body_under(settings, request);
+        let post = self.http.post(&self.url).headers(self.headers.clone()).json(&body);
+        drop(body);
+        let response = post.send().await.map_err(|error| failure::of(&error))?;
+        if !response.status().is_success() {
+            return Err(self.read_error(response, settings, &sent).await);
+        }
+        let classify = |error: &Value| self.error_in_answer(error);
+        let reader = Reader {
+            provider: self.provider,
+            patience: Duration::from_secs(settings.timeout_seconds.into()) * TIMEOUTS_WITHOUT_EVENT,
+            max_repeated_bytes: settings.max_repeated_bytes,
+            classify: &classify,
+        };
+        Ok(reader.read(response, words).await?)
+    }
+
+    /// The body of a request.
+    #[must_use]
+    pub fn body(&self, request: Request<'_>) -> Value {
+        self.body_under(&self.settings(), request).0
+    }
+
+    /// The body of a request, and what it holds.
+    fn body_under(&self, settings: &ModelSettings, request: Request<'_>) -> (Value, Sent) {
+        let messages = replay(request.messages);
+        let parameters: Vec<_> = request.tools.iter().map(|tool| harmless(tool.parameters)).collect();
+        let tools = request.tools.iter().zip(&parameters);
+        let tools: Vec<_> = tools.map(|(tool, parameters)| Offered { parameters, ..*tool }).collect();
+        let schema = request.schema.filter(|_| settings.sends_schema(!tools.is_empty()));
+        let limits = request.max_tokens.into_iter().chain(settings.max_output_tokens);
+        let outgoing =
+            Outgoing { settings, messages: &messages, tools: &tools, schema, max_tokens: limits.min() };
+        let mut body = self.provider.body(&outgoing);
+        if let Some(members) = body.as_object_mut() {
+            members.extend(settings.extra_body.clone());
+        }
+        let sent =
+            Sent { tools: !tools.is_empty(), schema: schema.is_some(), max_tokens: outgoing.max_tokens };
+        (body, sent)
+    }
+
+    fn learn(&self, correction: Correction, error: &ModelError) {
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let mut corrected = (**settings).clone();
+        correction.apply(&mut corrected);
+        *settings = Arc::new(corrected);
+        metrics::counter!("capi_model_corrections_total", "model" => self.id.clone()).increment(1);
+        tracing::warn!(
+            model = self.id,
+            %error,
+            setting = correction.setting(),
+            "the model's server refused a parameter; capi asks without it: write the setting in the models file"
+        );
+    }
+
+    fn learn_window(&self, error: &ModelError) {
+        let ModelError::ContextLength { window: Some(window), .. } = error else { return };
+        let known = self.learned_window.swap(*window, Ordering::Relaxed);
+        if known != *window && self.settings().context_window != Some(*window) {
+            tracing::warn!(
+                model = self.id,
+                setting = format!("context_window = {window}"),
+                "learned the model's window from a refusal: write the setting in the models file"
+            );
+        }
+    }
+
+    /// An error that the server reports inside its answer. Its code may be a status.
+    fn error_in_answer(&self, error: &Value) -> ModelError {
+        let code = ["code", "status"].iter().find_map(|name| {
+            let code = error.get(*name)?;
+            code.as_u64().or_else(|| code.as_str()?.parse().ok())
+        });
+        let status = code.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
+        classify(status, &error.to_string(), self.clean(&error_message(error)), None)
+    }
+
+    async fn read_error(&self, mut response: Response, settings: &ModelSettings, sent: &Sent) -> Failed {
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers(), Utc::now()));
+        let request = request_id(response.headers()).map(|id| format!(" (request {id})")).unwrap_or_default();
+        let body = read_up_to(&mut response, MAX_ERROR_BYTES, ERROR_TIMEOUT).await;
+        let text = String::from_utf8_lossy(&body);
+        let message = match serde_json::from_slice::<Value>(&body) {
+            Ok(value) => error_message(&value),
+            Err(_) => text.clone().into_owned(),
+        };
+        let what = format!("HTTP {status}{request}: {}", self.clean(&message));
+        let error = classify(Some(status), &text, what, retry_after);
+        let is_too_long = overflow::is_one(&text.to_lowercase());
+        let correction = if is_too_long { None } else { correction::find(status, &text, settings, sent) };
+        Failed { error, correction }
+    }
+
+    /// Shortens a message of the server and removes the key, which some servers echo.
+    fn clean(&self, message: &str) -> String {
+        let key = self.key.as_ref().map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
+        let without = key.map_or_else(|| message.to_owned(), |key| message.replace(key, "[key]"));
+        CleanText::new(&without, MAX_MESSAGE_BYTES).into_string()
+    }
+}
+
+/// The server's key, from the environment or a file.
+fn key(model: &Model) -> anyhow::Result<Option<String>> {
+    let key = match (&model.api_key_env, &model.api_key_file) {
+        (Some(name), _) => std::env::var(name).with_context(|| format!("{name} is not set"))?,
+        (None, Some(path)) => {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+        }
+        (None, None) => return Ok(None),
+    };
+    let key = key.trim().to_owned();
+    anyhow::ensure!(!key.is_empty(), "its key is empty or not one line of ASCII");
+    Ok(Some(key))
+}
+
+fn headers(
+    provider: &dyn Provider,
+    settings: &ModelSettings,
+    key: Option<&str>,
+) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in provider.headers(key) {
+        let value = HeaderValue::from_str(&value).ok();
+        let mut value = value.context("its key is empty or not one line of ASCII")?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    for (name, value) in &settings.extra_headers {
+        let name =
+            HeaderName::try_from(name).with_context(|| format!("extra_headers: {name:?} is no header"))?;
+        let mut value =
+            HeaderValue::from_str(value).context("extra_headers: a value is not one line of ASCII")?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// The server's id of the request. The server's operators can find the request by it.
+fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES && id.chars().all(allowed)).then_some(id)
+}

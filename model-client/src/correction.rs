@@ -1,0 +1,222 @@
+//! Mends a request that a server refuses because of one parameter which it names: pure. The correction is a
+//! setting of the models file, so the log can say what to write there.
+
+use shared::config::{InstructionsRole, ModelSettings, StructuredOutput, TokenParameter};
+
+/// A setting that the server's refusal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Correction {
+    TokenParameter(TokenParameter),
+    MaxOutputTokens(u32),
+    StreamUsage,
+    Stream,
+    ToolsWithSchema,
+    StructuredOutput,
+    ParallelToolCalls,
+    ReasoningEffort,
+    ReturnsReasoning(bool),
+    InstructionsRole(InstructionsRole),
+}
+
+/// What was in the refused request.
+pub(crate) struct Sent {
+    pub(crate) tools: bool,
+    pub(crate) schema: bool,
+    pub(crate) max_tokens: Option<u32>,
+}
+
+/// Statuses of refused requests. Some servers answer 500 if their chat template refuses a message.
+const STATUSES: [u16; 6] = [400, 404, 405, 422, 500, 501];
+/// The least limit of an answer that a server's number can mean.
+const LEAST_OUTPUT: u32 = 16;
+
+/// The correction that the refusal names, if the request had the parameter.
+pub(crate) fn find(status: u16, body: &str, settings: &ModelSettings, sent: &Sent) -> Option<Correction> {
+    if !STATUSES.contains(&status) {
+        return None;
+    }
+    let lower = body.to_lowercase();
+    let names = |word: &str| lower.contains(word);
+    if settings.stream && settings.stream_usage && (names("stream_options") || names("include_usage")) {
+        return Some(Correction::StreamUsage);
+    }
+    if settings.reasoning_effort.is_some() && (names("reasoning_effort") || names("reasoning.effort")) {
+        return Some(Correction::ReasoningEffort);
+    }
+    if settings.parallel_tool_calls.is_some() && (names("parallel_tool") || names("parallel tool")) {
+        return Some(Correction::ParallelToolCalls);
+    }
+    of_schema(&lower, settings, sent)
+        .or_else(|| of_token_parameter(&lower, settings, sent))
+        .or_else(|| of_reasoning(&lower, settings))
+        .or_else(|| of_role(&lower, settings))
+        .or_else(|| {
+            let refused = settings.stream && (names("'stream'") || names("\"stream\"") || names("streaming"));
+            (refused && names("support")).then_some(Correction::Stream)
+        })
+}
+
+fn of_schema(lower: &str, settings: &ModelSettings, sent: &Sent) -> Option<Correction> {
+    const NAMES: [&str; 7] = [
+        "response_format",
+        "json_schema",
+        "response mime type",
+        "structured output",
+        "json mode",
+        "text.format",
+        "output_config",
+    ];
+    if !sent.schema || !NAMES.iter().any(|name| lower.contains(name)) {
+        return None;
+    }
+    let about_tools = lower.contains("tool") || lower.contains("function");
+    if sent.tools && settings.tools_with_schema && about_tools {
+        Some(Correction::ToolsWithSchema)
+    } else {
+        Some(Correction::StructuredOutput)
+    }
+}
+
+fn of_token_parameter(lower: &str, settings: &ModelSettings, sent: &Sent) -> Option<Correction> {
+    let most = sent.max_tokens?;
+    let names = |word: &str| lower.contains(word);
+    if !["max_tokens", "max_completion_tokens", "max_output_tokens"].into_iter().any(names) {
+        return None;
+    }
+    // `max_tokens is too large: 200000. This model supports at most 16384 completion tokens`
+    let lower_limit = numbers(lower).filter(|number| (LEAST_OUTPUT..most).contains(number)).max();
+    if let Some(limit) = lower_limit {
+        return Some(Correction::MaxOutputTokens(limit));
+    }
+    let other = match settings.token_parameter {
+        TokenParameter::MaxTokens if names("max_completion_tokens") => TokenParameter::MaxCompletionTokens,
+        TokenParameter::MaxCompletionTokens if names("'max_tokens'") || names("\"max_tokens\"") => {
+            TokenParameter::MaxTokens
+        }
+        _ => TokenParameter::None,
+    };
+    (settings.token_parameter != TokenParameter::None).then_some(Correction::TokenParameter(other))
+}
+
+fn of_reasoning(lower: &str, settings: &ModelSettings) -> Option<Correction> {
+    let named = [
+        "reasoning_content",
+        "reasoning_details",
+        "thought_signature",
+        "encrypted content",
+        "encrypted_content",
+        "thinking` block",
+        "thinking block",
+    ];
+    if !named.iter().any(|name| lower.contains(name)) {
+        return None;
+    }
+    let wanted = ["missing", "must be passed", "must be provided", "required"];
+    let is_wanted = wanted.iter().any(|word| lower.contains(word));
+    (is_wanted != settings.returns_reasoning).then_some(Correction::ReturnsReasoning(is_wanted))
+}
+
+fn of_role(lower: &str, settings: &ModelSettings) -> Option<Correction> {
+    if !lower.contains("role") {
+        return None;
+    }
+    let role = match settings.instructions_role {
+        InstructionsRole::Developer if lower.contains("developer") => InstructionsRole::System,
+        InstructionsRole::System if lower.contains("system") && lower.contains("developer") => {
+            InstructionsRole::Developer
+        }
+        InstructionsRole::System if lower.contains("system") => InstructionsRole::User,
+        _ => return None,
+    };
+    Some(Correction::InstructionsRole(role))
+}
+
+fn numbers(text: &str) -> impl Iterator<Item = u32> {
+    let digits = |c: char| !c.is_ascii_digit();
+    text.split(digits).filter_map(|number| number.parse().ok())
+}
+
+impl Correction {
+    pub(crate) fn apply(self, settings: &mut ModelSettings) {
+        match self {
+            Self::TokenParameter(parameter) => settings.token_parameter = parameter,
+            Self::MaxOutputTokens(most) => settings.max_output_tokens = Some(most),
+            Self::StreamUsage => settings.stream_usage = false,
+            Self::Stream => settings.stream = false,
+            Self::ToolsWithSchema => settings.tools_with_schema = false,
+            Self::StructuredOutput => settings.structured_output = StructuredOutput::Words,
+            Self::ParallelToolCalls => settings.parallel_tool_calls = None,
+            Self::ReasoningEffort => settings.reasoning_effort = None,
+            Self::ReturnsReasoning(returns) => settings.returns_reasoning = returns,
+            Self::InstructionsRole(role) => settings.instructions_role = role,
+        }
+    }
+
+    /// The line for the models file.
+    pub(crate) fn setting(self) -> String {
+        match self {
+            Self::TokenParameter(parameter) => {
+                format!("token_parameter = {:?}", parameter.name().unwrap_or("none"))
+            }
+            Self::MaxOutputTokens(most) => format!("max_output_tokens = {most}"),
+            Self::StreamUsage => "stream_usage = false".to_owned(),
+            Self::Stream => "stream = false".to_owned(),
+            Self::ToolsWithSchema => "tools_with_schema = false".to_owned(),
+            Self::StructuredOutput => "structured_output = \"words\"".to_owned(),
+            Self::ParallelToolCalls => "# leave out parallel_tool_calls".to_owned(),
+            Self::ReasoningEffort => "# leave out reasoning_effort".to_owned(),
+            Self::ReturnsReasoning(returns) => format!("returns_reasoning = {returns}"),
+            Self::InstructionsRole(role) => format!("instructions_role = {:?}", role.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ModelSettings {
+        let text = "[[models]]\nid='a'\nname='n'\nprovider='openai'\nmodel='m'\nbase_url='http://h/v1'\n\
+                    tools_with_schema=true\nparallel_tool_calls=true\nreasoning_effort='low'\n";
+        toml::from_str::<shared::config::ModelsFile>(text).unwrap().default_model().settings()
+    }
+
+    #[test]
+    fn a_refusal_that_names_a_parameter_says_what_to_write() {
+        let sent = Sent { tools: true, schema: true, max_tokens: Some(200_000) };
+        let cases = [
+            (
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'
+                instead.",
+                "token_parameter = \"max_completion_tokens\"",
+            ),
+            (
+                "max_tokens is too large: 200000. This model supports at most 16384 completion tokens",
+                "max_output_tokens = 16384",
+            ),
+            ("the valid range of max_tokens is [1, 8192]", "max_output_tokens = 8192"),
+            ("Unrecognized request argument supplied: stream_options", "stream_usage = false"),
+            ("\"tools\" is incompatible with \"response_format\"", "tools_with_schema = false"),
+            (
+                "Function calling with a response mime type: 'application/json' is unsupported",
+                "tools_with_schema = false",
+            ),
+            ("This response_format type is unavailable now", "structured_output = \"words\""),
+            ("extra_forbidden: parallel_tool_calls", "# leave out parallel_tool_calls"),
+            ("Unsupported parameter: 'reasoning_effort'", "# leave out reasoning_effort"),
+            ("System role not supported", "instructions_role = \"user\""),
+            ("'messages[0].role' does not support 'system', use 'developer'", "instructions_role = \"developer\""),
+            ("Missing `reasoning_content` field in the assistant message", "returns_reasoning = true"),
+            ("Unsupported value: 'stream' does not support true", "stream = false"),
+        ];
+        for (body, expected) in cases {
+            let found = find(400, body, &settings(), &sent).map(Correction::setting);
+            assert_eq!(found.as_deref(), Some(expected), "{body}");
+        }
+        for (status, body) in [(401, "max_tokens"), (400, "Invalid value for 'temperature'"), (400, "")] {
+            assert_eq!(find(status, body, &settings(), &sent), None, "{body}");
+        }
+        let nothing = Sent { tools: false, schema: false, max_tokens: None };
+        assert_eq!(find(400, "max_tokens and response_format", &settings(), &nothing), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! Why no HTTP answer came, without the URL: it may hold a key.
+
+use std::error::Error;
+
+use shared::net::certificate::certificate_fault;
+
+use super::ModelError;
+
+pub(super) fn of(error: &reqwest::Error) -> ModelError {
+    if let Some(fault) = certificate(error) {
+        return ModelError::Unreachable(format!("{fault} Check base_url, or renew the certificate"));
+    }
+    ModelError::unavailable(if error.is_timeout() {
+        "no byte arrived in time; timeout_seconds in the models file sets the time"
+    } else if error.is_connect() {
+        "no connection; check base_url, and that the server runs"
+    } else {
+        "the connection broke"
+    })
+}
+
+/// What is wrong with the server's certificate, if that is the cause.
+fn certificate(error: &reqwest::Error) -> Option<shared::net::failure::CertificateFault> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // An I/O error hides what it holds from `source`.
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let held = held.and_then(|held| held.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(fault)) = held.or_else(|| error.downcast_ref()) {
+            return Some(certificate_fault(fault));
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,60 @@
+//! The client for language models, and the conversation that it sends. One answer is asked for by [`Request`]
+//! and comes as [`Answer`], whatever protocol the server speaks and however it speaks it.
+
+mod answer;
+mod assemble;
+mod calls;
+mod client;
+mod conversation;
+mod correction;
+mod error;
+mod failure;
+mod finish;
+mod json;
+mod overflow;
+#[cfg(test)]
+mod property;
+mod provider;
+mod read;
+mod refusal;
+mod repetition;
+mod replay;
+mod request;
+mod retry;
+mod sse;
+mod text_calls;
+mod thinking;
+mod usage;
+mod words;
+
+use std::collections::HashMap;
+
+use shared::config::ModelsFile;
+
+pub use answer::{Answer, Counted, MAX_ANSWER_BYTES};
+pub use client::ModelClient;
+pub use conversation::{Call, Message, Picture, estimated_tokens};
+pub use error::ModelError;
+pub use finish::{CONTENT_FILTER, LENGTH, OVERSIZED, REPETITION};
+pub use repetition::passage;
+pub use replay::replay;
+pub use request::{Offered, Request, overhead};
+pub use retry::wait_before_next;
+pub use text_calls::{Written, find as find_written_calls};
+pub use words::{Outlet, Words};
+
+/// The models of CAPI_MODELS by id.
+pub struct ModelClients(HashMap<String, ModelClient>);
+
+impl ModelClients {
+    /// Reads the keys of all models.
+    pub fn new(models: &ModelsFile) -> anyhow::Result<Self> {
+        let build = |model: &shared::config::Model| Ok((model.id.clone(), ModelClient::new(model)?));
+        models.all().iter().map(build).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&ModelClient> {
+        self.0.get(id)
+    }
+}

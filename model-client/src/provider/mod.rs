@@ -1,0 +1,62 @@
+//! The protocols of model servers. Each turns the one conversation into its own request, and its own events into
+//! the one answer. What they share lies outside: the assembly of an answer, the table of refusals, HTTP.
+
+mod anthropic;
+mod kept;
+mod openai;
+mod responses;
+
+use serde_json::Value;
+use shared::config::{ModelSettings, Provider as Protocol};
+
+use super::assemble::Assembly;
+use super::{Message, Offered};
+
+pub(crate) trait Provider: Send + Sync {
+    /// Appended to `base_url`, without a slash at the start.
+    fn path(&self) -> &'static str;
+
+    /// The headers with the key, and others that every request has.
+    fn headers(&self, key: Option<&str>) -> Vec<(&'static str, String)>;
+
+    fn body(&self, request: &Outgoing<'_>) -> Value;
+
+    /// Adds an event of the stream, or the whole body of an answer that is not streamed. Unknown events are
+    /// ignored, and a field that is not needed never spoils an answer.
+    fn add(&self, event: &Value, assembly: &mut Assembly) -> Result<(), Failure>;
+}
+
+/// What the body of a request is made of.
+pub(crate) struct Outgoing<'r> {
+    /// With all corrections.
+    pub(crate) settings: &'r ModelSettings,
+    /// From [`super::replay`]. Notes may follow results or other user messages.
+    pub(crate) messages: &'r [Message],
+    /// Their parameters have properties.
+    pub(crate) tools: &'r [Offered<'r>],
+    /// Only if the server is to enforce it.
+    pub(crate) schema: Option<&'r Value>,
+    pub(crate) max_tokens: Option<u32>,
+}
+
+/// The server reports an error inside its answer: its error object.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Failure(pub(crate) Value);
+
+pub(crate) fn of(protocol: Protocol) -> &'static dyn Provider {
+    match protocol {
+        Protocol::Openai => &openai::Openai,
+        Protocol::OpenaiResponses => &responses::Responses,
+        Protocol::Anthropic => &anthropic::Anthropic,
+    }
+}
+
+/// The header of most servers.
+fn bearer(key: Option<&str>) -> Vec<(&'static str, String)> {
+    key.map(|key| ("authorization", format!("Bearer {key}"))).into_iter().collect()
+}
+
+/// A picture as a `data:` URL.
+fn data_url(picture: &super::Picture) -> String {
+    format!("data:{};base64,{}", picture.media_type, picture.base64)
+}

@@ -1,0 +1,167 @@
+//! Reads the answer of a model server. There is no limit on the whole time: a long answer may take long, as long
+//! as it goes on.
+
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::assemble::Assembly;
+use super::failure;
+use super::json::decode;
+use super::provider::{Failure, Provider};
+use super::sse::Decoder;
+use super::{Answer, ModelError, Words};
+
+/// A stream fails after this many times the model's `timeout_seconds` without an event, even if comments arrive,
+/// or with fewer bytes than [`MIN_BYTES`].
+pub(super) const TIMEOUTS_WITHOUT_EVENT: u32 = 5;
+/// A model on a slow machine sends more: one event with a word has about 200 bytes.
+const MIN_BYTES: usize = 64;
+/// The most bytes of a stream: an answer of the largest size in events of one token each has less.
+const MAX_STREAM_BYTES: usize = 128 << 20;
+
+/// What a reader needs to know of its model.
+pub(super) struct Reader<'r> {
+    pub(super) provider: &'static dyn Provider,
+    /// How long the stream may say nothing.
+    pub(super) patience: Duration,
+    pub(super) max_repeated_bytes: usize,
+    /// Turns an error inside the answer into one of ours.
+    pub(super) classify: &'r (dyn Fn(&Value) -> ModelError + Sync),
+}
+
+impl Reader<'_> {
+    /// Reads the whole answer. `words` gets its text as it arrives.
+    pub(super) async fn read(
+        &self,
+        mut response: Response,
+        words: &mut Words<'_>,
+    ) -> Result<Answer, ModelError> {
+        let (mut decoder, mut assembly) = (Decoder::default(), Assembly::new(self.max_repeated_bytes));
+        let mut pace = Pace::new(self.patience);
+        loop {
+            let wake = words.due().map_or(pace.deadline(), |due| due.min(pace.deadline()));
+            let Ok(next) = timeout_at(wake, response.chunk()).await else {
+                pace.check()?;
+                words.send();
+                continue;
+            };
+            let Some(bytes) = next.map_err(|error| failure::of(&error))? else { break };
+            let events = decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))?;
+            pace.add(bytes.len(), !events.is_empty())?;
+            for event in events {
+                if self.add(&event, &mut assembly, words)? {
+                    return assembly.answer(true);
+                }
+            }
+        }
+        if let Some(event) = decoder.last_event()
+            && self.add(&event, &mut assembly, words)?
+        {
+            return assembly.answer(true);
+        }
+        let plain = decoder.plain();
+        for value in &plain {
+            self.add_value(value, &mut assembly)?;
+        }
+        if plain.is_empty() && !is_stream(response.headers()) {
+            return Err(ModelError::Rejected(format!(
+                "it answered 200 with {} instead of an answer; check base_url",
+                content_type(response.headers())
+            )));
+        }
+        assembly.answer(!plain.is_empty())
+    }
+
+    /// Adds one event. Returns true at the end of the answer.
+    fn add(&self, event: &[u8], assembly: &mut Assembly, words: &mut Words<'_>) -> Result<bool, ModelError> {
+        if event.trim_ascii() == b"[DONE]" {
+            return Ok(true);
+        }
+        let value = decode(event).map_err(|_| {
+            ModelError::Unusable("an event of its stream is not the expected JSON".to_owned())
+        })?;
+        let before = assembly.text_so_far().len();
+        self.add_value(&value, assembly)?;
+        words.hear(&assembly.text_so_far()[before..]);
+        Ok(assembly.is_done() || assembly.is_over())
+    }
+
+    fn add_value(&self, value: &Value, assembly: &mut Assembly) -> Result<(), ModelError> {
+        self.provider.add(value, assembly).map_err(|Failure(error)| (self.classify)(&error))
+    }
+}
+
+/// Notices a stream that says nothing, or almost nothing.
+struct Pace {
+    patience: Duration,
+    last_event: Instant,
+    /// The begin of the time in which bytes are counted.
+    since: Instant,
+    bytes: usize,
+    all_bytes: usize,
+}
+
+impl Pace {
+    fn new(patience: Duration) -> Self {
+        let now = Instant::now();
+        Self { patience, last_event: now, since: now, bytes: 0, all_bytes: 0 }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.last_event.min(self.since) + self.patience
+    }
+
+    fn add(&mut self, bytes: usize, events: bool) -> Result<(), ModelError> {
+        self.bytes += bytes;
+        self.all_bytes += bytes;
+        if events {
+            self.last_event = Instant::now();
+        }
+        if self.all_bytes > MAX_STREAM_BYTES {
+            let why = format!("its answer has more than {} MiB", MAX_STREAM_BYTES >> 20);
+            return Err(ModelError::Unusable(why));
+        }
+        self.check()
+    }
+
+    fn check(&mut self) -> Result<(), ModelError> {
+        let now = Instant::now();
+        // Comments keep the read timeout from firing, even if the model behind the server hangs.
+        if now >= self.last_event + self.patience {
+            return Err(ModelError::unavailable("its stream sent no event for too long"));
+        }
+        if now >= self.since + self.patience {
+            if self.bytes < MIN_BYTES {
+                let why = format!("its stream sent {} bytes in {} s", self.bytes, self.patience.as_secs());
+                return Err(ModelError::unavailable(&why));
+            }
+            (self.since, self.bytes) = (now, 0);
+        }
+        Ok(())
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type")
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none() || content_type(headers).contains("event-stream")
+}
+
+/// Reads at most `most` bytes of a body, for at most `time`.
+pub(super) async fn read_up_to(response: &mut Response, most: usize, time: Duration) -> Vec<u8> {
+    let mut body = Vec::new();
+    let deadline = Instant::now() + time;
+    while let Ok(Ok(Some(bytes))) = timeout_at(deadline, response.chunk()).await {
+        body.extend_from_slice(&bytes[..bytes.len().min(most - body.len())]);
+        if body.len() >= most {
+            break;
+        }
+    }
+    body
+}

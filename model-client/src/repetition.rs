@@ -1,0 +1,58 @@
+//! Finds a text that ends in one passage again and again, as small models write for ever: pure.
+
+/// A longer passage is not looked for.
+const MAX_PASSAGE_BYTES: usize = 512;
+/// A passage with fewer repetitions may be meant.
+const MIN_REPETITIONS: usize = 12;
+/// Data and drawings repeat without words (`0, 0, 0`, `-----`): their end must be this many times longer.
+const FACTOR_WITHOUT_WORDS: usize = 8;
+
+/// The passage, if the last `most` bytes of the text repeat it.
+#[must_use]
+pub fn passage(text: &str, most: usize) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let tail = bytes.get(bytes.len().checked_sub(most)?..)?;
+    let period = period(tail);
+    if period > MAX_PASSAGE_BYTES || tail.len() / period < MIN_REPETITIONS {
+        return None;
+    }
+    let passage = text.get(text.ceil_char_boundary(text.len() - period)..)?;
+    if passage.chars().any(char::is_alphabetic) {
+        return Some(passage);
+    }
+    let longer = bytes.get(bytes.len().checked_sub(most * FACTOR_WITHOUT_WORDS)?..)?;
+    let repeats = longer.iter().zip(&longer[period..]).all(|(byte, next)| byte == next);
+    repeats.then_some(passage)
+}
+
+/// The smallest distance at which the bytes repeat themselves: with Knuth, Morris and Pratt's failure function.
+fn period(bytes: &[u8]) -> usize {
+    let mut failure = vec![0; bytes.len()];
+    let mut length = 0;
+    for at in 1..bytes.len() {
+        while length > 0 && bytes[at] != bytes[length] {
+            length = failure[length - 1];
+        }
+        length += usize::from(bytes[at] == bytes[length]);
+        failure[at] = length;
+    }
+    (bytes.len() - failure.last().copied().unwrap_or(0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_long_loop_is_one() {
+        let said = |unit: &str, times: usize| format!("Well. {}", unit.repeat(times));
+        assert_eq!(passage(&said("I am a model. ", 100), 1024).map(str::len), Some("I am a model. ".len()));
+        assert_eq!(passage(&said("I am a model. ", 60), 1024), None, "too short");
+        assert_eq!(passage(&said("ñandú ", 300), 1024).map(str::len), Some("ñandú ".len()));
+        assert_eq!(passage(&said("0, ", 1000), 1024), None, "data");
+        assert!(passage(&said("0, ", 4000), 1024).is_some());
+        let counted = (0..400).map(|n| format!("Row {n}. ")).collect::<Vec<_>>().concat();
+        assert_eq!(passage(&counted, 1024), None);
+        assert_eq!(passage(&said(&"long ".repeat(60).replacen("long", "one", 1), 20), 1024), None, "3 times");
+    }
+}

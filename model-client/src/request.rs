@@ -1,0 +1,54 @@
+//! One request to a model, in no provider's own format.
+
+use serde_json::{Value, json};
+
+use super::Message;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r> {
+    pub messages: &'r [Message],
+    /// In alphabetical order, so that the beginning of each request of a run is the same.
+    pub tools: &'r [Offered<'r>],
+    /// The JSON Schema of the answer, if the server is to enforce it.
+    pub schema: Option<&'r Value>,
+    /// The most tokens of the answer, where a limit is known.
+    pub max_tokens: Option<u32>,
+}
+
+/// A tool that the model may call.
+#[derive(Debug, Clone, Copy)]
+pub struct Offered<'r> {
+    pub name: &'r str,
+    pub description: &'r str,
+    /// JSON Schema of an object.
+    pub parameters: &'r Value,
+}
+
+impl Request<'_> {
+    /// Bytes of everything that the model reads.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let messages: usize = self.messages.iter().map(Message::bytes).sum();
+        messages + overhead(self.tools, self.schema)
+    }
+}
+
+/// Bytes of the tools and the schema.
+#[must_use]
+pub fn overhead(tools: &[Offered<'_>], schema: Option<&Value>) -> usize {
+    let tools =
+        tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.parameters.to_string().len());
+    tools.sum::<usize>() + schema.map_or(0, |schema| schema.to_string().len())
+}
+
+/// The parameters of a tool in a form that all servers take. Some refuse an object without properties.
+pub(crate) fn harmless(parameters: &Value) -> Value {
+    let mut parameters = parameters.clone();
+    let has_none = parameters["properties"].as_object().is_none_or(serde_json::Map::is_empty);
+    if has_none && let Some(members) = parameters.as_object_mut() {
+        let unused =
+            json!({"unused": {"type": "string", "description": "Leave it out: the tool needs nothing."}});
+        members.insert("properties".to_owned(), unused);
+    }
+    parameters
+}

@@ -1,0 +1,120 @@
+//! Calls that stand for something else: a tool `final_answer`, which holds the result of models that keep to a
+//! schema only there, and calls that a model wrote into its text. Pure.
+
+use model_client::{Answer, MAX_ANSWER_BYTES, Offered, Written, find_written_calls};
+use serde_json::{Map, Value, json};
+use shared::config::{ModelSettings, StructuredOutput};
+use shared::text::CleanText;
+
+/// No tool of capi has this name.
+const NAME: &str = "final_answer";
+const DESCRIPTION: &str = "Gives the final answer. Call it once, alone, when the work is done.";
+/// The parameter that holds an answer which is no object.
+const WRAPPED: &str = "result";
+
+/// The tool that takes the answer.
+pub(super) struct FinalAnswer {
+    parameters: Value,
+    is_wrapped: bool,
+}
+
+impl FinalAnswer {
+    /// The tool for an app's schema, if the model's settings ask for one.
+    pub(super) fn of(schema: &Value, settings: &ModelSettings) -> Option<Self> {
+        if settings.structured_output != StructuredOutput::Tool || !settings.tools {
+            return None;
+        }
+        let is_wrapped = schema["type"] != "object";
+        let parameters = if is_wrapped {
+            json!({"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED]})
+        } else {
+            schema.clone()
+        };
+        Some(Self { parameters, is_wrapped })
+    }
+
+    pub(super) fn offered(&self) -> Offered<'_> {
+        Offered { name: NAME, description: DESCRIPTION, parameters: &self.parameters }
+    }
+
+    /// The answer in the arguments of a call.
+    fn text(&self, arguments: &str) -> String {
+        let wrapped = || serde_json::from_str::<Map<String, Value>>(arguments).ok()?.remove(WRAPPED);
+        let unwrapped = if self.is_wrapped { wrapped() } else { None };
+        unwrapped.map_or_else(|| arguments.to_owned(), |value| value.to_string())
+    }
+}
+
+/// What the instructions say about the tool.
+pub(super) const INSTRUCTIONS: &str = "When the work is done, call the tool final_answer with your answer.";
+
+/// The answer as it is recorded: calls in its text are calls, and the final answer is its text.
+pub(super) fn read(mut answer: Answer, tools: &[Offered<'_>], final_answer: Option<&FinalAnswer>) -> Answer {
+    if answer.calls.is_empty()
+        && !tools.is_empty()
+        && let Written::Calls(calls, before) = find_written_calls(&answer.text, tools)
+    {
+        answer.calls = calls;
+        answer.text = CleanText::new(&before, MAX_ANSWER_BYTES);
+    }
+    if let Some(tool) = final_answer
+        && let Some(at) = answer.calls.iter().position(|call| call.name == NAME)
+    {
+        let call = answer.calls.remove(at);
+        // Beside other calls it comes too early: the model gives it again after their results.
+        if answer.calls.is_empty() {
+            answer.text = CleanText::new(&tool.text(&call.arguments), MAX_ANSWER_BYTES);
+        }
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_client::Call;
+
+    fn answer(text: &str, calls: &[(&str, &str)]) -> Answer {
+        let call = |(name, arguments): &(&str, &str)| Call {
+            id: "a".to_owned(),
+            name: (*name).to_owned(),
+            arguments: (*arguments).to_owned(),
+            extra: None,
+        };
+        Answer {
+            text: CleanText::new(text, 999),
+            reasoning: None,
+            calls: calls.iter().map(call).collect(),
+            finish_reason: "tool_calls".to_owned(),
+            usage: None,
+        }
+    }
+
+    fn tool(schema: Value) -> FinalAnswer {
+        let is_wrapped = schema["type"] != "object";
+        FinalAnswer { parameters: schema, is_wrapped }
+    }
+
+    #[test]
+    fn the_final_answer_is_the_text() {
+        let object = tool(json!({"type": "object"}));
+        let read_text = |tool: &FinalAnswer, calls: &[(&str, &str)]| {
+            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool));
+            (read.text.to_string(), read.calls.len())
+        };
+        assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
+        assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}"), ("shell", "{}")]), ("Done.".to_owned(), 1));
+        let list = tool(json!({"type": "array"}));
+        assert_eq!(read_text(&list, &[(NAME, "{\"result\":[1]}")]), ("[1]".to_owned(), 0));
+        assert_eq!(read_text(&list, &[(NAME, "[1]")]), ("[1]".to_owned(), 0));
+    }
+
+    #[test]
+    fn written_calls_are_calls() {
+        let written = answer("Now.\n<tool_call>{\"name\": \"shell\"}</tool_call>", &[]);
+        let object = tool(json!({"type": "object"}));
+        let read = read(written.clone(), &[object.offered()], None);
+        assert_eq!((&*read.text, read.calls.len()), ("Now.", 1));
+        assert_eq!(super::read(written.clone(), &[], None), written, "an app without tools has no calls");
+    }
+}

@@ -1,0 +1,1 @@
+ALTER TABLE runs DROP COLUMN cached_input_tokens, DROP COLUMN reasoning_tokens;
