@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-ROOTS = "gateway|run-worker|webhook-dispatcher|public-client|shared|cli|deploy|docs|tests"
+ROOTS = "gateway|run-worker|webhook-dispatcher|public-client|model-client|shared|cli|deploy|docs|tests"
 PATH = re.compile(rf"(?<![\w./{{$-])((?:{ROOTS})/[\w./{{}},*-]*)")
 RUST_FILE = re.compile(r"(?<![\w./*{}-])([\w/-]+\.rs)\b")
 

@@ -99,6 +99,13 @@ wait_until() {
 # as_client CURL-ARGUMENT…: sends CAPI_API_KEY from a file, because every user of the machine can read argv.
 as_client() { curl -sS -H @<(printf 'Authorization: Bearer %s\n' "$CAPI_API_KEY") "$@"; }
 
+json_field() { # KEY…: prints the value at this path of the JSON document on stdin
+    python3 -c '
+import functools, json, sys
+value = functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin))
+print(value if isinstance(value, str) else json.dumps(value))' "$@"
+}
+
 port_is_free() { ! (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # port_of NAME FIRST: prints the port that NAME had before, else the first free port from FIRST upwards.

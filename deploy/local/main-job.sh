@@ -47,10 +47,3 @@ wait_for_run() { # ID FILE: leaves the completed run in FILE
         sleep 2.5
     done
 }
-
-json_field() { # KEY…: prints the value at this path of the JSON document on stdin
-    python3 -c '
-import functools, json, sys
-value = functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin))
-print(value if isinstance(value, str) else json.dumps(value))' "$@"
-}

@@ -21,7 +21,7 @@ install_model() {
 }
 
 start_model() {
-    local port
+    local port window props=$LOG/model-props.json
     MODELS_FILE=$LOCAL/models.toml
     if alive model; then
         port=$(port_of model 18080)
@@ -34,6 +34,10 @@ start_model() {
     # Another program's server may answer on the port.
     alive model ||
         fail "the local model ended, perhaps because its port was taken; run this again" "$LOG/model.log"
+    # The context is divided among the slots, and only the server knows how.
+    curl -fsS -m 5 "http://127.0.0.1:$port/props" > "$props" &&
+        window=$(json_field default_generation_settings n_ctx < "$props") ||
+        fail "the local model does not say how long a conversation may be" "$props"
     cat > "$MODELS_FILE" <<TOML
 [[models]]
 id = "smollm2"
@@ -43,8 +47,9 @@ base_url = "http://127.0.0.1:$port/v1"
 model = "smollm2"
 default = true
 tools = false
-context_window = 8192
+context_window = $window
 max_output_tokens = 512
+max_repeated_bytes = 1024
 timeout_seconds = 120
 TOML
 }

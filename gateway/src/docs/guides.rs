@@ -33,6 +33,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "limits",
     "error-codes",
     "apps",
+    "models",
     "changelog",
 ];
 const API: &str = include_str!("../../../docs/API.md");

@@ -9,9 +9,10 @@ mod session;
 
 use e2e::{Process, Service, Stack, free_ports};
 use serde_json::{Value, json};
+use shared::config::ModelsFile;
 use shared::testing::{WebhookReceiver, eventually};
 
-use blocks::{Block, blocks_of, names, source_of};
+use blocks::{Block, blocks_of, names, source_at, source_of};
 use sample::assert_like;
 use session::Session;
 
@@ -204,6 +205,36 @@ fn the_app_file_is_the_sample() {
     let sample = sample_app("extract");
     let without_comments: Vec<_> = sample.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(shown.lines().collect::<Vec<_>>(), without_comments);
+}
+
+/// The ids of the models in a models file.
+fn ids_of(models: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("models.toml");
+    std::fs::write(&path, models).unwrap();
+    let file = ModelsFile::read(&path).unwrap_or_else(|error| panic!("{error}: {models}"));
+    file.all().iter().map(|model| model.id.clone()).collect()
+}
+
+/// All blocks of the guide together are one models file.
+#[test]
+fn the_models_of_the_guide_can_be_read() {
+    let blocks = blocks_of(&source_of("models"));
+    let models = blocks.iter().filter(|block| block.text.starts_with("[[models]]"));
+    let models: String = models.map(|block| block.text.as_str()).collect();
+    assert!(ids_of(&models).len() > 15, "the blocks are found");
+}
+
+/// Without the sign of a comment, the optional settings of the example can be read too.
+#[test]
+fn the_example_of_a_models_file_can_be_read() {
+    let example = source_at("deploy/models.example.toml");
+    assert_eq!(ids_of(&example), ["gpt"]);
+    let is_setting = |line: &&str| line.starts_with("[[") || line.contains(" = ");
+    let uncommented = |line| str::strip_prefix(line, "# ").filter(is_setting).unwrap_or(line);
+    let whole: String = example.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
+    assert_eq!(ids_of(&whole), ["gpt", "local"]);
+    assert!(whole.contains("\nmax_repeated_bytes"), "{whole}");
 }
 
 /// Waits until the webhook of a run is delivered; the run.
