@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::ids::ArtifactId;
+use crate::ids::{ArtifactId, FileId};
 
 pub use log::{Event, read, read_after};
 
@@ -133,11 +133,24 @@ pub enum LoggedMessage {
     System {
         content: String,
     },
-    /// The rendered prompt.
+    /// The rendered prompt, and the pictures that the model is shown with it.
     User {
         content: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pictures: Vec<LoggedPicture>,
     },
     Assistant(LoggedAnswer),
+}
+
+/// An input file of the run that the model is shown as a picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedPicture {
+    pub file: FileId,
+    /// The file's name under `inputs/`.
+    pub name: String,
+    /// The file's type. The model may be sent the picture in another one.
+    #[serde(rename = "type")]
+    pub media_type: String,
 }
 
 /// A whole answer of the model: one step.
