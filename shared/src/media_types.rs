@@ -15,6 +15,8 @@ pub const SNIFFED_BYTES: usize = 8 << 10;
 
 /// The types of pictures that models are shown.
 pub const PICTURES: [&str; 4] = ["image/gif", "image/jpeg", "image/png", "image/webp"];
+/// Pictures that a model is shown in one run. Some model servers take no more in one request.
+pub const MAX_PICTURES: usize = 20;
 
 const OCTET_STREAM: &str = "application/octet-stream";
 /// Formats whose files may be pure ASCII, so that they look like text.
