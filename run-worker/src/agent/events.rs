@@ -1,7 +1,8 @@
 //! The events that the agent records, and the messages that recorded ones stand for: pure.
 
 use shared::runs::events::{
-    EventData, LoggedAnswer, LoggedMessage, Note, NoteKind, RequestedCall, StepUsage, ToolCall, ToolResult,
+    EventData, LoggedAnswer, LoggedMessage, LoggedPicture, Note, NoteKind, RequestedCall, StepUsage,
+    ToolCall, ToolResult,
 };
 use uuid::Uuid;
 
@@ -14,8 +15,8 @@ pub(super) fn system(content: String) -> EventData {
     EventData::Message(LoggedMessage::System { content })
 }
 
-pub(super) fn user(content: String) -> EventData {
-    EventData::Message(LoggedMessage::User { content })
+pub(super) fn user(content: String, pictures: Vec<LoggedPicture>) -> EventData {
+    EventData::Message(LoggedMessage::User { content, pictures })
 }
 
 pub(super) fn note(kind: NoteKind, text: String) -> EventData {
@@ -90,7 +91,8 @@ pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool)
 pub(super) fn message(logged: &LoggedMessage) -> Message {
     match logged {
         LoggedMessage::System { content } => Message::System(content.clone()),
-        LoggedMessage::User { content } => Message::User(content.clone()),
+        // The transcript adds the pictures when they are loaded.
+        LoggedMessage::User { content, .. } => Message::User { text: content.clone(), pictures: Vec::new() },
         LoggedMessage::Assistant(answer) => Message::Assistant {
             text: answer.content.clone(),
             reasoning: answer.reasoning.clone(),

@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use shared::ids::FileId;
 use shared::runs::events::{
     EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
 };
 
 use super::budget::Spent;
+use super::pictures::LoadedPictures;
 use super::{events, sources};
 use crate::egress::Origin;
 use crate::model::{CONTENT_FILTER, LENGTH, Message, OVERSIZED};
@@ -28,6 +30,8 @@ pub struct Transcript {
     snapshot: Option<StoredSnapshot>,
     /// The messages that the model cannot have written.
     sources: Vec<(usize, Origin)>,
+    /// The messages with pictures, and the files that these show.
+    pictures: Vec<(usize, Vec<FileId>)>,
     contacted_hosts: BTreeSet<String>,
 }
 
@@ -71,6 +75,12 @@ impl Transcript {
                 } else {
                     self.sources.push((self.messages.len(), Origin::Given));
                 }
+                if let LoggedMessage::User { pictures, .. } = logged
+                    && !pictures.is_empty()
+                {
+                    let files = pictures.iter().map(|picture| picture.file).collect();
+                    self.pictures.push((self.messages.len(), files));
+                }
                 self.messages.push(message);
             }
             EventData::ToolCall(intent) => {
@@ -91,7 +101,7 @@ impl Transcript {
             }
             EventData::Note(note) => {
                 self.notes.push(note.kind.clone());
-                self.messages.push(Message::User(note.text.clone()));
+                self.messages.push(Message::User { text: note.text.clone(), pictures: Vec::new() });
             }
             EventData::RunCreated(_)
             | EventData::RunStarted(_)
@@ -121,6 +131,26 @@ impl Transcript {
             }
             self.messages.push(Message::Tool { call: open.call.provider_id, content });
         }
+    }
+
+    /// Adds the loaded pictures to the messages that show them. The log has only their names.
+    pub(super) fn show(&mut self, loaded: &LoadedPictures) {
+        for (at, files) in &self.pictures {
+            if let Some(Message::User { pictures, .. }) = self.messages.get_mut(*at) {
+                *pictures = files.iter().filter_map(|file| loaded.get(file).cloned()).collect();
+            }
+        }
+    }
+
+    #[must_use]
+    pub(super) fn has_pictures(&self) -> bool {
+        !self.pictures.is_empty()
+    }
+
+    /// Whether a message shows this file.
+    #[must_use]
+    pub(super) fn shows(&self, file: FileId) -> bool {
+        self.pictures.iter().any(|(_, files)| files.contains(&file))
     }
 
     #[must_use]
@@ -188,7 +218,7 @@ impl Transcript {
     /// not among them, because they may quote the model.
     pub fn sources(&self) -> impl Iterator<Item = (&str, Origin)> {
         self.sources.iter().filter_map(|(at, origin)| match self.messages.get(*at)? {
-            Message::System(text) | Message::User(text) | Message::Tool { content: text, .. } => {
+            Message::System(text) | Message::User { text, .. } | Message::Tool { content: text, .. } => {
                 Some((text.as_str(), *origin))
             }
             Message::Assistant { .. } => None,

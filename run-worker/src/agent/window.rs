@@ -78,7 +78,7 @@ mod tests {
         let answer = || Message::Assistant { text: String::new(), reasoning: None, calls: vec![] };
         let result = |fill: &str| Message::Tool { call: "c".to_owned(), content: fill.repeat(4000) };
         vec![
-            Message::User("go".to_owned()),
+            Message::User { text: "go".to_owned(), pictures: vec![] },
             answer(),
             result("a"),
             answer(),
