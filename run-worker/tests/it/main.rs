@@ -4,6 +4,7 @@
 mod claiming;
 mod fencing;
 mod interleavings;
+mod pictures;
 mod quotas;
 mod recorded;
 mod resume;
