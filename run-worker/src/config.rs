@@ -26,6 +26,9 @@ pub struct Config {
     /// Comma-separated CIDRs that the tool fetch_url may reach although they are not public.
     #[arg(long, env = "CAPI_FETCH_ALLOWED_NETWORKS", default_value = "")]
     pub fetch_allowed_networks: Networks,
+    /// The program picture-reader. The default is in the directory of the worker's program.
+    #[arg(long, env = "CAPI_PICTURE_READER")]
+    pub picture_reader: Option<PathBuf>,
     #[command(flatten)]
     pub sandbox: SandboxConfig,
     #[command(flatten)]
@@ -42,6 +45,20 @@ pub struct Config {
     pub ops: OpsConfig,
     #[command(flatten)]
     pub log: LogConfig,
+}
+
+impl Config {
+    /// The path of the program picture-reader.
+    pub fn picture_reader(&self) -> anyhow::Result<PathBuf> {
+        match &self.picture_reader {
+            Some(program) => Ok(program.clone()),
+            None => beside_this_program("picture-reader").context("CAPI_PICTURE_READER"),
+        }
+    }
+}
+
+fn beside_this_program(name: &str) -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
 }
 
 /// Where and how the commands of the agents run.
@@ -77,7 +94,7 @@ impl SandboxConfig {
     pub fn parts(&self) -> anyhow::Result<Parts> {
         let entry = match &self.entry {
             Some(entry) => entry.clone(),
-            None => std::env::current_exe().context("CAPI_SANDBOX_ENTRY")?.with_file_name("sandbox-entry"),
+            None => beside_this_program("sandbox-entry").context("CAPI_SANDBOX_ENTRY")?,
         };
         Ok(Parts { bwrap: self.bwrap.clone(), entry, python: self.python.clone() })
     }

@@ -11,6 +11,7 @@ use shared::queue::Publisher;
 use shared::storage::Artifacts;
 
 use crate::leases::LeaseContext;
+use crate::pictures::Pictures;
 use crate::tools::Tools;
 use crate::workspace::Home;
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub tools: Tools,
     /// Holds the workspaces of the runs that this worker executes.
     pub home: Arc<Home>,
+    /// Makes the pictures that models are shown.
+    pub pictures: Pictures,
     /// The store of artifacts, input files and snapshots.
     pub artifacts: Artifacts,
     /// The plans' limits, which bound the limits of the apps.

@@ -11,6 +11,7 @@ pub mod execute;
 pub mod init;
 pub mod leases;
 mod metric_help;
+pub mod pictures;
 pub mod retention;
 pub mod retry_on_outage;
 pub mod sandbox;
@@ -47,6 +48,7 @@ use crate::leases::isolation::{Isolation, suspects_at_once};
 use crate::leases::store::Claimant;
 use crate::leases::takeover::Reaper;
 use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
+use crate::pictures::Pictures;
 use crate::sandbox::Sandbox;
 use crate::tools::Tools;
 use crate::watched::Watched;
@@ -99,6 +101,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
             &sandbox,
         ),
         home: Arc::clone(&home),
+        pictures: open_pictures(config, &models)?,
         artifacts,
         plans,
         leases: Arc::clone(&leases),
@@ -164,6 +167,17 @@ async fn lease_context(
         poll_requests: watch::Sender::new(0),
         lifecycle: lifecycle.clone(),
     })
+}
+
+/// Reports a missing program now, and not only with the first picture.
+fn open_pictures(config: &Config, models: &ModelsFile) -> anyhow::Result<Pictures> {
+    let pictures = Pictures::new(config.picture_reader()?);
+    let program = pictures.program();
+    if models.all().iter().any(|model| model.vision) && !program.is_file() {
+        let program = program.display();
+        tracing::error!(%program, "the program picture-reader is missing; runs with pictures will fail");
+    }
+    Ok(pictures)
 }
 
 /// Opens the work directory and the sandbox, which tests itself.

@@ -91,6 +91,10 @@ fn describe_tools() {
         "capi_sandbox_kill_timeouts_total",
         "Commands whose processes still existed 10 s after SIGKILL."
     );
+    describe_counter!(
+        "capi_pictures_total",
+        "Pictures read for models, by outcome: ready, or why the model could not be shown the picture."
+    );
     describe_counter!("capi_workspace_failures_total", "Workspaces that could not be read or stored.");
     describe_counter!(
         "capi_workspace_removal_failures_total",

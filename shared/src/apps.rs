@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::limits::Limits;
-use crate::tools::FILE_READERS;
+use crate::tools::{FILE_READERS, PICTURE_OPENERS};
 
 /// Instructions, prompt, inputs, model and limits of one version. Unknown fields are ignored, because a newer
 /// gateway may have stored them. An import refuses them.
@@ -43,6 +43,19 @@ impl AppDefinition {
     #[must_use]
     pub fn reads_files(&self) -> bool {
         self.tools.iter().any(|tool| FILE_READERS.contains(&tool.as_str()))
+    }
+
+    /// Whether it has a tool that opens pictures, so that its model need not see them.
+    #[must_use]
+    pub fn opens_pictures(&self) -> bool {
+        self.tools.iter().any(|tool| PICTURE_OPENERS.contains(&tool.as_str()))
+    }
+
+    /// Whether each of its runs has a file that only a model can read: a picture.
+    #[must_use]
+    pub fn needs_vision(&self) -> bool {
+        let required = |field: &InputField| field.required && field.r#type == InputType::File;
+        !self.reads_files() && self.inputs.iter().any(required)
     }
 }
 

@@ -13,6 +13,11 @@
 /// Bytes of a file's beginning that [`of_file`] needs.
 pub const SNIFFED_BYTES: usize = 8 << 10;
 
+/// The types of pictures that models are shown.
+pub const PICTURES: [&str; 4] = ["image/gif", "image/jpeg", "image/png", "image/webp"];
+/// Pictures that a model is shown in one run. Some model servers take no more in one request.
+pub const MAX_PICTURES: usize = 20;
+
 const OCTET_STREAM: &str = "application/octet-stream";
 /// Formats whose files may be pure ASCII, so that they look like text.
 const TEXT_LIKE: [&str; 3] = ["application/pdf", "application/postscript", "application/rtf"];
@@ -75,6 +80,12 @@ fn is_utf8(beginning: &[u8]) -> bool {
     valid && !beginning.contains(&0)
 }
 
+/// Whether a model that sees pictures can be shown a file of this type.
+#[must_use]
+pub fn is_picture(media_type: &str) -> bool {
+    PICTURES.contains(&media_type)
+}
+
 /// Whether content of this type can be read as text. Parameters such as `; charset=utf-8` are ignored.
 #[must_use]
 pub fn is_text(media_type: &str) -> bool {
@@ -129,6 +140,21 @@ mod tests {
             assert_eq!(of_file(name, beginning), expected, "{name}");
         }
         assert_eq!(of_binary("a.txt", b"text"), None);
+    }
+
+    #[test]
+    fn pictures_are_found_by_their_content() {
+        for (beginning, expected) in [
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), true),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF\0", true),
+            (b"GIF89a\x01\0\x01\0\x80\0\0", true),
+            (b"RIFF\x24\0\0\0WEBPVP8 ", true),
+            (b"%PDF-1.7\n", false),
+            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", false),
+            (b"a table", false),
+        ] {
+            assert_eq!(is_picture(of_file("a.png", beginning)), expected, "{}", beginning.escape_ascii());
+        }
     }
 
     #[test]

@@ -16,3 +16,6 @@ pub const TOOLS: [&str; 9] = [
 
 /// The tools that can read input files.
 pub const FILE_READERS: [&str; 4] = ["python", "read_file", "save_artifact", "shell"];
+
+/// The tools whose programs can open a picture for a model that does not see it.
+pub const PICTURE_OPENERS: [&str; 2] = ["python", "shell"];

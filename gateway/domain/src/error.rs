@@ -39,6 +39,11 @@ pub enum Refusal {
         asked: String,
         able: Vec<String>,
     },
+    /// The run has a picture that neither its model nor a tool of its app can look at.
+    ModelLacksVision {
+        asked: String,
+        able: Vec<String>,
+    },
     /// The request's field, and what is wrong with its URL.
     InvalidWebhookUrl {
         field: &'static str,

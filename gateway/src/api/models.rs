@@ -18,6 +18,8 @@ pub(super) struct Model {
     /// Used if neither the run nor the app names a model.
     default: bool,
     tools: bool,
+    /// Whether it sees pictures among a run's files.
+    vision: bool,
     json_schema: bool,
     /// Tokens.
     #[schema(required)]
@@ -47,6 +49,7 @@ pub(super) async fn handle(
         name: model.name.clone(),
         default: model.id == *default,
         tools: model.tools,
+        vision: model.vision,
         json_schema: model.settings().structured_output.is_enforced(),
         context_window: model.context_window,
     });

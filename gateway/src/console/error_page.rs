@@ -128,6 +128,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
             format!("The model {asked} is not available here. Choose another model.")
         }
         Refusal::ModelLacksTools { asked, able } => lacks_tools(asked, able.is_empty()),
+        Refusal::ModelLacksVision { asked, able } => lacks_vision(asked, able),
         Refusal::InvalidWebhookUrl { why, .. } => format!("The webhook address {why}."),
         Refusal::AppArchived => "The app is archived. Restore it, then run it.".to_owned(),
         Refusal::RunAlreadyFinished(status) => {
@@ -171,6 +172,15 @@ fn lacks_tools(model: &str, all: bool) -> String {
         format!("The app uses tools. The model {model} cannot call tools, and no other model here can.")
     } else {
         format!("The app uses tools, and the model {model} cannot call tools. Choose another model.")
+    }
+}
+
+fn lacks_vision(model: &str, able: &[String]) -> String {
+    if able.is_empty() {
+        format!("The model {model} does not see pictures, and no other model here does. Choose no picture.")
+    } else {
+        let able = able.join(", ");
+        format!("The model {model} does not see pictures. Choose one that does ({able}), or no picture.")
     }
 }
 
@@ -246,6 +256,8 @@ mod tests {
             ApiError::PayloadTooLarge { limit: 1 << 20 },
             Refusal::UnknownModel { asked: model(), known: vec![model()] }.into(),
             Refusal::ModelLacksTools { asked: model(), able: vec![model()] }.into(),
+            Refusal::ModelLacksVision { asked: model(), able: vec![] }.into(),
+            Refusal::ModelLacksVision { asked: model(), able: vec![model()] }.into(),
             Refusal::InvalidWebhookUrl { field: "url", why: "must be https".to_owned() }.into(),
             Refusal::TooManyWaits { limit: 5 }.into(),
             Refusal::IdempotencyConflict.into(),

@@ -48,6 +48,10 @@ problems! {
     ModelLacksTools = 400 "model_lacks_tools", "The model cannot call tools",
         "The app lists tools, and the chosen model cannot call tools. GET /api/v1/models shows which \
          models can. Choose one of those as chatModelId.";
+    ModelLacksVision = 400 "model_lacks_vision", "The model does not see pictures",
+        "A file of the run is a picture, the chosen model does not see pictures, and the app has no tool \
+         that opens them (python, shell). GET /api/v1/models shows which models see pictures (`vision`). \
+         Choose one of those as chatModelId.";
     InvalidWebhookUrl = 400 "invalid_webhook_url", "The webhook URL cannot be used",
         "A webhook URL must be an http or https URL of at most 2048 bytes, without user name or password, on \
          port 80, 443 or a port from 1024 up. Its host must not be a non-public address.";
@@ -152,6 +156,7 @@ mod tests {
         invalid_inputs 400
         unknown_model 400
         model_lacks_tools 400
+        model_lacks_vision 400
         invalid_webhook_url 400
         invalid_app 400
         unauthorized 401

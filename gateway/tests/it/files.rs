@@ -104,6 +104,48 @@ async fn h4_a_full_store_refuses_files_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pictures_need_a_model_that_sees_them_or_a_tool_that_opens_them() {
+    let stack = Stack::unlimited().await;
+    let dir = tempfile::tempdir().unwrap();
+    let model = |id: &str, more: &str| {
+        format!(
+            "[[models]]\nid = \"{id}\"\nname = \"{id}\"\nprovider = \"openai\"\n\
+             base_url = \"http://127.0.0.1:9/v1\"\nmodel = \"m\"\n{more}\n"
+        )
+    };
+    let models = dir.path().join("models.toml");
+    std::fs::write(&models, model("blind", "default = true") + &model("seeing", "vision = true")).unwrap();
+    let gateway = TestApp::start_with(&stack, "CAPI_MODELS", models.to_str().unwrap()).await;
+    let with_shell = stack.import(TABLE_APP).await;
+    let plain = stack.app.to_string();
+    let inputs = ("name=\"inputs\"", &b"{\"text\":\"a\"}"[..]);
+    let picture = ("name=\"files\"; filename=\"a.txt\"", &b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..]);
+    let table = ("name=\"files\"; filename=\"a.png\"", &b"a,b\n"[..]);
+    let seeing = ("name=\"chatModelId\"", &b"seeing"[..]);
+    let cases: &[(&str, &[Part], u16, &str)] = &[
+        (&plain, &[inputs, picture], 400, "give as chatModelId one of: seeing"),
+        (&plain, &[inputs, picture, seeing], 200, ""),
+        (&plain, &[inputs, picture, table, seeing], 400, "the app takes no files except pictures"),
+        (&with_shell, &[picture], 200, ""),
+    ];
+    for (app, parts, status, said) in cases {
+        let path = format!("/api/v1/apps/{app}/runs?dryRun=true");
+        let answer = stack.post_form(&gateway, &path, None, parts).await;
+        let detail = answer.body["detail"].as_str().unwrap_or_default();
+        assert!(answer.status == *status && detail.contains(said), "{said}: {answer:?}");
+    }
+    let path = format!("/api/v1/apps/{plain}/runs");
+    let refused = stack.post_form(&gateway, &path, None, &[inputs, picture]).await;
+    assert_eq!((refused.status, &refused.body["code"]), (400, &"model_lacks_vision".into()), "{refused:?}");
+    let error = &refused.body["errors"][0];
+    assert_eq!((&error["pointer"], &error["code"]), (&"/chatModelId".into(), &"lacks_vision".into()));
+    stack.keeps_inputs(0).await;
+    let listed = stack.get(&gateway, "/api/v1/models").await.body;
+    let vision: Vec<_> = listed["data"].as_array().unwrap().iter().map(|model| &model["vision"]).collect();
+    assert_eq!(vision, [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_app_says_which_of_its_inputs_are_files() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;

@@ -1,5 +1,7 @@
 //! The start of a run: its app, its model, and the first messages.
 
+use std::fmt::Write as _;
+
 use model_client::ModelClient;
 use shared::apps::AppDefinition;
 use shared::config::{ModelSettings, StructuredOutput};
@@ -9,9 +11,10 @@ use shared::runs::{ErrorCode, RunError};
 use tokio::time::timeout_at;
 
 use super::budget::{Budget, Spent};
-use super::{Agent, events, final_answer};
+use super::{Agent, events, final_answer, pictures};
 use crate::context::Context;
 use crate::leases::store::Claimed;
+use crate::workspace::InputFile;
 
 /// Reads the app and finds its model. The error ends the run.
 pub(super) fn prepare<'a>(
@@ -69,16 +72,29 @@ pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
     if !instructions.trim().is_empty() {
         agent.log.add(events::system(instructions));
     }
-    agent.log.add(events::user(prompt.into_string()));
-    if !agent.inputs.is_empty() {
-        let lines = agent
-            .inputs
-            .iter()
-            .map(|file| format!("\n- inputs/{} ({}, {} bytes)", file.name, file.media_type, file.size));
-        let text = format!("The caller's files are in the workspace:{}", lines.collect::<String>());
+    let pictures = pictures::logged(agent);
+    agent.log.add(events::user(prompt.into_string(), pictures));
+    agent.log.show(&agent.pictures);
+    if agent.workspace.is_some() && !agent.inputs.is_empty() {
+        let text = list(&agent.inputs, |file| agent.pictures.contains_key(&file.id));
         agent.log.add(events::note(NoteKind::Files, text));
     }
     Ok(())
+}
+
+/// The list of the caller's files. Pictures have the numbers of their order in the prompt's message.
+fn list(files: &[InputFile], is_shown: impl Fn(&InputFile) -> bool) -> String {
+    let mut text = "The caller's files are in the workspace:".to_owned();
+    let mut picture = 0;
+    for file in files {
+        let InputFile { name, media_type, size, .. } = file;
+        let _ = write!(text, "\n- inputs/{name} ({media_type}, {size} bytes)");
+        if is_shown(file) {
+            picture += 1;
+            let _ = write!(text, ", shown to you as picture {picture}");
+        }
+    }
+    text
 }
 
 /// The instructions ask for the output schema in words if no request before the last one carries it.

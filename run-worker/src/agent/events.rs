@@ -2,7 +2,8 @@
 
 use model_client::{Answer, Call, Message, estimated_tokens};
 use shared::runs::events::{
-    EventData, LoggedAnswer, LoggedMessage, Note, NoteKind, RequestedCall, StepUsage, ToolCall, ToolResult,
+    EventData, LoggedAnswer, LoggedMessage, LoggedPicture, Note, NoteKind, RequestedCall, StepUsage,
+    ToolCall, ToolResult,
 };
 use uuid::Uuid;
 
@@ -13,8 +14,8 @@ pub(super) fn system(content: String) -> EventData {
     EventData::Message(LoggedMessage::System { content })
 }
 
-pub(super) fn user(content: String) -> EventData {
-    EventData::Message(LoggedMessage::User { content })
+pub(super) fn user(content: String, pictures: Vec<LoggedPicture>) -> EventData {
+    EventData::Message(LoggedMessage::User { content, pictures })
 }
 
 pub(super) fn note(kind: NoteKind, text: String) -> EventData {
@@ -117,7 +118,8 @@ pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool)
 pub(super) fn message(logged: &LoggedMessage) -> Message {
     match logged {
         LoggedMessage::System { content } => Message::System(content.clone()),
-        LoggedMessage::User { content } => Message::user(content.clone()),
+        // The transcript adds the pictures when they are loaded.
+        LoggedMessage::User { content, .. } => Message::user(content.clone()),
         LoggedMessage::Assistant(answer) => Message::Assistant {
             text: answer.content.clone(),
             reasoning: answer.reasoning.clone(),

@@ -28,35 +28,32 @@ use crate::workspace::{InputFile, Quota, Snapshot, Workspace, WorkspaceError, Wo
 /// Deleting snapshots of a run takes at most this long. `store_gc` deletes the remaining ones.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The workspace, and the caller's files.
-type Opened = (Option<Workspace>, Vec<InputFile>);
-
-/// Restores the workspace from the snapshot that the log names last, and downloads the caller's files.
-/// Returns no workspace if the app has no tools for files.
-pub(super) async fn open(
-    context: &Context,
-    claimed: &Claimed,
-    app: &AppDefinition,
-    transcript: &Transcript,
-    slot: &WorkspaceSlot,
-    budget: &Budget,
-) -> Result<Opened, Halt> {
-    if !context.tools.of(&app.tools).has_files() {
-        return Ok((None, Vec::new()));
-    }
-    let run = claimed.id;
-    let inputs =
+/// The caller's files.
+pub(super) async fn inputs(context: &Context, run: RunId) -> Result<Vec<InputFile>, DbError> {
+    let reading =
         retry_on_outage(&context.db, context.lease, "read the list of input files", |mut conn| async move {
             input_files(&mut conn, run).await
         });
-    let inputs = inputs.await?;
+    reading.await
+}
+
+/// Restores the workspace from the snapshot that the log names last, and downloads the caller's files.
+pub(super) async fn open(
+    context: &Context,
+    claimed: &Claimed,
+    (app, inputs): (&AppDefinition, &[InputFile]),
+    transcript: &Transcript,
+    slot: &WorkspaceSlot,
+    budget: &Budget,
+) -> Result<Workspace, Halt> {
+    let run = claimed.id;
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let SandboxLimits { entries, depth, .. } = SandboxLimits::DEFAULT;
     let quota = Quota { bytes: limits.workspace_bytes.into(), entries, depth };
     let opening = async {
         let workspace = Workspace::make(&context.home, run, claimed.attempt, quota)?;
         let workspace = slot.get_or_init(|| workspace).clone();
-        workspace.fetch_inputs(&context.artifacts, &inputs).await?;
+        workspace.fetch_inputs(&context.artifacts, inputs).await?;
         if let Some(named) = transcript.snapshot() {
             workspace.restore(&context.artifacts, &Snapshot::read(run, named)?).await?;
             metrics::counter!("capi_workspaces_restored_total").increment(1);
@@ -67,7 +64,7 @@ pub(super) async fn open(
         Ok(workspace)
     };
     match timeout_at(budget.deadline(), opening).await {
-        Ok(Ok(workspace)) => Ok((Some(workspace), inputs)),
+        Ok(Ok(workspace)) => Ok(workspace),
         Ok(Err(error)) => Err(run_error(&error, None).into()),
         Err(_) => Err(budget.out_of_time(transcript.spent()).into()),
     }
@@ -143,7 +140,7 @@ pub(super) async fn delete_refused_artifact(agent: &Agent<'_, '_>, artifact: Art
     }
 }
 
-fn run_error(error: &WorkspaceError, step: Option<i32>) -> RunError {
+pub(super) fn run_error(error: &WorkspaceError, step: Option<i32>) -> RunError {
     let (code, why) = match error {
         WorkspaceError::QuotaExceeded(exceeded) => (ErrorCode::WorkspaceLimitExceeded, exceeded.to_string()),
         WorkspaceError::Disk(_) => (ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned()),
@@ -182,6 +179,7 @@ async fn input_files(conn: &mut Connection, run: RunId) -> Result<Vec<InputFile>
                FROM run_files WHERE run_id = $1 ORDER BY position, name";
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(run.uuid()).load(conn).await?;
     let file = |row: Row| InputFile {
+        id: row.id,
         key: ObjectKey::file(run, row.id),
         name: row.name,
         media_type: row.r#type,

@@ -5,6 +5,7 @@
 use shared::runs::events::{self, Event, EventData};
 
 use super::Stopped;
+use super::pictures::LoadedPictures;
 use super::transcript::Transcript;
 use crate::context::Context;
 use crate::leases::append::append_under;
@@ -52,6 +53,11 @@ impl<'a> Log<'a> {
     pub(super) fn add(&mut self, event: EventData) {
         self.transcript.apply(&event);
         self.unrecorded.push(event);
+    }
+
+    /// Adds the loaded pictures to the messages that show them.
+    pub(super) fn show(&mut self, pictures: &LoadedPictures) {
+        self.transcript.show(pictures);
     }
 
     /// The number that the next event will have.

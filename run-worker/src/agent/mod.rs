@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod final_answer;
 mod log;
+mod pictures;
 mod sources;
 mod transcript;
 mod validate;
@@ -33,6 +34,7 @@ use crate::workspace::{InputFile, Workspace, WorkspaceSlot};
 use budget::Budget;
 pub use files::{close, delete_snapshots};
 use log::Log;
+use pictures::LoadedPictures;
 pub use transcript::{Next, Transcript};
 use validate::{ResultCheck, candidates, incomplete};
 
@@ -108,8 +110,10 @@ struct Agent<'a, 'l> {
     log: &'l mut Log<'a>,
     /// Present if the app has tools for files.
     workspace: Option<Workspace>,
-    /// The caller's files.
+    /// The caller's files. Read only if a tool or the model can read files.
     inputs: Vec<InputFile>,
+    /// Those of them that the model is shown.
+    pictures: LoadedPictures,
     /// What the tools may contact.
     egress: Arc<Egress>,
 }
@@ -141,9 +145,21 @@ async fn produce_result<'a>(
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let budget = Budget::new(limits, claimed.seconds_used, now);
     begin::check_schema(context, claimed, &app, &budget, log.transcript().spent()).await?;
-    let (workspace, inputs) = files::open(context, claimed, &app, log.transcript(), slot, &budget).await?;
+    let (has_files, sees) = (context.tools.of(&app.tools).has_files(), model.settings().vision);
+    let inputs = if has_files || pictures::may_be_shown(log.transcript(), sees) {
+        files::inputs(context, claimed.id).await?
+    } else {
+        Vec::new()
+    };
+    let pictures = pictures::load(context, &inputs, log.transcript(), sees, &budget).await?;
+    log.show(&pictures);
+    let workspace = if has_files {
+        Some(files::open(context, claimed, (&app, &inputs), log.transcript(), slot, &budget).await?)
+    } else {
+        None
+    };
     let egress = Arc::new(egress(context, claimed, &app, log.transcript()).await?);
-    Agent { context, claimed, app, model, budget, log, workspace, inputs, egress }.run().await
+    Agent { context, claimed, app, model, budget, log, workspace, inputs, pictures, egress }.run().await
 }
 
 /// What the tools may contact. Hosts that a lost call of a former attempt recorded count too.

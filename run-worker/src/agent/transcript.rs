@@ -5,11 +5,13 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION};
+use shared::ids::FileId;
 use shared::runs::events::{
     EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
 };
 
 use super::budget::Spent;
+use super::pictures::LoadedPictures;
 use super::window::Estimate;
 use super::{events, sources};
 use crate::egress::Origin;
@@ -36,6 +38,8 @@ pub struct Transcript {
     snapshot: Option<StoredSnapshot>,
     /// The messages that the model cannot have written.
     sources: Vec<(usize, Origin)>,
+    /// The messages with pictures, and the files that these show.
+    pictures: Vec<(usize, Vec<FileId>)>,
     contacted_hosts: BTreeSet<String>,
 }
 
@@ -78,6 +82,12 @@ impl Transcript {
                     self.add_answer(answer, message.bytes());
                 } else {
                     self.sources.push((self.messages.len(), Origin::Given));
+                }
+                if let LoggedMessage::User { pictures, .. } = logged
+                    && !pictures.is_empty()
+                {
+                    let files = pictures.iter().map(|picture| picture.file).collect();
+                    self.pictures.push((self.messages.len(), files));
                 }
                 self.messages.push(message);
             }
@@ -132,6 +142,26 @@ impl Transcript {
             }
             self.messages.push(Message::Tool { call: open.call.provider_id, content });
         }
+    }
+
+    /// Adds the loaded pictures to the messages that show them. The log has only their names.
+    pub(super) fn show(&mut self, loaded: &LoadedPictures) {
+        for (at, files) in &self.pictures {
+            if let Some(Message::User { pictures, .. }) = self.messages.get_mut(*at) {
+                *pictures = files.iter().filter_map(|file| loaded.get(file).cloned()).collect();
+            }
+        }
+    }
+
+    #[must_use]
+    pub(super) fn has_pictures(&self) -> bool {
+        !self.pictures.is_empty()
+    }
+
+    /// Whether a message shows this file.
+    #[must_use]
+    pub(super) fn shows(&self, file: FileId) -> bool {
+        self.pictures.iter().any(|(_, files)| files.contains(&file))
     }
 
     #[must_use]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use futures_util::StreamExt;
+use shared::ids::FileId;
 use shared::storage::{Artifacts, ObjectKey, hex};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -15,6 +16,7 @@ use super::{Workspace, WorkspaceError};
 /// A file that the caller sent with the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
+    pub id: FileId,
     /// A file name without directories. The gateway made it safe.
     pub name: String,
     /// The gateway detected it from the content.

@@ -4,6 +4,7 @@
 mod claiming;
 mod fencing;
 mod interleavings;
+mod pictures;
 mod quotas;
 mod recorded;
 mod resume;
@@ -53,7 +54,7 @@ fn answer(content: &str) -> EventData {
 }
 
 fn user_message(content: &str) -> EventData {
-    EventData::Message(LoggedMessage::User { content: content.to_owned() })
+    EventData::Message(LoggedMessage::User { content: content.to_owned(), pictures: vec![] })
 }
 
 /// Makes an account with the plan `pro` and `count` pending runs. Returns their ids, oldest first.

@@ -7,6 +7,7 @@
 //! the conversation fails the run. So a new role, or a field that readers require, needs one release before
 //! it that reads it.
 
+mod files;
 mod log;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::ids::ArtifactId;
-
+pub use files::{LoggedPicture, MANIFEST, PublishedArtifact, StoredSnapshot};
 pub use log::{Event, read, read_after};
 
 macro_rules! event_types {
@@ -133,9 +133,11 @@ pub enum LoggedMessage {
     System {
         content: String,
     },
-    /// The rendered prompt.
+    /// The rendered prompt, and the pictures that the model is shown with it.
     User {
         content: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pictures: Vec<LoggedPicture>,
     },
     Assistant(LoggedAnswer),
 }
@@ -219,36 +221,6 @@ pub struct ToolResult {
     /// The hosts that the call tried to reach, redirects included. The row of the run repeats them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacted_hosts: Vec<String>,
-}
-
-/// A snapshot of the workspace in the store: a manifest, which names packs with the content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredSnapshot {
-    pub key: String,
-    /// Hexadecimal digits.
-    pub sha256: String,
-    /// In bytes.
-    pub size: u64,
-    /// [`MANIFEST`]. Absent for one tar archive in zstd, as versions before manifests wrote it. A version
-    /// that does not know manifests fails to unpack one, so the run ends with `sandbox_error`; it never
-    /// continues with wrong files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<String>,
-}
-
-/// The format of snapshots that are manifests.
-pub const MANIFEST: &str = "manifest1";
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublishedArtifact {
-    pub id: ArtifactId,
-    #[serde(rename = "type")]
-    pub media_type: String,
-    pub title: String,
-    /// In bytes.
-    pub size: u64,
-    /// Hexadecimal digits.
-    pub sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -110,7 +110,7 @@ error_codes! {
     ContextLengthExceeded = "context_length_exceeded", retryable: false,
         "The conversation is too long for the model, even with shortened tool results.";
     PromptError = "prompt_error", retryable: false,
-        "The app's prompt could not be rendered with these inputs.";
+        "The app's prompt could not be rendered with these inputs, or a picture among them cannot be shown.";
     InvalidApp = "invalid_app", retryable: false,
         "The app's prompt or output schema exceeds a bound that is newer than the app. Edit the app.";
     ToolError = "tool_error", retryable: true,

@@ -87,7 +87,7 @@ mod tests {
             truncated: false,
         };
         let events = [
-            EventData::Message(LoggedMessage::User { content: "x".to_owned() }),
+            EventData::Message(LoggedMessage::User { content: "x".to_owned(), pictures: vec![] }),
             EventData::Message(LoggedMessage::Assistant(answer)),
             EventData::ToolCall(call.clone()),
             EventData::ToolCall(call),

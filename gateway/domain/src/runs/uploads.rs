@@ -32,6 +32,24 @@ impl GivenFile {
     pub fn path(&self) -> String {
         format!("inputs/{}", self.name)
     }
+
+    /// Whether a model that sees pictures can be shown it.
+    #[must_use]
+    pub fn is_picture(&self) -> bool {
+        media_types::is_picture(&self.media_type)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_type(part: &str, media_type: &str) -> Self {
+        Self {
+            id: FileId::generate(),
+            part: part.to_owned(),
+            name: part.to_owned(),
+            media_type: media_type.to_owned(),
+            size: 1,
+            sha256: String::new(),
+        }
+    }
 }
 
 type Counter = Box<dyn FnOnce(u64) + Send + Sync>;

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use shared::apps::{AppDefinition, InputType};
-use shared::config::ModelsFile;
+use shared::config::{Model, ModelsFile};
 use shared::ids::RunId;
+use shared::media_types::MAX_PICTURES;
 use shared::tools::FILE_READERS;
 
 use super::FILES_PART;
@@ -32,7 +33,7 @@ pub(super) fn validate(
     if app.archived {
         return Err(Refusal::AppArchived);
     }
-    Refusal::unless_empty(wrong_files(&app.definition, files))?;
+    Refusal::unless_empty(wrong_files(&app.definition, files, models))?;
     let file = |name: &str| files.iter().find(|file| file.part == name).map(GivenFile::path);
     let inputs = check_inputs(&app.definition.inputs, &body.inputs, file).map_err(Refusal::InvalidInputs)?;
     let asked = body.chat_model_id.as_deref().or(app.definition.model.as_deref());
@@ -49,17 +50,48 @@ pub(super) fn validate(
             able: models.all().iter().filter(|model| model.tools).map(|model| model.id.clone()).collect(),
         });
     }
+    check_pictures(&app.definition, files, model, models)?;
     Ok(Valid { inputs: Value::Object(inputs), model: model.id.clone() })
 }
 
+/// Refuses pictures that the model cannot be shown, unless a tool opens them.
+fn check_pictures(
+    app: &AppDefinition,
+    files: &[GivenFile],
+    model: &Model,
+    models: &ModelsFile,
+) -> Result<(), Refusal> {
+    let mut pictures = files.iter().filter(|file| file.is_picture());
+    if !model.vision {
+        if app.opens_pictures() || pictures.next().is_none() {
+            return Ok(());
+        }
+        let able = models.all().iter().filter(|model| model.vision && (model.tools || app.tools.is_empty()));
+        let able = able.map(|model| model.id.clone()).collect();
+        return Err(Refusal::ModelLacksVision { asked: model.id.clone(), able });
+    }
+    match pictures.nth(MAX_PICTURES) {
+        None => Ok(()),
+        Some(one_too_many) => {
+            let message = format!("the model is shown at most {MAX_PICTURES} pictures; send fewer");
+            Err(Refusal::invalid(FieldError::part(quoted(&one_too_many.part), "too_many", message)))
+        }
+    }
+}
+
 /// Errors for files that the app does not take.
-fn wrong_files(app: &AppDefinition, files: &[GivenFile]) -> Vec<FieldError> {
+fn wrong_files(app: &AppDefinition, files: &[GivenFile], models: &ModelsFile) -> Vec<FieldError> {
     if files.is_empty() {
         return Vec::new();
     }
-    if !app.reads_files() {
-        let message = format!("the app takes no files: it has none of the tools {}", FILE_READERS.join(", "));
-        return vec![FieldError::part(quoted(&files[0].part), "unsupported", message)];
+    if !app.reads_files()
+        && let Some(unread) = files.iter().find(|file| !file.is_picture())
+    {
+        let sees = models.all().iter().any(|model| model.vision);
+        let except = if sees { " except pictures (PNG, JPEG, WebP, GIF)" } else { "" };
+        let readers = FILE_READERS.join(", ");
+        let message = format!("the app takes no files{except}: it has none of the tools {readers}");
+        return vec![FieldError::part(quoted(&unread.part), "unsupported", message)];
     }
     let of_inputs = app.inputs.iter().filter(|field| field.r#type == InputType::File);
     let known: Vec<_> = of_inputs.map(|field| field.name.as_str()).chain([FILES_PART]).collect();
@@ -92,5 +124,73 @@ pub(super) fn title(app: &CurrentApp, inputs: &Value, id: RunId) -> String {
             text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_TITLE_CHARS).collect()
         }
         None => id.to_string().chars().take(8).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PNG: &str = "image/png";
+
+    fn models() -> ModelsFile {
+        let model = |id: &str, more: &str| {
+            format!(
+                "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n{more}\n"
+            )
+        };
+        let blind = model("blind", "") + &model("seeing", "vision=true");
+        toml::from_str(&(blind + &model("eyes", "vision=true\ntools=false"))).unwrap()
+    }
+
+    fn app(tools: &[&str]) -> AppDefinition {
+        serde_json::from_value(serde_json::json!({"name": "a", "prompt": "p", "tools": tools})).unwrap()
+    }
+
+    #[test]
+    fn a_picture_needs_a_model_that_sees_it_or_a_tool_that_opens_it() {
+        let models = models();
+        let refused = |tools: &[&str], model: &str, media_type: &str| {
+            let (app, files) = (app(tools), [GivenFile::of_type("files", media_type)]);
+            let wrong = wrong_files(&app, &files, &models);
+            if let Some(error) = wrong.first() {
+                return error.code.to_owned();
+            }
+            match check_pictures(&app, &files, models.get(model).unwrap(), &models) {
+                Ok(()) => String::new(),
+                Err(Refusal::ModelLacksVision { asked, able }) => {
+                    format!("{asked} lacks, {}", able.join(" "))
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        for (tools, model, media_type, expected) in [
+            (&[][..], "seeing", PNG, ""),
+            (&[], "eyes", PNG, ""),
+            (&[], "blind", PNG, "blind lacks, seeing eyes"),
+            (&["current_time"], "blind", PNG, "blind lacks, seeing"),
+            (&["read_file"], "blind", PNG, "blind lacks, seeing"),
+            (&["read_file"], "seeing", PNG, ""),
+            (&["python"], "blind", PNG, ""),
+            (&["shell"], "blind", PNG, ""),
+            (&["read_file"], "blind", "text/csv", ""),
+            (&[], "seeing", "text/csv", "unsupported"),
+            (&[], "seeing", "image/svg+xml", "unsupported"),
+        ] {
+            assert_eq!(refused(tools, model, media_type), expected, "{tools:?} {model} {media_type}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_shown_so_many_pictures() {
+        let models = models();
+        let check = |count: usize, tools: &[&str], model: &str| {
+            let files: Vec<_> = (0..count).map(|_| GivenFile::of_type("files", PNG)).collect();
+            check_pictures(&app(tools), &files, models.get(model).unwrap(), &models)
+        };
+        assert!(check(MAX_PICTURES, &[], "seeing").is_ok());
+        let refused = check(MAX_PICTURES + 1, &[], "seeing");
+        assert!(matches!(&refused, Err(Refusal::InvalidRequest(what, _)) if what.contains("at most 20")));
+        assert!(check(MAX_PICTURES + 1, &["python"], "blind").is_ok(), "the program opens them");
     }
 }

@@ -6,6 +6,7 @@ use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{Refusal, joined};
 
 use shared::time::format_time;
+use shared::tools::PICTURE_OPENERS;
 
 use super::ApiError;
 use crate::http::limits::TooManyUnread;
@@ -108,6 +109,7 @@ fn of_refusal(refusal: &Refusal) -> String {
             format!("chatModelId {asked:?} is not available here; use one of: {}", known.join(", "))
         }
         Refusal::ModelLacksTools { asked, able } => lacks_tools(asked, able),
+        Refusal::ModelLacksVision { asked, able } => lacks_vision(asked, able),
         Refusal::InvalidWebhookUrl { field, why } => format!("{field} {why}"),
         Refusal::RunAlreadyFinished(status) => {
             format!("the run is {} and can no longer be cancelled", status.as_str())
@@ -166,6 +168,21 @@ fn lacks_tools(asked: &str, able: &[String]) -> String {
     }
     format!(
         "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
+        able.join(", ")
+    )
+}
+
+fn lacks_vision(asked: &str, able: &[String]) -> String {
+    let openers = PICTURE_OPENERS.join(" and ");
+    if able.is_empty() {
+        return format!(
+            "a file is a picture, and neither the model {asked:?} nor another one here sees pictures; send \
+             no picture, or use an app with one of the tools {openers}"
+        );
+    }
+    format!(
+        "a file is a picture, and the model {asked:?} does not see pictures; give as chatModelId one of: \
+         {}; or use an app with one of the tools {openers}",
         able.join(", ")
     )
 }

@@ -253,6 +253,7 @@ impl ApiError {
             Refusal::AppNameTaken(_) => at("/name", "taken"),
             Refusal::UnknownModel { .. } => at("/chatModelId", "unknown"),
             Refusal::ModelLacksTools { .. } => at("/chatModelId", "lacks_tools"),
+            Refusal::ModelLacksVision { .. } => at("/chatModelId", "lacks_vision"),
             Refusal::InvalidWebhookUrl { field, .. } => at(&format!("/{field}"), "invalid"),
             _ => vec![],
         }

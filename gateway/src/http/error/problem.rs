@@ -46,6 +46,7 @@ const fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::TooManyApps { .. } => Problem::TooManyApps,
         Refusal::UnknownModel { .. } => Problem::UnknownModel,
         Refusal::ModelLacksTools { .. } => Problem::ModelLacksTools,
+        Refusal::ModelLacksVision { .. } => Problem::ModelLacksVision,
         Refusal::InvalidWebhookUrl { .. } => Problem::InvalidWebhookUrl,
         Refusal::AppArchived => Problem::AppArchived,
         Refusal::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,

@@ -1,12 +1,12 @@
 use proptest::prelude::*;
 use serde_json::json;
 use shared::ids::ArtifactId;
-use shared::runs::events::{PublishedArtifact, RequestedCall};
+use shared::runs::events::{LoggedPicture, PublishedArtifact, RequestedCall};
 use shared::text::CleanText;
 
 use super::super::events::{Sent, answer as answered, note, tool_call, tool_result, user};
 use super::*;
-use model_client::{Answer, Call, Counted};
+use model_client::{Answer, Call, Counted, Picture};
 
 /// The next action of a generated run. It is skipped where it is not possible.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 /// The event of an action, if the action is possible at this point of the run.
 fn event_of(at: &Transcript, action: &Action) -> Option<EventData> {
     match (at.next(), action) {
-        (Next::Begin, _) => Some(user("go".to_owned())),
+        (Next::Begin, _) => Some(user("go".to_owned(), vec![])),
         (Next::Ask, Action::Answer(answer)) => Some(answered(answer, Sent { bytes: 28, tokens: 7 })),
         (Next::Ask, Action::Note(text)) => Some(note(NoteKind::WrapUp, text.clone())),
         (Next::Answered, Action::Note(text)) if !at.is_incomplete() => {
@@ -140,7 +140,7 @@ fn the_log_decides_what_comes_next() {
     };
     let mut transcript = Transcript::default();
     assert_eq!(transcript.next(), Next::Begin);
-    transcript.apply(&user("go".to_owned()));
+    transcript.apply(&user("go".to_owned(), vec![]));
     assert_eq!(transcript.next(), Next::Ask);
     transcript.apply(&said("Hm.", vec![wanted("a"), wanted("a"), wanted("")], "tool_calls"));
     assert_eq!(transcript.next(), Next::Call);
@@ -162,4 +162,25 @@ fn the_log_decides_what_comes_next() {
     transcript.apply(&note(NoteKind::Repair, "Again.".to_owned()));
     assert_eq!(transcript.next(), Next::Ask);
     assert!(transcript.has_note(&NoteKind::Repair) && !transcript.has_note(&NoteKind::WrapUp));
+}
+
+#[test]
+fn the_log_names_the_pictures_and_the_messages_have_them() {
+    let [first, second] =
+        ["a", "b"].map(|base64| Picture { media_type: "image/png".to_owned(), base64: base64.into() });
+    let files = [FileId::generate(), FileId::generate(), FileId::generate()];
+    let logged =
+        |file: FileId| LoggedPicture { file, name: "a.png".to_owned(), media_type: "image/png".to_owned() };
+    let loaded = LoadedPictures::from([(files[1], second.clone()), (files[0], first.clone())]);
+    let mut transcript = Transcript::default();
+    transcript.apply(&user("look".to_owned(), vec![logged(files[0]), logged(files[1])]));
+    transcript.apply(&note(NoteKind::Files, "They are there.".to_owned()));
+    assert!(transcript.has_pictures() && transcript.shows(files[1]) && !transcript.shows(files[2]));
+    for _ in 0..2 {
+        transcript.show(&loaded);
+        let shown = Message::User { text: "look".to_owned(), pictures: vec![first.clone(), second.clone()] };
+        assert_eq!(transcript.messages()[0], shown, "in the order of the log, once");
+    }
+    let note = Message::User { text: "They are there.".to_owned(), pictures: vec![] };
+    assert_eq!(transcript.messages()[1], note);
 }

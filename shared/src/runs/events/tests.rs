@@ -35,6 +35,7 @@ fn each_optional_field_was_recorded_and_left_out() {
     };
     for (event_type, pointer) in [
         ("run.taken_over", "/alone"),
+        ("message", "/pictures"),
         ("message", "/toolCalls"),
         ("message", "/reasoning"),
         ("message", "/usage/estimated"),

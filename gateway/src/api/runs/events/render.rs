@@ -105,7 +105,7 @@ fn shown_data(data: EventData) -> ShownData {
 fn shown_message(message: LoggedMessage) -> MessageData {
     match message {
         LoggedMessage::System { content } => MessageData::System(TextData { content, truncated: false }),
-        LoggedMessage::User { content } => MessageData::User(TextData { content, truncated: false }),
+        LoggedMessage::User { content, .. } => MessageData::User(TextData { content, truncated: false }),
         LoggedMessage::Assistant(LoggedAnswer { content, finish_reason, usage, tool_calls, reasoning }) => {
             MessageData::Assistant(AnswerData {
                 content,

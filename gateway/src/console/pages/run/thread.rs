@@ -148,7 +148,7 @@ fn message_of<'e>(message: &'e LoggedMessage, room: &mut Room) -> Option<Kind<'e
     match message {
         LoggedMessage::System { content } if content.is_empty() => None,
         LoggedMessage::System { content } => opening("Instructions", content),
-        LoggedMessage::User { content } => opening("Prompt", content),
+        LoggedMessage::User { content, .. } => opening("Prompt", content),
         LoggedMessage::Assistant(LoggedAnswer { content, usage, reasoning, .. }) => Some(Kind::Message {
             role: "Agent",
             html: to_html(content, room),

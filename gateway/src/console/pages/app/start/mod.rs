@@ -148,6 +148,7 @@ const fn can_be_corrected(refusal: &Refusal) -> bool {
             | Refusal::InvalidInputs(_)
             | Refusal::UnknownModel { .. }
             | Refusal::ModelLacksTools { .. }
+            | Refusal::ModelLacksVision { .. }
             | Refusal::AppArchived
             | Refusal::QuotaExceeded(_)
     )

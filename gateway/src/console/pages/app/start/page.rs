@@ -4,6 +4,7 @@ use askama::Template;
 use gateway_domain::apps::CurrentApp;
 use gateway_domain::{FieldError, Location, Refusal};
 use shared::apps::{InputField, InputType};
+use shared::config::Model;
 use uuid::Uuid;
 
 use crate::console::error_page;
@@ -41,6 +42,9 @@ impl Field {
         let label = &self.label;
         match (code, self.kind) {
             ("required" | "type", InputType::File) => format!("Choose a file for {label}."),
+            ("unsupported", InputType::File) => {
+                format!("Choose a picture for {label}: PNG, JPEG, WebP or GIF.")
+            }
             ("too_many", InputType::File) => format!("Choose only one file for {label}."),
             ("required", InputType::Boolean | InputType::Select) => format!("Choose a value for {label}."),
             ("required", InputType::Text | InputType::Number) => format!("Fill in {label}."),
@@ -56,7 +60,7 @@ impl Field {
 /// An error of a file, in the words on the page. Only this page makes the form, so a part has no wrong name.
 fn file_sentence(code: &str, message: &str) -> String {
     match code {
-        "unsupported" => "This app takes no files. Remove them.".to_owned(),
+        "unsupported" => "This app takes no such files. Remove them.".to_owned(),
         "too_many" => "Choose one file for each input, and the others under Files.".to_owned(),
         "unknown" => "The app has changed meanwhile. Reload this page and choose the files again.".to_owned(),
         _ => sentence(message),
@@ -69,7 +73,8 @@ pub(crate) struct Page {
     frame: Frame,
     app: Header,
     fields: Vec<Field>,
-    takes_files: bool,
+    /// Whether it takes files beside those of its file inputs.
+    takes_more_files: bool,
     models: Vec<(String, String)>,
     pub(crate) default_model: String,
     /// The chosen model. Empty: the app's own.
@@ -99,12 +104,14 @@ impl Page {
             value: value(field),
             error: None,
         };
-        let models = context.models.all().iter().filter(|model| definition.tools.is_empty() || model.tools);
+        let (calls, sees) = (!definition.tools.is_empty(), definition.needs_vision());
+        let fits = |model: &&Model| (!calls || model.tools) && (!sees || model.vision);
+        let models = context.models.all().iter().filter(fits);
         Self {
             frame: header.frame(visitor),
             app: header,
             fields: definition.inputs.iter().map(field).collect(),
-            takes_files: definition.reads_files(),
+            takes_more_files: definition.reads_files(),
             models: models.map(|model| (model.id.clone(), model.name.clone())).collect(),
             default_model: definition
                 .model
@@ -117,8 +124,8 @@ impl Page {
         }
     }
 
-    pub(crate) const fn takes_files(&self) -> bool {
-        self.takes_files
+    pub(crate) fn takes_files(&self) -> bool {
+        self.takes_more_files || self.fields.iter().any(|field| field.kind == InputType::File)
     }
 
     /// Whether the app can run on this model, or the user chose none.

@@ -1,0 +1,140 @@
+//! The pictures that models are shown. A caller may send a hostile one, and a thread that decodes it cannot
+//! be stopped. So a child process (`picture-reader`, beside the worker's program) decodes it with bounded
+//! memory and time, and makes it as small as model servers need it. The worker survives whatever ends that
+//! process.
+//!
+//! `reader` is the program, `child` starts it, and `protocol` is what it answers.
+
+mod child;
+mod protocol;
+pub mod reader;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use shared::storage::{Artifacts, hex};
+use tokio::sync::Semaphore;
+
+use crate::workspace::{InputFile, WorkspaceError};
+use model_client::Picture;
+pub use protocol::Refusal;
+
+/// Bytes of a picture's file: as many as the form of a create takes for one file.
+pub const MAX_INPUT_BYTES: u64 = 25 << 20;
+/// Pixels of a picture. A photo of 50 megapixels fits.
+pub const MAX_PIXELS: u64 = 50_000_000;
+/// Pixels on an edge of a picture.
+pub const MAX_EDGE: u32 = 16_384;
+/// Pixels on the longer edge of the picture that a model is shown. Anthropic and OpenAI make larger ones
+/// smaller.
+pub const EDGE: u32 = 1568;
+/// Bytes of the picture that a model is shown. As base64 it has less than 5 MB, the smallest limit of a model
+/// server.
+pub const MAX_READY_BYTES: usize = 7 << 19;
+/// Processes of one worker at once: two have 1 GiB.
+const PROCESSES: usize = 2;
+/// How long one picture may take on the busiest machine. The process has less processor time.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// Why a model cannot be shown a file.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The picture could not be read. This says nothing about the picture.
+    #[error("failed to read a picture: {0}")]
+    Unavailable(String),
+    #[error(transparent)]
+    Store(#[from] WorkspaceError),
+}
+
+impl PictureError {
+    /// For metrics and the log.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.name(),
+            Self::Unavailable(_) => "unavailable",
+            Self::Store(_) => "not_stored",
+        }
+    }
+}
+
+/// Reads the pictures of all runs of a worker.
+pub struct Pictures {
+    program: PathBuf,
+    deadline: Duration,
+    /// One for each process. A task that waits has no picture in memory.
+    permits: Semaphore,
+}
+
+impl Pictures {
+    /// `program`: the path of picture-reader.
+    #[must_use]
+    pub fn new(program: PathBuf) -> Self {
+        Self { program, deadline: DEADLINE, permits: Semaphore::new(PROCESSES) }
+    }
+
+    /// The same with another deadline for each picture.
+    #[must_use]
+    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The picture of an input file, as a model is shown it.
+    pub async fn of_file(&self, store: &Artifacts, file: &InputFile) -> Result<Picture, PictureError> {
+        self.counted(fetch(store, file)).await
+    }
+
+    /// The picture in these bytes, as a model is shown it.
+    pub async fn of_bytes(&self, bytes: Vec<u8>) -> Result<Picture, PictureError> {
+        self.counted(std::future::ready(Ok(bytes))).await
+    }
+
+    async fn counted(
+        &self,
+        fetching: impl Future<Output = Result<Vec<u8>, PictureError>>,
+    ) -> Result<Picture, PictureError> {
+        let read = self.read(fetching).await;
+        let outcome = read.as_ref().map_or_else(PictureError::outcome, |_| "ready");
+        metrics::counter!("capi_pictures_total", "outcome" => outcome).increment(1);
+        read
+    }
+
+    async fn read(
+        &self,
+        fetching: impl Future<Output = Result<Vec<u8>, PictureError>>,
+    ) -> Result<Picture, PictureError> {
+        let closed = |_| PictureError::Unavailable("the worker stops".to_owned());
+        let _permit = self.permits.acquire().await.map_err(closed)?;
+        let file = fetching.await?;
+        let asking = tokio::time::timeout(self.deadline, child::ask(&self.program, &file));
+        let (format, bytes) = asking.await.unwrap_or_else(|_| Err(Refusal::TooSlow.into()))?;
+        Ok(Picture {
+            media_type: format.media_type().to_owned(),
+            base64: Arc::from(BASE64_STANDARD.encode(bytes)),
+        })
+    }
+}
+
+async fn fetch(store: &Artifacts, file: &InputFile) -> Result<Vec<u8>, PictureError> {
+    if file.size > MAX_INPUT_BYTES {
+        return Err(Refusal::TooMuchMemory.into());
+    }
+    let changed = || WorkspaceError::Changed(file.key.to_string());
+    let most = usize::try_from(file.size).unwrap_or(usize::MAX);
+    let bytes = store.get_small(&file.key, most).await.map_err(WorkspaceError::from)?.ok_or_else(changed)?;
+    if hex(digest(&SHA256, &bytes).as_ref()) != file.sha256 {
+        return Err(changed().into());
+    }
+    Ok(bytes)
+}
