@@ -204,6 +204,11 @@ impl Case {
         self
     }
 
+    pub(super) fn asked_at_most(self, requests: usize) -> Self {
+        let case = Self { asked: None, ..self };
+        case.check(move |seen| assert!(seen.requests.len() <= requests, "{}", seen.requests.len()))
+    }
+
     /// A second run follows the first one.
     pub(super) fn twice(mut self) -> Self {
         self.runs = 2;

@@ -4,9 +4,16 @@
 //! `CAPI_CONFORMANCE=words cargo test --test it conformance` runs only the cases with these words in their
 //! names.
 
+mod answers;
+mod anthropic;
 mod calls;
 mod case;
 mod chat;
 mod harness;
+mod replay;
+mod requests;
+mod responses;
 mod server;
 mod strict;
+mod structured;
+mod usage;
