@@ -35,7 +35,7 @@ pub(super) enum Expected {
     Failed {
         /// One of these codes, with `|` between them.
         codes: &'static str,
-        retryable: bool,
+        retryable: Option<bool>,
         /// A part of the message, in any case of letters.
         words: &'static str,
     },
@@ -190,7 +190,13 @@ impl Case {
     }
 
     pub(super) fn fails(mut self, codes: &'static str, retryable: bool, words: &'static str) -> Self {
-        self.expected = Expected::Failed { codes, retryable, words };
+        self.expected = Expected::Failed { codes, retryable: Some(retryable), words };
+        self
+    }
+
+    /// Fails with one of these codes and these words.
+    pub(super) fn fails_with(mut self, codes: &'static str, words: &'static str) -> Self {
+        self.expected = Expected::Failed { codes, retryable: None, words };
         self
     }
 

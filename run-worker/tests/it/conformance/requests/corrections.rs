@@ -149,8 +149,7 @@ pub(super) fn of_roles() -> Vec<Case> {
         "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
         "messages[0].role",
     );
-    let openai_words = "Invalid value: 'developer'. Supported values are: 'system', 'assistant', 'user', 'function', and \
-         'tool'.";
+    let known_roles = "Invalid value: 'developer'. Supported values are: 'system', 'assistant', and 'user'.";
     vec![
         role("system-refused-by-o1", o1),
         // Gemma's template in vLLM and llama.cpp
@@ -158,7 +157,7 @@ pub(super) fn of_roles() -> Vec<Case> {
         openai("developer-refused")
             .app("instructions", "Be brief.")
             .set("instructions_role = \"developer\"")
-            .refuses(|body| body["messages"][0]["role"] == "developer", refusal(400, openai_words), done())
+            .refuses(|body| body["messages"][0]["role"] == "developer", refusal(400, known_roles), done())
             .twice()
             .asked(3),
     ]
