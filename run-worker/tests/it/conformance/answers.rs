@@ -124,7 +124,7 @@ fn texts() -> Vec<Case> {
         says("text-with-nul", &[text("a\0b")]).completes("a\u{fffd}b"),
         openai("text-not-streamed").replies([Reply::json(200, &whole)]).asked(1),
         openai("text-not-streamed-in-pieces").replies([Reply::json(200, &whole).in_pieces_of(7)]).asked(1),
-        says("refusal", &[refused.clone()]).fails("model_refused", false, "i will not"),
+        says("refusal", std::slice::from_ref(&refused)).fails("model_refused", false, "i will not"),
         says("refusal-after-words", &[text("Well."), refused]).fails("model_refused", false, "i will not"),
     ]
 }

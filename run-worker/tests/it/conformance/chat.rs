@@ -11,7 +11,8 @@ pub(super) fn sse(events: impl IntoIterator<Item = Value>) -> Reply {
 
 /// The events without the end marker.
 pub(super) fn body(events: impl IntoIterator<Item = Value>) -> String {
-    events.into_iter().map(|event| format!("data: {event}\n\n")).collect()
+    let events = events.into_iter().map(|event| format!("data: {event}\n\n"));
+    events.collect()
 }
 
 /// A chunk with this delta.

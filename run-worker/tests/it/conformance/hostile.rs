@@ -21,8 +21,13 @@ fn endless(first: &str, repeated: &str) -> Reply {
     Reply::raw(first).then(repeated).ending(End::Repeat)
 }
 
+/// So many bytes of words that do not repeat themselves.
+fn words(length: usize) -> String {
+    let words = (0..length / 8).map(|n| format!("{n:07} "));
+    words.collect()
+}
+
 fn sizes() -> Vec<Case> {
-    let words = |length: usize| (0..length / 8).map(|n| format!("{n:07} ")).collect::<String>();
     let part = body([text(&words(64 << 10))]);
     let thought = body([delta(json!({"reasoning_content": words(64 << 10)}))]);
     let arguments = json!({"index": 0, "function": {"arguments": words(64 << 10)}});
@@ -70,8 +75,7 @@ fn error_without_end() -> Reply {
 
 fn blocks_without_end() -> Reply {
     let block = claude::block(0, &claude::text(&"A megabyte is soon full. ".repeat(99)));
-    let block: String = block.iter().map(|event| format!("data: {event}\n\n")).collect();
-    endless(&format!("data: {}\n\n", claude::start()), &block)
+    endless(&body([claude::start()]), &body(block))
 }
 
 fn counts() -> Vec<Case> {

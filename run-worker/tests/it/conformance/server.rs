@@ -205,8 +205,7 @@ async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<()> {
         stream.write_all(head.as_bytes()).await?;
     }
     for piece in &reply.pieces {
-        send_chunk(stream, piece).await?;
-        tokio::time::sleep(reply.pause).await;
+        send_chunk(stream, piece, reply.pause).await?;
     }
     match reply.end {
         End::Whole => stream.write_all(b"0\r\n\r\n").await?,
@@ -216,8 +215,7 @@ async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<()> {
         End::Repeat => {
             let last = reply.pieces.last().cloned().unwrap_or_default();
             for _ in 0..MAX_REPEATED / last.len().max(1) {
-                send_chunk(stream, &last).await?;
-                tokio::time::sleep(reply.pause).await;
+                send_chunk(stream, &last, reply.pause).await?;
             }
         }
     }
@@ -226,14 +224,18 @@ async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<()> {
     drain(stream).await
 }
 
-async fn send_chunk(stream: &mut TcpStream, piece: &[u8]) -> io::Result<()> {
+async fn send_chunk(stream: &mut TcpStream, piece: &[u8], pause: Duration) -> io::Result<()> {
     if piece.is_empty() {
         return Ok(());
     }
     let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
     chunk.extend_from_slice(piece);
     chunk.extend_from_slice(b"\r\n");
-    stream.write_all(&chunk).await
+    stream.write_all(&chunk).await?;
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
 }
 
 async fn drain(stream: &mut TcpStream) -> io::Result<()> {

@@ -37,8 +37,9 @@ fn again(name: &str, reply: Reply) -> Case {
 fn framing() -> Vec<Case> {
     let stream = stream();
     let pretty = events().map(|event| {
-        let lines = format!("{event:#}");
-        lines.lines().map(|line| format!("data: {line}\n")).collect::<String>() + "\n"
+        let pretty = format!("{event:#}");
+        let lines = pretty.lines().map(|line| format!("data: {line}\n"));
+        lines.collect::<String>() + "\n"
     });
     let no_last_line = format!("{}data: [DONE]", body(events()));
     let named = events().map(|event| format!("id: 7\nretry: 10\nevent: message\nx: y\ndata: {event}\n\n"));

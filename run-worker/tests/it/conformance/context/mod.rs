@@ -25,7 +25,8 @@ async fn long_conversations_are_shortened() {
 }
 
 fn digits() -> String {
-    (0..FILE_BYTES / 100).map(|row| format!("{row:099}\n")).collect()
+    let rows = (0..FILE_BYTES / 100).map(|row| format!("{row:099}\n"));
+    rows.collect()
 }
 
 fn write() -> Value {

@@ -11,8 +11,9 @@ use super::harness;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_what_the_settings_say() {
-    let cases = [settings::cases(), settings::of_schemas(), shapes::cases()];
-    harness::run(cases.into_iter().flatten().collect()).await;
+    let schemas = [settings::of_schemas(), settings::of_tools_and_schemas()];
+    let cases = [settings::cases(), shapes::cases()].into_iter().chain(schemas);
+    harness::run(cases.flatten().collect()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

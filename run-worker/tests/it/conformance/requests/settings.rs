@@ -86,12 +86,15 @@ fn tells_schema(seen: &Seen) {
     assert!(told.collect::<String>().contains("\"required\""), "{}", seen.last());
 }
 
+/// The server answers at once, with what the schema asks for.
+fn n(name: &str) -> Case {
+    openai(name).wants_n().replies([say("{\"n\": 4}")]).gives(json!({"n": 4})).asked(1)
+}
+
 /// How a server is asked for a schema.
 pub(super) fn of_schemas() -> Vec<Case> {
-    let n = |name: &str| openai(name).wants_n().replies([say("{\"n\": 4}")]).gives(json!({"n": 4})).asked(1);
     let time = || calls([call("current_time", "{}")]);
     let last = || calls([call("final_answer", "{\"n\": 4}")]);
-    let both = |body: &Value| body.get("tools").is_some() && body.get("response_format").is_some();
     let final_tool = "structured_output = \"tool\"";
     vec![
         n("schema-by-response-format").check(|seen| assert!(has_schema(seen.last()))),
@@ -125,6 +128,14 @@ pub(super) fn of_schemas() -> Vec<Case> {
             .set(final_tool)
             .replies([calls([call("final_answer", "{\"n\": \"four\"}")]), last()])
             .asked(2),
+    ]
+}
+
+/// How a server with tools is asked for a schema, and one that ignores it.
+pub(super) fn of_tools_and_schemas() -> Vec<Case> {
+    let both = |body: &Value| body.get("tools").is_some() && body.get("response_format").is_some();
+    let time = || calls([call("current_time", "{}")]);
+    vec![
         // Several servers refuse both in one request, others never call a tool then.
         n("schema-and-tools-apart")
             .tools(&["current_time"])

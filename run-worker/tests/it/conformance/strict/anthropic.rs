@@ -57,7 +57,7 @@ fn answers(blocks: &[Value], open: &mut Vec<&str>) -> Result<(), String> {
         let answered = open.iter().position(|open| *open == id);
         open.remove(answered.ok_or("it has the result of no call")?);
     }
-    let late = blocks.iter().skip_while(|block| block["type"] == "tool_result");
-    ensure(!late.into_iter().any(|block| block["type"] == "tool_result"), "a result comes after a text")?;
+    let mut late = blocks.iter().skip_while(|block| block["type"] == "tool_result");
+    ensure(!late.any(|block| block["type"] == "tool_result"), "a result comes after a text")?;
     ensure(open.is_empty(), "a call has no result")
 }

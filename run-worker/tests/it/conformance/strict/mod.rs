@@ -23,11 +23,11 @@ pub(super) fn check(request: &Request) -> Result<(), String> {
     let header = |name: &str| request.headers.get(name).map(String::as_str);
     match request.path.as_str() {
         "/v1/chat/completions" => {
-            ensure(header("authorization") == Some(&bearer), "the key is missing")?;
+            ensure(header("authorization") == Some(bearer.as_str()), "the key is missing")?;
             chat::check(body)
         }
         "/v1/responses" => {
-            ensure(header("authorization") == Some(&bearer), "the key is missing")?;
+            ensure(header("authorization") == Some(bearer.as_str()), "the key is missing")?;
             responses::check(body)
         }
         "/v1/messages" => {
