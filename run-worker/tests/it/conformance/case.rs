@@ -106,7 +106,7 @@ fn case(name: impl Into<String>, provider: &str) -> Case {
         base_url: None,
         app: Map::from_iter([("name".to_owned(), json!("a")), ("prompt".to_owned(), json!("Go."))]),
         runs: 1,
-        serve: Arc::new(|_| Reply::none(super::server::End::Cut)),
+        serve: Arc::new(|_: &Request| Reply::none(super::server::End::Cut)),
         expected: Expected::Text("Done.".to_owned()),
         asked: None,
         checks: Vec::new(),

@@ -80,7 +80,7 @@ fn contents() -> Vec<Case> {
     let moderated =
         json!({"error": {"code": 403, "message": "Your input was flagged", "metadata": metadata}});
     let azure = json!({"error": {"code": "content_filter", "param": "prompt", "status": 400,
-        "message": "The response was filtered due to the prompt triggering Azure's content management policy.",
+        "message": "The prompt triggered Azure OpenAI's content management policy.",
         "innererror": {"code": "ResponsibleAIPolicyViolation"}}});
     let policy = "Invalid prompt: your prompt was flagged as potentially violating our usage policy.";
     let refused = "model_refused";
