@@ -27,6 +27,8 @@ pub enum Issuer {
     Itself,
     /// See [`TlsServer::trusting`].
     Authority,
+    /// Of itself, until 2021.
+    Expired,
 }
 
 impl TlsServer {
@@ -41,6 +43,7 @@ impl TlsServer {
         match issuer {
             Issuer::Itself => make_certificate(&dir, "server", &subject),
             Issuer::Authority => make_certificate(&dir, "server", &[&subject[..], &signed].concat()),
+            Issuer::Expired => make_expired(&dir),
         }
         let certificate =
             |name: &str| CertificateDer::from_pem_file(dir.join(name)).expect("openssl made it");
@@ -97,12 +100,29 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 fn make_certificate(dir: &Path, name: &str, arguments: &[&str]) {
     let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "3650", "-keyout", &key, "-out", &certificate])
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .expect("openssl is installed");
+    let begin = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let names = ["-days", "3650", "-keyout", &key, "-out", &certificate];
+    openssl(dir, &[&begin[..], &names, arguments].concat());
+}
+
+/// `openssl req` refuses days in the past. `openssl ca` takes dates, and needs a configuration for it.
+fn make_expired(dir: &Path) {
+    let settings = "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\n\
+                    default_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\n\
+                    basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost\n";
+    std::fs::write(dir.join("settings"), settings).expect("the folder is new");
+    std::fs::write(dir.join("index"), "").expect("the folder is new");
+    let begin = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let names = ["-keyout", "server.key", "-out", "request", "-subj", "/CN=localhost"];
+    openssl(dir, &[&begin[..], &names].concat());
+    let begin = ["ca", "-batch", "-selfsign", "-notext", "-config", "settings", "-keyfile", "server.key"];
+    let names = ["-in", "request", "-out", "server.pem"];
+    let dates = ["-startdate", "20200101000000Z", "-enddate", "20210101000000Z"];
+    openssl(dir, &[&begin[..], &names, &dates].concat());
+}
+
+fn openssl(dir: &Path, arguments: &[&str]) {
+    let made = Command::new("openssl").args(arguments).current_dir(dir).output();
+    let made = made.expect("openssl is installed");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }

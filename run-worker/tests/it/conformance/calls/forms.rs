@@ -1,0 +1,54 @@
+//! Calls that a server leaves in the text, because it does not know the form of its model.
+
+use super::super::case::{Case, Seen, openai};
+use super::super::chat::{done, say};
+use super::{asks, made};
+
+/// No answer with the call is the result.
+fn is_no_result(seen: &Seen) {
+    let text = seen.run().result["text"].as_str().unwrap_or_default();
+    assert!(!text.contains("current_time"), "{text}");
+}
+
+/// The form is known: the tool is called.
+fn run(name: &str, text: &str) -> Case {
+    asks(name, say(text)).check(made(1)).check(is_no_result)
+}
+
+/// Whether the form is known or not, the call is no result.
+fn never_a_result(name: &str, text: &str) -> Case {
+    asks(name, say(text)).asked(2).check(is_no_result)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let qwen = "<tool_call>\n<function=write_file>\n<parameter=path>\na\n</parameter>\n<parameter=content>\n\
+                x\n</parameter>\n</function>\n</tool_call>";
+    let hermes = "<tool_call>\n{\"name\": \"current_time\", \"arguments\": {}}\n</tool_call>";
+    let deepseek = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>\
+                    current_time\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+    let kimi = "<|tool_calls_section_begin|><|tool_call_begin|>functions.current_time:0\
+                <|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>";
+    vec![
+        run("text-call-hermes", hermes),
+        run("text-call-hermes-with-words", &format!("I look.\n{hermes}")),
+        asks("text-call-hermes-twice", say(&format!("{hermes}\n{hermes}")))
+            .check(made(2))
+            .check(is_no_result),
+        run("text-call-without-its-end", "<tool_call>\n{\"name\": \"current_time\", \"arguments\": {}}\n"),
+        run("text-call-after-thinking", &format!("<think>Hm.</think>\n\n{hermes}")),
+        run("text-call-mistral", "[TOOL_CALLS][{\"name\": \"current_time\", \"arguments\": {}}]"),
+        run("text-call-llama", "<|python_tag|>{\"name\": \"current_time\", \"parameters\": {}}"),
+        run("text-call-function", "<function=current_time>{}</function>"),
+        run("text-call-qwen", qwen),
+        never_a_result("text-call-kimi", kimi),
+        never_a_result("text-call-deepseek", deepseek),
+        openai("text-call-in-no-known-form")
+            .tools(&["current_time"])
+            .replies([say(deepseek)])
+            .fails("model_error", true, "tool")
+            .check(|seen| assert!(seen.notes().contains(&"tool_form"), "{:?}", seen.notes())),
+        // Without tools, the text is only a text.
+        openai("text-about-calls").replies([say(hermes)]).completes(hermes),
+        asks("text-without-calls", done()).asked(1),
+    ]
+}
