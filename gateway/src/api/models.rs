@@ -10,6 +10,7 @@ use crate::http::ApiError;
 use crate::http::extract::Query;
 
 /// A language model.
+#[expect(clippy::struct_excessive_bools, reason = "each is one ability of a model")]
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Model {
