@@ -80,7 +80,7 @@ fn broken_ends() -> Vec<Case> {
 fn empty() -> Vec<Case> {
     let saved = json!({"title": "a.md", "content": "x"}).to_string();
     let save = calls([call("save_artifact", &saved)]);
-    let saves = |name: &str| openai(name).tools(&["save_artifact"]);
+    let saving = |name: &str| openai(name).tools(&["save_artifact"]);
     let thoughts = sse([delta(json!({"reasoning_content": "Hm."})), finish("stop")]);
     vec![
         again("empty-once", say("")),
@@ -89,10 +89,10 @@ fn empty() -> Vec<Case> {
         again("only-thoughts-in-the-text-once", say("<think>Hm.</think>\n")),
         again("no-choice-once", sse([json!({"choices": []})])),
         openai("always-empty").replies([say("")]).asked(3).fails("model_error", true, "empty"),
-        saves("empty-after-an-artifact")
+        saving("empty-after-an-artifact")
             .replies([save.clone(), say(""), done()])
             .check(|seen| assert_eq!((seen.notes(), seen.artifacts()), (vec!["closing"], 1))),
-        saves("always-empty-after-an-artifact")
+        saving("always-empty-after-an-artifact")
             .replies([save, say("")])
             .completes("")
             .check(|seen| assert_eq!((seen.notes(), seen.artifacts()), (vec!["closing"], 1))),

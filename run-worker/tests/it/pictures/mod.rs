@@ -28,8 +28,8 @@ async fn refused(bytes: &[u8]) -> (&'static str, String) {
     (error.outcome(), error.to_string())
 }
 
-fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let named = [kind, data].concat();
+fn chunk(kind: &str, data: &[u8]) -> Vec<u8> {
+    let named = [kind.as_bytes(), data].concat();
     let length = u32::try_from(data.len()).unwrap().to_be_bytes();
     [&length[..], &named, &crc32fast::hash(&named).to_be_bytes()].concat()
 }
@@ -37,8 +37,7 @@ fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
 /// A PNG of so many pixels of 64 bits. Its few bytes of data are the beginning of an endless row of zeros.
 fn png_bomb(width: u32, height: u32) -> Vec<u8> {
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[16, 6, 0, 0, 0]].concat();
-    let chunks =
-        [chunk(b"IHDR", &header), chunk(b"IDAT", b"\x78\x01\x01\x00\x00\xff\xff"), chunk(b"IEND", b"")];
+    let chunks = [chunk("IHDR", &header), chunk("IDAT", b"\x78\x01\x01\x00\x00\xff\xff"), chunk("IEND", b"")];
     [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
 }
 
