@@ -136,6 +136,16 @@ impl Assembly {
         !self.text.is_empty()
     }
 
+    pub(crate) const fn has_refusal(&self) -> bool {
+        !self.refusal.is_empty()
+    }
+
+    /// Whether no event said anything about an answer.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let nothing_said = self.bytes == 0 && self.finish_reason.is_empty() && !self.is_done;
+        nothing_said && self.calls.is_empty() && self.reasoning.is_empty() && self.usage == Usage::default()
+    }
+
     pub(crate) fn has_calls(&self) -> bool {
         !self.calls.is_empty()
     }

@@ -117,15 +117,13 @@ fn of_reasoning(lower: &str, settings: &ModelSettings) -> Option<Correction> {
 }
 
 fn of_role(lower: &str, settings: &ModelSettings) -> Option<Correction> {
-    if !lower.contains("role") {
-        return None;
-    }
+    let about_role = lower.contains("role");
     let role = match settings.instructions_role {
         InstructionsRole::Developer if lower.contains("developer") => InstructionsRole::System,
-        InstructionsRole::System if lower.contains("system") && lower.contains("developer") => {
+        InstructionsRole::System if about_role && lower.contains("system") && lower.contains("developer") => {
             InstructionsRole::Developer
         }
-        InstructionsRole::System if lower.contains("system") => InstructionsRole::User,
+        InstructionsRole::System if about_role && lower.contains("system") => InstructionsRole::User,
         _ => return None,
     };
     Some(Correction::InstructionsRole(role))

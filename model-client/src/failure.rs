@@ -23,13 +23,12 @@ pub(super) fn of(error: &reqwest::Error) -> ModelError {
 fn certificate(error: &reqwest::Error) -> Option<shared::net::failure::CertificateFault> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        // An I/O error hides what it holds from `source`.
-        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let held = held.and_then(|held| held.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(fault)) = held.or_else(|| error.downcast_ref()) {
+        if let Some(rustls::Error::InvalidCertificate(fault)) = error.downcast_ref() {
             return Some(certificate_fault(fault));
         }
-        cause = error.source();
+        // An I/O error hides what it holds from `source`.
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = held.map_or_else(|| error.source(), |held| Some(held));
     }
     None
 }

@@ -67,9 +67,11 @@ impl Reader<'_> {
         for value in &plain {
             self.add_value(value, &mut assembly)?;
         }
-        if plain.is_empty() && !is_stream(response.headers()) {
+        let is_something_else =
+            if plain.is_empty() { !is_stream(response.headers()) } else { assembly.is_untouched() };
+        if is_something_else {
             return Err(ModelError::Rejected(format!(
-                "it answered 200 with {} instead of an answer; check base_url",
+                "it answered 200 with {} that is no answer of a model; check base_url",
                 content_type(response.headers())
             )));
         }

@@ -1,5 +1,5 @@
 //! Decodes server-sent events (WHATWG HTML 9.2) of model servers. Only the field `data` matters. Chunks may
-//! end anywhere, lines end in LF or CRLF, and the size of an event is bounded. Some servers send JSON without
+//! end anywhere, lines end in LF, CR or CRLF, and the size of an event is bounded. Some servers send JSON without
 //! events, whatever they announce; it is kept apart.
 
 use serde_json::Value;
@@ -22,18 +22,28 @@ pub(super) struct Decoder {
     data: Vec<u8>,
     /// Lines that belong to no event.
     plain: Vec<u8>,
+    after_cr: bool,
+}
+
+const fn is_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 impl Decoder {
     /// Adds the next bytes. Returns the data of the events that they complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, EventTooLarge> {
         let mut events = Vec::new();
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+        for part in bytes.split_inclusive(|byte| is_end(*byte)) {
+            // The second byte of CRLF.
+            if std::mem::take(&mut self.after_cr) && part == b"\n" {
+                continue;
+            }
             self.line.extend_from_slice(part);
             if self.line.len() + self.data.len() + self.plain.len() > MAX_EVENT_BYTES {
                 return Err(EventTooLarge);
             }
-            if self.line.last() == Some(&b'\n') {
+            self.after_cr = part.ends_with(b"\r");
+            if self.line.last().is_some_and(|byte| is_end(*byte)) {
                 events.extend(self.end_of_line());
             }
         }
@@ -42,8 +52,7 @@ impl Decoder {
 
     fn end_of_line(&mut self) -> Option<Vec<u8>> {
         let line = std::mem::take(&mut self.line);
-        let end = line.strip_suffix(b"\n").unwrap_or(&line);
-        let end = end.strip_suffix(b"\r").unwrap_or(end);
+        let end = line.strip_suffix(b"\n").or_else(|| line.strip_suffix(b"\r")).unwrap_or(&line);
         let text = end.strip_prefix("\u{feff}".as_bytes()).unwrap_or(end);
         if text.is_empty() {
             return (!self.data.is_empty()).then(|| std::mem::take(&mut self.data));
@@ -88,7 +97,7 @@ mod tests {
 
     #[test]
     fn events_are_whole_however_the_bytes_are_cut() {
-        let stream = "\u{feff}: hello\r\ndata: {\"a\":\"é\"}\r\n\r\nevent: x\ndata:1\ndata: 2\n\n\n\ndata: \
+        let stream = "\u{feff}: hello\r\ndata: {\"a\":\"é\"}\r\n\r\nevent: x\rdata:1\rdata: 2\r\r\n\ndata: \
                       last\n\ndata: open"
             .as_bytes();
         let expected = vec!["{\"a\":\"é\"}".as_bytes().to_vec(), b"1\n2".to_vec(), b"last".to_vec()];

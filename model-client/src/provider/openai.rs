@@ -72,9 +72,10 @@ impl Provider for Openai {
         assembly.usage(usage(&event["usage"]));
         // Groq and Moonshot send the usage elsewhere.
         assembly.usage(usage(&event["x_groq"]["usage"]));
-        let Some(choice) = event["choices"].as_array().and_then(|choices| choices.first()) else {
-            return Ok(());
-        };
+        // capi asks for one choice.
+        let is_first = |choice: &&Value| number(&choice["index"]).unwrap_or(0) == 0;
+        let mut choices = event["choices"].as_array().into_iter().flatten();
+        let Some(choice) = choices.find(is_first) else { return Ok(()) };
         assembly.usage(usage(&choice["usage"]));
         // A chunk has a delta, a whole answer has a message. Some servers send both, one of them null or empty.
         let is_filled = |part: &&Value| part.as_object().is_some_and(|members| !members.is_empty());
@@ -142,16 +143,26 @@ fn add_message(part: &Value, assembly: &mut Assembly) {
     if part[KEPT_OBJECT].is_object() {
         assembly.keep(KEPT_OBJECT, part[KEPT_OBJECT].clone());
     }
-    let calls = &part["tool_calls"];
-    let one = calls.is_object().then_some(calls);
-    for call in calls.as_array().into_iter().flatten().chain(one) {
-        if let Some(piece) = piece(call) {
-            assembly.call(piece);
-        }
+    for piece in calls_of(&part["tool_calls"]).into_iter().filter_map(piece) {
+        assembly.call(piece);
     }
     // The form before `tool_calls`.
     if let Some(piece) = piece(&part["function_call"]) {
         assembly.call(piece);
+    }
+}
+
+/// The calls of a list, of an object with numbers as keys, or one call alone.
+fn calls_of(calls: &Value) -> Vec<&Value> {
+    match calls {
+        Value::Array(all) => all.iter().collect(),
+        Value::Object(members)
+            if members.values().all(Value::is_object) && !members.contains_key("function") =>
+        {
+            members.values().collect()
+        }
+        Value::Object(_) => vec![calls],
+        _ => Vec::new(),
     }
 }
 

@@ -3,7 +3,6 @@
 
 use model_client::{Answer, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
 use rand::random;
-use serde_json::Value;
 use shared::queue::{ModelRequest, ModelWords};
 use shared::runs::RunError;
 use shared::runs::events::NoteKind;
@@ -37,12 +36,13 @@ pub(super) async fn ask(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// What the server's refusals for length taught, for one answer.
+/// What the server's refusal for length taught, for one answer.
 #[derive(Default)]
 struct Refused {
     estimate: Option<Estimate>,
     most: Option<i64>,
-    once: bool,
+    /// The refusal, and what it refused.
+    of: Option<(ModelError, events::Sent)>,
 }
 
 async fn ask_until_answered(agent: &Agent<'_, '_>) -> Result<(Answer, events::Sent), RunError> {
@@ -93,9 +93,10 @@ impl Refused {
     /// Returns true if a shorter request may succeed: once, and only after a refusal for length.
     fn learn(&mut self, error: &ModelError, sent: events::Sent) -> bool {
         let ModelError::ContextLength { window, requested, .. } = error else { return false };
-        if std::mem::replace(&mut self.once, true) {
+        if self.of.is_some() {
             return false;
         }
+        self.of = Some((error.clone(), sent));
         let bytes = i64::try_from(sent.bytes).unwrap_or(i64::MAX);
         // A number below the window counts only a part, for example the prompt without the answer.
         match requested {
@@ -136,8 +137,15 @@ async fn ask_once(
         most: refused.most,
     };
     let fitted = window::fit(transcript.messages(), &room);
-    let sent = events::Sent { bytes: fitted.bytes, tokens: fitted.tokens };
-    let answer = send(agent, &fitted, &tools, sent_schema, tries).await;
+    let max_tokens = max_tokens(agent, &fitted);
+    let sent = events::Sent { bytes: fitted.bytes, tokens: fitted.tokens, max_tokens };
+    if let Some((error, before)) = &refused.of
+        && (before.bytes, before.max_tokens) == (sent.bytes, sent.max_tokens)
+    {
+        return (Err(error.clone()), sent);
+    }
+    let request = Request { messages: &fitted.messages, tools: &tools, schema: sent_schema, max_tokens };
+    let answer = send(agent, request, tries).await;
     let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref()));
     let is_empty = |answer: &Answer| answer.text.trim().is_empty() && answer.calls.is_empty();
     let answer = match answer {
@@ -155,26 +163,23 @@ async fn ask_once(
     (answer, sent)
 }
 
-async fn send(
-    agent: &Agent<'_, '_>,
-    fitted: &Fitted<'_>,
-    tools: &[Offered<'_>],
-    schema: Option<&Value>,
-    tries: u32,
-) -> Result<Answer, ModelError> {
-    let spent = agent.log.transcript().spent();
+/// The most tokens of the answer, where a limit is known.
+fn max_tokens(agent: &Agent<'_, '_>, fitted: &Fitted<'_>) -> Option<u32> {
     let input = u32::try_from(fitted.tokens).unwrap_or(u32::MAX);
-    let left = agent.budget.tokens_left(spent).saturating_sub(input).max(MIN_ANSWER_TOKENS);
-    let max_tokens = match fitted.answer {
+    let left = agent.budget.tokens_left(agent.log.transcript().spent());
+    let left = left.saturating_sub(input).max(MIN_ANSWER_TOKENS);
+    match fitted.answer {
         Some(most) => Some(most.min(left)),
         None => Some(left).filter(|left| *left < BUDGET_AS_LIMIT),
-    };
+    }
+}
+
+async fn send(agent: &Agent<'_, '_>, request: Request<'_>, tries: u32) -> Result<Answer, ModelError> {
     let streams = Streams {
         agent,
-        step: spent.steps() + 1,
+        step: agent.log.transcript().spent().steps() + 1,
         request: ModelRequest { seq: agent.log.next_seq(), attempt: agent.claimed.attempt, tries },
     };
-    let request = Request { messages: &fitted.messages, tools, schema, max_tokens };
     agent.model.ask(request, Words::new(&streams)).await
 }
 

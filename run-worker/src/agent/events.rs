@@ -28,6 +28,7 @@ pub(super) struct Sent {
     pub(super) bytes: usize,
     /// An estimate.
     pub(super) tokens: i64,
+    pub(super) max_tokens: Option<u32>,
 }
 
 /// Gives each call an id. Where the server did not count tokens, the usage is an estimate.

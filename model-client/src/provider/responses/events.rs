@@ -36,7 +36,6 @@ pub(super) fn add(event: &Value, assembly: &mut Assembly) -> Result<(), Failure>
         "error" | "response.error" => return Err(reported(event)),
         _ if is_error(&event["error"]) && !kind.starts_with("response.") => return Err(reported(event)),
         "" if event["output"].is_array() || event["object"] == "response" => {
-            add_refusals(&event["output"], assembly);
             return end(kind, event, assembly);
         }
         _ => {}
@@ -129,6 +128,9 @@ fn end(kind: &str, response: &Value, assembly: &mut Assembly) -> Result<(), Fail
 /// gives them other ids in the last event.
 fn add_missing(output: &Value, assembly: &mut Assembly) {
     let (text_came, calls_came) = (assembly.has_text(), assembly.has_calls());
+    if !assembly.has_refusal() {
+        add_refusals(output, assembly);
+    }
     for (index, item) in output.as_array().into_iter().flatten().enumerate() {
         let came = match text(&item["type"]).unwrap_or_default() {
             "message" => text_came,
@@ -141,7 +143,7 @@ fn add_missing(output: &Value, assembly: &mut Assembly) {
     }
 }
 
-/// In a stream, a refusal has deltas.
+/// Refusals that no delta brought.
 fn add_refusals(output: &Value, assembly: &mut Assembly) {
     for item in output.as_array().into_iter().flatten() {
         for part in item["content"].as_array().into_iter().flatten() {

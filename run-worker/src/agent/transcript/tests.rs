@@ -66,7 +66,9 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 fn event_of(at: &Transcript, action: &Action) -> Option<EventData> {
     match (at.next(), action) {
         (Next::Begin, _) => Some(user("go".to_owned(), vec![])),
-        (Next::Ask, Action::Answer(answer)) => Some(answered(answer, Sent { bytes: 28, tokens: 7 })),
+        (Next::Ask, Action::Answer(answer)) => {
+            Some(answered(answer, Sent { bytes: 28, tokens: 7, max_tokens: None }))
+        }
         (Next::Ask, Action::Note(text)) => Some(note(NoteKind::WrapUp, text.clone())),
         (Next::Answered, Action::Note(text)) if !at.is_incomplete() => {
             Some(note(NoteKind::Repair, text.clone()))
@@ -136,7 +138,7 @@ fn the_log_decides_what_comes_next() {
             finish_reason: reason.to_owned(),
             usage: None,
         };
-        answered(&answer, Sent { bytes: 20, tokens: 5 })
+        answered(&answer, Sent { bytes: 20, tokens: 5, max_tokens: None })
     };
     let mut transcript = Transcript::default();
     assert_eq!(transcript.next(), Next::Begin);

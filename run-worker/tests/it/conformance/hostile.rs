@@ -101,8 +101,8 @@ fn counts() -> Vec<Case> {
             .completes_or_fails("model_error")
             .asked_at_most(3),
         openai("arguments-that-are-deep")
-            .tools(&["current_time"])
-            .replies([calls([call("current_time", &deep)]), done()])
+            .tools(&["list_files"])
+            .replies([calls([call("list_files", &deep)]), done()])
             .check(|seen| assert_eq!(seen.results()[0]["isError"], true)),
         openai("ten-thousand-empty-events")
             .replies([sse(vec![delta(json!({})); 10_000].into_iter().chain([text("Done."), finish("stop")]))])
@@ -122,7 +122,7 @@ fn repetitions() -> Vec<Case> {
         says("repeats-a-letter", "a"),
         says("repeats-a-line", "I am sorry, but I cannot answer this question.\n"),
         says("repeats-newlines", "\n"),
-        says("repeats-earlier-if-so-set", "No. ").set("max_repeated_bytes = 100"),
+        says("repeats-earlier-if-so-set", "No. ").set("max_repeated_bytes = 512"),
         // What looks like a repetition, and is none
         openai("a-long-table").replies([sse([text(&table), finish("stop")])]).completes(&table).asked(1),
         openai("a-long-rule").replies([sse([text(&rule), finish("stop")])]).completes(&rule).asked(1),

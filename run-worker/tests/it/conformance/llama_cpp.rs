@@ -27,7 +27,7 @@ const SLOT_TOKENS: u64 = 8192;
 /// More tokens than a slot has: the model's tokenizer makes one of each word.
 const TOO_MANY_WORDS: usize = 9000;
 /// The model computes on one processor that it shares with the other tests.
-const RUN_LIMIT: Duration = Duration::from_secs(300);
+const RUN_LIMIT: Duration = Duration::from_mins(5);
 
 /// The server, which ends with this value.
 struct LlamaCpp {

@@ -12,6 +12,7 @@ mod chat;
 mod context;
 mod harness;
 mod hostile;
+mod llama_cpp;
 mod refusals;
 mod replay;
 mod requests;

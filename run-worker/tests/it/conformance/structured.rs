@@ -63,7 +63,7 @@ fn repaired() -> Vec<Case> {
     };
     vec![
         wrong("repair-words", "It is four.", "JSON"),
-        wrong("repair-a-type", "{\"n\": \"four\"}", "four"),
+        wrong("repair-a-type", "{\"n\": \"four\"}", "whole number"),
         wrong("repair-a-missing-member", "{\"m\": 4}", "n"),
         wrong("repair-cut-json", "{\"n\": 4", "JSON"),
         wrong("repair-a-number-that-is-none", "{\"n\": NaN}", "JSON"),
