@@ -1,7 +1,7 @@
 //! One model behind one server.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -43,6 +43,8 @@ pub struct ModelClient {
     headers: HeaderMap,
     /// With the corrections that refusals of the server asked for.
     settings: RwLock<Arc<ModelSettings>>,
+    /// The newest of each kind.
+    corrections: Mutex<Vec<Correction>>,
     /// The window that a refusal named, or 0.
     learned_window: AtomicU32,
 }
@@ -80,6 +82,7 @@ impl ModelClient {
             key: key.map(SecretString::from),
             headers,
             settings: RwLock::new(Arc::new(settings)),
+            corrections: Mutex::default(),
             learned_window: AtomicU32::new(0),
         })
     }
@@ -87,6 +90,13 @@ impl ModelClient {
     #[must_use]
     pub fn settings(&self) -> Arc<ModelSettings> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The settings that refusals of the server corrected, as lines of the models file.
+    #[must_use]
+    pub fn learned(&self) -> Vec<String> {
+        let corrections = self.corrections.lock().unwrap_or_else(PoisonError::into_inner);
+        corrections.iter().map(|correction| correction.setting()).collect()
     }
 
     /// The most tokens of a conversation: the operator's number, or the server's if that is lower.
@@ -116,6 +126,16 @@ impl ModelClient {
             made.push(correction);
             self.learn(correction, &error);
         }
+    }
+
+    /// Sends one request under other settings. The client learns nothing from a refusal.
+    pub(crate) async fn try_under(
+        &self,
+        settings: &ModelSettings,
+        request: Request<'_>,
+        mut words: Words<'_>,
+    ) -> Result<Answer, ModelError> {
+        self.ask_once(settings, request, &mut words).await.map_err(|failed| failed.error)
     }
 
     async fn ask_once(
@@ -171,6 +191,11 @@ impl ModelClient {
         let mut corrected = (**settings).clone();
         correction.apply(&mut corrected);
         *settings = Arc::new(corrected);
+        drop(settings);
+        let mut corrections = self.corrections.lock().unwrap_or_else(PoisonError::into_inner);
+        corrections.retain(|older| std::mem::discriminant(older) != std::mem::discriminant(&correction));
+        corrections.push(correction);
+        drop(corrections);
         metrics::counter!("capi_model_corrections_total", "model" => self.id.clone()).increment(1);
         tracing::warn!(
             model = self.id,

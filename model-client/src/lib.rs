@@ -4,6 +4,7 @@
 mod answer;
 mod assemble;
 mod calls;
+pub mod check;
 mod client;
 mod conversation;
 mod correction;

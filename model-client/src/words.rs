@@ -12,12 +12,15 @@ const COLLECT_FOR: Duration = Duration::from_millis(50);
 /// Bytes that are sent without waiting longer.
 const ENOUGH: usize = 1 << 10;
 
-/// Where words go. Both functions return at once.
+/// Where words go. All functions return at once.
 pub trait Outlet: Sync {
     /// Whether a stream shows the words.
     fn is_watched(&self) -> bool;
 
     fn send(&self, text: String);
+
+    /// Another piece of the text arrived. [`Self::send`] gets several pieces together.
+    fn heard(&self) {}
 }
 
 /// The words of one request to a model.
@@ -38,6 +41,7 @@ impl<'o> Words<'o> {
         if text.is_empty() || !self.outlet.is_watched() {
             return;
         }
+        self.outlet.heard();
         self.collected.push_str(text);
         if self.collected.len() >= ENOUGH {
             self.send();

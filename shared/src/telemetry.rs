@@ -16,8 +16,15 @@ const DURATION_BUCKETS: [f64; 14] =
 
 /// The crates of capi. For all others the level is at most `info`, whatever CAPI_LOG says: below, some log
 /// what they send, which holds keys and inputs.
-const OWN: [&str; 6] =
-    ["gateway", "gateway_domain", "run_worker", "webhook_dispatcher", "public_client", "shared"];
+const OWN: [&str; 7] = [
+    "gateway",
+    "gateway_domain",
+    "model_client",
+    "run_worker",
+    "webhook_dispatcher",
+    "public_client",
+    "shared",
+];
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let of = metadata.target().split("::").next().unwrap_or_default();

@@ -3,6 +3,7 @@
 mod account;
 mod app;
 mod key;
+mod models;
 mod queue;
 mod store;
 mod webhook_secret;
@@ -53,6 +54,9 @@ enum Command {
     /// The artifact store.
     #[command(subcommand)]
     Store(store::Command),
+    /// Language models.
+    #[command(subcommand)]
+    Models(models::Command),
 }
 
 /// How long a command waits for the database.
@@ -129,6 +133,7 @@ impl Cli {
             Command::WebhookSecret(command) => command.run().await,
             Command::Queue(command) => command.run().await,
             Command::Store(command) => command.run().await,
+            Command::Models(command) => command.run().await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Settings: one struct for each concern. Each service flattens the structs that it needs. Only `main` reads
 //! the environment (through clap). The exception are the model keys that the models file names
-//! (`api_key_env`): the run-worker reads them at its start. deploy/env.example lists all settings.
+//! (`api_key_env`): the run-worker reads them at its start, and `gateway models check` before it asks.
+//! deploy/env.example lists all settings.
 
 mod models;
 mod parse;

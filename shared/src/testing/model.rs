@@ -36,6 +36,8 @@ struct State {
     failed: Mutex<HashMap<String, u64>>,
     /// Parts of prompts, and the scripts for them.
     scripts: Mutex<Vec<(String, String)>>,
+    /// Members of a body that are refused, and the words of the refusal.
+    refused: Mutex<Vec<(String, String)>>,
     released: watch::Sender<bool>,
     /// Counts [`ScriptedModel::release_held`].
     generation: watch::Sender<usize>,
@@ -51,6 +53,7 @@ impl ScriptedModel {
             asked: Mutex::default(),
             failed: Mutex::default(),
             scripts: Mutex::default(),
+            refused: Mutex::default(),
             released: watch::Sender::new(false),
             generation: watch::Sender::new(0),
             holding: AtomicUsize::new(0),
@@ -93,6 +96,12 @@ impl ScriptedModel {
         scripts.push((part_of_prompt.to_owned(), steps.to_string()));
     }
 
+    /// Refuses requests whose body has this member, in these words.
+    pub fn refuse(&self, member: &str, words: &str) {
+        let mut refused = self.state.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.push((member.to_owned(), words.to_owned()));
+    }
+
     /// The requests so far: the time of each, and its body.
     #[must_use]
     pub fn asked(&self) -> Vec<(Instant, Value)> {
@@ -126,7 +135,12 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
     let messages = body["messages"].as_array().cloned().unwrap_or_default();
     let first = messages.iter().find(|message| message["role"] == "user").cloned().unwrap_or_default();
     let prompt = first["content"].as_str().unwrap_or_default().to_owned();
+    let refusal = refusal_of(&state, &body);
     state.asked.lock().unwrap_or_else(PoisonError::into_inner).push((arrived, body));
+    if let Some(words) = refusal {
+        let words = json!({"error": {"message": words}}).to_string();
+        return respond(400, "application/json", stream::iter([words]).boxed());
+    }
     if let Some((_, status)) = prompt.split_once("STATUS-") {
         let status = status.get(..3).and_then(|status| status.parse().ok()).unwrap_or(500);
         let words = json!({"error": {"message": format!("scripted refusal of {key}")}}).to_string();
@@ -146,6 +160,11 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Body>
     let after = if prompt.contains("CUT") { stream::empty().boxed() } else { stream::iter(after).boxed() };
     let waiting = stream::once(hold(state, prompt.contains("HOLD")));
     respond(200, "text/event-stream", stream::iter(before).chain(waiting).chain(after).boxed())
+}
+
+fn refusal_of(state: &State, body: &Value) -> Option<String> {
+    let refused = state.refused.lock().unwrap_or_else(PoisonError::into_inner);
+    refused.iter().find(|(member, _)| body.get(member).is_some()).map(|(_, words)| words.clone())
 }
 
 fn script_for(state: &State, prompt: &str) -> Option<String> {

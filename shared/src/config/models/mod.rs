@@ -1,5 +1,5 @@
-//! The models file: the language models of the installation and how to reach them. The gateway reads the
-//! names and the abilities, the run-worker the rest.
+//! The models file: the language models of the installation and how to reach them. The gateway
+//! serves names and abilities, the run-worker and `gateway models check` need the rest.
 
 mod preset;
 mod settings;

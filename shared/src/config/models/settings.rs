@@ -110,6 +110,17 @@ impl InstructionsRole {
 }
 
 impl StructuredOutput {
+    /// The value in the models file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ResponseFormat => "response_format",
+            Self::JsonObject => "json_object",
+            Self::Tool => "tool",
+            Self::Words => "words",
+        }
+    }
+
     /// Whether the server itself can keep an answer to the schema.
     #[must_use]
     pub const fn is_enforced(self) -> bool {

@@ -3,6 +3,7 @@
 use e2e::console::EMAIL;
 use e2e::{Service, Stack};
 use serde_json::json;
+use shared::testing::ScriptedModel;
 
 const APP: &str = "name = 'Ada'\nprompt = 'x'";
 const PASSWORD: &str = "battery staple\n";
@@ -87,4 +88,26 @@ async fn passwords_and_webhook_secrets_are_set_by_command() {
     let second = stack.on_account(&["webhook-secret", "rotate"]).await;
     assert_ne!(second, first);
     assert_eq!(stack.on_account(&["webhook-secret", "show"]).await, second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_checked_by_command() {
+    let mut stack = Stack::pro().await;
+    let (printed, said, good) = stack.try_cli(&["models", "check", "plain"], "").await;
+    assert!(good, "{said}");
+    let mut lines = printed.lines();
+    assert!(lines.next().unwrap().starts_with("plain (http://127.0.0.1:"), "{printed}");
+    assert_eq!(lines.next(), Some("  plain answer              works"));
+    assert_eq!(lines.next(), Some("  stream                    works, 2 pieces"));
+    assert!(printed.contains("\n  tool call                 not tried: tools = false\n"), "{printed}");
+    assert!(printed.ends_with("\nSettings for the models file: none needed."), "{printed}");
+
+    let (printed, said, good) = stack.try_cli(&["models", "check", "away"], "").await;
+    assert!(!good && said.contains("no plain answer from: away"), "{said}");
+    assert!(printed.contains("  plain answer              not known: "), "{printed}");
+    let (_, said, good) = stack.try_cli(&["models", "check", "nothing"], "").await;
+    assert!(!good && said.contains("no model \"nothing\"; known are: scripted, plain, "), "{said}");
+    stack.settings.retain(|(name, _)| name != ScriptedModel::KEY_VARIABLE);
+    let (printed, _, good) = stack.try_cli(&["models", "check", "scripted"], "").await;
+    assert!(!good && printed.contains(&format!("{} is not set", ScriptedModel::KEY_VARIABLE)), "{printed}");
 }

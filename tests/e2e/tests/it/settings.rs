@@ -14,7 +14,7 @@ fn help(program: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn env_example_is_complete() {
-    let commands: [(&str, &[&str]); 12] = [
+    let commands: [(&str, &[&str]); 13] = [
         ("gateway", &["serve"]),
         ("gateway", &["migrate"]),
         ("gateway", &["user", "create"]),
@@ -25,6 +25,7 @@ fn env_example_is_complete() {
         ("gateway", &["webhook-secret", "show"]),
         ("gateway", &["queue", "dead", "list"]),
         ("gateway", &["store", "sweep"]),
+        ("gateway", &["models", "check"]),
         ("run-worker", &[]),
         ("webhook-dispatcher", &[]),
     ];
