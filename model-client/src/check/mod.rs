@@ -99,13 +99,12 @@ struct Findings<'s> {
 impl Findings<'_> {
     /// Waits for the probe and says what it found. Returns whether it works.
     async fn add(&mut self, label: &str, probe: impl Future<Output = Result<Finding, ModelError>>) -> bool {
-        let finding = match timeout(PROBE_DEADLINE, probe).await {
-            Ok(found) => found.unwrap_or_else(Finding::from),
-            Err(_) => {
-                let late = format!("no answer within {} s", PROBE_DEADLINE.as_secs());
-                Finding::new(Outcome::Unknown(late))
-            }
+        let late = || {
+            let late = format!("no answer within {} s", PROBE_DEADLINE.as_secs());
+            Finding::new(Outcome::Unknown(late))
         };
+        let found = timeout(PROBE_DEADLINE, probe).await;
+        let finding = found.map_or_else(|_| late(), |found| found.unwrap_or_else(Finding::from));
         (self.say)(&line(label, &finding.outcome));
         self.settings.extend(finding.setting);
         matches!(finding.outcome, Outcome::Works(_))

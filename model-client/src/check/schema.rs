@@ -51,12 +51,12 @@ async fn keeps(asker: &Asker<'_>, way: StructuredOutput) -> Result<bool, ModelEr
 }
 
 pub(super) async fn alone(asker: &Asker<'_>, calls_tools: bool) -> Result<Finding, ModelError> {
-    let asked = asker.file.structured_output;
+    let wanted = asker.file.structured_output;
     // The agent does the same for a model without tools.
     let first =
-        if asked == StructuredOutput::Tool && !asker.file.tools { StructuredOutput::Words } else { asked };
+        if wanted == StructuredOutput::Tool && !asker.file.tools { StructuredOutput::Words } else { wanted };
     let why = match keeps(asker, first).await {
-        Ok(matches) if asker.client.settings().structured_output != asked => {
+        Ok(matches) if asker.client.settings().structured_output != wanted => {
             let why = format!("the server refuses {}", first.as_str());
             if matches {
                 return Ok(Finding::works(format!("works, in words: {why}")));
