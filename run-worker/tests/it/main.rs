@@ -6,6 +6,7 @@ mod conformance;
 mod fencing;
 mod interleavings;
 mod pictures;
+mod prompt_cache;
 mod quotas;
 mod recorded;
 mod resume;

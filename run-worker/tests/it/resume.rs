@@ -24,7 +24,12 @@ struct Row {
     status: String,
 }
 
-fn config(dir: &Path, database: &TestDatabase, queues: &TestQueues, model: &ScriptedModel) -> Config {
+pub(crate) fn config(
+    dir: &Path,
+    database: &TestDatabase,
+    queues: &TestQueues,
+    model: &ScriptedModel,
+) -> Config {
     let models = dir.join("models.toml");
     let file = model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
     std::fs::write(&models, file).unwrap();

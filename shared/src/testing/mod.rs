@@ -16,12 +16,11 @@ mod proxy;
 mod queues;
 mod raw;
 mod receiver;
-mod script;
 mod template;
 mod tls;
 
 pub use database::{PlanLine, TestDatabase, plan_of};
-pub use model::ScriptedModel;
+pub use model::{MeasuredRequest, ScriptedModel};
 pub use pages::PageServer;
 pub use proxy::TcpProxy;
 pub use queues::TestQueues;

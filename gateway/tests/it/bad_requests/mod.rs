@@ -161,7 +161,7 @@ fn fields(table: &mut Table<'_>) {
         "unknown model",
         &with(json!({"chatModelId": "gpt-9"})),
         (400, "unknown_model"),
-        "scripted, plain, forgetful, impatient, away",
+        "scripted, plain, forgetful, impatient, away, scripted-chat, scripted-responses, scripted-anthropic",
     );
     for seconds in [json!(0), json!(604_801), json!(1.5), json!("60")] {
         table.json(

@@ -32,6 +32,7 @@ mod model;
 mod outages;
 mod path;
 mod processes;
+mod providers;
 mod queue_timeout;
 mod quotas;
 mod request_ids;
