@@ -1,7 +1,6 @@
 //! One model behind one server.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +14,7 @@ use shared::text::CleanText;
 
 use super::correction::{self, Correction, Sent};
 use super::json::error_message;
+use super::learned::Learned;
 use super::provider::{self, Outgoing, Provider};
 use super::read::{Reader, TIMEOUTS_WITHOUT_EVENT, read_up_to};
 use super::refusal::classify;
@@ -31,22 +31,19 @@ const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "request-id"];
 const MAX_REQUEST_ID_BYTES: usize = 80;
 /// Reading an error body takes at most this long.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shorter values of extra headers are words like `true`.
+const LEAST_SECRET_BYTES: usize = 8;
 /// Corrections for one answer. A server that still refuses wants something else.
 const MAX_CORRECTIONS: usize = 5;
 
 pub struct ModelClient {
-    id: String,
     http: reqwest::Client,
     provider: &'static dyn Provider,
     url: String,
-    key: Option<SecretString>,
+    /// The key, and the values of extra headers.
+    secrets: Vec<SecretString>,
     headers: HeaderMap,
-    /// With the corrections that refusals of the server asked for.
-    settings: RwLock<Arc<ModelSettings>>,
-    /// The newest of each kind.
-    corrections: Mutex<Vec<Correction>>,
-    /// The window that a refusal named, or 0.
-    learned_window: AtomicU32,
+    learned: Learned,
 }
 
 /// Why one request failed, and what would mend it.
@@ -69,62 +66,63 @@ impl ModelClient {
         let settings = model.settings();
         let provider = provider::of(settings.provider);
         let headers = headers(provider, &settings, key.as_deref()).with_context(place)?;
+        let extra =
+            settings.extra_headers.values().filter(|value| value.len() >= LEAST_SECRET_BYTES).cloned();
+        let secrets = key.into_iter().chain(extra);
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(Duration::from_secs(settings.timeout_seconds.into()))
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self {
-            id: model.id.clone(),
             http,
             provider,
             url: format!("{}/{}", model.base_url.as_str().trim_end_matches('/'), provider.path()),
-            key: key.map(SecretString::from),
+            secrets: secrets.map(SecretString::from).collect(),
             headers,
-            settings: RwLock::new(Arc::new(settings)),
-            corrections: Mutex::default(),
-            learned_window: AtomicU32::new(0),
+            learned: Learned::new(&model.id, settings),
         })
     }
 
+    /// With the corrections that refusals of the server asked for.
     #[must_use]
     pub fn settings(&self) -> Arc<ModelSettings> {
-        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+        self.learned.settings()
     }
 
     /// The settings that refusals of the server corrected, as lines of the models file.
     #[must_use]
     pub fn learned(&self) -> Vec<String> {
-        let corrections = self.corrections.lock().unwrap_or_else(PoisonError::into_inner);
-        corrections.iter().map(|correction| correction.setting()).collect()
+        self.learned.lines()
     }
 
     /// The most tokens of a conversation: the operator's number, or the server's if that is lower.
     #[must_use]
     pub fn window(&self) -> Option<u32> {
-        let learned = self.learned_window.load(Ordering::Relaxed);
-        let learned = (learned > 0).then_some(learned);
-        self.settings().context_window.into_iter().chain(learned).min()
+        self.learned.window()
     }
 
     /// Sends one request and reads the whole answer. A server that names a parameter which it does not take is
     /// asked again without it. Dropping the future closes the stream. `words` gets the text of a streamed answer
     /// as it arrives.
     pub async fn ask(&self, request: Request<'_>, mut words: Words<'_>) -> Result<Answer, ModelError> {
+        let mut settings = self.settings();
         let mut made: Vec<Correction> = Vec::new();
         loop {
-            let settings = self.settings();
             let Failed { error, correction } = match self.ask_once(&settings, request, &mut words).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.learned.answered(&made, &answer);
+                    return Ok(answer);
+                }
                 Err(failed) => failed,
             };
             let new = correction.filter(|new| !made.contains(new) && made.len() < MAX_CORRECTIONS);
             let Some(correction) = new else {
-                self.learn_window(&error);
+                self.learned.refused(&error, &request);
                 return Err(error);
             };
+            correction.apply(Arc::make_mut(&mut settings));
             made.push(correction);
-            self.learn(correction, &error);
         }
     }
 
@@ -186,37 +184,6 @@ impl ModelClient {
         (body, sent)
     }
 
-    fn learn(&self, correction: Correction, error: &ModelError) {
-        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
-        let mut corrected = (**settings).clone();
-        correction.apply(&mut corrected);
-        *settings = Arc::new(corrected);
-        drop(settings);
-        let mut corrections = self.corrections.lock().unwrap_or_else(PoisonError::into_inner);
-        corrections.retain(|older| std::mem::discriminant(older) != std::mem::discriminant(&correction));
-        corrections.push(correction);
-        drop(corrections);
-        metrics::counter!("capi_model_corrections_total", "model" => self.id.clone()).increment(1);
-        tracing::warn!(
-            model = self.id,
-            %error,
-            setting = correction.setting(),
-            "the model's server refused a parameter; capi asks without it: write the setting in the models file"
-        );
-    }
-
-    fn learn_window(&self, error: &ModelError) {
-        let ModelError::ContextLength { window: Some(window), .. } = error else { return };
-        let known = self.learned_window.swap(*window, Ordering::Relaxed);
-        if known != *window && self.settings().context_window != Some(*window) {
-            tracing::warn!(
-                model = self.id,
-                setting = format!("context_window = {window}"),
-                "learned the model's window from a refusal: write the setting in the models file"
-            );
-        }
-    }
-
     /// An error that the server reports inside its answer. Its code may be a status.
     fn error_in_answer(&self, error: &Value) -> ModelError {
         let code = ["code", "status"].iter().find_map(|name| {
@@ -245,8 +212,9 @@ impl ModelClient {
 
     /// Shortens a message of the server and removes the key, which some servers echo.
     fn clean(&self, message: &str) -> String {
-        let key = self.key.as_ref().map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
-        let without = key.map_or_else(|| message.to_owned(), |key| message.replace(key, "[key]"));
+        let secrets =
+            self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
+        let without = secrets.fold(message.to_owned(), |text, secret| text.replace(secret, "[key]"));
         CleanText::new(&without, MAX_MESSAGE_BYTES).into_string()
     }
 }

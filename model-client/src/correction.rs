@@ -28,7 +28,7 @@ pub(crate) struct Sent {
 /// Statuses of refused requests. Some servers answer 500 if their chat template refuses a message.
 const STATUSES: [u16; 6] = [400, 404, 405, 422, 500, 501];
 /// The least limit of an answer that a server's number can mean.
-const LEAST_OUTPUT: u32 = 16;
+const LEAST_OUTPUT: u32 = 256;
 
 /// The correction that the refusal names, if the request had the parameter.
 pub(crate) fn find(status: u16, body: &str, settings: &ModelSettings, sent: &Sent) -> Option<Correction> {

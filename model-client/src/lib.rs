@@ -12,6 +12,7 @@ mod error;
 mod failure;
 mod finish;
 mod json;
+mod learned;
 mod overflow;
 #[cfg(test)]
 mod property;
@@ -39,7 +40,7 @@ pub use error::ModelError;
 pub use finish::{CONTENT_FILTER, LENGTH, OVERSIZED, REPETITION};
 pub use repetition::passage;
 pub use replay::replay;
-pub use request::{Offered, Request, overhead};
+pub use request::{Offered, Request, UNUSED_PARAMETER, overhead};
 pub use retry::wait_before_next;
 pub use text_calls::{Written, find as find_written_calls};
 pub use words::{Outlet, Words};

@@ -1,6 +1,6 @@
 //! One request to a model, in no provider's own format.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Message;
 
@@ -41,14 +41,16 @@ pub fn overhead(tools: &[Offered<'_>], schema: Option<&Value>) -> usize {
     tools.sum::<usize>() + schema.map_or(0, |schema| schema.to_string().len())
 }
 
-/// The parameters of a tool in a form that all servers take. Some refuse an object without properties.
+/// The parameter of a tool that has none: some servers refuse an object without properties.
+pub const UNUSED_PARAMETER: &str = "unused";
+
+/// The parameters of a tool in a form that all servers take.
 pub(crate) fn harmless(parameters: &Value) -> Value {
     let mut parameters = parameters.clone();
-    let has_none = parameters["properties"].as_object().is_none_or(serde_json::Map::is_empty);
+    let has_none = parameters["properties"].as_object().is_none_or(Map::is_empty);
     if has_none && let Some(members) = parameters.as_object_mut() {
-        let unused =
-            json!({"unused": {"type": "string", "description": "Leave it out: the tool needs nothing."}});
-        members.insert("properties".to_owned(), unused);
+        let unused = json!({"type": "string", "description": "Leave it out: the tool needs nothing."});
+        members.insert("properties".to_owned(), json!({UNUSED_PARAMETER: unused}));
     }
     parameters
 }

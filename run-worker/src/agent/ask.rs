@@ -59,7 +59,7 @@ async fn ask_until_answered(agent: &Agent<'_, '_>) -> Result<(Answer, events::Se
         };
         tries += 1;
         if refused.learn(&error, sent) {
-            tracing::warn!(step, %error, "shortening the conversation after a refusal of its length");
+            tracing::warn!(step, "shortening the conversation after a refusal of its length");
             continue;
         }
         alike = if last.as_ref().is_some_and(|last| last.code() == error.code()) { alike + 1 } else { 1 };

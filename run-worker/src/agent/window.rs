@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use model_client::Message;
 
@@ -26,10 +27,10 @@ pub(super) struct Estimate {
     per_byte: f64,
 }
 
-/// Tokens of a byte before a server counted.
+/// Tokens of a byte before a server counted, and the least that are expected later.
 const USUAL_PER_BYTE: f64 = 0.25;
-/// Text of a language model has no fewer, and no more, tokens a byte.
-const PER_BYTE_RANGE: (f64, f64) = (0.1, 2.0);
+/// No text has more tokens than bytes.
+const MAX_PER_BYTE: f64 = 1.0;
 
 impl Default for Estimate {
     fn default() -> Self {
@@ -51,9 +52,8 @@ impl Estimate {
             .counted
             .filter(|(_, before)| *before < bytes)
             .map(|(counted, before)| (tokens - counted) as f64 / (bytes - before) as f64);
-        let (least, most) = PER_BYTE_RANGE;
-        let per_byte = added.map_or(whole, |added| added.max(whole)).max(USUAL_PER_BYTE);
-        Self { counted: Some((tokens, bytes)), per_byte: per_byte.clamp(least, most) }
+        let per_byte = added.map_or(whole, |added| added.max(whole));
+        Self { counted: Some((tokens, bytes)), per_byte: per_byte.clamp(USUAL_PER_BYTE, MAX_PER_BYTE) }
     }
 
     #[must_use]
@@ -108,26 +108,35 @@ pub(super) fn fit<'m>(messages: &'m [Message], room: &Room) -> Fitted<'m> {
     let step = (most / STEP_PART).max(1);
     let steps = (tokens - most + step - 1) / step;
     let target = tokens - steps.saturating_mul(step);
-    let (messages, bytes) = shortened(messages, bytes, |bytes| room.estimate.tokens(bytes) <= target);
+    let mut fitted = Shortened { messages: messages.to_vec(), bytes };
+    // The model needs the results of the last step most, so they are shortened last, and only as needed.
+    let last_step = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
+    let last_step = last_step.unwrap_or(0);
+    fitted.shorten(0..last_step, |bytes| room.estimate.tokens(bytes) <= target);
+    fitted.shorten(last_step..messages.len(), |bytes| room.estimate.tokens(bytes) <= most);
+    let Shortened { messages, bytes } = fitted;
     Fitted { messages: Cow::Owned(messages), bytes, tokens: room.estimate.tokens(bytes), answer }
 }
 
-fn shortened(messages: &[Message], mut bytes: usize, fits: impl Fn(usize) -> bool) -> (Vec<Message>, usize) {
-    let mut fitted = messages.to_vec();
-    // The model needs the results of the last step most, so they are shortened last.
-    let last_step = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
-    let (older, newest) = fitted.split_at_mut(last_step.unwrap_or(0));
-    for message in older.iter_mut().chain(newest) {
-        if fits(bytes) {
-            break;
+struct Shortened {
+    messages: Vec<Message>,
+    bytes: usize,
+}
+
+impl Shortened {
+    /// Shortens results in this range, oldest first, until the conversation fits.
+    fn shorten(&mut self, range: Range<usize>, fits: impl Fn(usize) -> bool) {
+        for message in &mut self.messages[range] {
+            if fits(self.bytes) {
+                return;
+            }
+            let before = message.bytes();
+            if let Message::Tool { content, .. } = message {
+                shorten(content);
+            }
+            self.bytes = self.bytes + message.bytes() - before;
         }
-        let before = message.bytes();
-        if let Message::Tool { content, .. } = message {
-            shorten(content);
-        }
-        bytes = bytes + message.bytes() - before;
     }
-    (fitted, bytes)
 }
 
 fn shorten(content: &mut String) {

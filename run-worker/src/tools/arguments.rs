@@ -1,6 +1,7 @@
 //! The arguments of a call. A model writes them as JSON, more or less; every mistake is reported to the
 //! model, which can correct it.
 
+use model_client::UNUSED_PARAMETER;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
@@ -25,10 +26,14 @@ pub fn parse(text: &str) -> Result<Value, ToolError> {
     if arguments.is_object() { Ok(arguments) } else { Err(refused("they have another type")) }
 }
 
-/// The arguments of a call of this tool. A tool without parameters ignores what a model sends it.
+/// The arguments of a call of this tool, without the parameter that a tool without parameters shows.
 pub fn of_tool(text: &str, spec: &Spec) -> Result<Value, ToolError> {
+    let mut arguments = parse(text)?;
     let takes_nothing = spec.parameters["properties"].as_object().is_none_or(Map::is_empty);
-    if takes_nothing { Ok(Value::Object(Map::new())) } else { parse(text) }
+    if takes_nothing && let Some(members) = arguments.as_object_mut() {
+        members.remove(UNUSED_PARAMETER);
+    }
+    Ok(arguments)
 }
 
 /// Reads the arguments into the type of a tool. A parameter that is null counts as absent: models write it so.
