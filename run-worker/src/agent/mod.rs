@@ -19,7 +19,7 @@ mod window;
 use std::sync::Arc;
 
 use model_client::{ModelClient, Written, find_written_calls};
-use shared::apps::AppDefinition;
+use shared::apps::{AppDefinition, InputType};
 use shared::db::DbError;
 use shared::definition_checker::CheckError;
 use shared::runs::events::{EventData, NoteKind};
@@ -146,11 +146,13 @@ async fn produce_result<'a>(
     let budget = Budget::new(limits, claimed.seconds_used, now);
     begin::check_schema(context, claimed, &app, &budget, log.transcript().spent()).await?;
     let (has_files, sees) = (context.tools.of(&app.tools).has_files(), model.settings().vision);
-    let inputs = if has_files || pictures::may_be_shown(log.transcript(), sees) {
+    let has_inputs = app.inputs.iter().any(|field| field.r#type == InputType::File);
+    let inputs = if has_files || has_inputs || pictures::may_be_shown(log.transcript(), sees) {
         files::inputs(context, claimed.id).await?
     } else {
         Vec::new()
     };
+    pictures::check(&app, &inputs, log.transcript(), sees)?;
     let pictures = pictures::load(context, &inputs, log.transcript(), sees, &budget).await?;
     log.show(&pictures);
     let workspace = if has_files {

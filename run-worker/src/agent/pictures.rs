@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use shared::apps::AppDefinition;
 use shared::ids::FileId;
 use shared::media_types::{MAX_PICTURES, is_picture};
 use shared::runs::events::LoggedPicture;
@@ -34,6 +35,28 @@ fn is_shown(file: &InputFile, transcript: &Transcript, sees: bool) -> bool {
         sees && is_picture(&file.media_type)
     } else {
         transcript.shows(file.id)
+    }
+}
+
+/// Refuses pictures that neither the model nor a program of the app can open. The gateway refuses them too, but
+/// the models file may have changed since.
+pub(super) fn check(
+    app: &AppDefinition,
+    inputs: &[InputFile],
+    transcript: &Transcript,
+    sees: bool,
+) -> Result<(), RunError> {
+    let begins = transcript.next() == Next::Begin;
+    let unseen = inputs.iter().find(|file| is_picture(&file.media_type));
+    match unseen.filter(|_| begins && !sees && !app.opens_pictures()) {
+        None => Ok(()),
+        Some(file) => {
+            let message = format!(
+                "inputs/{}: the model cannot see pictures; choose one with vision, or give the app the tool python",
+                file.name
+            );
+            Err(RunError::new(ErrorCode::PromptError, &message, None))
+        }
     }
 }
 
