@@ -118,7 +118,8 @@ async fn a_model_with_a_small_memory_is_sent_shortened_results() {
     let _worker = stack.start(Service::RunWorker).await;
     let (pages, app) = (PageServer::start().await, stack.import_with_tools("").await);
     let fetch = json!([["fetch_url", json!({"url": pages.url("/long")}).to_string()]]);
-    let script = json!([{"call": fetch}, {"call": fetch}, {"say": "Done."}]);
+    let step = json!({"call": fetch, "usage": null});
+    let script = json!([step, step, {"say": "Done."}]);
     let run = stack
         .run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({"chatModelId": "forgetful"}))
         .await;

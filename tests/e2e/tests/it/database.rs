@@ -71,7 +71,9 @@ async fn a_deadlock_costs_a_retry() {
     let (one, other) = tokio::join!(writer(1, 2), writer(2, 1));
     one.unwrap();
     other.unwrap();
-    assert_eq!(calls.into_inner(), 3, "one of the two was done again");
+    // The loser may lock its first row again before the winner wakes up. Then they meet once more.
+    let calls = calls.into_inner();
+    assert!((3..=6).contains(&calls), "one of the two was done again: {calls} calls");
     assert_eq!(database.run_sql("SELECT FROM t WHERE hits = 2").await, 2);
 }
 

@@ -103,7 +103,7 @@ async fn nonsense_has_a_named_end_or_is_taken() {
         (raw(r#"{"refusal":"I will not."}"#), "model_refused"),
         (json!([{"raw": "data: {]\n\n"}]), "model_error"),
         (json!([{"raw": "data: {\"error\":{\"message\":\"overloaded\",\"code\":400}}\n\n"}]), "model_error"),
-        (json!([{"say": "x".repeat(1024), "repeat": 2000}]), "output_limit_exceeded"),
+        (json!([{"say": "x".repeat(1024), "repeat": 2000}]), "model_error"),
         (json!([{"say": "half", "finish": "length"}]), "token_limit_exceeded"),
         (json!([{"call": [["current_time", "{"]], "finish": "length"}]), "token_limit_exceeded"),
         (json!([{"say": "half", "finish": "content_filter"}]), "model_refused"),
@@ -116,8 +116,10 @@ async fn nonsense_has_a_named_end_or_is_taken() {
     for (script, expected) in cases {
         let run = stack.run_app(&gateway, &app, &format!("SCRIPT {script}"), &json!({})).await;
         assert_eq!(end(&run), expected, "{run:.2000}");
-        if expected == "output_limit_exceeded" {
-            assert_eq!(run["result"]["text"].as_str().unwrap().len(), 1 << 20, "what there was is kept");
-        }
     }
+    let long: Vec<_> = (0..200_000).map(|number| number.to_string()).collect();
+    stack.model.script("LONG", &json!([{"say": long.join(" ")}]));
+    let run = stack.run_app(&gateway, &app, "LONG", &json!({})).await;
+    assert_eq!(end(&run), "output_limit_exceeded", "{run:.2000}");
+    assert_eq!(run["result"]["text"].as_str().unwrap().len(), 1 << 20, "what there was is kept");
 }
