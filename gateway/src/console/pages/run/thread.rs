@@ -8,7 +8,7 @@ use gateway_domain::runs::reasoning_text;
 use serde_json::Value;
 use shared::ids::RunId;
 use shared::runs::Source;
-use shared::runs::events::{Event, EventData, LoggedAnswer, LoggedMessage, ToolCall, ToolResult};
+use shared::runs::events::{Event, EventData, LoggedAnswer, LoggedMessage, StepUsage, ToolCall, ToolResult};
 use url::Url;
 use uuid::Uuid;
 
@@ -153,9 +153,15 @@ fn message_of<'e>(message: &'e LoggedMessage, room: &mut Room) -> Option<Kind<'e
             role: "Agent",
             html: to_html(content, room),
             thoughts: reasoning.as_ref().and_then(reasoning_text).map(|text| room.show(text)),
-            tokens: format!("{} in, {} out", usage.input_tokens, usage.output_tokens),
+            tokens: tokens_of(usage),
         }),
     }
+}
+
+fn tokens_of(usage: &StepUsage) -> String {
+    let cached = usage.cached_input_tokens.filter(|cached| *cached > 0);
+    let cached = cached.map(|cached| format!(" ({cached} cached)")).unwrap_or_default();
+    format!("{} in{cached}, {} out", usage.input_tokens, usage.output_tokens)
 }
 
 fn call_of<'e>(call: &'e ToolCall, output: Option<ToolOutput<'e>>, room: &mut Room) -> Kind<'e> {
