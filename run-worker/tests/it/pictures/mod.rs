@@ -48,7 +48,8 @@ async fn a_picture_of_too_many_pixels_is_refused_by_its_header() {
         assert_eq!(outcome, "too_many_pixels", "{said}");
         assert!(said.contains(&format!("{width} × {height} pixels; at most 50 million")), "{said}");
     }
-    let gif = [&b"GIF89a"[..], &[0xFF; 4], &[0x80, 0, 0], &[0; 6], b","].concat();
+    let frame = b",\0\0\0\0\x01\0\x01\0\0\x02\x02\x4c\x01\0;";
+    let gif = [&b"GIF89a"[..], &[0xFF; 4], &[0x80, 0, 0], &[0; 6], frame].concat();
     assert_eq!(refused(&gif).await.0, "too_many_pixels");
 }
 
