@@ -14,7 +14,7 @@ pub struct Answer {
     /// An object with the model server's own fields.
     pub reasoning: Option<Value>,
     pub calls: Vec<Call>,
-    /// The model server's own word, or one of `finish`.
+    /// The server's word for why the answer ended, or a constant of `finish`.
     pub finish_reason: String,
     /// Absent if the server did not count.
     pub usage: Option<Counted>,
@@ -23,11 +23,11 @@ pub struct Answer {
 /// Tokens that the server counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
-    /// With the cached ones.
+    /// Includes the cached tokens.
     pub input: i64,
-    /// With the reasoning.
+    /// Includes the reasoning tokens.
     pub output: i64,
-    /// Input that the server had in its prompt cache.
+    /// Tokens of the input that the server had in its prompt cache.
     pub cached_input: Option<i64>,
     pub reasoning: Option<i64>,
 }

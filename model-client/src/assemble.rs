@@ -1,4 +1,4 @@
-//! Assembles an answer from what a provider reads in the server's events: pure.
+//! Assembles an answer from the parts that a provider reads in the server's events. Pure.
 
 use serde_json::{Map, Value};
 use shared::text::{CleanText, check_json};
@@ -8,7 +8,7 @@ use super::finish::{self, CONTENT_FILTER, Finish, LENGTH, OVERSIZED, REPETITION}
 pub(crate) use super::usage::Usage;
 use super::{Answer, MAX_ANSWER_BYTES, ModelError, repetition, thinking};
 
-/// Whether a text repeats itself is checked each time it has grown by this many bytes.
+/// The text is checked for repetition each time it has grown by this many bytes.
 const CHECK_REPETITION_EVERY: usize = 1 << 10;
 const MAX_FINISH_REASON_BYTES: usize = 64;
 /// The member of `reasoning` with the thinking that was in the text.
@@ -19,17 +19,17 @@ pub(crate) const THINK: &str = "think";
 pub(crate) struct Assembly {
     text: String,
     refusal: String,
-    /// The provider's own fields.
+    /// Fields that only the provider knows.
     reasoning: Map<String, Value>,
     calls: Calls,
     too_many_calls: bool,
     finish_reason: String,
     usage: Usage,
     is_done: bool,
-    /// The length of everything above.
+    /// The bytes of all these parts.
     bytes: usize,
     max_repeated_bytes: usize,
-    /// Bytes of text up to which it was checked for repetition.
+    /// The length of the text at its last check for repetition.
     checked: usize,
 }
 
@@ -40,7 +40,7 @@ impl Default for Assembly {
 }
 
 impl Assembly {
-    /// An answer that repeats a passage over `max_repeated_bytes` is over.
+    /// An answer is over if its last `max_repeated_bytes` repeat one passage.
     pub(crate) fn new(max_repeated_bytes: usize) -> Self {
         Self {
             text: String::new(),
@@ -74,7 +74,7 @@ impl Assembly {
         self.refusal.push_str(text);
     }
 
-    /// Appends to a text among the provider's own fields. Without text it exists and may be empty.
+    /// Appends to a text field of the provider. An empty `text` creates the field.
     pub(crate) fn keep_text(&mut self, name: &'static str, text: &str) {
         self.bytes += text.len();
         match self.reasoning.get_mut(name) {
@@ -83,7 +83,7 @@ impl Assembly {
         }
     }
 
-    /// Adds to a list among the provider's own fields.
+    /// Adds an item to a list field of the provider.
     pub(crate) fn keep_item(&mut self, name: &'static str, item: Value) {
         if check_json(&item).is_err() {
             return;
@@ -95,8 +95,8 @@ impl Assembly {
         }
     }
 
-    /// Continues the text `member` of `part`, a member of the newest item of a list. Does nothing without such
-    /// an item.
+    /// Appends to a text in the newest item of the list `name`. The item has an object `part`, and `member`
+    /// of that object is the text. Without such an item, nothing changes.
     pub(crate) fn extend_item(&mut self, name: &'static str, part: &str, member: &str, text: &str) {
         let newest =
             self.reasoning.get_mut(name).and_then(Value::as_array_mut).and_then(|items| items.last_mut());
@@ -112,7 +112,7 @@ impl Assembly {
         }
     }
 
-    /// Sets one of the provider's own fields.
+    /// Sets a field of the provider.
     pub(crate) fn keep(&mut self, name: &'static str, value: Value) {
         if check_json(&value).is_ok() {
             self.bytes += value.to_string().len();
@@ -127,7 +127,7 @@ impl Assembly {
         }
     }
 
-    /// The number of texts and calls so far, where all text counts as one.
+    /// The number of calls so far, plus 1 if there is text.
     pub(crate) fn position(&self) -> usize {
         usize::from(!self.text.trim().is_empty()) + self.calls.len()
     }
@@ -140,7 +140,7 @@ impl Assembly {
         !self.refusal.is_empty()
     }
 
-    /// Whether no event said anything about an answer.
+    /// Whether no event held a part of an answer.
     pub(crate) fn is_untouched(&self) -> bool {
         let nothing_said = self.bytes == 0 && self.finish_reason.is_empty() && !self.is_done;
         nothing_said && self.calls.is_empty() && self.reasoning.is_empty() && self.usage == Usage::default()
@@ -150,7 +150,7 @@ impl Assembly {
         !self.calls.is_empty()
     }
 
-    /// The server's own word for why the answer ends.
+    /// Sets why the answer ends, in the server's word.
     pub(crate) fn finish(&mut self, reason: &str) {
         if !reason.is_empty() && !self.is_over() {
             self.finish_reason = CleanText::new(reason, MAX_FINISH_REASON_BYTES).into_string();
@@ -161,7 +161,7 @@ impl Assembly {
         self.usage.update(usage);
     }
 
-    /// The server's end marker came.
+    /// Records that the server's end marker arrived.
     pub(crate) const fn done(&mut self) {
         self.is_done = true;
     }
@@ -179,10 +179,10 @@ impl Assembly {
         &self.text
     }
 
-    /// The answer at the end of the stream. `ended` says that the server said so.
+    /// The answer when reading has stopped. `ended` is true if the server marked the end.
     pub(crate) fn answer(mut self, ended: bool) -> Result<Answer, ModelError> {
         if self.too_many_calls {
-            return Err(ModelError::Unusable("it requests too many tool calls at once".to_owned()));
+            return Err(ModelError::Unusable("the answer requests too many tool calls at once".to_owned()));
         }
         if self.bytes > MAX_ANSWER_BYTES {
             OVERSIZED.clone_into(&mut self.finish_reason);
@@ -217,10 +217,10 @@ fn finish_reason(reason: &str, is_empty: bool) -> Result<String, ModelError> {
     }
     match finish::meaning(reason) {
         Finish::Whole => Ok(reason.to_owned()),
-        // An answer that was cut before its first word is returned: its finish reason names the exceeded limit.
+        // An answer that was cut before its first word is returned: its finish reason names the limit.
         Finish::CutAtLength => Ok(LENGTH.to_owned()),
         Finish::Filtered if is_empty => {
-            Err(ModelError::Refused(format!("a content filter stopped it ({reason})")))
+            Err(ModelError::Refused(format!("a content filter stopped the answer ({reason})")))
         }
         Finish::Filtered => Ok(CONTENT_FILTER.to_owned()),
         Finish::ServerTrouble => {
@@ -232,7 +232,7 @@ fn finish_reason(reason: &str, is_empty: bool) -> Result<String, ModelError> {
     }
 }
 
-/// Texts from the server, which PostgreSQL must be able to store.
+/// Replaces in the server's texts what PostgreSQL cannot store.
 fn cleaned(mut reasoning: Map<String, Value>) -> Value {
     for kept in reasoning.values_mut() {
         if let Value::String(text) = kept {

@@ -1,5 +1,5 @@
-//! Assembles tool calls from their pieces: pure. The index of a piece says which call it belongs to. Some
-//! servers send no index, or 0 for all calls; then the id decides, or the name, or the position.
+//! Assembles tool calls from their pieces. Pure. The index of a piece says which call it belongs to. Some
+//! servers send no index, or 0 for all calls. Then the id decides, or the name, or the position.
 
 use serde_json::{Map, Value};
 use shared::text::{CleanText, check_json};
@@ -8,7 +8,7 @@ use super::{Call, MAX_ANSWER_BYTES};
 
 /// The most calls of one answer.
 const MAX_CALLS: usize = 128;
-/// A longer id is not sent back; the call gets another one.
+/// A longer id is dropped. The agent then gives the call a new id.
 const MAX_ID_BYTES: usize = 256;
 /// Names are cut to this many bytes. No tool has a longer name.
 const MAX_NAME_BYTES: usize = 256;
@@ -129,7 +129,7 @@ impl Part {
     }
 }
 
-/// The name without what some servers leave in it: `shell<|channel|>commentary`, `functions.shell`.
+/// The name without the parts that some servers leave in it: `shell<|channel|>commentary`, `functions.shell`.
 fn tool_name(name: &str) -> &str {
     let name = name.split("<|").next().unwrap_or_default().trim();
     name.strip_prefix("functions.").unwrap_or(name)
@@ -143,7 +143,7 @@ fn is_object(arguments: &str) -> bool {
     arguments.trim_end().ends_with('}') && serde_json::from_str::<Map<String, Value>>(arguments).is_ok()
 }
 
-/// Arguments that are encoded twice, or sent twice, as they were meant. All others stay.
+/// Repairs arguments that are encoded twice or sent twice. Other arguments stay unchanged.
 fn repaired(arguments: String) -> String {
     if is_object(&arguments) {
         return arguments;

@@ -1,4 +1,4 @@
-//! One model behind one server.
+//! The client of one model on one server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ const MAX_REQUEST_ID_BYTES: usize = 80;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter values of extra headers are words like `true`.
 const LEAST_SECRET_BYTES: usize = 8;
-/// Corrections for one answer. A server that still refuses wants something else.
+/// The most corrections for one answer. If the server still refuses, corrections do not help.
 const MAX_CORRECTIONS: usize = 5;
 
 pub struct ModelClient {
@@ -46,7 +46,7 @@ pub struct ModelClient {
     learned: Learned,
 }
 
-/// Why one request failed, and what would mend it.
+/// Why one request failed, and the correction that may help.
 struct Failed {
     error: ModelError,
     correction: Option<Correction>,
@@ -59,7 +59,7 @@ impl From<ModelError> for Failed {
 }
 
 impl ModelClient {
-    /// Reads the server's key.
+    /// Creates the client and reads the server's key.
     pub fn new(model: &Model) -> anyhow::Result<Self> {
         let place = || format!("CAPI_MODELS: {}", model.id);
         let key = key(model).with_context(place)?;
@@ -84,7 +84,7 @@ impl ModelClient {
         })
     }
 
-    /// With the corrections that refusals of the server asked for.
+    /// Includes the corrections that the client learned from refusals.
     #[must_use]
     pub fn settings(&self) -> Arc<ModelSettings> {
         self.learned.settings()
@@ -102,9 +102,9 @@ impl ModelClient {
         self.learned.window()
     }
 
-    /// Sends one request and reads the whole answer. A server that names a parameter which it does not take is
-    /// asked again without it. Dropping the future closes the stream. `words` gets the text of a streamed answer
-    /// as it arrives.
+    /// Sends one request and reads the whole answer. If the server names a parameter that it refuses, the
+    /// client sends the request again without it. Dropping the future closes the stream. `words` gets the
+    /// text of a streamed answer as it arrives.
     pub async fn ask(&self, request: Request<'_>, mut words: Words<'_>) -> Result<Answer, ModelError> {
         let mut settings = self.settings();
         let mut made: Vec<Correction> = Vec::new();
@@ -126,7 +126,7 @@ impl ModelClient {
         }
     }
 
-    /// Sends one request under other settings. The client learns nothing from a refusal.
+    /// Sends one request with other settings. The client learns nothing from a refusal.
     pub(crate) async fn try_under(
         &self,
         settings: &ModelSettings,
@@ -210,7 +210,7 @@ impl ModelClient {
         Failed { error, correction }
     }
 
-    /// Shortens a message of the server and removes the key, which some servers echo.
+    /// Shortens a message of the server and removes the secrets, which some servers echo.
     fn clean(&self, message: &str) -> String {
         let secrets =
             self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
@@ -246,8 +246,8 @@ fn headers(
         headers.insert(HeaderName::from_static(name), value);
     }
     for (name, value) in &settings.extra_headers {
-        let name =
-            HeaderName::try_from(name).with_context(|| format!("extra_headers: {name:?} is no header"))?;
+        let name = HeaderName::try_from(name)
+            .with_context(|| format!("extra_headers: {name:?} is no name of a header"))?;
         let mut value =
             HeaderValue::from_str(value).context("extra_headers: a value is not one line of ASCII")?;
         value.set_sensitive(true);

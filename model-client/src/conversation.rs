@@ -1,4 +1,5 @@
-//! The conversation that a model is sent, in no provider's own format: pure. All texts are clean.
+//! The conversation that capi sends to a model, independent of any protocol. Pure. All texts are clean
+//! (`shared::text`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ pub enum Message {
     /// The rendered prompt, or a note from capi.
     User { text: String, pictures: Vec<Picture> },
     Assistant {
-        /// May be empty beside calls.
+        /// May be empty if there are calls.
         text: String,
         /// An object with the model server's own fields.
         reasoning: Option<Value>,
@@ -53,9 +54,9 @@ impl fmt::Debug for Picture {
     }
 }
 
-/// An estimate for a picture of the largest size that capi sends.
+/// The estimated tokens of a picture of the largest size that capi sends.
 const PICTURE_TOKENS: usize = 1600;
-/// An estimate for text that no server counted.
+/// The estimated bytes of a token, for text that no server counted.
 const BYTES_PER_TOKEN: usize = 4;
 
 impl Message {
@@ -64,7 +65,7 @@ impl Message {
         Self::User { text, pictures: Vec::new() }
     }
 
-    /// Bytes of everything that the model reads or wrote. A picture counts as much text as it costs tokens.
+    /// Bytes of all that the model reads or wrote. A picture counts like a text with as many tokens.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {

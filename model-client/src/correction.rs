@@ -1,5 +1,5 @@
-//! Mends a request that a server refuses because of one parameter which it names: pure. The correction is a
-//! setting of the models file, so the log can say what to write there.
+//! Finds the correction for a refusal that names a parameter. Pure. A correction is a setting of the models
+//! file, so the log can name the line to write.
 
 use shared::config::{InstructionsRole, ModelSettings, StructuredOutput, TokenParameter};
 
@@ -27,7 +27,7 @@ pub(crate) struct Sent {
 
 /// Statuses of refused requests. Some servers answer 500 if their chat template refuses a message.
 const STATUSES: [u16; 6] = [400, 404, 405, 422, 500, 501];
-/// The least limit of an answer that a server's number can mean.
+/// A smaller number in a refusal is not the limit of an answer.
 const LEAST_OUTPUT: u32 = 256;
 
 /// The correction that the refusal names, if the request had the parameter.
@@ -184,8 +184,8 @@ mod tests {
         let sent = Sent { tools: true, schema: true, max_tokens: Some(200_000) };
         let cases = [
             (
-                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'
-                instead.",
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                 'max_completion_tokens' instead.",
                 "token_parameter = \"max_completion_tokens\"",
             ),
             (
@@ -203,7 +203,10 @@ mod tests {
             ("extra_forbidden: parallel_tool_calls", "# leave out parallel_tool_calls"),
             ("Unsupported parameter: 'reasoning_effort'", "# leave out reasoning_effort"),
             ("System role not supported", "instructions_role = \"user\""),
-            ("'messages[0].role' does not support 'system', use 'developer'", "instructions_role = \"developer\""),
+            (
+                "'messages[0].role' does not support 'system', use 'developer'",
+                "instructions_role = \"developer\"",
+            ),
             ("Missing `reasoning_content` field in the assistant message", "returns_reasoning = true"),
             ("Unsupported value: 'stream' does not support true", "stream = false"),
         ];

@@ -12,13 +12,13 @@ pub enum ModelError {
     /// 429, with `Retry-After`.
     #[error("the model's server limits the request rate: {0}")]
     RateLimited(String, Option<Duration>),
-    /// The operator's account has no credit left. Waiting does not help.
-    #[error("the model's server refuses more requests until its account is paid or its quota raised: {0}")]
+    /// The operator's account has no credit or quota left. Waiting does not help.
+    #[error("the operator's account at the model's server has no credit or quota left: {0}")]
     Quota(String),
     /// Down, too slow, or 5xx; with `Retry-After`.
     #[error("the model's server is not available: {0}")]
     Unavailable(String, Option<Duration>),
-    /// Unavailable until an operator mends it, for example an expired certificate.
+    /// Unavailable until an operator acts, for example because a certificate has expired.
     #[error("the model's server cannot be reached: {0}")]
     Unreachable(String),
     /// The request is too long for the model.

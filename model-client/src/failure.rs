@@ -1,4 +1,4 @@
-//! Why no HTTP answer came, without the URL: it may hold a key.
+//! Says why no HTTP answer arrived. The text does not hold the URL, because a URL may hold a key.
 
 use std::error::Error;
 
@@ -26,7 +26,7 @@ fn certificate(error: &reqwest::Error) -> Option<shared::net::failure::Certifica
         if let Some(rustls::Error::InvalidCertificate(fault)) = error.downcast_ref() {
             return Some(certificate_fault(fault));
         }
-        // An I/O error hides what it holds from `source`.
+        // `source` of an I/O error skips the error that it holds.
         let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         cause = held.map_or_else(|| error.source(), |held| Some(held));
     }

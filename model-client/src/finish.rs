@@ -1,7 +1,7 @@
-//! What a finish reason means. The list of good ones is closed: an answer with any other reason may be half an
-//! answer.
+//! What a finish reason means. The list of good reasons is closed, because an answer with any other reason
+//! may be incomplete.
 
-/// Finish reasons that capi sets itself, or shows instead of the many words of the servers.
+/// Finish reasons that capi sets itself, or records instead of the servers' different words.
 pub const LENGTH: &str = "length";
 pub const CONTENT_FILTER: &str = "content_filter";
 /// The answer is longer than [`super::MAX_ANSWER_BYTES`].
@@ -51,7 +51,7 @@ const FILTERED: [&str; 10] = [
     "guardrail_intervened",
     "content_filtered",
 ];
-/// The server stopped for a reason of its own, which may pass.
+/// The server stopped because of a fault that may be temporary.
 const SERVER_TROUBLE: [&str; 9] = [
     "insufficient_system_resource",
     "abort",
@@ -71,7 +71,7 @@ pub(crate) enum Finish {
     CutAtLength,
     Filtered,
     ServerTrouble,
-    /// A word that no list holds.
+    /// A word that is in no list.
     Unknown,
 }
 

@@ -1,5 +1,5 @@
-//! Reads the JSON of model servers. Each field is read on its own, so that one with an unexpected type does not
-//! spoil the answer.
+//! Reads the JSON of model servers. Each field is read separately. So a field of an unexpected type does not
+//! make the answer unusable.
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
-//! What the refusals of a server taught about it, for all later requests. The text of a refusal may quote what a
-//! user sent. So a correction counts only after the corrected request was answered, and a window only if the
-//! refused request can have exceeded it.
+//! What the client learned from a server's refusals, for all later requests. A refusal may quote a user's
+//! text. So a correction counts only after the server answered the corrected request. A window counts only if
+//! the refused request can have exceeded it.
 
 use std::mem::discriminant;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Learned {
     id: String,
     settings: RwLock<Arc<ModelSettings>>,
     corrections: Mutex<Vec<Correction>>,
-    /// Or 0.
+    /// The window that a refusal named, or 0.
     window: AtomicU32,
 }
 
@@ -43,7 +43,7 @@ impl Learned {
         corrections.iter().map(|correction| correction.setting()).collect()
     }
 
-    /// The operator's number, or the server's if that is lower.
+    /// The window of the models file, or the learned one if that is lower.
     pub(crate) fn window(&self) -> Option<u32> {
         let learned = self.window.load(Ordering::Relaxed);
         self.settings().context_window.into_iter().chain((learned > 0).then_some(learned)).min()
@@ -61,7 +61,7 @@ impl Learned {
             tracing::warn!(
                 model = self.id,
                 window,
-                "forgot the model's window: a longer request was answered"
+                "dropped the learned window of the model: the server answered a longer request"
             );
         }
     }
@@ -83,7 +83,8 @@ impl Learned {
         tracing::warn!(
             model = self.id,
             setting = correction.setting(),
-            "the model's server refused a parameter; capi asks without it: write the setting in the models file"
+            "the model's server refused a parameter, and answers without it: write the setting into the \
+             models file"
         );
     }
 
@@ -100,7 +101,7 @@ impl Learned {
             tracing::warn!(
                 model = self.id,
                 setting = format!("context_window = {window}"),
-                "learned the model's window from a refusal: write the setting in the models file"
+                "learned the model's window from a refusal: write the setting into the models file"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! The client for language models, and the conversation that it sends. One answer is asked for by [`Request`]
-//! and comes as [`Answer`], whatever protocol the server speaks and however it speaks it.
+//! The client of model servers, and the conversation that it sends. A [`Request`] asks for one answer. The
+//! [`Answer`] has the same form for all protocols and servers.
 
 mod answer;
 mod assemble;

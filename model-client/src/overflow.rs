@@ -1,7 +1,7 @@
-//! A request that is too long, in the words of the servers, and the numbers in them: pure. The texts are in
+//! Recognises refusals of requests that are too long, and reads the numbers in them. Pure. The texts are in
 //! lower case.
 
-/// Words of a request that does not fit.
+/// Words of a refusal for length.
 const WORDS: &[&str] = &[
     "context_length_exceeded",
     "context length",
@@ -25,10 +25,10 @@ const WORDS: &[&str] = &[
     "string_above_max_length",
     "request_too_large",
 ];
-/// Words of a single request above a limit of tokens a minute. Waiting does not help.
+/// Words about one request with more tokens than the limit of a minute. Waiting does not help.
 const TOO_LARGE: &[&str] = &["request too large", "request_too_large"];
 
-/// What stands before the window in tokens, the most specific first.
+/// Phrases before the window in tokens, the most specific first.
 const BEFORE_WINDOW: &[&str] = &[
     "\"n_ctx\":",
     "> ",
@@ -48,9 +48,9 @@ const BEFORE_WINDOW: &[&str] = &[
     "tpm): limit",
     "limit",
 ];
-/// What stands behind it.
+/// Phrases after the window.
 const BEHIND_WINDOW: &[&str] = &["maximum context length", "token context", "maximum"];
-/// What stands before the tokens of the request.
+/// Phrases before the tokens of the request.
 const BEFORE_REQUESTED: &[&str] = &[
     "\"n_prompt_tokens\":",
     "requested about",
@@ -90,7 +90,7 @@ pub(super) fn numbers(lower: &str) -> (Option<u32>, Option<i64>) {
 /// Characters between a phrase and its number.
 const BETWEEN: [char; 6] = [' ', '(', ':', '`', '=', '"'];
 
-/// The number right behind the phrase.
+/// The number directly after the phrase.
 fn number_after(text: &str, phrase: &str) -> Option<i64> {
     text.match_indices(phrase).find_map(|(at, _)| {
         let behind = text[at + phrase.len()..].trim_start_matches(BETWEEN);
@@ -99,7 +99,7 @@ fn number_after(text: &str, phrase: &str) -> Option<i64> {
     })
 }
 
-/// The number right before the phrase.
+/// The number directly before the phrase.
 fn number_before(text: &str, phrase: &str) -> Option<i64> {
     text.match_indices(phrase).find_map(|(at, _)| {
         let before = text[..at].trim_end_matches(BETWEEN);
@@ -116,20 +116,22 @@ mod tests {
     fn the_words_of_each_server_are_understood() {
         let cases = [
             (
-                r#"{"error":{"code":400,"message":"request (5012 tokens) exceeds the available context size (4096
-                tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":5012,"n_ctx":4096}}"#,
+                r#"{"error":{"code":400,"message":"request (5012 tokens) exceeds the available context size
+                (4096 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":5012,
+                "n_ctx":4096}}"#,
                 Some(4096),
                 Some(5012),
             ),
             (
-                "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (8000 in the
-                messages, 1000 in the completion). Please reduce the length of the messages or completion.",
+                "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens \
+                 (8000 in the messages, 1000 in the completion). Please reduce the length of the messages or \
+                 completion.",
                 Some(8192),
                 Some(9000),
             ),
             (
-                "'max_tokens' is too large: 200000. This model's maximum context length is 32,768 tokens and your
-                request has 20 input tokens",
+                "'max_tokens' is too large: 200000. This model's maximum context length is 32,768 tokens and \
+                 your request has 20 input tokens",
                 Some(32_768),
                 Some(20),
             ),
@@ -140,8 +142,8 @@ mod tests {
                 Some(1_200_000),
             ),
             (
-                "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context
-                length",
+                "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum \
+                 context length",
                 Some(32_768),
                 Some(40_000),
             ),
@@ -156,7 +158,8 @@ mod tests {
                 Some(7000),
             ),
             (
-                "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length",
+                "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input \
+                 length",
                 Some(200_000),
                 None,
             ),

@@ -1,5 +1,5 @@
-//! Streams of hostile model servers: they end in an answer or an error, in the same one however the bytes are
-//! cut, and in bounded time.
+//! Streams of hostile model servers. Each stream ends in an answer or an error, in bounded time. The outcome
+//! does not depend on how the bytes are cut.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::assemble::Assembly;
 use super::sse::Decoder;
 use super::{Answer, MAX_ANSWER_BYTES, ModelError, json, provider};
 
-/// For a build without optimisation on a busy machine.
+/// Enough for a build without optimisation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST: usize = 200_000;
 

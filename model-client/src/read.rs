@@ -1,5 +1,5 @@
-//! Reads the answer of a model server. There is no limit on the whole time: a long answer may take long, as long
-//! as it goes on.
+//! Reads the answer of a model server. The whole time has no limit: an answer may take long while it
+//! continues.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use super::provider::{Failure, Provider};
 use super::sse::Decoder;
 use super::{Answer, ModelError, Words};
 
-/// A stream fails after this many times the model's `timeout_seconds` without an event, even if comments arrive,
-/// or with fewer bytes than [`MIN_BYTES`].
+/// A stream fails without an event for this many times the model's `timeout_seconds`, even if comments
+/// arrive. It also fails if fewer bytes than [`MIN_BYTES`] arrive in that time.
 pub(super) const TIMEOUTS_WITHOUT_EVENT: u32 = 5;
 /// A model on a slow machine sends more: one event with a word has about 200 bytes.
 const MIN_BYTES: usize = 64;
-/// The most bytes of a stream: an answer of the largest size in events of one token each has less.
+/// The most bytes of a stream. The longest answer, with one token in each event, has fewer.
 const MAX_STREAM_BYTES: usize = 128 << 20;
 
 /// What a reader needs to know of its model.
 pub(super) struct Reader<'r> {
     pub(super) provider: &'static dyn Provider,
-    /// How long the stream may say nothing.
+    /// The longest time without an event.
     pub(super) patience: Duration,
     pub(super) max_repeated_bytes: usize,
-    /// Turns an error inside the answer into one of ours.
+    /// Classifies an error that the server reports inside its answer.
     pub(super) classify: &'r (dyn Fn(&Value) -> ModelError + Sync),
 }
 
@@ -71,7 +71,7 @@ impl Reader<'_> {
             if plain.is_empty() { !is_stream(response.headers()) } else { assembly.is_untouched() };
         if is_something_else {
             return Err(ModelError::Rejected(format!(
-                "it answered 200 with {} that is no answer of a model; check base_url",
+                "it answered 200 with {}, which is no answer of a model; check base_url",
                 content_type(response.headers())
             )));
         }
@@ -97,11 +97,11 @@ impl Reader<'_> {
     }
 }
 
-/// Notices a stream that says nothing, or almost nothing.
+/// Detects a stream without events, or with almost no bytes.
 struct Pace {
     patience: Duration,
     last_event: Instant,
-    /// The begin of the time in which bytes are counted.
+    /// The start of the time in which bytes are counted.
     since: Instant,
     bytes: usize,
     all_bytes: usize,

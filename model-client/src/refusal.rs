@@ -1,12 +1,12 @@
-//! Classifies the refusal of a model server, from an HTTP response or from the stream: pure. Servers share few
-//! codes, so one table of words, for all protocols, decides where the status does not.
+//! Classifies the refusal of a model server, from an HTTP response or from the stream. Pure. Servers share
+//! few codes. So words decide where the status does not, with one table for all protocols.
 
 use std::time::Duration;
 
 use super::ModelError;
 use super::overflow;
 
-/// The words of an account without credit. A minute later it has none either.
+/// Words about an account without credit. Waiting does not help.
 const QUOTA: &[&str] = &[
     "insufficient_quota",
     "insufficient quota",
@@ -44,7 +44,7 @@ const WRONG_KEY: &[&str] = &[
     "missing api key",
     "no auth credentials",
 ];
-/// The model's own fault: another answer may be well formed.
+/// The model wrote a malformed call. Another answer may be well formed.
 const BROKEN_CALL: &[&str] = &["tool_use_failed", "failed to call a function", "malformed_function_call"];
 const RATE_LIMITED: &[&str] = &["rate_limit", "rate limit", "too many requests", "resource_exhausted"];
 const UNAVAILABLE: &[&str] = &[
@@ -97,7 +97,7 @@ pub(crate) fn classify(
     }
 }
 
-/// Gemini says when to come back in the body: `"retryDelay": "34s"`.
+/// Gemini names the wait in the body: `"retryDelay": "34s"`.
 fn delay_in_body(lower: &str) -> Option<Duration> {
     let (_, behind) = lower.split_once("\"retrydelay\"")?;
     let value = behind.trim_start_matches([':', ' ', '"']);

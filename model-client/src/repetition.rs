@@ -1,10 +1,11 @@
-//! Finds a text that ends in one passage again and again, as small models write for ever: pure.
+//! Detects a text whose end repeats one passage. Small models write such texts without end. Pure.
 
-/// A longer passage is not looked for.
+/// Longer passages are not detected.
 const MAX_PASSAGE_BYTES: usize = 512;
-/// A passage with fewer repetitions may be meant.
+/// Fewer repetitions may be intended.
 const MIN_REPETITIONS: usize = 12;
-/// Data and drawings repeat without words (`0, 0, 0`, `-----`): their end must be this many times longer.
+/// Data and drawings (`0, 0, 0`, `-----`) repeat without words. Their repeated end must be this many times
+/// longer.
 const FACTOR_WITHOUT_WORDS: usize = 8;
 
 /// The passage, if the last `most` bytes of the text repeat it.
@@ -25,7 +26,8 @@ pub fn passage(text: &str, most: usize) -> Option<&str> {
     repeats.then_some(passage)
 }
 
-/// The smallest distance at which the bytes repeat themselves: with Knuth, Morris and Pratt's failure function.
+/// The smallest distance at which the bytes repeat themselves. It uses the failure function of Knuth, Morris
+/// and Pratt.
 fn period(bytes: &[u8]) -> usize {
     let mut failure = vec![0; bytes.len()];
     let mut length = 0;

@@ -1,5 +1,5 @@
-//! Makes a conversation safe to send: pure. What a model wrote may be what its server refuses to read: names
-//! with forbidden characters, arguments that are no JSON object, blank texts, calls without a result.
+//! Makes a conversation safe to send. Pure. A server may refuse what its own model wrote: names with
+//! forbidden characters, arguments that are no JSON object, blank texts, calls without a result.
 
 use serde_json::{Map, Value};
 
@@ -12,8 +12,8 @@ const EMPTY_RESULT: &str = "[no output]";
 /// Some servers refuse an empty text.
 const EMPTY_TEXT: &str = "[empty]";
 
-/// The conversation as every server takes it: names of tools match `^[a-zA-Z0-9_-]{1,64}$`, arguments are JSON
-/// objects, no text is blank, and each call is followed by exactly one result.
+/// The conversation in a form that every server takes. Names of tools match `^[a-zA-Z0-9_-]{1,64}$`.
+/// Arguments are JSON objects. No text is blank. Exactly one result follows each call.
 #[must_use]
 pub fn replay(messages: &[Message]) -> Vec<Message> {
     let mut sent = Vec::with_capacity(messages.len());
@@ -37,7 +37,7 @@ pub fn replay(messages: &[Message]) -> Vec<Message> {
                 });
                 sent.extend(calls.iter().map(|call| result_of(call, &messages[at + 1..])));
             }
-            // Results stand behind their calls.
+            // The results were added after their calls.
             Message::Tool { .. } => {}
         }
     }

@@ -1,4 +1,4 @@
-//! One request to a model, in no provider's own format.
+//! One request to a model, independent of any protocol.
 
 use serde_json::{Map, Value, json};
 

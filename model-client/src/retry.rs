@@ -1,5 +1,5 @@
-//! When a failed request to a model is repeated: pure. Frequent retries make an overload worse. So waits
-//! grow, are spread at random, and are never shorter than the server's `Retry-After`.
+//! Decides when a failed request to a model is repeated. Pure. Frequent retries make an overload worse. So
+//! waits grow, are spread at random, and are never shorter than the server's `Retry-After`.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ const TRIES_WHILE_UNAVAILABLE: u32 = 10;
 /// Tries after unusable answers: after three of them, a usable one is unlikely.
 const TRIES_WHILE_UNUSABLE: u32 = 3;
 
-/// How long to wait before the next try, or `None` if there is none. `tries` failed in this way, `left` of
-/// the run's time remains, and `chance` is a random number from 0 to 1.
+/// How long to wait before the next try, or `None` if there is none. `tries` requests failed with this code.
+/// `left` of the run's time remains. `chance` is a random number from 0 to 1.
 #[must_use]
 pub fn wait_before_next(error: &ModelError, tries: u32, left: Duration, chance: f64) -> Option<Duration> {
     let (most, asked) = match error {

@@ -1,6 +1,6 @@
 //! Decodes server-sent events (WHATWG HTML 9.2) of model servers. Only the field `data` matters. Chunks may
-//! end anywhere, lines end in LF, CR or CRLF, and the size of an event is bounded. Some servers send JSON without
-//! events, whatever they announce; it is kept apart.
+//! end anywhere, lines end in LF, CR or CRLF, and the size of an event is bounded. Some servers send JSON
+//! without events, whatever content type they announce. The decoder keeps it apart.
 
 use serde_json::Value;
 
@@ -79,7 +79,7 @@ impl Decoder {
         (!self.data.is_empty()).then(|| std::mem::take(&mut self.data))
     }
 
-    /// The JSON outside of events: one value, or one in each line. Nothing if anything else is there.
+    /// The JSON outside of events: one value, or one in each line. Empty if there is anything else.
     pub(super) fn plain(&mut self) -> Vec<Value> {
         let plain = std::mem::take(&mut self.plain);
         if let Ok(value) = json::decode(&plain) {

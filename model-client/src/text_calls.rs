@@ -1,5 +1,5 @@
-//! Tool calls that a model wrote into its text: pure. A server without the right parser for the model lets them
-//! through. Such a text is never a result.
+//! Finds tool calls that a model wrote into its text. Pure. A server without the right parser for its model
+//! leaves them there. Such a text is never a result.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use super::{Call, Offered};
 pub enum Written {
     /// Calls in a known form, and the text before them.
     Calls(Vec<Call>, String),
-    /// The begin of a call in a form that capi does not read.
+    /// The start of a call in a form that capi does not read.
     Unreadable,
     Nothing,
 }
@@ -25,7 +25,7 @@ const TAGS: [(&str, &str); 6] = [
     ("[TOOL_CALLS]", "</s>"),
 ];
 const FUNCTION: &str = "<function=";
-/// The begin of calls in other forms: DeepSeek, Kimi, Harmony.
+/// The start of calls in other forms: DeepSeek, Kimi, Harmony.
 const OTHER: [&str; 4] = [
     "<｜tool▁calls▁begin｜>",
     "<|tool_calls_section_begin|>",
@@ -35,7 +35,7 @@ const OTHER: [&str; 4] = [
 /// The most calls that are read from one text.
 const MAX_CALLS: usize = 32;
 
-/// Looks for calls at the begin of a line, outside of code blocks.
+/// Finds calls at the start of a line, outside of code blocks.
 #[must_use]
 pub fn find(text: &str, tools: &[Offered<'_>]) -> Written {
     if let Some(call) = bare(text, tools) {
@@ -46,7 +46,7 @@ pub fn find(text: &str, tools: &[Offered<'_>]) -> Written {
     let (before, written) = text.split_at(at);
     match read_all(written, tools) {
         Some(calls) => Written::Calls(calls, before.trim_end().to_owned()),
-        // Prose about a tag goes on behind it.
+        // Prose about a tag continues after the tag.
         None if before.trim().is_empty() || written.trim_end().ends_with('>') => Written::Unreadable,
         None => Written::Nothing,
     }
@@ -204,8 +204,8 @@ mod tests {
             r#"<function=shell>{"lines":2,"script":"1"}</function>"#,
             "<tool_call>\n<function=shell>\n<parameter=script>\n1\n</parameter>\n<parameter=lines>\n2\n\
              </parameter>\n</function>\n</tool_call>",
-            "<tool_call>shell\n<arg_key>script</arg_key>\n<arg_value>1</arg_value>\n<arg_key>lines</arg_key>\n\
-             <arg_value>2</arg_value></tool_call>",
+            "<tool_call>shell\n<arg_key>script</arg_key>\n<arg_value>1</arg_value>\n\
+             <arg_key>lines</arg_key>\n<arg_value>2</arg_value></tool_call>",
             "```json\n{\"name\": \"shell\", \"parameters\": {\"lines\": 2, \"script\": \"1\"}}\n```",
         ];
         for text in cases {

@@ -1,4 +1,5 @@
-//! Thinking that a server leaves in the text of an answer: pure. It is neither the result nor part of it.
+//! Finds the thinking that a server leaves in the text of an answer. Pure. Thinking is never part of a
+//! result.
 
 /// How models mark their thinking.
 const TAGS: [(&str, &str); 6] = [
@@ -24,7 +25,7 @@ pub(crate) fn split(text: &str) -> (Option<&str>, &str) {
     let begun = text.trim_start();
     for (open, close) in TAGS {
         if begun.starts_with(open) {
-            // A model that was cut in its thoughts gave no answer.
+            // The answer was cut while the model was thinking.
             let Some(at) = text.find(close) else { return (Some(text), "") };
             let (thinking, answer) = text.split_at(at + close.len());
             return (Some(thinking), answer.trim_start());
@@ -60,7 +61,8 @@ mod tests {
             ("```\n</think>\n```", None, "```\n</think>\n```"),
             ("Hi <think>", None, "Hi <think>"),
             (
-                "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>Hi<|return|>",
+                "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>Hi\
+                 <|return|>",
                 Some("<|channel|>analysis<|message|>Hm<|end|><|start|>assistant"),
                 "Hi",
             ),

@@ -1,11 +1,11 @@
-//! The tokens that a server counted, made plausible.
+//! Checks the tokens that a server counted.
 
 use super::Counted;
 
 /// No request has more tokens. A larger count is a fault of the server, which must not end a run.
 const MAX_TOKENS: i64 = 20_000_000;
 
-/// What the server said so far. Members that it did not send are `None`.
+/// The counts that the server sent so far. The others are `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) input: Option<i64>,
@@ -16,7 +16,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Takes over what a later event of the answer says.
+    /// Takes the counts of a later event of the answer.
     pub(crate) fn update(&mut self, later: Self) {
         self.input = later.input.or(self.input);
         self.output = later.output.or(self.output);
@@ -25,13 +25,16 @@ impl Usage {
         self.reasoning = later.reasoning.or(self.reasoning);
     }
 
-    /// `None` if the server did not count, or not plausibly. Some servers leave the reasoning out of the output,
-    /// but not out of the total.
+    /// `None` if the server did not count, or if its counts are not plausible. Some servers count the
+    /// reasoning in the total, but not in the output.
     pub(crate) fn counted(self) -> Option<Counted> {
         let plausible = |tokens: &i64| (0..=MAX_TOKENS).contains(tokens);
         let all = [self.input, self.output, self.total, self.cached_input, self.reasoning];
         if all.iter().flatten().any(|tokens| *tokens > MAX_TOKENS) {
-            tracing::warn!(?self, "the model's server counts more tokens than a request can have");
+            tracing::warn!(
+                ?self,
+                "ignored token counts of the model's server: a request cannot have so many tokens"
+            );
             return None;
         }
         let input = self.input.filter(plausible)?;

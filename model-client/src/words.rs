@@ -1,5 +1,5 @@
-//! The words of an answer on their way to the streams that show them. They are collected for a moment, so
-//! that a fast model does not cause a message for each of its words.
+//! Sends the words of an answer to the streams that show them. Words are collected for a short time, so that
+//! a fast model does not cause a message for each word.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ impl<'o> Words<'o> {
     }
 }
 
-/// The last words of an answer are sent too. The event with the answer is not far behind.
+/// Sends the last words of an answer too, shortly before the event with the answer.
 impl Drop for Words<'_> {
     fn drop(&mut self) {
         self.send();
@@ -103,7 +103,7 @@ mod tests {
         let stream = Stream::default();
         let got = || std::mem::take(&mut *stream.got.lock().unwrap());
         let mut words = Words::new(&stream);
-        words.hear("nobody sees this");
+        words.hear("no stream shows this");
         assert_eq!((words.due(), words.collected.capacity()), (None, 0), "it costs nothing");
         stream.open.store(true, Ordering::Relaxed);
         words.hear("Hel");

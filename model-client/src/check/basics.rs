@@ -1,4 +1,4 @@
-//! What every run needs: an answer, as it is written, under instructions, with its tokens counted.
+//! Probes of what every run needs: a plain answer, a stream, instructions, and counted tokens.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +13,7 @@ const INSTRUCTIONS: &str = "Whatever the question is, reply only with the word p
 pub(super) const CAPITAL: &str = "What is the capital of France?";
 /// The input whose tokens are counted. Servers cache inputs of 1,024 tokens and more.
 const COUNTED_BYTES: usize = 8 << 10;
-/// So that the counted input takes at most half of a small window.
+/// With this number, the counted input takes about half of a small window.
 const COUNTED_BYTES_PER_TOKEN_OF_WINDOW: usize = 2;
 const SENTENCE: &str = "The old lighthouse stands on a rock in front of the small harbour. ";
 
@@ -77,7 +77,8 @@ pub(super) async fn usage(asker: &Asker<'_>) -> Result<Finding, ModelError> {
     let bytes = most.unwrap_or(COUNTED_BYTES).min(COUNTED_BYTES);
     let messages =
         [Message::System(SENTENCE.repeat(bytes / SENTENCE.len())), Message::user(PLAIN.to_owned())];
-    // The server sees max_output_tokens of the file here, and says if it is too large.
+    // This request sends max_output_tokens of the file, so that the server can refuse a value that is too
+    // large.
     let max_tokens = if asker.file.max_output_tokens.is_some() { None } else { Some(ANSWER_TOKENS) };
     let request = Request { messages: &messages, tools: &[], schema: None, max_tokens };
     asker.client.ask(request, Words::new(&super::Unheard)).await?;
@@ -96,7 +97,7 @@ pub(super) fn is_empty(answer: &Answer) -> bool {
     answer.text.trim().is_empty()
 }
 
-/// Why an answer has no text, as far as its end says it.
+/// Says by the finish reason why an answer has no text.
 pub(super) fn why_empty(answer: &Answer) -> String {
     if answer.finish_reason == LENGTH {
         return format!("no text came before its limit of {ANSWER_TOKENS} tokens");

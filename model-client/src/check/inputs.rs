@@ -1,4 +1,4 @@
-//! Inputs that a server may not take: one that is too long, and a picture.
+//! Probes of inputs that a server may refuse: one that is too long, and a picture.
 
 use super::basics::{is_empty, why_empty};
 use super::report::{Finding, Outcome};
@@ -12,7 +12,7 @@ const BYTES_PER_TOKEN: usize = 4;
 const LARGEST_WINDOW_TRIED: u32 = 200_000;
 /// An input for a window that is not known. Few models that people run themselves have a larger one.
 const BYTES_FOR_UNKNOWN_WINDOW: usize = 1_000_000;
-/// The refusal is wanted, not the answer. Some servers demand at least 16.
+/// The probe needs the refusal, not the answer. Some servers demand at least 16.
 const TOO_LONG_ANSWER_TOKENS: u32 = 16;
 /// A server that counts fewer tokens than the estimate divided by this has cut the input.
 const CUT_DIVISOR: usize = 2;
@@ -22,7 +22,7 @@ const RED: &str = "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQVR42u3P\
                    QQkAAAgAsetfWiP4FgYrsKZeS0BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA\
                    QEBAQEDgsqnc8OJg6Ln3AAAAAElFTkSuQmCC";
 
-/// Only how the server refuses, and which window it names.
+/// Checks how the server refuses, and which window it names.
 pub(super) async fn too_long(asker: &Asker<'_>) -> Result<Finding, ModelError> {
     let known = asker.file.context_window;
     if let Some(window) = known.filter(|window| *window > LARGEST_WINDOW_TRIED) {

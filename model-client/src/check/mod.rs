@@ -1,4 +1,4 @@
-//! `gateway models check`: asks a model's server for everything that capi needs of it. Says what works, and
+//! `gateway models check`: asks a model's server for all that capi needs from it. Reports what works, and
 //! which settings to write.
 
 mod basics;
@@ -24,8 +24,8 @@ const PROBE_DEADLINE: Duration = Duration::from_mins(2);
 /// Tokens of one answer: enough for a model that thinks first.
 const ANSWER_TOKENS: u32 = 1024;
 
-/// Says what works, each finding as soon as it is known, and then the settings to write. Returns whether the
-/// model answered a plain question.
+/// Reports each finding as soon as it is known, and then the settings to write. Returns whether the model
+/// answered a plain question.
 pub async fn check(model: &Model, say: &dyn Fn(&str)) -> bool {
     say(&heading(model));
     let client = match ModelClient::new(model) {
@@ -60,7 +60,7 @@ async fn probe(asker: &Asker<'_>, findings: &mut Findings<'_>) {
     findings.add("too long input", inputs::too_long(asker)).await;
 }
 
-/// What a probe asks with.
+/// What all probes use.
 struct Asker<'c> {
     client: &'c ModelClient,
     /// What the models file and the preset say. The client's own settings also have its corrections.

@@ -1,4 +1,4 @@
-//! What a check says: pure.
+//! The texts of a check. Pure.
 
 use std::fmt;
 

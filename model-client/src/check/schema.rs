@@ -1,4 +1,4 @@
-//! Answers in JSON: alone, and together with tools.
+//! Probes of answers in JSON: without tools, and with tools.
 
 use serde_json::{Map, Value, json};
 use shared::config::{ModelSettings, StructuredOutput};
@@ -28,7 +28,7 @@ fn is_kept(text: &str, name: &str) -> bool {
     object.is_some_and(|object| object.len() == 1 && object.get(name).is_some_and(Value::is_i64))
 }
 
-/// Asks in the way that an agent does. Returns whether the answer matches the schema.
+/// Asks as the agent does. Returns whether the answer matches the schema.
 async fn keeps(asker: &Asker<'_>, way: StructuredOutput) -> Result<bool, ModelError> {
     let schema = number("legs");
     let instructions = match way {

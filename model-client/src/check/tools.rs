@@ -1,4 +1,4 @@
-//! Tool calls: one, two at once, and one without arguments whose result the server reads.
+//! Probes of tool calls: one, two at once, and one without arguments whose result the server reads.
 
 use serde_json::{Map, Value, json};
 use shared::text::CleanText;
@@ -9,7 +9,7 @@ use super::{Asker, question};
 use crate::text_calls::{Written, find};
 use crate::{Answer, Call, MAX_ANSWER_BYTES, Message, ModelError, Offered};
 
-/// Requests until a model counts as one that calls no tools.
+/// After so many requests without a call, the model counts as one that calls no tools.
 const TRIES: usize = 2;
 pub(super) const ONE: &str = "What is the weather in Paris? Call the tool get_weather.";
 pub(super) const TWO: &str =
@@ -30,7 +30,7 @@ pub(super) fn weather(parameters: &Value) -> [Offered<'_>; 1] {
     [Offered { name: "get_weather", description: "Returns the weather in a city.", parameters }]
 }
 
-/// Moves calls that the model wrote into its text to where they belong.
+/// Moves calls that the model wrote into its text to the answer's calls.
 pub(super) fn with_written_calls(mut answer: Answer, tools: &[Offered<'_>]) -> Answer {
     if answer.calls.is_empty()
         && let Written::Calls(calls, before) = find(&answer.text, tools)
@@ -41,7 +41,7 @@ pub(super) fn with_written_calls(mut answer: Answer, tools: &[Offered<'_>]) -> A
     answer
 }
 
-/// The city of a call that is as it should be.
+/// The city of a correct call.
 fn called_city(call: &Call) -> Option<String> {
     let arguments: Map<String, Value> = serde_json::from_str(&call.arguments).ok()?;
     let city = arguments.get("city")?.as_str()?;
@@ -68,7 +68,7 @@ pub(super) async fn call(asker: &Asker<'_>) -> Result<Finding, ModelError> {
         match answer.calls.first() {
             None => {}
             Some(call) if called_city(call).is_none() => {
-                return Ok(Finding::unable("the call has not the name and the arguments of the tool"));
+                return Ok(Finding::unable("the call lacks the name or the arguments of the tool"));
             }
             Some(_) if is_written => {
                 return Ok(Finding::works("works, as text that capi reads; the server leaves it there"));

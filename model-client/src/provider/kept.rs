@@ -1,5 +1,5 @@
-//! The reasoning of an answer, at its place among the text and the calls: pure. Servers reject reasoning that
-//! comes back at another place.
+//! Puts the reasoning of an answer at its place among the text and the calls. Pure. Servers reject reasoning
+//! that comes back at another place.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! The protocols of model servers. Each turns the one conversation into its own request, and its own events into
-//! the one answer. What they share lies outside: the assembly of an answer, the table of refusals, HTTP.
+//! The protocols of model servers. Each makes a request from the conversation, and reads the answer from its
+//! events. The assembly of an answer, the table of refusals, and HTTP are shared and lie outside.
 
 mod anthropic;
 mod kept;
@@ -21,18 +21,18 @@ pub(crate) trait Provider: Send + Sync {
 
     fn body(&self, request: &Outgoing<'_>) -> Value;
 
-    /// Adds an event of the stream, or the whole body of an answer that is not streamed. Unknown events are
-    /// ignored, and a field that is not needed never spoils an answer.
+    /// Adds an event of the stream, or the whole body of an answer that is not streamed. It ignores unknown
+    /// events and fields. A field that is not needed never makes an answer unusable.
     fn add(&self, event: &Value, assembly: &mut Assembly) -> Result<(), Failure>;
 }
 
 /// What the body of a request is made of.
 pub(crate) struct Outgoing<'r> {
-    /// With all corrections.
+    /// Includes all corrections.
     pub(crate) settings: &'r ModelSettings,
     /// From [`super::replay`]. Notes may follow results or other user messages.
     pub(crate) messages: &'r [Message],
-    /// Their parameters have properties.
+    /// Their parameters always have properties.
     pub(crate) tools: &'r [Offered<'r>],
     /// Only if the server is to enforce it.
     pub(crate) schema: Option<&'r Value>,

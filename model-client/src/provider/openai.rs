@@ -1,5 +1,5 @@
-//! Chat completions: the protocol of most model servers. They also send `finish_reason: ""`, an empty or missing
-//! `usage`, empty `choices`, content in parts, and calls in several shapes. All of that is accepted.
+//! Chat completions: the protocol of most model servers. Servers also send `finish_reason: ""`, an empty or
+//! missing `usage`, empty `choices`, content in parts, and calls in several shapes. All of that is accepted.
 
 use serde_json::{Map, Value, json};
 use shared::config::{ModelSettings, StructuredOutput};
@@ -77,7 +77,8 @@ impl Provider for Openai {
         let mut choices = event["choices"].as_array().into_iter().flatten();
         let Some(choice) = choices.find(is_first) else { return Ok(()) };
         assembly.usage(usage(&choice["usage"]));
-        // A chunk has a delta, a whole answer has a message. Some servers send both, one of them null or empty.
+        // A chunk has a delta, and a whole answer has a message. Some servers send both, one of them null or
+        // empty.
         let is_filled = |part: &&Value| part.as_object().is_some_and(|members| !members.is_empty());
         let parts = [&choice["delta"], &choice["message"]];
         if let Some(part) = parts.into_iter().find(is_filled) {

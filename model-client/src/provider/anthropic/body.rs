@@ -1,4 +1,4 @@
-//! The body of a request: pure.
+//! Makes the body of a request. Pure.
 
 use serde_json::{Map, Value, json};
 use shared::config::StructuredOutput;
@@ -11,9 +11,9 @@ use crate::{Call, Message, Offered, Picture};
 
 /// The server requires a limit. All models can write so many tokens.
 const DEFAULT_MAX_TOKENS: u32 = 8192;
-/// The newest user turns that end in a cache breakpoint: the older one is where the request before wrote the
-/// cache, so it is found however many blocks came since. With the tools and the system prompt these are four
-/// breakpoints, the most that the server takes.
+/// So many of the newest user turns end in a cache breakpoint. At the older one, the previous request wrote
+/// the cache, so the server finds it. With the tools and the system prompt there are four breakpoints. The
+/// server takes no more.
 const CACHED_TURNS: usize = 2;
 
 const USER: &str = "user";
@@ -72,7 +72,7 @@ fn tools(tools: &[Offered<'_>]) -> Vec<Value> {
     ending_in_breakpoint(tools.collect())
 }
 
-/// The turns of one side, joined: the server wants the sides to alternate.
+/// Consecutive messages of one role, joined, because the server requires alternating roles.
 struct Turn {
     role: &'static str,
     /// The results of tool calls, which must come first.

@@ -1,5 +1,5 @@
-//! The events of a stream, and whole answers: pure. Unknown events, blocks and deltas are ignored, as the
-//! server's documentation asks for.
+//! Reads the events of a stream, and whole answers. Pure. Unknown events, blocks and deltas are ignored, as
+//! the server's documentation demands.
 
 use serde_json::{Map, Value, json};
 
@@ -43,7 +43,7 @@ fn add_whole(message: &Value, assembly: &mut Assembly) {
     assembly.done();
 }
 
-/// A block begins. In a stream it is empty, but for redacted thinking.
+/// Begins a block. In a stream it is empty, except for redacted thinking.
 fn begin(block: &Value, index: Option<i64>, whole: bool, assembly: &mut Assembly) {
     if is_thinking(block) {
         let at = assembly.position();
@@ -57,7 +57,7 @@ fn begin(block: &Value, index: Option<i64>, whole: bool, assembly: &mut Assembly
     }
 }
 
-/// The newest block goes on.
+/// Continues the newest block.
 fn go_on(delta: &Value, index: Option<i64>, assembly: &mut Assembly) {
     let piece = |member: &str| text(&delta[member]).unwrap_or_default();
     match piece("type") {
@@ -100,7 +100,7 @@ fn call(block: &Value, index: Option<i64>, whole: bool) -> Piece {
     }
 }
 
-/// Why the answer ended. A refusal may be explained.
+/// Reads why the answer ended. A refusal may have an explanation.
 fn stop(message: &Value, assembly: &mut Assembly) {
     let reason = text(&message["stop_reason"]).unwrap_or_default();
     if reason == "refusal" {
@@ -109,7 +109,7 @@ fn stop(message: &Value, assembly: &mut Assembly) {
     assembly.finish(reason);
 }
 
-/// The server counts cached input apart. Some servers count 0 in one of the two events with a usage.
+/// The server counts cached input separately. Some servers count 0 in one of the two events with a usage.
 fn usage(usage: &Value) -> Usage {
     let count = |name: &str| number(&usage[name]);
     let cached = count("cache_read_input_tokens");

@@ -37,7 +37,7 @@ impl Provider for Anthropic {
     }
 }
 
-/// Thinking that the model reads again only if it comes back unchanged.
+/// Whether it is thinking, which the server takes back only unchanged.
 fn is_thinking(block: &Value) -> bool {
     block["type"] == "thinking" || block["type"] == "redacted_thinking"
 }

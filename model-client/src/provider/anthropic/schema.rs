@@ -1,9 +1,9 @@
-//! The JSON Schema of an answer in the form that the server takes: pure.
+//! Brings the JSON Schema of an answer into the form that the server takes. Pure.
 
 use serde_json::{Value, json};
 
-/// The schema with `additionalProperties: false` at each object that says nothing of other members. The
-/// server rejects an object without it. What fits the new schema also fits the old one.
+/// The schema with `additionalProperties: false` at each object without that keyword. The server rejects an
+/// object without it. What matches the new schema also matches the old one.
 pub(super) fn closed(schema: &Value) -> Value {
     let mut schema = schema.clone();
     close(&mut schema);

@@ -1,4 +1,4 @@
-//! The body of a request: pure.
+//! Makes the body of a request. Pure.
 
 use serde_json::{Value, json};
 use shared::config::StructuredOutput;
@@ -41,7 +41,7 @@ pub(super) fn body(request: &Outgoing<'_>) -> Value {
     body
 }
 
-/// Without `strict`, OpenAI takes a tool as strict and rejects most schemas.
+/// Without `strict: false`, OpenAI treats a tool as strict and rejects most schemas.
 fn offer(tool: &Offered<'_>) -> Value {
     json!({
         "type": "function", "name": tool.name, "description": tool.description,

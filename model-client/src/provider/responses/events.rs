@@ -1,5 +1,5 @@
-//! The events of a stream, and whole answers: pure. Some servers leave out the deltas, the whole items or the
-//! output of the last event, so each text and call is taken from the first of them that has it.
+//! Reads the events of a stream, and whole answers. Pure. Some servers leave out the deltas, the whole items
+//! or the output of the last event. So each text and call is taken from the first of them that has it.
 
 use serde_json::{Map, Value, json};
 
@@ -47,7 +47,7 @@ fn index(event: &Value) -> Option<i64> {
     number(&event["output_index"])
 }
 
-/// An item begins. Its text and its arguments follow.
+/// Begins an item. Its text and its arguments follow.
 fn begin(item: &Value, index: Option<i64>, assembly: &mut Assembly) {
     match text(&item["type"]).unwrap_or_default() {
         "message" => {
@@ -61,7 +61,7 @@ fn begin(item: &Value, index: Option<i64>, assembly: &mut Assembly) {
     }
 }
 
-/// Arguments of the call at the event's index. Without an index, they belong to the newest call.
+/// Adds arguments to the call at the event's index. Without an index, they belong to the newest call.
 fn go_on(event: &Value, member: &str, whole: bool, assembly: &mut Assembly) {
     let Some(arguments) = event.get(member).filter(|arguments| has_content(arguments)) else {
         return;
@@ -76,7 +76,7 @@ fn go_on(event: &Value, member: &str, whole: bool, assembly: &mut Assembly) {
     });
 }
 
-/// A whole item.
+/// Adds a whole item.
 fn complete(item: &Value, index: Option<i64>, text_came: bool, assembly: &mut Assembly) {
     match text(&item["type"]).unwrap_or_default() {
         "message" => {
@@ -103,7 +103,7 @@ fn complete(item: &Value, index: Option<i64>, text_came: bool, assembly: &mut As
     }
 }
 
-/// The last event, or a whole answer.
+/// Reads the last event, or a whole answer.
 fn end(kind: &str, response: &Value, assembly: &mut Assembly) -> Result<(), Failure> {
     let status = match kind.trim_start_matches("response.") {
         "" | "done" => text(&response["status"]).unwrap_or("completed"),
@@ -124,8 +124,8 @@ fn end(kind: &str, response: &Value, assembly: &mut Assembly) -> Result<(), Fail
     Ok(())
 }
 
-/// Takes from the whole output what no earlier event had. Calls are not compared one by one, because vLLM
-/// gives them other ids in the last event.
+/// Takes from the whole output the parts that no earlier event had. Calls are not compared one by one,
+/// because vLLM gives them other ids in the last event.
 fn add_missing(output: &Value, assembly: &mut Assembly) {
     let (text_came, calls_came) = (assembly.has_text(), assembly.has_calls());
     if !assembly.has_refusal() {
@@ -143,7 +143,7 @@ fn add_missing(output: &Value, assembly: &mut Assembly) {
     }
 }
 
-/// Refusals that no delta brought.
+/// Adds refusals that no delta contained.
 fn add_refusals(output: &Value, assembly: &mut Assembly) {
     for item in output.as_array().into_iter().flatten() {
         for part in item["content"].as_array().into_iter().flatten() {

@@ -15,7 +15,7 @@ pub(crate) struct Responses;
 /// The member of an answer's reasoning that holds the items with encrypted reasoning.
 const ITEMS: &str = "items";
 /// The member that says whether the text is the final answer or a comment before calls. Models that send it
-/// answer worse without it.
+/// answer worse if it does not come back.
 const PHASE: &str = "phase";
 
 impl Provider for Responses {
