@@ -1,5 +1,5 @@
-//! One step: warn the model if a limit is near, ask it, add its answer to the log. A request that fails is
-//! repeated as long as the run's time allows. A partial answer is never recorded.
+//! One step: warns the model if a limit is near, asks it, and adds its answer to the log. A request that
+//! fails is repeated while the run's time allows. A partial answer is never recorded.
 
 use model_client::{Answer, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
 use rand::random;
@@ -15,7 +15,8 @@ use crate::tools::Tool;
 
 /// The answer may have this many tokens even if the estimate leaves fewer.
 const MIN_ANSWER_TOKENS: u32 = 16;
-/// What the run has left is sent as a limit only below this number, which every model can answer.
+/// The tokens that the run has left are sent as a limit only below this number. Every model can write so
+/// many.
 const BUDGET_AS_LIMIT: u32 = 4096;
 /// Requests for one answer, whatever their errors were.
 const MAX_TRIES: u32 = 20;
@@ -36,7 +37,7 @@ pub(super) async fn ask(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// What the server's refusal for length taught, for one answer.
+/// What a refusal for length says about the request, for one answer.
 #[derive(Default)]
 struct Refused {
     estimate: Option<Estimate>,
@@ -78,7 +79,7 @@ async fn ask_until_answered(agent: &Agent<'_, '_>) -> Result<(Answer, events::Se
     }
 }
 
-/// The error of a run whose time ended while it asked. The last refusal says more than the time.
+/// The error of a run whose time ended during a request. It quotes the last failed try.
 fn out_of_time(agent: &Agent<'_, '_>, last: Option<&ModelError>) -> RunError {
     let error = agent.budget.out_of_time(agent.log.transcript().spent());
     match last {
@@ -118,7 +119,7 @@ async fn ask_once(
     let settings = agent.model.settings();
     let schema = agent.app.output.as_ref().map(|output| &output.schema);
     let final_answer = schema.and_then(|schema| FinalAnswer::of(schema, &settings));
-    // The last turn asks for the schema alone where it cannot go together with tools.
+    // After a repair note, the schema is sent without tools if the server does not take both.
     let is_last_turn = transcript.has_note(&NoteKind::Repair) && settings.sends_schema(false);
     let without_tools = is_last_turn && !settings.sends_schema(true);
     let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);

@@ -32,7 +32,7 @@ pub(super) fn prepare<'a>(
     Ok((app, model))
 }
 
-/// Checks the app's output schema. One that cannot be used must not cost an answer of the model.
+/// Checks the app's output schema before the first request, so that an unusable schema costs no answer.
 pub(super) async fn check_schema(
     context: &Context,
     claimed: &Claimed,
@@ -82,7 +82,7 @@ pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The list of the caller's files. Pictures have the numbers of their order in the prompt's message.
+/// The list of the caller's files. Pictures are numbered in the order of the prompt's message.
 fn list(files: &[InputFile], is_shown: impl Fn(&InputFile) -> bool) -> String {
     let mut text = "The caller's files are in the workspace:".to_owned();
     let mut picture = 0;
@@ -97,7 +97,7 @@ fn list(files: &[InputFile], is_shown: impl Fn(&InputFile) -> bool) -> String {
     text
 }
 
-/// The instructions ask for the output schema in words if no request before the last one carries it.
+/// The app's instructions. They also hold the output schema if no request before a repair carries it.
 fn instructions(app: &AppDefinition, settings: &ModelSettings) -> String {
     let Some(output) = &app.output else { return app.instructions.clone() };
     let is_tool = settings.structured_output == StructuredOutput::Tool && settings.tools;

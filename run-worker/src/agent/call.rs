@@ -102,7 +102,8 @@ async fn record_results(
     }
 }
 
-/// The run ends before these calls returned. The hosts that they reached are recorded with its end.
+/// Adds results for calls that had not returned at the run's end. So the hosts that they reached are
+/// recorded.
 fn add_abandoned(agent: &mut Agent<'_, '_>, calls: &[(RequestedCall, Arc<CallEgress>)]) {
     for (call, egress) in calls {
         let hosts = egress.contacted_hosts();

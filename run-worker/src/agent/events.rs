@@ -1,4 +1,4 @@
-//! The events that the agent records, and the messages that recorded ones stand for: pure.
+//! Makes the events that the agent records, and the messages of recorded events. Pure.
 
 use model_client::{Answer, Call, Message, estimated_tokens};
 use shared::runs::events::{
@@ -65,11 +65,11 @@ fn usage(answer: &Answer, sent: Sent) -> StepUsage {
     }
 }
 
-/// The digits of an id that capi gives a call: Mistral takes nothing else.
+/// The digits of an id that capi gives a call. Mistral takes only ids of this length.
 const OWN_ID_DIGITS: usize = 9;
 
-/// A server's id is replaced if it is empty or repeated, because it must be unique within its message, or if
-/// servers may refuse it.
+/// Gives each call an id. A server's id is replaced if it is empty, or if servers may refuse it. It is also
+/// replaced if it is repeated, because it must be unique within its message.
 fn requested(calls: &[Call]) -> Vec<RequestedCall> {
     let mut taken: Vec<&str> = Vec::new();
     let mut requested = Vec::new();
@@ -115,7 +115,7 @@ pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool)
     }
 }
 
-/// The message that the model is sent for a recorded one.
+/// The message that is sent to the model for a recorded one.
 pub(super) fn message(logged: &LoggedMessage) -> Message {
     match logged {
         LoggedMessage::System { content } => Message::System(content.clone()),

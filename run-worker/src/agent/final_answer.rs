@@ -1,5 +1,5 @@
-//! Calls that stand for something else: a tool `final_answer`, which holds the result of models that keep to a
-//! schema only there, and calls that a model wrote into its text. Pure.
+//! Reads calls of two special kinds. A call of the tool `final_answer` holds the result, for models that
+//! follow a schema only there. A call that a model wrote into its text becomes a tool call. Pure.
 
 use model_client::{Answer, MAX_ANSWER_BYTES, Offered, Written, find_written_calls};
 use serde_json::{Map, Value, json};
@@ -48,7 +48,7 @@ impl FinalAnswer {
 /// What the instructions say about the tool.
 pub(super) const INSTRUCTIONS: &str = "When the work is done, call the tool final_answer with your answer.";
 
-/// The answer as it is recorded: calls in its text are calls, and the final answer is its text.
+/// The answer as it is recorded: calls in the text become calls, and the final answer becomes the text.
 pub(super) fn read(mut answer: Answer, tools: &[Offered<'_>], final_answer: Option<&FinalAnswer>) -> Answer {
     if answer.calls.is_empty()
         && !tools.is_empty()
@@ -61,7 +61,7 @@ pub(super) fn read(mut answer: Answer, tools: &[Offered<'_>], final_answer: Opti
         && let Some(at) = answer.calls.iter().position(|call| call.name == NAME)
     {
         let call = answer.calls.remove(at);
-        // Beside other calls it comes too early: the model gives it again after their results.
+        // A final answer beside other calls is too early: the model gives it again after their results.
         if answer.calls.is_empty() {
             answer.text = CleanText::new(&tool.text(&call.arguments), MAX_ANSWER_BYTES);
         }

@@ -95,10 +95,11 @@ impl From<DbError> for Halt {
     }
 }
 
-/// What the model is told about an empty answer, and about a tool call in its text.
+/// The notes about an empty answer, and about a tool call in the text.
 const CLOSING: &str = "Your answer was empty. If the work is done, say in a sentence or two what you did.";
 const TOOL_FORM: &str = "Your answer holds a tool call as text, which cannot be run. Call the tool with the \
-                         tool-calling interface, or answer in words. Put an example of a call into a code block.";
+                         tool-calling interface, or answer in words. Put an example of a call into a code \
+                         block.";
 const NO_TOOLS: &str = "Your answer holds a tool call, but there are no tools. Answer in words.";
 
 struct Agent<'a, 'l> {
@@ -112,7 +113,7 @@ struct Agent<'a, 'l> {
     workspace: Option<Workspace>,
     /// The caller's files. Read only if a tool or the model can read files.
     inputs: Vec<InputFile>,
-    /// Those of them that the model is shown.
+    /// The pictures among them that are sent to the model.
     pictures: LoadedPictures,
     /// What the tools may contact.
     egress: Arc<Egress>,
@@ -209,7 +210,7 @@ impl Agent<'_, '_> {
         }
     }
 
-    /// The result, if the last answer is one. Otherwise the model may mend its answer, once for each fault.
+    /// The result, if the last answer is one. Otherwise a note asks for another answer, once for each fault.
     async fn result(&mut self) -> Result<Option<RunResult>, Halt> {
         let transcript = self.log.transcript();
         let step = transcript.spent().steps();
@@ -258,8 +259,8 @@ impl Agent<'_, '_> {
             return Ok(());
         }
         let message = format!(
-            "step {step}: the model wrote a tool call as text, which cannot be run; set up the tool parser of \
-             the model's server, or use another model"
+            "step {step}: the model wrote a tool call as text, which cannot be run; set up the tool parser \
+             of the model's server, or use another model"
         );
         Err(RunError::new(ErrorCode::ModelError, &message, Some(step)).with_retryable(false).into())
     }

@@ -1,5 +1,5 @@
-//! The pictures that the model is shown with the prompt: those of the run's input files when the run begins,
-//! and those that the log names when it goes on. They are read once in each attempt.
+//! The pictures that are sent to the model with the prompt. When the run begins, these are the pictures among
+//! its input files. A later attempt sends the pictures that the log names. Each attempt reads them once.
 
 use std::collections::HashMap;
 
@@ -38,8 +38,8 @@ fn is_shown(file: &InputFile, transcript: &Transcript, sees: bool) -> bool {
     }
 }
 
-/// Refuses pictures that neither the model nor a program of the app can open. The gateway refuses them too, but
-/// the models file may have changed since.
+/// Refuses pictures that neither the model nor a program of the app can open. The gateway refuses them too,
+/// but the models file may have changed since then.
 pub(super) fn check(
     app: &AppDefinition,
     inputs: &[InputFile],
@@ -52,7 +52,8 @@ pub(super) fn check(
         None => Ok(()),
         Some(file) => {
             let message = format!(
-                "inputs/{}: the model cannot see pictures; choose one with vision, or give the app the tool python",
+                "inputs/{}: the model cannot see pictures; choose one with vision, or give the app the tool \
+                 python",
                 file.name
             );
             Err(RunError::new(ErrorCode::PromptError, &message, None))
@@ -60,8 +61,8 @@ pub(super) fn check(
     }
 }
 
-/// Reads the pictures that the model is shown. One that cannot be read ends the run: the model would answer
-/// without it.
+/// Reads the pictures that are sent to the model. A picture that cannot be read ends the run: otherwise the
+/// model would answer without it.
 pub(super) async fn load(
     context: &Context,
     inputs: &[InputFile],

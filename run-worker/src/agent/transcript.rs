@@ -36,9 +36,9 @@ pub struct Transcript {
     notes: Vec<NoteKind>,
     artifacts: usize,
     snapshot: Option<StoredSnapshot>,
-    /// The messages that the model cannot have written.
+    /// The positions of messages that the model cannot have written.
     sources: Vec<(usize, Origin)>,
-    /// The messages with pictures, and the files that these show.
+    /// The positions of messages with pictures, and the files of these pictures.
     pictures: Vec<(usize, Vec<FileId>)>,
     contacted_hosts: BTreeSet<String>,
 }
@@ -192,7 +192,7 @@ impl Transcript {
         &self.spent
     }
 
-    /// The finish reason of the last answer, in the model server's own word.
+    /// The finish reason of the last answer.
     #[must_use]
     pub fn finish_reason(&self) -> &str {
         &self.finish_reason

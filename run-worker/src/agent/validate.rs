@@ -75,11 +75,11 @@ impl ResultCheck {
 
 /// JSON texts of an answer that are checked against the schema.
 const MAX_CANDIDATES: usize = 4;
-/// Places in prose at which JSON is looked for.
+/// The most brackets in prose at which the search tries to read JSON.
 const MAX_STARTS: usize = 24;
 
-/// The JSON of an answer that PostgreSQL can store: the whole text, or else each code block, or else what begins
-/// with a bracket in the prose, the largest first.
+/// The JSON texts of an answer that PostgreSQL can store: the whole text, or else each code block, or else
+/// the objects and lists in the prose, the largest first.
 pub(super) fn candidates(text: &str) -> Result<Vec<Value>, String> {
     let whole = match serde_json::from_str::<Value>(text.trim()) {
         Ok(value) => return check_json(&value).map(|()| vec![value]).map_err(|refusal| refusal.to_string()),

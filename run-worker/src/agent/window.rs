@@ -19,7 +19,7 @@ const ANSWER_PART: u32 = 4;
 /// and the server's prompt cache keeps the beginning of the conversation.
 const STEP_PART: i64 = 4;
 
-/// How many tokens a request of so many bytes has, as far as the server's own counts tell.
+/// Estimates the tokens of a request from its bytes and from the server's own counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Estimate {
     /// The tokens and bytes of the last request that the server counted.
@@ -27,7 +27,7 @@ pub(super) struct Estimate {
     per_byte: f64,
 }
 
-/// Tokens of a byte before a server counted, and the least that are expected later.
+/// Tokens for each byte before the server has counted a request, and the least that is expected later.
 const USUAL_PER_BYTE: f64 = 0.25;
 /// No text has more tokens than bytes.
 const MAX_PER_BYTE: f64 = 1.0;
@@ -47,7 +47,7 @@ impl Estimate {
             return self;
         }
         let whole = tokens as f64 / bytes as f64;
-        // What came since the last count may be denser than the rest: digits, or Chinese.
+        // The bytes since the last count may hold more tokens than the rest: digits, or Chinese.
         let added = self
             .counted
             .filter(|(_, before)| *before < bytes)

@@ -28,13 +28,12 @@ pub const MAX_INPUT_BYTES: u64 = 25 << 20;
 pub const MAX_PIXELS: u64 = 50_000_000;
 /// Pixels on an edge of a picture.
 pub const MAX_EDGE: u32 = 16_384;
-/// Pixels on the longer edge of the picture that a model is shown. Anthropic and OpenAI make larger ones
-/// smaller.
+/// Pixels on the longer edge of the picture that is sent to a model. Anthropic and OpenAI reduce larger ones.
 pub const EDGE: u32 = 1568;
-/// Bytes of the picture that a model is shown. As base64 it has less than 5 MB, the smallest limit of a model
-/// server.
+/// Bytes of the picture that is sent to a model. As base64 it has less than 5 MB, the smallest limit of a
+/// model server.
 pub const MAX_READY_BYTES: usize = 7 << 19;
-/// Processes of one worker at once: two have 1 GiB.
+/// Processes of one worker at once. Two have 1 GiB of memory.
 const PROCESSES: usize = 2;
 /// How long one picture may take on the busiest machine. The process has less processor time.
 const DEADLINE: Duration = Duration::from_mins(1);
