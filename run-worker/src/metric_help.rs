@@ -71,6 +71,10 @@ fn describe_tools() {
         "Messages with words of models that were dropped because the broker or a stream was too slow."
     );
     describe_counter!(
+        "capi_model_corrections_total",
+        "Settings that this worker corrected because a model's server refused them, by model."
+    );
+    describe_counter!(
         "capi_model_retries_total",
         "Requests to a model that were repeated, by model and code."
     );
