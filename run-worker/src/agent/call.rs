@@ -114,8 +114,8 @@ fn add_abandoned(agent: &mut Agent<'_, '_>, calls: &[(RequestedCall, Arc<CallEgr
     }
 }
 
-/// Records what a call returned. If the call may have changed files, a snapshot is stored first and the
-/// result names it, so no attempt continues from a result without its files.
+/// Records what a call returned. If the call may have changed files, a snapshot is stored first. The result
+/// names the snapshot, so no attempt continues from a result without its files.
 async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files: bool) -> Result<(), Halt> {
     if changes_files {
         returned.result.workspace = files::store_snapshot(agent).await?;

@@ -1,7 +1,7 @@
 //! The pictures that models are shown. A caller may send a hostile one, and a thread that decodes it cannot
 //! be stopped. So a child process (`picture-reader`, beside the worker's program) decodes it with bounded
-//! memory and time, and makes it as small as model servers need it. The worker survives whatever ends that
-//! process.
+//! memory and time. It also makes the picture small enough for model servers. The end of that process does
+//! not harm the worker.
 //!
 //! `reader` is the program, `child` starts it, and `protocol` is what it answers.
 
