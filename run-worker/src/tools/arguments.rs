@@ -36,7 +36,7 @@ pub fn of_tool(text: &str, spec: &Spec) -> Result<Value, ToolError> {
     Ok(arguments)
 }
 
-/// Reads the arguments into the type of a tool. A parameter that is null counts as absent: models write it so.
+/// Reads the arguments into the type of a tool. A parameter that is null counts as absent, as models mean it.
 pub fn read<T: DeserializeOwned>(mut arguments: Value) -> Result<T, ToolError> {
     if let Some(members) = arguments.as_object_mut() {
         members.retain(|_, value| !value.is_null());
