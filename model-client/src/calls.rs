@@ -70,7 +70,7 @@ impl Calls {
             part.name = name;
         }
         // Some servers send `{}` first, and the arguments in the next piece.
-        let is_replaced = part.arguments.trim() == "{}" && arguments.trim_start().starts_with('{');
+        let is_replaced = begins_object(&arguments) && part.arguments.trim() == "{}";
         if whole || is_replaced {
             part.arguments.clear();
         }
@@ -93,8 +93,8 @@ impl Calls {
             let other_id = !id.is_empty() && !part.id.is_empty() && part.id != id;
             let same_id = !id.is_empty() && part.id == id;
             // Two whole calls of one tool may share an index and have no ids.
-            let another = !same_id && begins_object(arguments) && is_object(&part.arguments);
-            name.is_empty() || part.name.is_empty() || (part.name == name && !other_id && !another)
+            let another = || !same_id && begins_object(arguments) && is_object(&part.arguments);
+            name.is_empty() || part.name.is_empty() || (part.name == name && !other_id && !another())
         };
         match index {
             Some(_) => self.0.iter().rposition(|part| part.index == index && same_call(part)).unwrap_or(new),

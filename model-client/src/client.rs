@@ -11,16 +11,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use shared::config::{Model, ModelSettings};
 use shared::text::CleanText;
+use tokio::time::timeout;
 
 use super::correction::{self, Correction, Sent};
 use super::json::error_message;
 use super::learned::Learned;
 use super::provider::{self, Outgoing, Provider};
-use super::read::{Reader, TIMEOUTS_WITHOUT_EVENT, read_up_to};
+use super::read::{Patience, Reader, read_up_to};
 use super::refusal::classify;
 use super::request::harmless;
 use super::retry::retry_after;
-use super::{Answer, ModelError, Offered, Request, Words, failure, overflow, replay};
+use super::{Answer, ModelError, Offered, Request, Words, failure, replay};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an error body that are read, and of its message that are kept.
@@ -71,7 +72,6 @@ impl ModelClient {
         let secrets = key.into_iter().chain(extra);
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(Duration::from_secs(settings.timeout_seconds.into()))
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self {
@@ -145,14 +145,16 @@ impl ModelClient {
         let (body, sent) = self.body_under(settings, request);
         let post = self.http.post(&self.url).headers(self.headers.clone()).json(&body);
         drop(body);
-        let response = post.send().await.map_err(|error| failure::of(&error))?;
+        let patience = Patience::of(settings);
+        let sending = timeout(patience.silence, post.send());
+        let response = sending.await.map_err(|_| failure::silent())?.map_err(|error| failure::of(&error))?;
         if !response.status().is_success() {
             return Err(self.read_error(response, settings, &sent).await);
         }
         let classify = |error: &Value| self.error_in_answer(error);
         let reader = Reader {
             provider: self.provider,
-            patience: Duration::from_secs(settings.timeout_seconds.into()) * TIMEOUTS_WITHOUT_EVENT,
+            patience,
             max_repeated_bytes: settings.max_repeated_bytes,
             classify: &classify,
         };
@@ -179,8 +181,13 @@ impl ModelClient {
         if let Some(members) = body.as_object_mut() {
             members.extend(settings.extra_body.clone());
         }
-        let sent =
-            Sent { tools: !tools.is_empty(), schema: schema.is_some(), max_tokens: outgoing.max_tokens };
+        // Anthropic demands a limit.
+        let limit = body.get("max_tokens").and_then(Value::as_u64).and_then(|most| u32::try_from(most).ok());
+        let sent = Sent {
+            tools: !tools.is_empty(),
+            schema: schema.is_some(),
+            max_tokens: outgoing.max_tokens.or(limit),
+        };
         (body, sent)
     }
 
@@ -205,8 +212,10 @@ impl ModelClient {
         };
         let what = format!("HTTP {status}{request}: {}", self.clean(&message));
         let error = classify(Some(status), &text, what, retry_after);
-        let is_too_long = overflow::is_one(&text.to_lowercase());
-        let correction = if is_too_long { None } else { correction::find(status, &text, settings, sent) };
+        // Other refusals, for example of a quota, may name a parameter too.
+        let may_be_corrected = status >= 500 || matches!(error, ModelError::Rejected(_));
+        let correction =
+            if may_be_corrected { correction::find(status, &text, settings, sent) } else { None };
         Failed { error, correction }
     }
 

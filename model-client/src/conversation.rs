@@ -68,15 +68,32 @@ impl Message {
     /// Bytes of all that the model reads or wrote. A picture counts like a text with as many tokens.
     #[must_use]
     pub fn bytes(&self) -> usize {
+        self.bytes_sent(true)
+    }
+
+    /// The same without reasoning, if it is not sent back.
+    #[must_use]
+    pub fn bytes_sent(&self, returns_reasoning: bool) -> usize {
         match self {
             Self::System(text) | Self::Tool { content: text, .. } => text.len(),
             Self::User { text, pictures } => text.len() + pictures.len() * PICTURE_TOKENS * BYTES_PER_TOKEN,
             Self::Assistant { text, reasoning, calls } => {
-                let reasoning = reasoning.as_ref().map_or(0, |reasoning| reasoning.to_string().len());
-                let calls = calls.iter().map(|call| call.name.len() + call.arguments.len());
+                let reasoning = reasoning.as_ref().filter(|_| returns_reasoning);
+                let reasoning = reasoning.map_or(0, |reasoning| reasoning.to_string().len());
+                let calls = calls.iter().map(Call::bytes);
                 text.len() + reasoning + calls.sum::<usize>()
             }
         }
+    }
+}
+
+impl Call {
+    fn bytes(&self) -> usize {
+        let extra = self
+            .extra
+            .as_ref()
+            .map_or(0, |extra| extra.iter().map(|(name, value)| name.len() + value.to_string().len()).sum());
+        self.name.len() + self.arguments.len() + extra
     }
 }
 

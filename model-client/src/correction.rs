@@ -1,7 +1,10 @@
 //! Finds the correction for a refusal that names a parameter. Pure. A correction is a setting of the models
 //! file, so the log can name the line to write.
 
-use shared::config::{InstructionsRole, ModelSettings, StructuredOutput, TokenParameter};
+use shared::config::{InstructionsRole, ModelSettings, Provider, StructuredOutput, TokenParameter};
+
+use super::json::told;
+use super::overflow::number_after;
 
 /// A setting that the server's refusal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub(crate) enum Correction {
     Stream,
     ToolsWithSchema,
     StructuredOutput,
+    /// The server refuses this schema, not every schema.
+    ThisSchema,
     ParallelToolCalls,
     ReasoningEffort,
     ReturnsReasoning(bool),
@@ -26,7 +31,7 @@ pub(crate) struct Sent {
 }
 
 /// Statuses of refused requests. Some servers answer 500 if their chat template refuses a message.
-const STATUSES: [u16; 6] = [400, 404, 405, 422, 500, 501];
+const STATUSES: [u16; 4] = [400, 422, 500, 501];
 /// A smaller number in a refusal is not the limit of an answer.
 const LEAST_OUTPUT: u32 = 256;
 
@@ -35,12 +40,15 @@ pub(crate) fn find(status: u16, body: &str, settings: &ModelSettings, sent: &Sen
     if !STATUSES.contains(&status) {
         return None;
     }
-    let lower = body.to_lowercase();
+    let lower = told(body);
+    if status >= 500 {
+        return of_role(&lower, settings);
+    }
     let names = |word: &str| lower.contains(word);
     if settings.stream && settings.stream_usage && (names("stream_options") || names("include_usage")) {
         return Some(Correction::StreamUsage);
     }
-    if settings.reasoning_effort.is_some() && (names("reasoning_effort") || names("reasoning.effort")) {
+    if settings.reasoning_effort.is_some() && EFFORT.into_iter().any(names) {
         return Some(Correction::ReasoningEffort);
     }
     if settings.parallel_tool_calls.is_some() && (names("parallel_tool") || names("parallel tool")) {
@@ -56,6 +64,32 @@ pub(crate) fn find(status: u16, body: &str, settings: &ModelSettings, sent: &Sen
         })
 }
 
+/// The names of the parameter in the three protocols.
+const EFFORT: [&str; 3] = ["reasoning_effort", "reasoning.effort", "output_config.effort"];
+/// Words of a refusal that is about what the schema says.
+const SCHEMA_FAULTS: [&str; 5] = [
+    "invalid schema",
+    "json schema error",
+    "unsupported json schema",
+    "unsupported keyword",
+    "additionalproperties",
+];
+/// Words of a refusal that is about the parameter itself.
+const UNSUPPORTED: [&str; 9] = [
+    "unsupported",
+    "not supported",
+    "not support",
+    "unrecognized",
+    "unknown",
+    "unexpected",
+    "extra_forbidden",
+    "extra inputs",
+    "not permitted",
+];
+/// What stands before the highest limit that a server takes.
+const BEFORE_LIMIT: [&str; 7] =
+    ["at most", "less than or equal to", "is [1,", "must be <=", "cannot exceed", "maximum of", "> "];
+
 fn of_schema(lower: &str, settings: &ModelSettings, sent: &Sent) -> Option<Correction> {
     const NAMES: [&str; 7] = [
         "response_format",
@@ -68,6 +102,9 @@ fn of_schema(lower: &str, settings: &ModelSettings, sent: &Sent) -> Option<Corre
     ];
     if !sent.schema || !NAMES.iter().any(|name| lower.contains(name)) {
         return None;
+    }
+    if SCHEMA_FAULTS.iter().any(|fault| lower.contains(fault)) {
+        return Some(Correction::ThisSchema);
     }
     let about_tools = lower.contains("tool") || lower.contains("function");
     if sent.tools && settings.tools_with_schema && about_tools {
@@ -83,16 +120,20 @@ fn of_token_parameter(lower: &str, settings: &ModelSettings, sent: &Sent) -> Opt
     if !["max_tokens", "max_completion_tokens", "max_output_tokens"].into_iter().any(names) {
         return None;
     }
-    // `max_tokens is too large: 200000. This model supports at most 16384 completion tokens`
-    let lower_limit = numbers(lower).filter(|number| (LEAST_OUTPUT..most).contains(number)).max();
-    if let Some(limit) = lower_limit {
-        return Some(Correction::MaxOutputTokens(limit));
+    if !UNSUPPORTED.into_iter().any(names) {
+        // `max_tokens is too large: 200000. This model supports at most 16384 completion tokens`
+        let limit = BEFORE_LIMIT.iter().find_map(|phrase| number_after(lower, phrase));
+        let limit = limit.and_then(|limit| u32::try_from(limit).ok());
+        if let Some(limit) = limit.filter(|limit| (LEAST_OUTPUT..most).contains(limit)) {
+            return Some(Correction::MaxOutputTokens(limit));
+        }
+    }
+    if settings.provider != Provider::Openai {
+        return None;
     }
     let other = match settings.token_parameter {
         TokenParameter::MaxTokens if names("max_completion_tokens") => TokenParameter::MaxCompletionTokens,
-        TokenParameter::MaxCompletionTokens if names("'max_tokens'") || names("\"max_tokens\"") => {
-            TokenParameter::MaxTokens
-        }
+        TokenParameter::MaxCompletionTokens if names("'max_tokens'") => TokenParameter::MaxTokens,
         _ => TokenParameter::None,
     };
     (settings.token_parameter != TokenParameter::None).then_some(Correction::TokenParameter(other))
@@ -129,12 +170,12 @@ fn of_role(lower: &str, settings: &ModelSettings) -> Option<Correction> {
     Some(Correction::InstructionsRole(role))
 }
 
-fn numbers(text: &str) -> impl Iterator<Item = u32> {
-    let digits = |c: char| !c.is_ascii_digit();
-    text.split(digits).filter_map(|number| number.parse().ok())
-}
-
 impl Correction {
+    /// Whether it holds for all requests to the model.
+    pub(crate) const fn is_lasting(self) -> bool {
+        !matches!(self, Self::ThisSchema)
+    }
+
     pub(crate) fn apply(self, settings: &mut ModelSettings) {
         match self {
             Self::TokenParameter(parameter) => settings.token_parameter = parameter,
@@ -142,7 +183,9 @@ impl Correction {
             Self::StreamUsage => settings.stream_usage = false,
             Self::Stream => settings.stream = false,
             Self::ToolsWithSchema => settings.tools_with_schema = false,
-            Self::StructuredOutput => settings.structured_output = StructuredOutput::Words,
+            Self::StructuredOutput | Self::ThisSchema => {
+                settings.structured_output = StructuredOutput::Words;
+            }
             Self::ParallelToolCalls => settings.parallel_tool_calls = None,
             Self::ReasoningEffort => settings.reasoning_effort = None,
             Self::ReturnsReasoning(returns) => settings.returns_reasoning = returns,
@@ -160,7 +203,7 @@ impl Correction {
             Self::StreamUsage => "stream_usage = false".to_owned(),
             Self::Stream => "stream = false".to_owned(),
             Self::ToolsWithSchema => "tools_with_schema = false".to_owned(),
-            Self::StructuredOutput => "structured_output = \"words\"".to_owned(),
+            Self::StructuredOutput | Self::ThisSchema => "structured_output = \"words\"".to_owned(),
             Self::ParallelToolCalls => "# leave out parallel_tool_calls".to_owned(),
             Self::ReasoningEffort => "# leave out reasoning_effort".to_owned(),
             Self::ReturnsReasoning(returns) => format!("returns_reasoning = {returns}"),
@@ -208,15 +251,26 @@ mod tests {
                 "instructions_role = \"developer\"",
             ),
             ("Missing `reasoning_content` field in the assistant message", "returns_reasoning = true"),
+            (
+                r#"{"error":{"message":"Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'","code":400}}"#,
+                "token_parameter = \"max_completion_tokens\"",
+            ),
             ("Unsupported value: 'stream' does not support true", "stream = false"),
         ];
         for (body, expected) in cases {
             let found = find(400, body, &settings(), &sent).map(Correction::setting);
             assert_eq!(found.as_deref(), Some(expected), "{body}");
         }
-        for (status, body) in [(401, "max_tokens"), (400, "Invalid value for 'temperature'"), (400, "")] {
+        for (status, body) in [
+            (401, "max_tokens"),
+            (500, "error while streaming; contact support"),
+            (400, "Invalid value for 'temperature'"),
+            (400, ""),
+        ] {
             assert_eq!(find(status, body, &settings(), &sent), None, "{body}");
         }
+        let this = find(400, "Invalid schema for response_format 'result'", &settings(), &sent);
+        assert!(this.is_some_and(|correction| !correction.is_lasting()));
         let nothing = Sent { tools: false, schema: false, max_tokens: None };
         assert_eq!(find(400, "max_tokens and response_format", &settings(), &nothing), None);
     }

@@ -18,6 +18,9 @@ pub enum ModelError {
     /// Down, too slow, or 5xx; with `Retry-After`.
     #[error("the model's server is not available: {0}")]
     Unavailable(String, Option<Duration>),
+    /// It says nothing for too long. It may still work, and be paid for it.
+    #[error("the model's server is not available: {0}")]
+    Silent(String),
     /// Unavailable until an operator acts, for example because a certificate has expired.
     #[error("the model's server cannot be reached: {0}")]
     Unreachable(String),
@@ -57,7 +60,7 @@ impl ModelError {
             Self::Auth(_) => ErrorCode::ModelAuthFailed,
             Self::RateLimited(..) => ErrorCode::ModelRateLimited,
             Self::Quota(_) => ErrorCode::ModelQuotaExceeded,
-            Self::Unavailable(..) | Self::Unreachable(_) => ErrorCode::ModelUnavailable,
+            Self::Unavailable(..) | Self::Silent(_) | Self::Unreachable(_) => ErrorCode::ModelUnavailable,
             Self::ContextLength { .. } => ErrorCode::ContextLengthExceeded,
             Self::Refused(_) => ErrorCode::ModelRefused,
             Self::Rejected(_) | Self::Unusable(_) => ErrorCode::ModelError,

@@ -6,13 +6,16 @@ use shared::net::certificate::certificate_fault;
 
 use super::ModelError;
 
+/// The server let too much time pass.
+pub(super) fn silent() -> ModelError {
+    ModelError::Silent("no byte arrived in time; timeout_seconds in the models file sets the time".to_owned())
+}
+
 pub(super) fn of(error: &reqwest::Error) -> ModelError {
     if let Some(fault) = certificate(error) {
         return ModelError::Unreachable(format!("{fault} Check base_url, or renew the certificate"));
     }
-    ModelError::unavailable(if error.is_timeout() {
-        "no byte arrived in time; timeout_seconds in the models file sets the time"
-    } else if error.is_connect() {
+    ModelError::unavailable(if error.is_connect() {
         "no connection; check base_url, and that the server runs"
     } else {
         "the connection broke"

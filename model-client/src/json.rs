@@ -50,6 +50,56 @@ pub(crate) fn error_message(value: &Value) -> String {
     }
 }
 
+/// The members of an error body that say what is wrong. Others may quote what a user or a model wrote.
+const TELLING: [&str; 17] = [
+    "error",
+    "errors",
+    "message",
+    "msg",
+    "code",
+    "type",
+    "status",
+    "reason",
+    "param",
+    "loc",
+    "detail",
+    "details",
+    "metadata",
+    "raw",
+    "retryDelay",
+    "n_ctx",
+    "n_prompt_tokens",
+];
+
+/// What an error body says, in lower case: its telling members, or a body that is not JSON.
+pub(crate) fn told(body: &str) -> String {
+    let mut text = String::new();
+    match serde_json::from_str::<Value>(body) {
+        Ok(value) => tell(None, &value, &mut text),
+        Err(_) => text.push_str(body),
+    }
+    text.make_ascii_lowercase();
+    text
+}
+
+fn tell(name: Option<&str>, value: &Value, text: &mut String) {
+    match (name, value) {
+        // The body of a server behind this one.
+        (Some("raw"), Value::String(body)) => text.push_str(&told(body)),
+        (Some(name @ ("retryDelay" | "n_ctx" | "n_prompt_tokens")), value) => {
+            text.extend(["\"", name, "\":", &value.to_string(), "\n"]);
+        }
+        (Some("param"), Value::String(param)) => text.extend(["'", param, "'\n"]),
+        (_, Value::String(said)) => text.extend([said, "\n"]),
+        (_, Value::Array(items)) => items.iter().for_each(|item| tell(name, item, text)),
+        (_, Value::Object(members)) => {
+            let telling = members.iter().filter(|(name, _)| TELLING.contains(&name.as_str()));
+            telling.for_each(|(name, member)| tell(Some(name), member, text));
+        }
+        _ => {}
+    }
+}
+
 /// A count. Servers also send floats and strings. A count that is too large saturates.
 pub(crate) fn number(value: &Value) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "`as` saturates")]
@@ -100,6 +150,14 @@ mod tests {
             assert_eq!(without_lone_surrogates(json).as_deref(), expected, "{json}");
         }
         assert_eq!(decode(br#"{"content":"x\ud83d"}"#).unwrap(), json!({"content": "x\u{fffd}"}));
+    }
+
+    #[test]
+    fn an_error_body_tells_only_what_the_server_says() {
+        let body = r#"{"error":{"message":"Failed","code":400,"type":"T","param":"max_tokens","n_ctx":4096,
+            "failed_generation":"context length is 64","metadata":{"raw":"{\"message\":\"Inner\"}","input":"x"}}}"#;
+        assert_eq!(told(body), "failed\ninner\n\"n_ctx\":4096\n'max_tokens'\nt\n");
+        assert_eq!(told("<h1>Oh</h1>"), "<h1>oh</h1>");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! the refused request can have exceeded it.
 
 use std::mem::discriminant;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use shared::config::ModelSettings;
@@ -12,7 +12,7 @@ use super::correction::Correction;
 use super::{Answer, ModelError, Request};
 
 /// No model in use has a smaller window.
-const LEAST_WINDOW: u32 = 256;
+const LEAST_WINDOW: u32 = 1024;
 
 pub(crate) struct Learned {
     /// The model's id.
@@ -21,6 +21,8 @@ pub(crate) struct Learned {
     corrections: Mutex<Vec<Correction>>,
     /// The window that a refusal named, or 0.
     window: AtomicU32,
+    /// The most input tokens of an answered request.
+    most_counted: AtomicI64,
 }
 
 impl Learned {
@@ -30,6 +32,7 @@ impl Learned {
             settings: RwLock::new(Arc::new(settings)),
             corrections: Mutex::default(),
             window: AtomicU32::new(0),
+            most_counted: AtomicI64::new(0),
         }
     }
 
@@ -51,11 +54,12 @@ impl Learned {
 
     /// Learns from an answer to a request with these corrections.
     pub(crate) fn answered(&self, corrections: &[Correction], answer: &Answer) {
-        for correction in corrections {
+        for correction in corrections.iter().filter(|correction| correction.is_lasting()) {
             self.correct(*correction);
         }
         let window = self.window.load(Ordering::Relaxed);
         let counted = answer.usage.map_or(0, |usage| usage.input);
+        self.most_counted.fetch_max(counted, Ordering::Relaxed);
         if window > 0 && counted > window.into() {
             self.window.store(0, Ordering::Relaxed);
             tracing::warn!(
@@ -93,7 +97,8 @@ impl Learned {
         let ModelError::ContextLength { window: Some(window), .. } = error else { return };
         // A token has at least one byte.
         let most = request.bytes().saturating_add(request.max_tokens.unwrap_or(0) as usize);
-        if *window < LEAST_WINDOW || *window as usize > most {
+        let counted = self.most_counted.load(Ordering::Relaxed);
+        if *window < LEAST_WINDOW || *window as usize > most || i64::from(*window) < counted {
             return;
         }
         let known = self.window.swap(*window, Ordering::Relaxed);
@@ -148,6 +153,8 @@ mod tests {
         assert_eq!(learned.window(), Some(4096));
         learned.answered(&[], &answer(4097));
         assert_eq!(learned.window(), None, "a longer request was answered");
+        learned.refused(&too_long(2048), &request);
+        assert_eq!(learned.window(), None);
     }
 
     #[test]

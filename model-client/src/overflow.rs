@@ -17,7 +17,8 @@ const WORDS: &[&str] = &[
     "prompt too long",
     "maximum prompt length",
     "reduce the length",
-    "max_new_tokens",
+    "tokens + `max_new_tokens`",
+    "tokens + max_new_tokens",
     "exceeds the maximum number of tokens",
     "too large for model",
     "must have less than",
@@ -31,7 +32,6 @@ const TOO_LARGE: &[&str] = &["request too large", "request_too_large"];
 /// Phrases before the window in tokens, the most specific first.
 const BEFORE_WINDOW: &[&str] = &[
     "\"n_ctx\":",
-    "> ",
     "context length is only",
     "context length is",
     "context length of",
@@ -46,12 +46,16 @@ const BEFORE_WINDOW: &[&str] = &[
     "must have less than",
     "cannot exceed",
     "tpm): limit",
-    "limit",
+    "> ",
+    "limit of",
+    "limit is",
 ];
 /// Phrases after the window.
 const BEHIND_WINDOW: &[&str] = &["maximum context length", "token context", "maximum"];
 /// Phrases before the tokens of the request.
 const BEFORE_REQUESTED: &[&str] = &[
+    "for a total of at least",
+    "prompt contains at least",
     "\"n_prompt_tokens\":",
     "requested about",
     "requested",
@@ -91,7 +95,7 @@ pub(super) fn numbers(lower: &str) -> (Option<u32>, Option<i64>) {
 const BETWEEN: [char; 6] = [' ', '(', ':', '`', '=', '"'];
 
 /// The number directly after the phrase.
-fn number_after(text: &str, phrase: &str) -> Option<i64> {
+pub(super) fn number_after(text: &str, phrase: &str) -> Option<i64> {
     text.match_indices(phrase).find_map(|(at, _)| {
         let behind = text[at + phrase.len()..].trim_start_matches(BETWEEN);
         let end = behind.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(behind.len());
@@ -135,6 +139,12 @@ mod tests {
                 Some(32_768),
                 Some(20),
             ),
+            (
+                "This model's maximum context length is 8192 tokens. However, you requested 3584 output tokens and
+                your prompt contains at least 4609 input tokens, for a total of at least 8193 tokens.",
+                Some(8192),
+                Some(8193),
+            ),
             ("prompt is too long: 210000 tokens > 200000 maximum", Some(200_000), Some(210_000)),
             (
                 "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
@@ -167,10 +177,11 @@ mod tests {
             ("input is too long for requested model.", None, None),
         ];
         for (text, window, requested) in cases {
-            let lower = text.to_lowercase();
+            let lower = crate::json::told(text);
             assert!(is_one(&lower), "{text}");
             assert_eq!(numbers(&lower), (window, requested), "{text}");
         }
         assert!(!is_one("unknown field context"));
+        assert!(!is_one("`max_new_tokens` must be <= 512. given: 2000"));
     }
 }

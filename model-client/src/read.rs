@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::Value;
+use shared::config::ModelSettings;
 use tokio::time::{Instant, timeout_at};
 
 use super::assemble::Assembly;
@@ -15,19 +16,36 @@ use super::provider::{Failure, Provider};
 use super::sse::Decoder;
 use super::{Answer, ModelError, Words};
 
-/// A stream fails without an event for this many times the model's `timeout_seconds`, even if comments
-/// arrive. It also fails if fewer bytes than [`MIN_BYTES`] arrive in that time.
-pub(super) const TIMEOUTS_WITHOUT_EVENT: u32 = 5;
+/// A stream fails after this many times the model's `timeout_seconds` without an event, even if comments arrive,
+/// or with fewer bytes than [`MIN_BYTES`]. A server that does not stream may be silent for so long.
+const TIMEOUTS_WITHOUT_EVENT: u32 = 5;
 /// A model on a slow machine sends more: one event with a word has about 200 bytes.
 const MIN_BYTES: usize = 64;
 /// The most bytes of a stream. The longest answer, with one token in each event, has fewer.
 const MAX_STREAM_BYTES: usize = 128 << 20;
 
+/// How long a server may let the worker wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Without a byte.
+    pub(super) silence: Duration,
+    /// Without an event.
+    events: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(settings: &ModelSettings) -> Self {
+        let timeout = Duration::from_secs(settings.timeout_seconds.into());
+        let events = timeout * TIMEOUTS_WITHOUT_EVENT;
+        Self { silence: if settings.stream { timeout } else { events }, events }
+    }
+}
+
 /// What a reader needs to know of its model.
 pub(super) struct Reader<'r> {
     pub(super) provider: &'static dyn Provider,
     /// The longest time without an event.
-    pub(super) patience: Duration,
+    pub(super) patience: Patience,
     pub(super) max_repeated_bytes: usize,
     /// Classifies an error that the server reports inside its answer.
     pub(super) classify: &'r (dyn Fn(&Value) -> ModelError + Sync),
@@ -42,6 +60,7 @@ impl Reader<'_> {
     ) -> Result<Answer, ModelError> {
         let (mut decoder, mut assembly) = (Decoder::default(), Assembly::new(self.max_repeated_bytes));
         let mut pace = Pace::new(self.patience);
+        let mut had_events = false;
         loop {
             let wake = words.due().map_or(pace.deadline(), |due| due.min(pace.deadline()));
             let Ok(next) = timeout_at(wake, response.chunk()).await else {
@@ -52,30 +71,31 @@ impl Reader<'_> {
             let Some(bytes) = next.map_err(|error| failure::of(&error))? else { break };
             let events = decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))?;
             pace.add(bytes.len(), !events.is_empty())?;
+            had_events |= !events.is_empty();
             for event in events {
                 if self.add(&event, &mut assembly, words)? {
                     return assembly.answer(true);
                 }
             }
         }
-        if let Some(event) = decoder.last_event()
-            && self.add(&event, &mut assembly, words)?
-        {
-            return assembly.answer(true);
+        if let Some(event) = decoder.last_event() {
+            had_events = true;
+            if self.add(&event, &mut assembly, words)? {
+                return assembly.answer(true);
+            }
         }
         let plain = decoder.plain();
         for value in &plain {
             self.add_value(value, &mut assembly)?;
         }
-        let is_something_else =
-            if plain.is_empty() { !is_stream(response.headers()) } else { assembly.is_untouched() };
-        if is_something_else {
+        if assembly.is_untouched() && (!plain.is_empty() || !is_stream(response.headers())) {
             return Err(ModelError::Rejected(format!(
-                "it answered 200 with {}, which is no answer of a model; check base_url",
+                "it answered 200 with {} that is no answer of a model; check base_url",
                 content_type(response.headers())
             )));
         }
-        assembly.answer(!plain.is_empty())
+        // A stream that breaks off may end in anything.
+        assembly.answer(!had_events && matches!(&plain[..], [one] if is_whole(one)))
     }
 
     /// Adds one event. Returns true at the end of the answer.
@@ -99,7 +119,8 @@ impl Reader<'_> {
 
 /// Detects a stream without events, or with almost no bytes.
 struct Pace {
-    patience: Duration,
+    patience: Patience,
+    last_byte: Instant,
     last_event: Instant,
     /// The start of the time in which bytes are counted.
     since: Instant,
@@ -108,20 +129,22 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(patience: Duration) -> Self {
+    fn new(patience: Patience) -> Self {
         let now = Instant::now();
-        Self { patience, last_event: now, since: now, bytes: 0, all_bytes: 0 }
+        Self { patience, last_byte: now, last_event: now, since: now, bytes: 0, all_bytes: 0 }
     }
 
     fn deadline(&self) -> Instant {
-        self.last_event.min(self.since) + self.patience
+        let by_events = self.last_event.min(self.since) + self.patience.events;
+        by_events.min(self.last_byte + self.patience.silence)
     }
 
     fn add(&mut self, bytes: usize, events: bool) -> Result<(), ModelError> {
         self.bytes += bytes;
         self.all_bytes += bytes;
+        self.last_byte = Instant::now();
         if events {
-            self.last_event = Instant::now();
+            self.last_event = self.last_byte;
         }
         if self.all_bytes > MAX_STREAM_BYTES {
             let why = format!("its answer has more than {} MiB", MAX_STREAM_BYTES >> 20);
@@ -132,19 +155,32 @@ impl Pace {
 
     fn check(&mut self) -> Result<(), ModelError> {
         let now = Instant::now();
-        // Comments keep the read timeout from firing, even if the model behind the server hangs.
-        if now >= self.last_event + self.patience {
-            return Err(ModelError::unavailable("its stream sent no event for too long"));
+        if now >= self.last_byte + self.patience.silence {
+            return Err(failure::silent());
         }
-        if now >= self.since + self.patience {
+        // Comments keep the read timeout from firing, even if the model behind the server hangs.
+        if now >= self.last_event + self.patience.events {
+            return Err(ModelError::Silent("its stream sent no event for too long".to_owned()));
+        }
+        if now >= self.since + self.patience.events {
             if self.bytes < MIN_BYTES {
-                let why = format!("its stream sent {} bytes in {} s", self.bytes, self.patience.as_secs());
-                return Err(ModelError::unavailable(&why));
+                let why =
+                    format!("its stream sent {} bytes in {} s", self.bytes, self.patience.events.as_secs());
+                return Err(ModelError::Silent(why));
             }
             (self.since, self.bytes) = (now, 0);
         }
         Ok(())
     }
+}
+
+/// Whether a JSON body is a whole answer, and not a piece of one.
+fn is_whole(body: &Value) -> bool {
+    let choice = &body["choices"][0];
+    choice["message"].is_object()
+        || choice["text"].is_string()
+        || body["output"].is_array()
+        || body["type"] == "message"
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

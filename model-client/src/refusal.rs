@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::ModelError;
+use super::json::told;
 use super::overflow;
 
 /// Words about an account without credit. Waiting does not help.
@@ -68,7 +69,7 @@ pub(crate) fn classify(
     message: String,
     retry_after: Option<Duration>,
 ) -> ModelError {
-    let lower = body.to_lowercase();
+    let lower = told(body);
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let retry_after = retry_after.or_else(|| delay_in_body(&lower));
     match status {
@@ -77,12 +78,12 @@ pub(crate) fn classify(
         None | Some(400 | 403 | 422 | 451) if has(MODERATED) => ModelError::Refused(message),
         None | Some(400) if has(WRONG_KEY) => ModelError::Auth(message),
         Some(403) => ModelError::Auth("HTTP 403".to_owned()),
+        None | Some(400) if has(BROKEN_CALL) => ModelError::Unusable(message),
         Some(429) if !overflow::is_too_large(&lower) => ModelError::RateLimited(message, retry_after),
         None | Some(400 | 404 | 413 | 422 | 429 | 500) if overflow::is_one(&lower) => {
             let (window, requested) = overflow::numbers(&lower);
             ModelError::ContextLength { message, window, requested }
         }
-        None | Some(400) if has(BROKEN_CALL) => ModelError::Unusable(message),
         Some(413) => ModelError::too_long(message),
         Some(402) => ModelError::Quota(message),
         Some(408 | 425 | 500..=599) => ModelError::Unavailable(message, retry_after),
@@ -119,6 +120,11 @@ mod tests {
             (Some(400), "API key not valid. Please pass a valid API key.", "model_auth_failed"),
             (Some(429), "", "model_rate_limited"),
             (Some(429), "too many tokens per minute", "model_rate_limited"),
+            (
+                Some(400),
+                r#"{"code":"tool_use_failed","failed_generation":"context length is 64"}"#,
+                "model_error",
+            ),
             (Some(429), r#"{"code":"insufficient_quota"}"#, "model_quota_exceeded"),
             (Some(402), "", "model_quota_exceeded"),
             (Some(413), "Request too large: Limit 6000, Requested 7000", "context_length_exceeded"),

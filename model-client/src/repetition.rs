@@ -18,7 +18,9 @@ pub fn passage(text: &str, most: usize) -> Option<&str> {
         return None;
     }
     let passage = text.get(text.ceil_char_boundary(text.len() - period)..)?;
-    if passage.chars().any(char::is_alphabetic) {
+    // Chinese has no blanks.
+    let is_apart = |c: char| c.is_whitespace() || !c.is_ascii();
+    if passage.chars().any(char::is_alphabetic) && passage.chars().any(is_apart) {
         return Some(passage);
     }
     let longer = bytes.get(bytes.len().checked_sub(most * FACTOR_WITHOUT_WORDS)?..)?;

@@ -12,7 +12,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Tries while the server limits the rate or is down: about three minutes of waits in all.
 const TRIES_WHILE_UNAVAILABLE: u32 = 10;
-/// Tries after unusable answers: after three of them, a usable one is unlikely.
+/// Tries after unusable answers, or none in time: after three of them, a usable one is unlikely. Each is paid.
 const TRIES_WHILE_UNUSABLE: u32 = 3;
 
 /// How long to wait before the next try, or `None` if there is none. `tries` requests failed with this code.
@@ -23,7 +23,7 @@ pub fn wait_before_next(error: &ModelError, tries: u32, left: Duration, chance: 
         ModelError::RateLimited(_, asked) | ModelError::Unavailable(_, asked) => {
             (TRIES_WHILE_UNAVAILABLE, *asked)
         }
-        ModelError::Unusable(_) => (TRIES_WHILE_UNUSABLE, None),
+        ModelError::Unusable(_) | ModelError::Silent(_) => (TRIES_WHILE_UNUSABLE, None),
         _ => return None,
     };
     let grown = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(LONGEST_WAIT);

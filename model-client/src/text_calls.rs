@@ -8,24 +8,29 @@ use super::{Call, Offered};
 /// What the text of an answer without calls holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
-    /// Calls in a known form, and the text before them.
-    Calls(Vec<Call>, String),
-    /// The start of a call in a form that capi does not read.
+    /// Calls in a known form.
+    Calls {
+        calls: Vec<Call>,
+        /// The text without them.
+        text: String,
+        /// The calls as they were written.
+        written: String,
+    },
+    /// The begin of a call that capi does not read.
     Unreadable,
     Nothing,
 }
 
 /// Tags around calls in JSON, or in the XML of Qwen and GLM. The end may be missing.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 3] = [
     ("<tool_call>", "</tool_call>"),
     ("<function_call>", "</function_call>"),
     ("<|tool_call|>", "<|/tool_call|>"),
-    ("<tools>", "</tools>"),
-    ("<|python_tag|>", "<|eom_id|>"),
-    ("[TOOL_CALLS]", "</s>"),
 ];
+/// Marks before calls in JSON (Mistral, Llama).
+const PREFIXES: [&str; 2] = ["[TOOL_CALLS]", "<|python_tag|>"];
 const FUNCTION: &str = "<function=";
-/// The start of calls in other forms: DeepSeek, Kimi, Harmony.
+/// The begin of calls in other forms: DeepSeek, Kimi, Harmony.
 const OTHER: [&str; 4] = [
     "<｜tool▁calls▁begin｜>",
     "<|tool_calls_section_begin|>",
@@ -34,71 +39,130 @@ const OTHER: [&str; 4] = [
 ];
 /// The most calls that are read from one text.
 const MAX_CALLS: usize = 32;
+/// Marks in one line that are looked at. A line with more is data.
+const MAX_MARKS: usize = 16;
 
-/// Finds calls at the start of a line, outside of code blocks.
+/// Looks for calls outside of code.
 #[must_use]
 pub fn find(text: &str, tools: &[Offered<'_>]) -> Written {
     if let Some(call) = bare(text, tools) {
-        return Written::Calls(vec![call], String::new());
+        return Written::Calls { calls: vec![call], text: String::new(), written: text.to_owned() };
     }
-    let marks = TAGS.iter().map(|(open, _)| *open).chain([FUNCTION]).chain(OTHER);
-    let Some(at) = marks.filter_map(|mark| begin_of(text, mark)).min() else { return Written::Nothing };
-    let (before, written) = text.split_at(at);
-    match read_all(written, tools) {
-        Some(calls) => Written::Calls(calls, before.trim_end().to_owned()),
-        // Prose about a tag continues after the tag.
-        None if before.trim().is_empty() || written.trim_end().ends_with('>') => Written::Unreadable,
+    let Some(at) = first_mark(text) else { return Written::Nothing };
+    let (before, marked) = text.split_at(at);
+    match read_all(marked, tools) {
+        Some((calls, after)) => Written::Calls {
+            calls,
+            text: format!("{}\n{}", before.trim_end(), after.trim_start()).trim().to_owned(),
+            written: marked[..marked.len() - after.len()].trim().to_owned(),
+        },
+        None if begins_call(marked) => Written::Unreadable,
         None => Written::Nothing,
     }
 }
 
-/// The first place of a mark that begins a line and is in no code block.
-fn begin_of(text: &str, mark: &str) -> Option<usize> {
-    text.match_indices(mark).map(|(at, _)| at).find(|at| {
-        let before = &text[..*at];
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        let fences = before.lines().filter(|line| line.trim_start().starts_with("```")).count();
-        line.trim().is_empty() && fences % 2 == 0
-    })
+fn marks() -> impl Iterator<Item = &'static str> {
+    let tags = TAGS.iter().map(|(open, _)| *open);
+    tags.chain(PREFIXES).chain([FUNCTION]).chain(OTHER)
 }
 
-/// All calls of the text, if there is nothing else in it.
-fn read_all(mut text: &str, tools: &[Offered<'_>]) -> Option<Vec<Call>> {
-    let mut calls = Vec::new();
-    while !text.trim().is_empty() && calls.len() < MAX_CALLS {
-        text = text.trim_start();
-        if let Some((open, close)) = TAGS.iter().find(|(open, _)| text.starts_with(open)) {
-            let behind = &text[open.len()..];
+/// The first mark that is neither in a code block nor in a code span.
+fn first_mark(text: &str) -> Option<usize> {
+    let (mut begin, mut fenced) = (0, false);
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            let found = marks().flat_map(|mark| line.match_indices(mark).take(MAX_MARKS)).map(|(at, _)| at);
+            let in_span = |at: &usize| line[..*at].matches('`').count() % 2 == 1;
+            if let Some(at) = found.filter(|at| !in_span(at)).min() {
+                return Some(begin + at);
+            }
+        }
+        begin += line.len();
+    }
+    None
+}
+
+/// Whether a call follows the mark, and not prose about it.
+fn begins_call(marked: &str) -> bool {
+    if OTHER.iter().any(|mark| marked.starts_with(mark)) || marked.starts_with(FUNCTION) {
+        return true;
+    }
+    let Some(mark) = marks().find(|mark| marked.starts_with(mark)) else { return false };
+    let behind = marked[mark.len()..].trim_start();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let after_name = behind.trim_start_matches(is_name).trim_start();
+    behind.starts_with(['{', '['])
+        || ["{", "[ARGS]", FUNCTION, "<arg_key>"].iter().any(|begin| after_name.starts_with(begin))
+}
+
+/// The calls at the begin of the text, and the text after them.
+fn read_all<'t>(marked: &'t str, tools: &[Offered<'_>]) -> Option<(Vec<Call>, &'t str)> {
+    let (mut calls, mut text) = (Vec::new(), marked);
+    loop {
+        let next = text.trim_start();
+        let (more, rest) = if let Some((open, close)) = TAGS.iter().find(|(open, _)| next.starts_with(open)) {
+            let behind = &next[open.len()..];
             let (body, rest) = behind.split_once(close).unwrap_or((behind, ""));
-            calls.extend(read_body(body.trim(), tools)?);
-            text = rest;
-        } else if text.starts_with(FUNCTION) {
-            let (body, rest) = text.split_once("</function>").unwrap_or((text, ""));
-            calls.push(read_function(body, tools)?);
-            text = rest;
+            (read_body(body.trim(), tools)?, rest)
+        } else if let Some(prefix) = PREFIXES.iter().find(|prefix| next.starts_with(**prefix)) {
+            read_prefixed(&next[prefix.len()..])?
+        } else if next.starts_with(FUNCTION) {
+            let (body, rest) = next.split_once("</function>").unwrap_or((next, ""));
+            (vec![read_function(body, tools)?], rest)
         } else {
+            return (!calls.is_empty()).then_some((calls, text));
+        };
+        calls.extend(more);
+        if calls.len() > MAX_CALLS {
             return None;
         }
+        text = rest;
     }
-    (!calls.is_empty()).then_some(calls)
 }
 
 /// The calls between two tags.
 fn read_body(body: &str, tools: &[Offered<'_>]) -> Option<Vec<Call>> {
     if body.starts_with(FUNCTION) {
         let functions = body.split("</function>").filter(|function| !function.trim().is_empty());
-        return functions.map(|function| read_function(function.trim(), tools)).collect();
+        return functions.take(MAX_CALLS + 1).map(|function| read_function(function.trim(), tools)).collect();
     }
     if let Ok(value) = serde_json::from_str::<Value>(body) {
-        let one = [value];
-        let all = match &one {
-            [Value::Array(all)] => all,
-            one => one.as_slice(),
-        };
-        return all.iter().map(read_object).collect();
+        return read_value(&value);
     }
     read_named(body).or_else(|| read_arg_keys(body, tools)).map(|call| vec![call])
 }
+
+/// One call, or a list.
+fn read_value(value: &Value) -> Option<Vec<Call>> {
+    match value {
+        Value::Array(all) => all.iter().take(MAX_CALLS + 1).map(read_object).collect(),
+        one => read_object(one).map(|call| vec![call]),
+    }
+}
+
+/// The calls behind `[TOOL_CALLS]` or `<|python_tag|>`, which have no end mark, and the text behind them.
+fn read_prefixed(text: &str) -> Option<(Vec<Call>, &str)> {
+    let text = text.trim_start();
+    let at = text.find(['{', '['])?;
+    // `name[ARGS]{…}`, as newer Mistral models write it.
+    let (name, json) = if text.starts_with("[ARGS]") { return None } else { text.split_at(at) };
+    let json = json.strip_prefix("[ARGS]").unwrap_or(json);
+    let mut values = serde_json::Deserializer::from_str(json).into_iter::<Value>();
+    let value = values.next()?.ok()?;
+    let rest = &json[values.byte_offset()..];
+    let rest = ENDS.iter().find_map(|end| rest.trim_start().strip_prefix(end)).unwrap_or(rest);
+    if name.trim().is_empty() {
+        return Some((read_value(&value)?, rest));
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let is_call = value.is_object() && name.trim().chars().all(is_name);
+    is_call.then(|| (vec![call(name, value.to_string())], rest))
+}
+
+/// What models write behind their calls.
+const ENDS: [&str; 3] = ["</s>", "<|eom_id|>", "<|eot_id|>"];
 
 /// `{"name": …, "arguments": {…}}`, as Hermes, Qwen, Mistral and Llama write it.
 fn read_object(value: &Value) -> Option<Call> {
@@ -113,10 +177,10 @@ fn read_object(value: &Value) -> Option<Call> {
     Some(call(name, arguments))
 }
 
-/// `name{…}` or `name[ARGS]{…}`, as newer Mistral models write it.
+/// `name{…}`.
 fn read_named(body: &str) -> Option<Call> {
     let at = body.find('{')?;
-    let name = body[..at].trim_end_matches("[ARGS]").trim();
+    let name = body[..at].trim();
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let arguments = serde_json::from_str::<Map<String, Value>>(&body[at..]).ok()?;
     (!name.is_empty() && name.chars().all(is_name)).then(|| call(name, Value::Object(arguments).to_string()))
@@ -186,54 +250,4 @@ fn call(name: &str, arguments: String) -> Call {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn each_known_form_is_read() {
-        let parameters = json!({"properties": {"script": {"type": "string"}, "lines": {"type": "integer"}}});
-        let tools = [Offered { name: "shell", description: "", parameters: &parameters }];
-        let expected = r#"{"lines":2,"script":"1"}"#;
-        let cases = [
-            r#"<tool_call>{"name": "shell", "arguments": {"lines": 2, "script": "1"}}</tool_call>"#,
-            "I look.\n<tool_call>\n{\"name\": \"shell\", \"arguments\": {\"lines\": 2, \"script\": \"1\"}}\n",
-            r#"[TOOL_CALLS][{"name": "shell", "arguments": {"lines": 2, "script": "1"}}]"#,
-            r#"[TOOL_CALLS]shell[ARGS]{"lines": 2, "script": "1"}"#,
-            r#"<|python_tag|>{"name": "shell", "parameters": {"lines": 2, "script": "1"}}"#,
-            r#"<function=shell>{"lines":2,"script":"1"}</function>"#,
-            "<tool_call>\n<function=shell>\n<parameter=script>\n1\n</parameter>\n<parameter=lines>\n2\n\
-             </parameter>\n</function>\n</tool_call>",
-            "<tool_call>shell\n<arg_key>script</arg_key>\n<arg_value>1</arg_value>\n\
-             <arg_key>lines</arg_key>\n<arg_value>2</arg_value></tool_call>",
-            "```json\n{\"name\": \"shell\", \"parameters\": {\"lines\": 2, \"script\": \"1\"}}\n```",
-        ];
-        for text in cases {
-            let Written::Calls(calls, _) = find(text, &tools) else { panic!("{text}") };
-            assert_eq!((calls[0].name.as_str(), calls[0].arguments.as_str()), ("shell", expected), "{text}");
-        }
-        let two = "Both.\n<tool_call>{\"name\":\"a\"}</tool_call>\n<tool_call>{\"name\":\"b\"}</tool_call>";
-        let Written::Calls(calls, before) = find(two, &tools) else { panic!("{two}") };
-        assert_eq!((calls.len(), before.as_str(), calls[1].arguments.as_str()), (2, "Both.", "{}"));
-    }
-
-    #[test]
-    fn other_forms_are_noticed_and_prose_is_left_alone() {
-        for text in [
-            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>shell",
-            "<tool_call>{\"name\": \"shell\", \"arguments\": {\"script\": \"echo \"hi\"\"}}</tool_call>",
-            "Now:\n<function=shell><parameter>",
-        ] {
-            assert_eq!(find(text, &[]), Written::Unreadable, "{text}");
-        }
-        for text in [
-            "Hermes writes `<tool_call>` before a call.",
-            "An example:\n```\n<tool_call>{\"name\": \"x\"}</tool_call>\n```\nDone.",
-            "{\"name\": \"Ada\", \"arguments\": []}",
-            "{\"name\": \"shell\"}",
-            "",
-        ] {
-            assert_eq!(find(text, &[]), Written::Nothing, "{text}");
-        }
-    }
-}
+mod tests;

@@ -2,14 +2,8 @@
 //! result.
 
 /// How models mark their thinking.
-const TAGS: [(&str, &str); 6] = [
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("[THINK]", "[/THINK]"),
-    ("<seed:think>", "</seed:think>"),
-];
+const TAGS: [(&str, &str); 3] =
+    [("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>")];
 /// The marks of the Harmony format (gpt-oss).
 const FINAL: &str = "<|channel|>final<|message|>";
 const ENDS: [&str; 3] = ["<|return|>", "<|end|>", "<|im_end|>"];

@@ -76,9 +76,10 @@ impl From<ModelError> for Finding {
             | ModelError::Rejected(_)
             | ModelError::ContextLength { .. } => Outcome::Refused(text),
             ModelError::Unusable(_) => Outcome::Unable(text),
-            ModelError::RateLimited(..) | ModelError::Unavailable(..) | ModelError::Unreachable(_) => {
-                Outcome::Unknown(text)
-            }
+            ModelError::RateLimited(..)
+            | ModelError::Unavailable(..)
+            | ModelError::Silent(_)
+            | ModelError::Unreachable(_) => Outcome::Unknown(text),
         })
     }
 }
@@ -87,10 +88,11 @@ pub(super) fn heading(model: &Model) -> String {
     format!("{} ({}, {})", model.id, model.base_url.as_str().trim_end_matches('/'), model.model)
 }
 
-/// One line, also for a server whose words have several.
+/// One line, also for a server whose words have several lines, or hold codes for a terminal.
 pub(super) fn line(label: &str, outcome: &Outcome) -> String {
     let text = outcome.to_string();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text: String = words.chars().filter(|c| !c.is_control()).collect();
     format!("  {label:<LABEL_WIDTH$}{text}")
 }
 

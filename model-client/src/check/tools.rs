@@ -33,10 +33,10 @@ pub(super) fn weather(parameters: &Value) -> [Offered<'_>; 1] {
 /// Moves calls that the model wrote into its text to the answer's calls.
 pub(super) fn with_written_calls(mut answer: Answer, tools: &[Offered<'_>]) -> Answer {
     if answer.calls.is_empty()
-        && let Written::Calls(calls, before) = find(&answer.text, tools)
+        && let Written::Calls { calls, text, .. } = find(&answer.text, tools)
     {
         answer.calls = calls;
-        answer.text = CleanText::new(&before, MAX_ANSWER_BYTES);
+        answer.text = CleanText::new(&text, MAX_ANSWER_BYTES);
     }
     answer
 }

@@ -20,6 +20,8 @@ const MIN_ANSWER_TOKENS: u32 = 16;
 const BUDGET_AS_LIMIT: u32 = 4096;
 /// Requests for one answer, whatever their errors were.
 const MAX_TRIES: u32 = 20;
+/// A request is shortened so often before its refusal ends the run.
+const MAX_SHORTENINGS: u32 = 2;
 /// After a refusal for length without numbers, the request must shrink to this part.
 const SHRINK_TO: (i64, i64) = (3, 5);
 
@@ -32,27 +34,35 @@ pub(super) async fn ask(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
         agent.log.add(events::note(NoteKind::WrapUp, warning));
     }
     agent.log.record().await?;
-    let (answer, sent) = ask_until_answered(agent).await?;
+    let mut refused = std::mem::take(&mut agent.refused);
+    let answered = ask_until_answered(agent, &mut refused).await;
+    agent.refused = refused.for_the_next_answer();
+    let (answer, sent) = answered?;
     agent.log.add(events::answer(&answer, sent));
     Ok(())
 }
 
-/// What a refusal for length says about the request, for one answer.
+/// What the server's refusals for length taught this attempt.
 #[derive(Default)]
-struct Refused {
+pub(super) struct Refused {
+    window: Option<u32>,
     estimate: Option<Estimate>,
     most: Option<i64>,
-    /// The refusal, and what it refused.
+    /// The last refusal of the answer that is asked for, and what it refused.
     of: Option<(ModelError, events::Sent)>,
+    /// Refusals of that answer.
+    times: u32,
 }
 
-async fn ask_until_answered(agent: &Agent<'_, '_>) -> Result<(Answer, events::Sent), RunError> {
+async fn ask_until_answered(
+    agent: &Agent<'_, '_>,
+    refused: &mut Refused,
+) -> Result<(Answer, events::Sent), RunError> {
     let deadline = agent.budget.deadline();
     let step = agent.log.transcript().spent().steps() + 1;
     let (mut tries, mut alike, mut last) = (0, 0, None::<ModelError>);
-    let mut refused = Refused::default();
     loop {
-        let asking = tokio::time::timeout_at(deadline, ask_once(agent, &refused, tries));
+        let asking = tokio::time::timeout_at(deadline, ask_once(agent, refused, tries));
         let (error, sent) = match asking.await {
             Ok((Ok(answer), sent)) => return Ok((answer, sent)),
             Ok((Err(error), sent)) => (error, sent),
@@ -91,21 +101,29 @@ fn out_of_time(agent: &Agent<'_, '_>, last: Option<&ModelError>) -> RunError {
 }
 
 impl Refused {
-    /// Returns true if a shorter request may succeed: once, and only after a refusal for length.
+    /// Returns true if a shorter request may succeed: after a refusal for length.
     fn learn(&mut self, error: &ModelError, sent: events::Sent) -> bool {
         let ModelError::ContextLength { window, requested, .. } = error else { return false };
-        if self.of.is_some() {
+        if self.times >= MAX_SHORTENINGS {
             return false;
         }
+        self.times += 1;
         self.of = Some((error.clone(), sent));
+        self.window = window.or(self.window);
         let bytes = i64::try_from(sent.bytes).unwrap_or(i64::MAX);
-        // A number below the window counts only a part, for example the prompt without the answer.
-        match requested {
-            Some(tokens) => self.estimate = Some(Estimate::default().with_count(*tokens, bytes)),
-            None if window.is_some_and(|window| sent.tokens > window.into()) => {}
+        let exceeds = |tokens: i64| window.is_none_or(|window| tokens > window.into());
+        // A number below the window counts only a part, for example the answer.
+        match requested.filter(|tokens| *tokens > 0 && exceeds(*tokens)) {
+            Some(tokens) => self.estimate = Some(Estimate::default().with_count(tokens, bytes)),
+            None if window.is_some() && exceeds(sent.tokens) => {}
             None => self.most = Some(sent.tokens * SHRINK_TO.0 / SHRINK_TO.1),
         }
         true
+    }
+
+    /// The server's next count says more than the estimate. The rest stays true.
+    fn for_the_next_answer(self) -> Self {
+        Self { window: self.window, most: self.most, ..Self::default() }
     }
 }
 
@@ -131,8 +149,9 @@ async fn ask_once(
     tools.sort_by_key(|tool| tool.name);
     let sent_schema = schema.filter(|_| settings.sends_schema(!tools.is_empty()));
     let room = Room {
-        window: agent.model.window(),
+        window: agent.model.window().into_iter().chain(refused.window).min(),
         max_output_tokens: settings.max_output_tokens,
+        returns_reasoning: settings.returns_reasoning,
         overhead: overhead(&tools, sent_schema),
         estimate: refused.estimate.unwrap_or(*transcript.estimate()),
         most: refused.most,
@@ -147,7 +166,8 @@ async fn ask_once(
     }
     let request = Request { messages: &fitted.messages, tools: &tools, schema: sent_schema, max_tokens };
     let answer = send(agent, request, tries).await;
-    let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref()));
+    let is_quoted = |text: &str| transcript.has_read(text);
+    let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref(), is_quoted));
     let is_empty = |answer: &Answer| answer.text.trim().is_empty() && answer.calls.is_empty();
     let answer = match answer {
         // An answer that was cut before its first word is recorded: its finish reason names the limit.

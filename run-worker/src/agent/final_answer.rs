@@ -25,11 +25,7 @@ impl FinalAnswer {
             return None;
         }
         let is_wrapped = schema["type"] != "object";
-        let parameters = if is_wrapped {
-            json!({"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED]})
-        } else {
-            schema.clone()
-        };
+        let parameters = if is_wrapped { wrapped(schema) } else { schema.clone() };
         Some(Self { parameters, is_wrapped })
     }
 
@@ -45,22 +41,43 @@ impl FinalAnswer {
     }
 }
 
+/// The schema as that of a parameter. References begin at the root, so what they name stays there.
+fn wrapped(schema: &Value) -> Value {
+    let mut inner = schema.clone();
+    let mut outer = json!({"type": "object", "required": [WRAPPED]});
+    for name in ["$defs", "definitions"] {
+        if let Some(definitions) = inner.as_object_mut().and_then(|members| members.remove(name)) {
+            outer[name] = definitions;
+        }
+    }
+    outer["properties"] = json!({WRAPPED: inner});
+    outer
+}
+
 /// What the instructions say about the tool.
 pub(super) const INSTRUCTIONS: &str = "When the work is done, call the tool final_answer with your answer.";
 
-/// The answer as it is recorded: calls in the text become calls, and the final answer becomes the text.
-pub(super) fn read(mut answer: Answer, tools: &[Offered<'_>], final_answer: Option<&FinalAnswer>) -> Answer {
+/// The answer as it is recorded: calls in the text become calls, and the final answer becomes the text. Calls
+/// that the model quotes from what it read stay text.
+pub(super) fn read(
+    mut answer: Answer,
+    tools: &[Offered<'_>],
+    final_answer: Option<&FinalAnswer>,
+    is_quoted: impl Fn(&str) -> bool,
+) -> Answer {
     if answer.calls.is_empty()
         && !tools.is_empty()
-        && let Written::Calls(calls, before) = find_written_calls(&answer.text, tools)
+        && let Written::Calls { calls, text, written } = find_written_calls(&answer.text, tools)
+        && !is_quoted(&written)
     {
         answer.calls = calls;
-        answer.text = CleanText::new(&before, MAX_ANSWER_BYTES);
+        answer.text = CleanText::new(&text, MAX_ANSWER_BYTES);
     }
     if let Some(tool) = final_answer
-        && let Some(at) = answer.calls.iter().position(|call| call.name == NAME)
+        && let Some(at) = answer.calls.iter().rposition(|call| call.name == NAME)
     {
-        let call = answer.calls.remove(at);
+        let call = answer.calls.swap_remove(at);
+        answer.calls.retain(|call| call.name != NAME);
         // A final answer beside other calls is too early: the model gives it again after their results.
         if answer.calls.is_empty() {
             answer.text = CleanText::new(&tool.text(&call.arguments), MAX_ANSWER_BYTES);
@@ -99,22 +116,37 @@ mod tests {
     fn the_final_answer_is_the_text() {
         let object = tool(json!({"type": "object"}));
         let read_text = |tool: &FinalAnswer, calls: &[(&str, &str)]| {
-            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool));
+            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool), |_| false);
             (read.text.to_string(), read.calls.len())
         };
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}"), ("shell", "{}")]), ("Done.".to_owned(), 1));
+        assert_eq!(read_text(&object, &[(NAME, "{}"), (NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
         let list = tool(json!({"type": "array"}));
         assert_eq!(read_text(&list, &[(NAME, "{\"result\":[1]}")]), ("[1]".to_owned(), 0));
         assert_eq!(read_text(&list, &[(NAME, "[1]")]), ("[1]".to_owned(), 0));
     }
 
     #[test]
+    fn references_of_a_wrapped_schema_still_resolve() {
+        let schema =
+            json!({"type": "array", "items": {"$ref": "#/$defs/row"}, "$defs": {"row": {"type": "null"}}});
+        let wrapped = wrapped(&schema);
+        assert_eq!(wrapped["$defs"]["row"]["type"], "null");
+        assert_eq!(
+            wrapped["properties"][WRAPPED],
+            json!({"type": "array", "items": {"$ref": "#/$defs/row"}})
+        );
+    }
+
+    #[test]
     fn written_calls_are_calls() {
         let written = answer("Now.\n<tool_call>{\"name\": \"shell\"}</tool_call>", &[]);
         let object = tool(json!({"type": "object"}));
-        let read = read(written.clone(), &[object.offered()], None);
+        let read = read(written.clone(), &[object.offered()], None, |_| false);
         assert_eq!((&*read.text, read.calls.len()), ("Now.", 1));
-        assert_eq!(super::read(written.clone(), &[], None), written, "an app without tools has no calls");
+        assert_eq!(super::read(written.clone(), &[], None, |_| false), written, "an app without tools");
+        let quoted = super::read(written.clone(), &[object.offered()], None, |text| text.contains("shell"));
+        assert_eq!(quoted, written, "a page said so");
     }
 }

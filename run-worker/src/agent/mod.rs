@@ -117,6 +117,7 @@ struct Agent<'a, 'l> {
     pictures: LoadedPictures,
     /// What the tools may contact.
     egress: Arc<Egress>,
+    refused: ask::Refused,
 }
 
 /// Works on the run up to its end.
@@ -161,8 +162,11 @@ async fn produce_result<'a>(
     } else {
         None
     };
+    let refused = ask::Refused::default();
     let egress = Arc::new(egress(context, claimed, &app, log.transcript()).await?);
-    Agent { context, claimed, app, model, budget, log, workspace, inputs, pictures, egress }.run().await
+    Agent { context, claimed, app, model, budget, log, workspace, inputs, pictures, egress, refused }
+        .run()
+        .await
 }
 
 /// What the tools may contact. Hosts that a lost call of a former attempt recorded count too.
@@ -254,7 +258,8 @@ impl Agent<'_, '_> {
     /// Tells the model that a tool call in its text cannot be run. The second such answer ends the run.
     fn told_form(&mut self, step: i32) -> Result<(), Halt> {
         if self.may_ask_again(&NoteKind::ToolForm) {
-            let hint = if self.app.tools.is_empty() { NO_TOOLS } else { TOOL_FORM };
+            let has_none = self.app.tools.is_empty() && self.app.output.is_none();
+            let hint = if has_none { NO_TOOLS } else { TOOL_FORM };
             self.log.add(events::note(NoteKind::ToolForm, hint.to_owned()));
             return Ok(());
         }

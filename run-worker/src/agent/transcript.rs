@@ -220,10 +220,20 @@ impl Transcript {
         last.unwrap_or_default()
     }
 
+    /// Whether a message that the model did not write holds this text.
+    pub(super) fn has_read(&self, text: &str) -> bool {
+        self.messages.iter().any(|message| match message {
+            Message::System(said)
+            | Message::User { text: said, .. }
+            | Message::Tool { content: said, .. } => said.contains(text),
+            Message::Assistant { .. } => false,
+        })
+    }
+
     /// Whether the run produced anything that an empty answer could close.
     #[must_use]
     pub fn has_something_to_show(&self) -> bool {
-        self.artifacts > 0 || !self.last_text().is_empty()
+        self.artifacts > 0
     }
 
     #[must_use]

@@ -86,7 +86,7 @@ pub(super) fn candidates(text: &str) -> Result<Vec<Value>, String> {
         Err(error) => format!("the answer is not JSON: {error}"),
     };
     let mut found: Vec<Value> = fenced(text).filter_map(|body| serde_json::from_str(body).ok()).collect();
-    if found.is_empty() {
+    if found.is_empty() && fenced(text).next().is_none() {
         found = in_prose(text);
     }
     let refused = found.iter().find_map(|value| check_json(value).err());
@@ -117,6 +117,12 @@ fn fenced(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether JSON begins here, broken or not, and not a word in brackets.
+fn looks_like_json(text: &str) -> bool {
+    let behind = text[1..].trim_start();
+    if text.starts_with('{') { behind.starts_with('"') } else { behind.starts_with(['{', '[', '"']) }
+}
+
 /// Objects and lists in prose, the largest first.
 fn in_prose(text: &str) -> Vec<Value> {
     let mut found: Vec<(usize, Value)> = Vec::new();
@@ -127,9 +133,14 @@ fn in_prose(text: &str) -> Vec<Value> {
         let value = values.next();
         let length = values.byte_offset();
         from = start + 1;
-        if let Some(Ok(value)) = value {
-            from = start + length;
-            found.push((length, value));
+        match value {
+            Some(Ok(value)) => {
+                from = start + length;
+                found.push((length, value));
+            }
+            // A part of broken JSON is not the answer.
+            _ if looks_like_json(&text[start..]) => return Vec::new(),
+            _ => {}
         }
     }
     found.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
@@ -158,6 +169,8 @@ mod tests {
         assert_eq!(candidates(both).unwrap(), [json!({"a": 1}), json!({"n": 1})]);
         for (text, why) in [
             ("It is 1.", "not JSON"),
+            ("{\"name\": \"x\", \"owner\": {\"id\": 7},}", "not JSON"),
+            ("```json\n{\"a\": {\"id\": 7},}\n```", "not JSON"),
             ("```json {", "not JSON"),
             (r#"{"n":"\u0000"}"#, "U+0000"),
             (r#"{"n":"\ud800"}"#, "not JSON"),

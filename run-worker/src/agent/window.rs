@@ -29,6 +29,8 @@ pub(super) struct Estimate {
 
 /// Tokens for each byte before the server has counted a request, and the least that is expected later.
 const USUAL_PER_BYTE: f64 = 0.25;
+/// Fewer bytes say little about the text that follows: most of them are marks around a message.
+const LEAST_ADDED: i64 = 2048;
 /// No text has more tokens than bytes.
 const MAX_PER_BYTE: f64 = 1.0;
 
@@ -50,7 +52,7 @@ impl Estimate {
         // The bytes since the last count may hold more tokens than the rest: digits, or Chinese.
         let added = self
             .counted
-            .filter(|(_, before)| *before < bytes)
+            .filter(|(_, before)| bytes - before >= LEAST_ADDED)
             .map(|(counted, before)| (tokens - counted) as f64 / (bytes - before) as f64);
         let per_byte = added.map_or(whole, |added| added.max(whole));
         Self { counted: Some((tokens, bytes)), per_byte: per_byte.clamp(USUAL_PER_BYTE, MAX_PER_BYTE) }
@@ -71,6 +73,7 @@ impl Estimate {
 pub(super) struct Room {
     pub(super) window: Option<u32>,
     pub(super) max_output_tokens: Option<u32>,
+    pub(super) returns_reasoning: bool,
     /// Bytes of the tools and the schema.
     pub(super) overhead: usize,
     pub(super) estimate: Estimate,
@@ -92,7 +95,8 @@ pub(super) struct Fitted<'m> {
 /// Shortens the conversation so that it fits into the room with an answer. If all results are short and it
 /// still does not fit, it stays too long.
 pub(super) fn fit<'m>(messages: &'m [Message], room: &Room) -> Fitted<'m> {
-    let bytes = room.overhead + messages.iter().map(Message::bytes).sum::<usize>();
+    let sent = messages.iter().map(|message| message.bytes_sent(room.returns_reasoning));
+    let bytes = room.overhead + sent.sum::<usize>();
     let tokens = room.estimate.tokens(bytes);
     let answer = room.max_output_tokens.map(|most| room.window.map_or(most, |window| most.min(window / 2)));
     let whole = Fitted { messages: Cow::Borrowed(messages), bytes, tokens, answer };
@@ -170,7 +174,14 @@ mod tests {
     }
 
     fn room(window: Option<u32>, estimate: Estimate) -> Room {
-        Room { window, max_output_tokens: Some(100), overhead: 0, estimate, most: None }
+        Room {
+            window,
+            max_output_tokens: Some(100),
+            returns_reasoning: false,
+            overhead: 0,
+            estimate,
+            most: None,
+        }
     }
 
     fn lengths(window: u32, estimate: Estimate) -> Vec<usize> {

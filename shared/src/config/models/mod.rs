@@ -143,6 +143,12 @@ impl ModelsFile {
             if !matches!(model.base_url.scheme(), "http" | "https") {
                 return Err(format!("{}: base_url must begin with http:// or https://", model.id));
             }
+            if !model.base_url.username().is_empty() || model.base_url.password().is_some() {
+                return Err(format!(
+                    "{}: base_url must hold no name and no password; use api_key_env",
+                    model.id
+                ));
+            }
             if model.base_url.query().is_some() || model.base_url.fragment().is_some() {
                 return Err(format!("{}: base_url must have no query and no fragment", model.id));
             }

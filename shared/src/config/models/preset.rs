@@ -11,7 +11,12 @@ pub(super) struct Preset {
     pub(super) structured_output: StructuredOutput,
     pub(super) tools_with_schema: bool,
     pub(super) returns_reasoning: bool,
+    pub(super) timeout_seconds: u32,
 }
+
+const USUAL_TIMEOUT_SECONDS: u32 = 60;
+/// Models that think in silence.
+const LONG_TIMEOUT_SECONDS: u32 = 300;
 
 /// What most servers of chat completions take.
 const USUAL: Preset = Preset {
@@ -21,10 +26,15 @@ const USUAL: Preset = Preset {
     structured_output: StructuredOutput::ResponseFormat,
     tools_with_schema: false,
     returns_reasoning: false,
+    timeout_seconds: USUAL_TIMEOUT_SECONDS,
 };
 
-const OPENAI: Preset =
-    Preset { token_parameter: TokenParameter::MaxCompletionTokens, tools_with_schema: true, ..USUAL };
+const OPENAI: Preset = Preset {
+    token_parameter: TokenParameter::MaxCompletionTokens,
+    tools_with_schema: true,
+    timeout_seconds: LONG_TIMEOUT_SECONDS,
+    ..USUAL
+};
 
 /// A host matches a name if it is the name or ends in a dot and the name.
 const HOSTS: &[(&str, Preset)] = &[
@@ -65,7 +75,12 @@ pub(super) fn of(base_url: &url::Url, provider: Provider) -> Preset {
                 |name: &str| host.strip_suffix(name).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
             HOSTS.iter().find(|(name, _)| is(name)).map_or(USUAL, |(_, preset)| *preset)
         }
-        Provider::OpenaiResponses => Preset { tools_with_schema: true, returns_reasoning: true, ..USUAL },
+        Provider::OpenaiResponses => Preset {
+            tools_with_schema: true,
+            returns_reasoning: true,
+            timeout_seconds: LONG_TIMEOUT_SECONDS,
+            ..USUAL
+        },
         // Not all models have structured output; all of them call tools.
         Provider::Anthropic => Preset {
             structured_output: StructuredOutput::Tool,

@@ -138,8 +138,6 @@ impl ModelSettings {
     }
 }
 
-/// Seconds without a byte from the server after which a request fails.
-const DEFAULT_TIMEOUT_SECONDS: u32 = 60;
 /// Far more than a table or a list of equal rows repeats.
 const DEFAULT_MAX_REPEATED_BYTES: usize = 8 << 10;
 
@@ -169,7 +167,7 @@ impl Model {
             extra_headers: self.extra_headers.clone(),
             context_window: self.context_window,
             max_output_tokens: self.max_output_tokens,
-            timeout_seconds: self.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS),
+            timeout_seconds: self.timeout_seconds.unwrap_or(preset.timeout_seconds),
             max_repeated_bytes: self.max_repeated_bytes.unwrap_or(DEFAULT_MAX_REPEATED_BYTES),
         }
     }

@@ -8,7 +8,8 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 #[test]
 fn each_metric_has_a_help_text() {
     let (mut used, mut described) = (BTreeSet::new(), BTreeSet::new());
-    for service in ["gateway", "run-worker", "webhook-dispatcher", "shared", "public-client", "model-client"] {
+    for service in ["gateway", "run-worker", "webhook-dispatcher", "shared", "public-client", "model-client"]
+    {
         for file in rust_files(&Path::new(ROOT).join(service)) {
             let text = std::fs::read_to_string(&file).unwrap();
             let names = if file.ends_with("metric_help.rs") { &mut described } else { &mut used };
