@@ -11,14 +11,14 @@ use shared::text::check_json;
 
 use super::{Spec, ToolError};
 
-/// Parses an object that can be stored as jsonb. Empty text counts as an empty object.
+/// Parses an object that can be stored as jsonb. Empty text and null count as an empty object.
 pub fn parse(text: &str) -> Result<Value, ToolError> {
     let refused = |why: &str| {
         ToolError::RespondToModel(format!(
             "The arguments are not a JSON object: {why}. Call the tool again with valid ones."
         ))
     };
-    if text.trim().is_empty() {
+    if ["", "null"].contains(&text.trim()) {
         return Ok(Value::Object(Map::new()));
     }
     let arguments: Value = serde_json::from_str(text).map_err(|error| refused(&error.to_string()))?;
@@ -81,11 +81,10 @@ mod tests {
     #[test]
     fn mistakes_are_reported_to_the_model() {
         assert_eq!(parse(r#" {"a": 1} "#), Ok(json!({"a": 1})));
-        assert_eq!(parse(" "), Ok(json!({})));
+        assert_eq!((parse(" "), parse("null")), (Ok(json!({})), Ok(json!({}))));
         for text in [
             r#"{"a": "#,
             "[]",
-            "null",
             r#"{"a":"\u0000"}"#,
             r#"{"a":"\ud800"}"#,
             r#"{"a":1e999}"#,
