@@ -116,6 +116,11 @@ pub(crate) fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
+/// An object with these members, which are moved. `json!` would copy them: megabytes, if they are pictures.
+pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    members.into_iter().collect()
+}
+
 /// A string, or the texts of content parts. `None` for anything else.
 pub(crate) fn content(value: &Value) -> Option<String> {
     match value {

@@ -7,7 +7,7 @@ use shared::config::{ModelSettings, StructuredOutput};
 use super::{Failure, Outgoing, Provider, bearer, data_url};
 use crate::assemble::{Assembly, THINK, Usage};
 use crate::calls::Piece;
-use crate::json::{content, number};
+use crate::json::{content, number, object};
 use crate::{Call, Message, Picture};
 
 pub(super) struct Openai;
@@ -191,7 +191,8 @@ pub(super) fn messages(settings: &ModelSettings, messages: &[Message]) -> Value 
     for message in messages {
         match (message, sent.last_mut()) {
             (Message::User { text, pictures }, Some(before))
-                if pictures.is_empty() && (before["role"] == "tool" || before["role"] == "user") =>
+                if (pictures.is_empty() || !settings.vision)
+                    && (before["role"] == "tool" || before["role"] == "user") =>
             {
                 join(before, text);
             }
@@ -211,15 +212,13 @@ fn join(before: &mut Value, note: &str) {
 fn shown(settings: &ModelSettings, message: &Message) -> Value {
     match message {
         Message::System(text) => json!({"role": settings.instructions_role.as_str(), "content": text}),
-        Message::User { text, pictures } if pictures.is_empty() => json!({"role": "user", "content": text}),
+        Message::User { text, pictures } if pictures.is_empty() || !settings.vision => {
+            json!({"role": "user", "content": text})
+        }
         Message::User { text, pictures } => {
-            let picture =
-                |picture: &Picture| json!({"type": "image_url", "image_url": {"url": data_url(picture)}});
-            let mut parts: Vec<_> = pictures.iter().map(picture).collect();
-            if !text.trim().is_empty() {
-                parts.insert(0, json!({"type": "text", "text": text}));
-            }
-            json!({"role": "user", "content": parts})
+            let words = (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}));
+            let content = words.into_iter().chain(pictures.iter().map(image)).collect();
+            object([("role", "user".into()), ("content", content)])
         }
         Message::Tool { call, content } => json!({"role": "tool", "tool_call_id": call, "content": content}),
         Message::Assistant { text, reasoning, calls } => {
@@ -227,6 +226,11 @@ fn shown(settings: &ModelSettings, message: &Message) -> Value {
             assistant(text, reasoning, calls)
         }
     }
+}
+
+fn image(picture: &Picture) -> Value {
+    let url = object([("url", data_url(picture).into())]);
+    object([("type", "image_url".into()), ("image_url", url)])
 }
 
 fn assistant(text: &str, reasoning: Option<&Value>, calls: &[Call]) -> Value {
@@ -259,4 +263,28 @@ fn shown_call(call: &Call) -> Value {
     shown.insert("type".to_owned(), json!("function"));
     shown.insert("function".to_owned(), json!({"name": call.name, "arguments": call.arguments}));
     Value::Object(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::config::ModelsFile;
+
+    use super::*;
+
+    #[test]
+    fn only_a_model_that_sees_gets_pictures() {
+        let picture = Picture { media_type: "image/png".to_owned(), base64: "AAAA".into() };
+        let asked = [Message::User { text: "Look".to_owned(), pictures: vec![picture] }];
+        let content = |vision: bool| {
+            let model = json!({
+                "id": "m", "name": "M", "provider": "openai", "model": "gpt", "base_url": "http://h/v1",
+                "vision": vision,
+            });
+            let file: ModelsFile = serde_json::from_value(json!({"models": [model]})).unwrap();
+            messages(&file.default_model().settings(), &asked)[0]["content"].clone()
+        };
+        let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
+        assert_eq!(content(true), json!([{"type": "text", "text": "Look"}, image]));
+        assert_eq!(content(false), json!("Look"));
+    }
 }

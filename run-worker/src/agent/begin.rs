@@ -73,10 +73,14 @@ pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
         agent.log.add(events::system(instructions));
     }
     let pictures = pictures::logged(agent);
+    let files = if agent.workspace.is_some() && !agent.inputs.is_empty() {
+        Some(list(&agent.inputs, |file| agent.pictures.get(&file.id).is_some()))
+    } else {
+        pictures::names(&pictures)
+    };
     agent.log.add(events::user(prompt.into_string(), pictures));
     agent.log.show(&agent.pictures);
-    if agent.workspace.is_some() && !agent.inputs.is_empty() {
-        let text = list(&agent.inputs, |file| agent.pictures.contains_key(&file.id));
+    if let Some(text) = files {
         agent.log.add(events::note(NoteKind::Files, text));
     }
     Ok(())

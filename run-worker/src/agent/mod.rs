@@ -154,8 +154,8 @@ async fn produce_result<'a>(
     } else {
         Vec::new()
     };
-    pictures::check(&app, &inputs, log.transcript(), sees)?;
-    let pictures = pictures::load(context, &inputs, log.transcript(), sees, &budget).await?;
+    let given = (&app, inputs.as_slice());
+    let pictures = pictures::load(context, claimed, given, log.transcript(), sees, &budget).await?;
     log.show(&pictures);
     let workspace = if has_files {
         Some(files::open(context, claimed, (&app, &inputs), log.transcript(), slot, &budget).await?)

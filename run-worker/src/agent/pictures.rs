@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use shared::apps::AppDefinition;
-use shared::ids::FileId;
+use shared::ids::{FileId, UserId};
 use shared::media_types::{MAX_PICTURES, is_picture};
 use shared::runs::events::LoggedPicture;
 use shared::runs::{ErrorCode, RunError};
@@ -14,16 +14,31 @@ use super::budget::Budget;
 use super::transcript::{Next, Transcript};
 use super::{Agent, files};
 use crate::context::Context;
-use crate::pictures::PictureError;
+use crate::leases::store::Claimed;
+use crate::pictures::{MAX_BASE64_BYTES, PictureError, PictureMemory};
 use crate::workspace::InputFile;
 use model_client::Picture;
 
-/// Bytes of all pictures of a run as base64. Model servers take requests of 32 MB, and the conversation needs
-/// room too.
-const MAX_BASE64_BYTES: usize = 28 << 20;
-
 /// The pictures of an attempt.
-pub(super) type LoadedPictures = HashMap<FileId, Picture>;
+#[derive(Default)]
+pub(super) struct LoadedPictures {
+    pictures: HashMap<FileId, Picture>,
+    /// `None` without pictures.
+    _memory: Option<PictureMemory>,
+}
+
+impl LoadedPictures {
+    pub(super) fn get(&self, file: &FileId) -> Option<&Picture> {
+        self.pictures.get(file)
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(FileId, Picture); N]> for LoadedPictures {
+    fn from(pictures: [(FileId, Picture); N]) -> Self {
+        Self { pictures: pictures.into(), _memory: None }
+    }
+}
 
 /// Whether the model may be shown a file. `sees`: whether it sees pictures.
 pub(super) fn may_be_shown(transcript: &Transcript, sees: bool) -> bool {
@@ -40,7 +55,7 @@ fn is_shown(file: &InputFile, transcript: &Transcript, sees: bool) -> bool {
 
 /// Refuses pictures that neither the model nor a program of the app can open. The gateway refuses them too,
 /// but the models file may have changed since then.
-pub(super) fn check(
+fn check(
     app: &AppDefinition,
     inputs: &[InputFile],
     transcript: &Transcript,
@@ -62,33 +77,56 @@ pub(super) fn check(
 }
 
 /// Reads the pictures that are sent to the model. A picture that cannot be read ends the run: otherwise the
-/// model would answer without it.
+/// model would answer without it. If a program of the app opens pictures, the model is shown the first ones
+/// that fit. The list of files says which.
 pub(super) async fn load(
     context: &Context,
-    inputs: &[InputFile],
+    claimed: &Claimed,
+    (app, inputs): (&AppDefinition, &[InputFile]),
     transcript: &Transcript,
     sees: bool,
     budget: &Budget,
 ) -> Result<LoadedPictures, RunError> {
-    let shown: Vec<_> = inputs.iter().filter(|file| is_shown(file, transcript, sees)).collect();
-    if shown.len() > MAX_PICTURES {
+    check(app, inputs, transcript, sees)?;
+    let may_leave_out = transcript.next() == Next::Begin && app.opens_pictures();
+    let mut shown: Vec<_> = inputs.iter().filter(|file| is_shown(file, transcript, sees)).collect();
+    if may_leave_out {
+        shown.truncate(MAX_PICTURES);
+    } else if shown.len() > MAX_PICTURES {
         let message = format!("the model is shown at most {MAX_PICTURES} pictures; send fewer");
         return Err(RunError::new(ErrorCode::PromptError, &message, None));
     }
-    let (mut loaded, mut bytes) = (LoadedPictures::new(), 0);
+    let reading = read(context, claimed.user_id, &shown, may_leave_out);
+    timeout_at(budget.deadline(), reading).await.map_err(|_| budget.out_of_time(transcript.spent()))?
+}
+
+async fn read(
+    context: &Context,
+    account: UserId,
+    shown: &[&InputFile],
+    may_leave_out: bool,
+) -> Result<LoadedPictures, RunError> {
+    let [first, ..] = shown else { return Ok(LoadedPictures::default()) };
+    let sizes: Vec<u64> = shown.iter().map(|file| file.size).collect();
+    let turn = context.pictures.turn(account, &sizes).await;
+    let mut turn = turn.map_err(|error| run_error(first, &error))?;
+    let (mut pictures, mut bytes) = (HashMap::new(), 0);
     for file in shown {
-        let reading = timeout_at(budget.deadline(), context.pictures.of_file(&context.artifacts, file));
-        let picture = reading.await.map_err(|_| budget.out_of_time(transcript.spent()))?;
+        let picture = turn.of_file(&context.artifacts, file).await;
         let picture = picture.map_err(|error| run_error(file, &error))?;
-        bytes += picture.base64.len();
-        if bytes > MAX_BASE64_BYTES {
+        let more = bytes + picture.base64.len();
+        if more > MAX_BASE64_BYTES && may_leave_out {
+            break;
+        }
+        if more > MAX_BASE64_BYTES {
             let most = MAX_BASE64_BYTES >> 20;
             let message = format!("the pictures have more than {most} MiB as base64; send fewer");
             return Err(RunError::new(ErrorCode::PromptError, &message, None));
         }
-        loaded.insert(file.id, picture);
+        bytes = more;
+        pictures.insert(file.id, picture);
     }
-    Ok(loaded)
+    Ok(LoadedPictures { pictures, _memory: Some(turn.end(bytes)) })
 }
 
 fn run_error(file: &InputFile, error: &PictureError) -> RunError {
@@ -108,11 +146,35 @@ fn run_error(file: &InputFile, error: &PictureError) -> RunError {
 
 /// The pictures of a run that begins, as the log names them, in the order of the files.
 pub(super) fn logged(agent: &Agent<'_, '_>) -> Vec<LoggedPicture> {
-    let shown = agent.inputs.iter().filter(|file| agent.pictures.contains_key(&file.id));
+    let shown = agent.inputs.iter().filter(|file| agent.pictures.get(&file.id).is_some());
     let logged = shown.map(|file| LoggedPicture {
         file: file.id,
         name: file.name.clone(),
         media_type: file.media_type.clone(),
     });
     logged.collect()
+}
+
+/// Names the pictures where no list of files does. A single one needs no name.
+pub(super) fn names(shown: &[LoggedPicture]) -> Option<String> {
+    let names = shown.iter().map(|picture| format!("\n- {}", picture.name));
+    (shown.len() > 1)
+        .then(|| format!("The caller's pictures, in the order shown:{}", names.collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_pictures_are_named() {
+        let shown = ["a.png", "b, c.jpg"].map(|name| LoggedPicture {
+            file: FileId::generate(),
+            name: name.to_owned(),
+            media_type: "image/png".to_owned(),
+        });
+        let named = "The caller's pictures, in the order shown:\n- a.png\n- b, c.jpg";
+        assert_eq!(names(&shown).as_deref(), Some(named));
+        assert_eq!(names(&shown[..1]), None);
+    }
 }

@@ -3,11 +3,13 @@
 //! memory and time. It also makes the picture small enough for model servers. The end of that process does
 //! not harm the worker.
 //!
-//! `reader` is the program, `child` starts it, and `protocol` is what it answers.
+//! `reader` is the program, `child` starts it, and `protocol` is what it answers. `turns` bounds the memory
+//! of all pictures, and keeps an account with many pictures from delaying others.
 
 mod child;
 mod protocol;
 pub mod reader;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +17,15 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use shared::ids::UserId;
 use shared::storage::{Artifacts, hex};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedMutexGuard, Semaphore};
 
 use crate::workspace::{InputFile, WorkspaceError};
 use model_client::Picture;
 pub use protocol::Refusal;
+pub use turns::PictureMemory;
+use turns::Turns;
 
 /// Bytes of a picture's file: as many as the form of a create takes for one file.
 pub const MAX_INPUT_BYTES: u64 = 25 << 20;
@@ -33,6 +38,9 @@ pub const EDGE: u32 = 1568;
 /// Bytes of the picture that is sent to a model. As base64 it has less than 5 MB, the smallest limit of a
 /// model server.
 pub const MAX_READY_BYTES: usize = 7 << 19;
+/// Bytes of all pictures of a run as base64. Model servers take requests of 32 MB, and the conversation needs
+/// room too.
+pub const MAX_BASE64_BYTES: usize = 28 << 20;
 /// Processes of one worker at once. Two have 1 GiB of memory.
 const PROCESSES: usize = 2;
 /// How long one picture may take on the busiest machine. The process has less processor time.
@@ -66,15 +74,23 @@ impl PictureError {
 pub struct Pictures {
     program: PathBuf,
     deadline: Duration,
-    /// One for each process. A task that waits has no picture in memory.
+    /// One for each process.
     permits: Semaphore,
+    turns: Turns,
+}
+
+/// The turn of a run to read its pictures, one after the other.
+pub struct Turn<'p> {
+    pictures: &'p Pictures,
+    memory: PictureMemory,
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl Pictures {
     /// `program`: the path of picture-reader.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
-        Self { program, deadline: DEADLINE, permits: Semaphore::new(PROCESSES) }
+        Self { program, deadline: DEADLINE, permits: Semaphore::new(PROCESSES), turns: Turns::new() }
     }
 
     /// The same with another deadline for each picture.
@@ -89,40 +105,68 @@ impl Pictures {
         &self.program
     }
 
-    /// The picture of an input file, as a model is shown it.
-    pub async fn of_file(&self, store: &Artifacts, file: &InputFile) -> Result<Picture, PictureError> {
-        self.counted(fetch(store, file)).await
+    /// Waits for the turn of a run, and for memory for its pictures, whose files have these sizes. An account
+    /// has one turn at a time, so it uses one process at most.
+    pub async fn turn(&self, account: UserId, sizes: &[u64]) -> Result<Turn<'_>, PictureError> {
+        let (turn, memory) = self.turns.take(account, most_bytes(sizes)).await.map_err(stopping)?;
+        Ok(Turn { pictures: self, memory, _turn: turn })
     }
 
-    /// The picture in these bytes, as a model is shown it.
-    pub async fn of_bytes(&self, bytes: Vec<u8>) -> Result<Picture, PictureError> {
-        self.counted(std::future::ready(Ok(bytes))).await
-    }
-
-    async fn counted(
-        &self,
-        fetching: impl Future<Output = Result<Vec<u8>, PictureError>>,
-    ) -> Result<Picture, PictureError> {
-        let read = self.read(fetching).await;
-        let outcome = read.as_ref().map_or_else(PictureError::outcome, |_| "ready");
-        metrics::counter!("capi_pictures_total", "outcome" => outcome).increment(1);
-        read
-    }
-
-    async fn read(
-        &self,
-        fetching: impl Future<Output = Result<Vec<u8>, PictureError>>,
-    ) -> Result<Picture, PictureError> {
-        let closed = |_| PictureError::Unavailable("the worker stops".to_owned());
-        let _permit = self.permits.acquire().await.map_err(closed)?;
-        let file = fetching.await?;
-        let asking = tokio::time::timeout(self.deadline, child::ask(&self.program, &file));
+    async fn read(&self, file: &[u8]) -> Result<Picture, PictureError> {
+        let _permit = self.permits.acquire().await.map_err(stopping)?;
+        let asking = tokio::time::timeout(self.deadline, child::ask(&self.program, file));
         let (format, bytes) = asking.await.unwrap_or_else(|_| Err(Refusal::TooSlow.into()))?;
         Ok(Picture {
             media_type: format.media_type().to_owned(),
             base64: Arc::from(BASE64_STANDARD.encode(bytes)),
         })
     }
+}
+
+impl Turn<'_> {
+    /// The picture of an input file, as a model is shown it.
+    pub async fn of_file(&mut self, store: &Artifacts, file: &InputFile) -> Result<Picture, PictureError> {
+        self.read(fetch(store, file)).await
+    }
+
+    /// The picture in these bytes, as a model is shown it.
+    pub async fn of_bytes(&mut self, bytes: Vec<u8>) -> Result<Picture, PictureError> {
+        self.read(std::future::ready(Ok(bytes))).await
+    }
+
+    /// The store may be slow, so no process waits for it.
+    async fn read(
+        &mut self,
+        fetching: impl Future<Output = Result<Vec<u8>, PictureError>>,
+    ) -> Result<Picture, PictureError> {
+        let read = match fetching.await {
+            Ok(file) => self.pictures.read(&file).await,
+            Err(error) => Err(error),
+        };
+        let outcome = read.as_ref().map_or_else(PictureError::outcome, |_| "ready");
+        metrics::counter!("capi_pictures_total", "outcome" => outcome).increment(1);
+        read
+    }
+
+    /// Ends the turn. The caller holds the memory as long as it holds the pictures, which have so many bytes
+    /// as base64.
+    #[must_use]
+    pub fn end(mut self, bytes: usize) -> PictureMemory {
+        self.memory.shrink_to(bytes);
+        self.memory
+    }
+}
+
+/// Bytes that a run may need while it reads its pictures: the largest file, and all pictures as base64. The
+/// sizes of the files do not bound the latter: a small WebP or GIF may become a large PNG.
+fn most_bytes(sizes: &[u64]) -> usize {
+    let pictures = sizes.len().saturating_mul(MAX_READY_BYTES.div_ceil(3) * 4).min(MAX_BASE64_BYTES);
+    let largest = sizes.iter().copied().max().unwrap_or_default().min(MAX_INPUT_BYTES);
+    pictures.saturating_add(usize::try_from(largest).unwrap_or(usize::MAX))
+}
+
+fn stopping(_: AcquireError) -> PictureError {
+    PictureError::Unavailable("the worker stops".to_owned())
 }
 
 async fn fetch(store: &Artifacts, file: &InputFile) -> Result<Vec<u8>, PictureError> {

@@ -70,7 +70,8 @@ fn check_pictures(
         let able = able.map(|model| model.id.clone()).collect();
         return Err(Refusal::ModelLacksVision { asked: model.id.clone(), able });
     }
-    match pictures.nth(MAX_PICTURES) {
+    // A program opens the pictures that the model is not shown.
+    match pictures.nth(MAX_PICTURES).filter(|_| !app.opens_pictures()) {
         None => Ok(()),
         Some(one_too_many) => {
             let message = format!("the model is shown at most {MAX_PICTURES} pictures; send fewer");
@@ -191,6 +192,9 @@ mod tests {
         assert!(check(MAX_PICTURES, &[], "seeing").is_ok());
         let refused = check(MAX_PICTURES + 1, &[], "seeing");
         assert!(matches!(&refused, Err(Refusal::InvalidRequest(what, _)) if what.contains("at most 20")));
-        assert!(check(MAX_PICTURES + 1, &["python"], "blind").is_ok(), "the program opens them");
+        for model in ["blind", "seeing"] {
+            assert!(check(MAX_PICTURES + 1, &["python"], model).is_ok(), "the program opens them");
+        }
+        assert!(check(MAX_PICTURES + 1, &["read_file"], "seeing").is_err(), "no program does");
     }
 }

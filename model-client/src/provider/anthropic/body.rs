@@ -5,6 +5,7 @@ use shared::config::StructuredOutput;
 
 use super::schema::closed;
 use super::{BLOCK, THINKING_BLOCKS, is_thinking};
+use crate::json::object;
 use crate::provider::Outgoing;
 use crate::provider::kept::{Part, parts};
 use crate::{Call, Message, Offered, Picture};
@@ -25,8 +26,8 @@ pub(super) fn body(request: &Outgoing<'_>) -> Value {
         "model": settings.model,
         "max_tokens": request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
         "stream": settings.stream,
-        "messages": messages(request),
     });
+    body["messages"] = messages(request).into();
     let system = system(request.messages);
     if !system.is_empty() {
         body["system"] = system.into();
@@ -104,7 +105,7 @@ fn messages(request: &Outgoing<'_>) -> Vec<Value> {
     }
     let sent = turns.into_iter().map(|turn| {
         let blocks: Vec<Value> = turn.results.into_iter().chain(turn.blocks).collect();
-        json!({"role": turn.role, "content": blocks})
+        object([("role", turn.role.into()), ("content", blocks.into())])
     });
     sent.collect()
 }
@@ -144,8 +145,12 @@ fn text_block(text: &str) -> Option<Value> {
 }
 
 fn image(picture: &Picture) -> Value {
-    let (media_type, data) = (&picture.media_type, &*picture.base64);
-    json!({"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}})
+    let source = object([
+        ("type", "base64".into()),
+        ("media_type", picture.media_type.as_str().into()),
+        ("data", Value::from(&*picture.base64)),
+    ]);
+    object([("type", "image".into()), ("source", source)])
 }
 
 fn tool_use(call: &Call) -> Value {

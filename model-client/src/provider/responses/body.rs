@@ -4,16 +4,15 @@ use serde_json::{Value, json};
 use shared::config::StructuredOutput;
 
 use super::{ITEMS, PHASE, replayable};
-use crate::json::text;
+use crate::json::{object, text};
 use crate::provider::kept::{Part, parts};
 use crate::provider::{Outgoing, data_url};
 use crate::{Call, Message, Offered, Picture};
 
 pub(super) fn body(request: &Outgoing<'_>) -> Value {
     let settings = request.settings;
-    let mut body = json!({
-        "model": settings.model, "input": input(request), "store": false, "stream": settings.stream,
-    });
+    let mut body = json!({"model": settings.model, "store": false, "stream": settings.stream});
+    body["input"] = input(request).into();
     // OpenAI rejects it for models that do not reason.
     if settings.returns_reasoning {
         body["include"] = json!(["reasoning.encrypted_content"]);
@@ -80,10 +79,11 @@ fn asked(text: &str, pictures: &[Picture]) -> Value {
     let words = (!text.trim().is_empty()).then(|| json!({"type": "input_text", "text": text}));
     let images = pictures.iter().map(|picture| {
         // vLLM rejects a picture without `detail`.
-        json!({"type": "input_image", "image_url": data_url(picture), "detail": "auto"})
+        let url = data_url(picture).into();
+        object([("type", "input_image".into()), ("image_url", url), ("detail", "auto".into())])
     });
-    let content: Vec<Value> = words.into_iter().chain(images).collect();
-    json!({"type": "message", "role": "user", "content": content})
+    let content = words.into_iter().chain(images).collect();
+    object([("type", "message".into()), ("role", "user".into()), ("content", content)])
 }
 
 fn answered(said: &str, reasoning: Option<&Value>, calls: &[Call]) -> Vec<Value> {

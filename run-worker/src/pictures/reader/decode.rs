@@ -11,6 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits};
 
 use super::super::protocol::{Format, Refusal};
 use super::super::{MAX_EDGE, MAX_PIXELS};
+use super::metadata::{Content, is_bare_png, jpeg_content};
 
 /// What a decoder may allocate, the picture included. The process may have more, so that it can still answer.
 const DECODER_BYTES: u64 = 440 << 20;
@@ -29,11 +30,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, Refusal> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => {
             let decoder = PngDecoder::with_limits(input, limits())?;
-            let is_animated = decoder.is_apng()?;
-            finish(decoder, Some(Format::Png).filter(|_| !is_animated))
+            finish(decoder, Some(Format::Png).filter(|_| is_bare_png(bytes)))
         }
-        Ok(ImageFormat::Jpeg) if !is_whole_jpeg(bytes) => Err(Refusal::Damaged),
-        Ok(ImageFormat::Jpeg) => finish(JpegDecoder::new(input)?, Some(Format::Jpeg)),
+        Ok(ImageFormat::Jpeg) => {
+            let content = jpeg_content(bytes).ok_or(Refusal::Damaged)?;
+            finish(JpegDecoder::new(input)?, Some(Format::Jpeg).filter(|_| content == Content::Bare))
+        }
         // Not every model server reads these.
         Ok(ImageFormat::WebP) => finish(WebPDecoder::new(input)?, None),
         Ok(ImageFormat::Gif) => finish(GifDecoder::new(input)?, None),
@@ -69,21 +71,4 @@ impl From<ImageError> for Refusal {
             _ => Self::Damaged,
         }
     }
-}
-
-/// Whether a JPEG goes on to its end marker. The decoder fills what is missing with grey, about which a model
-/// would then speak.
-pub(super) fn is_whole_jpeg(bytes: &[u8]) -> bool {
-    // Not markers: data (0), fill bytes, and the markers without a length, which may be within the data.
-    let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 1 | 0xD0..=0xD8 | 0xFF);
-    let mut rest = bytes;
-    while let Some(at) = rest.windows(2).position(is_marker) {
-        if rest[at + 1] == 0xD9 {
-            return true;
-        }
-        // The length counts its own two bytes. A thumbnail, which has an end marker too, is skipped.
-        let [high, low] = [at + 2, at + 3].map(|at| rest.get(at).copied().unwrap_or_default());
-        rest = rest.get(at + 2 + usize::from(u16::from_be_bytes([high, low]))..).unwrap_or_default();
-    }
-    false
 }

@@ -3,7 +3,7 @@ use std::io::Cursor;
 use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
-use super::decode::is_whole_jpeg;
+use super::metadata::{Content, is_bare_png, jpeg_content};
 use super::*;
 use crate::pictures::MAX_READY_BYTES;
 
@@ -85,8 +85,6 @@ fn a_photo_is_turned_upright() {
     assert_eq!(picture.dimensions(), (200, 400));
     let (top, bottom) = (picture.get_pixel(100, 20).0, picture.get_pixel(100, 380).0);
     assert!(top[0] > 200 && top[2] < 50 && bottom[2] > 200 && bottom[0] < 50, "{top:?} {bottom:?}");
-    let upright = turned(&jpeg, 1);
-    assert_eq!(self::ready(&upright).bytes, upright);
 }
 
 #[test]
@@ -129,14 +127,57 @@ fn what_is_cut_or_no_picture_is_refused() {
 #[test]
 fn the_end_of_a_jpeg_is_behind_its_data() {
     let jpeg = file(&noise(64, 64), ImageFormat::Jpeg);
-    assert!(is_whole_jpeg(&jpeg));
-    assert!(is_whole_jpeg(&[&jpeg[..], b"trailing bytes"].concat()));
-    assert!(!is_whole_jpeg(&jpeg[..jpeg.len() - 2]));
+    assert_eq!(jpeg_content(&jpeg), Some(Content::Bare));
+    let followed = [&jpeg[..], b"trailing bytes"].concat();
+    assert_eq!(jpeg_content(&followed), Some(Content::WithMetadata));
+    assert_eq!(jpeg_content(&jpeg[..jpeg.len() - 2]), None);
     // A thumbnail has an end marker of its own.
     let mut with_thumbnail = vec![0xFF, 0xD8, 0xFF, 0xE1, 0, 6, 1, 2, 0xFF, 0xD9];
     with_thumbnail.extend(&jpeg[2..jpeg.len() - 2]);
-    assert!(!is_whole_jpeg(&with_thumbnail));
+    assert_eq!(jpeg_content(&with_thumbnail), None);
     for cut in [&b""[..], b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe0\xff\xff"] {
-        assert!(!is_whole_jpeg(cut));
+        assert_eq!(jpeg_content(cut), None);
+    }
+}
+
+/// A segment of a JPEG, or a chunk of a PNG.
+fn with_block(bytes: &[u8], at: usize, block: &[u8]) -> Vec<u8> {
+    [&bytes[..at], block, &bytes[at..]].concat()
+}
+
+#[test]
+fn the_model_server_does_not_get_metadata() {
+    let secret = b"the photographer's address";
+    let jpeg = file(&halves(40, 20), ImageFormat::Jpeg);
+    let segment = |marker: u8, name: &[u8]| {
+        let data = [name, secret].concat();
+        let length = u16::try_from(data.len() + 2).unwrap().to_be_bytes();
+        with_block(&jpeg, 2, &[&[0xFF, marker][..], &length, &data].concat())
+    };
+    let profiled = segment(0xE2, b"ICC_PROFILE\0\x01\x01");
+    assert_eq!(jpeg_content(&profiled), Some(Content::Bare));
+    let png = file(&halves(40, 20), ImageFormat::Png);
+    let chunk = |kind: &[u8], at: usize| {
+        let named = [kind, secret].concat();
+        let length = u32::try_from(secret.len()).unwrap().to_be_bytes();
+        with_block(&png, at, &[&length[..], &named, &crc32fast::hash(&named).to_be_bytes()].concat())
+    };
+    // Behind the header, whose chunk has 25 bytes, and before the end, whose chunk has 12.
+    let (start, end) = (8 + 25, png.len() - 12);
+    assert!(is_bare_png(&png) && is_bare_png(&chunk(b"IDAT", end)));
+    for with_metadata in [
+        segment(0xE1, b"Exif\0\0"),
+        segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0"),
+        segment(0xE2, b"MPF\0"),
+        segment(0xED, b"Photoshop 3.0\0"),
+        segment(0xFE, b""),
+        [&jpeg[..], secret].concat(),
+        chunk(b"eXIf", start),
+        chunk(b"eXIf", end),
+        chunk(b"tEXt", end),
+        [&png[..], secret].concat(),
+    ] {
+        let sent = ready(&with_metadata).bytes;
+        assert!(!sent.windows(secret.len()).any(|part| part == secret), "{}", with_metadata.escape_ascii());
     }
 }

@@ -8,10 +8,17 @@ use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage};
+use model_client::Picture;
 use run_worker::pictures::{EDGE, PictureError, Pictures};
+use shared::ids::UserId;
 
 fn pictures() -> Pictures {
     Pictures::new(env!("CARGO_BIN_EXE_picture-reader").into())
+}
+
+/// Reads a picture of an account without others.
+async fn read(pictures: &Pictures, bytes: &[u8]) -> Result<Picture, PictureError> {
+    pictures.turn(UserId::generate(), &[bytes.len() as u64]).await?.of_bytes(bytes.to_vec()).await
 }
 
 fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
@@ -24,7 +31,7 @@ fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
 
 /// How reading ends, and what the caller is told.
 async fn refused(bytes: &[u8]) -> (&'static str, String) {
-    let error = pictures().of_bytes(bytes.to_vec()).await.map(|read| read.media_type).unwrap_err();
+    let error = read(&pictures(), bytes).await.map(|read| read.media_type).unwrap_err();
     (error.outcome(), error.to_string())
 }
 
@@ -87,12 +94,12 @@ async fn what_is_damaged_or_no_picture_is_refused_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_picture_is_unchanged_and_a_large_one_is_made_smaller() {
     let small = picture(200, 100, ImageFormat::Png);
-    let shown = pictures().of_bytes(small.clone()).await.unwrap();
+    let shown = read(&pictures(), &small).await.unwrap();
     assert_eq!((shown.media_type.as_str(), &*shown.base64), ("image/png", &*BASE64_STANDARD.encode(small)));
 
     let large = picture(2400, 1800, ImageFormat::Jpeg);
     let reader = pictures();
-    let (first, second) = tokio::join!(reader.of_bytes(large.clone()), reader.of_bytes(large));
+    let (first, second) = tokio::join!(read(&reader, &large), read(&reader, &large));
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(first, second, "the same picture, the same bytes");
     assert_eq!(first.media_type, "image/jpeg");
@@ -106,7 +113,7 @@ async fn a_picture_has_limited_time() {
         (pictures().with_deadline(Duration::from_millis(1)), picture(2000, 2000, ImageFormat::Png));
     // The second time the place of the first process is free again.
     for _ in 0..2 {
-        let error = hasty.of_bytes(large.clone()).await.unwrap_err();
+        let error = read(&hasty, &large).await.unwrap_err();
         assert_eq!(error.outcome(), "too_slow", "{error}");
         assert!(error.to_string().contains("takes too long"), "{error}");
     }
@@ -117,7 +124,7 @@ async fn a_picture_has_limited_time() {
 async fn a_reader_that_does_not_work_is_no_fault_of_the_picture() {
     let small = picture(20, 10, ImageFormat::Png);
     for program in ["/nowhere/picture-reader", "/bin/false", "/bin/cat", "/usr/bin/yes"] {
-        let error = Pictures::new(Path::new(program).into()).of_bytes(small.clone()).await.unwrap_err();
+        let error = read(&Pictures::new(Path::new(program).into()), &small).await.unwrap_err();
         assert!(matches!(error, PictureError::Unavailable(_)), "{program}: {error}");
     }
 }
