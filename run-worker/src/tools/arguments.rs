@@ -82,14 +82,9 @@ mod tests {
     fn mistakes_are_reported_to_the_model() {
         assert_eq!(parse(r#" {"a": 1} "#), Ok(json!({"a": 1})));
         assert_eq!((parse(" "), parse("null")), (Ok(json!({})), Ok(json!({}))));
-        for text in [
-            r#"{"a": "#,
-            "[]",
-            r#"{"a":"\u0000"}"#,
-            r#"{"a":"\ud800"}"#,
-            r#"{"a":1e999}"#,
-            &"[".repeat(200),
-        ] {
+        for text in
+            [r#"{"a": "#, "[]", r#"{"a":"\u0000"}"#, r#"{"a":"\ud800"}"#, r#"{"a":1e999}"#, &"[".repeat(200)]
+        {
             assert!(matches!(parse(text), Err(ToolError::RespondToModel(_))), "{text}");
         }
         assert!(matches!(read::<u8>(json!("x")), Err(ToolError::RespondToModel(_))));
