@@ -44,7 +44,7 @@ pub const MAX_BASE64_BYTES: usize = 28 << 20;
 /// Processes of one worker at once. Two have 1 GiB of memory.
 const PROCESSES: usize = 2;
 /// How long one picture may take on the busiest machine. The process has less processor time.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Why a model cannot be shown a file.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ pub struct Pictures {
 pub struct Turn<'p> {
     pictures: &'p Pictures,
     memory: PictureMemory,
-    _turn: OwnedMutexGuard<()>,
+    _guard: OwnedMutexGuard<()>,
 }
 
 impl Pictures {
@@ -109,7 +109,7 @@ impl Pictures {
     /// has one turn at a time, so it uses one process at most.
     pub async fn turn(&self, account: UserId, sizes: &[u64]) -> Result<Turn<'_>, PictureError> {
         let (turn, memory) = self.turns.take(account, most_bytes(sizes)).await.map_err(stopping)?;
-        Ok(Turn { pictures: self, memory, _turn: turn })
+        Ok(Turn { pictures: self, memory, _guard: turn })
     }
 
     async fn read(&self, file: &[u8]) -> Result<Picture, PictureError> {
