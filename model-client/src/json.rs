@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn an_error_body_tells_only_what_the_server_says() {
         let body = r#"{"error":{"message":"Failed","code":400,"type":"T","param":"max_tokens","n_ctx":4096,
-            "failed_generation":"context length is 64","metadata":{"raw":"{\"message\":\"Inner\"}","input":"x"}}}"#;
+            "failed_generation":"context length is 64",
+            "metadata":{"raw":"{\"message\":\"Inner\"}","input":"x"}}}"#;
         assert_eq!(told(body), "failed\ninner\n\"n_ctx\":4096\n'max_tokens'\nt\n");
         assert_eq!(told("<h1>Oh</h1>"), "<h1>oh</h1>");
     }

@@ -140,8 +140,8 @@ mod tests {
                 Some(20),
             ),
             (
-                "This model's maximum context length is 8192 tokens. However, you requested 3584 output tokens and
-                your prompt contains at least 4609 input tokens, for a total of at least 8193 tokens.",
+                "This model's maximum context length is 8192 tokens. However, you requested 3584 output tokens
+                and your prompt contains at least 4609 input tokens, for a total of at least 8193 tokens.",
                 Some(8192),
                 Some(8193),
             ),

@@ -16,7 +16,7 @@ use super::provider::{Failure, Provider};
 use super::sse::Decoder;
 use super::{Answer, ModelError, Words};
 
-/// A stream fails after this many times the model's `timeout_seconds` without an event, even if comments arrive,
+/// A stream fails after this many times the model's `timeout_seconds` without an event, even with comments,
 /// or with fewer bytes than [`MIN_BYTES`]. A server that does not stream may be silent for so long.
 const TIMEOUTS_WITHOUT_EVENT: u32 = 5;
 /// A model on a slow machine sends more: one event with a word has about 200 bytes.

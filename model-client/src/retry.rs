@@ -12,7 +12,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Tries while the server limits the rate or is down: about three minutes of waits in all.
 const TRIES_WHILE_UNAVAILABLE: u32 = 10;
-/// Tries after unusable answers, or none in time: after three of them, a usable one is unlikely. Each is paid.
+/// Tries after unusable answers, or none in time: a fourth is unlikely to be usable, and each is paid.
 const TRIES_WHILE_UNUSABLE: u32 = 3;
 
 /// How long to wait before the next try, or `None` if there is none. `tries` requests failed with this code.
