@@ -252,7 +252,7 @@ mod tests {
             ),
             ("Missing `reasoning_content` field in the assistant message", "returns_reasoning = true"),
             (
-                r#"{"error":{"message":"Unsupported: 'max_tokens'. Use 'max_completion_tokens'","code":400}}"#,
+                r#"{"error":{"message":"Unsupported 'max_tokens'. Use 'max_completion_tokens'","code":400}}"#,
                 "token_parameter = \"max_completion_tokens\"",
             ),
             ("Unsupported value: 'stream' does not support true", "stream = false"),
