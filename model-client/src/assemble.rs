@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use shared::text::{CleanText, check_json};
 
-use super::calls::{Calls, Piece};
-use super::finish::{self, CONTENT_FILTER, Finish, LENGTH, OVERSIZED, REPETITION};
+use super::calls::{Calls, MAX_CALLS, Piece};
+use super::finish::{self, CONTENT_FILTER, Finish, LENGTH, OVERSIZED, REPETITION, WINDOW_FULL};
 pub(crate) use super::usage::Usage;
 use super::{Answer, MAX_ANSWER_BYTES, ModelError, repetition, thinking};
 
@@ -33,6 +33,8 @@ pub(crate) struct Assembly {
     checked: usize,
     /// The same of thoughts.
     checked_thoughts: usize,
+    /// Bytes of text before the item that arrives.
+    item_begin: usize,
 }
 
 impl Default for Assembly {
@@ -57,6 +59,7 @@ impl Assembly {
             max_repeated_bytes,
             checked: 0,
             checked_thoughts: 0,
+            item_begin: 0,
         }
     }
 
@@ -109,14 +112,12 @@ impl Assembly {
         let newest =
             self.reasoning.get_mut(name).and_then(Value::as_array_mut).and_then(|items| items.last_mut());
         let Some(Value::Object(part)) = newest.and_then(|item| item.get_mut(part)) else { return };
-        // PostgreSQL cannot store it.
-        if text.contains('\0') {
-            return;
-        }
+        // PostgreSQL cannot store NUL.
+        let text = CleanText::new(text, MAX_ANSWER_BYTES);
         self.bytes += text.len();
         match part.get_mut(member) {
-            Some(Value::String(kept)) => kept.push_str(text),
-            _ => drop(part.insert(member.to_owned(), text.into())),
+            Some(Value::String(kept)) => kept.push_str(&text),
+            _ => drop(part.insert(member.to_owned(), text.into_string().into())),
         }
     }
 
@@ -146,6 +147,21 @@ impl Assembly {
 
     pub(crate) const fn has_refusal(&self) -> bool {
         !self.refusal.is_empty()
+    }
+
+    /// Marks the place where the next item of the answer begins.
+    pub(crate) const fn begin_item(&mut self) {
+        self.item_begin = self.text.len();
+    }
+
+    /// Whether the item has text.
+    pub(crate) const fn has_item_text(&self) -> bool {
+        self.text.len() > self.item_begin
+    }
+
+    /// Whether the server said that the answer is whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.finish_reason.is_empty() && finish::meaning(&self.finish_reason) == Finish::Whole
     }
 
     /// Whether no event held a part of an answer.
@@ -190,7 +206,9 @@ impl Assembly {
     /// The answer when reading has stopped. `ended` is true if the server marked the end.
     pub(crate) fn answer(mut self, ended: bool) -> Result<Answer, ModelError> {
         if self.too_many_calls {
-            return Err(ModelError::Unusable("the answer requests too many tool calls at once".to_owned()));
+            return Err(ModelError::Unusable(format!(
+                "the answer requests more than {MAX_CALLS} tool calls"
+            )));
         }
         if self.bytes > MAX_ANSWER_BYTES {
             OVERSIZED.clone_into(&mut self.finish_reason);
@@ -227,6 +245,7 @@ fn finish_reason(reason: &str, is_empty: bool) -> Result<String, ModelError> {
         Finish::Whole => Ok(reason.to_owned()),
         // An answer that was cut before its first word is returned: its finish reason names the limit.
         Finish::CutAtLength => Ok(LENGTH.to_owned()),
+        Finish::CutAtWindow => Ok(WINDOW_FULL.to_owned()),
         Finish::Filtered if is_empty => {
             Err(ModelError::Refused(format!("a content filter stopped the answer ({reason})")))
         }

@@ -7,7 +7,7 @@ use shared::text::{CleanText, check_json};
 use super::{Call, MAX_ANSWER_BYTES};
 
 /// The most calls of one answer.
-const MAX_CALLS: usize = 128;
+pub(super) const MAX_CALLS: usize = 128;
 /// A longer id is dropped. The agent then gives the call a new id.
 const MAX_ID_BYTES: usize = 256;
 /// Names are cut to this many bytes. No tool has a longer name.
@@ -105,19 +105,24 @@ impl Calls {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().filter(|part| part.is_call()).count()
     }
 
     pub(super) fn finish(self) -> Vec<Call> {
-        self.0.into_iter().map(Part::finish).collect()
+        self.0.into_iter().filter(Part::is_call).map(Part::finish).collect()
     }
 }
 
 impl Part {
+    /// Some servers send an empty call beside an answer.
+    fn is_call(&self) -> bool {
+        !self.name.trim().is_empty() || !self.arguments.trim().is_empty()
+    }
+
     fn finish(self) -> Call {
         let clean = |text: &str, most| CleanText::new(text, most).into_string();
         Call {
@@ -255,6 +260,9 @@ mod tests {
         let piece = |index| Piece { index: Some(index), id: Some("x".repeat(1 << 20)), ..Piece::default() };
         let added = (0..1000).take_while(|index| calls.add(piece(*index)).is_ok()).count();
         assert_eq!(added, MAX_CALLS);
-        assert!(calls.finish().iter().all(|call| call.id.is_empty()));
+        assert!(calls.is_empty() && calls.finish().is_empty());
+        let mut calls = Calls::default();
+        calls.add(Piece { name: Some("x".to_owned()), ..piece(0) }).unwrap();
+        assert!(calls.finish()[0].id.is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::Utc;
 use reqwest::Response;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use shared::config::{Model, ModelSettings};
@@ -14,7 +14,7 @@ use shared::text::CleanText;
 use tokio::time::timeout;
 
 use super::correction::{self, Correction, Sent};
-use super::json::error_message;
+use super::json::{error_message, told};
 use super::learned::Learned;
 use super::provider::{self, Outgoing, Provider};
 use super::read::{Patience, Reader, read_up_to};
@@ -25,7 +25,7 @@ use super::{Answer, ModelError, Offered, Request, Words, failure, replay};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an error body that are read, and of its message that are kept.
-const MAX_ERROR_BYTES: usize = 16 * 1024;
+const MAX_ERROR_BYTES: usize = 256 << 10;
 const MAX_MESSAGE_BYTES: usize = 300;
 /// Headers with the server's id of the request.
 const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "request-id"];
@@ -43,6 +43,7 @@ pub struct ModelClient {
     url: String,
     /// The key, and the values of extra headers.
     secrets: Vec<SecretString>,
+    has_key: bool,
     headers: HeaderMap,
     learned: Learned,
 }
@@ -67,8 +68,9 @@ impl ModelClient {
         let settings = model.settings();
         let provider = provider::of(settings.provider);
         let headers = headers(provider, &settings, key.as_deref()).with_context(place)?;
-        let extra =
-            settings.extra_headers.values().filter(|value| value.len() >= LEAST_SECRET_BYTES).cloned();
+        let extra = settings.extra_headers.values().flat_map(|value| [value.as_str(), last_word(value)]);
+        let extra = extra.filter(|secret| secret.len() >= LEAST_SECRET_BYTES).map(str::to_owned);
+        let has_key = key.is_some() || !settings.extra_headers.is_empty();
         let secrets = key.into_iter().chain(extra);
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -79,6 +81,7 @@ impl ModelClient {
             provider,
             url: format!("{}/{}", model.base_url.as_str().trim_end_matches('/'), provider.path()),
             secrets: secrets.map(SecretString::from).collect(),
+            has_key,
             headers,
             learned: Learned::new(&model.id, settings),
         })
@@ -208,10 +211,14 @@ impl ModelClient {
         let text = String::from_utf8_lossy(&body);
         let message = match serde_json::from_slice::<Value>(&body) {
             Ok(value) => error_message(&value),
+            Err(_) if text.trim_start().starts_with('<') => "it sent an HTML page".to_owned(),
             Err(_) => text.clone().into_owned(),
         };
-        let what = format!("HTTP {status}{request}: {}", self.clean(&message));
-        let error = classify(Some(status), &text, what, retry_after);
+        let what = match location(response.headers()) {
+            Some(location) => format!("HTTP {status}{request} to {}", self.clean(&location)),
+            None => format!("HTTP {status}{request}: {}", self.clean(&message)),
+        };
+        let error = self.advised(classify(Some(status), &text, what, retry_after), &text);
         // Other refusals, for example of a quota, may name a parameter too.
         let may_be_corrected = status >= 500 || matches!(error, ModelError::Rejected(_));
         let correction =
@@ -219,13 +226,43 @@ impl ModelClient {
         Failed { error, correction }
     }
 
+    /// The error with the setting that it is about, if one is known.
+    fn advised(&self, error: ModelError, body: &str) -> ModelError {
+        match error {
+            ModelError::Auth(what) if !self.has_key => ModelError::Auth(format!(
+                "{what}, and no key is configured: set api_key_env in the models file"
+            )),
+            ModelError::Rejected(what) => {
+                let told = told(body);
+                let settings = self.settings();
+                let named = settings.extra_body.keys().find(|name| told.contains(&name.to_lowercase()));
+                ModelError::Rejected(match named {
+                    Some(name) => format!("{what}; extra_body in the models file holds {name:?}"),
+                    None => what,
+                })
+            }
+            error => error,
+        }
+    }
+
     /// Shortens a message of the server and removes the secrets, which some servers echo.
     fn clean(&self, message: &str) -> String {
         let secrets =
             self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
         let without = secrets.fold(message.to_owned(), |text, secret| text.replace(secret, "[key]"));
-        CleanText::new(&without, MAX_MESSAGE_BYTES).into_string()
+        // Codes for a terminal, and marks that turn the direction of a text.
+        let is_shown = |c: &char| {
+            !c.is_control()
+                && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        let shown: String = without.chars().filter(is_shown).collect();
+        CleanText::new(&shown, MAX_MESSAGE_BYTES).into_string()
     }
+}
+
+/// The key in `Bearer key`.
+fn last_word(value: &str) -> &str {
+    value.rsplit(' ').next().unwrap_or_default()
 }
 
 /// The server's key, from the environment or a file.
@@ -263,6 +300,12 @@ fn headers(
         headers.insert(name, value);
     }
     Ok(headers)
+}
+
+/// Where a redirect leads, without what may hold a secret.
+fn location(headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    Some(location.split(['?', '#']).next().unwrap_or_default().to_owned())
 }
 
 /// The server's id of the request. The server's operators can find the request by it.

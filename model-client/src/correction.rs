@@ -20,6 +20,8 @@ pub(crate) enum Correction {
     ParallelToolCalls,
     ReasoningEffort,
     ReturnsReasoning(bool),
+    /// The server refuses the reasoning of this conversation.
+    ThisReasoning,
     InstructionsRole(InstructionsRole),
 }
 
@@ -154,7 +156,13 @@ fn of_reasoning(lower: &str, settings: &ModelSettings) -> Option<Correction> {
     }
     let wanted = ["missing", "must be passed", "must be provided", "required"];
     let is_wanted = wanted.iter().any(|word| lower.contains(word));
-    (is_wanted != settings.returns_reasoning).then_some(Correction::ReturnsReasoning(is_wanted))
+    let is_unsupported = UNSUPPORTED.iter().any(|word| lower.contains(word));
+    match (settings.returns_reasoning, is_wanted) {
+        (false, true) => Some(Correction::ReturnsReasoning(true)),
+        (true, false) if is_unsupported => Some(Correction::ReturnsReasoning(false)),
+        (true, false) => Some(Correction::ThisReasoning),
+        _ => None,
+    }
 }
 
 fn of_role(lower: &str, settings: &ModelSettings) -> Option<Correction> {
@@ -173,7 +181,7 @@ fn of_role(lower: &str, settings: &ModelSettings) -> Option<Correction> {
 impl Correction {
     /// Whether it holds for all requests to the model.
     pub(crate) const fn is_lasting(self) -> bool {
-        !matches!(self, Self::ThisSchema)
+        !matches!(self, Self::ThisSchema | Self::ThisReasoning)
     }
 
     pub(crate) fn apply(self, settings: &mut ModelSettings) {
@@ -189,6 +197,7 @@ impl Correction {
             Self::ParallelToolCalls => settings.parallel_tool_calls = None,
             Self::ReasoningEffort => settings.reasoning_effort = None,
             Self::ReturnsReasoning(returns) => settings.returns_reasoning = returns,
+            Self::ThisReasoning => settings.returns_reasoning = false,
             Self::InstructionsRole(role) => settings.instructions_role = role,
         }
     }
@@ -206,6 +215,7 @@ impl Correction {
             Self::StructuredOutput | Self::ThisSchema => "structured_output = \"words\"".to_owned(),
             Self::ParallelToolCalls => "# leave out parallel_tool_calls".to_owned(),
             Self::ReasoningEffort => "# leave out reasoning_effort".to_owned(),
+            Self::ThisReasoning => "returns_reasoning = false".to_owned(),
             Self::ReturnsReasoning(returns) => format!("returns_reasoning = {returns}"),
             Self::InstructionsRole(role) => format!("instructions_role = {:?}", role.as_str()),
         }
@@ -271,6 +281,12 @@ mod tests {
         }
         let this = find(400, "Invalid schema for response_format 'result'", &settings(), &sent);
         assert!(this.is_some_and(|correction| !correction.is_lasting()));
+        let mut thinks = settings();
+        thinks.returns_reasoning = true;
+        let found = |body| find(400, body, &thinks, &sent);
+        assert_eq!(found("Invalid `signature` in `thinking` block"), Some(Correction::ThisReasoning));
+        let unsupported = found("Encrypted content is not supported with this model");
+        assert_eq!(unsupported, Some(Correction::ReturnsReasoning(false)));
         let nothing = Sent { tools: false, schema: false, max_tokens: None };
         assert_eq!(find(400, "max_tokens and response_format", &settings(), &nothing), None);
     }

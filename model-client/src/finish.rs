@@ -3,6 +3,8 @@
 
 /// Finish reasons that capi sets itself, or records instead of the servers' different words.
 pub const LENGTH: &str = "length";
+/// The answer ends where the model's window is full.
+pub const WINDOW_FULL: &str = "window_full";
 pub const CONTENT_FILTER: &str = "content_filter";
 /// The answer is longer than [`super::MAX_ANSWER_BYTES`].
 pub const OVERSIZED: &str = "oversized";
@@ -29,16 +31,10 @@ const WHOLE: [&str; 18] = [
     "normal",
     "stop_token",
 ];
-const CUT_AT_LENGTH: [&str; 8] = [
-    LENGTH,
-    "max_tokens",
-    "max_output_tokens",
-    "max_completion_tokens",
-    "model_length",
-    "model_context_window_exceeded",
-    "token_limit",
-    "max_length",
-];
+const CUT_AT_LENGTH: [&str; 6] =
+    [LENGTH, "max_tokens", "max_output_tokens", "max_completion_tokens", "token_limit", "max_length"];
+const CUT_AT_WINDOW: [&str; 4] =
+    [WINDOW_FULL, "model_length", "model_context_window_exceeded", "context_length_exceeded"];
 const FILTERED: [&str; 10] = [
     CONTENT_FILTER,
     "safety",
@@ -69,6 +65,7 @@ const SERVER_TROUBLE: [&str; 9] = [
 pub(crate) enum Finish {
     Whole,
     CutAtLength,
+    CutAtWindow,
     Filtered,
     ServerTrouble,
     /// A word that is in no list.
@@ -84,6 +81,8 @@ pub(crate) fn meaning(reason: &str) -> Finish {
         Finish::Whole
     } else if is(&CUT_AT_LENGTH) {
         Finish::CutAtLength
+    } else if is(&CUT_AT_WINDOW) {
+        Finish::CutAtWindow
     } else if is(&FILTERED) {
         Finish::Filtered
     } else if is(&SERVER_TROUBLE) {
@@ -104,7 +103,7 @@ mod tests {
             ("STOP", Finish::Whole),
             ("", Finish::Whole),
             ("end_turn", Finish::Whole),
-            ("model_length", Finish::CutAtLength),
+            ("model_length", Finish::CutAtWindow),
             ("MAX_TOKENS", Finish::CutAtLength),
             ("content_filter: SAFETY", Finish::Filtered),
             ("insufficient_system_resource", Finish::ServerTrouble),

@@ -37,7 +37,7 @@ pub use answer::{Answer, Counted, MAX_ANSWER_BYTES};
 pub use client::ModelClient;
 pub use conversation::{Call, Message, Picture, estimated_tokens};
 pub use error::ModelError;
-pub use finish::{CONTENT_FILTER, LENGTH, OVERSIZED, REPETITION};
+pub use finish::{CONTENT_FILTER, LENGTH, OVERSIZED, REPETITION, WINDOW_FULL};
 pub use repetition::passage;
 pub use replay::replay;
 pub use request::{Offered, Request, UNUSED_PARAMETER, overhead};

@@ -64,11 +64,20 @@ impl Reader<'_> {
         loop {
             let wake = words.due().map_or(pace.deadline(), |due| due.min(pace.deadline()));
             let Ok(next) = timeout_at(wake, response.chunk()).await else {
-                pace.check()?;
+                match pace.check() {
+                    // The end mark never came.
+                    Err(_) if assembly.is_whole() => break,
+                    checked => checked?,
+                }
                 words.send();
                 continue;
             };
-            let Some(bytes) = next.map_err(|error| failure::of(&error))? else { break };
+            let bytes = match next {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => break,
+                Err(_) if assembly.is_whole() => break,
+                Err(error) => return Err(failure::of(&error)),
+            };
             let events = decoder.push(&bytes).map_err(|error| ModelError::Unusable(error.to_string()))?;
             pace.add(bytes.len(), !events.is_empty())?;
             had_events |= !events.is_empty();
@@ -84,9 +93,17 @@ impl Reader<'_> {
                 return assembly.answer(true);
             }
         }
+        let breaks_off = decoder.begins_json() || pace.all_bytes == 0;
         let plain = decoder.plain();
         for value in &plain {
             self.add_value(value, &mut assembly)?;
+        }
+        if assembly.is_untouched() && plain.is_empty() && breaks_off {
+            return Err(ModelError::unavailable("its answer broke off"));
+        }
+        if assembly.is_untouched() && had_events {
+            let why = "no event of its stream is one of this protocol; check provider in the models file";
+            return Err(ModelError::Rejected(why.to_owned()));
         }
         if assembly.is_untouched() && (!plain.is_empty() || !is_stream(response.headers())) {
             return Err(ModelError::Rejected(format!(

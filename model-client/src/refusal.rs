@@ -76,7 +76,9 @@ pub(crate) fn classify(
         Some(401) => ModelError::Auth("HTTP 401".to_owned()),
         None | Some(400 | 402 | 403 | 429) if has(QUOTA) => ModelError::Quota(message),
         None | Some(400 | 403 | 422 | 451) if has(MODERATED) => ModelError::Refused(message),
-        None | Some(400) if has(WRONG_KEY) => ModelError::Auth(message),
+        None | Some(400) if has(WRONG_KEY) => ModelError::Auth(
+            status.map_or_else(|| "in its answer".to_owned(), |status| format!("HTTP {status}")),
+        ),
         Some(403) => ModelError::Auth("HTTP 403".to_owned()),
         None | Some(400) if has(BROKEN_CALL) => ModelError::Unusable(message),
         Some(429) if !overflow::is_too_large(&lower) => ModelError::RateLimited(message, retry_after),

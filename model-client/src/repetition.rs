@@ -18,9 +18,9 @@ pub fn passage(text: &str, most: usize) -> Option<&str> {
         return None;
     }
     let passage = text.get(text.ceil_char_boundary(text.len() - period)..)?;
-    // Chinese has no blanks.
-    let is_apart = |c: char| c.is_whitespace() || !c.is_ascii();
-    if passage.chars().any(char::is_alphabetic) && passage.chars().any(is_apart) {
+    // One word may be data, such as `null`. Chinese has no blanks.
+    let has_words = passage.split_whitespace().count() > 1 || !passage.is_ascii();
+    if passage.chars().any(char::is_alphabetic) && has_words {
         return Some(passage);
     }
     let longer = bytes.get(bytes.len().checked_sub(most * FACTOR_WITHOUT_WORDS)?..)?;
@@ -54,6 +54,7 @@ mod tests {
         assert_eq!(passage(&said("I am a model. ", 60), 1024), None, "too short");
         assert_eq!(passage(&said("ñandú ", 300), 1024).map(str::len), Some("ñandú ".len()));
         assert_eq!(passage(&said("0, ", 1000), 1024), None, "data");
+        assert_eq!(passage(&said("null, ", 1000), 1024), None, "data");
         assert!(passage(&said("0, ", 4000), 1024).is_some());
         let counted = (0..400).map(|n| format!("Row {n}. ")).collect::<Vec<_>>().concat();
         assert_eq!(passage(&counted, 1024), None);

@@ -79,6 +79,11 @@ impl Decoder {
         (!self.data.is_empty()).then(|| std::mem::take(&mut self.data))
     }
 
+    /// Whether JSON outside of events has begun.
+    pub(super) fn begins_json(&self) -> bool {
+        self.plain.trim_ascii_start().first().is_some_and(|first| matches!(first, b'{' | b'['))
+    }
+
     /// The JSON outside of events: one value, or one in each line. Empty if there is anything else.
     pub(super) fn plain(&mut self) -> Vec<Value> {
         let plain = std::mem::take(&mut self.plain);

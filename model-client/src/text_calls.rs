@@ -30,13 +30,18 @@ const TAGS: [(&str, &str); 3] = [
 /// Marks before calls in JSON (Mistral, Llama).
 const PREFIXES: [&str; 2] = ["[TOOL_CALLS]", "<|python_tag|>"];
 const FUNCTION: &str = "<function=";
-/// The begin of calls in other forms: DeepSeek, Kimi, Harmony.
-const OTHER: [&str; 4] = [
+/// The begin of calls in other forms: MiniMax, Seed, DeepSeek, Kimi, Harmony.
+const OTHER: [&str; 8] = [
+    "<minimax:tool_call>",
+    "<invoke name=",
+    "<seed:tool_call>",
+    "<｜DSML｜",
     "<｜tool▁calls▁begin｜>",
     "<|tool_calls_section_begin|>",
     "<|tool_call_begin|>",
     "<|channel|>commentary to=",
 ];
+const TOOL_CODE: &str = "```tool_code";
 /// The most calls that are read from one text.
 const MAX_CALLS: usize = 32;
 /// Marks in one line that are looked at. A line with more is data.
@@ -45,18 +50,26 @@ const MAX_MARKS: usize = 16;
 /// Looks for calls outside of code.
 #[must_use]
 pub fn find(text: &str, tools: &[Offered<'_>]) -> Written {
-    if let Some(call) = bare(text, tools) {
-        return Written::Calls { calls: vec![call], text: String::new(), written: text.to_owned() };
+    if let Some(calls) = bare(text, tools) {
+        return Written::Calls { calls, text: String::new(), written: text.to_owned() };
+    }
+    // The form of Gemma, in a code block of its own.
+    if text.trim_start().starts_with(TOOL_CODE) {
+        return Written::Unreadable;
+    }
+    // In a result in JSON, a mark is data.
+    if is_json(text) {
+        return Written::Nothing;
     }
     let Some(at) = first_mark(text) else { return Written::Nothing };
     let (before, marked) = text.split_at(at);
     match read_all(marked, tools) {
-        Some((calls, after)) => Written::Calls {
-            calls,
-            text: format!("{}\n{}", before.trim_end(), after.trim_start()).trim().to_owned(),
-            written: marked[..marked.len() - after.len()].trim().to_owned(),
-        },
-        None if begins_call(marked) => Written::Unreadable,
+        // A model that wants a result stops behind its call. What goes on is about calls.
+        Some((calls, "")) => {
+            Written::Calls { calls, text: before.trim().to_owned(), written: marked.trim().to_owned() }
+        }
+        Some(_) => Written::Unreadable,
+        None if begins_call(before, marked) => Written::Unreadable,
         None => Written::Nothing,
     }
 }
@@ -66,35 +79,61 @@ fn marks() -> impl Iterator<Item = &'static str> {
     tags.chain(PREFIXES).chain([FUNCTION]).chain(OTHER)
 }
 
+fn is_json(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with(['{', '[']) && serde_json::from_str::<Value>(text).is_ok()
+}
+
 /// The first mark that is neither in a code block nor in a code span.
 fn first_mark(text: &str) -> Option<usize> {
-    let (mut begin, mut fenced) = (0, false);
+    let (mut begin, mut fence) = (0, None);
     for line in text.split_inclusive('\n') {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-        } else if !fenced {
-            let found = marks().flat_map(|mark| line.match_indices(mark).take(MAX_MARKS)).map(|(at, _)| at);
-            let in_span = |at: &usize| line[..*at].matches('`').count() % 2 == 1;
-            if let Some(at) = found.filter(|at| !in_span(at)).min() {
-                return Some(begin + at);
-            }
+        // One line may open a block and close it.
+        if line.matches("```").count() % 2 == 1 {
+            fence = if fence.is_some() { None } else { Some(begin + line.len()) };
+        } else if fence.is_none()
+            && let Some(at) = mark_in(line)
+        {
+            return Some(begin + at);
+        }
+        begin += line.len();
+    }
+    // A block without an end is none.
+    let mut begin = fence?;
+    for line in text[begin..].split_inclusive('\n') {
+        if let Some(at) = mark_in(line) {
+            return Some(begin + at);
         }
         begin += line.len();
     }
     None
 }
 
+fn mark_in(line: &str) -> Option<usize> {
+    let found = marks().flat_map(|mark| line.match_indices(mark).take(MAX_MARKS)).map(|(at, _)| at);
+    let in_span = |at: &usize| line[..*at].matches('`').count() % 2 == 1;
+    found.filter(|at| !in_span(at)).min()
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
 /// Whether a call follows the mark, and not prose about it.
-fn begins_call(marked: &str) -> bool {
+fn begins_call(before: &str, marked: &str) -> bool {
     if OTHER.iter().any(|mark| marked.starts_with(mark)) || marked.starts_with(FUNCTION) {
+        return true;
+    }
+    let begins_line = before.is_empty() || before.ends_with('\n');
+    if begins_line && PREFIXES.iter().any(|prefix| marked.starts_with(prefix)) {
         return true;
     }
     let Some(mark) = marks().find(|mark| marked.starts_with(mark)) else { return false };
     let behind = marked[mark.len()..].trim_start();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let after_name = behind.trim_start_matches(is_name).trim_start();
-    behind.starts_with(['{', '['])
-        || ["{", "[ARGS]", FUNCTION, "<arg_key>"].iter().any(|begin| after_name.starts_with(begin))
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let after_name = behind.trim_start_matches(in_name).trim_start();
+    let begins = ["{", "[ARGS]", "[CALL_ID]", FUNCTION, "<arg_key>"];
+    behind.starts_with(['{', '[']) || begins.iter().any(|begin| after_name.starts_with(begin))
 }
 
 /// The calls at the begin of the text, and the text after them.
@@ -104,15 +143,19 @@ fn read_all<'t>(marked: &'t str, tools: &[Offered<'_>]) -> Option<(Vec<Call>, &'
         let next = text.trim_start();
         let (more, rest) = if let Some((open, close)) = TAGS.iter().find(|(open, _)| next.starts_with(open)) {
             let behind = &next[open.len()..];
-            let (body, rest) = behind.split_once(close).unwrap_or((behind, ""));
-            (read_body(body.trim(), tools)?, rest)
+            match behind.split_once(close) {
+                // GLM writes only the name of a tool without parameters.
+                Some((name, rest)) if is_name(name.trim()) => (vec![call(name, "{}".to_owned())], rest),
+                Some((body, rest)) => (read_body(body.trim(), tools)?, rest),
+                None => (read_body(behind.trim(), tools)?, ""),
+            }
         } else if let Some(prefix) = PREFIXES.iter().find(|prefix| next.starts_with(**prefix)) {
             read_prefixed(&next[prefix.len()..])?
         } else if next.starts_with(FUNCTION) {
             let (body, rest) = next.split_once("</function>").unwrap_or((next, ""));
             (vec![read_function(body, tools)?], rest)
         } else {
-            return (!calls.is_empty()).then_some((calls, text));
+            return (!calls.is_empty()).then_some((calls, next));
         };
         calls.extend(more);
         if calls.len() > MAX_CALLS {
@@ -146,8 +189,11 @@ fn read_value(value: &Value) -> Option<Vec<Call>> {
 fn read_prefixed(text: &str) -> Option<(Vec<Call>, &str)> {
     let text = text.trim_start();
     let at = text.find(['{', '['])?;
-    // `name[ARGS]{…}`, as newer Mistral models write it.
-    let (name, json) = if text.starts_with("[ARGS]") { return None } else { text.split_at(at) };
+    // `name[ARGS]{…}` or `name[CALL_ID]id[ARGS]{…}`, as newer Mistral models write it.
+    let (name, mut json) = text.split_at(at);
+    if json.starts_with("[CALL_ID]") {
+        json = &json[json.find("[ARGS]")?..];
+    }
     let json = json.strip_prefix("[ARGS]").unwrap_or(json);
     let mut values = serde_json::Deserializer::from_str(json).into_iter::<Value>();
     let value = values.next()?.ok()?;
@@ -156,9 +202,7 @@ fn read_prefixed(text: &str) -> Option<(Vec<Call>, &str)> {
     if name.trim().is_empty() {
         return Some((read_value(&value)?, rest));
     }
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let is_call = value.is_object() && name.trim().chars().all(is_name);
-    is_call.then(|| (vec![call(name, value.to_string())], rest))
+    (value.is_object() && is_name(name.trim())).then(|| (vec![call(name, value.to_string())], rest))
 }
 
 /// What models write behind their calls.
@@ -181,9 +225,8 @@ fn read_object(value: &Value) -> Option<Call> {
 fn read_named(body: &str) -> Option<Call> {
     let at = body.find('{')?;
     let name = body[..at].trim();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let arguments = serde_json::from_str::<Map<String, Value>>(&body[at..]).ok()?;
-    (!name.is_empty() && name.chars().all(is_name)).then(|| call(name, Value::Object(arguments).to_string()))
+    is_name(name).then(|| call(name, Value::Object(arguments).to_string()))
 }
 
 /// `<function=name>{…}`, or with `<parameter=key>value</parameter>` (Qwen's coders).
@@ -227,22 +270,32 @@ fn typed(value: &str, tool: &str, parameter: &str, tools: &[Offered<'_>]) -> Val
     parsed.unwrap_or_else(|| value.into())
 }
 
-/// A whole answer that is a call of one of the tools in JSON, with or without a code block.
-fn bare(text: &str, tools: &[Offered<'_>]) -> Option<Call> {
+/// A whole answer that is nothing but calls of the tools, with or without a code block.
+fn bare(text: &str, tools: &[Offered<'_>]) -> Option<Vec<Call>> {
     let text = text.trim();
-    let text = text.strip_prefix("```json").or_else(|| text.strip_prefix("```")).unwrap_or(text);
-    let text = text.strip_suffix("```").unwrap_or(text).trim();
-    if !text.starts_with('{') {
-        return None;
-    }
-    let members: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let known = |key: &String| ["name", "arguments", "parameters", "type", "id"].contains(&key.as_str());
-    let has_arguments = members.contains_key("arguments") || members.contains_key("parameters");
-    if !has_arguments || !members.keys().all(known) {
-        return None;
-    }
-    let call = read_object(&Value::Object(members))?;
-    tools.iter().any(|tool| tool.name == call.name).then_some(call)
+    let inner = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
+    // The first line of a block may name a language.
+    let inner = inner.map(|inner| inner.split_once('\n').map_or(inner, |(_, body)| body).trim());
+    let calls = match (inner.unwrap_or(text), inner) {
+        (json, _) if json.starts_with(['{', '[']) => {
+            let value: Value = serde_json::from_str(json).ok()?;
+            let all =
+                if let Value::Array(all) = &value { all.as_slice() } else { std::slice::from_ref(&value) };
+            let is_one = |value: &Value| value.as_object().is_some_and(has_only_a_call);
+            all.iter().all(is_one).then(|| read_value(&value))??
+        }
+        (marked, Some(_)) => read_all(marked, tools).filter(|(_, rest)| rest.trim().is_empty())?.0,
+        _ => return None,
+    };
+    let is_offered = |call: &Call| tools.iter().any(|tool| tool.name == call.name);
+    (!calls.is_empty() && calls.len() <= MAX_CALLS && calls.iter().all(is_offered)).then_some(calls)
+}
+
+fn has_only_a_call(members: &Map<String, Value>) -> bool {
+    const KNOWN: [&str; 6] = ["name", "arguments", "parameters", "type", "id", "function"];
+    let has_arguments = ["arguments", "parameters"].iter().any(|name| members.contains_key(*name));
+    let is_nested = members.get("function").is_some_and(Value::is_object);
+    (has_arguments || is_nested) && members.keys().all(|key| KNOWN.contains(&key.as_str()))
 }
 
 fn call(name: &str, arguments: String) -> Call {

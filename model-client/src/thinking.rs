@@ -10,7 +10,9 @@ const ENDS: [&str; 3] = ["<|return|>", "<|end|>", "<|im_end|>"];
 
 /// Splits a text into its thinking, with the tags, and the answer after it.
 pub(crate) fn split(text: &str) -> (Option<&str>, &str) {
-    if let Some(at) = text.find(FINAL) {
+    if text.trim_start().starts_with("<|")
+        && let Some(at) = text.find(FINAL)
+    {
         let (thinking, answer) = text.split_at(at);
         let answer = &answer[FINAL.len()..];
         let end = ENDS.iter().filter_map(|end| answer.find(end)).min().unwrap_or(answer.len());
@@ -30,7 +32,7 @@ pub(crate) fn split(text: &str) -> (Option<&str>, &str) {
         if let Some(at) = text.find(close)
             && text[..at].ends_with('\n')
             && !text[..at].contains(open)
-            && !text[..at].contains("```")
+            && text[..at].matches("```").count() % 2 == 0
         {
             let (thinking, answer) = text.split_at(at + close.len());
             return (Some(thinking), answer.trim_start());
@@ -54,6 +56,8 @@ mod tests {
             ("Write `</think>` at the end", None, "Write `</think>` at the end"),
             ("```\n</think>\n```", None, "```\n</think>\n```"),
             ("Hi <think>", None, "Hi <think>"),
+            ("A:\n```\n3\n```\nNo.\n</think>\n4", Some("A:\n```\n3\n```\nNo.\n</think>"), "4"),
+            ("It says <|channel|>final<|message|>.", None, "It says <|channel|>final<|message|>."),
             (
                 "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>Hi\
                  <|return|>",

@@ -32,7 +32,9 @@ impl Usage {
         let all = [self.input, self.output, self.total, self.cached_input, self.reasoning];
         if all.iter().flatten().any(|tokens| *tokens > MAX_TOKENS) {
             tracing::warn!(
-                ?self,
+                input = self.input,
+                output = self.output,
+                total = self.total,
                 "ignored token counts of the model's server: a request cannot have so many tokens"
             );
             return None;

@@ -60,7 +60,7 @@ fn each_missing_answer_has_its_code() {
         },
         true,
     );
-    assert_eq!(half.expect("a cut answer").finish_reason, LENGTH);
+    assert_eq!(half.expect("a cut answer").finish_reason, WINDOW_FULL);
 }
 
 #[test]

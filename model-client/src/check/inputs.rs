@@ -70,12 +70,18 @@ pub(super) async fn picture(asker: &Asker<'_>) -> Result<Finding, ModelError> {
     }
     let picture = Picture { media_type: "image/png".to_owned(), base64: RED.into() };
     let messages = [Message::User { text: COLOUR.to_owned(), pictures: vec![picture] }];
-    let answer = asker.ask(&messages, &[], None).await?;
+    let blind = Some("vision = false".to_owned());
+    let answer = match asker.ask(&messages, &[], None).await {
+        Err(error @ (ModelError::Rejected(_) | ModelError::Refused(_))) => {
+            return Ok(Finding::from(error).with(blind));
+        }
+        answer => answer?,
+    };
     Ok(if answer.text.to_lowercase().contains("red") {
         Finding::works("works")
     } else if is_empty(&answer) {
         Finding::unable(why_empty(&answer))
     } else {
-        Finding::unable("the server takes a picture, but the model did not see its colour")
+        Finding::unable("the server takes a picture, but the model did not see its colour").with(blind)
     })
 }

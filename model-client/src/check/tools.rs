@@ -57,12 +57,21 @@ pub(super) async fn call(asker: &Asker<'_>) -> Result<Finding, ModelError> {
     for _ in 0..TRIES {
         let answer = match asker.ask(&question(ONE), &tools, None).await {
             // Ollama: `qwen:0.5b does not support tools`.
+            // vLLM without its parser: the server can be set up.
+            Err(ModelError::Rejected(text)) if text.contains("--tool-call-parser") => {
+                return Ok(Finding::from(ModelError::Rejected(text)));
+            }
             Err(ModelError::Rejected(text)) if text.to_lowercase().contains("tool") => {
                 let finding = Finding::from(ModelError::Rejected(text));
                 return Ok(finding.with(Some(NO_TOOLS.to_owned())));
             }
             answer => answer?,
         };
+        if answer.calls.is_empty() && find(&answer.text, &tools) == Written::Unreadable {
+            let why =
+                "the model wrote the call as text that capi does not read; set up the server's tool parser";
+            return Ok(Finding::unable(why));
+        }
         let is_written = answer.calls.is_empty();
         let answer = with_written_calls(answer, &tools);
         match answer.calls.first() {

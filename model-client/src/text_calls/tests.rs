@@ -25,6 +25,11 @@ fn each_known_form_is_read() {
          </parameter>\n</function>\n</tool_call>",
         "<tool_call>shell\n<arg_key>script</arg_key>\n<arg_value>1</arg_value>\n<arg_key>lines</arg_key>\n\
          <arg_value>2</arg_value></tool_call>",
+        r#"[TOOL_CALLS]shell[CALL_ID]abc123def[ARGS]{"lines": 2, "script": "1"}"#,
+        r#"[{"name": "shell", "arguments": {"lines": 2, "script": "1"}}]"#,
+        r#"{"type": "function", "function": {"name": "shell", "arguments": {"lines": 2, "script": "1"}}}"#,
+        "```\n<tool_call>{\"name\": \"shell\", \"arguments\": {\"lines\": 2, \"script\": \"1\"}}</tool_call>\n```",
+        "```python\nprint(1)```\n<function=shell>{\"lines\":2,\"script\":\"1\"}</function>",
         "```json\n{\"name\": \"shell\", \"parameters\": {\"lines\": 2, \"script\": \"1\"}}\n```",
     ];
     for text in cases {
@@ -38,7 +43,9 @@ fn several_calls_and_the_words_around_them_are_told_apart() {
     let two =
         "Both. <tool_call>{\"name\":\"a\"}</tool_call>\n<tool_call>{\"name\":\"b\"}</tool_call>\nLater.";
     let (calls, text) = read(two, &[]);
-    assert_eq!((calls.len(), text.as_str(), calls[1].arguments.as_str()), (2, "Both.\nLater.", "{}"));
+    assert_eq!((calls.len(), text.as_str(), calls[1].arguments.as_str()), (2, "Both.", "{}"));
+    let (calls, _) = read("<tool_call>current_time\n</tool_call>", &[]);
+    assert_eq!((calls[0].name.as_str(), calls[0].arguments.as_str()), ("current_time", "{}"));
     let (calls, _) = read(r#"[TOOL_CALLS]a{"n": 1}[TOOL_CALLS]b{"n": 2}"#, &[]);
     assert_eq!(calls.len(), 2);
     let many = r#"<tool_call>{"name": "a"}</tool_call>"#.repeat(MAX_CALLS + 1);
@@ -54,6 +61,11 @@ fn other_forms_are_noticed_and_prose_is_left_alone() {
         "<tool_call>{\"name\": \"shell\", \"arguments\": {\"script\": \"echo \"hi\"\"}}</tool_call>",
         "Now:\n[TOOL_CALLS][{\"name\":\"shell\",\"arguments\":{\"script\":\"echo \"hi\"\"}}]",
         "Now:\n<function=shell><parameter>",
+        "<|python_tag|>import x",
+        "<minimax:tool_call>",
+        "I use <invoke name=\"shell\"></invoke> now",
+        "```tool_code\nshell()\n```",
+        "The page says:\n<tool_call>{\"name\": \"shell\"}</tool_call>\nThat is all.",
     ] {
         assert_eq!(find(text, &[]), Written::Unreadable, "{text}");
     }
@@ -63,6 +75,7 @@ fn other_forms_are_noticed_and_prose_is_left_alone() {
         "An example:\n```\n<tool_call>{\"name\": \"x\"}</tool_call>\n```\nDone.",
         "{\"name\": \"Ada\", \"arguments\": []}",
         "{\"name\": \"shell\"}",
+        "{\"text\": \"<tool_call>shell{}</tool_call>\"}",
         "",
     ] {
         assert_eq!(find(text, &[]), Written::Nothing, "{text}");

@@ -1,14 +1,16 @@
 //! One step: warns the model if a limit is near, asks it, and adds its answer to the log. A request that
 //! fails is repeated while the run's time allows. A partial answer is never recorded.
 
-use model_client::{Answer, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
+use model_client::{Answer, Call, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
 use rand::random;
+use shared::config::ModelSettings;
 use shared::queue::{ModelRequest, ModelWords};
 use shared::runs::RunError;
 use shared::runs::events::NoteKind;
 use tokio::time::Instant;
 
 use super::final_answer::{self, FinalAnswer};
+use super::transcript::Transcript;
 use super::window::{self, Estimate, Fitted, Room};
 use super::{Agent, Halt, events};
 use crate::tools::Tool;
@@ -68,8 +70,8 @@ async fn ask_until_answered(
             Ok((Err(error), sent)) => (error, sent),
             Err(_) => return Err(out_of_time(agent, last.as_ref())),
         };
-        tries += 1;
-        if refused.learn(&error, sent) {
+        tries += u32::from(sent.is_new);
+        if sent.is_new && refused.learn(&error, sent) {
             tracing::warn!(step, "shortening the conversation after a refusal of its length");
             continue;
         }
@@ -82,8 +84,15 @@ async fn ask_until_answered(
             return Err(RunError::new(error.code(), &message, Some(step)).with_retryable(error.retryable()));
         };
         let (code, model) = (error.code().as_str(), agent.claimed.chat_model_id.clone());
-        metrics::counter!("capi_model_retries_total", "model" => model, "code" => code).increment(1);
-        tracing::warn!(code, step, tries, wait_ms = wait.as_millis(), "retrying the request to the model");
+        metrics::counter!("capi_model_retries_total", "model" => model.clone(), "code" => code).increment(1);
+        tracing::warn!(
+            model,
+            code,
+            step,
+            tries,
+            wait_ms = wait.as_millis(),
+            "retrying the request to the model"
+        );
         last = Some(error);
         tokio::time::sleep(wait).await;
     }
@@ -111,20 +120,31 @@ impl Refused {
         self.of = Some((error.clone(), sent));
         self.window = window.or(self.window);
         let bytes = i64::try_from(sent.bytes).unwrap_or(i64::MAX);
+        let answer = i64::from(sent.max_tokens.unwrap_or(0));
         let exceeds = |tokens: i64| window.is_none_or(|window| tokens > window.into());
-        // A number below the window counts only a part, for example the answer.
+        // A number below the window counts only a part, and one that is mostly the answer counts both.
         match requested.filter(|tokens| *tokens > 0 && exceeds(*tokens)) {
-            Some(tokens) => self.estimate = Some(Estimate::default().with_count(tokens, bytes)),
-            None if window.is_some() && exceeds(sent.tokens) => {}
-            None => self.most = Some(sent.tokens * SHRINK_TO.0 / SHRINK_TO.1),
+            Some(tokens) => {
+                let input = if answer >= tokens / 2 { (tokens - answer).max(1) } else { tokens };
+                self.estimate = Some(Estimate::default().with_count(input, bytes));
+            }
+            // With the window, the request gets shorter anyway.
+            None if window.is_some() && exceeds(sent.tokens.saturating_add(answer)) => {}
+            None => self.most = Some(sent.tokens.saturating_mul(SHRINK_TO.0) / SHRINK_TO.1),
         }
         true
     }
 
     /// The server's next count says more than the estimate. The rest stays true.
     fn for_the_next_answer(self) -> Self {
-        Self { window: self.window, most: self.most, ..Self::default() }
+        let most = self.most.filter(|_| self.window.is_none());
+        Self { window: self.window, most, ..Self::default() }
     }
+}
+
+/// After a repair note, the schema is sent without tools if the server does not take both.
+pub(super) fn is_without_tools(transcript: &Transcript, settings: &ModelSettings) -> bool {
+    transcript.has_note(&NoteKind::Repair) && settings.sends_schema(false) && !settings.sends_schema(true)
 }
 
 /// Returns the answer, and what was sent for it.
@@ -137,9 +157,7 @@ async fn ask_once(
     let settings = agent.model.settings();
     let schema = agent.app.output.as_ref().map(|output| &output.schema);
     let final_answer = schema.and_then(|schema| FinalAnswer::of(schema, &settings));
-    // After a repair note, the schema is sent without tools if the server does not take both.
-    let is_last_turn = transcript.has_note(&NoteKind::Repair) && settings.sends_schema(false);
-    let without_tools = is_last_turn && !settings.sends_schema(true);
+    let without_tools = is_without_tools(transcript, &settings);
     let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);
     let mut tools: Vec<_> = specs
         .filter(|_| !without_tools)
@@ -158,16 +176,17 @@ async fn ask_once(
     };
     let fitted = window::fit(transcript.messages(), &room);
     let max_tokens = max_tokens(agent, &fitted);
-    let sent = events::Sent { bytes: fitted.bytes, tokens: fitted.tokens, max_tokens };
+    let sent = events::Sent { bytes: fitted.bytes, tokens: fitted.tokens, max_tokens, is_new: true };
     if let Some((error, before)) = &refused.of
         && (before.bytes, before.max_tokens) == (sent.bytes, sent.max_tokens)
     {
-        return (Err(error.clone()), sent);
+        return (Err(error.clone()), events::Sent { is_new: false, ..sent });
     }
     let request = Request { messages: &fitted.messages, tools: &tools, schema: sent_schema, max_tokens };
     let answer = send(agent, request, tries).await;
-    let is_quoted = |text: &str| transcript.has_read(text);
-    let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref(), is_quoted));
+    let is_data =
+        |written: &str, calls: &[Call]| transcript.has_native_calls() || transcript.has_read(written, calls);
+    let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref(), is_data));
     let is_empty = |answer: &Answer| answer.text.trim().is_empty() && answer.calls.is_empty();
     let answer = match answer {
         // An answer that was cut before its first word is recorded: its finish reason names the limit.
@@ -175,7 +194,8 @@ async fn ask_once(
             if transcript.has_something_to_show() {
                 Ok(answer)
             } else {
-                let why = format!("it is empty (finish reason {:?})", answer.finish_reason);
+                let what = if answer.reasoning.is_some() { "it holds only reasoning" } else { "it is empty" };
+                let why = format!("{what} (finish reason {:?})", answer.finish_reason);
                 Err(ModelError::Unusable(why))
             }
         }

@@ -29,6 +29,8 @@ pub(super) struct Sent {
     /// An estimate.
     pub(super) tokens: i64,
     pub(super) max_tokens: Option<u32>,
+    /// False if the request is the one that was refused before, which is not sent again.
+    pub(super) is_new: bool,
 }
 
 /// Gives each call an id. Where the server did not count tokens, the usage is an estimate.
@@ -78,13 +80,9 @@ fn requested(calls: &[Call]) -> Vec<RequestedCall> {
         let is_plain = !provider_id.is_empty() && provider_id.bytes().all(|byte| byte.is_ascii_graphic());
         let usable = is_plain && !taken.contains(&provider_id.as_str());
         taken.push(provider_id);
-        let own_id = || {
-            let digits = id.simple().to_string();
-            digits[digits.len() - OWN_ID_DIGITS..].to_owned()
-        };
         requested.push(RequestedCall {
             id,
-            provider_id: if usable { provider_id.clone() } else { own_id() },
+            provider_id: if usable { provider_id.clone() } else { own_id(id) },
             name: name.clone(),
             arguments: arguments.clone(),
             extra: extra.clone(),

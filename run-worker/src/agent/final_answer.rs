@@ -1,7 +1,7 @@
 //! Reads calls of two special kinds. A call of the tool `final_answer` holds the result, for models that
 //! follow a schema only there. A call that a model wrote into its text becomes a tool call. Pure.
 
-use model_client::{Answer, MAX_ANSWER_BYTES, Offered, Written, find_written_calls};
+use model_client::{Answer, Call, MAX_ANSWER_BYTES, Offered, Written, find_written_calls};
 use serde_json::{Map, Value, json};
 use shared::config::{ModelSettings, StructuredOutput};
 use shared::text::CleanText;
@@ -58,17 +58,17 @@ fn wrapped(schema: &Value) -> Value {
 pub(super) const INSTRUCTIONS: &str = "When the work is done, call the tool final_answer with your answer.";
 
 /// The answer as it is recorded: calls in the text become calls, and the final answer becomes the text. Calls
-/// that the model quotes from what it read stay text.
+/// that the model may only quote stay text: what it read must not choose what it does.
 pub(super) fn read(
     mut answer: Answer,
     tools: &[Offered<'_>],
     final_answer: Option<&FinalAnswer>,
-    is_quoted: impl Fn(&str) -> bool,
+    is_data: impl Fn(&str, &[Call]) -> bool,
 ) -> Answer {
     if answer.calls.is_empty()
         && !tools.is_empty()
         && let Written::Calls { calls, text, written } = find_written_calls(&answer.text, tools)
-        && !is_quoted(&written)
+        && !is_data(&written, &calls)
     {
         answer.calls = calls;
         answer.text = CleanText::new(&text, MAX_ANSWER_BYTES);
@@ -76,7 +76,7 @@ pub(super) fn read(
     if let Some(tool) = final_answer
         && let Some(at) = answer.calls.iter().rposition(|call| call.name == NAME)
     {
-        let call = answer.calls.swap_remove(at);
+        let call = answer.calls.remove(at);
         answer.calls.retain(|call| call.name != NAME);
         // A final answer beside other calls is too early: the model gives it again after their results.
         if answer.calls.is_empty() {
@@ -89,7 +89,6 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model_client::Call;
 
     fn answer(text: &str, calls: &[(&str, &str)]) -> Answer {
         let call = |(name, arguments): &(&str, &str)| Call {
@@ -116,7 +115,7 @@ mod tests {
     fn the_final_answer_is_the_text() {
         let object = tool(json!({"type": "object"}));
         let read_text = |tool: &FinalAnswer, calls: &[(&str, &str)]| {
-            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool), |_| false);
+            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool), |_, _| false);
             (read.text.to_string(), read.calls.len())
         };
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
@@ -143,10 +142,11 @@ mod tests {
     fn written_calls_are_calls() {
         let written = answer("Now.\n<tool_call>{\"name\": \"shell\"}</tool_call>", &[]);
         let object = tool(json!({"type": "object"}));
-        let read = read(written.clone(), &[object.offered()], None, |_| false);
+        let read = read(written.clone(), &[object.offered()], None, |_, _| false);
         assert_eq!((&*read.text, read.calls.len()), ("Now.", 1));
-        assert_eq!(super::read(written.clone(), &[], None, |_| false), written, "an app without tools");
-        let quoted = super::read(written.clone(), &[object.offered()], None, |text| text.contains("shell"));
+        assert_eq!(super::read(written.clone(), &[], None, |_, _| false), written, "an app without tools");
+        let quoted =
+            super::read(written.clone(), &[object.offered()], None, |text, _| text.contains("shell"));
         assert_eq!(quoted, written, "a page said so");
     }
 }

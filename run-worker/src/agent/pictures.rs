@@ -97,7 +97,11 @@ pub(super) async fn load(
         return Err(RunError::new(ErrorCode::PromptError, &message, None));
     }
     let reading = read(context, claimed.user_id, &shown, may_leave_out);
-    timeout_at(budget.deadline(), reading).await.map_err(|_| budget.out_of_time(transcript.spent()))?
+    let read = timeout_at(budget.deadline(), reading).await;
+    read.unwrap_or_else(|_| {
+        let message = "the run's time ended before its pictures were read; the worker may be busy: try again";
+        Err(RunError::new(ErrorCode::TimeLimitExceeded, message, None))
+    })
 }
 
 async fn read(

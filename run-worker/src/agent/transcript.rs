@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION};
+use model_client::{CONTENT_FILTER, Call, LENGTH, Message, OVERSIZED, REPETITION, WINDOW_FULL};
 use shared::ids::FileId;
 use shared::runs::events::{
     EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
@@ -18,7 +18,11 @@ use crate::egress::Origin;
 
 /// Finish reasons of an answer that is not whole. Such an answer is the last one, even if it requests calls.
 /// Former versions recorded the last three.
-const INCOMPLETE: [&str; 7] = [LENGTH, OVERSIZED, REPETITION, CONTENT_FILTER, "abort", "cancelled", "error"];
+const INCOMPLETE: [&str; 8] =
+    [LENGTH, WINDOW_FULL, OVERSIZED, REPETITION, CONTENT_FILTER, "abort", "cancelled", "error"];
+
+/// Shorter arguments, such as `{}`, are in any text.
+const LEAST_QUOTED_BYTES: usize = 12;
 
 /// Whether an answer with this finish reason is not whole.
 pub(super) fn is_incomplete(finish_reason: &str) -> bool {
@@ -35,6 +39,7 @@ pub struct Transcript {
     estimate: Estimate,
     notes: Vec<NoteKind>,
     artifacts: usize,
+    has_native_calls: bool,
     snapshot: Option<StoredSnapshot>,
     /// The positions of messages that the model cannot have written.
     sources: Vec<(usize, Origin)>,
@@ -126,6 +131,7 @@ impl Transcript {
         if let Some(bytes) = answer.usage.request_bytes.filter(|_| !answer.usage.estimated) {
             self.estimate = self.estimate.with_count(answer.usage.input_tokens, bytes);
         }
+        self.has_native_calls |= answer.tool_calls.iter().any(|call| !events::has_own_id(call));
         self.open =
             answer.tool_calls.iter().map(|call| OpenCall { call: call.clone(), intended: false }).collect();
         self.finish_reason.clone_from(&answer.finish_reason);
@@ -220,14 +226,29 @@ impl Transcript {
         last.unwrap_or_default()
     }
 
-    /// Whether a message that the model did not write holds this text.
-    pub(super) fn has_read(&self, text: &str) -> bool {
-        self.messages.iter().any(|message| match message {
-            Message::System(said)
-            | Message::User { text: said, .. }
-            | Message::Tool { content: said, .. } => said.contains(text),
-            Message::Assistant { .. } => false,
+    /// Whether the model can have read these calls in the prompt or in a tool result. Blanks do not count.
+    pub(super) fn has_read(&self, written: &str, calls: &[Call]) -> bool {
+        let squeezed = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+        let arguments: Vec<_> = calls.iter().map(|call| (&call.name, squeezed(&call.arguments))).collect();
+        let mut read = self.messages.iter().filter_map(|message| match message {
+            Message::User { text, .. } | Message::Tool { content: text, .. } => Some(text),
+            Message::System(_) | Message::Assistant { .. } => None,
+        });
+        read.any(|text| {
+            let told = squeezed(text);
+            let holds = |(name, arguments): &(&String, String)| {
+                arguments.len() >= LEAST_QUOTED_BYTES
+                    && told.contains(name.as_str())
+                    && told.contains(arguments)
+            };
+            text.contains(written) || arguments.iter().any(holds)
         })
+    }
+
+    /// Whether the model's server finds calls itself, so that a call in a text is text. Calls that capi found
+    /// have ids that capi made.
+    pub(super) const fn has_native_calls(&self) -> bool {
+        self.has_native_calls
     }
 
     /// Whether the run produced anything that an empty answer could close.

@@ -1,7 +1,7 @@
 //! Checks the model's last answer: it is the result, or it does not match the app's output schema, or it is
 //! incomplete. Pure.
 
-use model_client::{CONTENT_FILTER, LENGTH, MAX_ANSWER_BYTES, OVERSIZED, REPETITION, passage};
+use model_client::{CONTENT_FILTER, LENGTH, MAX_ANSWER_BYTES, OVERSIZED, REPETITION, WINDOW_FULL, passage};
 use serde_json::Value;
 use shared::runs::{ErrorCode, RunError, RunResult};
 use shared::text::check_json;
@@ -39,6 +39,12 @@ pub(super) fn incomplete(finish_reason: &str, text: &str, step: i32) -> RunError
         (REPETITION, None) => (
             ErrorCode::ModelError,
             "the model repeated itself until its answer was ended; use a larger model, or ask for less"
+                .to_owned(),
+        ),
+        (WINDOW_FULL, _) => (
+            ErrorCode::ContextLengthExceeded,
+            "the model's window is full; set the model's context_window, so that older results are shortened in \
+             time, or send less"
                 .to_owned(),
         ),
         (OVERSIZED, _) => (
@@ -86,8 +92,8 @@ pub(super) fn candidates(text: &str) -> Result<Vec<Value>, String> {
         Err(error) => format!("the answer is not JSON: {error}"),
     };
     let mut found: Vec<Value> = fenced(text).filter_map(|body| serde_json::from_str(body).ok()).collect();
-    if found.is_empty() && fenced(text).next().is_none() {
-        found = in_prose(text);
+    if found.is_empty() {
+        found = in_prose(&without_fences(text));
     }
     let refused = found.iter().find_map(|value| check_json(value).err());
     found.retain(|value| check_json(value).is_ok());
@@ -117,6 +123,16 @@ fn fenced(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+fn without_fences(text: &str) -> String {
+    let mut fence = false;
+    let outside = text.split_inclusive('\n').filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        fence ^= is_fence;
+        !fence && !is_fence
+    });
+    outside.collect()
+}
+
 /// Whether JSON begins here, broken or not, and not a word in brackets.
 fn looks_like_json(text: &str) -> bool {
     let behind = text[1..].trim_start();
@@ -139,7 +155,7 @@ fn in_prose(text: &str) -> Vec<Value> {
                 found.push((length, value));
             }
             // A part of broken JSON is not the answer.
-            _ if looks_like_json(&text[start..]) => return Vec::new(),
+            _ if looks_like_json(&text[start..]) => break,
             _ => {}
         }
     }
@@ -161,6 +177,8 @@ mod tests {
             ("Here you are:\n```\n{\"n\":1}\n```\nBye.", json!({"n": 1})),
             (fence_in_string, json!({"md": "```\nx\n```", "n": 1})),
             ("The result is {\"n\": 1}. I used [1] and {this}.", json!({"n": 1})),
+            ("I ran:\n```sh\nls\n```\nResult: {\"n\": 1}", json!({"n": 1})),
+            ("It is {\"n\": 1}. (Form: {\"n\": <number>})", json!({"n": 1})),
             ("7", json!(7)),
         ] {
             assert_eq!(candidates(text).unwrap()[0], expected, "{text}");

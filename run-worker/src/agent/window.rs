@@ -1,12 +1,14 @@
-//! Fits a long conversation into the model's context window: shortens results of tools, oldest first, until
-//! the conversation fits. The log keeps them whole. The same conversation is always shortened in the same
-//! way. Pure.
+//! Fits a long conversation into the model's context window: shortens older results of tools, then arguments of
+//! older calls, then the newest results, until the conversation fits. The log keeps them whole. The same
+//! conversation in the same room is always shortened in the same way. What refusals teach is not in the log, so
+//! after a takeover a long request may be refused and shortened once more. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use model_client::Message;
+use serde_json::json;
 
 /// A shortened result keeps this many bytes.
 const KEPT: usize = 400;
@@ -116,8 +118,9 @@ pub(super) fn fit<'m>(messages: &'m [Message], room: &Room) -> Fitted<'m> {
     // The model needs the results of the last step most, so they are shortened last, and only as needed.
     let last_step = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
     let last_step = last_step.unwrap_or(0);
-    fitted.shorten(0..last_step, |bytes| room.estimate.tokens(bytes) <= target);
-    fitted.shorten(last_step..messages.len(), |bytes| room.estimate.tokens(bytes) <= most);
+    fitted.shorten(0..last_step, shorten_result, |bytes| room.estimate.tokens(bytes) <= target);
+    fitted.shorten(0..last_step, shorten_arguments, |bytes| room.estimate.tokens(bytes) <= target);
+    fitted.shorten(last_step..messages.len(), shorten_result, |bytes| room.estimate.tokens(bytes) <= most);
     let Shortened { messages, bytes } = fitted;
     Fitted { messages: Cow::Owned(messages), bytes, tokens: room.estimate.tokens(bytes), answer }
 }
@@ -128,18 +131,31 @@ struct Shortened {
 }
 
 impl Shortened {
-    /// Shortens results in this range, oldest first, until the conversation fits.
-    fn shorten(&mut self, range: Range<usize>, fits: impl Fn(usize) -> bool) {
+    /// Shortens messages in this range, oldest first, until the conversation fits.
+    fn shorten(&mut self, range: Range<usize>, by: impl Fn(&mut Message), fits: impl Fn(usize) -> bool) {
         for message in &mut self.messages[range] {
             if fits(self.bytes) {
                 return;
             }
             let before = message.bytes();
-            if let Message::Tool { content, .. } = message {
-                shorten(content);
-            }
+            by(message);
             self.bytes = self.bytes + message.bytes() - before;
         }
+    }
+}
+
+fn shorten_result(message: &mut Message) {
+    if let Message::Tool { content, .. } = message {
+        shorten(content);
+    }
+}
+
+/// What a call wrote, for example a file, is in the workspace. The model reads it again if it must.
+fn shorten_arguments(message: &mut Message) {
+    let Message::Assistant { calls, .. } = message else { return };
+    for call in calls.iter_mut().filter(|call| call.arguments.len() > KEPT * 2) {
+        let left_out = format!("[{} bytes of arguments were left out to make room]", call.arguments.len());
+        call.arguments = json!({"shortened": left_out}).to_string();
     }
 }
 
@@ -158,6 +174,7 @@ fn shorten(content: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model_client::Call;
 
     fn conversation() -> Vec<Message> {
         let answer = || Message::Assistant { text: String::new(), reasoning: None, calls: vec![] };
@@ -204,6 +221,22 @@ mod tests {
         assert!(short(first) && short(second) && last == 4000);
         let [_, _, first, _, second, _, last] = lengths(300, usual)[..] else { panic!("all messages stay") };
         assert!(short(first) && short(second) && short(last));
+    }
+
+    #[test]
+    fn arguments_of_older_calls_are_shortened_too() {
+        let call = |n: u32| Call {
+            id: n.to_string(),
+            name: "write_file".to_owned(),
+            arguments: json!({"content": "0".repeat(9000)}).to_string(),
+            extra: None,
+        };
+        let said = |n| Message::Assistant { text: String::new(), reasoning: None, calls: vec![call(n)] };
+        let done = || Message::Tool { call: "c".to_owned(), content: "written".to_owned() };
+        let conversation = [said(1), done(), said(2), done(), said(3), done()];
+        let fitted = fit(&conversation, &room(Some(6000), Estimate::default()));
+        let lengths: Vec<_> = fitted.messages.iter().map(Message::bytes).collect();
+        assert!(lengths[0] < 100 && lengths[4] > 9000, "{lengths:?}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn add(event: &Value, assembly: &mut Assembly) -> Result<(), Failure>
     let kind = text(&event["type"]).unwrap_or_default();
     match kind {
         "response.output_text.delta" => assembly.text(text(&event["delta"]).unwrap_or_default()),
-        "response.output_text.done" if !assembly.has_text() => {
+        "response.output_text.done" if !assembly.has_item_text() => {
             assembly.text(text(&event["text"]).unwrap_or_default());
         }
         "response.refusal.delta" => assembly.refusal(text(&event["delta"]).unwrap_or_default()),
@@ -25,8 +25,9 @@ pub(super) fn add(event: &Value, assembly: &mut Assembly) -> Result<(), Failure>
         "response.function_call_arguments.delta" => go_on(event, "delta", false, assembly),
         "response.function_call_arguments.done" => go_on(event, "arguments", true, assembly),
         "response.output_item.done" => {
-            let text_came = assembly.has_text();
+            let text_came = assembly.has_item_text();
             complete(&event["item"], index(event), text_came, assembly);
+            assembly.begin_item();
         }
         "response.completed"
         | "response.done"
@@ -54,6 +55,7 @@ fn begin(item: &Value, index: Option<i64>, assembly: &mut Assembly) {
             if assembly.has_text() {
                 assembly.text(BETWEEN_MESSAGES);
             }
+            assembly.begin_item();
             keep_phase(item, assembly);
         }
         "function_call" => assembly.call(piece(item, index, None)),

@@ -67,7 +67,7 @@ fn event_of(at: &Transcript, action: &Action) -> Option<EventData> {
     match (at.next(), action) {
         (Next::Begin, _) => Some(user("go".to_owned(), vec![])),
         (Next::Ask, Action::Answer(answer)) => {
-            Some(answered(answer, Sent { bytes: 28, tokens: 7, max_tokens: None }))
+            Some(answered(answer, Sent { bytes: 28, tokens: 7, max_tokens: None, is_new: true }))
         }
         (Next::Ask, Action::Note(text)) => Some(note(NoteKind::WrapUp, text.clone())),
         (Next::Answered, Action::Note(text)) if !at.is_incomplete() => {
@@ -138,7 +138,7 @@ fn the_log_decides_what_comes_next() {
             finish_reason: reason.to_owned(),
             usage: None,
         };
-        answered(&answer, Sent { bytes: 20, tokens: 5, max_tokens: None })
+        answered(&answer, Sent { bytes: 20, tokens: 5, max_tokens: None, is_new: true })
     };
     let mut transcript = Transcript::default();
     assert_eq!(transcript.next(), Next::Begin);

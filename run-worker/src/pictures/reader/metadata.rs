@@ -2,10 +2,8 @@
 //! not get such data, so a file that has it is encoded again.
 
 /// The chunks of a PNG that say how it looks. An animation has others.
-const PNG_CHUNKS: [[u8; 4]; 11] = [
-    *b"IHDR", *b"PLTE", *b"tRNS", *b"gAMA", *b"cHRM", *b"sRGB", *b"iCCP", *b"sBIT", *b"pHYs", *b"IDAT",
-    *b"IEND",
-];
+const PNG_CHUNKS: [[u8; 4]; 10] =
+    [*b"IHDR", *b"PLTE", *b"tRNS", *b"gAMA", *b"cHRM", *b"sRGB", *b"sBIT", *b"pHYs", *b"IDAT", *b"IEND"];
 const PNG_SIGNATURE_BYTES: usize = 8;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -26,9 +24,7 @@ pub(super) fn jpeg_content(bytes: &[u8]) -> Option<Content> {
             0xD9 if is_bare && rest.len() == at + 2 => return Some(Content::Bare),
             // A camera may append a second picture with its own metadata.
             0xD9 => return Some(Content::WithMetadata),
-            // Like JFIF (E0) and Adobe (EE), a colour profile says how the picture looks.
-            0xE2 if rest.get(at + 4..).is_some_and(|data| data.starts_with(b"ICC_PROFILE\0")) => {}
-            // What other programs add, and comments.
+            // What other programs add, and comments. A colour profile can hold any text.
             0xE1..=0xED | 0xEF | 0xFE => is_bare = false,
             _ => {}
         }

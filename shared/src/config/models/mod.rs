@@ -1,6 +1,7 @@
 //! The models file: the language models of the installation and how to reach them. The gateway
 //! serves names and abilities, the run-worker and `gateway models check` need the rest.
 
+mod check;
 mod preset;
 mod settings;
 
@@ -72,32 +73,6 @@ pub struct Model {
 
 const fn yes() -> bool {
     true
-}
-
-/// Members of a body that capi itself decides. `extra_body` must not replace them.
-const OWN_MEMBERS: [&str; 6] = ["messages", "input", "tools", "stream", "model", "system"];
-/// A shorter passage may be a table or a list.
-const LEAST_REPEATED_BYTES: usize = 512;
-
-impl Model {
-    /// What two settings of the entry contradict, or which value cannot be used.
-    fn contradiction(&self) -> Option<String> {
-        if self.json_schema.is_some() && self.structured_output.is_some() {
-            return Some("give structured_output, or its older form json_schema, not both".to_owned());
-        }
-        if let Some(own) = OWN_MEMBERS.iter().find(|own| self.extra_body.contains_key(**own)) {
-            return Some(format!("extra_body must not hold {own:?}, which capi sets"));
-        }
-        let zero = [("context_window", self.context_window), ("max_output_tokens", self.max_output_tokens)];
-        if let Some((name, _)) = zero.iter().find(|(_, value)| *value == Some(0)) {
-            return Some(format!("{name} must be at least 1; leave it out if it is not known"));
-        }
-        if self.timeout_seconds == Some(0) {
-            return Some("timeout_seconds must be at least 1".to_owned());
-        }
-        (self.max_repeated_bytes.is_some_and(|bytes| bytes < LEAST_REPEATED_BYTES))
-            .then(|| format!("max_repeated_bytes must be at least {LEAST_REPEATED_BYTES}"))
-    }
 }
 
 /// What is wrong with the models file.
@@ -205,6 +180,19 @@ mod tests {
         assert!(parse(&model("a", both)).unwrap_err().contains("not both"));
         assert!(parse(&model("a", "extra_body={messages=[]}")).unwrap_err().contains("messages"));
         assert!(parse(&model("a", "max_output_tokens=0")).unwrap_err().contains("at least 1"));
+        for (settings, named) in [
+            ("extra_headers={content-length='3'}", "content-length"),
+            ("extra_headers={'a b'='x'}", "a b"),
+            ("api_key_env='K'\nextra_headers={Authorization='x'}", "Authorization"),
+            ("extra_body={d=1979-05-27}", "extra_body: d"),
+            ("extra_body={d=[nan]}", "extra_body: d"),
+            ("reasoning_effort=''", "reasoning_effort"),
+            ("timeout_seconds=99999999", "timeout_seconds"),
+            ("max_repeated_bytes=99999999", "max_repeated_bytes"),
+            ("context_window=100\nmax_output_tokens=200", "max_output_tokens"),
+        ] {
+            assert!(parse(&model("a", settings)).unwrap_err().contains(named), "{settings}");
+        }
     }
 
     #[test]

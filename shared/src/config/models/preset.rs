@@ -39,15 +39,22 @@ const OPENAI: Preset = Preset {
 /// A host matches a name if it is the name or ends in a dot and the name.
 const HOSTS: &[(&str, Preset)] = &[
     ("api.openai.com", OPENAI),
+    ("openai.azure.com", OPENAI),
+    ("services.ai.azure.com", OPENAI),
+    ("cognitiveservices.azure.com", OPENAI),
     (
-        "openai.azure.com",
-        Preset { token_parameter: TokenParameter::MaxCompletionTokens, tools_with_schema: true, ..USUAL },
+        "generativelanguage.googleapis.com",
+        Preset { returns_reasoning: true, timeout_seconds: LONG_TIMEOUT_SECONDS, ..USUAL },
     ),
-    ("generativelanguage.googleapis.com", Preset { returns_reasoning: true, ..USUAL }),
     ("openrouter.ai", Preset { returns_reasoning: true, ..USUAL }),
     (
         "api.deepseek.com",
-        Preset { structured_output: StructuredOutput::JsonObject, returns_reasoning: true, ..USUAL },
+        Preset {
+            structured_output: StructuredOutput::JsonObject,
+            returns_reasoning: true,
+            timeout_seconds: LONG_TIMEOUT_SECONDS,
+            ..USUAL
+        },
     ),
     // It rejects members that it does not know, and sends the usage anyway.
     ("api.mistral.ai", Preset { stream_usage: false, ..USUAL }),
