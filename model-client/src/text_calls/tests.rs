@@ -28,7 +28,8 @@ fn each_known_form_is_read() {
         r#"[TOOL_CALLS]shell[CALL_ID]abc123def[ARGS]{"lines": 2, "script": "1"}"#,
         r#"[{"name": "shell", "arguments": {"lines": 2, "script": "1"}}]"#,
         r#"{"type": "function", "function": {"name": "shell", "arguments": {"lines": 2, "script": "1"}}}"#,
-        "```\n<tool_call>{\"name\": \"shell\", \"arguments\": {\"lines\": 2, \"script\": \"1\"}}</tool_call>\n```",
+        "```\n<tool_call>{\"name\": \"shell\", \"arguments\": {\"lines\": 2, \"script\": \"1\"}}\n\
+         </tool_call>\n```",
         "```python\nprint(1)```\n<function=shell>{\"lines\":2,\"script\":\"1\"}</function>",
         "```json\n{\"name\": \"shell\", \"parameters\": {\"lines\": 2, \"script\": \"1\"}}\n```",
     ];

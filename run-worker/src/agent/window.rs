@@ -1,6 +1,6 @@
-//! Fits a long conversation into the model's context window: shortens older results of tools, then arguments of
-//! older calls, then the newest results, until the conversation fits. The log keeps them whole. The same
-//! conversation in the same room is always shortened in the same way. What refusals teach is not in the log, so
+//! Fits a long conversation into the model's context window: shortens older results of tools, then arguments
+//! of older calls, then the newest results, until the conversation fits. The log keeps them whole. The same
+//! conversation in the same room is always shortened in the same way. What refusals teach is not in the log:
 //! after a takeover a long request may be refused and shortened once more. Pure.
 
 use std::borrow::Cow;
