@@ -43,8 +43,8 @@ pub(super) fn incomplete(finish_reason: &str, text: &str, step: i32) -> RunError
         ),
         (WINDOW_FULL, _) => (
             ErrorCode::ContextLengthExceeded,
-            "the model's window is full; set its context_window, so that older results are shortened, or send \
-             less"
+            "the model's window is full; set its context_window, so that older results are shortened, or \
+             send less"
                 .to_owned(),
         ),
         (OVERSIZED, _) => (
