@@ -31,14 +31,14 @@ pub(super) fn of(error: &reqwest::Error) -> ModelError {
 
 /// The causes of an error, the nearest first. An I/O error hides what it holds from `source`.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |error| {
+    std::iter::successors(error.source(), |&error| {
         let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         held.map_or_else(|| error.source(), |held| Some(held))
     })
 }
 
 fn has_cause<E: Error + 'static>(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| cause.is::<E>())
+    causes(error).any(<dyn Error>::is::<E>)
 }
 
 /// The resolver's error has a private type.

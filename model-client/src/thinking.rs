@@ -32,7 +32,7 @@ pub(crate) fn split(text: &str) -> (Option<&str>, &str) {
         if let Some(at) = text.find(close)
             && text[..at].ends_with('\n')
             && !text[..at].contains(open)
-            && text[..at].matches("```").count() % 2 == 0
+            && text[..at].matches("```").count().is_multiple_of(2)
         {
             let (thinking, answer) = text.split_at(at + close.len());
             return (Some(thinking), answer.trim_start());

@@ -70,6 +70,17 @@ fn usage(answer: &Answer, sent: Sent) -> StepUsage {
 /// The digits of an id that capi gives a call. Mistral takes only ids of this length.
 const OWN_ID_DIGITS: usize = 9;
 
+/// An id of capi, from the random end of the call's.
+fn own_id(id: Uuid) -> String {
+    let digits = id.simple().to_string();
+    digits[digits.len() - OWN_ID_DIGITS..].to_owned()
+}
+
+/// Whether capi gave the call its id for the server.
+pub(super) fn has_own_id(call: &RequestedCall) -> bool {
+    call.provider_id == own_id(call.id)
+}
+
 /// Gives each call an id. A server's id is replaced if it is empty, or if servers may refuse it. It is also
 /// replaced if it is repeated, because it must be unique within its message.
 fn requested(calls: &[Call]) -> Vec<RequestedCall> {
