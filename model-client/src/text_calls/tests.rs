@@ -41,8 +41,7 @@ fn each_known_form_is_read() {
 
 #[test]
 fn several_calls_and_the_words_around_them_are_told_apart() {
-    let two =
-        "Both. <tool_call>{\"name\":\"a\"}</tool_call>\n<tool_call>{\"name\":\"b\"}</tool_call>\nLater.";
+    let two = "Both. <tool_call>{\"name\":\"a\"}</tool_call>\n<tool_call>{\"name\":\"b\"}</tool_call>\n";
     let (calls, text) = read(two, &[]);
     assert_eq!((calls.len(), text.as_str(), calls[1].arguments.as_str()), (2, "Both.", "{}"));
     let (calls, _) = read("<tool_call>current_time\n</tool_call>", &[]);
