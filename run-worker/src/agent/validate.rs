@@ -93,7 +93,8 @@ pub(super) fn candidates(text: &str) -> Result<Vec<Value>, String> {
     };
     let mut found: Vec<Value> = fenced(text).filter_map(|body| serde_json::from_str(body).ok()).collect();
     if found.is_empty() {
-        found = in_prose(&without_fences(text));
+        let has_fences = fenced(text).next().is_some();
+        found = if has_fences { in_prose(&without_fences(text)) } else { in_prose(text) };
     }
     let refused = found.iter().find_map(|value| check_json(value).err());
     found.retain(|value| check_json(value).is_ok());

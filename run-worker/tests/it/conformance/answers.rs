@@ -45,12 +45,18 @@ fn good_ends() -> Vec<Case> {
 }
 
 fn cut_ends() -> Vec<Case> {
-    // Mistral says model_length.
-    let lengths = ["length", "max_tokens", "max_output_tokens", "model_length", "MAX_TOKENS"];
-    let lengths = lengths.map(|word| {
+    // The last ones are Mistral's and Anthropic's words for a full window.
+    let lengths = [
+        ("length", "token_limit_exceeded", "length"),
+        ("max_tokens", "token_limit_exceeded", "length"),
+        ("max_output_tokens", "token_limit_exceeded", "length"),
+        ("MAX_TOKENS", "token_limit_exceeded", "length"),
+        ("model_length", "context_length_exceeded", "context_window"),
+        ("model_context_window_exceeded", "context_length_exceeded", "context_window"),
+    ];
+    let lengths = lengths.map(|(word, code, told)| {
         let case = openai(format!("cut-{word}")).replies([ended("The first half", word)]).asked(1);
-        case.fails("token_limit_exceeded", false, "length")
-            .check(|seen| assert_eq!(seen.run().result["text"], "The first half"))
+        case.fails(code, false, told).check(|seen| assert_eq!(seen.run().result["text"], "The first half"))
     });
     let filters = ["content_filter", "SAFETY"];
     let filters = filters.map(|word| {
