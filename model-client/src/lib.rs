@@ -42,7 +42,7 @@ pub use repetition::passage;
 pub use replay::replay;
 pub use request::{Offered, Request, UNUSED_PARAMETER, overhead};
 pub use retry::wait_before_next;
-pub use text_calls::{Written, find as find_written_calls};
+pub use text_calls::{Written, body as call_body, find as find_written_calls};
 pub use words::{Outlet, Words};
 
 /// The models of CAPI_MODELS by id.

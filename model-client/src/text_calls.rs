@@ -74,6 +74,19 @@ pub fn find(text: &str, tools: &[Offered<'_>]) -> Written {
     }
 }
 
+/// A written call without the tags around it. A model that quotes a call may leave them out or change them.
+#[must_use]
+pub fn body(written: &str) -> &str {
+    let mut body = written.trim();
+    for mark in marks() {
+        body = body.strip_prefix(mark).unwrap_or(body).trim_start();
+    }
+    for end in TAGS.iter().map(|(_, close)| *close).chain(ENDS) {
+        body = body.strip_suffix(end).unwrap_or(body).trim_end();
+    }
+    body
+}
+
 fn marks() -> impl Iterator<Item = &'static str> {
     let tags = TAGS.iter().map(|(open, _)| *open);
     tags.chain(PREFIXES).chain([FUNCTION]).chain(OTHER)

@@ -1,7 +1,7 @@
 //! One step: warns the model if a limit is near, asks it, and adds its answer to the log. A request that
 //! fails is repeated while the run's time allows. A partial answer is never recorded.
 
-use model_client::{Answer, Call, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
+use model_client::{Answer, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
 use rand::random;
 use shared::config::ModelSettings;
 use shared::queue::{ModelRequest, ModelWords};
@@ -184,8 +184,7 @@ async fn ask_once(
     }
     let request = Request { messages: &fitted.messages, tools: &tools, schema: sent_schema, max_tokens };
     let answer = send(agent, request, tries).await;
-    let is_data =
-        |written: &str, calls: &[Call]| transcript.has_native_calls() || transcript.has_read(written, calls);
+    let is_data = |written: &str| transcript.has_native_calls() || transcript.has_read(written);
     let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref(), is_data));
     let is_empty = |answer: &Answer| answer.text.trim().is_empty() && answer.calls.is_empty();
     let answer = match answer {

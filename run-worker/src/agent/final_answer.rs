@@ -1,7 +1,7 @@
 //! Reads calls of two special kinds. A call of the tool `final_answer` holds the result, for models that
 //! follow a schema only there. A call that a model wrote into its text becomes a tool call. Pure.
 
-use model_client::{Answer, Call, MAX_ANSWER_BYTES, Offered, Written, find_written_calls};
+use model_client::{Answer, MAX_ANSWER_BYTES, Offered, Written, find_written_calls};
 use serde_json::{Map, Value, json};
 use shared::config::{ModelSettings, StructuredOutput};
 use shared::text::CleanText;
@@ -63,12 +63,12 @@ pub(super) fn read(
     mut answer: Answer,
     tools: &[Offered<'_>],
     final_answer: Option<&FinalAnswer>,
-    is_data: impl Fn(&str, &[Call]) -> bool,
+    is_data: impl Fn(&str) -> bool,
 ) -> Answer {
     if answer.calls.is_empty()
         && !tools.is_empty()
         && let Written::Calls { calls, text, written } = find_written_calls(&answer.text, tools)
-        && !is_data(&written, &calls)
+        && !is_data(&written)
     {
         answer.calls = calls;
         answer.text = CleanText::new(&text, MAX_ANSWER_BYTES);
@@ -89,6 +89,7 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model_client::Call;
 
     fn answer(text: &str, calls: &[(&str, &str)]) -> Answer {
         let call = |(name, arguments): &(&str, &str)| Call {
@@ -115,7 +116,7 @@ mod tests {
     fn the_final_answer_is_the_text() {
         let object = tool(json!({"type": "object"}));
         let read_text = |tool: &FinalAnswer, calls: &[(&str, &str)]| {
-            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool), |_, _| false);
+            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool), |_| false);
             (read.text.to_string(), read.calls.len())
         };
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
@@ -142,11 +143,10 @@ mod tests {
     fn written_calls_are_calls() {
         let written = answer("Now.\n<tool_call>{\"name\": \"shell\"}</tool_call>", &[]);
         let object = tool(json!({"type": "object"}));
-        let read = read(written.clone(), &[object.offered()], None, |_, _| false);
+        let read = read(written.clone(), &[object.offered()], None, |_| false);
         assert_eq!((&*read.text, read.calls.len()), ("Now.", 1));
-        assert_eq!(super::read(written.clone(), &[], None, |_, _| false), written, "an app without tools");
-        let quoted =
-            super::read(written.clone(), &[object.offered()], None, |text, _| text.contains("shell"));
+        assert_eq!(super::read(written.clone(), &[], None, |_| false), written, "an app without tools");
+        let quoted = super::read(written.clone(), &[object.offered()], None, |text| text.contains("shell"));
         assert_eq!(quoted, written, "a page said so");
     }
 }

@@ -37,7 +37,7 @@ impl Agent<'_, '_> {
             Written::Nothing => false,
             Written::Unreadable => true,
             // The model may quote what it read.
-            Written::Calls { written, calls, .. } => !transcript.has_read(&written, &calls),
+            Written::Calls { written, .. } => !transcript.has_read(&written),
         };
         if is_raw_call {
             return self.told_form(step).map(|()| None);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use model_client::{CONTENT_FILTER, Call, LENGTH, Message, OVERSIZED, REPETITION, WINDOW_FULL};
+use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION, WINDOW_FULL, call_body};
 use shared::ids::FileId;
 use shared::runs::events::{
     EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
@@ -20,9 +20,6 @@ use crate::egress::Origin;
 /// Former versions recorded the last three.
 const INCOMPLETE: [&str; 8] =
     [LENGTH, WINDOW_FULL, OVERSIZED, REPETITION, CONTENT_FILTER, "abort", "cancelled", "error"];
-
-/// Shorter arguments, such as `{}`, are in any text.
-const LEAST_QUOTED_BYTES: usize = 12;
 
 /// Whether an answer with this finish reason is not whole.
 pub(super) fn is_incomplete(finish_reason: &str) -> bool {
@@ -226,23 +223,16 @@ impl Transcript {
         last.unwrap_or_default()
     }
 
-    /// Whether the model can have read these calls in the prompt or in a tool result. Blanks do not count.
-    pub(super) fn has_read(&self, written: &str, calls: &[Call]) -> bool {
+    /// Whether the model can have read these calls in the prompt or in a tool result. Blanks and tags do not
+    /// count.
+    pub(super) fn has_read(&self, written: &str) -> bool {
         let squeezed = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-        let arguments: Vec<_> = calls.iter().map(|call| (&call.name, squeezed(&call.arguments))).collect();
+        let body = squeezed(call_body(written));
         let mut read = self.messages.iter().filter_map(|message| match message {
             Message::User { text, .. } | Message::Tool { content: text, .. } => Some(text),
             Message::System(_) | Message::Assistant { .. } => None,
         });
-        read.any(|text| {
-            let told = squeezed(text);
-            let holds = |(name, arguments): &(&String, String)| {
-                arguments.len() >= LEAST_QUOTED_BYTES
-                    && told.contains(name.as_str())
-                    && told.contains(arguments)
-            };
-            text.contains(written) || arguments.iter().any(holds)
-        })
+        read.any(|text| squeezed(text).contains(&body))
     }
 
     /// Whether the model's server finds calls itself, so that a call in a text is text. Calls that capi found

@@ -40,6 +40,13 @@ fn good_ends() -> Vec<Case> {
         openai("no-end-but-the-marker").replies([marked]).asked(1),
         openai("end-before-the-text").replies([sse([finish("stop"), text("Done.")])]).asked(1),
         openai("end-that-is-no-text").replies([odd]).asked(1),
+        // An empty call beside an answer is none.
+        openai("end-with-an-empty-call")
+            .replies([sse([delta(json!({"content": "Done.", "tool_calls": [{}]})), finish("stop")])])
+            .asked(1),
+        openai("end-with-an-empty-old-call")
+            .replies([sse([delta(json!({"content": "Done.", "function_call": {}})), finish("stop")])])
+            .asked(1),
     ];
     ends.into_iter().chain(more).collect()
 }
