@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::Utc;
 use reqwest::Response;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{HeaderMap, LOCATION};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use shared::config::{Model, ModelSettings};
@@ -14,6 +14,7 @@ use shared::text::CleanText;
 use tokio::time::timeout;
 
 use super::correction::{self, Correction, Sent};
+use super::credentials;
 use super::json::{error_message, told};
 use super::learned::Learned;
 use super::provider::{self, Outgoing, Provider};
@@ -32,8 +33,6 @@ const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "request-id"];
 const MAX_REQUEST_ID_BYTES: usize = 80;
 /// Reading an error body takes at most this long.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter values of extra headers are words like `true`.
-const LEAST_SECRET_BYTES: usize = 8;
 /// The most corrections for one answer. If the server still refuses, corrections do not help.
 const MAX_CORRECTIONS: usize = 5;
 
@@ -64,14 +63,11 @@ impl ModelClient {
     /// Creates the client and reads the server's key.
     pub fn new(model: &Model) -> anyhow::Result<Self> {
         let place = || format!("CAPI_MODELS: {}", model.id);
-        let key = key(model).with_context(place)?;
+        let key = credentials::key(model).with_context(place)?;
         let settings = model.settings();
         let provider = provider::of(settings.provider);
-        let headers = headers(provider, &settings, key.as_deref()).with_context(place)?;
-        let extra = settings.extra_headers.values().flat_map(|value| [value.as_str(), last_word(value)]);
-        let extra = extra.filter(|secret| secret.len() >= LEAST_SECRET_BYTES).map(str::to_owned);
+        let headers = credentials::headers(provider, &settings, key.as_deref()).with_context(place)?;
         let has_key = key.is_some() || !settings.extra_headers.is_empty();
-        let secrets = key.into_iter().chain(extra);
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
@@ -80,7 +76,7 @@ impl ModelClient {
             http,
             provider,
             url: format!("{}/{}", model.base_url.as_str().trim_end_matches('/'), provider.path()),
-            secrets: secrets.map(SecretString::from).collect(),
+            secrets: credentials::secrets(key, &settings),
             has_key,
             headers,
             learned: Learned::new(&model.id, settings),
@@ -258,48 +254,6 @@ impl ModelClient {
         let shown: String = without.chars().filter(is_shown).collect();
         CleanText::new(&shown, MAX_MESSAGE_BYTES).into_string()
     }
-}
-
-/// The key in `Bearer key`.
-fn last_word(value: &str) -> &str {
-    value.rsplit(' ').next().unwrap_or_default()
-}
-
-/// The server's key, from the environment or a file.
-fn key(model: &Model) -> anyhow::Result<Option<String>> {
-    let key = match (&model.api_key_env, &model.api_key_file) {
-        (Some(name), _) => std::env::var(name).with_context(|| format!("{name} is not set"))?,
-        (None, Some(path)) => {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
-        }
-        (None, None) => return Ok(None),
-    };
-    let key = key.trim().to_owned();
-    anyhow::ensure!(!key.is_empty(), "its key is empty or not one line of ASCII");
-    Ok(Some(key))
-}
-
-fn headers(
-    provider: &dyn Provider,
-    settings: &ModelSettings,
-    key: Option<&str>,
-) -> anyhow::Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in provider.headers(key) {
-        let value = HeaderValue::from_str(&value).ok();
-        let mut value = value.context("its key is empty or not one line of ASCII")?;
-        value.set_sensitive(true);
-        headers.insert(HeaderName::from_static(name), value);
-    }
-    for (name, value) in &settings.extra_headers {
-        let name = HeaderName::try_from(name)
-            .with_context(|| format!("extra_headers: {name:?} is no name of a header"))?;
-        let mut value =
-            HeaderValue::from_str(value).context("extra_headers: a value is not one line of ASCII")?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(headers)
 }
 
 /// Where a redirect leads, without what may hold a secret.

@@ -8,6 +8,7 @@ pub mod check;
 mod client;
 mod conversation;
 mod correction;
+mod credentials;
 mod error;
 mod failure;
 mod finish;

@@ -15,6 +15,7 @@ mod answer;
 mod anthropic;
 mod chat;
 mod history;
+mod hold;
 mod models_file;
 mod prefix;
 mod protocol;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 use super::http::{Body, respond, respond_with};
 use answer::{Answer, Tokens};
 use history::Conversation;
+use hold::hold;
 use prefix::Measure;
 pub use prefix::MeasuredRequest;
 use protocol::Protocol;
@@ -219,19 +221,6 @@ fn script_for(state: &State, prompt: &str) -> Option<String> {
     lock(&state.scripts).iter().find(|(part, _)| prompt.contains(part)).map(|(_, script)| script.clone())
 }
 
-/// Waits for [`ScriptedModel::release`] if `held`.
-async fn hold(state: Arc<State>, held: bool) -> String {
-    if held {
-        let (mut released, mut generation) = (state.released.subscribe(), state.generation.subscribe());
-        let _holding = Holding::begin(state);
-        tokio::select! {
-            _ = released.wait_for(|released| *released) => {}
-            _ = generation.changed() => {}
-        }
-    }
-    String::from(": go\n\n")
-}
-
 fn follow(
     state: &Arc<State>,
     conversation: &Conversation,
@@ -289,20 +278,4 @@ fn measure(state: &State, conversation: &Conversation, body: &Value) -> Measure 
     let measure = request.measure(&earlier, protocol.has_breakpoints());
     earlier.push(request);
     measure
-}
-
-/// Counts a held stream; dropped with the connection.
-struct Holding(Arc<State>);
-
-impl Holding {
-    fn begin(state: Arc<State>) -> Self {
-        state.holding.fetch_add(1, Ordering::SeqCst);
-        Self(state)
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        self.0.holding.fetch_sub(1, Ordering::SeqCst);
-    }
 }
