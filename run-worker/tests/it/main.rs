@@ -16,14 +16,17 @@ mod snapshots;
 mod state_machine;
 mod store_gc;
 
+use clap::Parser;
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
+use run_worker::config::Config;
 use run_worker::leases::store::Claimant;
 use serde_json::json;
 use shared::db::statement;
 use shared::ids::{ArtifactId, RunId, UserId};
 use shared::runs::events::{EventData, LoggedAnswer, LoggedMessage, RequestedCall, StepUsage};
-use shared::testing::TestDatabase;
+use shared::testing::{TestDatabase, TestQueues};
+use std::path::Path;
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -36,6 +39,26 @@ fn claimant(worker: &str, cap: i32) -> Claimant {
         smallest_cap: 1,
         suspects_at_once: 1,
     }
+}
+
+/// The settings of a worker in process with this models file, and more arguments.
+fn worker_config(
+    dir: &Path,
+    (database, queues): (&TestDatabase, &TestQueues),
+    models_file: &str,
+    more: &[&str],
+) -> Config {
+    let models = dir.join("models.toml");
+    std::fs::write(&models, models_file).unwrap();
+    let (models, store) = (models.display().to_string(), format!("file://{}/artifacts", dir.display()));
+    let settings = [
+        ["--database-url", &database.url],
+        ["--amqp-url", &queues.url],
+        ["--queue-prefix", &queues.prefix],
+        ["--models", &models],
+        ["--artifacts-url", &store],
+    ];
+    Config::parse_from(["run-worker"].iter().chain(settings.as_flattened()).chain(more))
 }
 
 /// An answer of the model that calls a tool.

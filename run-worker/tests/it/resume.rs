@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use clap::Parser;
 use model_client::{ModelClient, Request};
 use run_worker::agent::{Next, Transcript};
 use run_worker::config::Config;
@@ -16,7 +15,7 @@ use shared::db::statement;
 use shared::runs::events::{self, Event, EventData, LoggedMessage};
 use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually, started};
 
-use crate::{LEASE, answer, claimant, pending_runs, user_message};
+use crate::{LEASE, answer, claimant, pending_runs, user_message, worker_config};
 
 #[derive(diesel::QueryableByName)]
 struct Row {
@@ -30,29 +29,12 @@ pub(crate) fn config(
     queues: &TestQueues,
     model: &ScriptedModel,
 ) -> Config {
-    let models = dir.join("models.toml");
     let file = model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
-    std::fs::write(&models, file).unwrap();
-    let store = format!("file://{}/artifacts", dir.display());
-    Config::parse_from([
-        "run-worker",
-        "--database-url",
-        &database.url,
-        "--amqp-url",
-        &queues.url,
-        "--queue-prefix",
-        &queues.prefix,
-        "--models",
-        &models.display().to_string(),
-        "--artifacts-url",
-        &store,
-        "--sandbox-entry",
-        env!("CARGO_BIN_EXE_sandbox-entry"),
-        "--sandbox-python",
-        &std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap(),
-        "--fetch-allowed-networks",
-        "127.0.0.0/8",
-    ])
+    let python = std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap();
+    let entry = env!("CARGO_BIN_EXE_sandbox-entry");
+    let more =
+        ["--sandbox-entry", entry, "--sandbox-python", &python, "--fetch-allowed-networks", "127.0.0.0/8"];
+    worker_config(dir, (database, queues), &file, &more)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use diesel::sql_types::{BigInt, Integer, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use run_worker::config::Config;
@@ -17,7 +16,7 @@ use shared::testing::{TestDatabase, TestQueues, started};
 
 use super::case::{Case, Ended, Expected, KEY, Seen};
 use super::server::OddServer;
-use crate::pending_runs;
+use crate::{pending_runs, worker_config};
 
 /// All runs of a subject end within this time, also on a busy machine.
 const TIME: Duration = Duration::from_secs(90);
@@ -120,7 +119,7 @@ fn config(
     cases: &[Case],
     server: &OddServer,
 ) -> Config {
-    let (models, key) = (dir.join("models.toml"), dir.join("key"));
+    let key = dir.join("key");
     std::fs::write(&key, KEY).unwrap();
     let mut file = String::new();
     for Case { name, settings, base_url, .. } in cases {
@@ -134,25 +133,7 @@ fn config(
              \"{base_url}\"\napi_key_file = \"{key}\"\n{timeout}{settings}"
         );
     }
-    std::fs::write(&models, file).unwrap();
-    let store = format!("file://{}/artifacts", dir.display());
-    Config::parse_from([
-        "run-worker",
-        "--database-url",
-        &database.url,
-        "--amqp-url",
-        &queues.url,
-        "--queue-prefix",
-        &queues.prefix,
-        "--models",
-        &models.display().to_string(),
-        "--artifacts-url",
-        &store,
-        "--sandbox",
-        "off",
-        "--worker-concurrency",
-        CONCURRENCY,
-    ])
+    worker_config(dir, (database, queues), &file, &["--sandbox", "off", "--worker-concurrency", CONCURRENCY])
 }
 
 async fn add_version(database: &TestDatabase, number: i32, case: &Case) {

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use clap::Parser;
 use diesel_async::RunQueryDsl;
 use run_worker::config::Config;
 use run_worker::leases::append::append;
@@ -19,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::{LEASE, answer, claimant, pending_runs, user_message};
+use crate::{LEASE, answer, claimant, pending_runs, user_message, worker_config};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/local/model.py");
 /// What deploy/local/model.py gives each slot.
@@ -102,23 +101,7 @@ impl LlamaCpp {
 }
 
 fn config(dir: &Path, database: &TestDatabase, queues: &TestQueues, server: &LlamaCpp) -> Config {
-    let models = dir.join("models.toml");
-    std::fs::write(&models, server.models_file()).unwrap();
-    Config::parse_from([
-        "run-worker",
-        "--database-url",
-        &database.url,
-        "--amqp-url",
-        &queues.url,
-        "--queue-prefix",
-        &queues.prefix,
-        "--models",
-        &models.display().to_string(),
-        "--artifacts-url",
-        &format!("file://{}/artifacts", dir.display()),
-        "--sandbox",
-        "off",
-    ])
+    worker_config(dir, (database, queues), &server.models_file(), &["--sandbox", "off"])
 }
 
 /// Makes a pending run of an app with this definition.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use clap::Parser;
 use diesel::sql_types::{BigInt, Bytea, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use image::ImageFormat;
@@ -19,7 +18,7 @@ use shared::storage::{Artifacts, ObjectKey};
 use shared::testing::{ScriptedModel, TestDatabase, TestQueues, eventually, started};
 
 use super::picture;
-use crate::{LEASE, claimant, pending_runs};
+use crate::{LEASE, claimant, pending_runs, worker_config};
 
 #[derive(diesel::QueryableByName)]
 struct Row {
@@ -29,28 +28,10 @@ struct Row {
 
 /// The settings of a worker whose model sees pictures.
 fn config(dir: &Path, database: &TestDatabase, queues: &TestQueues, model: &ScriptedModel) -> Config {
-    let models = dir.join("models.toml");
     let file = model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
-    std::fs::write(&models, file.replace("model = \"scripted\"", "model = \"scripted\"\nvision = true"))
-        .unwrap();
-    let store = format!("file://{}/artifacts", dir.display());
-    Config::parse_from([
-        "run-worker",
-        "--database-url",
-        &database.url,
-        "--amqp-url",
-        &queues.url,
-        "--queue-prefix",
-        &queues.prefix,
-        "--models",
-        &models.display().to_string(),
-        "--artifacts-url",
-        &store,
-        "--sandbox",
-        "off",
-        "--picture-reader",
-        env!("CARGO_BIN_EXE_picture-reader"),
-    ])
+    let file = file.replace("model = \"scripted\"", "model = \"scripted\"\nvision = true");
+    let more = ["--sandbox", "off", "--picture-reader", env!("CARGO_BIN_EXE_picture-reader")];
+    worker_config(dir, (database, queues), &file, &more)
 }
 
 /// Stores an input file of the run, as the gateway does.
