@@ -1,7 +1,7 @@
 //! Reads the JSON of model servers. Each field is read separately. So a field of an unexpected type does not
 //! make the answer unusable.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Reads one event. Invalid UTF-8 and lone surrogates become U+FFFD.
 pub(crate) fn decode(event: &[u8]) -> serde_json::Result<Value> {
@@ -111,9 +111,11 @@ pub(crate) fn number(value: &Value) -> Option<i64> {
     }
 }
 
-/// A string, also an empty one.
-pub(crate) fn text(value: &Value) -> Option<&str> {
-    value.as_str()
+/// The members of an object that capi does not know.
+pub(crate) fn others(value: &Value, known: &[&str]) -> Map<String, Value> {
+    let members = value.as_object().into_iter().flatten();
+    let others = members.filter(|(name, _)| !known.contains(&name.as_str()));
+    others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// An object with these members, which are moved. `json!` would copy them: megabytes, if they are pictures.

@@ -44,7 +44,6 @@ impl Patience {
 /// What a reader needs to know of its model.
 pub(super) struct Reader<'r> {
     pub(super) provider: &'static dyn Provider,
-    /// The longest time without an event.
     pub(super) patience: Patience,
     pub(super) max_repeated_bytes: usize,
     /// Classifies an error that the server reports inside its answer.

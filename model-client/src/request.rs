@@ -1,5 +1,7 @@
 //! One request to a model, independent of any protocol.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::Message;
@@ -45,12 +47,12 @@ pub fn overhead(tools: &[Offered<'_>], schema: Option<&Value>) -> usize {
 pub const UNUSED_PARAMETER: &str = "unused";
 
 /// The parameters of a tool in a form that all servers take.
-pub(crate) fn harmless(parameters: &Value) -> Value {
-    let mut parameters = parameters.clone();
+pub(crate) fn harmless(parameters: &Value) -> Cow<'_, Value> {
     let has_none = parameters["properties"].as_object().is_none_or(Map::is_empty);
-    if has_none && let Some(members) = parameters.as_object_mut() {
+    let mut harmless = Cow::Borrowed(parameters);
+    if has_none && parameters.is_object() {
         let unused = json!({"type": "string", "description": "Leave it out: the tool needs nothing."});
-        members.insert("properties".to_owned(), json!({UNUSED_PARAMETER: unused}));
+        harmless.to_mut()["properties"] = json!({UNUSED_PARAMETER: unused});
     }
-    parameters
+    harmless
 }

@@ -51,6 +51,16 @@ pub(crate) fn of(protocol: Protocol) -> &'static dyn Provider {
     }
 }
 
+/// Whether a member `error` reports one. Some servers send an empty one with each event.
+fn is_error(error: &Value) -> bool {
+    match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        _ => true,
+    }
+}
+
 /// The header of most servers.
 fn bearer(key: Option<&str>) -> Vec<(&'static str, String)> {
     key.map(|key| ("authorization", format!("Bearer {key}"))).into_iter().collect()

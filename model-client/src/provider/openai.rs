@@ -4,10 +4,10 @@
 use serde_json::{Map, Value, json};
 use shared::config::{ModelSettings, StructuredOutput};
 
-use super::{Failure, Outgoing, Provider, bearer, data_url};
+use super::{Failure, Outgoing, Provider, bearer, data_url, is_error};
 use crate::assemble::{Assembly, THINK, Usage};
 use crate::calls::Piece;
-use crate::json::{content, number, object};
+use crate::json::{content, number, object, others};
 use crate::{Call, Message, Picture};
 
 pub(super) struct Openai;
@@ -97,13 +97,7 @@ fn failure(event: &Value) -> Option<Value> {
         return Some(json!({"message": event["message"], "code": event["code"], "type": event["type"]}));
     }
     let error = &event["error"];
-    let nothing = match error {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Object(members) => members.is_empty(),
-        _ => false,
-    };
-    if !nothing {
+    if is_error(error) {
         return Some(error.clone());
     }
     // OpenRouter reports an error of the server behind it in the choice.
@@ -168,19 +162,16 @@ fn calls_of(calls: &Value) -> Vec<&Value> {
 }
 
 fn piece(call: &Value) -> Option<Piece> {
-    let members = call.as_object()?;
+    call.as_object()?;
     let function = if call["function"].is_object() { &call["function"] } else { call };
     let owned = |value: &Value| value.as_str().map(str::to_owned);
-    let unknown = |(key, value): (&String, &Value)| {
-        (!KNOWN_OF_CALL.contains(&key.as_str())).then(|| (key.clone(), value.clone()))
-    };
     Some(Piece {
         index: number(&call["index"]),
         id: owned(&call["id"]),
         name: owned(&function["name"]),
         arguments: function.get("arguments").cloned(),
         whole: false,
-        extra: members.iter().filter_map(unknown).collect(),
+        extra: others(call, &KNOWN_OF_CALL),
     })
 }
 

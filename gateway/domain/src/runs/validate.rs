@@ -137,7 +137,8 @@ mod tests {
     fn models() -> ModelsFile {
         let model = |id: &str, more: &str| {
             format!(
-                "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n{more}\n"
+                "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n\
+                 {more}\n"
             )
         };
         let blind = model("blind", "") + &model("seeing", "vision=true");

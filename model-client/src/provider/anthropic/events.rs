@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 use super::{BLOCK, THINKING_BLOCKS, is_thinking};
 use crate::assemble::{Assembly, Usage};
 use crate::calls::Piece;
-use crate::json::{number, text};
+use crate::json::{number, others};
 use crate::provider::Failure;
 
 pub(super) fn add(event: &Value, assembly: &mut Assembly) -> Result<(), Failure> {
-    match text(&event["type"]).unwrap_or_default() {
+    match event["type"].as_str().unwrap_or_default() {
         "message_start" => assembly.usage(usage(&event["message"]["usage"])),
         "content_block_start" => begin(&event["content_block"], index(event), false, assembly),
         "content_block_delta" => go_on(&event["delta"], index(event), assembly),
@@ -50,8 +50,8 @@ fn begin(block: &Value, index: Option<i64>, whole: bool, assembly: &mut Assembly
         assembly.keep_item(THINKING_BLOCKS, json!({"at": at, BLOCK: block}));
         return;
     }
-    match text(&block["type"]).unwrap_or_default() {
-        "text" => assembly.text(text(&block["text"]).unwrap_or_default()),
+    match block["type"].as_str().unwrap_or_default() {
+        "text" => assembly.text(block["text"].as_str().unwrap_or_default()),
         "tool_use" => assembly.call(call(block, index, whole)),
         _ => {}
     }
@@ -59,7 +59,7 @@ fn begin(block: &Value, index: Option<i64>, whole: bool, assembly: &mut Assembly
 
 /// Continues the newest block.
 fn go_on(delta: &Value, index: Option<i64>, assembly: &mut Assembly) {
-    let piece = |member: &str| text(&delta[member]).unwrap_or_default();
+    let piece = |member: &str| delta[member].as_str().unwrap_or_default();
     match piece("type") {
         "text_delta" => assembly.text(piece("text")),
         "thinking_delta" => {
@@ -88,23 +88,21 @@ fn call(block: &Value, index: Option<i64>, whole: bool) -> Piece {
         Value::String(text) => !text.is_empty(),
         _ => false,
     });
-    let members = block.as_object().into_iter().flatten();
-    let extra = members.filter(|(name, value)| !OWN.contains(&name.as_str()) && !value.is_null());
     Piece {
         index,
-        id: text(&block["id"]).map(str::to_owned),
-        name: text(&block["name"]).map(str::to_owned),
+        id: block["id"].as_str().map(str::to_owned),
+        name: block["name"].as_str().map(str::to_owned),
         arguments: input.cloned(),
         whole: input.is_some(),
-        extra: extra.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        extra: others(block, &OWN),
     }
 }
 
 /// Reads why the answer ended. A refusal may have an explanation.
 fn stop(message: &Value, assembly: &mut Assembly) {
-    let reason = text(&message["stop_reason"]).unwrap_or_default();
+    let reason = message["stop_reason"].as_str().unwrap_or_default();
     if reason == "refusal" {
-        assembly.refusal(text(&message["stop_details"]["explanation"]).unwrap_or_default());
+        assembly.refusal(message["stop_details"]["explanation"].as_str().unwrap_or_default());
     }
     assembly.finish(reason);
 }

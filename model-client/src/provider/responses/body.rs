@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::config::StructuredOutput;
 
 use super::{ITEMS, PHASE, replayable};
-use crate::json::{object, text};
+use crate::json::object;
 use crate::provider::kept::{Part, parts};
 use crate::provider::{Outgoing, data_url};
 use crate::{Call, Message, Offered, Picture};
@@ -87,7 +87,7 @@ fn asked(text: &str, pictures: &[Picture]) -> Value {
 }
 
 fn answered(said: &str, reasoning: Option<&Value>, calls: &[Call]) -> Vec<Value> {
-    let phase = reasoning.and_then(|fields| fields.get(PHASE)).and_then(text);
+    let phase = reasoning.and_then(|fields| fields.get(PHASE)).and_then(Value::as_str);
     let items = parts(reasoning, (ITEMS, "item"), said, calls).into_iter().filter_map(|part| match part {
         Part::Kept(item) => replayable(item),
         Part::Text(said) => Some(output_message(said, phase)),

@@ -7,20 +7,20 @@ use super::{ITEMS, PHASE, replayable};
 use crate::assemble::{Assembly, Usage};
 use crate::calls::Piece;
 use crate::finish::LENGTH;
-use crate::json::{number, text};
-use crate::provider::Failure;
+use crate::json::{number, others};
+use crate::provider::{Failure, is_error};
 
 /// What separates the texts of two messages in one answer.
 const BETWEEN_MESSAGES: &str = "\n\n";
 
 pub(super) fn add(event: &Value, assembly: &mut Assembly) -> Result<(), Failure> {
-    let kind = text(&event["type"]).unwrap_or_default();
+    let kind = event["type"].as_str().unwrap_or_default();
     match kind {
-        "response.output_text.delta" => assembly.text(text(&event["delta"]).unwrap_or_default()),
+        "response.output_text.delta" => assembly.text(event["delta"].as_str().unwrap_or_default()),
         "response.output_text.done" if !assembly.has_item_text() => {
-            assembly.text(text(&event["text"]).unwrap_or_default());
+            assembly.text(event["text"].as_str().unwrap_or_default());
         }
-        "response.refusal.delta" => assembly.refusal(text(&event["delta"]).unwrap_or_default()),
+        "response.refusal.delta" => assembly.refusal(event["delta"].as_str().unwrap_or_default()),
         "response.output_item.added" => begin(&event["item"], index(event), assembly),
         "response.function_call_arguments.delta" => go_on(event, "delta", false, assembly),
         "response.function_call_arguments.done" => go_on(event, "arguments", true, assembly),
@@ -50,7 +50,7 @@ fn index(event: &Value) -> Option<i64> {
 
 /// Begins an item. Its text and its arguments follow.
 fn begin(item: &Value, index: Option<i64>, assembly: &mut Assembly) {
-    match text(&item["type"]).unwrap_or_default() {
+    match item["type"].as_str().unwrap_or_default() {
         "message" => {
             if assembly.has_text() {
                 assembly.text(BETWEEN_MESSAGES);
@@ -80,7 +80,7 @@ fn go_on(event: &Value, member: &str, whole: bool, assembly: &mut Assembly) {
 
 /// Adds a whole item.
 fn complete(item: &Value, index: Option<i64>, text_came: bool, assembly: &mut Assembly) {
-    match text(&item["type"]).unwrap_or_default() {
+    match item["type"].as_str().unwrap_or_default() {
         "message" => {
             keep_phase(item, assembly);
             if !text_came {
@@ -108,7 +108,7 @@ fn complete(item: &Value, index: Option<i64>, text_came: bool, assembly: &mut As
 /// Reads the last event, or a whole answer.
 fn end(kind: &str, response: &Value, assembly: &mut Assembly) -> Result<(), Failure> {
     let status = match kind.trim_start_matches("response.") {
-        "" | "done" => text(&response["status"]).unwrap_or("completed"),
+        "" | "done" => response["status"].as_str().unwrap_or("completed"),
         // Some servers leave the status at `in_progress`.
         status => status,
     };
@@ -116,7 +116,7 @@ fn end(kind: &str, response: &Value, assembly: &mut Assembly) -> Result<(), Fail
         return Err(reported(response));
     }
     add_missing(&response["output"], assembly);
-    assembly.finish(match text(&response["incomplete_details"]["reason"]).unwrap_or_default() {
+    assembly.finish(match response["incomplete_details"]["reason"].as_str().unwrap_or_default() {
         "max_output_tokens" => LENGTH,
         "" => status,
         reason => reason,
@@ -134,7 +134,7 @@ fn add_missing(output: &Value, assembly: &mut Assembly) {
         add_refusals(output, assembly);
     }
     for (index, item) in output.as_array().into_iter().flatten().enumerate() {
-        let came = match text(&item["type"]).unwrap_or_default() {
+        let came = match item["type"].as_str().unwrap_or_default() {
             "message" => text_came,
             "function_call" => calls_came,
             _ => text_came || calls_came,
@@ -149,39 +149,37 @@ fn add_missing(output: &Value, assembly: &mut Assembly) {
 fn add_refusals(output: &Value, assembly: &mut Assembly) {
     for item in output.as_array().into_iter().flatten() {
         for part in item["content"].as_array().into_iter().flatten() {
-            assembly.refusal(text(&part["refusal"]).unwrap_or_default());
+            assembly.refusal(part["refusal"].as_str().unwrap_or_default());
         }
     }
 }
 
 fn keep_phase(item: &Value, assembly: &mut Assembly) {
-    if let Some(phase) = text(&item["phase"]) {
+    if let Some(phase) = item["phase"].as_str() {
         assembly.keep(PHASE, json!(phase));
     }
 }
 
 fn message_text(item: &Value) -> String {
-    if let Some(said) = text(&item["content"]) {
+    if let Some(said) = item["content"].as_str() {
         return said.to_owned();
     }
     let parts = item["content"].as_array().into_iter().flatten();
-    let said = parts.filter(|part| matches!(text(&part["type"]), None | Some("output_text" | "text")));
-    said.filter_map(|part| text(&part["text"])).collect()
+    let said = parts.filter(|part| matches!(part["type"].as_str(), None | Some("output_text" | "text")));
+    said.filter_map(|part| part["text"].as_str()).collect()
 }
 
 /// The call of an item. With arguments it is whole.
 fn piece(item: &Value, index: Option<i64>, arguments: Option<Value>) -> Piece {
     const OWN: [&str; 6] = ["type", "id", "call_id", "name", "arguments", "status"];
-    let members = item.as_object().into_iter().flatten();
-    let extra = members.filter(|(name, value)| !OWN.contains(&name.as_str()) && !value.is_null());
-    let name_of = |member: &str| text(&item[member]).filter(|name| !name.is_empty()).map(str::to_owned);
+    let name_of = |member: &str| item[member].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     Piece {
         index,
         id: name_of("call_id").or_else(|| name_of("id")),
         name: name_of("name"),
         whole: arguments.is_some(),
         arguments,
-        extra: extra.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        extra: others(item, &OWN),
     }
 }
 
@@ -199,15 +197,6 @@ fn has_content(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
-        _ => true,
-    }
-}
-
-fn is_error(error: &Value) -> bool {
-    match error {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Object(members) => !members.is_empty(),
         _ => true,
     }
 }

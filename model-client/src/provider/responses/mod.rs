@@ -7,7 +7,6 @@ mod events;
 use serde_json::{Map, Value, json};
 
 use crate::assemble::Assembly;
-use crate::json::text;
 use crate::provider::{Failure, Outgoing, Provider, bearer};
 
 pub(crate) struct Responses;
@@ -39,7 +38,7 @@ impl Provider for Responses {
 /// The reasoning item in the form in which a server takes it back. A server that stores nothing does not know
 /// its `id`. It cannot use an item without encrypted content.
 fn replayable(item: &Value) -> Option<Value> {
-    let encrypted = text(&item["encrypted_content"]).filter(|encrypted| !encrypted.is_empty())?;
+    let encrypted = item["encrypted_content"].as_str().filter(|encrypted| !encrypted.is_empty())?;
     let mut replayed = Map::new();
     replayed.insert("type".to_owned(), json!("reasoning"));
     let summary = item.get("summary").filter(|summary| summary.is_array());

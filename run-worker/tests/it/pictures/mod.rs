@@ -29,7 +29,7 @@ fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// How reading ends, and what the caller is told.
+/// The outcome of a refused picture, and the words of its error.
 async fn refused(bytes: &[u8]) -> (&'static str, String) {
     let error = read(&pictures(), bytes).await.map(|read| read.media_type).unwrap_err();
     (error.outcome(), error.to_string())

@@ -1,4 +1,4 @@
-//! Calls that cannot be made. The model is told, and the next request is still valid.
+//! Calls that cannot be made. The result of the call says why, and the next request is still valid.
 
 use serde_json::{Value, json};
 
