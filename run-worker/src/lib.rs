@@ -50,7 +50,7 @@ use crate::leases::takeover::Reaper;
 use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
 use crate::pictures::Pictures;
 use crate::sandbox::Sandbox;
-use crate::tools::Tools;
+use crate::tools::{ToolParts, Tools};
 use crate::watched::Watched;
 use crate::workspace::Home;
 
@@ -95,11 +95,11 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         models: ModelClients::new(&models)?,
         // Each run has one task. Those of ended runs may not be over yet.
         checker: DefinitionChecker::start_with(CHECK_PATIENCE, 2 * config.concurrency)?,
-        tools: Tools::new(
-            artifacts.clone(),
-            IpPolicy::new(config.fetch_allowed_networks.0.clone()),
-            &sandbox,
-        ),
+        tools: Tools::new(ToolParts {
+            artifacts: artifacts.clone(),
+            fetch_policy: IpPolicy::new(config.fetch_allowed_networks.0.clone()),
+            sandbox: Arc::clone(&sandbox),
+        }),
         home: Arc::clone(&home),
         pictures: open_pictures(config, &models)?,
         artifacts,

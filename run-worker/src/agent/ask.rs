@@ -161,7 +161,7 @@ async fn ask_once(
     let specs = agent.context.tools.of(&agent.app.tools).all().map(Tool::spec);
     let mut tools: Vec<_> = specs
         .filter(|_| !without_tools)
-        .map(|spec| Offered { name: spec.name, description: spec.description, parameters: &spec.parameters })
+        .map(|spec| Offered { name: spec.name, description: &spec.description, parameters: &spec.parameters })
         .chain(final_answer.as_ref().map(FinalAnswer::offered))
         .collect();
     tools.sort_by_key(|tool| tool.name);

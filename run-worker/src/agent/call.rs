@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::transcript::OpenCall;
 use super::{Agent, Halt, events, files};
 use crate::egress::CallEgress;
-use crate::tools::{self, Files, Invocation, ToolError, Toolbox};
+use crate::tools::{self, Files, Invocation, SourceIds, ToolError, Toolbox};
 use crate::workspace::Workspace;
 
 /// Concurrent calls of one run.
@@ -57,8 +57,10 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     }
     let with_egress = |open: OpenCall| (open.call, Arc::new(CallEgress::new(Arc::clone(&agent.egress))));
     let calls: Vec<_> = batch.into_iter().map(with_egress).collect();
+    let source_ids = Arc::new(SourceIds::new(agent.log.transcript().numbered_sources()));
     let invoking = Invoking {
         tools,
+        source_ids,
         deadline,
         run: agent.claimed.id,
         workspace: agent.workspace.clone(),
@@ -149,7 +151,13 @@ async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files
 
 /// Whether no other call may run at the same time.
 fn is_alone(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
-    tools.get(&call.name).is_some_and(|tool| !tool.spec().repeatable || tool.spec().files == Files::Changes)
+    tools.get(&call.name).is_some_and(|tool| {
+        let changes_files = || {
+            let arguments = tools::arguments::of_tool(&call.arguments, tool.spec());
+            arguments.is_ok_and(|arguments| tool.files_of(&arguments) == Files::Changes)
+        };
+        !tool.spec().repeatable || changes_files()
+    })
 }
 
 fn is_repeatable(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
@@ -180,6 +188,7 @@ struct Invoking<'t> {
     workspace: Option<Workspace>,
     /// Bytes that the run may still produce.
     output_left: Arc<AtomicU64>,
+    source_ids: Arc<SourceIds>,
 }
 
 /// What a call returned, to be recorded.
@@ -208,7 +217,8 @@ async fn call_one(
     let (artifact, result) = match outcome {
         Ok(output) => {
             let artifact = output.artifact.map(|artifact| artifact.published(call.id));
-            (artifact, events::tool_result(&call, output.text, false))
+            let sources = output.sources;
+            (artifact, ToolResult { sources, ..events::tool_result(&call, output.text, false) })
         }
         Err(ToolError::RespondToModel(why)) => {
             let content = CleanText::new(&why, MAX_ERROR_BYTES).into_string();
@@ -234,8 +244,8 @@ async fn invoke(
     let arguments = tools::arguments::of_tool(&call.arguments, spec)?;
     let until = invoking.deadline.min(Instant::now() + spec.timeout);
     let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
-    let workspace = invoking.workspace.clone();
-    let calling = tool.call(Invocation { run, id, arguments, workspace, output_left, egress });
+    let (workspace, source_ids) = (invoking.workspace.clone(), Arc::clone(&invoking.source_ids));
+    let calling = tool.call(Invocation { run, id, arguments, workspace, output_left, egress, source_ids });
     let mut output = timeout_at(until, calling).await.unwrap_or_else(|_| {
         let why = format!("The tool did not finish within {} s.", spec.timeout.as_secs());
         Err(ToolError::RespondToModel(why))

@@ -180,7 +180,7 @@ async fn egress(
 fn partial(transcript: &Transcript) -> Option<RunResult> {
     let text = transcript.last_text().to_owned();
     let any = !text.is_empty() || transcript.artifacts() > 0;
-    any.then_some(RunResult { text, data: None, partial: true })
+    any.then_some(RunResult { text, partial: true, ..RunResult::default() })
 }
 
 impl Agent<'_, '_> {

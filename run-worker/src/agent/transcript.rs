@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION, WINDOW_FULL, call_body};
 use shared::ids::FileId;
 use shared::runs::events::{
-    EventData, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
+    EventData, FoundSource, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
 };
 
 use super::budget::Spent;
@@ -43,6 +43,8 @@ pub struct Transcript {
     /// The positions of messages with pictures, and the files of these pictures.
     pictures: Vec<(usize, Vec<FileId>)>,
     contacted_hosts: BTreeSet<String>,
+    /// The web pages that the calls found or read, in their order.
+    pages: Vec<FoundSource>,
 }
 
 /// A call without a result.
@@ -144,6 +146,7 @@ impl Transcript {
                 self.sources.push((self.messages.len(), origin));
             }
             self.messages.push(Message::Tool { call: open.call.provider_id, content });
+            self.pages.extend(result.sources.iter().cloned());
         }
     }
 
@@ -277,6 +280,11 @@ impl Transcript {
             }
             Message::Assistant { .. } => None,
         })
+    }
+
+    /// The numbers of the web pages.
+    pub(super) fn numbered_sources(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.pages.iter().map(|page| (page.url.as_str(), page.id))
     }
 
     /// The hosts that tool calls reached.

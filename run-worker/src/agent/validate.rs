@@ -72,7 +72,7 @@ impl ResultCheck {
     /// A whole answer, the JSON in it, and what the app's schema finds wrong with that.
     pub(super) fn of_json(text: &str, data: Value, violations: &[String]) -> Self {
         if violations.is_empty() {
-            Self::Valid(RunResult { text: text.to_owned(), data: Some(data), partial: false })
+            Self::Valid(RunResult { text: text.to_owned(), data: Some(data), ..RunResult::default() })
         } else {
             Self::Mismatch(violations.join("; "))
         }
@@ -204,7 +204,7 @@ mod tests {
     fn an_answer_is_a_result_unless_the_schema_finds_something() {
         let plain = RunResult { text: "It is 1.".to_owned(), ..RunResult::default() };
         assert_eq!(ResultCheck::of_text("It is 1."), ResultCheck::Valid(plain));
-        let valid = RunResult { text: "1".to_owned(), data: Some(json!(1)), partial: false };
+        let valid = RunResult { text: "1".to_owned(), data: Some(json!(1)), ..RunResult::default() };
         assert_eq!(ResultCheck::of_json("1", json!(1), &[]), ResultCheck::Valid(valid));
         let wrong = ["a".to_owned(), "b".to_owned()];
         assert_eq!(ResultCheck::of_json("1", json!(1), &wrong), ResultCheck::Mismatch("a; b".to_owned()));

@@ -20,7 +20,7 @@ impl CurrentTime {
     pub(super) fn new() -> Self {
         Self(Spec {
             name: "current_time",
-            description: "Returns the current date and time in UTC, with the day of the week.",
+            description: "Returns the current date and time in UTC, with the day of the week.".into(),
             parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::None,

@@ -35,7 +35,8 @@ pub(super) fn edit_file() -> impl Tool {
     let spec = Spec {
         name: "edit_file",
         description: "Replaces text in a file of the workspace. `old` must occur exactly once, \
-                      unless `all` is true.",
+                      unless `all` is true."
+            .into(),
         parameters: arguments::schema::<Arguments>(),
         repeatable: true,
         files: Files::Changes,

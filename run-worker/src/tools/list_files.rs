@@ -23,7 +23,8 @@ const MAX_ENTRIES: usize = 300;
 pub(super) fn list_files() -> impl Tool {
     let spec = Spec {
         name: "list_files",
-        description: "Lists the files of the workspace with their sizes, and the caller's files in inputs/.",
+        description: "Lists the files of the workspace with their sizes, and the caller's files in inputs/."
+            .into(),
         parameters: arguments::schema::<Arguments>(),
         repeatable: true,
         files: Files::Reads,

@@ -12,8 +12,10 @@ mod read_file;
 mod save_artifact;
 mod script;
 mod shell;
+mod source_ids;
 mod write_file;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -23,7 +25,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use shared::ids::RunId;
 use shared::net::ip_policy::IpPolicy;
-use shared::runs::events::PublishedArtifact;
+use shared::runs::events::{FoundSource, PublishedArtifact};
 use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
 use uuid::Uuid;
@@ -31,6 +33,7 @@ use uuid::Uuid;
 use crate::egress::CallEgress;
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
+pub use source_ids::SourceIds;
 
 /// Describes a tool to the model and to the agent.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ pub struct Spec {
     /// One of `shared::tools::TOOLS`.
     pub name: &'static str,
     /// For the model.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// The JSON Schema of the arguments.
     pub parameters: Value,
     /// Whether a call with an unknown outcome may be repeated: it has no effect, or the same effect again.
@@ -72,6 +75,8 @@ pub struct Invocation {
     pub output_left: Arc<AtomicU64>,
     /// What the call may contact.
     pub egress: Arc<CallEgress>,
+    /// The numbers of the run's web pages.
+    pub source_ids: Arc<SourceIds>,
 }
 
 /// The result of a call.
@@ -81,6 +86,8 @@ pub struct Output {
     pub text: String,
     /// A file in the store that is published with the result.
     pub artifact: Option<NewArtifact>,
+    /// Web pages that the call found or read.
+    pub sources: Vec<FoundSource>,
 }
 
 /// A file in the store, under the id of the call.
@@ -104,6 +111,11 @@ pub enum ToolError {
 pub trait Tool: Send + Sync + 'static {
     fn spec(&self) -> &Spec;
 
+    /// How a call with these arguments uses the workspace: at most as the spec says.
+    fn files_of(&self, _arguments: &Value) -> Files {
+        self.spec().files
+    }
+
     /// Dropping the future ends the call.
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Result<Output, ToolError>>;
 
@@ -124,7 +136,7 @@ impl NewArtifact {
 
 impl Output {
     fn of_text(text: String) -> Self {
-        Self { text, artifact: None }
+        Self { text, ..Self::default() }
     }
 
     /// Cuts a text of more than `max` bytes, and says so in the text.
@@ -137,22 +149,30 @@ impl Output {
     }
 }
 
+/// What the tools of a process are made of.
+pub struct ToolParts {
+    pub artifacts: Artifacts,
+    /// Decides which addresses `fetch_url` can reach.
+    pub fetch_policy: IpPolicy,
+    pub sandbox: Arc<Sandbox>,
+}
+
 /// All tools of the process.
 pub struct Tools(Vec<Box<dyn Tool>>);
 
 impl Tools {
-    /// `fetch_policy` decides which addresses `fetch_url` can reach.
     #[must_use]
-    pub fn new(artifacts: Artifacts, fetch_policy: IpPolicy, sandbox: &Arc<Sandbox>) -> Self {
+    pub fn new(parts: ToolParts) -> Self {
+        let ToolParts { artifacts, fetch_policy, sandbox } = parts;
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
             Box::new(edit_file::edit_file()),
             Box::new(fetch_url::FetchUrl::new(fetch_policy)),
             Box::new(list_files::list_files()),
-            Box::new(python::python(Arc::clone(sandbox))),
+            Box::new(python::python(Arc::clone(&sandbox))),
             Box::new(read_file::read_file()),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
-            Box::new(shell::shell(Arc::clone(sandbox))),
+            Box::new(shell::shell(Arc::clone(&sandbox))),
             Box::new(write_file::write_file()),
         ])
     }
@@ -214,7 +234,11 @@ mod tests {
 
     fn all() -> Tools {
         let store = Artifacts::open(&url::Url::from_directory_path(std::env::temp_dir()).unwrap()).unwrap();
-        Tools::new(store, IpPolicy::default(), &Arc::new(Sandbox::off()))
+        Tools::new(ToolParts {
+            artifacts: store,
+            fetch_policy: IpPolicy::default(),
+            sandbox: Arc::new(Sandbox::off()),
+        })
     }
 
     #[test]

@@ -40,7 +40,8 @@ const MAX_RESULT_BYTES: usize = 48 << 10;
 pub(super) fn read_file() -> impl Tool {
     let spec = Spec {
         name: "read_file",
-        description: "Returns lines of a text file in the workspace or in inputs/ (the caller's files).",
+        description: "Returns lines of a text file in the workspace or in inputs/ (the caller's files)."
+            .into(),
         parameters: arguments::schema::<Arguments>(),
         repeatable: true,
         files: Files::Reads,

@@ -57,7 +57,8 @@ impl SaveArtifact {
             name: "save_artifact",
             description: "Publishes a file as part of the result, for people or programs to download: a \
                           report, a table, a chart. Give either `path`, a file in the workspace, or \
-                          `content`, its text. Each call makes a new file.",
+                          `content`, its text. Each call makes a new file."
+                .into(),
             parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::Reads,

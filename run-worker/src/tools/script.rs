@@ -3,6 +3,7 @@
 //! Both are repeatable: a command can only affect the workspace, and a new attempt starts with the workspace
 //! as it was before the call.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -47,11 +48,11 @@ impl Script {
         sandbox: Arc<Sandbox>,
         interpreter: Interpreter,
         name: &'static str,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
     ) -> Self {
         let spec = Spec {
             name,
-            description,
+            description: description.into(),
             parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::Changes,

@@ -22,7 +22,8 @@ pub(super) fn write_file() -> impl Tool {
     let spec = Spec {
         name: "write_file",
         description: "Writes a text file in the workspace. Makes missing directories and replaces \
-                      an existing file.",
+                      an existing file."
+            .into(),
         parameters: arguments::schema::<Arguments>(),
         repeatable: true,
         files: Files::Changes,

@@ -116,6 +116,7 @@ async fn contacted_hosts_are_added_to_the_row() {
             is_error: false,
             workspace: None,
             contacted_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            sources: Vec::new(),
         })
     };
     let both = [result(&["b.example", "a.example"]), result(&[]), result(&["Z.example", "b.example"])];

@@ -9,6 +9,7 @@
 
 mod files;
 mod log;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub use files::{LoggedPicture, MANIFEST, PublishedArtifact, StoredSnapshot};
 pub use log::{Event, read, read_after};
+pub use sources::{FoundSource, SourceUse};
 
 macro_rules! event_types {
     ($($(#[$doc:meta])* $name:ident $payload:tt = $text:literal;)*) => {
@@ -221,6 +223,9 @@ pub struct ToolResult {
     /// The hosts that the call tried to reach, redirects included. The row of the run repeats them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacted_hosts: Vec<String>,
+    /// The web pages that the call found or read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<FoundSource>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::events::{EventData, RunFailed, StoredError};
+use super::events::{EventData, RunFailed, SourceUse, StoredError};
 use super::state::{ErrorCode, RunStatus};
 use crate::text::CleanText;
 
@@ -21,6 +21,20 @@ pub struct RunResult {
     /// The run did not complete; this is what it produced until then.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub partial: bool,
+    /// The web pages that the run used, in the order of their numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub sources: Vec<RunSource>,
+}
+
+/// A web page that a run used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunSource {
+    pub url: String,
+    /// Empty if the page has none.
+    #[serde(default)]
+    pub title: String,
+    pub how: SourceUse,
 }
 
 /// Why a run failed.

@@ -44,7 +44,8 @@ impl FetchUrl {
             name: "fetch_url",
             description: "Fetches a public web page by its http or https URL and returns its readable text \
                           with its links. HTML, plain text, JSON and XML only; no scripts are run, nothing \
-                          is sent.",
+                          is sent."
+                .into(),
             parameters: arguments::schema::<Arguments>(),
             repeatable: true,
             files: Files::None,

@@ -5,7 +5,7 @@ use crate::runs::RunResult;
 
 #[test]
 fn a_stored_result_is_shown_as_it_is() {
-    let result = RunResult { text: "null".to_owned(), data: Some(Value::Null), partial: false };
+    let result = RunResult { text: "null".to_owned(), data: Some(Value::Null), ..RunResult::default() };
     let shown: ShownResult = serde_json::from_value(json!(result)).unwrap();
     assert_eq!((shown.text, shown.data, shown.partial), (result.text, result.data, result.partial));
 }
