@@ -1,0 +1,2 @@
+#!/bin/sh
+exec /opt/python/bin/python3 -m pip "$@"

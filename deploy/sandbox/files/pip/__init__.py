@@ -1,0 +1,1 @@
+"""Stands for pip in the sandbox, where nothing can be installed."""
