@@ -2,7 +2,9 @@
 
 pub(crate) mod actions;
 pub(crate) mod artifact;
+mod call;
 pub(crate) mod live;
+mod pages;
 pub(crate) mod raw;
 mod summary;
 mod thread;
