@@ -36,7 +36,7 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most corrections for one answer. If the server still refuses, corrections do not help.
 const MAX_CORRECTIONS: usize = 5;
 
-pub struct ModelClient {
+pub struct ServerClient {
     http: reqwest::Client,
     provider: &'static dyn Provider,
     url: String,
@@ -59,13 +59,14 @@ impl From<ModelError> for Failed {
     }
 }
 
-impl ModelClient {
+impl ServerClient {
     /// Creates the client and reads the server's key.
     pub fn new(model: &Model) -> anyhow::Result<Self> {
         let place = || format!("CAPI_MODELS: {}", model.id);
         let key = credentials::key(model).with_context(place)?;
         let settings = model.settings();
-        let provider = provider::of(settings.provider);
+        let provider = provider::of(settings.provider).with_context(place)?;
+        let base_url = model.base_url.as_ref().context("base_url is missing").with_context(place)?;
         let headers = credentials::headers(provider, &settings, key.as_deref()).with_context(place)?;
         let has_key = key.is_some() || !settings.extra_headers.is_empty();
         let http = reqwest::Client::builder()
@@ -75,7 +76,7 @@ impl ModelClient {
         Ok(Self {
             http,
             provider,
-            url: format!("{}/{}", model.base_url.as_str().trim_end_matches('/'), provider.path()),
+            url: format!("{}/{}", base_url.as_str().trim_end_matches('/'), provider.path()),
             secrets: credentials::secrets(key, &settings),
             has_key,
             headers,

@@ -17,18 +17,25 @@ use shared::config::{Model, ModelSettings};
 use tokio::time::timeout;
 
 use self::report::{Finding, Outcome, heading, line, merged, settings_block};
-use super::{Answer, Message, ModelClient, ModelError, Offered, Outlet, Request, Words};
+use super::client::ServerClient;
+use super::{Answer, Message, ModelError, Offered, Outlet, Request, Words};
 
 /// A small model on a slow machine answers within this time. A probe that needs longer says so.
 const PROBE_DEADLINE: Duration = Duration::from_mins(2);
 /// Tokens of one answer: enough for a model that thinks first.
 const ANSWER_TOKENS: u32 = 1024;
+/// What is said of the demo model instead of findings.
+const DEMO: &str = "a script of capi and no language model: it plays the sample apps, and needs no settings";
 
 /// Reports each finding as soon as it is known, and then the settings to write. Returns whether the model
 /// answered a plain question.
 pub async fn check(model: &Model, say: &dyn Fn(&str)) -> bool {
+    if model.is_demo() {
+        say(&format!("{} (demo model)\n  {DEMO}", model.id));
+        return true;
+    }
     say(&heading(model));
-    let client = match ModelClient::new(model) {
+    let client = match ServerClient::new(model) {
         Ok(client) => client,
         Err(error) => {
             say(&format!("  not asked: {error:#}"));
@@ -62,7 +69,7 @@ async fn probe(asker: &Asker<'_>, findings: &mut Findings<'_>) {
 
 /// What all probes use.
 struct Asker<'c> {
-    client: &'c ModelClient,
+    client: &'c ServerClient,
     /// What the models file and the preset say. The client's own settings also have its corrections.
     file: Arc<ModelSettings>,
 }
