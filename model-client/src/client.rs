@@ -36,7 +36,7 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most corrections for one answer. If the server still refuses, corrections do not help.
 const MAX_CORRECTIONS: usize = 5;
 
-pub struct ServerClient {
+pub(crate) struct ServerClient {
     http: reqwest::Client,
     provider: &'static dyn Provider,
     url: String,
@@ -61,7 +61,7 @@ impl From<ModelError> for Failed {
 
 impl ServerClient {
     /// Creates the client and reads the server's key.
-    pub fn new(model: &Model) -> anyhow::Result<Self> {
+    pub(crate) fn new(model: &Model) -> anyhow::Result<Self> {
         let place = || format!("CAPI_MODELS: {}", model.id);
         let key = credentials::key(model).with_context(place)?;
         let settings = model.settings();
@@ -86,26 +86,26 @@ impl ServerClient {
 
     /// Includes the corrections that the client learned from refusals.
     #[must_use]
-    pub fn settings(&self) -> Arc<ModelSettings> {
+    pub(crate) fn settings(&self) -> Arc<ModelSettings> {
         self.learned.settings()
     }
 
     /// The settings that refusals of the server corrected, as lines of the models file.
     #[must_use]
-    pub fn learned(&self) -> Vec<String> {
+    pub(crate) fn learned(&self) -> Vec<String> {
         self.learned.lines()
     }
 
     /// The most tokens of a conversation: the operator's number, or the server's if that is lower.
     #[must_use]
-    pub fn window(&self) -> Option<u32> {
+    pub(crate) fn window(&self) -> Option<u32> {
         self.learned.window()
     }
 
     /// Sends one request and reads the whole answer. If the server names a parameter that it refuses, the
     /// client sends the request again without it. Dropping the future closes the stream. `words` gets the
     /// text of a streamed answer as it arrives.
-    pub async fn ask(&self, request: Request<'_>, mut words: Words<'_>) -> Result<Answer, ModelError> {
+    pub(crate) async fn ask(&self, request: Request<'_>, mut words: Words<'_>) -> Result<Answer, ModelError> {
         let mut settings = self.settings();
         let mut made: Vec<Correction> = Vec::new();
         loop {
@@ -163,7 +163,7 @@ impl ServerClient {
 
     /// The body of a request.
     #[must_use]
-    pub fn body(&self, request: Request<'_>) -> Value {
+    pub(crate) fn body(&self, request: Request<'_>) -> Value {
         self.body_under(&self.settings(), request).0
     }
 
