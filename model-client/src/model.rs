@@ -35,6 +35,15 @@ impl ModelClient {
         }
     }
 
+    /// The settings that refusals of the server corrected, as lines of the models file.
+    #[must_use]
+    pub fn learned(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Server(client) => client.learned(),
+            Kind::Demo(_) => Vec::new(),
+        }
+    }
+
     /// The most tokens of a conversation: the operator's number, or the server's if that is lower.
     #[must_use]
     pub fn window(&self) -> Option<u32> {
@@ -52,12 +61,25 @@ impl ModelClient {
         }
     }
 
-    /// The body of a request. `None` for the demo model, which sends no request.
-    #[must_use]
-    pub fn body(&self, request: Request<'_>) -> Option<Value> {
+    /// Sends one request with other settings. The client learns nothing from a refusal.
+    pub(crate) async fn try_under(
+        &self,
+        settings: &ModelSettings,
+        request: Request<'_>,
+        words: Words<'_>,
+    ) -> Result<Answer, ModelError> {
         match &self.0 {
-            Kind::Server(client) => Some(client.body(request)),
-            Kind::Demo(_) => None,
+            Kind::Server(client) => client.try_under(settings, request, words).await,
+            Kind::Demo(_) => Ok(Demo::ask(request, words).await),
+        }
+    }
+
+    /// The body of a request; null for the demo model, which sends no request.
+    #[must_use]
+    pub fn body(&self, request: Request<'_>) -> Value {
+        match &self.0 {
+            Kind::Server(client) => client.body(request),
+            Kind::Demo(_) => Value::Null,
         }
     }
 }

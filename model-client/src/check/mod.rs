@@ -17,8 +17,7 @@ use shared::config::{Model, ModelSettings};
 use tokio::time::timeout;
 
 use self::report::{Finding, Outcome, heading, line, merged, settings_block};
-use super::client::ServerClient;
-use super::{Answer, Message, ModelError, Offered, Outlet, Request, Words};
+use super::{Answer, Message, ModelClient, ModelError, Offered, Outlet, Request, Words};
 
 /// A small model on a slow machine answers within this time. A probe that needs longer says so.
 const PROBE_DEADLINE: Duration = Duration::from_mins(2);
@@ -35,7 +34,7 @@ pub async fn check(model: &Model, say: &dyn Fn(&str)) -> bool {
         return true;
     }
     say(&heading(model));
-    let client = match ServerClient::new(model) {
+    let client = match ModelClient::new(model) {
         Ok(client) => client,
         Err(error) => {
             say(&format!("  not asked: {error:#}"));
@@ -69,7 +68,7 @@ async fn probe(asker: &Asker<'_>, findings: &mut Findings<'_>) {
 
 /// What all probes use.
 struct Asker<'c> {
-    client: &'c ServerClient,
+    client: &'c ModelClient,
     /// What the models file and the preset say. The client's own settings also have its corrections.
     file: Arc<ModelSettings>,
 }
