@@ -69,7 +69,7 @@ pub(super) fn answer(scene: &Scene<'_>) -> Option<Reply> {
 
 /// The results in the text of a search: a line like `[2] title — url — date` for each.
 fn found(listed: &str) -> Vec<Found<'_>> {
-    let one = |line: &'_ str| -> Option<(u32, usize)> {
+    let one = |line: &str| -> Option<(u32, usize)> {
         let number = line.trim_start().strip_prefix('[')?.split_once(']')?.0.parse().ok()?;
         Some((number, line.find("http")?))
     };

@@ -47,5 +47,6 @@ fn outline(text: &str) -> Vec<Value> {
         let points: Vec<_> = sentences.take(MAX_POINTS).collect();
         Some(json!({"heading": heading.trim_end_matches(['.', ':']), "points": points}))
     };
-    text.split("\n\n").filter_map(slide).take(MAX_SLIDES).collect()
+    // A browser sends CRLF.
+    text.replace("\r\n", "\n").split("\n\n").filter_map(slide).take(MAX_SLIDES).collect()
 }

@@ -21,9 +21,9 @@ impl Stage {
     }
 
     fn with_files(mut self, files: &[&str]) -> Self {
-        let lines: String =
-            files.iter().map(|file| format!("\n- inputs/{file} (text/plain, 3 bytes)")).collect();
-        self.messages.push(Message::user(format!("The caller's files are in the workspace:{lines}")));
+        let lines = files.iter().map(|file| format!("- inputs/{file} (text/plain, 3 bytes)"));
+        let list = lines.collect::<Vec<_>>().join("\n");
+        self.messages.push(Message::user(format!("The caller's files are in the workspace:\n{list}")));
         self
     }
 
@@ -166,7 +166,7 @@ fn an_invoice_becomes_json() {
 
 #[test]
 fn slides_follow_the_paragraphs() {
-    let text = "Title: Bees\n\nBees dance. They show the way.\nIt works.\n\nHoney. It is sweet.";
+    let text = "Title: Bees\n\nBees dance. They show the way.\r\nIt works.\r\n\r\nHoney. It is sweet.";
     let mut stage = Stage::new("You make slides.", text, &["python", "save_artifact"]);
     let script = stage.asked().calls[0].1["script"].as_str().unwrap().to_owned();
     assert!(script.contains("Bees dance") && script.contains("They show the way."), "{script}");
