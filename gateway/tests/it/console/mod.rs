@@ -6,6 +6,7 @@ mod editing;
 mod keys;
 mod live;
 mod quotas;
+mod samples;
 mod sessions;
 mod sizes;
 mod sources;

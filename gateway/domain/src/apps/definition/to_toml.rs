@@ -140,7 +140,7 @@ urls = "known"
 
     #[test]
     fn every_definition_survives_a_round_trip() {
-        for sample in ["summarise", "extract", "report", "chart", "fix"] {
+        for sample in ["summarise", "extract", "report", "chart", "fix", "invoice", "slides"] {
             let path = format!("{}/../../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
             let parsed = parse(DefinitionFile::Toml(std::fs::read_to_string(path).unwrap())).unwrap();
             assert_eq!(again(&to_toml(&parsed.definition).unwrap()), parsed.definition, "{sample}");

@@ -56,7 +56,7 @@ impl Page {
             draft,
             base: app.version,
             samples: json_text(&sample_inputs(&app.definition.inputs)),
-            models: context.models.all().iter().map(|model| (model.id.clone(), model.name.clone())).collect(),
+            models: context.models.all().iter().map(|model| (model.id.clone(), model.label())).collect(),
             error: None,
             kinds: ["text", "number", "boolean", "select", "file"],
             blank: FieldRow { kind: "text".to_owned(), ..FieldRow::default() },

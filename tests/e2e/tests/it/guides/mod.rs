@@ -234,7 +234,7 @@ fn the_example_of_a_models_file_can_be_read() {
     let is_setting = |line: &&str| line.starts_with("[[") || line.contains(" = ");
     let uncommented = |line| str::strip_prefix(line, "# ").filter(is_setting).unwrap_or(line);
     let whole: String = example.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
-    assert_eq!(ids_of(&whole), ["gpt", "local"]);
+    assert_eq!(ids_of(&whole), ["gpt", "local", "demo"]);
     assert!(whole.contains("\nmax_repeated_bytes"), "{whole}");
 }
 
