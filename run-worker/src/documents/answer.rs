@@ -69,8 +69,8 @@ impl Answer {
                 });
             }
             Self::Encrypted => format!(
-                "The {kind} document is encrypted: it needs a password. Ask for a copy without a password, or \
-                 for its text."
+                "The {kind} document is encrypted: it needs a password. Ask for a copy without one, or for \
+                 its text."
             ),
             Self::OldFormat => format!(
                 "The document is in an older or binary format of Office, not {kind}. Ask for it as {kind}."
@@ -93,11 +93,12 @@ impl Answer {
                 )
             }
             Self::TooMuchMemory => format!(
-                "The {kind} document was not read: that takes too much memory. Use a program for a part of it."
+                "The {kind} document was not read: that takes too much memory. Use a program for a part of \
+                 it."
             ),
             Self::MissingPackage { name } => format!(
-                "This worker cannot read {kind} documents: its Python has no package {name:?}. Use a program, \
-                 or tell the user that the operator must prepare the sandbox's Python again."
+                "This worker cannot read {kind} documents: its Python has no package {name:?}. Use a \
+                 program, or tell the user that the operator must prepare the sandbox's Python again."
             ),
         })
     }

@@ -1,6 +1,6 @@
-//! Reads PDF and Office documents as text. A document is hostile input, and its libraries are large: a fixed
-//! program reads each one in a sandbox of its own, with an empty workspace and the document as its only input.
-//! `limits` says what that may cost, and `answer` how it may end.
+//! Reads PDF and Office documents as text. A document is hostile input, and its libraries are large. So a
+//! fixed program reads each one in a sandbox of its own, with an empty workspace and the document as its only
+//! input. `limits` says what that may cost, and `answer` how it may end.
 
 mod answer;
 pub mod csv;
@@ -79,7 +79,7 @@ impl Documents {
         file: File,
         kind: DocumentKind,
     ) -> Result<DocumentText, ToolError> {
-        let size = file.metadata().map_or(0, |found| found.len());
+        let size = file.metadata().as_ref().map_or(0, std::fs::Metadata::len);
         if size > MAX_DOCUMENT_BYTES {
             return refuse(
                 kind,

@@ -46,8 +46,8 @@ def refuse_doctype(*_):
 
 
 def parse(archive, name, begin, end=None, characters=None):
-    """Calls the functions for the elements of a part, with local names. Builds no tree. The name of an attribute
-    with a namespace begins with a colon: `id` and `r:id` are two.
+    """Calls the functions for the elements of a part, with local names. Builds no tree. The name of an
+    attribute with a namespace begins with a colon: `id` and `r:id` are two.
     """
     check_sizes(archive, lambda part: part == name)
     parser = expat.ParserCreate(namespace_separator=" ")
@@ -184,7 +184,7 @@ class Paragraphs:
 
 
 def mark_of(style):
-    """What stands before a paragraph of the style `Heading2`, `berschrift2`, `Titre2`, `ListBullet` and the like."""
+    """What stands before a paragraph of a style: `Heading2`, `berschrift2`, `Titre2`, `ListBullet`."""
     if style.lower().startswith("list"):
         return "- "
     match = re.fullmatch(r"(?i)(?:heading|.?berschrift|titre|t.tulo|titolo|kop|rubrik)\s*([1-6])", style)

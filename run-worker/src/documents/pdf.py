@@ -39,7 +39,8 @@ def write(text, expected, pieces):
     if empty:
         text.fact(f"no text layer on page(s) {shown(empty)}: pictures or scans")
     if damaged:
-        text.fact(f"damaged from page {damaged[0]} on" if number < expected else f"damaged page(s) {shown(damaged)}")
+        is_end = number < expected
+        text.fact(f"damaged from page {damaged[0]} on" if is_end else f"damaged page(s) {shown(damaged)}")
 
 
 def shown(numbers):

@@ -1,5 +1,5 @@
-# XLSX: the rows of each sheet, or the first ones of a large sheet, with the number of all. Rows are read one by
-# one. Values are those that the program that saved the file computed.
+# XLSX: the rows of each sheet, or the first ones of a large sheet, with the number of all. Rows are read one
+# by one. Values are those that the program that saved the file computed.
 
 import datetime
 import time
@@ -80,7 +80,7 @@ def write(text, sheet, formulas, counted):
     if width > COLUMNS:
         text.add(f"[only the first {COLUMNS} columns are shown]")
     if shown < rows or not is_whole:
-        text.add(f"[only the first {len(lines)} rows are shown; for the others, use openpyxl with read_only=True]")
+        text.add(f"[only the first {len(lines)} rows are shown; openpyxl reads all with read_only=True]")
     text.add("")
 
 

@@ -10,8 +10,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::root_dir::RootDir;
 
 impl RootDir {
-    /// Gives the file to `owner` and moves it to `path`. Makes missing directories on the path. It is an error
-    /// of the kind `AlreadyExists` if there is something at `path`.
+    /// Gives the file to `owner` and moves it to `path`. Makes missing directories on the path. It is an
+    /// error of the kind `AlreadyExists` if there is something at `path`.
     pub(crate) fn adopt(&self, file: &Path, path: &Path, mode: u32, owner: Option<u32>) -> io::Result<()> {
         let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::IsADirectory))?;
         let dir = self.make_dirs(path.parent().unwrap_or(Path::new("")), owner)?;

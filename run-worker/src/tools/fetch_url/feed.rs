@@ -207,9 +207,11 @@ mod tests {
             "1. One bold (https://e.org/1) — Mon, 5 Jan 2026\nFirst link (https://e.org/x)\n\n\
              2. (no title)\nNo title.\n\n"
         );
-        let atom = "<feed xmlns='http://www.w3.org/2005/Atom'><title>Blog</title><link href='https://e.org/'/>
+        let atom =
+            "<feed xmlns='http://www.w3.org/2005/Atom'><title>Blog</title><link href='https://e.org/'/>
             <entry><title>Post</title><link rel='self' href='/s'/><link href='https://e.org/p'/>
-            <updated>2026-01-05</updated><content type='xhtml'><div>Some <b>text</b></div></content></entry></feed>";
+            <updated>2026-01-05</updated><content type='xhtml'><div>Some <b>text</b></div></content>
+            </entry></feed>";
         let feed = read(atom);
         assert_eq!(feed.title, "Blog");
         assert_eq!(feed.text, "1. Post (https://e.org/p) — 2026-01-05\nSome text\n\n");

@@ -1,6 +1,6 @@
-//! `fetch_url`: reads a public page or document as text, or saves it as a file. Any outsider may have given the
-//! URL to the model, so the client checks every address of every redirect right before it connects. The rules
-//! of the app (`egress`) apply to every redirect too.
+//! `fetch_url`: reads a public page or document as text, or saves it as a file. Any outsider may have given
+//! the URL to the model, so the client checks every address of every redirect right before it connects. The
+//! rules of the app (`egress`) apply to every redirect too.
 
 mod answer;
 mod client;
@@ -54,8 +54,7 @@ pub(super) struct FetchUrl {
 struct Arguments {
     /// An absolute URL, for example https://example.com/page
     url: String,
-    /// A new file in the workspace, for example data/prices.xlsx: the content is saved there, of any type, and
-    /// not shown
+    /// A new file in the workspace that gets the content, of any type; for example data/prices.xlsx
     save_to: Option<String>,
     /// The first character to show of a long text, as the last answer names it
     offset: Option<usize>,
@@ -68,11 +67,11 @@ impl FetchUrl {
     pub(super) fn new(policy: IpPolicy, documents: Arc<Documents>) -> Self {
         let spec = Spec {
             name: "fetch_url",
-            description: "Fetches a public http or https URL. Without save_to, it returns the text: the readable \
-                          part of a web page with its links, plain text, JSON, YAML, XML, RSS, CSV, PDF, XLSX, \
-                          DOCX or PPTX. A long text is returned in pieces; offset reads on. With save_to, it \
-                          saves any type of file in the workspace for other tools. No scripts are run, nothing \
-                          is sent. Cite what you use by the number of its source, as [n]."
+            description: "Fetches a public http or https URL. Without save_to, it returns the text: the \
+                          readable part of a web page with its links, plain text, JSON, YAML, XML, RSS, CSV, \
+                          PDF, XLSX, DOCX or PPTX. A long text is returned in pieces; offset reads on. With \
+                          save_to, it saves any type of file in the workspace for other tools. No scripts \
+                          are run, nothing is sent. Cite what you use by the number of its source, as [n]."
                 .into(),
             parameters: arguments::schema::<Arguments>(),
             repeatable: true,
@@ -101,46 +100,23 @@ impl FetchUrl {
             return self.save(&url, path, &invocation).await;
         }
         let mut reply = self.get(&url, &invocation).await?;
-        let content = match reply.announced.content() {
-            Some(content) => content,
-            None => {
-                let announced = reply.announced.clone();
-                announced.content_by(reply.beginning().await.map_err(ToolError::RespondToModel)?)
-            }
+        let content = if let Some(content) = reply.announced.content() {
+            content
+        } else {
+            let announced = reply.announced.clone();
+            announced.content_by(reply.beginning().await.map_err(ToolError::RespondToModel)?)
         };
         let (head, wish) = (reply.head.clone(), Wish { whole: whole_page, from_offset: offset.is_some() });
         let page = match content {
             Content::Document(kind) => self.document(reply, kind, &invocation).await?,
             Content::Other => return Err(not_text(&reply)),
-            text => self.page(reply, text, &head, wish).await?,
+            text => page_of(reply, text, &head, wish).await?,
         };
         Ok(answer::read(&head, &page, offset.unwrap_or_default(), &invocation.source_ids))
     }
 
     async fn get(&self, url: &str, invocation: &Invocation) -> Result<Reply, ToolError> {
         self.client()?.get(url, &*invocation.egress).await.map_err(ToolError::RespondToModel)
-    }
-
-    async fn page(
-        &self,
-        reply: Reply,
-        content: Content,
-        head: &Head,
-        wish: Wish,
-    ) -> Result<PageText, ToolError> {
-        // The client asks for none.
-        if !["", "identity"].contains(&reply.announced.encoding.trim()) {
-            let why = "The server sent the page compressed, although capi cannot read that. Give save_to and \
-                       unpack the file with a program.";
-            return Err(ToolError::RespondToModel(why.to_owned()));
-        }
-        let content_type = reply.announced.content_type.clone();
-        let bytes = reply.page().await.map_err(ToolError::RespondToModel)?;
-        let head = head.clone();
-        // A large page takes time, which must not block other tasks.
-        let reading =
-            tokio::task::spawn_blocking(move || page_text(&bytes, (content, &content_type), &head, wish));
-        reading.await.map_err(|_| ToolError::RespondToModel("The page cannot be read.".to_owned()))
     }
 
     async fn document(
@@ -174,14 +150,30 @@ impl FetchUrl {
     }
 }
 
+async fn page_of(reply: Reply, content: Content, head: &Head, wish: Wish) -> Result<PageText, ToolError> {
+    // The client asks for none.
+    if !["", "identity"].contains(&reply.announced.encoding.trim()) {
+        let why = "The server sent the page compressed, although capi cannot read that. Give save_to and \
+                   unpack the file with a program.";
+        return Err(ToolError::RespondToModel(why.to_owned()));
+    }
+    let content_type = reply.announced.content_type.clone();
+    let bytes = reply.page().await.map_err(ToolError::RespondToModel)?;
+    let head = head.clone();
+    // A large page takes time, which must not block other tasks.
+    let reading =
+        tokio::task::spawn_blocking(move || page_text(&bytes, (content, &content_type), &head, wish));
+    reading.await.map_err(|_| ToolError::RespondToModel("The page cannot be read.".to_owned()))
+}
+
 fn not_text(reply: &Reply) -> ToolError {
     let media_type = match reply.announced.media_type() {
         none if none.is_empty() => "of an unknown type".to_owned(),
         named => named,
     };
     ToolError::RespondToModel(format!(
-        "The page is {media_type}, which is not text. Give save_to, the path of a new file, to save it in the \
-         workspace for other tools."
+        "The page is {media_type}, which is not text. Give save_to, the path of a new file, to save it in \
+         the workspace for other tools."
     ))
 }
 

@@ -12,9 +12,9 @@ use crate::documents::{csv, encoding};
 /// A page names its encoding within these first bytes, if it does at all.
 const SNIFFED_BYTES: usize = 1024;
 
-const NEEDS_SCRIPTS: &str = "[This page seems to need JavaScript to show its content. capi runs no scripts, so \
-                             the content may be missing. Look for another source: another page, a feed, or an \
-                             API of the site.]";
+const NEEDS_SCRIPTS: &str = "[This page seems to need JavaScript to show its content. capi runs no scripts, \
+                             so the content may be missing. Look for another source: another page, a feed, \
+                             or an API of the site.]";
 const LEFT_OUT: &str = "[Menus and the like are left out; with whole_page true they are read too.]";
 
 /// What a model reads of a page or a document.

@@ -34,8 +34,8 @@ impl Regions {
         self.all.len()
     }
 
-    /// A tag of this name begins or ends an element. Pages leave out end tags, so the beginning of the article
-    /// ends everything that is around it.
+    /// A tag of this name begins or ends an element. Pages leave out end tags, so the beginning of the
+    /// article ends everything that is around it.
     pub(super) fn tag(&mut self, name: &str, begins: bool) {
         let step = |count: usize| if begins { count + 1 } else { count.saturating_sub(1) };
         match name {

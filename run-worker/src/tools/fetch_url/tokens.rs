@@ -1,5 +1,5 @@
-//! Runs the HTML tokenizer over a text, for a bounded time. No tree is built: for a hostile page with a hundred
-//! thousand nested elements, a tree takes quadratic time.
+//! Runs the HTML tokenizer over a text, for a bounded time. No tree is built: for a hostile page with a
+//! hundred thousand nested elements, a tree takes quadratic time.
 
 use std::time::{Duration, Instant};
 
