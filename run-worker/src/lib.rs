@@ -6,6 +6,7 @@ pub mod agent;
 pub mod config;
 pub mod consumer;
 pub mod context;
+pub mod documents;
 pub mod egress;
 pub mod execute;
 pub mod init;

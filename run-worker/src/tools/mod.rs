@@ -30,6 +30,7 @@ use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
 use uuid::Uuid;
 
+use crate::documents::Documents;
 use crate::egress::CallEgress;
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
@@ -164,10 +165,11 @@ impl Tools {
     #[must_use]
     pub fn new(parts: ToolParts) -> Self {
         let ToolParts { artifacts, fetch_policy, sandbox } = parts;
+        let documents = Arc::new(Documents::new(Arc::clone(&sandbox)));
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
             Box::new(edit_file::edit_file()),
-            Box::new(fetch_url::FetchUrl::new(fetch_policy)),
+            Box::new(fetch_url::FetchUrl::new(fetch_policy, documents)),
             Box::new(list_files::list_files()),
             Box::new(python::python(Arc::clone(&sandbox))),
             Box::new(read_file::read_file()),

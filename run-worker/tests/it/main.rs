@@ -3,7 +3,9 @@
 
 mod claiming;
 mod conformance;
+mod documents;
 mod fencing;
+mod fetch;
 mod interleavings;
 mod pictures;
 mod prompt_cache;

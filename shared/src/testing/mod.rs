@@ -7,6 +7,7 @@
     reason = "a fixture that cannot be made fails its test"
 )]
 
+mod content;
 mod database;
 mod http;
 mod model;
@@ -19,6 +20,7 @@ mod receiver;
 mod template;
 mod tls;
 
+pub use content::{ContentServer, Given};
 pub use database::{PlanLine, TestDatabase, plan_of};
 pub use model::{MeasuredRequest, ScriptedModel};
 pub use pages::PageServer;
