@@ -8,6 +8,7 @@
 )]
 
 mod database;
+mod files;
 mod http;
 mod model;
 mod pages;
@@ -20,6 +21,7 @@ mod template;
 mod tls;
 
 pub use database::{PlanLine, TestDatabase, plan_of};
+pub use files::{FileServer, RunningFileServer};
 pub use model::{MeasuredRequest, ScriptedModel};
 pub use pages::PageServer;
 pub use proxy::TcpProxy;
