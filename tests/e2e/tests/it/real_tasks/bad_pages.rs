@@ -9,14 +9,17 @@ use super::{python, shell};
 
 const PAGE_BYTES: usize = 50 << 20;
 
+const APP_PAGE: &str = "
+<html><head><title>App</title><script src='/app.js'></script></head>
+<body><div id='root'></div><noscript>You need to enable JavaScript to run this app.</noscript></body></html>
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_50_mb_is_cut_and_a_page_without_text_says_that_it_needs_javascript() {
     let mut pages = FileServer::default();
     let huge = format!("<main><p>It begins.</p>{}", "<p>words and words".repeat(PAGE_BYTES / 18));
     pages.add("/huge", "text/html; charset=utf-8", huge);
-    let app = "<html><head><title>App</title><script src='/app.js'></script></head><body><div id='root'></div>\
-               <noscript>You need to enable JavaScript to run this app.</noscript></body></html>";
-    pages.add("/app", "text/html", app);
+    pages.add("/app", "text/html", APP_PAGE);
     pages.add("/data.bin", "application/octet-stream", vec![0_u8; 4096]);
     let pages = pages.start().await;
     let services = Services::start_in(Stack::unlimited().await).await;

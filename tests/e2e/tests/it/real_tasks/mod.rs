@@ -1,9 +1,9 @@
-//! The tasks that people give to agents, with real files, the real worker and the real sandbox. A script makes
-//! the calls that a model would make. The artifacts are downloaded and opened with the libraries of the
+//! The tasks that people give to agents, with real files, the real worker and the real sandbox. A script
+//! makes the calls that a model would make. The artifacts are downloaded and opened with the libraries of the
 //! sandbox's Python environment, outside the sandbox.
 //!
-//! The Python programs are in `python/`: `make` writes the files of a task, `call` is what the model runs, and
-//! `open` prints as JSON what an artifact holds.
+//! The Python programs are in `python/`: `make` writes the files of a task, `call` is what the model runs,
+//! and `open` prints as JSON what an artifact holds.
 
 mod bad_documents;
 mod bad_pages;

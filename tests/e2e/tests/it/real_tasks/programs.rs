@@ -55,14 +55,16 @@ async fn a_server_is_mended_until_its_test_passes() {
     let imports = ("import json\n", "import json\nfrom urllib.parse import unquote\n");
     let calls = [
         shell(
-            "mkdir work && cp inputs/*.py work && cd work && git init -q && git add . && git commit -qm Given",
+            "mkdir work && cp inputs/*.py work && cd work
+             git init -q && git add . && git commit -qm Given",
         ),
         test.clone(),
         ("edit_file", json!({"path": path, "old": old, "new": new})),
         ("edit_file", json!({"path": path, "old": imports.0, "new": imports.1})),
         test,
         shell(
-            "cd work && git commit -qam 'Decode names' && git show --format=%s > ../fix.patch; cat ../fix.patch",
+            "cd work && git commit -qam 'Decode names' && git show --format=%s > ../fix.patch
+             cat ../fix.patch",
         ),
         save("fix.patch"),
         save(path),

@@ -36,8 +36,8 @@ impl Services {
         Self { stack, gateway, worker }
     }
 
-    /// A run of an app that may call every tool, with these files, to its end. The model makes these calls one
-    /// after another, and then answers.
+    /// A run of an app that may call every tool, with these files, to its end. The model makes these calls
+    /// one after another, and then answers.
     pub(super) async fn run(&self, files: &[(&str, &[u8])], calls: &[Call<'_>]) -> Ended {
         let app = self.stack.import_with_tools("").await;
         let ended = self.run_of(&app, files, &script(calls, "Done.")).await;

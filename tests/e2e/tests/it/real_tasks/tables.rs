@@ -8,7 +8,7 @@ use super::{program, python, read, save, shell};
 
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
-/// A table as old programs in Western Europe write it: with its own encoding, numbers and dates. The third row
+/// A table as old programs in Western Europe write it: with its own encoding, numbers and dates. The last row
 /// repeats the first one.
 const CUSTOMERS: [&str; 5] = [
     "Kunde;Stadt;Datum;Umsatz",
