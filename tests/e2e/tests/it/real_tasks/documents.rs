@@ -104,7 +104,7 @@ async fn a_pdf_behind_a_web_page_is_found_and_kept() {
     let ended = services.run(&[], &calls).await;
     ended.told[0].has(&["We count bees", "/files/study.pdf"]);
     ended.told[1].has(&["Page 3. We counted 4711 bees."]);
-    ended.told[2].has(&["papers/bees.pdf", &study.len().to_string()]);
+    ended.told[2].has(&["Saved", &study.len().to_string(), "application/pdf"]);
     ended.told[3].has(&["Page 3. We counted 4711 bees."]);
     ended.told[3].has_one_of(&["3 pages", "3 page(s)"]);
     let (kind, bytes) = services.artifact(&ended.run, "bees.pdf").await;
