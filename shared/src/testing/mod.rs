@@ -9,6 +9,7 @@
 
 mod content;
 mod database;
+mod files;
 mod http;
 mod model;
 mod pages;
@@ -22,6 +23,7 @@ mod tls;
 
 pub use content::{ContentServer, Given};
 pub use database::{PlanLine, TestDatabase, plan_of};
+pub use files::{FileServer, RunningFileServer};
 pub use model::{MeasuredRequest, ScriptedModel};
 pub use pages::PageServer;
 pub use proxy::TcpProxy;
