@@ -1,5 +1,5 @@
-# The sandbox's Python environment, one for each kit and list of packages. CAPI_SANDBOX_KIT selects the kit: core,
-# or full with the large packages (deploy/sandbox/kit.toml).
+# The sandbox's Python environment, one for each kit and list of packages. CAPI_SANDBOX_KIT selects the kit:
+# core, or full with the large packages (deploy/sandbox/kit.toml).
 # A worker that runs as root starts the sandbox as another user, who cannot enter a home directory. So root's
 # environment is outside this tree.
 
@@ -9,8 +9,8 @@ prepare_sandbox() {
     local base=$LOCAL/sandbox log=$LOG/sandbox-install.log sum
     if [ "$(id -u)" = 0 ]; then base=/var/lib/capi/sandbox; fi
     if [ "$kit" = full ]; then megabytes=610; fi
-    sum=$(find "$from" -type f ! -name README.md ! -name apparmor ! -name seccomp.json ! -path '*/__pycache__/*' \
-        -print0 | LC_ALL=C sort -z | (cd "$from" && xargs -0 cat) | sha256sum | cut -c1-16)
+    sum=$(find "$from" -type f ! -name README.md ! -name apparmor ! -name seccomp.json \
+        ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | sha256sum | cut -c1-16)
     CAPI_SANDBOX_PYTHON=$base/$kit-$sum
     if [ -x "$CAPI_SANDBOX_PYTHON/bin/python3" ]; then return; fi
     step "install the sandbox's Python packages (the kit \"$kit\", about $megabytes MB)"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# debian.sh core|full [names]: prints the Debian packages of the kit, one a line: PACKAGE PATH, or with `names`
-# only PACKAGE. The file at PATH exists where the package is installed. This reads kit.toml without Python, which
-# may not be installed yet.
+# debian.sh core|full [names]: prints the Debian packages of the kit, one a line: PACKAGE PATH, or with
+# `names` only PACKAGE. The file at PATH exists where the package is installed. This reads kit.toml without
+# Python, which may not be installed yet.
 set -euo pipefail
 kit=${1:-core} form=${2:-}
 case $kit in core | full) ;; *)
