@@ -37,11 +37,11 @@ find_missing_packages() {
     need_package 'test -x /usr/bin/bwrap' bubblewrap
     need_package 'command -v setsid && command -v flock && command -v unshare' util-linux
     need_package 'command -v openssl' openssl
+    need_packages_of_kit
     if [ "${1:-}" = browser ]; then
         need_package 'command -v chromium' chromium
         need_package 'command -v jq' jq
         need_package 'command -v chromedriver' chromium-driver
-        need_package 'test -f /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf' fonts-dejavu-core
         # They run the examples of docs/guides.
         need_package 'command -v go' golang-go
         need_package 'ruby -e "require %q(webrick)"' ruby
@@ -53,4 +53,12 @@ find_missing_packages() {
         need_package 'command -v mkinitramfs' initramfs-tools
         need_package 'command -v mkfs.ext4' e2fsprogs
     fi
+}
+
+# What commands in the sandbox use. CAPI_SANDBOX_KIT is core or full.
+need_packages_of_kit() {
+    local listed package path
+    listed=$(bash "$ROOT/deploy/sandbox/debian.sh" "${CAPI_SANDBOX_KIT:-core}") ||
+        fail "cannot read the kit of the sandbox"
+    while read -r package path; do need_package "test -e $path" "$package"; done <<< "$listed"
 }

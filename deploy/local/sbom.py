@@ -22,6 +22,7 @@ SERVICES = ["gateway", "run-worker", "webhook-dispatcher"]
 # tests, checks and `make up` use it.
 PYTHON = {
     "deploy/sandbox/requirements.txt": "required",
+    "deploy/sandbox/requirements-full.txt": "required",
     "deploy/local/axe.txt": "excluded",
     "deploy/local/container-linters.txt": "excluded",
     "deploy/local/model.txt": "excluded",

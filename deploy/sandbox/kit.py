@@ -45,7 +45,8 @@ def packages(listed):
     for one in listed:
         importlib.import_module(one["module"])
         version = importlib.metadata.version(one["package"])
-        yield {"name": one["module"], "package": one["package"], "version": version, "purpose": one["purpose"]}
+        yield {"name": one["module"], "package": one["package"], "version": version,
+               "purpose": one["purpose"]}
 
 
 def named(listed):

@@ -15,8 +15,8 @@ rm -rf "$made"
 umask 022
 mkdir -p "$(dirname "$target")"
 /usr/bin/python3 -m venv "$made"
-"$made/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes \
-    --only-binary :all: -r "$here/requirements.txt" "${more[@]}"
+"$made/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-compile \
+    --require-hashes --only-binary :all: -r "$here/requirements.txt" "${more[@]}"
 "$made/bin/pip" uninstall --quiet --yes pip setuptools
 packages=$("$made/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 # The tests of the packages: half of all files.

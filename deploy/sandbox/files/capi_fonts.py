@@ -5,11 +5,27 @@ prepare.sh adds the call of `add_fallback` to matplotlib.font_manager.
 
 import functools
 import json
+import logging
 import sys
 from pathlib import Path
 
 
+class Once(logging.Filter):
+    """Passes each message once. matplotlib says for each text that it does not know a font."""
+
+    def __init__(self):
+        super().__init__()
+        self.passed = set()
+
+    def filter(self, record):
+        message = record.getMessage()
+        is_new = message not in self.passed
+        self.passed.add(message)
+        return is_new
+
+
 def add_fallback(manager):
+    logging.getLogger("matplotlib.font_manager").addFilter(Once())
     find = manager._find_fonts_by_props
 
     @functools.wraps(find)

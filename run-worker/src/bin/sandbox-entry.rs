@@ -5,7 +5,7 @@
 //! last filters, which refuse what bwrap and this program still need, and joining the cgroup. If one of them
 //! fails, the command does not begin.
 //!
-//! Arguments: STATUS-FD CGROUP-FD (or `-`) PROCESSES ADDRESS-SPACE FILE-SIZE OPEN-FILES -- COMMAND…
+//! Arguments: STATUS-FD CGROUP-FD (or `-`) PROCESSES ADDRESS-SPACE DATA FILE-SIZE OPEN-FILES -- COMMAND…
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,8 +16,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use seccompiler::{
@@ -67,11 +67,12 @@ const MOST_LIKELY: &str = "1000";
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [status, cgroup, processes, address_space, file_size, open_files, separator, program, rest @ ..] =
+    let [status, cgroup, processes, address_space, data, file_size, open_files, command @ ..] =
         &arguments[..]
     else {
         bail!("only run-worker starts this program");
     };
+    let [separator, program, rest @ ..] = command else { bail!("only run-worker starts this program") };
     if separator != "--" {
         bail!("only run-worker starts this program");
     }
@@ -79,6 +80,7 @@ fn main() -> anyhow::Result<()> {
     for (resource, max) in [
         (Resource::Nproc, processes),
         (Resource::As, address_space),
+        (Resource::Data, data),
         (Resource::Fsize, file_size),
         (Resource::Nofile, open_files),
     ] {
@@ -117,6 +119,10 @@ fn limit(resource: Resource, max: u64) -> anyhow::Result<()> {
 }
 
 /// Applies landlock. Returns false if the kernel does not have it.
+///
+/// It restricts files, and Unix sockets and signals to others. It does not restrict TCP: landlock knows ports
+/// but no addresses, and the command's network namespace has no more than the loopback, where its own servers
+/// may listen on any port.
 fn landlock() -> anyhow::Result<bool> {
     let read = AccessFs::from_read(LANDLOCK);
     let devices = AccessFs::WriteFile | AccessFs::IoctlDev;
@@ -125,7 +131,6 @@ fn landlock() -> anyhow::Result<bool> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(LANDLOCK))?
-        .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?;
     for (path, access) in rules {

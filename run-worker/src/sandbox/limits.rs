@@ -6,14 +6,19 @@ use std::time::Duration;
 pub struct SandboxLimits {
     /// Processes and threads. A test runner with its workers fits; a fork bomb does not.
     pub processes: u64,
-    /// Bytes of address space of one process. pandas and matplotlib map 0.8 GB.
+    /// Bytes that one process can write to without a file: its heap, its stacks and private mappings. pandas
+    /// and matplotlib have 0.8 GB.
+    pub data: u64,
+    /// Bytes of address space of one process. Node.js and Java reserve far more than they use: 10 GB for each
+    /// module of WebAssembly, a quarter of the machine's memory for a heap. This bounds the page tables of a
+    /// process to 128 MiB.
     pub address_space: u64,
     /// Bytes in memory of all processes together, with /tmp, /dev/shm and what the kernel holds for them.
     /// With cgroup v2 the kernel enforces this. Without it, the worker ends a command that it finds above the
     /// limit.
     pub memory: u64,
-    /// Unix sockets of all processes together. Their full buffers are memory that no process shows. A pool of
-    /// 64 Python processes needs 256.
+    /// Sockets of all processes together. Their full buffers are memory that no process shows. A pool of 64
+    /// Python processes needs 256. Much data in TCP counts as sockets too (`sockets.rs`).
     pub sockets: u64,
     /// Locks of file ranges and entries of epoll of all processes together. The kernel keeps up to 256 bytes
     /// for each. 64 servers with 256 connections each have 16,384.
@@ -53,7 +58,8 @@ pub struct SandboxLimits {
 impl SandboxLimits {
     pub const DEFAULT: Self = Self {
         processes: 64,
-        address_space: 2 << 30,
+        data: 2 << 30,
+        address_space: 64 << 30,
         memory: 1 << 30,
         sockets: 512,
         locks: 20_000,

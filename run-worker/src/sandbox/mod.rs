@@ -12,6 +12,7 @@ mod cgroup;
 mod findings;
 mod hidden;
 mod job;
+mod kit;
 pub mod limits;
 mod open_files;
 mod output;
@@ -20,6 +21,8 @@ mod policy;
 mod processes;
 mod self_test;
 mod shortage;
+mod socket_rules;
+mod sockets;
 mod spawn;
 mod supervise;
 mod syscalls;
@@ -27,7 +30,8 @@ mod tree;
 mod usage;
 mod watch;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -37,6 +41,9 @@ use tracing::Instrument;
 
 use cgroup::Cgroups;
 pub use job::{EndReason, Execution, Job};
+pub use kit::Kit;
+#[cfg(test)]
+pub(crate) use kit::tests::kit as test_kit;
 use limits::SandboxLimits;
 use policy::Host;
 pub use policy::Interpreter;
@@ -79,6 +86,7 @@ struct Engine {
     user: Option<u32>,
     cgroups: Option<Arc<Cgroups>>,
     commands: Arc<Commands>,
+    kit: Option<Kit>,
 }
 
 pub struct Sandbox {
@@ -189,6 +197,12 @@ impl Sandbox {
         self.engine.as_ref().is_some_and(|engine| engine.host.python.is_some())
     }
 
+    /// What commands find, if the environment says it.
+    #[must_use]
+    pub fn kit(&self) -> Option<&Kit> {
+        self.engine.as_ref()?.kit.as_ref()
+    }
+
     /// Runs a job. Dropping the future kills its processes; the task in `tasks` ends when they are gone.
     pub async fn run(&self, job: Job, tasks: &TaskTracker) -> Result<Execution, SandboxError> {
         let Some(engine) = &self.engine else {
@@ -204,18 +218,22 @@ impl Sandbox {
 impl Engine {
     fn build(parts: &Parts, home: &Home, limits: SandboxLimits) -> Result<Self, SandboxError> {
         let python = parts.python.clone().filter(|python| python.join("bin/python3").exists());
+        let kit = python.as_deref().and_then(Kit::read);
         let fonts = python.as_ref().and_then(|python| {
-            let files = std::fs::read_dir(python.join("matplotlib")).into_iter().flatten().flatten();
+            let files = fs::read_dir(python.join("matplotlib")).into_iter().flatten().flatten();
             files.map(|file| file.path()).find(|path| path.extension().is_some_and(|kind| kind == "json"))
         });
         let roots = ["/bin", "/sbin", "/lib", "/lib32", "/lib64"].map(PathBuf::from).into_iter();
         let roots = roots.filter(|root| root.exists()).map(|root| {
-            let target = std::fs::read_link(&root).ok();
+            let target = fs::read_link(&root).ok();
             (root, target)
         });
+        let configuration = configuration(Path::new("/etc"));
+        let names: Vec<_> = configuration.iter().filter_map(|directory| directory.file_name()).collect();
         let host = Host {
             entry: home.copy_program(&parts.entry)?,
-            etc: home.make_etc()?,
+            etc: home.make_etc(&names)?,
+            configuration,
             python,
             fonts,
             roots: roots.collect(),
@@ -229,6 +247,18 @@ impl Engine {
             user: home.user(),
             cgroups: Cgroups::find().map(Arc::new),
             commands: Arc::default(),
+            kit,
         })
     }
+}
+
+/// The directories of the machine's /etc that programs need: the targets of links in /usr/bin, the list of
+/// fonts, and Java's settings. They hold no secrets.
+fn configuration(etc: &Path) -> Vec<PathBuf> {
+    let needed = |name: &str| ["alternatives", "fonts"].contains(&name) || name.starts_with("java-");
+    let entries = fs::read_dir(etc).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(needed));
+    let mut found: Vec<_> = named.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    found
 }

@@ -18,6 +18,8 @@ pub(super) struct Host {
     pub(super) entry: PathBuf,
     /// Replaces the machine's /etc.
     pub(super) etc: PathBuf,
+    /// What programs need of the machine's /etc: empty directories of `etc`.
+    pub(super) configuration: Vec<PathBuf>,
     /// The prepared Python environment, a venv of /usr/bin/python3.
     pub(super) python: Option<PathBuf>,
     /// matplotlib's list of fonts. matplotlib would need seconds to make it.
@@ -35,7 +37,7 @@ pub(super) struct Descriptors {
     pub(super) status: i32,
     /// bwrap reads the script from there.
     pub(super) script: i32,
-    pub(super) filters: [i32; 4],
+    pub(super) filters: [i32; 5],
     /// cgroup.procs of the command's cgroup.
     pub(super) cgroup: Option<i32>,
 }
@@ -65,7 +67,7 @@ impl Interpreter {
 }
 
 /// The whole environment of a command.
-const ENVIRONMENT: [(&str, &str); 12] = [
+const ENVIRONMENT: [(&str, &str); 13] = [
     ("PATH", "/opt/python/bin:/usr/local/bin:/usr/bin:/bin"),
     ("HOME", "/tmp"),
     ("USER", "agent"),
@@ -79,6 +81,8 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     ("OPENBLAS_NUM_THREADS", "1"),
     ("OMP_NUM_THREADS", "1"),
     ("MPLCONFIGDIR", "/tmp/matplotlib"),
+    // A git that was compiled on the machine would look elsewhere for it.
+    ("GIT_CONFIG_SYSTEM", "/etc/gitconfig"),
 ];
 /// There is no display: matplotlib draws into files.
 const BACKEND: (&str, &str) = ("MPLBACKEND", "Agg");
@@ -107,7 +111,10 @@ pub(super) fn arguments(
             None => line.push("--ro-bind").push(root).push(root),
         };
     }
-    line.read_only(&host.etc, "/etc").add(["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]);
+    line.read_only(&host.etc, "/etc");
+    for directory in &host.configuration {
+        line.push("--ro-bind-try").push(directory).push(directory);
+    }
     line.add(["--proc", "/proc", "--dev", "/dev"]);
     line.add(["--size", &limits.shared_memory.to_string(), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
     line.add(["--size", &limits.tmp.to_string(), "--tmpfs", "/tmp"]);
@@ -128,7 +135,7 @@ pub(super) fn arguments(
     }
     line.add(["--info-fd", &fds.info.to_string(), "--", "/run/capi/entry", &fds.status.to_string()]);
     line.add([fds.cgroup.map_or("-".to_owned(), |fd| fd.to_string()).as_str()]);
-    let of_a_process = [limits.processes, limits.address_space, file_size, limits.open_files];
+    let of_a_process = [limits.processes, limits.address_space, limits.data, file_size, limits.open_files];
     line.add(of_a_process.map(|limit| limit.to_string()).each_ref().map(String::as_str));
     line.add(["--", interpreter.program(), interpreter.script()]);
     line.0
@@ -162,12 +169,13 @@ mod tests {
         let host = Host {
             entry: "/w/entry".into(),
             etc: "/w/etc".into(),
+            configuration: vec!["/etc/alternatives".into()],
             python: Some("/srv/python".into()),
             fonts: Some("/srv/python/fontlist.json".into()),
             roots: vec![("/bin".into(), Some("usr/bin".into())), ("/lib64".into(), None)],
         };
         let mounts = Mounts { workspace: "/w/run/workspace".into(), inputs: "/w/run/inputs".into() };
-        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7, 8, 9], cgroup: None };
+        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7, 8, 9, 10], cgroup: None };
         let line = arguments(&host, &SandboxLimits::DEFAULT, &mounts, 1000, Interpreter::Python, fds);
         let line: Vec<_> = line.iter().map(|argument| argument.to_string_lossy()).collect();
         insta::assert_snapshot!(line.join(" ").replace(" --", "\n--"));

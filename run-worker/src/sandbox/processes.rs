@@ -17,15 +17,31 @@ pub(super) fn can_be_seen() -> bool {
 /// Bytes in memory of all these processes, with their page tables. A shared page counts once for each
 /// process.
 pub(super) fn memory_of(processes: &[u32]) -> u64 {
-    processes.iter().filter_map(|pid| Some(memory(*pid, &read(format!("/proc/{pid}/stat"))?))).sum()
+    processes.iter().filter_map(|pid| memory(*pid)).sum()
 }
 
-fn memory(pid: u32, stat: &Stat) -> u64 {
+fn memory(pid: u32) -> Option<u64> {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let stat = read(process.join("stat"))?;
     if !stat.first_thread_ended {
-        return stat.memory();
+        return Some(stat.resident + page_tables(&process, &stat));
     }
-    let others = threads(pid).into_iter().filter_map(|thread| read(thread.join("stat")));
-    others.map(|thread| thread.memory()).max().unwrap_or_default()
+    let others = threads(pid).into_iter().filter_map(|thread| {
+        let stat = read(thread.join("stat"))?;
+        Some(stat.resident + page_tables(&thread, &stat))
+    });
+    others.max()
+}
+
+/// Of a process or a thread. A program can have many of them with little memory: the pages that it only reads
+/// are one page of zeros.
+fn page_tables(directory: &Path, stat: &Stat) -> u64 {
+    let status = std::fs::read(directory.join("status")).unwrap_or_default();
+    let kilobytes = status.split(|byte| *byte == b'\n').find_map(|line| {
+        let value = std::str::from_utf8(line.strip_prefix(b"VmPTE:")?).ok()?;
+        value.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    kilobytes.map_or_else(|| stat.most_page_tables(), |kilobytes| kilobytes << 10)
 }
 
 /// What a command wrote.
@@ -133,8 +149,8 @@ struct Stat {
 
 impl Stat {
     /// The page tables of an address space have at most 8 bytes for each page.
-    const fn memory(&self) -> u64 {
-        self.resident + self.address_space / (PAGE / 8)
+    const fn most_page_tables(&self) -> u64 {
+        self.address_space / (PAGE / 8)
     }
 }
 
@@ -164,9 +180,19 @@ mod tests {
                     18446744073709551615 1";
         let stat = parse(line).unwrap();
         assert_eq!((stat.first_thread_ended, stat.resident), (false, 1_024_000));
-        assert_eq!(stat.memory(), 1_024_000 + 5008);
+        assert_eq!(stat.most_page_tables(), 5008);
         assert!(parse(&line.replace(") R", ") Z")).unwrap().first_thread_ended);
         assert!(parse("17 (a) R 1").is_none());
+    }
+
+    #[test]
+    fn page_tables_are_those_that_the_kernel_counts() {
+        let own = PathBuf::from("/proc/self");
+        let stat = read(own.join("stat")).unwrap();
+        let counted = page_tables(&own, &stat);
+        assert!(counted > 16 << 10 && counted < stat.resident, "{counted}");
+        let unknown = page_tables(Path::new("/nowhere"), &stat);
+        assert_eq!(unknown, stat.most_page_tables());
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) struct Missing {
 const TIME: Duration = Duration::from_secs(20);
 
 /// Those of the worker, and the two of sandbox-entry.
-const FILTERS: u64 = 6;
+const FILTERS: u64 = 7;
 
 /// Prints `name=value` lines. It uses builtins where possible: each program costs time.
 const PROBE: &str = r#"
@@ -38,6 +38,7 @@ while read -r name value _; do
 done < /proc/self/status
 echo "uid=$EUID pid=$PPID host=$HOSTNAME"
 echo "processes=$(ulimit -u)"; echo "memory=$(ulimit -v)"; echo "files=$(ulimit -n)"; echo "core=$(ulimit -c)"
+echo "data=$(ulimit -d)"
 echo "interfaces=$(grep -c : /proc/net/dev)"
 (: > /usr/capi-probe) 2>/dev/null && echo system=writable || echo system=read-only
 (: > /etc/capi-probe) 2>/dev/null && echo etc=writable || echo etc=read-only
@@ -45,8 +46,9 @@ echo "interfaces=$(grep -c : /proc/net/dev)"
 (: > inputs/capi-probe) 2>/dev/null && echo inputs=writable || echo inputs=read-only
 (echo probe > capi-probe) 2>/dev/null && echo workspace=writable
 (echo probe > /proc/self/comm) 2>/dev/null && echo landlock=absent || echo landlock=holds
-unshare --user true 2>/dev/null && echo namespaces=nested || echo namespaces=flat
-(exec 3<> /dev/tcp/127.0.0.1/9) 2>&1 | grep -q 'Operation not permitted' && echo sockets=refused
+refusal=$(unshare --user true 2>&1) && echo namespaces=nested || echo namespaces=flat
+case $refusal in *'not implemented'*) echo calls=refused ;; esac
+(exec 3<> /dev/tcp/127.0.0.1/9) 2>&1 | grep -q 'Connection refused' && echo loopback=empty
 echo "environment=$(compgen -e | sort | tr '\n' ' ')"
 set -- /proc/self/fd/*; echo "descriptors=${*##*/}"
 # The worker measures the script meanwhile.
@@ -116,8 +118,9 @@ fn missing_layers(output: &str, owner: Option<u32>, landlocked: bool) -> Missing
     let number = |name: &str| found.get(name).and_then(|value| value.parse::<u64>().ok());
     let no_capabilities =
         |name: &str| found.get(name).is_some_and(|set| set.bytes().all(|digit| digit == b'0'));
-    let known = "HOME LANG MPLBACKEND MPLCONFIGDIR OMP_NUM_THREADS OPENBLAS_NUM_THREADS PATH PWD \
-                 PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONUNBUFFERED SHLVL TERM TZ USER _";
+    let known = "GIT_CONFIG_SYSTEM HOME LANG MPLBACKEND MPLCONFIGDIR OMP_NUM_THREADS \
+                 OPENBLAS_NUM_THREADS PATH PWD PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONUNBUFFERED SHLVL \
+                 TERM TZ USER _";
     let environment = found.get("environment").is_some_and(|names| {
         !names.is_empty() && names.split(' ').all(|name| known.split(' ').any(|known| known == name))
     });
@@ -137,16 +140,17 @@ fn missing_layers(output: &str, owner: Option<u32>, landlocked: bool) -> Missing
             "seccomp",
             is("Seccomp:", "2")
                 && number("Seccomp_filters:").is_some_and(|count| count >= FILTERS)
-                && is("sockets", "refused"),
+                && is("calls", "refused"),
         ),
         (
             "limits",
             number("processes").is_some()
                 && number("memory").is_some()
+                && number("data").is_some()
                 && is("core", "0")
                 && number("files").is_some_and(|most| most <= 1024),
         ),
-        ("network", is("interfaces", "1")),
+        ("network", is("interfaces", "1") && is("loopback", "empty")),
         ("read_only_system", ["system", "etc", "devices", "inputs"].iter().all(|name| is(name, "read-only"))),
         ("workspace", is("workspace", "writable")),
         ("user_namespaces", is("namespaces", "flat")),
@@ -162,11 +166,11 @@ fn missing_layers(output: &str, owner: Option<u32>, landlocked: bool) -> Missing
 mod tests {
     use super::*;
 
-    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=6\nCapEff:=0000000000000000\n\
+    const GOOD: &str = "NoNewPrivs:=1\nSeccomp:=2\nSeccomp_filters:=7\nCapEff:=0000000000000000\n\
         CapBnd:=0000000000000000\nuid=1000 pid=1 host=sandbox\nprocesses=64\nmemory=2097152\nfiles=256\n\
-        core=0\ninterfaces=1\nsystem=read-only\netc=read-only\ndevices=read-only\ninputs=read-only\n\
-        workspace=writable\nlandlock=holds\nnamespaces=flat\nsockets=refused\n\
-        environment=HOME LANG PATH PWD SHLVL _ \ndescriptors=0 1 2\n";
+        core=0\ndata=2097152\ninterfaces=1\nsystem=read-only\netc=read-only\ndevices=read-only\n\
+        inputs=read-only\nworkspace=writable\nlandlock=holds\nnamespaces=flat\ncalls=refused\n\
+        loopback=empty\nenvironment=HOME LANG PATH PWD SHLVL _ \ndescriptors=0 1 2\n";
 
     #[test]
     fn a_layer_is_missing_without_its_sign() {
@@ -179,7 +183,9 @@ mod tests {
             ("pid=1", "pid=2", "user"),
             ("CapEff:=0000000000000000", "CapEff:=0000000000200000", "capabilities"),
             ("Seccomp:=2", "Seccomp:=0", "seccomp"),
-            ("sockets=refused\n", "", "seccomp"),
+            ("calls=refused\n", "", "seccomp"),
+            ("loopback=empty\n", "", "network"),
+            ("data=2097152", "data=unlimited", "limits"),
             ("processes=64", "processes=unlimited", "limits"),
             ("interfaces=1", "interfaces=2", "network"),
             ("devices=read-only", "devices=writable", "read_only_system"),

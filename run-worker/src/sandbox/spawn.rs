@@ -77,9 +77,9 @@ impl Spawner {
         for filter in inherited.filters {
             passed.push(in_memory(filter)?);
         }
-        let cgroup = inherited.cgroup.is_some().then_some(10);
+        let cgroup = inherited.cgroup.is_some().then_some(11);
         passed.extend(inherited.cgroup);
-        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7, 8, 9], cgroup };
+        let fds = Descriptors { info: 3, status: 4, script: 5, filters: [6, 7, 8, 9, 10], cgroup };
         let mut command = Command::new(program);
         command.args(arguments(fds)).env_clear().current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(output_end.try_clone()?).stderr(output_end);

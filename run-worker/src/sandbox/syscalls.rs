@@ -6,7 +6,7 @@
 //! takes space of the disk that the kernel counts for no process, and an access list of a file in memory has
 //! up to 64 KiB that nothing counts. C libraries then write zeros, and programs copy a file without its
 //! attributes. The fourth ignores requests for larger buffers of sockets, which are memory that no process
-//! shows.
+//! shows. The fifth leaves out options of sockets, as a kernel that does not know them.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,10 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+use super::socket_rules::{refused_sockets, unknown_options};
+
 /// The filters as programs for the kernel.
-pub(super) type Filters = [Vec<u8>; 4];
+pub(super) type Filters = [Vec<u8>; 5];
 
 pub(super) fn filters() -> Result<Filters, Error> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
@@ -30,11 +32,14 @@ pub(super) fn filters() -> Result<Filters, Error> {
     let unsupported = SeccompFilter::new(unsupported, SeccompAction::Allow, errno(libc::EOPNOTSUPP), arch)?;
     // The number 0 is success.
     let ignoring = SeccompFilter::new(ignored()?, SeccompAction::Allow, errno(0), arch)?;
+    let without =
+        SeccompFilter::new(unknown_options()?, SeccompAction::Allow, errno(libc::ENOPROTOOPT), arch)?;
     Ok([
         bytes(&allowing.try_into()?),
         bytes(&refusing.try_into()?),
         bytes(&unsupported.try_into()?),
         bytes(&ignoring.try_into()?),
+        bytes(&without.try_into()?),
     ])
 }
 
@@ -66,7 +71,7 @@ fn of_a_socket(option: i32) -> Result<SeccompRule, Error> {
 /// XFS_IOC_ALLOCSP64.
 const ALLOCATING: [u64; 5] = [0x4030_5828, 0x4030_582a, 0x4030_5839, 0x4030_580a, 0x4030_5824];
 
-/// All sockets except Unix ones, programs of sockets, new namespaces, input into a terminal, and hiding from
+/// Sockets of other kinds, programs of sockets, new namespaces, input into a terminal, and hiding from
 /// the worker: what a process that is not dumpable has open can be seen only by root, and threads with
 /// descriptors of their own would all have to be searched.
 fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
@@ -74,7 +79,7 @@ fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
             .and_then(|condition| SeccompRule::new(vec![condition]))
     };
-    let other_than_unix = |argument| is(argument, SeccompCmpOp::Ne, libc::AF_UNIX.unsigned_abs().into());
+    let other_than_unix = is(0, SeccompCmpOp::Ne, libc::AF_UNIX.unsigned_abs().into())?;
     let new_namespaces = [
         libc::CLONE_NEWNS,
         libc::CLONE_NEWCGROUP,
@@ -104,8 +109,8 @@ fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
     let requests = requests.map(|request| is(1, SeccompCmpOp::Eq, request));
     let set_dumpable = is(0, SeccompCmpOp::Eq, libc::PR_SET_DUMPABLE.unsigned_abs().into())?;
     Ok(BTreeMap::from([
-        (libc::SYS_socket, vec![other_than_unix(0)?]),
-        (libc::SYS_socketpair, vec![other_than_unix(0)?]),
+        (libc::SYS_socket, refused_sockets()?),
+        (libc::SYS_socketpair, vec![other_than_unix]),
         (libc::SYS_clone, flags.into_iter().chain([own_descriptors]).collect::<Result<_, _>>()?),
         (libc::SYS_close_range, vec![unshared]),
         (libc::SYS_setsockopt, programs.collect::<Result<_, _>>()?),

@@ -13,6 +13,7 @@ mod save_artifact;
 mod script;
 mod shell;
 mod source_ids;
+mod surroundings;
 mod write_file;
 
 use std::borrow::Cow;

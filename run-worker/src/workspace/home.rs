@@ -1,6 +1,7 @@
 //! The worker's own directory, with a subdirectory for each run that it executes. A killed worker leaves its
 //! directory behind; the next worker on the machine removes it.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
@@ -13,6 +14,9 @@ use super::remove::remove_tree;
 
 const PREFIX: &str = "capi-worker-";
 const LOCK: &str = "lock";
+/// git commits with this identity. The caller's files belong to another user, and git may read them.
+const GITCONFIG: &str = "[user]\n\tname = Agent\n\temail = agent@sandbox.invalid\n\
+    [init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n[gc]\n\tauto = 0\n[core]\n\tpager = cat\n";
 /// Another worker may still be making a directory without a lock that is younger than this.
 const BEING_MADE: Duration = Duration::from_mins(1);
 
@@ -101,16 +105,19 @@ impl Home {
         Ok(copy)
     }
 
-    /// Makes an /etc with only the files that programs need.
-    pub fn make_etc(&self) -> io::Result<PathBuf> {
+    /// Makes an /etc with only the files that programs need, and these empty directories.
+    pub fn make_etc(&self, directories: &[&OsStr]) -> io::Result<PathBuf> {
         let etc = self.dir.join("etc");
         make_dir(&etc, 0o755)?;
-        make_dir(&etc.join("alternatives"), 0o755)?;
+        for directory in directories {
+            make_dir(&etc.join(directory), 0o755)?;
+        }
         for (name, text) in [
             ("passwd", "agent:x:1000:1000::/tmp:/bin/bash\n"),
             ("group", "agent:x:1000:\n"),
             ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
-            ("hosts", "127.0.0.1 localhost sandbox\n"),
+            ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
+            ("gitconfig", GITCONFIG),
         ] {
             let path = etc.join(name);
             fs::write(&path, text)?;

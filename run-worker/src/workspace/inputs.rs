@@ -29,7 +29,8 @@ pub struct InputFile {
 }
 
 impl Workspace {
-    /// Fetches the files and makes them read-only.
+    /// Fetches the files. Commands cannot change them, because they see them in a read-only mount. The mode
+    /// lets them change a copy.
     pub async fn fetch_inputs(&self, store: &Artifacts, files: &[InputFile]) -> Result<(), WorkspaceError> {
         for file in files {
             // This holds even for a row that the gateway did not write.
@@ -38,7 +39,7 @@ impl Workspace {
             if download(store, &file.key, &path, file.size).await? != file.sha256 {
                 return Err(WorkspaceError::Changed(file.key.to_string()));
             }
-            tokio::fs::set_permissions(&path, Permissions::from_mode(0o444)).await?;
+            tokio::fs::set_permissions(&path, Permissions::from_mode(0o644)).await?;
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ async fn s6_a_missing_layer_is_named_and_nothing_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s6_an_entry_that_adds_no_layers_is_detected() {
     let dir = tempfile::Builder::new().tempdir_in("/var/tmp").unwrap();
-    let entry = program(&dir, "#!/bin/bash\nprintf L >&$1\nexec \"${@:8}\"\n");
+    let entry = program(&dir, "#!/bin/bash\nprintf L >&$1\nexec \"${@:9}\"\n");
     let lab = Lab::open_with(&Parts { entry, ..parts() }).await;
     let Health::Down(missing) = lab.sandbox.health() else { panic!("{:?}", lab.sandbox.health()) };
     for layer in ["limits", "landlock", "descriptors"] {

@@ -35,6 +35,41 @@ print("begun", flush=True)
 time.sleep(100)
 "#;
 
+/// TCP sockets get large buffers by themselves. In small pieces, their queues show few of the bytes that they
+/// take.
+const TCP: &str = r#"
+import os, socket, time
+def fill():
+    server = socket.create_server(("127.0.0.1", 0), backlog=100)
+    kept = []
+    for _ in range(100):
+        kept.append(socket.create_connection(server.getsockname()))
+        kept.append(server.accept()[0])
+    for one in kept:
+        one.setblocking(False)
+        try:
+            while True: one.send(bytes(PIECE), socket.MSG_EOR)
+        except BlockingIOError: pass
+    time.sleep(200)
+for _ in range(2):
+    if os.fork() == 0: fill()
+time.sleep(200)
+"#;
+
+/// A UDP socket holds what it received.
+const UDP: &str = r#"
+import os, socket, time
+def fill():
+    kept = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(200)]
+    for one in kept:
+        one.bind(("::1", 0))
+        for _ in range(400): one.sendto(b"x", one.getsockname())
+    time.sleep(100)
+for _ in range(12):
+    if os.fork() == 0: fill()
+time.sleep(100)
+"#;
+
 const EMPTY_FILES: &str = r#"
 import os, time
 for n in range(250_000):
@@ -53,6 +88,18 @@ def touch():
 for _ in range(60):
     if os.fork() == 0: touch()
 time.sleep(3)
+";
+
+/// Pages that are only read are one page of zeros. Their page tables are not.
+const ZEROS: &str = r"
+import mmap, os, time
+def touch():
+    memory = mmap.mmap(-1, 40 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ)
+    for at in range(0, len(memory), 2 << 20): memory[at]
+    time.sleep(100)
+for _ in range(40):
+    if os.fork() == 0: touch()
+time.sleep(100)
 ";
 
 const ALLOCATION: &str = r"
@@ -79,11 +126,16 @@ time.sleep(100)
 #[tokio::test(flavor = "multi_thread")]
 async fn h3_memory_that_no_process_shows_is_bounded() {
     let lab = Lab::open().await;
-    let memory = EndReason::MemoryLimit(LIMITS.memory);
+    let (memory, sockets) = (EndReason::MemoryLimit(LIMITS.memory), EndReason::SocketLimit(LIMITS.sockets));
+    let [large, small] = ["1 << 16", "1"].map(|piece| TCP.replace("PIECE", piece));
     for (script, ends) in [
-        (SOCKETS, [EndReason::SocketLimit(LIMITS.sockets), memory]),
+        (SOCKETS, [sockets, memory]),
+        (&large, [sockets, memory]),
+        (&small, [sockets, memory]),
+        (UDP, [sockets, memory]),
         (EMPTY_FILES, [EndReason::TmpEntries(LIMITS.tmp_entries), memory]),
         (PAGE_TABLES, [EndReason::Exited(0), memory]),
+        (ZEROS, [memory, memory]),
         (ALLOCATION, [memory, memory]),
         (TMPFS, [memory, memory]),
     ] {

@@ -5,6 +5,7 @@ mod disk;
 mod files;
 mod groups;
 mod kernel;
+mod kit;
 mod layers;
 mod limits;
 mod memory;

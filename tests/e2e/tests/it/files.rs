@@ -11,7 +11,8 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
     let worker = stack.start(Service::RunWorker).await;
     let app = stack.import(TABLE_APP).await;
     let look = json!({"script": "ls -A inputs | sort; cat inputs/sales.csv; (echo x >> inputs/sales.csv) \
-                                 2>&1; rm -f inputs/x 2>&1; stat -c %a inputs/*"});
+                                 2>&1; rm -f inputs/x 2>&1; cp inputs/sales.csv mine.csv && \
+                                 echo 3,4 >> mine.csv && cat mine.csv"});
     let script = json!([{"call": [["shell", look.to_string()]]}, {"say": "Done."}]);
     let inputs = json!({"text": format!("SCRIPT {script}")}).to_string();
     let long = format!("name=\"files\"; filename=\"{}.txt\"", "n".repeat(300));
@@ -52,12 +53,8 @@ async fn files_reach_the_agent_under_safe_names_and_go_with_the_run() {
     assert!(told.contains("inputs/sales.csv (text/csv, 8 bytes)") && told.contains("inputs/x"), "{told}");
     let seen = messages.last().unwrap()["content"].as_str().unwrap();
     assert!(seen.contains("sales-2.csv\nsales.csv\nx\na,b\n1,2\n"), "{seen}");
-    assert!(
-        seen.contains("Read-only file system")
-            && seen.contains("Permission denied")
-            && seen.contains("\n444\n"),
-        "{seen}"
-    );
+    assert!(seen.contains("Read-only file system") && seen.contains("Permission denied"), "{seen}");
+    assert!(seen.trim_end().ends_with("a,b\n1,2\n3,4"), "a copy can be changed: {seen}");
 
     let again = stack.post_form(&gateway, "/api/v1/runs", Some("once"), parts).await;
     assert_eq!((again.status, &again.body["id"]), (202, &id.into()), "{again:?}");

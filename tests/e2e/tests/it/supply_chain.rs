@@ -95,6 +95,7 @@ fn each_crate_has_an_allowed_licence_and_few_exist_twice() {
 fn each_python_package_has_a_version_hashes_and_a_licence() {
     let lists = [
         "deploy/sandbox/requirements.txt",
+        "deploy/sandbox/requirements-full.txt",
         "deploy/local/axe.txt",
         "deploy/local/container-linters.txt",
         "deploy/local/model.txt",
@@ -122,6 +123,25 @@ fn each_python_package_has_a_version_hashes_and_a_licence() {
         }
         assert!(packages > 0, "{list} is read");
     }
+}
+
+/// kit.toml says what a sandbox has, and the lists of requirements what is installed.
+#[test]
+fn each_python_package_of_the_kit_is_installed_with_its_kit() {
+    let lists = [("core", "requirements.txt"), ("full", "requirements-full.txt")];
+    let lists = lists.map(|(kit, list)| (kit, read(&format!("deploy/sandbox/{list}"))));
+    let lists = BTreeMap::from(lists);
+    let text = read("deploy/sandbox/kit.toml");
+    let packages: Vec<_> = text.split("[[python]]\n").skip(1).collect();
+    for package in &packages {
+        let value = |key: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
+            line.and_then(|line| line.strip_suffix('"')).unwrap_or_else(|| panic!("{key}: {package}"))
+        };
+        let (name, kit) = (value("package"), value("kit"));
+        assert!(lists[kit].contains(&format!("\n{name}==")), "{name} is not in the list of {kit}");
+    }
+    assert!(packages.len() > 10, "the list is read");
 }
 
 /// Each folder of deploy/local with a package.json is a list of npm packages.
