@@ -12,6 +12,7 @@ mod final_answer;
 mod log;
 mod pictures;
 mod result;
+mod searches;
 mod sources;
 mod transcript;
 mod validate;

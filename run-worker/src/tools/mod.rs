@@ -13,6 +13,7 @@ mod save_artifact;
 mod script;
 mod shell;
 mod source_ids;
+mod web_search;
 mod write_file;
 
 use std::borrow::Cow;
@@ -32,8 +33,10 @@ use uuid::Uuid;
 
 use crate::egress::CallEgress;
 use crate::sandbox::Sandbox;
+use crate::search::Search;
 use crate::workspace::Workspace;
 pub use source_ids::SourceIds;
+pub use web_search::RunSearch;
 
 /// Describes a tool to the model and to the agent.
 #[derive(Debug)]
@@ -77,6 +80,8 @@ pub struct Invocation {
     pub egress: Arc<CallEgress>,
     /// The numbers of the run's web pages.
     pub source_ids: Arc<SourceIds>,
+    /// What the run may search.
+    pub search: Arc<RunSearch>,
 }
 
 /// The result of a call.
@@ -155,6 +160,8 @@ pub struct ToolParts {
     /// Decides which addresses `fetch_url` can reach.
     pub fetch_policy: IpPolicy,
     pub sandbox: Arc<Sandbox>,
+    /// The search providers, if the installation has any.
+    pub search: Option<Arc<Search>>,
 }
 
 /// All tools of the process.
@@ -163,7 +170,7 @@ pub struct Tools(Vec<Box<dyn Tool>>);
 impl Tools {
     #[must_use]
     pub fn new(parts: ToolParts) -> Self {
-        let ToolParts { artifacts, fetch_policy, sandbox } = parts;
+        let ToolParts { artifacts, fetch_policy, sandbox, search } = parts;
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
             Box::new(edit_file::edit_file()),
@@ -173,6 +180,7 @@ impl Tools {
             Box::new(read_file::read_file()),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
             Box::new(shell::shell(Arc::clone(&sandbox))),
+            Box::new(web_search::WebSearch::new(search)),
             Box::new(write_file::write_file()),
         ])
     }
@@ -238,6 +246,7 @@ mod tests {
             artifacts: store,
             fetch_policy: IpPolicy::default(),
             sandbox: Arc::new(Sandbox::off()),
+            search: None,
         })
     }
 
