@@ -50,7 +50,7 @@ pub(crate) async fn sample(name: &str, with: Checks<'_>) -> Result<AppDefinition
 
 #[cfg(test)]
 mod tests {
-    use shared::config::ModelsFile;
+    use shared::config::{ModelsFile, SearchFile};
     use shared::definition_checker::DefinitionChecker;
     use shared::ids::UserId;
 
@@ -60,8 +60,9 @@ mod tests {
     async fn every_sample_is_a_valid_app() {
         let models = "[[models]]\nid='m'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\nmodel='m'\n";
         let models: ModelsFile = toml::from_str(models).unwrap();
-        let checker = DefinitionChecker::start().unwrap();
-        let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+        let (checker, search) = (DefinitionChecker::start().unwrap(), SearchFile::default());
+        let with =
+            Checks { models: &models, search: &search, checker: &checker, account: UserId::generate() };
         for name in SAMPLES.iter().map(|sample| sample.name).chain([""]) {
             let app = sample(name, with).await.unwrap();
             assert!(name.is_empty() || app.name == name, "{name}");
