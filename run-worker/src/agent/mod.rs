@@ -15,6 +15,7 @@ mod pictures;
 mod published;
 mod result;
 mod run_sources;
+mod searches;
 mod sources;
 mod transcript;
 mod validate;

@@ -14,6 +14,7 @@ mod recorded;
 mod resume;
 mod retention;
 mod sandbox;
+mod search;
 mod snapshots;
 mod state_machine;
 mod store_gc;

@@ -18,6 +18,7 @@ mod proxy;
 mod queues;
 mod raw;
 mod receiver;
+mod search;
 mod template;
 mod tls;
 
@@ -30,6 +31,7 @@ pub use proxy::TcpProxy;
 pub use queues::TestQueues;
 pub use raw::{Ending, RawServer};
 pub use receiver::{ReceivedWebhook, WebhookReceiver};
+pub use search::{AskedSearch, SearchServer};
 pub use tls::{Issuer, TlsServer};
 
 use std::fmt::Display;

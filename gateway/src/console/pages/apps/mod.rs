@@ -41,7 +41,7 @@ struct Page {
 
 /// What the samples may use.
 fn installation(context: &Context) -> Installation<'_> {
-    Installation { models: &context.models, search: false }
+    Installation { models: &context.models, search: !context.search.all().is_empty() }
 }
 
 /// GET /apps

@@ -151,7 +151,7 @@ pub(crate) async fn sample(name: &str, with: Checks<'_>) -> Result<AppDefinition
 
 #[cfg(test)]
 mod tests {
-    use shared::config::ModelsFile;
+    use shared::config::{ModelsFile, SearchFile};
     use shared::definition_checker::DefinitionChecker;
     use shared::ids::UserId;
 
@@ -162,6 +162,10 @@ mod tests {
         toml::from_str(&format!("{first}{more}")).unwrap()
     }
 
+    fn search() -> SearchFile {
+        toml::from_str("[[providers]]\nprovider='searxng'\nbase_url='http://h'\n").unwrap()
+    }
+
     const NO_TOOLS: &str = "tools=false\n";
     const AND_DEMO: &str = "tools=false\n[[models]]\nid='demo'\nname='Demo'\nprovider='demo'\n";
 
@@ -169,7 +173,9 @@ mod tests {
     async fn every_sample_is_a_valid_app_and_says_what_it_needs() {
         let models = models("");
         let checker = DefinitionChecker::start().unwrap();
-        let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+        let search = search();
+        let with =
+            Checks { models: &models, search: &search, checker: &checker, account: UserId::generate() };
         for known in SAMPLES {
             let app = sample(known.name, with).await.unwrap();
             assert_eq!((app.name.as_str(), &app.model), (known.name, &None));
@@ -207,7 +213,9 @@ mod tests {
     async fn a_sample_names_the_demo_model_only_where_the_default_cannot_call_tools() {
         let checker = DefinitionChecker::start().unwrap();
         let models = models(AND_DEMO);
-        let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+        let search = search();
+        let with =
+            Checks { models: &models, search: &search, checker: &checker, account: UserId::generate() };
         assert_eq!(sample("Chart", with).await.unwrap().model.as_deref(), Some("demo"));
         assert_eq!(sample("Extract", with).await.unwrap().model, None);
         let cards = Installation { models: &models, search: true }.cards();
