@@ -12,10 +12,12 @@ openpyxl.Workbook().save('plain.xlsx')
 W = b'<w:document xmlns:w=\"w\"><w:body>'
 paragraph = b'<w:p><w:r><w:t>%s</w:t></w:r></w:p>'
 change('plain.docx', 'bomb.docx', {'word/document.xml': W + paragraph % (b'a' * (200 << 20))})
-change('plain.docx', 'long.docx', {'word/document.xml': W + paragraph % (b'a' * (20 << 20)) + b'</w:body></w:document>'})
+long = W + paragraph % (b'a' * (20 << 20)) + b'</w:body></w:document>'
+change('plain.docx', 'long.docx', {'word/document.xml': long})
 change('plain.docx', 'nested.docx', {'word/document.xml': W + b'<w:p>' * 100_000})
 change('plain.docx', 'entity.docx', {'word/document.xml': b'<!DOCTYPE x [<!ENTITY a \"a\">]>' + W})
-change('plain.xlsx', 'strings.xlsx', {'xl/styles.xml': b'<styleSheet>' + b' ' * (200 << 20) + b'</styleSheet>'})
+styles = b'<styleSheet>' + b' ' * (200 << 20) + b'</styleSheet>'
+change('plain.xlsx', 'strings.xlsx', {'xl/styles.xml': styles})
 row = b'<row r=\"1\">' + b'<c><v>1</v></c>' * (12 << 20) + b'</row>'
 change('plain.xlsx', 'row.xlsx', {'xl/worksheets/sheet1.xml': SHEET % row})
 laugh = b'<!DOCTYPE x [<!ENTITY a0 \"aaaaaaaaaa\">' + b''.join(

@@ -38,7 +38,8 @@ async fn a_million_rows_are_counted_and_not_shown() {
     // Written by hand: the library needs a minute.
     rig.make(&with_parts(
         "small = openpyxl.Workbook(); small.active.title = 'Big'; small.save('small.xlsx')
-row = b''.join(b'<row><c><v>%d</v></c><c t=\"inlineStr\"><is><t>name</t></is></c></row>' % n for n in range(1000))
+row = b'<row><c><v>%d</v></c><c t=\"inlineStr\"><is><t>name</t></is></c></row>'
+row = b''.join(row % n for n in range(1000))
 change('small.xlsx', 'million.xlsx', {'xl/worksheets/sheet1.xml': SHEET % (row * 1000)})",
     ));
     let million = rig.text("million.xlsx").await;
@@ -51,7 +52,8 @@ async fn macros_and_links_to_other_files_are_ignored_and_told() {
     let rig = Rig::open().await;
     rig.make(&with_parts(
         "book = openpyxl.Workbook(); book.active.append(['kept']); book.save('plain.xlsx')
-change('plain.xlsx', 'macro.xlsx', {'xl/vbaProject.bin': b'x', 'xl/externalLinks/externalLink1.xml': b'<x/>'})",
+parts = {'xl/vbaProject.bin': b'x', 'xl/externalLinks/externalLink1.xml': b'<x/>'}
+change('plain.xlsx', 'macro.xlsx', parts)",
     ));
     let read = rig.text("macro.xlsx").await;
     assert!(
