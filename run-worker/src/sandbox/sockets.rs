@@ -2,7 +2,7 @@
 //!
 //! A Unix or UDP socket holds at most the kernel's usual buffer, because a command cannot ask for a larger
 //! one (`syscalls`). A TCP socket gets up to 4 MB to send and 32 MB to receive by itself. The kernel shows
-//! the bytes of its queues, but not the memory: a queue of 930 KB took 670 MB, one byte in each buffer. It
+//! the bytes of its queues, but not the memory: queues of 930 KB took 880 MB, one byte in each buffer. It
 //! counts the memory (less at most 1 MB for each processor), but for all sockets of the machine together. So
 //! the smaller of two bounds counts: what the command's queues could hold at most, and what the machine's TCP
 //! holds.
@@ -43,7 +43,7 @@ pub(super) fn sockets_of(pid: u32) -> Option<Sockets> {
     let has_tcp = counts.tcp + field(&of_ipv6, "TCP6:", "inuse").unwrap_or_default() > 0;
     let tcp = if has_tcp {
         let own: u64 = ["tcp", "tcp6"].into_iter().map(|name| most_in(&net.join(name))).sum();
-        own.min(counts.tcp_pages * PAGE)
+        own.min(counts.of_tcp())
     } else {
         0
     };
@@ -75,8 +75,14 @@ impl Counts {
             udp: field(text, "UDP:", "inuse").unwrap_or_default(),
             tcp: field(text, "TCP:", "inuse").unwrap_or_default(),
             time_wait: field(text, "TCP:", "tw").unwrap_or_default(),
-            tcp_pages: field(text, "TCP:", "mem").unwrap_or(u64::MAX / PAGE),
+            tcp_pages: field(text, "TCP:", "mem").unwrap_or(u64::MAX),
         })
+    }
+
+    /// Bytes of all TCP sockets of the machine. The kernel counts what it asks for. Its allocator rounds up:
+    /// 672 MB of small buffers took 884 MB.
+    const fn of_tcp(&self) -> u64 {
+        self.tcp_pages.saturating_mul(PAGE).saturating_mul(4) / 3
     }
 }
 
@@ -156,6 +162,7 @@ mod tests {
     fn the_counts_of_a_namespace_are_read() {
         let expected = Counts { all: 201, udp: 3, tcp: 201, time_wait: 7, tcp_pages: 194_536 };
         assert_eq!(Counts::read(SOCKSTAT), Some(expected));
+        assert_eq!(Counts::read(SOCKSTAT).unwrap().of_tcp(), 1_062_425_941);
         assert_eq!(Counts::read("TCP: inuse 1\n"), None);
         assert_eq!(field("TCP6: inuse 5\nUDP6: inuse 2\n", "UDP6:", "inuse"), Some(2));
     }

@@ -116,7 +116,7 @@ impl Home {
             ("passwd", "agent:x:1000:1000::/tmp:/bin/bash\n"),
             ("group", "agent:x:1000:\n"),
             ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
-            ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
+            ("hosts", "127.0.0.1 localhost sandbox\n::1 ip6-localhost ip6-loopback\n"),
             ("gitconfig", GITCONFIG),
         ] {
             let path = etc.join(name);

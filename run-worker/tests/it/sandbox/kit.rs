@@ -43,7 +43,7 @@ import io, subprocess
 from reportlab.pdfgen.canvas import Canvas
 page = Canvas("a.pdf"); page.setFont("CJK", 20); page.drawString(50, 700, "請求書 Invoice"); page.save()
 from pypdf import PdfReader
-print(PdfReader("a.pdf").pages[0].extract_text())
+print(PdfReader("a.pdf").pages[0].extract_text().strip())
 print(subprocess.run(["pdftotext", "a.pdf", "-"], capture_output=True, text=True).stdout.split())
 import docx, pptx, openpyxl, pandas, lxml.html, jinja2
 document = docx.Document(); document.add_heading("Bericht 報告"); document.save("a.docx")
