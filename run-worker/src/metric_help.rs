@@ -90,6 +90,8 @@ fn describe_tools() {
     describe_counter!(
         "capi_document_reads_total",
         "Documents read as text, by kind and outcome: text, or why there is none."
+    );
+    describe_counter!(
         "capi_searches_total",
         "Searches of web_search, by provider and outcome: ok, empty, or why there was no answer."
     );

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use run_worker::egress::{CallEgress, Egress};
 use run_worker::sandbox::{Parts, Sandbox};
-use run_worker::tools::{Files, Invocation, Output, SourceIds, ToolError, ToolParts, Tools};
+use run_worker::tools::{Files, Invocation, Output, RunSearch, SourceIds, ToolError, ToolParts, Tools};
 use run_worker::workspace::{Home, Quota, Workspace};
 use serde_json::{Value, json};
 use shared::apps::FetchRules;
@@ -66,6 +66,7 @@ impl Rig {
             artifacts: Artifacts::open(&store).unwrap(),
             fetch_policy: IpPolicy::new(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]),
             sandbox: Arc::new(sandbox),
+            search: None,
         });
         let workspace = Workspace::make(home, RunId::generate(), 1, QUOTA).unwrap();
         let egress = Arc::new(Egress::new(rules, &json!({}), &BTreeSet::new()));
@@ -85,6 +86,7 @@ impl Rig {
             output_left: Arc::default(),
             egress: Arc::new(CallEgress::new(Arc::clone(&self.egress))),
             source_ids: Arc::clone(&self.ids),
+            search: Arc::new(RunSearch::after(None, 0)),
         };
         let called = tool.call(invocation).await.map_err(|error| match error {
             ToolError::RespondToModel(why) => why,
