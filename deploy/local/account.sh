@@ -5,9 +5,12 @@ LOCAL_EMAIL=you@example.com
 ensure_account() {
     step "user, apps and key"
     ensure_user
-    local log=$LOG/account.log key='' secret app
+    local log=$LOG/account.log key='' secret app sample model=''
+    # The local model calls no tools. Another models file has a default of its own.
+    if [ "$MODELS_FILE" = "$LOCAL/models.toml" ]; then model=demo; fi
     # The newest app is the first on the console's page.
-    import_sample chart > /dev/null
+    for sample in slides invoice fix report; do import_sample $sample $model > /dev/null; done
+    CHART_ID=$(import_sample chart $model)
     import_sample summarise > /dev/null
     app=$(import_sample extract)
     if [ -f "$LOCAL/env" ]; then key=$(. "$LOCAL/env" && echo "${CAPI_API_KEY:-}"); fi
@@ -28,9 +31,10 @@ ensure_account() {
     )
 }
 
-import_sample() { # NAME: prints the id of the app
+import_sample() { # NAME [MODEL]: prints the id of the app
     local log=$LOG/account.log
-    capi_gateway app import "$ROOT/deploy/apps/$1.toml" --email $LOCAL_EMAIL 2> "$log" ||
+    { if [ -n "${2:-}" ]; then echo "model = \"$2\""; fi && cat "$ROOT/deploy/apps/$1.toml"; } |
+        capi_gateway app import /dev/stdin --email $LOCAL_EMAIL 2> "$log" ||
         fail "app import $1" "$log"
 }
 

@@ -102,7 +102,8 @@ as_client() { curl -sS -H @<(printf 'Authorization: Bearer %s\n' "$CAPI_API_KEY"
 json_field() { # KEY…: prints the value at this path of the JSON document on stdin
     python3 -c '
 import functools, json, sys
-value = functools.reduce(lambda value, key: value[key], sys.argv[1:], json.load(sys.stdin))
+member = lambda value, key: value[int(key) if isinstance(value, list) else key]
+value = functools.reduce(member, sys.argv[1:], json.load(sys.stdin))
 print(value if isinstance(value, str) else json.dumps(value))' "$@"
 }
 

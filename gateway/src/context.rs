@@ -10,7 +10,7 @@ use gateway_domain::accounts::users;
 use gateway_domain::apps::{AppCache, Checks, CurrentApp};
 use gateway_domain::runs::{Intake, RunWatchers, Uploads};
 use ipnet::IpNet;
-use shared::config::{ModelsFile, Plans, Quotas};
+use shared::config::{ModelsFile, Plans, Quotas, SearchFile};
 use shared::db::Db;
 use shared::definition_checker::DefinitionChecker;
 use shared::ids::{AppId, RunId, UserId};
@@ -34,6 +34,8 @@ pub struct Context {
     /// Creates runs.
     pub intake: Intake,
     pub models: Arc<ModelsFile>,
+    /// The search providers; empty if the installation has none.
+    pub search: Arc<SearchFile>,
     /// Checks the prompts and schemas of apps.
     pub checker: DefinitionChecker,
     pub plans: Plans,
@@ -96,7 +98,7 @@ impl Context {
     /// What the definition of an app of this account is checked with.
     #[must_use]
     pub fn checks(&self, account: UserId) -> Checks<'_> {
-        Checks { models: &self.models, checker: &self.checker, account }
+        Checks { models: &self.models, search: &self.search, checker: &self.checker, account }
     }
 
     /// The client's address. Notices a proxy that is not listed.

@@ -169,11 +169,19 @@ fn context(
     warn_of_open_networks(config.signup, &webhook_policies);
     let links = config.secret_key.links(&config.links)?;
     let models = Arc::new(ModelsFile::read(&config.catalog.models)?);
-    let intake = Intake { db: db.clone(), apps: Arc::default(), models: models.clone(), publisher };
+    let search = Arc::new(config.catalog.search.read()?);
+    let intake = Intake {
+        db: db.clone(),
+        apps: Arc::default(),
+        models: Arc::clone(&models),
+        search: Arc::clone(&search),
+        publisher,
+    };
     Ok(Context {
         db,
         intake,
         models,
+        search,
         checker: DefinitionChecker::start()?,
         rates: plans.rates(),
         flood: FloodGuard::new(plans.largest_rate()),

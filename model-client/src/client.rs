@@ -36,7 +36,7 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most corrections for one answer. If the server still refuses, corrections do not help.
 const MAX_CORRECTIONS: usize = 5;
 
-pub struct ModelClient {
+pub(crate) struct ServerClient {
     http: reqwest::Client,
     provider: &'static dyn Provider,
     url: String,
@@ -59,13 +59,14 @@ impl From<ModelError> for Failed {
     }
 }
 
-impl ModelClient {
+impl ServerClient {
     /// Creates the client and reads the server's key.
-    pub fn new(model: &Model) -> anyhow::Result<Self> {
+    pub(crate) fn new(model: &Model) -> anyhow::Result<Self> {
         let place = || format!("CAPI_MODELS: {}", model.id);
         let key = credentials::key(model).with_context(place)?;
         let settings = model.settings();
-        let provider = provider::of(settings.provider);
+        let provider = provider::of(settings.provider).with_context(place)?;
+        let base_url = model.base_url.as_ref().context("base_url is missing").with_context(place)?;
         let headers = credentials::headers(provider, &settings, key.as_deref()).with_context(place)?;
         let has_key = key.is_some() || !settings.extra_headers.is_empty();
         let http = reqwest::Client::builder()
@@ -75,7 +76,7 @@ impl ModelClient {
         Ok(Self {
             http,
             provider,
-            url: format!("{}/{}", model.base_url.as_str().trim_end_matches('/'), provider.path()),
+            url: format!("{}/{}", base_url.as_str().trim_end_matches('/'), provider.path()),
             secrets: credentials::secrets(key, &settings),
             has_key,
             headers,
@@ -85,26 +86,26 @@ impl ModelClient {
 
     /// Includes the corrections that the client learned from refusals.
     #[must_use]
-    pub fn settings(&self) -> Arc<ModelSettings> {
+    pub(crate) fn settings(&self) -> Arc<ModelSettings> {
         self.learned.settings()
     }
 
     /// The settings that refusals of the server corrected, as lines of the models file.
     #[must_use]
-    pub fn learned(&self) -> Vec<String> {
+    pub(crate) fn learned(&self) -> Vec<String> {
         self.learned.lines()
     }
 
     /// The most tokens of a conversation: the operator's number, or the server's if that is lower.
     #[must_use]
-    pub fn window(&self) -> Option<u32> {
+    pub(crate) fn window(&self) -> Option<u32> {
         self.learned.window()
     }
 
     /// Sends one request and reads the whole answer. If the server names a parameter that it refuses, the
     /// client sends the request again without it. Dropping the future closes the stream. `words` gets the
     /// text of a streamed answer as it arrives.
-    pub async fn ask(&self, request: Request<'_>, mut words: Words<'_>) -> Result<Answer, ModelError> {
+    pub(crate) async fn ask(&self, request: Request<'_>, mut words: Words<'_>) -> Result<Answer, ModelError> {
         let mut settings = self.settings();
         let mut made: Vec<Correction> = Vec::new();
         loop {
@@ -162,7 +163,7 @@ impl ModelClient {
 
     /// The body of a request.
     #[must_use]
-    pub fn body(&self, request: Request<'_>) -> Value {
+    pub(crate) fn body(&self, request: Request<'_>) -> Value {
         self.body_under(&self.settings(), request).0
     }
 

@@ -9,11 +9,13 @@ mod client;
 mod conversation;
 mod correction;
 mod credentials;
+mod demo;
 mod error;
 mod failure;
 mod finish;
 mod json;
 mod learned;
+mod model;
 mod overflow;
 #[cfg(test)]
 mod property;
@@ -35,10 +37,10 @@ use std::collections::HashMap;
 use shared::config::ModelsFile;
 
 pub use answer::{Answer, Counted, MAX_ANSWER_BYTES};
-pub use client::ModelClient;
 pub use conversation::{Call, Message, Picture, estimated_tokens};
 pub use error::ModelError;
 pub use finish::{CONTENT_FILTER, LENGTH, OVERSIZED, REPETITION, WINDOW_FULL};
+pub use model::ModelClient;
 pub use repetition::passage;
 pub use replay::replay;
 pub use request::{Offered, Request, UNUSED_PARAMETER, overhead};

@@ -56,7 +56,7 @@ const PARTS: &[&str] = &[
 ];
 
 fn answer_of<'a>(protocol: Provider, pieces: impl Iterator<Item = &'a [u8]>) -> Result<Answer, ModelError> {
-    let provider = provider::of(protocol);
+    let provider = provider::of(protocol).unwrap();
     let (mut decoder, mut assembly) = (Decoder::default(), Assembly::new(8 << 10));
     for piece in pieces {
         for event in decoder.push(piece).map_err(|error| ModelError::Unusable(error.to_string()))? {

@@ -1,5 +1,6 @@
 //! The HTTP client for addresses that users and models give: webhooks and `fetch_url`. No other code may send
-//! a request to such an address, because this client enforces the rules for all of them:
+//! a request to such an address, because this client enforces the rules for all of them. Searches use it too,
+//! with a policy that permits the operator's own addresses.
 //!
 //! - Every address must be permitted by the [`IpPolicy`]: a literal when the URL is parsed, at each redirect
 //!   too; a resolved one right before the connection (see [`resolver`]).
@@ -107,6 +108,14 @@ impl PublicClient {
             }
         }
         Err(RequestFailure::TooManyRedirects.into())
+    }
+
+    /// Sends a GET with headers. A redirect is returned and not followed: it would send them to another host.
+    pub async fn get_once(&self, url: &str, mut headers: HeaderMap) -> Result<Response, RequestFailure> {
+        let checked = PublicUrl::parse(url, &self.policy)?;
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        let request = request(Method::GET, headers, Bytes::new());
+        self.send(checked, request, Instant::now() + self.limits.total).await
     }
 
     /// Sends a POST. A redirect is returned and not followed: it would send the body to another host.

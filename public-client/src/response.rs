@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::header::HeaderName;
+use hyper::header::{CONTENT_LENGTH, HeaderName};
 use shared::net::failure::RequestFailure;
 use shared::net::public_url::PublicUrl;
 use tokio::time::{Instant, timeout_at};
@@ -73,26 +74,52 @@ impl Response {
         self.answer.response.headers().get(name)?.to_str().ok()
     }
 
+    /// The number of bytes that the server announces, if it does.
+    #[must_use]
+    pub fn announced_bytes(&self) -> Option<u64> {
+        self.header(CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// The same response, whose body is read for at most `time`, and not beyond the request's deadline.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        let deadline = self.deadline.min(Instant::now() + time);
+        Self { deadline, ..self }
+    }
+
     /// Reads the body for at most `time`, and not beyond the request's deadline.
     pub async fn read_for(self, time: Duration) -> Body {
-        let deadline = self.deadline.min(Instant::now() + time);
-        Self { deadline, ..self }.read().await
+        self.within(time).read().await
+    }
+
+    /// The next piece of the body; none at its end. The cap does not hold: the caller counts.
+    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, RequestFailure> {
+        loop {
+            match timeout_at(self.deadline, self.answer.response.frame()).await {
+                Err(_) => return Err(RequestFailure::Timeout),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => return Err(exchange_failure(&error)),
+                Ok(Some(Ok(frame))) => {
+                    // Trailers say nothing that is shown.
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+            }
+        }
     }
 
     /// Reads the body until the request's deadline.
     pub async fn read(mut self) -> Body {
         let mut bytes = Vec::new();
         let end = loop {
-            match timeout_at(self.deadline, self.answer.response.frame()).await {
-                Err(_) => break BodyEnd::Failed(RequestFailure::Timeout),
+            match self.next_piece().await {
+                Err(failure) => break BodyEnd::Failed(failure),
                 Ok(None) => break BodyEnd::Complete,
-                Ok(Some(Err(error))) => break BodyEnd::Failed(exchange_failure(&error)),
-                Ok(Some(Ok(frame))) => {
-                    // Trailers say nothing that is shown.
-                    let Ok(chunk) = frame.into_data() else { continue };
+                Ok(Some(piece)) => {
                     let room = self.body_bytes - bytes.len();
-                    bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                    if chunk.len() > room {
+                    bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+                    if piece.len() > room {
                         break BodyEnd::Cut;
                     }
                 }

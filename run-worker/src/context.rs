@@ -12,6 +12,7 @@ use shared::storage::Artifacts;
 
 use crate::leases::LeaseContext;
 use crate::pictures::Pictures;
+use crate::search::Search;
 use crate::tools::Tools;
 use crate::workspace::Home;
 
@@ -22,6 +23,8 @@ pub struct Context {
     /// Renders the prompts of apps and applies their schemas.
     pub checker: DefinitionChecker,
     pub tools: Tools,
+    /// The search providers, if the installation has any.
+    pub search: Option<Arc<Search>>,
     /// Holds the workspaces of the runs that this worker executes.
     pub home: Arc<Home>,
     /// Makes the pictures that models are shown.

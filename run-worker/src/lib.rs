@@ -6,6 +6,7 @@ pub mod agent;
 pub mod config;
 pub mod consumer;
 pub mod context;
+pub mod documents;
 pub mod egress;
 pub mod execute;
 pub mod init;
@@ -15,6 +16,7 @@ pub mod pictures;
 pub mod retention;
 pub mod retry_on_outage;
 pub mod sandbox;
+pub mod search;
 pub mod store_gc;
 mod store_guard;
 pub mod sweeper;
@@ -50,6 +52,7 @@ use crate::leases::takeover::Reaper;
 use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
 use crate::pictures::Pictures;
 use crate::sandbox::Sandbox;
+use crate::search::Search;
 use crate::tools::{ToolParts, Tools};
 use crate::watched::Watched;
 use crate::workspace::Home;
@@ -89,6 +92,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let (home, sandbox) = open_sandbox(&config.sandbox).await?;
     let leases = Arc::new(lease_context(config, &plans, &db, &publisher, &lifecycle).await?);
     let worker = leases.claimant.worker.clone();
+    let fetch_policy = IpPolicy::new(config.fetch_allowed_networks.0.clone());
+    let search = Search::open(config.catalog.search.read()?, &fetch_policy, &db)?;
     let context = Arc::new(Context {
         db: db.clone(),
         publisher: publisher.clone(),
@@ -97,9 +102,11 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         checker: DefinitionChecker::start_with(CHECK_PATIENCE, 2 * config.concurrency)?,
         tools: Tools::new(ToolParts {
             artifacts: artifacts.clone(),
-            fetch_policy: IpPolicy::new(config.fetch_allowed_networks.0.clone()),
+            fetch_policy,
             sandbox: Arc::clone(&sandbox),
+            search: search.clone(),
         }),
+        search,
         home: Arc::clone(&home),
         pictures: open_pictures(config, &models)?,
         artifacts,

@@ -87,6 +87,16 @@ fn describe_tools() {
         "capi_fetch_refusals_total",
         "Requests of fetch_url that a rule refused, by reason: host, unknown_url, too_many_hosts or rate."
     );
+    describe_counter!(
+        "capi_document_reads_total",
+        "Documents read as text, by kind and outcome: text, or why there is none."
+        "capi_searches_total",
+        "Searches of web_search, by provider and outcome: ok, empty, or why there was no answer."
+    );
+    describe_counter!(
+        "capi_search_results_dropped_total",
+        "Search results that the model was not shown, by provider and reason: private or unusable (address)."
+    );
     describe_gauge!("capi_sandbox_up", "1 if commands can run or the sandbox is off, else 0.");
     describe_gauge!("capi_sandbox_layer_missing", "1 for each layer of the sandbox that is missing.");
     describe_gauge!("capi_sandbox_kit_read", "1 if models are told what the sandbox has, else 0.");

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::limits::Limits;
-use crate::tools::{FILE_READERS, PICTURE_OPENERS};
+use crate::tools::{FILE_READERS, PICTURE_OPENERS, WEB_SEARCH};
 
 /// Instructions, prompt, inputs, model and limits of one version. Unknown fields are ignored, because a newer
 /// gateway may have stored them. An import refuses them.
@@ -36,6 +36,9 @@ pub struct AppDefinition {
     /// Left out of stored definitions if it restricts nothing, so that an unchanged app stays equal.
     #[serde(default, skip_serializing_if = "FetchRules::restrict_nothing")]
     pub fetch: FetchRules,
+    /// Left out as well. It is not a part of `tools`, because former workers read a list of names there.
+    #[serde(default, skip_serializing_if = "WebSearch::is_unset")]
+    pub web_search: WebSearch,
 }
 
 impl AppDefinition {
@@ -43,6 +46,12 @@ impl AppDefinition {
     #[must_use]
     pub fn reads_files(&self) -> bool {
         self.tools.iter().any(|tool| FILE_READERS.contains(&tool.as_str()))
+    }
+
+    /// Whether it has the tool that needs a search provider.
+    #[must_use]
+    pub fn searches(&self) -> bool {
+        self.tools.iter().any(|tool| tool == WEB_SEARCH)
     }
 
     /// Whether it has a tool that opens pictures, so that its model need not see them.
@@ -103,6 +112,21 @@ impl FetchUrls {
             Self::Listed => "listed",
             Self::Known => "known",
         }
+    }
+}
+
+/// The settings of the tool `web_search`. An app file has them in the table `[tools.web_search]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebSearch {
+    /// One of the providers of CAPI_SEARCH; the installation's default if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+}
+
+impl WebSearch {
+    #[must_use]
+    pub fn is_unset(&self) -> bool {
+        *self == Self::default()
     }
 }
 

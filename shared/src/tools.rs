@@ -1,8 +1,11 @@
 //! The names of the tools that an app may list. The gateway rejects other names on import. A test of the
 //! worker compares this list with its tools.
 
+/// The tool that needs a search provider.
+pub const WEB_SEARCH: &str = "web_search";
+
 /// Sorted.
-pub const TOOLS: [&str; 9] = [
+pub const TOOLS: [&str; 10] = [
     "current_time",
     "edit_file",
     "fetch_url",
@@ -11,6 +14,7 @@ pub const TOOLS: [&str; 9] = [
     "read_file",
     "save_artifact",
     "shell",
+    WEB_SEARCH,
     "write_file",
 ];
 

@@ -38,6 +38,13 @@ pub fn body(
     }
     if rendered.len() > MAX_BODY_BYTES
         && let Some(Json(result)) = &mut body.data.result
+        && !std::mem::take(&mut result.sources).is_empty()
+    {
+        body.omitted.push("result.sources");
+        rendered = serde_json::to_vec(&body)?;
+    }
+    if rendered.len() > MAX_BODY_BYTES
+        && let Some(Json(result)) = &mut body.data.result
         && result.data.take().is_some()
     {
         body.omitted.push("result.data");
@@ -81,7 +88,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use shared::ids::{AppId, RunId};
-    use shared::runs::{RunLinks, ShownArtifact, ShownResult, Source};
+    use shared::runs::{RunLinks, ShownArtifact, ShownResult, ShownSource, Source};
 
     fn run(inputs: Value, text: &str) -> RunView {
         RunView {
@@ -150,6 +157,30 @@ mod tests {
         let body = parsed(run(json!({ "a": big }), &"\"".repeat(300 * 1024)));
         assert_eq!(body["omitted"], json!(["inputs", "result.text"]));
         assert!(body["data"]["result"]["text"].as_str().unwrap().len() > 50_000);
+    }
+
+    #[test]
+    fn sources_are_left_out_before_the_result_itself() {
+        let source = ShownSource {
+            id: 1,
+            url: format!("https://e.org/{}", "x".repeat(2000)),
+            title: "E".to_owned(),
+            how: "read".to_owned(),
+        };
+        let with_sources = |number: usize| {
+            let mut run = run(json!({}), "done [1]");
+            if let Some(Json(result)) = &mut run.result {
+                result.sources = vec![source.clone(); number];
+                result.data = Some(json!(1));
+            }
+            parsed(run)
+        };
+        let few = with_sources(2);
+        assert_eq!(few["data"]["result"]["sources"][1]["how"], "read");
+        assert!(few.get("omitted").is_none(), "{few}");
+        let many = with_sources(300);
+        assert_eq!(many["omitted"], json!(["inputs", "result.sources"]));
+        assert_eq!(many["data"]["result"], json!({"text": "done [1]", "data": 1, "artifacts": []}));
     }
 
     #[test]

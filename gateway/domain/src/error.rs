@@ -2,6 +2,7 @@
 //! status, the console a sentence.
 
 use chrono::{DateTime, Utc};
+use shared::config::SearchMissing;
 use shared::db::{Connection, Db, DbError};
 use shared::definition_checker::CheckError;
 use shared::runs::RunStatus;
@@ -44,6 +45,8 @@ pub enum Refusal {
         asked: String,
         able: Vec<String>,
     },
+    /// The installation lacks the search provider that the app needs.
+    SearchMissing(SearchMissing),
     /// The request's field, and what is wrong with its URL.
     InvalidWebhookUrl {
         field: &'static str,

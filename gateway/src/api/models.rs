@@ -22,6 +22,8 @@ pub(super) struct Model {
     /// Whether it sees pictures among a run's files.
     vision: bool,
     json_schema: bool,
+    /// Whether it is capi's demo model: a script that plays the sample apps, and no language model.
+    demo: bool,
     /// Tokens.
     #[schema(required)]
     context_window: Option<u32>,
@@ -52,6 +54,7 @@ pub(super) async fn handle(
         tools: model.tools,
         vision: model.vision,
         json_schema: model.settings().structured_output.is_enforced(),
+        demo: model.is_demo(),
         context_window: model.context_window,
     });
     Ok(web::Json(ModelList { data: models.collect() }))

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use gateway_domain::accounts::{Actor, users};
 use gateway_domain::apps::{Checks, DefinitionFile, parse_for_plan, store};
-use shared::config::{ModelsFile, Plans};
+use shared::config::{ModelsFile, Plans, SearchConfig};
 use shared::definition_checker::DefinitionChecker;
 
 use super::{OnAccount, say};
@@ -30,6 +30,8 @@ pub(super) struct Import {
     /// TOML file that adds to or overrides the built-in plans, whose ceilings the app must keep.
     #[arg(long, env = "CAPI_PLANS")]
     plans: Option<PathBuf>,
+    #[command(flatten)]
+    search: SearchConfig,
 }
 
 impl Command {
@@ -40,7 +42,8 @@ impl Command {
             .with_context(|| format!("cannot read {}", command.file.display()))?;
         let plans = Plans::read(command.plans.as_deref())?;
         let (db, user) = command.account.open().await?;
-        let checks = Checks { models: &models, checker: &DefinitionChecker::start()?, account: user };
+        let (search, checker) = (command.search.read()?, DefinitionChecker::start()?);
+        let checks = Checks { models: &models, search: &search, checker: &checker, account: user };
         let plan = users::plan(&db, user).await?;
         let parsed = parse_for_plan(DefinitionFile::Toml(text), checks, (&plan, plans.get(&plan))).await;
         let definition = parsed.with_context(|| command.file.display().to_string())?;

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
 use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{Location, Refusal};
+use shared::config::SearchMissing;
 use url::form_urlencoded;
 
 use super::format::{bytes, count, counted, sentence};
@@ -129,6 +130,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         }
         Refusal::ModelLacksTools { asked, able } => lacks_tools(asked, able.is_empty()),
         Refusal::ModelLacksVision { asked, able } => lacks_vision(asked, able),
+        Refusal::SearchMissing(missing) => search_missing(missing),
         Refusal::InvalidWebhookUrl { why, .. } => format!("The webhook address {why}."),
         Refusal::AppArchived => "The app is archived. Restore it, then run it.".to_owned(),
         Refusal::RunAlreadyFinished(status) => {
@@ -165,6 +167,14 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
             "This installation has an internal error. Give the request id below to its operator.".to_owned()
         }
     }
+}
+
+fn search_missing(missing: &SearchMissing) -> String {
+    let why = match missing {
+        SearchMissing::NoProvider => "this installation has no search provider".to_owned(),
+        SearchMissing::UnknownProvider { asked, .. } => format!("{asked} is no search provider here"),
+    };
+    format!("The app searches the web, and {why}. Change the app, or ask the operator to set CAPI_SEARCH.")
 }
 
 fn lacks_tools(model: &str, all: bool) -> String {
@@ -258,6 +268,8 @@ mod tests {
             Refusal::ModelLacksTools { asked: model(), able: vec![model()] }.into(),
             Refusal::ModelLacksVision { asked: model(), able: vec![] }.into(),
             Refusal::ModelLacksVision { asked: model(), able: vec![model()] }.into(),
+            Refusal::SearchMissing(SearchMissing::NoProvider).into(),
+            Refusal::SearchMissing(SearchMissing::UnknownProvider { asked: model(), known: vec![] }).into(),
             Refusal::InvalidWebhookUrl { field: "url", why: "must be https".to_owned() }.into(),
             Refusal::TooManyWaits { limit: 5 }.into(),
             Refusal::IdempotencyConflict.into(),

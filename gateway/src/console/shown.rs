@@ -63,6 +63,28 @@ impl Room {
         let note = format!("Cut: {} of {} are shown. {}", size(end), size(text.len()), self.elsewhere);
         Shown { text: text[..end].to_owned().into(), note: Some(note) }
     }
+
+    /// The start of a text that needs no note: at most `most` bytes, and what is left of the room.
+    pub(crate) fn start(&mut self, text: &str, most: usize) -> String {
+        let end = text.floor_char_boundary(self.left.min(most));
+        self.left -= end;
+        let more = if end > 0 && end < text.len() { "…" } else { "" };
+        format!("{}{more}", &text[..end])
+    }
+
+    /// Takes room for a text that is shown whole. Returns false if there is not enough.
+    pub(crate) const fn takes(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= self.left;
+        if fits {
+            self.left -= bytes;
+        }
+        fits
+    }
+
+    /// The sentence that says where all of a text is.
+    pub(crate) const fn elsewhere(&self) -> &'static str {
+        self.elsewhere
+    }
 }
 
 /// JSON with line breaks and indentation. On one line, if they would make it much longer: deep nesting grows
@@ -131,6 +153,10 @@ mod tests {
         assert!(cut.to_string().ends_with(
             "<p class=\"faint\">Cut: 63.9 KiB of 128.0 KiB are shown. The API returns all of it.</p>"
         ));
-        assert_eq!(room.show("123456789").text, "12345678", "the room has an end");
+        assert_eq!(room.start("12é", 3), "12…", "it ends on a character");
+        assert_eq!(room.start("12", 3), "12");
+        assert!(!room.takes(5) && room.takes(1), "the room has an end");
+        assert_eq!(room.show("123456789").text, "123");
+        assert_eq!(room.start("1", 3), "");
     }
 }

@@ -34,6 +34,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "error-codes",
     "apps",
     "models",
+    "search",
     "changelog",
 ];
 const API: &str = include_str!("../../../docs/API.md");

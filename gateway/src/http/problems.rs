@@ -94,6 +94,10 @@ problems! {
         "An account may have 1,000 apps, archived ones included, and an app 1,000 versions. Use another app.";
     AppArchived = 409 "app_archived", "The app is archived",
         "An archived app takes no new runs. Restore it, or run another app.";
+    SearchUnavailable = 409 "search_unavailable", "The installation cannot search for the app",
+        "The app has the tool web_search, and the installation has no search provider, or not the one that \
+         the app names. The operator sets the providers in the file of CAPI_SEARCH. Or remove the tool from \
+         the app.";
     RunAlreadyFinished = 409 "run_already_finished", "The run is over",
         "The run completed or failed before it could be cancelled. Its result is kept.";
     RunNotFinished = 409 "run_not_finished", "The run is not over yet",

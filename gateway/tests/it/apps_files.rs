@@ -73,7 +73,7 @@ fn app_of(answer: &Answer) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_trip_changes_nothing_and_a_change_is_a_version() {
     let files = Files::start().await;
-    for sample in ["summarise", "extract", "report", "chart", "fix"] {
+    for sample in ["summarise", "extract", "chart", "fix", "invoice", "slides"] {
         let path = format!("{}/../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
         let created = files.create(&std::fs::read_to_string(path).unwrap()).await;
         assert_eq!(created.status, 201, "{sample}: {created:?}");

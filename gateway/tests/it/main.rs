@@ -25,5 +25,6 @@ mod property;
 mod quotas;
 mod runs;
 mod scopes;
+mod search;
 mod slow_readers;
 mod uploads;

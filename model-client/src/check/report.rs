@@ -85,7 +85,8 @@ impl From<ModelError> for Finding {
 }
 
 pub(super) fn heading(model: &Model) -> String {
-    format!("{} ({}, {})", model.id, model.base_url.as_str().trim_end_matches('/'), model.model)
+    let address = model.base_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+    format!("{} ({}, {})", model.id, address.unwrap_or_default(), model.model)
 }
 
 /// One line, also for a server whose words have several lines, or hold codes for a terminal.

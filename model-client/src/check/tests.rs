@@ -11,7 +11,7 @@ use super::{basics, check, inputs, schema, tools};
 /// What a check of the scripted model says, and whether it answered.
 async fn checked(model: &ScriptedModel, settings: &str) -> (Vec<String>, bool) {
     let served: ModelsFile = toml::from_str(&model.models_file()).unwrap();
-    let address = &served.get("plain").unwrap().base_url;
+    let address = served.get("plain").unwrap().base_url.as_ref().unwrap();
     let file = format!(
         "[[models]]\nid = \"m\"\nname = \"M\"\nprovider = \"openai\"\nbase_url = \"{address}\"\n\
          model = \"small\"\n{settings}\n"
@@ -20,6 +20,16 @@ async fn checked(model: &ScriptedModel, settings: &str) -> (Vec<String>, bool) {
     let said = RefCell::new(Vec::new());
     let answers = check(file.default_model(), &|line: &str| said.borrow_mut().push(line.to_owned())).await;
     (said.into_inner(), answers)
+}
+
+#[tokio::test]
+async fn the_demo_model_is_named_and_not_asked() {
+    let file = "[[models]]\nid = \"demo\"\nname = \"Demo\"\nprovider = \"demo\"\n";
+    let file: ModelsFile = toml::from_str(file).unwrap();
+    let said = RefCell::new(Vec::new());
+    assert!(check(file.default_model(), &|line: &str| said.borrow_mut().push(line.to_owned())).await);
+    let said = said.into_inner().join("\n");
+    assert!(said.starts_with("demo (demo model)\n") && said.contains("no language model"), "{said}");
 }
 
 /// The finding of a probe.

@@ -43,11 +43,13 @@ pub(crate) struct Outgoing<'r> {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Failure(pub(crate) Value);
 
-pub(crate) fn of(protocol: Protocol) -> &'static dyn Provider {
+/// `None` for the demo model, which has no server.
+pub(crate) fn of(protocol: Protocol) -> Option<&'static dyn Provider> {
     match protocol {
-        Protocol::Openai => &openai::Openai,
-        Protocol::OpenaiResponses => &responses::Responses,
-        Protocol::Anthropic => &anthropic::Anthropic,
+        Protocol::Openai => Some(&openai::Openai),
+        Protocol::OpenaiResponses => Some(&responses::Responses),
+        Protocol::Anthropic => Some(&anthropic::Anthropic),
+        Protocol::Demo => None,
     }
 }
 

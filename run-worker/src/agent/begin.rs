@@ -14,6 +14,7 @@ use super::budget::{Budget, Spent};
 use super::{Agent, events, final_answer, pictures};
 use crate::context::Context;
 use crate::leases::store::Claimed;
+use crate::search;
 use crate::workspace::InputFile;
 
 /// Reads the app and finds its model. The error ends the run.
@@ -28,6 +29,9 @@ pub(super) fn prepare<'a>(
     })?;
     if let Some(error) = context.tools.of(&app.tools).missing() {
         return Err(error);
+    }
+    if let Some(missing) = search::missing_for(context.search.as_deref(), &app) {
+        return Err(RunError::new(ErrorCode::ToolError, &missing.to_string(), None));
     }
     Ok((app, model))
 }

@@ -14,9 +14,9 @@ use shared::text::CleanText;
 use tokio::time::{Instant, timeout_at};
 
 use super::transcript::OpenCall;
-use super::{Agent, Halt, events, files};
+use super::{Agent, Halt, events, files, searches};
 use crate::egress::CallEgress;
-use crate::tools::{self, Files, Invocation, SourceIds, ToolError, Toolbox};
+use crate::tools::{self, Files, Invocation, RunSearch, SourceIds, ToolError, Toolbox};
 use crate::workspace::Workspace;
 
 /// Concurrent calls of one run.
@@ -58,9 +58,12 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     let with_egress = |open: OpenCall| (open.call, Arc::new(CallEgress::new(Arc::clone(&agent.egress))));
     let calls: Vec<_> = batch.into_iter().map(with_egress).collect();
     let source_ids = Arc::new(SourceIds::new(agent.log.transcript().numbered_sources()));
+    let provider = agent.app.web_search.provider.clone();
+    let search = Arc::new(RunSearch::after(provider, searches::made(agent.log.transcript())));
     let invoking = Invoking {
         tools,
         source_ids,
+        search,
         deadline,
         run: agent.claimed.id,
         workspace: agent.workspace.clone(),
@@ -189,6 +192,7 @@ struct Invoking<'t> {
     /// Bytes that the run may still produce.
     output_left: Arc<AtomicU64>,
     source_ids: Arc<SourceIds>,
+    search: Arc<RunSearch>,
 }
 
 /// What a call returned, to be recorded.
@@ -245,7 +249,9 @@ async fn invoke(
     let until = invoking.deadline.min(Instant::now() + spec.timeout);
     let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
     let (workspace, source_ids) = (invoking.workspace.clone(), Arc::clone(&invoking.source_ids));
-    let calling = tool.call(Invocation { run, id, arguments, workspace, output_left, egress, source_ids });
+    let search = Arc::clone(&invoking.search);
+    let calling =
+        tool.call(Invocation { run, id, arguments, workspace, output_left, egress, source_ids, search });
     let mut output = timeout_at(until, calling).await.unwrap_or_else(|_| {
         let why = format!("The tool did not finish within {} s.", spec.timeout.as_secs());
         Err(ToolError::RespondToModel(why))

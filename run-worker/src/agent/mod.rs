@@ -6,12 +6,16 @@ mod ask;
 mod begin;
 mod budget;
 mod call;
+mod citations;
 mod events;
 mod files;
 mod final_answer;
 mod log;
 mod pictures;
+mod published;
 mod result;
+mod run_sources;
+mod searches;
 mod sources;
 mod transcript;
 mod validate;
@@ -35,6 +39,7 @@ use budget::Budget;
 pub use files::{close, delete_snapshots};
 use log::Log;
 use pictures::LoadedPictures;
+use run_sources::with_sources;
 pub use transcript::{Next, Transcript};
 
 /// How the work on a run came out. It is not recorded yet.
@@ -121,8 +126,11 @@ pub async fn work(
     let now = Instant::now();
     let mut log = Log::open(context, claimed).await?;
     let end = match produce_result(context, claimed, slot, &mut log, now).await {
-        Ok(result) => RunEnd::Completed(result),
-        Err(Halt::Fail(error)) => RunEnd::Failed(error, partial(log.transcript())),
+        Ok(result) => RunEnd::Completed(with_sources(result, log.transcript())),
+        Err(Halt::Fail(error)) => {
+            let result = partial(log.transcript());
+            RunEnd::Failed(error, result.map(|result| with_sources(result, log.transcript())))
+        }
         Err(Halt::Stop(stopped)) => return Err(stopped),
     };
     Ok(AgentOutcome { last_events: log.take_unrecorded(), end })

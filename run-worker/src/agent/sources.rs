@@ -11,7 +11,7 @@ use crate::workspace::WorkspacePath;
 pub(super) fn origin(call: &RequestedCall, result: &ToolResult) -> Option<Origin> {
     match call.name.as_str() {
         _ if result.is_error => None,
-        "fetch_url" => Some(Origin::Page),
+        "fetch_url" | "web_search" => Some(Origin::Page),
         "read_file" if reads_inputs(&call.arguments) => Some(Origin::Given),
         _ => None,
     }
@@ -43,6 +43,7 @@ mod tests {
             super::origin(&call, &tool_result(&call, String::new(), is_error))
         };
         assert_eq!(origin("fetch_url", "{}", false), Some(Origin::Page));
+        assert_eq!(origin("web_search", "{}", false), Some(Origin::Page));
         assert_eq!(origin("fetch_url", "{}", true), None, "it quotes the URL");
         assert_eq!(origin("read_file", r#"{"path": "/workspace/inputs/a.csv"}"#, false), Some(Origin::Given));
         for path in ["a.csv", "inputs/../a.csv", "inputsx/a"] {

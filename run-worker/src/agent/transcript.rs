@@ -2,9 +2,11 @@
 //! exactly the conversation of the one before. The running attempt builds it in the same way, event by event,
 //! so the two cannot differ.
 
+mod texts;
+
 use std::collections::{BTreeSet, VecDeque};
 
-use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION, WINDOW_FULL, call_body};
+use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION, WINDOW_FULL};
 use shared::ids::FileId;
 use shared::runs::events::{
     EventData, FoundSource, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
@@ -12,6 +14,7 @@ use shared::runs::events::{
 
 use super::budget::Spent;
 use super::pictures::LoadedPictures;
+use super::published::Published;
 use super::window::Estimate;
 use super::{events, sources};
 use crate::egress::Origin;
@@ -45,6 +48,7 @@ pub struct Transcript {
     contacted_hosts: BTreeSet<String>,
     /// The web pages that the calls found or read, in their order.
     pages: Vec<FoundSource>,
+    published: Published,
 }
 
 /// A call without a result.
@@ -110,6 +114,11 @@ impl Transcript {
             EventData::Artifact(artifact) => {
                 self.artifacts += 1;
                 self.spent.add_output(artifact.size);
+                // An artifact has the id of its call.
+                let publishing = self.open.iter().find(|open| open.call.id == artifact.id.uuid());
+                if let Some(open) = publishing {
+                    self.published.add(&open.call, &self.pages);
+                }
             }
             EventData::Note(note) => {
                 self.notes.push(note.kind.clone());
@@ -216,28 +225,6 @@ impl Transcript {
         &self.estimate
     }
 
-    /// The text of the last answer.
-    #[must_use]
-    pub fn last_answer(&self) -> &str {
-        let last = self.messages.iter().rev().find_map(|message| match message {
-            Message::Assistant { text, .. } => Some(text.as_str()),
-            _ => None,
-        });
-        last.unwrap_or_default()
-    }
-
-    /// Whether the model can have read these calls in the prompt or in a tool result. Blanks and tags do not
-    /// count.
-    pub(super) fn has_read(&self, written: &str) -> bool {
-        let squeezed = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-        let body = squeezed(call_body(written));
-        let mut read = self.messages.iter().filter_map(|message| match message {
-            Message::User { text, .. } | Message::Tool { content: text, .. } => Some(text),
-            Message::System(_) | Message::Assistant { .. } => None,
-        });
-        read.any(|text| squeezed(text).contains(&body))
-    }
-
     /// Whether the model's server finds calls itself, so that a call in a text is text. Calls that capi found
     /// have ids that capi made.
     pub(super) const fn has_native_calls(&self) -> bool {
@@ -255,36 +242,10 @@ impl Transcript {
         self.notes.contains(kind)
     }
 
-    /// The model's last text that is not blank.
-    #[must_use]
-    pub fn last_text(&self) -> &str {
-        let texts = self.messages.iter().rev().filter_map(|message| match message {
-            Message::Assistant { text, .. } => Some(text.as_str()),
-            _ => None,
-        });
-        texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
-    }
-
     /// The snapshot of the workspace after the last call that changed it.
     #[must_use]
     pub const fn snapshot(&self) -> Option<&StoredSnapshot> {
         self.snapshot.as_ref()
-    }
-
-    /// The texts that the model cannot have written: instructions, prompt, pages and input files. Notes are
-    /// not among them, because they may quote the model.
-    pub fn sources(&self) -> impl Iterator<Item = (&str, Origin)> {
-        self.sources.iter().filter_map(|(at, origin)| match self.messages.get(*at)? {
-            Message::System(text) | Message::User { text, .. } | Message::Tool { content: text, .. } => {
-                Some((text.as_str(), *origin))
-            }
-            Message::Assistant { .. } => None,
-        })
-    }
-
-    /// The numbers of the web pages.
-    pub(super) fn numbered_sources(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.pages.iter().map(|page| (page.url.as_str(), page.id))
     }
 
     /// The hosts that tool calls reached.

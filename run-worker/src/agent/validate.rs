@@ -124,7 +124,8 @@ fn fenced(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn without_fences(text: &str) -> String {
+/// The text without its code blocks.
+pub(super) fn without_fences(text: &str) -> String {
     let mut fence = false;
     let outside = text.split_inclusive('\n').filter(|line| {
         let is_fence = line.trim_start().starts_with("```");

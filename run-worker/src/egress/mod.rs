@@ -6,6 +6,7 @@
 
 mod host_log;
 mod known;
+mod provider;
 mod rate;
 
 use std::collections::BTreeSet;
@@ -152,8 +153,8 @@ impl Egress {
                 )
             }
             Refusal::UnknownUrl => "This app may fetch only URLs that are written in its instructions, its \
-                                    inputs, or a page that it fetched before. Use such a URL exactly as it \
-                                    is written there; do not change it or add to it."
+                                    inputs, or a page or a search result that it got before. Use such a \
+                                    URL exactly as it is written there; do not change it or add to it."
                 .to_owned(),
             Refusal::TooManyHosts => {
                 format!("This run has contacted {MAX_HOSTS} hosts, the most that it may. Use one of these.")

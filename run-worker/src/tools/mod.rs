@@ -14,6 +14,7 @@ mod script;
 mod shell;
 mod source_ids;
 mod surroundings;
+mod web_search;
 mod write_file;
 
 use std::borrow::Cow;
@@ -31,10 +32,13 @@ use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
 use uuid::Uuid;
 
+use crate::documents::Documents;
 use crate::egress::CallEgress;
 use crate::sandbox::Sandbox;
+use crate::search::Search;
 use crate::workspace::Workspace;
 pub use source_ids::SourceIds;
+pub use web_search::RunSearch;
 
 /// Describes a tool to the model and to the agent.
 #[derive(Debug)]
@@ -78,6 +82,8 @@ pub struct Invocation {
     pub egress: Arc<CallEgress>,
     /// The numbers of the run's web pages.
     pub source_ids: Arc<SourceIds>,
+    /// What the run may search.
+    pub search: Arc<RunSearch>,
 }
 
 /// The result of a call.
@@ -156,6 +162,8 @@ pub struct ToolParts {
     /// Decides which addresses `fetch_url` can reach.
     pub fetch_policy: IpPolicy,
     pub sandbox: Arc<Sandbox>,
+    /// The search providers, if the installation has any.
+    pub search: Option<Arc<Search>>,
 }
 
 /// All tools of the process.
@@ -164,16 +172,18 @@ pub struct Tools(Vec<Box<dyn Tool>>);
 impl Tools {
     #[must_use]
     pub fn new(parts: ToolParts) -> Self {
-        let ToolParts { artifacts, fetch_policy, sandbox } = parts;
+        let ToolParts { artifacts, fetch_policy, sandbox, search } = parts;
+        let documents = Arc::new(Documents::new(Arc::clone(&sandbox)));
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
             Box::new(edit_file::edit_file()),
-            Box::new(fetch_url::FetchUrl::new(fetch_policy)),
+            Box::new(fetch_url::FetchUrl::new(fetch_policy, documents)),
             Box::new(list_files::list_files()),
             Box::new(python::python(Arc::clone(&sandbox))),
             Box::new(read_file::read_file()),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
             Box::new(shell::shell(Arc::clone(&sandbox))),
+            Box::new(web_search::WebSearch::new(search)),
             Box::new(write_file::write_file()),
         ])
     }
@@ -239,6 +249,7 @@ mod tests {
             artifacts: store,
             fetch_policy: IpPolicy::default(),
             sandbox: Arc::new(Sandbox::off()),
+            search: None,
         })
     }
 

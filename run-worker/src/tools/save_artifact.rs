@@ -111,7 +111,7 @@ impl SaveArtifact {
             format!("Saved as {title:?} ({media_type}, {} bytes). It is part of the result.", stored.size);
         let media_type = if is_own_text { with_charset(media_type) } else { media_type };
         let artifact = NewArtifact { media_type, title, size: stored.size, sha256: stored.sha256 };
-        Ok(Output { text, artifact: Some(artifact) })
+        Ok(Output { text, artifact: Some(artifact), ..Output::default() })
     }
 
     async fn store(&self, key: &ObjectKey, source: Source) -> Result<Uploaded, StorageError> {

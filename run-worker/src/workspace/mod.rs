@@ -1,6 +1,7 @@
 //! The files of a run: the workspace that its tools work in, the caller's files, and the snapshots from which
 //! another worker continues.
 
+mod adopt;
 mod home;
 mod inputs;
 mod measure;
@@ -8,6 +9,7 @@ mod mounts;
 mod path;
 mod remove;
 mod root_dir;
+mod scratch;
 mod snapshot;
 mod store;
 mod tar_snapshot;
@@ -28,6 +30,7 @@ pub use mounts::{INSIDE, Mounts};
 pub use path::WorkspacePath;
 pub(crate) use root_dir::ListedFile;
 pub use root_dir::RootDir;
+pub(crate) use scratch::Scratch;
 use snapshot::Tagger;
 use store::Saved;
 pub use store::{Format, Snapshot};

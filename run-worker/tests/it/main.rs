@@ -3,7 +3,9 @@
 
 mod claiming;
 mod conformance;
+mod documents;
 mod fencing;
+mod fetch;
 mod interleavings;
 mod pictures;
 mod prompt_cache;
@@ -12,6 +14,7 @@ mod recorded;
 mod resume;
 mod retention;
 mod sandbox;
+mod search;
 mod snapshots;
 mod state_machine;
 mod store_gc;

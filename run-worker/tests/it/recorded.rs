@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use shared::config::LeaseConfig;
 use shared::db::{Connection, statement};
 use shared::ids::{ArtifactId, RunId};
-use shared::runs::events::{self, Event, EventData, PublishedArtifact, RunStarted, RunTakenOver, ToolResult};
-use shared::runs::{ErrorCode, RunEnd, RunError, ShownError, cancel, finish};
+use shared::runs::events::{
+    self, Event, EventData, FoundSource, PublishedArtifact, RunStarted, RunTakenOver, SourceUse, ToolResult,
+};
+use shared::runs::{ErrorCode, RunEnd, RunError, RunResult, RunSource, ShownError, cancel, finish};
 use shared::testing::TestDatabase;
 
 use crate::{LEASE, answer, claimant, pending_runs, user_message};
@@ -94,6 +96,63 @@ async fn statements_write_and_read_events_as_they_are_defined() {
 
     cancel(&mut conn, user, None, ids[1]).await.unwrap();
     assert_eq!(log(&mut conn, ids[1]).await[1..], [EventData::RunCancelled {}]);
+}
+
+/// The process that ends a lost or cancelled run does not know its pages, so the statement finds them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_lost_or_cancelled_lists_its_sources() {
+    let database = TestDatabase::create().await;
+    let (user, ids) = pending_runs(&database, 2).await;
+    let mut conn = database.conn().await;
+    let page = |id: u32, title: &str, how| FoundSource {
+        id,
+        url: format!("https://e.org/{id}"),
+        title: title.to_owned(),
+        how,
+        snippet: "It opens at nine.".to_owned(),
+        date: None,
+    };
+    let result = |name: &str, sources: Vec<FoundSource>| {
+        EventData::ToolResult(ToolResult {
+            call_id: ArtifactId::generate().uuid(),
+            name: name.to_owned(),
+            content: String::new(),
+            is_error: false,
+            workspace: None,
+            contacted_hosts: Vec::new(),
+            sources,
+        })
+    };
+    let found = [1, 2, 10].map(|id| page(id, if id == 2 { "" } else { "A page" }, SourceUse::Searched));
+    let written = [
+        result("web_search", found.to_vec()),
+        result("fetch_url", vec![page(2, "Two", SourceUse::Read)]),
+        answer("It opens at nine [10]."),
+    ];
+    for _ in &ids {
+        let run = claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+        assert!(append(&mut conn, run.fence(), run.last_seq, &written, LEASE).await.unwrap());
+        if run.id == ids[0] {
+            let error = RunError::new(ErrorCode::WorkerLost, "why", None);
+            finish(&mut conn, run.fence(), &[], &RunEnd::Lost(error)).await.unwrap();
+        } else {
+            cancel(&mut conn, user, None, run.id).await.unwrap();
+        }
+        let stored: RunResult = serde_json::from_value(row(&mut conn, run.id).await.result.unwrap()).unwrap();
+        let source = |id: u32, title: &str, how| RunSource {
+            id,
+            url: format!("https://e.org/{id}"),
+            title: title.to_owned(),
+            how,
+        };
+        let expected = [
+            source(1, "A page", SourceUse::Searched),
+            source(2, "Two", SourceUse::Read),
+            source(10, "A page", SourceUse::Cited),
+        ];
+        assert_eq!(stored.sources, expected, "{stored:?}");
+        assert!(stored.partial);
+    }
 }
 
 /// The row repeats what the events say, behind the same fence.

@@ -1,12 +1,14 @@
 //! Settings: one struct for each concern. Each service flattens the structs that it needs. Only `main` reads
 //! the environment (through clap). The exception are the model keys that the models file names
-//! (`api_key_env`): the run-worker reads them at its start, and `gateway models check` before it asks.
+//! (`api_key_env`): the run-worker reads them at its start, and `gateway models check` before it asks. The
+//! run-worker also reads the search keys that the file of CAPI_SEARCH names (`key_env`).
 //! deploy/env.example lists all settings.
 
 mod models;
 mod parse;
 mod plans;
 mod quotas;
+mod search;
 mod secret_key;
 
 pub use models::{
@@ -16,6 +18,7 @@ pub use models::{
 pub use parse::parse;
 pub use plans::{Plan, Plans, PlansError};
 pub use quotas::Quotas;
+pub use search::{SearchEntry, SearchFile, SearchFileError, SearchKind, SearchMissing, SearchQuota};
 pub use secret_key::{SecretKeyConfig, SecretKeyError};
 
 use std::net::SocketAddr;
@@ -188,9 +191,27 @@ pub struct CatalogConfig {
     /// TOML file that adds to or overrides the built-in plans free, pro and team.
     #[arg(long, env = "CAPI_PLANS")]
     pub plans: Option<PathBuf>,
+    #[command(flatten)]
+    pub search: SearchConfig,
     /// on or off. With on, what the plans' `retention_days` are over for is deleted for good.
     #[arg(long, env = "CAPI_RETENTION", value_enum, default_value_t = Switch::Off)]
     pub retention: Switch,
+}
+
+/// The providers of the tool `web_search`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SearchConfig {
+    /// TOML file of search providers; see deploy/search.example.toml. Without it, apps cannot have the tool
+    /// web_search.
+    #[arg(long = "search", env = "CAPI_SEARCH")]
+    pub search_file: Option<PathBuf>,
+}
+
+impl SearchConfig {
+    /// Reads the file, if there is one.
+    pub fn read(&self) -> Result<SearchFile, SearchFileError> {
+        SearchFile::read(self.search_file.as_deref())
+    }
 }
 
 /// A part that can be turned off.

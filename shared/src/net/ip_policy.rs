@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::failure::RequestFailure;
 
@@ -46,6 +46,12 @@ impl IpPolicy {
     #[must_use]
     pub const fn only_public() -> Self {
         Self { allowed: Vec::new() }
+    }
+
+    /// Permits every address. Only for addresses that the operator gives.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { allowed: vec![Ipv4Net::default().into(), Ipv6Net::default().into()] }
     }
 
     #[must_use]

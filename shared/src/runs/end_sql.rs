@@ -32,19 +32,54 @@ SELECT d.user_id, (SELECT lane_id FROM delivery) AS lane_id FROM done d"
     };
 }
 
-/// The partial result of run `$1`: the last text that the model wrote. Null if the run has neither text nor
-/// artifacts.
+/// The partial result of run `$1`: the last text that the model wrote, and the web pages that the run used.
+/// Null if the run has neither text nor artifacts.
 macro_rules! partial_result {
     () => {
-        "(
+        concat!(
+            "(
             SELECT jsonb_build_object('text', coalesce(last.text, ''), 'partial', true)
+                || coalesce(used.sources, '{}')
             FROM (SELECT (
                 SELECT e.data ->> 'content' FROM run_events e
                 WHERE e.run_id = $1 AND e.type = 'message' AND e.data ->> 'role' = 'assistant'
                     AND e.data ->> 'content' ~ '\\S'
                 ORDER BY e.seq DESC LIMIT 1) AS text) last
+            LEFT JOIN LATERAL (",
+            crate::runs::end_sql::sources_of_run!(),
+            ") used ON true
             WHERE last.text IS NOT NULL OR EXISTS (SELECT 1 FROM artifacts f WHERE f.run_id = $1))"
+        )
     };
 }
 
-pub(super) use {log_and_deliver, partial_result};
+/// The sources of run `$1`, as [`super::outcome::RunSource`], whose bounds they keep. `last.text` is the text
+/// of the result. A page is cited if that text holds its number in brackets: the worker, which also finds
+/// lists of numbers and URLs, is not there. The uses `cited`, `read` and `searched` sort from the strongest to
+/// the weakest.
+macro_rules! sources_of_run {
+    () => {
+        "
+            SELECT jsonb_build_object('sources', jsonb_agg(s.source ORDER BY s.id)) AS sources
+            FROM (
+                SELECT p.id, jsonb_build_object('id', p.id, 'url', p.url, 'title', p.title, 'how', u.how)
+                    AS source
+                FROM (
+                    SELECT f.page -> 'id' AS id, f.page ->> 'url' AS url, min(f.page ->> 'how') AS how,
+                        left(coalesce((array_agg(f.page ->> 'title' ORDER BY e.seq, f.number)
+                            FILTER (WHERE f.page ->> 'title' <> ''))[1], ''), 300) AS title
+                    FROM run_events e
+                    CROSS JOIN LATERAL jsonb_array_elements(
+                        CASE WHEN jsonb_typeof(e.data -> 'sources') = 'array' THEN e.data -> 'sources'
+                        ELSE '[]' END) WITH ORDINALITY AS f (page, number)
+                    WHERE e.run_id = $1 AND e.type = 'tool.result' AND length(f.page ->> 'url') <= 2048
+                    GROUP BY 1, 2) p
+                CROSS JOIN LATERAL (
+                    SELECT CASE WHEN strpos(last.text, '[' || p.id::text || ']') > 0 THEN 'cited'
+                        ELSE p.how END AS how) u
+                ORDER BY u.how, p.id LIMIT 300) s
+            HAVING count(*) > 0"
+    };
+}
+
+pub(super) use {log_and_deliver, partial_result, sources_of_run};

@@ -15,11 +15,11 @@ pub use cancel::{Cancelled, cancel};
 pub use events::StoredError;
 pub use expire::expire;
 pub use finish::{Finished, finish, finish_under};
-pub use outcome::{RunEnd, RunError, RunResult};
+pub use outcome::{RunEnd, RunError, RunResult, RunSource};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
 pub use usage::{UsageDelta, contacted_hosts};
 pub use view::{
-    GivenFile, Pending, RunLinks, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, Source,
-    Usage, UsedKey, Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookFailure, WebhookState, status,
+    GivenFile, Pending, RunLinks, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, ShownSource,
+    Source, Usage, UsedKey, Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookFailure, WebhookState, status,
 };

@@ -21,20 +21,28 @@ pub struct RunResult {
     /// The run did not complete; this is what it produced until then.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub partial: bool,
-    /// The web pages that the run used, in the order of their numbers.
+    /// The web pages that the run found, read or cites, in the order of their numbers.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub sources: Vec<RunSource>,
 }
 
-/// A web page that a run used.
+/// A web page that a run found, read or cites.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunSource {
+    /// The number by which the model cites the page.
+    pub id: u32,
     pub url: String,
     /// Empty if the page has none.
-    #[serde(default)]
     pub title: String,
     pub how: SourceUse,
+}
+
+impl RunSource {
+    /// Sources of one result. Of more, those are listed that the run used most. So a result stays below
+    /// 1 MiB whatever the searches found.
+    pub const MAX_LISTED: usize = 300;
+    /// Bytes of a title. Longer ones are cut.
+    pub const MAX_TITLE_BYTES: usize = 300;
 }
 
 /// Why a run failed.

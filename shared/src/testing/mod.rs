@@ -7,7 +7,9 @@
     reason = "a fixture that cannot be made fails its test"
 )]
 
+mod content;
 mod database;
+mod files;
 mod http;
 mod model;
 mod pages;
@@ -16,16 +18,20 @@ mod proxy;
 mod queues;
 mod raw;
 mod receiver;
+mod search;
 mod template;
 mod tls;
 
+pub use content::{ContentServer, Given};
 pub use database::{PlanLine, TestDatabase, plan_of};
+pub use files::{FileServer, RunningFileServer};
 pub use model::{MeasuredRequest, ScriptedModel};
 pub use pages::PageServer;
 pub use proxy::TcpProxy;
 pub use queues::TestQueues;
 pub use raw::{Ending, RawServer};
 pub use receiver::{ReceivedWebhook, WebhookReceiver};
+pub use search::{AskedSearch, SearchServer};
 pub use tls::{Issuer, TlsServer};
 
 use std::fmt::Display;

@@ -12,7 +12,7 @@ use gateway_domain::accounts::users::{self, NewPassword, NewUser};
 pub use gateway_domain::accounts::{ApiKey, Scope, Scopes};
 use gateway_domain::apps::{Checks, parse_definition, store};
 use secrecy::{ExposeSecret, SecretString};
-use shared::config::{ModelsFile, Plans, Quotas, SecretKeyConfig};
+use shared::config::{ModelsFile, Plans, Quotas, SearchFile, SecretKeyConfig};
 use shared::db::statement;
 use shared::definition_checker::DefinitionChecker;
 use shared::encryption::EncryptionKey;
@@ -40,7 +40,7 @@ name = "count"
 type = "number"
 "#;
 
-/// Sends its input `text` to the model, which may call every tool.
+/// Sends its input `text` to the model, which may call every tool but web_search: that needs a provider.
 const TOOLS_APP: &str = r#"
 name = "Tools"
 prompt = "{{ text }}"
@@ -201,9 +201,12 @@ impl Stack {
 
     async fn import_for(&self, user: UserId, app_file: &str) -> AppId {
         let models = ModelsFile::read(Path::new(self.setting("CAPI_MODELS"))).expect("the models are read");
+        let search = self.settings.iter().find(|(name, _)| name == "CAPI_SEARCH");
+        let search = SearchFile::read(search.map(|(_, file)| Path::new(file)));
+        let search = search.expect("the search file is right");
         let definition = {
             let checker = DefinitionChecker::start().expect("the checker starts");
-            let with = Checks { models: &models, checker: &checker, account: user };
+            let with = Checks { models: &models, search: &search, checker: &checker, account: user };
             parse_definition(app_file, with).await.expect("the app file is right")
         };
         let stored =

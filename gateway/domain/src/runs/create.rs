@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use shared::config::{ModelsFile, Quotas};
+use shared::config::{ModelsFile, Quotas, SearchFile};
 use shared::db::{Db, DbError};
 use shared::ids::{ApiKeyId, AppId, RunId, UserId};
 use shared::net::public_url::PublicUrl;
@@ -30,6 +30,7 @@ pub struct Intake {
     pub db: Db,
     pub apps: Arc<AppCache>,
     pub models: Arc<ModelsFile>,
+    pub search: Arc<SearchFile>,
     pub publisher: Publisher,
 }
 
@@ -87,7 +88,7 @@ pub async fn dry_run(
     (quotas, request_bytes): (&Quotas, u64),
 ) -> Result<DryRun, Refusal> {
     let app = intake.apps.load(&intake.db, user, app).await?;
-    let Valid { model, .. } = validate(&app, body, files.files(), &intake.models)?;
+    let Valid { model, .. } = validate(&app, body, files.files(), (&intake.models, &intake.search))?;
     let asked = Asked { stored_bytes: files.bytes(), request_bytes };
     match quotas::check(&intake.db, user, quotas, asked).await? {
         Some(exceeded) => Err(refused(exceeded)),
@@ -148,8 +149,8 @@ impl Create {
         }
     }
 
-    fn validate(&self, app: &CurrentApp, models: &ModelsFile) -> Result<Valid, Refusal> {
-        validate(app, &self.body, self.files.files(), models)
+    fn validate(&self, app: &CurrentApp, intake: &Intake) -> Result<Valid, Refusal> {
+        validate(app, &self.body, self.files.files(), (&intake.models, &intake.search))
     }
 
     /// Validates against the cached version and writes the run. Starts again with a fresh version if the
@@ -159,12 +160,12 @@ impl Create {
         let mut cached = intake.apps.get(self.user, self.app_id);
         for _ in 0..STALE_RETRIES {
             // A stale version may not refuse a request: the current one may accept its inputs.
-            let valid = cached.as_deref().and_then(|app| self.validate(app, &intake.models).ok());
+            let valid = cached.as_deref().and_then(|app| self.validate(app, intake).ok());
             let (app, valid) = if let (Some(app), Some(valid)) = (cached.take(), valid) {
                 (app, valid)
             } else {
                 let app = intake.apps.load(&intake.db, self.user, self.app_id).await?;
-                let valid = self.validate(&app, &intake.models)?;
+                let valid = self.validate(&app, intake)?;
                 (app, valid)
             };
             let run = &NewRun {

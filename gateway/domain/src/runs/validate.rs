@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shared::apps::{AppDefinition, InputType};
-use shared::config::{Model, ModelsFile};
+use shared::config::{Model, ModelsFile, SearchFile};
 use shared::ids::RunId;
 use shared::media_types::MAX_PICTURES;
 use shared::tools::FILE_READERS;
@@ -28,10 +28,14 @@ pub(super) fn validate(
     app: &CurrentApp,
     body: &CreateRequest,
     files: &[GivenFile],
-    models: &ModelsFile,
+    (models, search): (&ModelsFile, &SearchFile),
 ) -> Result<Valid, Refusal> {
     if app.archived {
         return Err(Refusal::AppArchived);
+    }
+    // The app was saved when the installation had the provider.
+    if let Some(missing) = search.missing_for(&app.definition) {
+        return Err(Refusal::SearchMissing(missing));
     }
     Refusal::unless_empty(wrong_files(&app.definition, files, models))?;
     let file = |name: &str| files.iter().find(|file| file.part == name).map(GivenFile::path);

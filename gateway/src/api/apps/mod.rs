@@ -38,6 +38,9 @@ pub(super) struct App {
     chat_model_id: String,
     limits: Limits,
     fetch: Fetch,
+    /// The provider that `web_search` uses. Null: the installation's default, or the app does not search.
+    #[schema(required)]
+    search_provider: Option<String>,
     #[schema(required, value_type = Option<BTreeMap<String, Value>>)]
     output_schema: Option<Value>,
     archived: bool,
@@ -126,6 +129,7 @@ impl App {
             chat_model_id: definition.model.unwrap_or_else(|| default_model.to_owned()),
             limits: Limits(definition.limits),
             fetch: Fetch { hosts: definition.fetch.hosts, urls: definition.fetch.urls },
+            search_provider: definition.web_search.provider,
             output_schema: definition.output.map(|output| output.schema),
             archived: stored.archived,
             created_at: Time(stored.created_at),

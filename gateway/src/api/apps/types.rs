@@ -1,5 +1,7 @@
 //! The app file as the OpenAPI document describes it. `gateway_domain::apps` reads it and lists every error.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -32,11 +34,30 @@ pub(super) struct AppFile {
     /// The model of runs that name no other model; the installation's default if absent.
     #[schema(example = "main")]
     model: Option<String>,
-    #[schema(example = json!(["python", "read_file"]))]
-    tools: Option<Vec<String>>,
+    tools: Option<AppFileTools>,
     output: Option<AppFileOutput>,
     limits: Option<FileLimits>,
     fetch: Option<AppFileFetch>,
+}
+
+/// The names of tools, or a table with the settings of each tool.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(example = json!(["python", "read_file"]))]
+#[expect(dead_code, reason = "describes the request")]
+pub(super) enum AppFileTools {
+    Names(Vec<String>),
+    Settings(BTreeMap<String, AppFileTool>),
+}
+
+/// The settings of a tool. Most tools have none.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the request")]
+pub(super) struct AppFileTool {
+    /// Only of `web_search`: a search provider of the installation; its default if absent.
+    #[schema(example = "brave")]
+    provider: Option<String>,
 }
 
 /// One field of an app's form.

@@ -107,6 +107,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             Problem::RequestTimeout | Problem::PayloadTooLarge | Problem::UnsupportedMediaType => has_body,
             Problem::QuotaExceeded => creates || writes_app,
             Problem::AppArchived
+            | Problem::SearchUnavailable
             | Problem::IdempotencyConflict
             | Problem::StoreFull
             | Problem::ExpectationFailed => creates,

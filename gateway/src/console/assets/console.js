@@ -78,6 +78,9 @@ const isAtEnd = () => innerHeight + scrollY > document.documentElement.scrollHei
 function place(item, thread) {
   const call = item.dataset.into && document.getElementById(item.dataset.into);
   if (call && thread.contains(call)) {
+    // Web pages are shown beside the call, also while it is closed.
+    const found = item.querySelector(":scope > .found");
+    if (found) call.parentNode.append(found);
     call.append(...item.childNodes);
     item.remove();
   } else if (item.parentNode !== thread) {

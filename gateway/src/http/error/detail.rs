@@ -110,6 +110,9 @@ fn of_refusal(refusal: &Refusal) -> String {
         }
         Refusal::ModelLacksTools { asked, able } => lacks_tools(asked, able),
         Refusal::ModelLacksVision { asked, able } => lacks_vision(asked, able),
+        Refusal::SearchMissing(missing) => {
+            format!("{missing}; ask the operator, or remove the tool from the app")
+        }
         Refusal::InvalidWebhookUrl { field, why } => format!("{field} {why}"),
         Refusal::RunAlreadyFinished(status) => {
             format!("the run is {} and can no longer be cancelled", status.as_str())

@@ -47,6 +47,7 @@ const fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::UnknownModel { .. } => Problem::UnknownModel,
         Refusal::ModelLacksTools { .. } => Problem::ModelLacksTools,
         Refusal::ModelLacksVision { .. } => Problem::ModelLacksVision,
+        Refusal::SearchMissing(_) => Problem::SearchUnavailable,
         Refusal::InvalidWebhookUrl { .. } => Problem::InvalidWebhookUrl,
         Refusal::AppArchived => Problem::AppArchived,
         Refusal::RunAlreadyFinished(_) => Problem::RunAlreadyFinished,

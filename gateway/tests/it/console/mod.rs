@@ -6,8 +6,10 @@ mod editing;
 mod keys;
 mod live;
 mod quotas;
+mod samples;
 mod sessions;
 mod sizes;
+mod sources;
 
 /// The form of the editor: these fields, and limits that every plan allows.
 fn app_form<'f>(fields: &[(&'f str, &'f str)]) -> Vec<(&'f str, &'f str)> {

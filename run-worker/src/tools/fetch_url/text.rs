@@ -74,9 +74,7 @@ impl Text {
         self.link = Some((self.written.len(), target));
     }
 
-    /// Returns the whole text, with the title above it.
-    pub(super) fn finish(self, title: &str) -> String {
-        let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
-        if title.is_empty() { self.written } else { format!("{title}\n\n{}", self.written) }
+    pub(super) fn finish(self) -> String {
+        self.written
     }
 }

@@ -3,7 +3,7 @@
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::Model;
+use super::{Model, Provider};
 
 /// Members of a body that capi itself decides. `extra_body` must not replace them.
 const OWN_MEMBERS: [&str; 6] = ["messages", "input", "tools", "stream", "model", "system"];
@@ -23,10 +23,47 @@ const MOST_TIMEOUT_SECONDS: u32 = 86_400;
 impl Model {
     /// What two settings of the entry contradict, or which value cannot be used.
     pub(super) fn contradiction(&self) -> Option<String> {
+        if self.provider == Provider::Demo {
+            let useless = self.without_server();
+            return useless.map(|name| format!("leave out {name}: the demo model is part of capi"));
+        }
         if self.json_schema.is_some() && self.structured_output.is_some() {
             return Some("give structured_output, or its older form json_schema, not both".to_owned());
         }
-        self.wrong_number().or_else(|| self.wrong_text()).or_else(|| self.wrong_extra())
+        let wrong = self.wrong_number().or_else(|| self.wrong_text()).or_else(|| self.wrong_extra());
+        wrong.or_else(|| self.wrong_address())
+    }
+
+    /// A setting that the demo model does not have: it sends no request, calls tools, and sees no pictures.
+    fn without_server(&self) -> Option<&'static str> {
+        let settings = [
+            ("base_url", self.base_url.is_some()),
+            ("model", !self.model.is_empty()),
+            ("api_key_env", self.api_key_env.is_some()),
+            ("api_key_file", self.api_key_file.is_some()),
+            ("tools", !self.tools),
+            ("vision", self.vision),
+            ("extra_body", !self.extra_body.is_empty()),
+            ("extra_headers", !self.extra_headers.is_empty()),
+            ("context_window", self.context_window.is_some()),
+            ("max_output_tokens", self.max_output_tokens.is_some()),
+            ("structured_output", self.structured_output.is_some() || self.json_schema.is_some()),
+        ];
+        settings.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| name)
+    }
+
+    fn wrong_address(&self) -> Option<String> {
+        let Some(base_url) = &self.base_url else {
+            return Some("base_url is missing; write the address of the model's server".to_owned());
+        };
+        if !matches!(base_url.scheme(), "http" | "https") {
+            return Some("base_url must begin with http:// or https://".to_owned());
+        }
+        if !base_url.username().is_empty() || base_url.password().is_some() {
+            return Some("base_url must hold no name and no password; use api_key_env".to_owned());
+        }
+        (base_url.query().is_some() || base_url.fragment().is_some())
+            .then(|| "base_url must have no query and no fragment".to_owned())
     }
 
     fn wrong_number(&self) -> Option<String> {

@@ -29,9 +29,11 @@ pub struct Model {
     pub id: String,
     pub name: String,
     pub provider: Provider,
-    /// The address including the version, for example `https://api.openai.com/v1`.
-    pub base_url: url::Url,
+    /// The address including the version, for example `https://api.openai.com/v1`. Only the demo model has
+    /// none.
+    pub base_url: Option<url::Url>,
     /// The server's name for the model.
+    #[serde(default)]
     pub model: String,
     /// Environment variable that holds the server's key.
     pub api_key_env: Option<String>,
@@ -115,18 +117,6 @@ impl ModelsFile {
             if let Some(what) = model.contradiction() {
                 return Err(format!("{}: {what}", model.id));
             }
-            if !matches!(model.base_url.scheme(), "http" | "https") {
-                return Err(format!("{}: base_url must begin with http:// or https://", model.id));
-            }
-            if !model.base_url.username().is_empty() || model.base_url.password().is_some() {
-                return Err(format!(
-                    "{}: base_url must hold no name and no password; use api_key_env",
-                    model.id
-                ));
-            }
-            if model.base_url.query().is_some() || model.base_url.fragment().is_some() {
-                return Err(format!("{}: base_url must have no query and no fragment", model.id));
-            }
         }
         Ok(())
     }
@@ -192,6 +182,40 @@ mod tests {
             ("context_window=100\nmax_output_tokens=200", "max_output_tokens"),
         ] {
             assert!(parse(&model("a", settings)).unwrap_err().contains(named), "{settings}");
+        }
+    }
+
+    #[test]
+    fn the_address_is_checked() {
+        let model = |address: &str| {
+            parse(&format!("[[models]]\nid='a'\nname='n'\nprovider='openai'\nmodel='m'\n{address}\n"))
+        };
+        assert_eq!(model("base_url='https://h/v1'"), Ok(()));
+        for (address, named) in [
+            ("", "base_url is missing"),
+            ("base_url='ftp://h/v1'", "http://"),
+            ("base_url='https://a:b@h/v1'", "no name and no password"),
+            ("base_url='https://h/v1?a=b'", "no query"),
+        ] {
+            assert!(model(address).unwrap_err().contains(named), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_demo_model_has_no_server() {
+        let demo = |more: &str| parse(&format!("[[models]]\nid='demo'\nname='n'\nprovider='demo'\n{more}\n"));
+        assert_eq!(demo(""), Ok(()));
+        assert_eq!(demo("default=true\ntools=true"), Ok(()));
+        for (more, named) in [
+            ("base_url='http://h/v1'", "base_url"),
+            ("model='m'", "model"),
+            ("api_key_env='K'", "api_key_env"),
+            ("extra_body={seed=1}", "extra_body"),
+            ("vision=true", "vision"),
+            ("tools=false", "tools"),
+        ] {
+            let refused = demo(more).unwrap_err();
+            assert!(refused.contains("demo model") && refused.contains(named), "{more}: {refused}");
         }
     }
 

@@ -74,10 +74,10 @@ const HOSTS: &[(&str, Preset)] = &[
 ];
 
 /// The preset of the server, or else of its protocol.
-pub(super) fn of(base_url: &url::Url, provider: Provider) -> Preset {
+pub(super) fn of(base_url: Option<&url::Url>, provider: Provider) -> Preset {
     match provider {
         Provider::Openai => {
-            let host = base_url.host_str().unwrap_or_default();
+            let host = base_url.and_then(url::Url::host_str).unwrap_or_default();
             let is =
                 |name: &str| host.strip_suffix(name).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
             HOSTS.iter().find(|(name, _)| is(name)).map_or(USUAL, |(_, preset)| *preset)
@@ -95,6 +95,11 @@ pub(super) fn of(base_url: &url::Url, provider: Provider) -> Preset {
             returns_reasoning: true,
             ..USUAL
         },
+        // Its scripts read the schema of the request. They follow no other schema than those of the samples,
+        // so it does not count as enforced.
+        Provider::Demo => {
+            Preset { structured_output: StructuredOutput::JsonObject, tools_with_schema: true, ..USUAL }
+        }
     }
 }
 
@@ -104,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_preset_belongs_to_a_host_and_its_subdomains() {
-        let of = |url: &str| of(&url.parse().unwrap(), Provider::Openai);
+        let of = |url: &str| of(Some(&url.parse().unwrap()), Provider::Openai);
         assert_eq!(of("https://api.openai.com/v1").token_parameter, TokenParameter::MaxCompletionTokens);
         assert!(of("https://my.openai.azure.com/openai/v1").tools_with_schema);
         assert_eq!(of("https://notapi.openai.com.example/v1"), USUAL);

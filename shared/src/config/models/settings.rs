@@ -50,6 +50,8 @@ pub enum Provider {
     OpenaiResponses,
     /// Anthropic's Messages API.
     Anthropic,
+    /// No server: a script of capi answers, for the sample apps.
+    Demo,
 }
 
 /// The parameter of chat completions that limits the tokens of an answer.
@@ -142,10 +144,22 @@ impl ModelSettings {
 const DEFAULT_MAX_REPEATED_BYTES: usize = 8 << 10;
 
 impl Model {
+    /// Whether it is the demo model, which is a script and no language model.
+    #[must_use]
+    pub fn is_demo(&self) -> bool {
+        self.provider == Provider::Demo
+    }
+
+    /// The name for people. It says whether it is the demo model.
+    #[must_use]
+    pub fn label(&self) -> String {
+        if self.is_demo() { format!("{} (demo model)", self.name) } else { self.name.clone() }
+    }
+
     /// The settings of the file; where it says nothing, those of the server's preset; then the defaults.
     #[must_use]
     pub fn settings(&self) -> ModelSettings {
-        let preset = preset::of(&self.base_url, self.provider);
+        let preset = preset::of(self.base_url.as_ref(), self.provider);
         let stated = self.json_schema.map(|enforced| {
             if enforced { StructuredOutput::ResponseFormat } else { StructuredOutput::Words }
         });

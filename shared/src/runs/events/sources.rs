@@ -32,3 +32,15 @@ pub enum SourceUse {
     /// The result names its number or its URL.
     Cited,
 }
+
+impl SourceUse {
+    /// The stored and shown name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Searched => "searched",
+            Self::Read => "read",
+            Self::Cited => "cited",
+        }
+    }
+}

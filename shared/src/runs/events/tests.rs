@@ -43,6 +43,7 @@ fn each_optional_field_was_recorded_and_left_out() {
         ("tool.result", "/workspace"),
         ("tool.result", "/workspace/format"),
         ("tool.result", "/contactedHosts"),
+        ("tool.result", "/sources"),
     ] {
         assert_eq!(has(event_type, pointer), (true, true), "{event_type} {pointer}");
     }
@@ -51,6 +52,17 @@ fn each_optional_field_was_recorded_and_left_out() {
     assert!(steps.contains(&Value::Null) && steps.iter().any(Value::is_i64), "{steps:?}");
     let kinds: Vec<_> = recorded().filter_map(|event| event["data"].get("kind").cloned()).collect();
     assert!(["files", "wrap_up", "repair"].iter().all(|kind| kinds.contains(&json!(kind))), "{kinds:?}");
+}
+
+/// What a page lacks is left out.
+#[test]
+fn a_found_page_is_written_as_it_was_recorded() {
+    let pages: Vec<Value> = recorded().filter_map(|event| event["data"].get("sources").cloned()).collect();
+    let pages: Vec<&Value> = pages.iter().filter_map(Value::as_array).flatten().collect();
+    for member in ["title", "snippet", "date"] {
+        let with = pages.iter().filter(|page| page.get(member).is_some()).count();
+        assert!(with > 0 && with < pages.len(), "{member}");
+    }
 }
 
 #[test]

@@ -3,12 +3,14 @@
 
 mod files;
 mod shape;
+mod source;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
 pub use files::{GivenFile, ShownArtifact};
 pub use shape::{Pending, RunLinks, RunView, ShownError, ShownResult, Source, Usage, UsedKey};
+pub use source::ShownSource;
 pub use webhook::{Webhook, WebhookFailure, WebhookState};
 
 use std::time::Duration;

@@ -22,6 +22,7 @@ use crate::runs::RunStatus;
 use crate::time::Time;
 
 use super::files::{GivenFile, ShownArtifact};
+use super::source::ShownSource;
 use super::webhook::Webhook;
 #[cfg(feature = "openapi")]
 use super::webhook::WebhookState;
@@ -211,6 +212,14 @@ pub struct ShownResult {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>, nullable = false, required = false))]
     pub partial: bool,
+    /// The web pages that the run found, read or cites, in the order of their numbers. Absent if there are
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = Option<Vec<ShownSource>>, nullable = false, required = false)
+    )]
+    pub sources: Vec<ShownSource>,
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<ShownArtifact>, required))]
     pub artifacts: Vec<ShownArtifact>,

@@ -35,6 +35,7 @@ mod processes;
 mod providers;
 mod queue_timeout;
 mod quotas;
+mod real_tasks;
 mod request_ids;
 mod results;
 mod resuming;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::apps::{AppDefinition, InputField, InputType};
-use shared::config::{ModelsFile, Plan};
+use shared::config::{ModelsFile, Plan, SearchFile, SearchMissing};
 use shared::definition_checker::{CheckError, DefinitionChecker};
 use shared::ids::UserId;
 use shared::limits::{Limit, Limits};
@@ -14,6 +14,7 @@ use super::{DefinitionFieldError, MAX_STORED_BYTES};
 use crate::apps::fetch_rules::errors_of_fetch;
 use crate::apps::inputs::wrong;
 use crate::one_line;
+use crate::suggestion::did_you_mean;
 
 const MAX_NAME_CHARS: usize = 100;
 const MAX_INPUTS: usize = 50;
@@ -24,6 +25,7 @@ const MAX_INPUT_NAME_BYTES: usize = 64;
 #[derive(Clone, Copy)]
 pub struct Checks<'a> {
     pub models: &'a ModelsFile,
+    pub search: &'a SearchFile,
     pub checker: &'a DefinitionChecker,
     /// The account that the app belongs to.
     pub account: UserId,
@@ -57,6 +59,7 @@ pub async fn check_definition(
         found.push(DefinitionFieldError::naming("model", message));
     }
     found.extend(errors_of_tools(app, with.models));
+    found.extend(with.search.missing_for(app).map(|missing| error_of_search(&missing)));
     if let Some(why) = with.refusal_of_schema(app).await? {
         found.push(DefinitionFieldError::at("output.schema", why));
     }
@@ -173,7 +176,7 @@ fn errors_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFi
         if !TOOLS.contains(&tool.as_str()) {
             found.push(DefinitionFieldError::at(
                 "tools",
-                format!("{tool:?} is unknown; known are: {}", TOOLS.join(", ")),
+                format!("{tool:?} is unknown{}; known are: {}", did_you_mean(tool, TOOLS), TOOLS.join(", ")),
             ));
         } else if app.tools[..index].contains(tool) {
             found.push(DefinitionFieldError::at("tools", format!("{tool:?} appears twice")));
@@ -188,6 +191,16 @@ fn errors_of_tools(app: &AppDefinition, models: &ModelsFile) -> Vec<DefinitionFi
         found.push(DefinitionFieldError::at("tools", message));
     }
     found
+}
+
+fn error_of_search(missing: &SearchMissing) -> DefinitionFieldError {
+    match missing {
+        SearchMissing::NoProvider => DefinitionFieldError::at("tools", missing.to_string()),
+        SearchMissing::UnknownProvider { asked, known } => {
+            let meant = did_you_mean(asked, known.iter().map(String::as_str));
+            DefinitionFieldError::at("tools.web_search.provider", format!("{missing}{meant}"))
+        }
+    }
 }
 
 fn errors_of_limits(limits: &Limits) -> Vec<DefinitionFieldError> {

@@ -7,8 +7,11 @@ use serde_path_to_error::{Segment, Track};
 use shared::apps::{AppDefinition, Output};
 use toml_parser::lexer::TokenKind;
 
+use self::form::Form;
 use super::DefinitionFieldError;
 use crate::{MAX_FIELD_ERRORS, json_value, quoted};
+
+mod form;
 
 /// Bytes of an app file. A stored definition has fewer, and each can be written as such a file.
 const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -118,13 +121,13 @@ enum Step {
 fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Parsed, (D::Error, Vec<Step>)> {
     let (mut errors, mut track) = (Vec::new(), Track::new());
     let tracked = serde_path_to_error::Deserializer::new(source, &mut track);
-    let read = serde_ignored::deserialize(tracked, |path| {
+    let read: Result<Form, D::Error> = serde_ignored::deserialize(tracked, |path| {
         if errors.len() < MAX_FIELD_ERRORS {
             errors.push(unknown_member(&steps(&path)));
         }
     });
     match read {
-        Ok(definition) => Ok(Parsed { definition, errors }),
+        Ok(form) => Ok(Parsed { definition: form.into(), errors }),
         Err(error) => {
             let path = track.path();
             let step = |segment: &Segment| match segment {

@@ -1,4 +1,4 @@
-use shared::config::ModelsFile;
+use shared::config::{ModelsFile, SearchFile};
 use shared::definition_checker::DefinitionChecker;
 use shared::ids::UserId;
 use shared::tools::TOOLS;
@@ -11,6 +11,10 @@ async fn said(text: &str) -> String {
 
 /// `more` holds entries of further models.
 async fn said_with(more: &str, text: &str) -> String {
+    said_where(more, &SearchFile::default(), text).await
+}
+
+async fn said_where(more: &str, search: &SearchFile, text: &str) -> String {
     let model = |id: &str| {
         format!(
             "[[models]]\nid='{id}'\nname='n'\nprovider='openai'\nbase_url='http://h/v1'\n\
@@ -21,7 +25,7 @@ async fn said_with(more: &str, text: &str) -> String {
     let models = model("m") + &model("plain") + more;
     let models: ModelsFile = toml::from_str(&models).expect("a models file");
     let checker = DefinitionChecker::start().expect("a checker");
-    let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+    let with = Checks { models: &models, search, checker: &checker, account: UserId::generate() };
     match parse_definition(text, with).await {
         Ok(app) => format!("{} is fine", app.name),
         Err(error) => error.to_string().replace(&TOOLS.join(", "), "TOOLS"),
@@ -100,6 +104,28 @@ async fn a_file_needs_a_tool_or_a_model_that_sees_it() {
     assert_eq!(with(seeing, "").await, "a is fine", "a run may name the model");
     assert_eq!(with(seeing, "model = 'eyes'").await, "a is fine");
     assert!(with(seeing, "model = 'm'").await.contains(refused));
+}
+
+#[tokio::test]
+async fn web_search_needs_its_provider() {
+    let with = async |search: &str, tools: &str| {
+        let search: SearchFile = toml::from_str(search).expect("a search file");
+        said_where("", &search, &format!("name = 'a'\nprompt = 'p'\n{tools}")).await
+    };
+    let (list, brave) = ("tools = ['web_search']", "tools.web_search.provider = 'brave'");
+    let none = "providers = []";
+    let both = "[[providers]]\nprovider='serper'\nkey_env='K'\n[[providers]]\nname='brave-eu'\n\
+                provider='brave'\nkey_env='K'\n";
+    for tools in [list, brave] {
+        let refused = with(none, tools).await;
+        assert!(refused.contains("- tools: ") && refused.contains("CAPI_SEARCH"), "{tools}: {refused}");
+    }
+    assert_eq!(with(both, list).await, "a is fine");
+    let refused = with(both, brave).await;
+    let expected = "tools.web_search.provider: the search provider \"brave\" is not in CAPI_SEARCH; known \
+                    are: serper, brave-eu (did you mean \"brave-eu\"?)";
+    assert!(refused.contains(expected), "{refused}");
+    assert!(with(none, "tools = ['websearch']").await.contains("(did you mean \"web_search\"?)"));
 }
 
 #[tokio::test]

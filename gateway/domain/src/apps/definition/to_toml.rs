@@ -1,9 +1,12 @@
 //! Writes a definition as an app file. Pure. Read again, the file gives the same definition. Members that
 //! have their defaults are left out, and a schema is JSON in a string, because TOML has no null.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
-use shared::apps::{AppDefinition, FetchRules, InputField};
+use shared::apps::{AppDefinition, FetchRules, InputField, WebSearch};
 use shared::limits::Limits;
+use shared::tools::WEB_SEARCH;
 
 /// Bytes of a schema that is written with line breaks. A larger one might not fit into a file.
 const MAX_INDENTED_BYTES: usize = 128 << 10;
@@ -18,6 +21,7 @@ struct File<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     instructions: &'a str,
     prompt: &'a str,
+    /// Empty if a tool has settings: then all tools are tables.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tools: &'a [String],
     #[serde(skip_serializing_if = "<[InputField]>::is_empty")]
@@ -28,6 +32,8 @@ struct File<'a> {
     limits: Changed,
     #[serde(skip_serializing_if = "FetchRules::restrict_nothing")]
     fetch: &'a FetchRules,
+    #[serde(rename = "tools", skip_serializing_if = "BTreeMap::is_empty")]
+    tool_tables: BTreeMap<&'a str, WebSearch>,
 }
 
 #[derive(Serialize)]
@@ -63,18 +69,27 @@ pub fn to_toml(app: &AppDefinition) -> Result<String, toml::ser::Error> {
         let indented = format!("{:#}\n", output.schema);
         Output { schema: if indented.len() <= MAX_INDENTED_BYTES { indented } else { compact } }
     });
+    let has_settings = !app.web_search.is_unset();
     toml::to_string(&File {
         name: &app.name,
         description: &app.description,
         model: app.model.as_deref(),
         instructions: &app.instructions,
         prompt: &app.prompt,
-        tools: &app.tools,
+        tools: if has_settings { &[] } else { &app.tools },
         inputs: &app.inputs,
         output,
         limits: Changed(app.limits),
         fetch: &app.fetch,
+        tool_tables: if has_settings { tool_tables(app) } else { BTreeMap::new() },
     })
+}
+
+/// A table for each tool. All but one are empty.
+fn tool_tables(app: &AppDefinition) -> BTreeMap<&str, WebSearch> {
+    let table =
+        |tool: &String| if tool == WEB_SEARCH { app.web_search.clone() } else { WebSearch::default() };
+    app.tools.iter().map(|tool| (tool.as_str(), table(tool))).collect()
 }
 
 #[cfg(test)]
@@ -140,7 +155,7 @@ urls = "known"
 
     #[test]
     fn every_definition_survives_a_round_trip() {
-        for sample in ["summarise", "extract", "report", "chart", "fix"] {
+        for sample in ["summarise", "extract", "report", "chart", "fix", "invoice", "slides"] {
             let path = format!("{}/../../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
             let parsed = parse(DefinitionFile::Toml(std::fs::read_to_string(path).unwrap())).unwrap();
             assert_eq!(again(&to_toml(&parsed.definition).unwrap()), parsed.definition, "{sample}");
@@ -158,6 +173,22 @@ urls = "known"
             let app = app(json!({"name": "a", "prompt": "p", "inputs": [field]}));
             assert_eq!(again(&to_toml(&app).unwrap()), app);
         }
+    }
+
+    #[test]
+    fn a_tool_with_settings_makes_all_tools_tables() {
+        let searches = app(json!({
+            "name": "a", "prompt": "p", "tools": ["fetch_url", "web_search"],
+            "inputs": [{"name": "text", "type": "text"}],
+            "web_search": {"provider": "brave"}, "fetch": {"urls": "known"},
+        }));
+        let text = to_toml(&searches).unwrap();
+        assert!(text.contains("[tools.web_search]\nprovider = \"brave\"\n"), "{text}");
+        assert_eq!(again(&text), searches, "{text}");
+        let unset = app(json!({"name": "a", "prompt": "p", "tools": ["web_search"]}));
+        let text = to_toml(&unset).unwrap();
+        assert!(text.contains("tools = [\"web_search\"]"), "{text}");
+        assert_eq!(again(&text), unset);
     }
 
     #[test]

@@ -3,13 +3,15 @@
 use gateway_domain::runs::reasoning_text;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::runs::events::{Event as Recorded, EventData, LoggedAnswer, LoggedMessage, RequestedCall};
+use shared::runs::events::{
+    Event as Recorded, EventData, FoundSource, LoggedAnswer, LoggedMessage, RequestedCall,
+};
 use shared::time::Time;
 
 use super::shown::{
     AnswerData, ArtifactData, FailureData, MessageData, NoData, NoteData, RequestedCallData, RunCreatedData,
-    RunFailedData, RunTakenOverData, ShownData, ShownEvent, StepUsageData, TextData, ToolCallData,
-    ToolResultData,
+    RunFailedData, RunTakenOverData, ShownData, ShownEvent, SourceData, StepUsageData, TextData,
+    ToolCallData, ToolResultData,
 };
 
 /// Bytes of one event as JSON. Many HTTP clients and proxies read a line of a stream into a buffer of 64 KiB.
@@ -75,6 +77,7 @@ fn shown_data(data: EventData) -> ShownData {
             content: result.content,
             is_error: result.is_error,
             contacted_hosts: result.contacted_hosts,
+            sources: result.sources.into_iter().map(shown_source).collect(),
             truncated: false,
         }),
         EventData::Artifact(artifact) => ShownData::Artifact(ArtifactData {
@@ -129,6 +132,11 @@ fn shown_call(call: RequestedCall) -> RequestedCallData {
     RequestedCallData { id: call.id, name: call.name, arguments: call.arguments }
 }
 
+fn shown_source(found: FoundSource) -> SourceData {
+    let FoundSource { id, url, title, how, snippet, date } = found;
+    SourceData { id, url, title, how, snippet, date }
+}
+
 /// Cuts each text to `most` bytes of JSON.
 fn cut(data: &mut ShownData, most: usize) {
     match data {
@@ -149,6 +157,7 @@ fn cut(data: &mut ShownData, most: usize) {
         }
         ShownData::ToolResult(result) => {
             result.contacted_hosts.truncate(KEPT_HOSTS);
+            result.truncated |= cut_sources(&mut result.sources, most);
             let texts = [&mut result.name, &mut result.content];
             result.truncated |= texts.map(|text| cut_text(text, most)).contains(&true);
         }
@@ -173,6 +182,17 @@ fn cut_text(text: &mut String, most: usize) -> bool {
         (bytes > most).then_some(at)
     });
     end.map(|end| text.truncate(end)).is_some()
+}
+
+/// Leaves out the last sources, so that the others have at most `most` bytes as JSON. Returns whether one was
+/// left out. A part of a URL would be another one.
+fn cut_sources(sources: &mut Vec<SourceData>, most: usize) -> bool {
+    let mut bytes = 0;
+    let end = sources.iter().position(|source| {
+        bytes += serde_json::to_string(source).map_or(most, |json| json.len() + 1);
+        bytes > most
+    });
+    end.map(|end| sources.truncate(end)).is_some()
 }
 
 /// The bytes of a character in a JSON string.

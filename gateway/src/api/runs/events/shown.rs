@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 use shared::ids::ArtifactId;
+use shared::runs::events::SourceUse;
 use shared::time::Time;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -180,10 +181,35 @@ pub(super) struct ToolResultData {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub(super) contacted_hosts: Vec<String>,
-    /// The content was cut.
+    /// The web pages that the call found or read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(super) sources: Vec<SourceData>,
+    /// The content was cut, or the last sources were left out.
     #[serde(skip_serializing_if = "is_false")]
     #[schema(required = false)]
     pub(super) truncated: bool,
+}
+
+/// A web page that a call found or read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SourceData {
+    /// The number by which the model cites the page, as `[1]`. Each URL of a run has one.
+    pub(super) id: u32,
+    #[schema(example = "https://example.org/museum")]
+    pub(super) url: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub(super) title: String,
+    pub(super) how: SourceUse,
+    /// The passage that a search shows.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub(super) snippet: String,
+    /// As the search provider writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) date: Option<String>,
 }
 
 /// A tool published a file. The run lists it with its links.

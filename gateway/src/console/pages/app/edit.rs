@@ -33,6 +33,8 @@ struct Page {
     /// The inputs of the preview.
     samples: String,
     models: Vec<(String, String)>,
+    /// The names of the search providers.
+    providers: Vec<String>,
     error: Option<String>,
     kinds: [&'static str; 5],
     /// An empty row for one more input field.
@@ -48,6 +50,11 @@ impl Page {
         model.is_empty() || self.models.iter().any(|(id, _)| id == model)
     }
 
+    /// Whether the installation has this search provider, or the app names none.
+    fn knows_provider(&self, name: &str) -> bool {
+        name.is_empty() || self.providers.iter().any(|known| known == name)
+    }
+
     fn new(visitor: &Visitor, app: &CurrentApp, context: &Context, draft: Draft) -> Self {
         let header = Header::new(app, Tab::Edit);
         Self {
@@ -56,7 +63,8 @@ impl Page {
             draft,
             base: app.version,
             samples: json_text(&sample_inputs(&app.definition.inputs)),
-            models: context.models.all().iter().map(|model| (model.id.clone(), model.name.clone())).collect(),
+            models: context.models.all().iter().map(|model| (model.id.clone(), model.label())).collect(),
+            providers: context.search.names().map(str::to_owned).collect(),
             error: None,
             kinds: ["text", "number", "boolean", "select", "file"],
             blank: FieldRow { kind: "text".to_owned(), ..FieldRow::default() },
@@ -70,7 +78,9 @@ const fn label(urls: FetchUrls) -> &'static str {
     match urls {
         FetchUrls::Any => "any URL at these hosts",
         FetchUrls::Listed => "any URL, and the list of hosts must not be empty",
-        FetchUrls::Known => "only URLs from the instructions, the inputs and pages that were fetched",
+        FetchUrls::Known => {
+            "only URLs from the instructions, the inputs, and pages and search results that were read"
+        }
     }
 }
 

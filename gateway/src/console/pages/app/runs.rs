@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use gateway_domain::runs::Filters;
 use gateway_domain::runs::list::list;
+use shared::config::{Model, ModelsFile};
 use shared::ids::{AppId, RunId};
 use shared::runs::{RunStatus, RunView, Source};
 use shared::time::format_time;
@@ -29,6 +30,8 @@ struct Row {
     title: String,
     /// Whether a program started it.
     api: bool,
+    /// Whether the demo model answered.
+    demo: bool,
     status: &'static str,
     over: bool,
     /// The name of the API key that started it.
@@ -41,13 +44,14 @@ struct Row {
 }
 
 impl Row {
-    fn of(run: &RunView) -> Self {
+    fn of(run: &RunView, models: &ModelsFile) -> Self {
         let usage = run.usage.0;
         let running = run.status == RunStatus::Running;
         Self {
             id: run.id,
             title: run.title.clone(),
             api: run.source == Source::Api.as_str(),
+            demo: models.get(&run.chat_model_id).is_some_and(Model::is_demo),
             status: run.status.as_str(),
             over: run.is_over(),
             key: run.api_key.as_ref().map(|key| key.0.name.clone()),
@@ -101,7 +105,7 @@ pub(crate) async fn page(
     let filtered = !filters.status.is_empty() || filters.source.is_some();
     let mut rows = Rows {
         form_token: &visitor.form_token,
-        runs: runs.iter().map(Row::of).collect(),
+        runs: runs.iter().map(|run| Row::of(run, &context.models)).collect(),
         refresh: listed.after.is_none().then(|| rows_address(app.id, filters)),
         filtered,
         app: app.id,

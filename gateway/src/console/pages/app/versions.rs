@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use gateway_domain::FieldError;
 use gateway_domain::apps::store;
 use gateway_domain::apps::versions::{self, Version};
+use gateway_domain::{FieldError, Refusal};
 use serde_json::Value;
 use shared::apps::AppDefinition;
 use shared::config::Plan;
@@ -153,6 +153,9 @@ pub(crate) async fn restore(
         &serde_json::from_value(definition).map_err(|error| ApiError::fault(&error))?;
     if let Some(message) = above_the_plan(wanted, definition, context.plans.get(&visitor.session.plan)) {
         return Err(ApiError::invalid(FieldError::part("version", "limit", message)));
+    }
+    if let Some(missing) = context.search.missing_for(definition) {
+        return Err(Refusal::SearchMissing(missing).into());
     }
     let base = form.text("base").parse().unwrap_or(app.version);
     let quotas = &context.plans.quotas(&visitor.session.plan);

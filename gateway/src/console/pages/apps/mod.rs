@@ -8,7 +8,7 @@ use gateway_domain::apps::list::{App, list as list_apps};
 use gateway_domain::apps::store;
 use shared::ids::AppId;
 
-use self::samples::{SAMPLES, Sample, sample};
+use self::samples::{Card, Installation, sample};
 use crate::console::app_refusal::store_refusal;
 use crate::console::form::SignedForm;
 use crate::console::format::Timestamp;
@@ -36,7 +36,12 @@ struct Page {
     frame: Frame,
     apps: Vec<Listed>,
     next: Option<String>,
-    samples: &'static [Sample],
+    samples: Vec<Card>,
+}
+
+/// What the samples may use.
+fn installation(context: &Context) -> Installation<'_> {
+    Installation { models: &context.models, search: !context.search.all().is_empty() }
 }
 
 /// GET /apps
@@ -52,7 +57,7 @@ pub(crate) async fn list(
     let next = page.cut(&mut rows, App::position);
     let apps = rows.iter().filter_map(listed).collect();
     let frame = Frame::new("Apps", Part::Apps, &visitor);
-    show(&Page { frame, apps, next, samples: SAMPLES })
+    show(&Page { frame, apps, next, samples: installation(&context).cards() })
 }
 
 fn listed(app: &App) -> Option<Listed> {
@@ -71,12 +76,13 @@ fn listed(app: &App) -> Option<Listed> {
 #[template(path = "apps/new.html")]
 struct NewPage {
     frame: Frame,
-    samples: &'static [Sample],
+    samples: Vec<Card>,
 }
 
 /// GET /apps/new
-pub(crate) async fn choose(visitor: Visitor) -> Result<HttpResponse, ApiError> {
-    show(&NewPage { frame: Frame::new("New app", Part::Apps, &visitor), samples: SAMPLES })
+pub(crate) async fn choose(visitor: Visitor, context: web::Data<Context>) -> Result<HttpResponse, ApiError> {
+    let frame = Frame::new("New app", Part::Apps, &visitor);
+    show(&NewPage { frame, samples: installation(&context).cards() })
 }
 
 /// POST /apps
@@ -84,7 +90,12 @@ pub(crate) async fn create(
     SignedForm { sender: visitor, form }: SignedForm,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut definition = sample(form.text("sample"), context.checks(visitor.user())).await?;
+    let name = form.text("sample");
+    if !installation(&context).offers(name) {
+        // The page says what the installation lacks.
+        return Ok(see_other("/apps/new"));
+    }
+    let mut definition = sample(name, context.checks(visitor.user())).await?;
     definition.limits = definition.limits.under(context.plans.get(&visitor.session.plan));
     let quotas = &context.plans.quotas(&visitor.session.plan);
     let app = store::create(&context.db, (visitor.user(), quotas), &definition, visitor.actor())

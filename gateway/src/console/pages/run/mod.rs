@@ -2,7 +2,9 @@
 
 pub(crate) mod actions;
 pub(crate) mod artifact;
+mod call;
 pub(crate) mod live;
+mod pages;
 pub(crate) mod raw;
 mod summary;
 mod thread;
@@ -10,6 +12,7 @@ mod thread;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use gateway_domain::runs::{events, get};
+use shared::config::Model;
 use shared::ids::{AppId, RunId};
 use shared::runs::Source;
 
@@ -36,6 +39,8 @@ struct Page {
     id: RunId,
     title: String,
     api: bool,
+    /// Whether the demo model answered.
+    demo: bool,
     app_id: AppId,
     app_name: String,
     summary: String,
@@ -73,6 +78,7 @@ pub(crate) async fn show(
         open: !run.is_over() || after < run.last_seq,
         title: run.title,
         api: run.source == Source::Api.as_str(),
+        demo: context.models.get(&run.chat_model_id).is_some_and(Model::is_demo),
         app_id: run.app_id,
         app_name: run.app_name,
         inputs: run.inputs.as_ref().map(input_texts).unwrap_or_default(),

@@ -9,6 +9,7 @@ use shared::runs::{ErrorCode, Pending, RunView, ShownArtifact, ShownError, Sourc
 use shared::time::format_time;
 
 use super::artifact::IMAGES;
+use super::pages::Sources;
 use crate::console::format::{Timestamp, bytes, count, counted, duration};
 use crate::console::markdown::to_html;
 use crate::console::shown::{IN_API, Room, Shown, TEXT_BYTES, json_text};
@@ -75,6 +76,7 @@ pub(crate) struct Summary<'s> {
     data: Option<Shown<'s>>,
     partial: bool,
     files: Vec<File>,
+    sources: Option<Sources>,
     webhook: Option<WebhookFact>,
     contacted_hosts: String,
 }
@@ -137,6 +139,7 @@ impl<'s> Summary<'s> {
             data: data.map(|data| Room::new(TEXT_BYTES, IN_API).show(json_text(data))),
             partial: result.is_some_and(|result| result.partial),
             files: run.artifacts.iter().map(|artifact| File::of(&artifact.0)).collect(),
+            sources: result.and_then(|result| Sources::of(&result.sources)),
             contacted_hosts: run.contacted_hosts.join(", "),
             webhook: run.webhook.0.state().map(WebhookFact::of),
         }

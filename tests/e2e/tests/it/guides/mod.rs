@@ -9,7 +9,7 @@ mod session;
 
 use e2e::{Process, Service, Stack, free_ports};
 use serde_json::{Value, json};
-use shared::config::ModelsFile;
+use shared::config::{ModelsFile, SearchFile};
 use shared::testing::{WebhookReceiver, eventually};
 
 use blocks::{Block, blocks_of, names, source_at, source_of};
@@ -234,11 +234,35 @@ fn the_example_of_a_models_file_can_be_read() {
     let is_setting = |line: &&str| line.starts_with("[[") || line.contains(" = ");
     let uncommented = |line| str::strip_prefix(line, "# ").filter(is_setting).unwrap_or(line);
     let whole: String = example.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
-    assert_eq!(ids_of(&whole), ["gpt", "local"]);
+    assert_eq!(ids_of(&whole), ["gpt", "local", "demo"]);
     assert!(whole.contains("\nmax_repeated_bytes"), "{whole}");
 }
 
 /// Waits until the webhook of a run is delivered; the run.
+/// The names of the providers in a file for CAPI_SEARCH.
+fn providers_of(text: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("search.toml");
+    std::fs::write(&path, text).unwrap();
+    let file = SearchFile::read(Some(&path)).unwrap_or_else(|error| panic!("{error}: {text}"));
+    file.names().map(str::to_owned).collect()
+}
+
+/// The blocks of the guide, and the example with its comments removed.
+#[test]
+fn the_search_providers_of_guide_and_example_can_be_read() {
+    let blocks = blocks_of(&source_of("search"));
+    let files = blocks.iter().filter(|block| block.text.starts_with("[[providers]]"));
+    let files: Vec<_> = files.map(|block| providers_of(&block.text)).collect();
+    assert_eq!(files, [vec!["brave", "inside"], vec!["local"]]);
+    let example = source_at("deploy/search.example.toml");
+    assert_eq!(providers_of(&example), ["brave"]);
+    let is_setting = |line: &&str| line.starts_with("[[") || line.contains(" = ");
+    let uncommented = |line| str::strip_prefix(line, "# ").filter(is_setting).unwrap_or(line);
+    let whole: String = example.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
+    assert_eq!(providers_of(&whole), ["brave", "tavily", "serper", "searxng", "handbook"]);
+}
+
 async fn delivered(installation: &Installation, id: &str) -> Value {
     eventually("the webhook is delivered", async || {
         let run = installation.stack.get(&installation.gateway, &format!("/api/v1/runs/{id}")).await.body;

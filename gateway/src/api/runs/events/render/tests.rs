@@ -77,6 +77,27 @@ fn long_events_are_cut_and_say_so() {
 }
 
 #[test]
+fn of_too_many_sources_the_last_are_left_out() {
+    let id = uuid::Uuid::now_v7();
+    let result = |number: usize, content: &str| {
+        let url = format!("https://e.org/{}", "x".repeat(1000));
+        let page = |id: usize| json!({"id": id, "url": url, "how": "searched", "snippet": "\"é".repeat(100)});
+        let sources: Vec<_> = (1..=number).map(page).collect();
+        let data = json!({"callId": id, "name": "web_search", "content": content, "isError": false,
+            "sources": sources});
+        shown("tool.result", &data)["data"].clone()
+    };
+    let few = result(20, "found");
+    assert_eq!((few["sources"].as_array().unwrap().len(), &few["truncated"]), (20, &Value::Null));
+    for (number, content) in [(500, "found".to_owned()), (100, "x".repeat(60 << 10))] {
+        let many = result(number, &content);
+        let kept = many["sources"].as_array().unwrap();
+        assert!((5..number).contains(&kept.len()), "{}", kept.len());
+        assert_eq!((&kept[4]["id"], &many["truncated"]), (&json!(5), &json!(true)));
+    }
+}
+
+#[test]
 fn every_type_is_shown() {
     let schema = <ShownData as utoipa::PartialSchema>::schema();
     let schema = serde_json::to_value(schema).unwrap();

@@ -2,13 +2,17 @@
 
 use gateway_domain::apps::{Checks, DefinitionFieldError, check_ceilings, check_definition};
 use gateway_domain::json_value;
-use shared::apps::{AppDefinition, FetchRules, FetchUrls, Output};
+use shared::apps::{AppDefinition, FetchRules, FetchUrls, Output, WebSearch};
 use shared::config::Plan;
 use shared::definition_checker::CheckError;
 use shared::limits::Limits;
+use shared::tools::WEB_SEARCH;
 
 use super::Draft;
 use crate::console::format::{counted, sentence};
+
+/// The path of the search provider.
+const PROVIDER: &str = "tools.web_search.provider";
 
 impl Draft {
     /// The app, if all fields are right. Otherwise each error is added to its field.
@@ -74,8 +78,16 @@ impl Draft {
             output,
             limits,
             fetch,
+            web_search: self.web_search(),
         };
         (app, errors)
+    }
+
+    /// Without the tool, its settings count for nothing.
+    fn web_search(&self) -> WebSearch {
+        let searches = self.tools.iter().any(|(tool, on)| *on && tool == WEB_SEARCH);
+        let provider = Some(self.search_provider.clone()).filter(|name| searches && !name.is_empty());
+        WebSearch { provider }
     }
 
     /// A form without these fields restricts nothing.
@@ -124,7 +136,12 @@ impl Draft {
         });
         let limits = self.limits.iter().filter(|row| row.error.is_some()).map(|row| row.label.to_owned());
         let before = [named("name", "Name"), named("inputs", "Input fields")];
-        let between = [named("prompt", "Prompt"), named("tools", "Tools"), named("model", "Model")];
+        let between = [
+            named("prompt", "Prompt"),
+            named("tools", "Tools"),
+            named(PROVIDER, "Search provider"),
+            named("model", "Model"),
+        ];
         let wrong = before.into_iter().flatten().chain(rows).chain(between.into_iter().flatten());
         let fetch = [named("fetch.hosts", "Hosts"), named("fetch.urls", "URLs")];
         let wrong = wrong.chain(fetch.into_iter().flatten());
@@ -136,6 +153,14 @@ impl Draft {
 fn in_words(at: &str, message: &str) -> String {
     if at == "model" {
         return "This model is not available here. Choose another one.".to_owned();
+    }
+    if at == PROVIDER {
+        return "This provider is not available here. Choose another one.".to_owned();
+    }
+    if at == "tools" && message.contains("CAPI_SEARCH") {
+        return "This installation has no search provider. Remove web_search, or ask its operator to set \
+                CAPI_SEARCH."
+            .to_owned();
     }
     if at == "fetch.hosts" && message.starts_with("urls = ") {
         return "Name at least one host, or choose other URLs.".to_owned();

@@ -37,6 +37,8 @@ pub(crate) struct Draft {
     pub(crate) fields: Vec<FieldRow>,
     /// All tools, and whether the app has each.
     pub(crate) tools: Vec<(String, bool)>,
+    /// The provider of web_search. Empty: the installation's default.
+    pub(crate) search_provider: String,
     /// The hosts that may be fetched from, one a line.
     pub(crate) fetch_hosts: String,
     pub(crate) fetch_urls: String,
@@ -68,6 +70,7 @@ impl Draft {
             prompt: app.prompt.clone(),
             fields: app.inputs.iter().map(FieldRow::of).collect(),
             tools: tool_rows(|tool| app.tools.iter().any(|own| own == tool)),
+            search_provider: app.web_search.provider.clone().unwrap_or_default(),
             fetch_hosts: app.fetch.hosts.join("\n"),
             fetch_urls: app.fetch.urls.as_str().to_owned(),
             model: app.model.clone().unwrap_or_default(),
@@ -105,6 +108,7 @@ impl Draft {
             prompt: text("prompt"),
             fields: (0..rows).map(row).filter(|row| !is_empty(row)).collect(),
             tools: tool_rows(|tool| chosen.contains(&tool)),
+            search_provider: text("search_provider"),
             fetch_hosts: text("fetch.hosts"),
             fetch_urls: text("fetch.urls"),
             model: text("model"),

@@ -1,6 +1,6 @@
 use gateway_domain::apps::Checks;
 use shared::apps::AppDefinition;
-use shared::config::ModelsFile;
+use shared::config::{ModelsFile, SearchFile};
 use shared::definition_checker::DefinitionChecker;
 use shared::ids::UserId;
 
@@ -12,9 +12,13 @@ fn models() -> ModelsFile {
         .unwrap()
 }
 
+fn search() -> SearchFile {
+    toml::from_str("[[providers]]\nprovider='serper'\nkey_env='K'\n").unwrap()
+}
+
 async fn checked(draft: &mut Draft) -> Option<AppDefinition> {
-    let (models, checker) = (models(), DefinitionChecker::start().unwrap());
-    let with = Checks { models: &models, checker: &checker, account: UserId::generate() };
+    let (models, search, checker) = (models(), search(), DefinitionChecker::start().unwrap());
+    let with = Checks { models: &models, search: &search, checker: &checker, account: UserId::generate() };
     draft.check(with, ("free", None)).await.unwrap()
 }
 
@@ -25,7 +29,8 @@ fn form(pairs: &[(&str, &str)]) -> Form {
 const SAMPLE: &str = r#"
     name = "A"
     prompt = "{{ text }} {{ n }}"
-    tools = ["python"]
+    tools = ["python", "web_search"]
+    web_search = { provider = "serper" }
     output.schema = { type = "object" }
     limits = { steps = 3 }
     fetch = { hosts = ["*.example.org", "example.net"], urls = "known" }
@@ -52,6 +57,8 @@ async fn an_app_is_the_same_after_a_round_trip_through_its_form() {
         ("prompt".to_owned(), draft.prompt.clone()),
         ("schema".to_owned(), draft.schema.clone()),
         ("tools".to_owned(), "python".to_owned()),
+        ("tools".to_owned(), "web_search".to_owned()),
+        ("search_provider".to_owned(), draft.search_provider.clone()),
         ("fetch.hosts".to_owned(), draft.fetch_hosts.clone()),
         ("fetch.urls".to_owned(), draft.fetch_urls.clone()),
     ];

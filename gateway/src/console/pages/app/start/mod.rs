@@ -150,6 +150,7 @@ const fn can_be_corrected(refusal: &Refusal) -> bool {
             | Refusal::ModelLacksTools { .. }
             | Refusal::ModelLacksVision { .. }
             | Refusal::AppArchived
+            | Refusal::SearchMissing(_)
             | Refusal::QuotaExceeded(_)
     )
 }

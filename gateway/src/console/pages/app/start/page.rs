@@ -77,6 +77,7 @@ pub(crate) struct Page {
     takes_more_files: bool,
     models: Vec<(String, String)>,
     pub(crate) default_model: String,
+    demo_models: Vec<String>,
     /// The chosen model. Empty: the app's own.
     pub(crate) model: String,
     error: Option<String>,
@@ -107,16 +108,18 @@ impl Page {
         let (calls, sees) = (!definition.tools.is_empty(), definition.needs_vision());
         let fits = |model: &&Model| (!calls || model.tools) && (!sees || model.vision);
         let models = context.models.all().iter().filter(fits);
+        let demo_models = context.models.all().iter().filter(|model| model.is_demo());
         Self {
             frame: header.frame(visitor),
             app: header,
             fields: definition.inputs.iter().map(field).collect(),
             takes_more_files: definition.reads_files(),
-            models: models.map(|model| (model.id.clone(), model.name.clone())).collect(),
+            models: models.map(|model| (model.id.clone(), model.label())).collect(),
             default_model: definition
                 .model
                 .clone()
                 .unwrap_or_else(|| context.models.default_model().id.clone()),
+            demo_models: demo_models.map(|model| model.id.clone()).collect(),
             model: String::new(),
             error: None,
             room: None,
@@ -131,6 +134,12 @@ impl Page {
     /// Whether the app can run on this model, or the user chose none.
     fn knows(&self, model: &str) -> bool {
         model.is_empty() || self.models.iter().any(|(id, _)| id == model)
+    }
+
+    /// Whether the run would use the demo model.
+    fn is_demo(&self) -> bool {
+        let model = if self.model.is_empty() { &self.default_model } else { &self.model };
+        self.demo_models.contains(model)
     }
 
     /// Shows this sentence at the top.
