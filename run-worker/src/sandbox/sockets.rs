@@ -97,19 +97,18 @@ fn field(text: &str, line: &str, name: &str) -> Option<u64> {
 /// What the queues of a list of TCP sockets hold at most.
 fn most_in(list: &Path) -> u64 {
     let mut text = Vec::new();
-    let read = File::open(list).and_then(|list| list.take(MAX_LIST).read_to_end(&mut text));
-    match read {
+    // Without IPv6 there is no list.
+    let Ok(read) = File::open(list).and_then(|list| list.take(MAX_LIST).read_to_end(&mut text)) else {
+        return 0;
+    };
+    if read as u64 == MAX_LIST {
         // A list that is not read to its end may hold anything.
-        Ok(read) if read as u64 == MAX_LIST => u64::MAX / 4,
-        Ok(_) => {
-            let most = most_of_a_tcp_socket();
-            let queues =
-                String::from_utf8_lossy(&text).lines().skip(1).filter_map(queued).collect::<Vec<_>>();
-            queues.into_iter().map(|bytes| bytes.saturating_mul(BUFFER).min(most)).sum()
-        }
-        // Without IPv6 there is no list.
-        Err(_) => 0,
+        return u64::MAX / 4;
     }
+    let most = most_of_a_tcp_socket();
+    let text = String::from_utf8_lossy(&text);
+    let queues = text.lines().skip(1).filter_map(queued);
+    queues.map(|bytes| bytes.saturating_mul(BUFFER).min(most)).sum()
 }
 
 /// `N: ADDRESS ADDRESS STATE SEND:RECEIVE …`, in hexadecimal: the bytes in both queues. The queue of a server
@@ -123,18 +122,18 @@ fn queued(line: &str) -> Option<u64> {
     if state == LISTENS { None } else { Some(bytes(send)? + bytes(receive)?) }
 }
 
+/// The buffer that the kernel gives a Unix or UDP socket.
 fn usual_socket() -> u64 {
     let usual = |name: &str| numbers(&format!("/proc/sys/net/core/{name}")).first().copied();
     ["wmem_default", "rmem_default"].into_iter().filter_map(usual).max().unwrap_or(USUAL_SOCKET)
 }
 
+/// The largest buffers that the kernel gives a TCP socket. A worker in a container reads the container's
+/// values, and the sandbox has the machine's.
 fn most_of_a_tcp_socket() -> u64 {
     let largest = |name: &str| numbers(&format!("/proc/sys/net/ipv4/{name}")).last().copied();
-    // The worker may have a network namespace of its own, and the sandbox has the machine's values.
-    largest("tcp_wmem")
-        .zip(largest("tcp_rmem"))
-        .map_or(USUAL_TCP, |(send, receive)| send + receive)
-        .max(USUAL_TCP)
+    let both = largest("tcp_wmem").zip(largest("tcp_rmem"));
+    both.map_or(USUAL_TCP, |(send, receive)| USUAL_TCP.max(send + receive))
 }
 
 /// Data in TCP that counts as one socket.

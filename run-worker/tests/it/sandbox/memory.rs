@@ -130,8 +130,8 @@ async fn h3_memory_that_no_process_shows_is_bounded() {
     let [large, small] = ["1 << 16", "1"].map(|piece| TCP.replace("PIECE", piece));
     for (script, ends) in [
         (SOCKETS, [sockets, memory]),
-        (&large, [sockets, memory]),
-        (&small, [sockets, memory]),
+        (large.as_str(), [sockets, memory]),
+        (small.as_str(), [sockets, memory]),
         (UDP, [sockets, memory]),
         (EMPTY_FILES, [EndReason::TmpEntries(LIMITS.tmp_entries), memory]),
         (PAGE_TABLES, [EndReason::Exited(0), memory]),
