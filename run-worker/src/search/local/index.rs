@@ -136,7 +136,7 @@ mod tests {
         };
         let titles = |text: &str| found(text).into_iter().map(|(title, _)| title).collect::<Vec<_>>();
         assert_eq!(titles("solar power")[0], "Solar power");
-        let batteries = found("BATTERIES, power");
+        let batteries = found("(BATTERIES)");
         assert_eq!(batteries[0].0, "Energy");
         assert!(batteries[0].1.contains("Batteries store the power of the sun"), "{batteries:?}");
         assert!(batteries[0].1.len() <= SNIPPET, "{batteries:?}");
