@@ -6,6 +6,7 @@ pub mod agent;
 pub mod config;
 pub mod consumer;
 pub mod context;
+mod documents;
 pub mod egress;
 pub mod execute;
 pub mod init;
@@ -89,6 +90,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let (home, sandbox) = open_sandbox(&config.sandbox).await?;
     let leases = Arc::new(lease_context(config, &plans, &db, &publisher, &lifecycle).await?);
     let worker = leases.claimant.worker.clone();
+    let pictures = Arc::new(open_pictures(config, &models)?);
     let context = Arc::new(Context {
         db: db.clone(),
         publisher: publisher.clone(),
@@ -99,9 +101,10 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
             artifacts: artifacts.clone(),
             fetch_policy: IpPolicy::new(config.fetch_allowed_networks.0.clone()),
             sandbox: Arc::clone(&sandbox),
+            pictures: Arc::clone(&pictures),
         }),
         home: Arc::clone(&home),
-        pictures: open_pictures(config, &models)?,
+        pictures,
         artifacts,
         plans,
         leases: Arc::clone(&leases),

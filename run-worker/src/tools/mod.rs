@@ -30,7 +30,9 @@ use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
 use uuid::Uuid;
 
+use crate::documents::Documents;
 use crate::egress::CallEgress;
+use crate::pictures::{Pictures, PicturesLeft, ShownPicture};
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
 pub use source_ids::SourceIds;
@@ -77,6 +79,8 @@ pub struct Invocation {
     pub egress: Arc<CallEgress>,
     /// The numbers of the run's web pages.
     pub source_ids: Arc<SourceIds>,
+    /// The pictures that the model may still be shown. `None` if it sees none.
+    pub pictures_left: Option<Arc<PicturesLeft>>,
 }
 
 /// The result of a call.
@@ -88,6 +92,8 @@ pub struct Output {
     pub artifact: Option<NewArtifact>,
     /// Web pages that the call found or read.
     pub sources: Vec<FoundSource>,
+    /// A picture that the model is shown with the result.
+    pub picture: Option<ShownPicture>,
 }
 
 /// A file in the store, under the id of the call.
@@ -155,6 +161,7 @@ pub struct ToolParts {
     /// Decides which addresses `fetch_url` can reach.
     pub fetch_policy: IpPolicy,
     pub sandbox: Arc<Sandbox>,
+    pub pictures: Arc<Pictures>,
 }
 
 /// All tools of the process.
@@ -163,14 +170,15 @@ pub struct Tools(Vec<Box<dyn Tool>>);
 impl Tools {
     #[must_use]
     pub fn new(parts: ToolParts) -> Self {
-        let ToolParts { artifacts, fetch_policy, sandbox } = parts;
+        let ToolParts { artifacts, fetch_policy, sandbox, pictures } = parts;
+        let documents = Arc::new(Documents::new(Arc::clone(&sandbox)));
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
             Box::new(edit_file::edit_file()),
             Box::new(fetch_url::FetchUrl::new(fetch_policy)),
             Box::new(list_files::list_files()),
             Box::new(python::python(Arc::clone(&sandbox))),
-            Box::new(read_file::read_file()),
+            Box::new(read_file::ReadFile::new(documents, pictures, artifacts.clone())),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
             Box::new(shell::shell(Arc::clone(&sandbox))),
             Box::new(write_file::write_file()),
@@ -238,6 +246,7 @@ mod tests {
             artifacts: store,
             fetch_policy: IpPolicy::default(),
             sandbox: Arc::new(Sandbox::off()),
+            pictures: Arc::new(Pictures::new("/nowhere".into())),
         })
     }
 
