@@ -1,4 +1,4 @@
-//! Pictures that a tool shows to the model. They are stored as the model is sent them, so that a later attempt
+//! Pictures that a tool shows to the model. They are stored as the model is sent them. So a later attempt
 //! sends the same bytes, although the file in the workspace may have changed since then.
 
 use std::sync::Arc;

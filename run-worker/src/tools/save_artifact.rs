@@ -160,8 +160,8 @@ async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolEr
         };
         let (size, beginning, file) = open().map_err(|error: io::Error| match error.kind() {
             ErrorKind::IsADirectory => ToolError::RespondToModel(format!(
-                "{path:?} is a directory. Save its files one by one, or make one file of it with a program, for \
-                 example a ZIP archive."
+                "{path:?} is a directory. Save its files one by one, or make one file of it with a program, \
+                 for example a ZIP archive."
             )),
             _ => not_opened(&workspace, &path, &error),
         })?;

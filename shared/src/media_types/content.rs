@@ -17,7 +17,7 @@ pub(super) fn of(beginning: &[u8]) -> Content {
     let is_of_text = |sniffed: &&str| sniffed.starts_with("text/");
     match sniffed {
         Some(sniffed) if TEXT_LIKE.contains(&sniffed) => Content::Binary(Some(sniffed)),
-        // Text may begin like a magic number: a table that begins with `BMI,weight` begins like a BMP picture.
+        // Text may begin like a magic number: a table that begins with `BMI,weight` begins like a BMP file.
         _ if is_text(beginning) => Content::Text(sniffed.filter(is_of_text)),
         Some("application/zip") => Content::Binary(in_zip(beginning).or(sniffed)),
         _ => Content::Binary(sniffed.filter(|sniffed| !is_of_text(sniffed) && *sniffed != OCTET_STREAM)),

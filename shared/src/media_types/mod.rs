@@ -1,7 +1,7 @@
 //! The media type of a file. The gateway types uploads with it, the run-worker artifacts.
 //!
-//! 1. A type that is given wins. A caller's program often sends a wrong one with an upload, so an upload keeps
-//!    it only if the content allows it and neither name nor content say more.
+//! 1. A type that is given wins. A caller's program often sends a wrong one with an upload. So an upload
+//!    keeps it only if the content allows it, and if neither name nor content say more.
 //! 2. Then the name decides, as far as the content allows it: text never gets the type of a picture, and a
 //!    picture never the type of a text.
 //! 3. Then the content decides: what `infer` recognises by magic numbers. Office formats are ZIP archives, so

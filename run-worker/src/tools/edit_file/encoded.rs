@@ -45,8 +45,8 @@ impl Encoded {
         match self.encoding.encode(text) {
             (bytes, _, false) => Ok(bytes.into_owned()),
             (_, _, true) => Err(format!(
-                "The file is {}, which lacks some characters of `new`. Use others, or convert the file to UTF-8 \
-                 with a program first.",
+                "The file is {}, which lacks some characters of `new`. Use others, or convert the file to \
+                 UTF-8 with a program first.",
                 self.encoding.name()
             )),
         }

@@ -61,8 +61,8 @@ fn edit(workspace: &Workspace, arguments: Arguments) -> Result<String, ToolError
     let (bytes, mode) = read(workspace, &root, &target, &path)?;
     let Some(encoded) = Encoded::read(&bytes) else {
         let why = format!(
-            "{path:?} cannot be edited here: it is no text, or some of its {} bytes do not fit its encoding. Use a \
-             program.",
+            "{path:?} cannot be edited here: it is no text, or some of its {} bytes do not fit its encoding. \
+             Use a program.",
             bytes.len()
         );
         return Err(ToolError::RespondToModel(why));

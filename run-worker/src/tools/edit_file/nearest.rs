@@ -23,7 +23,8 @@ pub(super) fn not_found(text: &str, old: &str) -> String {
     if let Some((first, count)) = but_for_blanks(&lines, old) {
         let what = difference(&lines[first..first + count], old);
         return format!(
-            "`old` does not occur in the file. It differs from this place only in {what}; copy it exactly:\n{}",
+            "`old` does not occur in the file. It differs from this place only in {what}; copy it \
+             exactly:\n{}",
             shown(&lines, first, count)
         );
     }

@@ -75,8 +75,8 @@ impl ReadFile {
 
 fn no_room() -> String {
     format!(
-        "A run shows at most {MAX_PICTURES} pictures, and {} MiB of them. Go on with what you saw; a program can \
-         still read it, for example Python with Pillow.",
+        "A run shows at most {MAX_PICTURES} pictures, and {} MiB of them. Go on with what you saw; a program \
+         can still read it, for example Python with Pillow.",
         MAX_BASE64_BYTES >> 20
     )
 }
@@ -84,8 +84,8 @@ fn no_room() -> String {
 fn not_shown(path: &str, error: &PictureError) -> ToolError {
     let why = match error {
         PictureError::Refused(refusal) => format!(
-            "{path:?} cannot be shown: {refusal}. A program may be able to convert it, for example Python with \
-             Pillow."
+            "{path:?} cannot be shown: {refusal}. A program may be able to convert it, for example Python \
+             with Pillow."
         ),
         PictureError::Unavailable(cause) => {
             tracing::error!(cause, "failed to start or to ask picture-reader");
