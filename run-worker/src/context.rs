@@ -28,7 +28,7 @@ pub struct Context {
     /// Holds the workspaces of the runs that this worker executes.
     pub home: Arc<Home>,
     /// Makes the pictures that models are shown.
-    pub pictures: Pictures,
+    pub pictures: Arc<Pictures>,
     /// The store of artifacts, input files and snapshots.
     pub artifacts: Artifacts,
     /// The plans' limits, which bound the limits of the apps.

@@ -94,6 +94,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let worker = leases.claimant.worker.clone();
     let fetch_policy = IpPolicy::new(config.fetch_allowed_networks.0.clone());
     let search = Search::open(config.catalog.search.read()?, &fetch_policy, &db)?;
+    let pictures = Arc::new(open_pictures(config, &models)?);
     let context = Arc::new(Context {
         db: db.clone(),
         publisher: publisher.clone(),
@@ -105,10 +106,11 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
             fetch_policy,
             sandbox: Arc::clone(&sandbox),
             search: search.clone(),
+            pictures: Arc::clone(&pictures),
         }),
         search,
         home: Arc::clone(&home),
-        pictures: open_pictures(config, &models)?,
+        pictures,
         artifacts,
         plans,
         leases: Arc::clone(&leases),

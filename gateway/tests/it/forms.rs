@@ -132,6 +132,38 @@ async fn c17_files_keep_their_names_their_order_and_their_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn t4_files_have_the_type_of_their_name_or_content_and_no_text_is_a_picture() {
+    let stack = Stack::unlimited().await;
+    let gateway = TestApp::start(&stack).await;
+    let path = format!("/api/v1/apps/{}/runs", stack.import(TABLE_APP).await);
+    let docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+    let zip = b"PK\x03\x04\x14\0\0\0";
+    let excel = "name=\"files\"; filename=\"b.csv\"\r\nContent-Type: application/vnd.ms-excel";
+    let files: [(&str, &[u8], &str); 6] = [
+        ("name=\"files\"; filename=\"a.csv\"", b"BMI,weight\n", "text/csv"),
+        (excel, b"BM;gr\xf6\xdfe\n", "text/csv"),
+        ("name=\"files\"; filename=\"a.docx\"\r\nContent-Type: application/zip", zip, docx),
+        ("name=\"files\"; filename=\"data\"\r\nContent-Type: text/csv", b"BMI,weight\n", "text/csv"),
+        ("name=\"files\"; filename=\"x.png\"\r\nContent-Type: image/png", b"a text", "text/plain"),
+        (
+            "name=\"files\"; filename=\"a.bin\"\r\nContent-Type: application/x-foo",
+            b"\0\x01",
+            "application/x-foo",
+        ),
+    ];
+    let inputs: Part = ("name=\"inputs\"", b"{\"text\": \"x\"}");
+    let parts: Vec<Part> =
+        std::iter::once(inputs).chain(files.map(|(head, bytes, _)| (head, bytes))).collect();
+    let created = stack.post_form(&gateway, &path, None, &parts).await;
+    assert_eq!(created.status, 202, "{created:?}");
+    let run =
+        stack.get(&gateway, &format!("/api/v1/runs/{}", created.body["id"].as_str().unwrap())).await.body;
+    let types: Vec<_> =
+        run["files"].as_array().unwrap().iter().map(|file| file["type"].as_str().unwrap()).collect();
+    assert_eq!(types, files.map(|(_, _, expected)| expected), "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_has_a_name_and_text_of_capi_its_charset() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;

@@ -187,6 +187,10 @@ pub(super) fn messages(settings: &ModelSettings, messages: &[Message]) -> Value 
             {
                 join(before, text);
             }
+            // Pictures that several calls of a step showed.
+            (Message::User { .. }, Some(before)) if before["role"] == "user" => {
+                add_parts(before, shown(settings, message)["content"].take());
+            }
             _ => sent.push(shown(settings, message)),
         }
     }
@@ -197,6 +201,17 @@ fn join(before: &mut Value, note: &str) {
     match &mut before["content"] {
         Value::Array(parts) => parts.push(json!({"type": "text", "text": note})),
         content => *content = json!(format!("{}\n\n{note}", content.as_str().unwrap_or_default())),
+    }
+}
+
+/// Joins the content of a user's message to the one before it.
+fn add_parts(before: &mut Value, more: Value) {
+    if let Value::String(text) = &before["content"] {
+        let words = (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}));
+        before["content"] = words.into_iter().collect();
+    }
+    if let (Value::Array(parts), Value::Array(more)) = (&mut before["content"], more) {
+        parts.extend(more);
     }
 }
 
@@ -257,25 +272,4 @@ fn shown_call(call: &Call) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use shared::config::ModelsFile;
-
-    use super::*;
-
-    #[test]
-    fn only_a_model_that_sees_gets_pictures() {
-        let picture = Picture { media_type: "image/png".to_owned(), base64: "AAAA".into() };
-        let asked = [Message::User { text: "Look".to_owned(), pictures: vec![picture] }];
-        let content = |vision: bool| {
-            let model = json!({
-                "id": "m", "name": "M", "provider": "openai", "model": "gpt", "base_url": "http://h/v1",
-                "vision": vision,
-            });
-            let file: ModelsFile = serde_json::from_value(json!({"models": [model]})).unwrap();
-            messages(&file.default_model().settings(), &asked)[0]["content"].clone()
-        };
-        let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
-        assert_eq!(content(true), json!([{"type": "text", "text": "Look"}, image]));
-        assert_eq!(content(false), json!("Look"));
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::transcript::OpenCall;
 use super::{Agent, Halt, events, files, searches};
 use crate::egress::CallEgress;
+use crate::pictures::{PicturesLeft, ShownPicture};
 use crate::tools::{self, Files, Invocation, RunSearch, SourceIds, ToolError, Toolbox};
 use crate::workspace::Workspace;
 
@@ -60,10 +61,13 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
     let source_ids = Arc::new(SourceIds::new(agent.log.transcript().numbered_sources()));
     let provider = agent.app.web_search.provider.clone();
     let search = Arc::new(RunSearch::after(provider, searches::made(agent.log.transcript())));
+    let sees = agent.model.settings().vision;
+    let pictures_left = sees.then(|| Arc::new(agent.pictures.left(agent.claimed.user_id)));
     let invoking = Invoking {
         tools,
         source_ids,
         search,
+        pictures_left,
         deadline,
         run: agent.claimed.id,
         workspace: agent.workspace.clone(),
@@ -139,7 +143,12 @@ async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files
         }
     }
     if !recorded {
+        let id = result.call_id.into();
         agent.log.add(EventData::ToolResult(result));
+        if let Some(picture) = returned.picture {
+            agent.pictures.add(id, picture);
+            agent.log.show(&agent.pictures);
+        }
         agent.log.record().await?;
     }
     // Only after the fence let the result through: a newer attempt may store the artifact under the same key.
@@ -193,11 +202,14 @@ struct Invoking<'t> {
     output_left: Arc<AtomicU64>,
     source_ids: Arc<SourceIds>,
     search: Arc<RunSearch>,
+    /// `None` if the model sees no pictures.
+    pictures_left: Option<Arc<PicturesLeft>>,
 }
 
 /// What a call returned, to be recorded.
 struct Returned {
     artifact: Option<PublishedArtifact>,
+    picture: Option<ShownPicture>,
     result: ToolResult,
 }
 
@@ -218,19 +230,25 @@ async fn call_one(
     metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => label).increment(1);
     metrics::histogram!("capi_tool_call_duration_seconds", "tool" => name)
         .record(begun.elapsed().as_secs_f64());
-    let (artifact, result) = match outcome {
+    let (artifact, picture, result) = match outcome {
         Ok(output) => {
             let artifact = output.artifact.map(|artifact| artifact.published(call.id));
-            let sources = output.sources;
-            (artifact, ToolResult { sources, ..events::tool_result(&call, output.text, false) })
+            let (sources, picture) = (output.sources, output.picture);
+            let stored = picture.as_ref().map(|shown| shown.stored.clone());
+            let result = events::tool_result(&call, output.text, false);
+            (artifact, picture, ToolResult { sources, picture: stored, ..result })
         }
         Err(ToolError::RespondToModel(why)) => {
             let content = CleanText::new(&why, MAX_ERROR_BYTES).into_string();
-            (None, events::tool_result(&call, content, true))
+            (None, None, events::tool_result(&call, content, true))
         }
         Err(ToolError::Fatal(code, why)) => return Err((code, format!("the tool {name} failed: {why}"))),
     };
-    Ok(Returned { artifact, result: ToolResult { contacted_hosts: egress.contacted_hosts(), ..result } })
+    Ok(Returned {
+        artifact,
+        picture,
+        result: ToolResult { contacted_hosts: egress.contacted_hosts(), ..result },
+    })
 }
 
 async fn invoke(
@@ -249,9 +267,18 @@ async fn invoke(
     let until = invoking.deadline.min(Instant::now() + spec.timeout);
     let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
     let (workspace, source_ids) = (invoking.workspace.clone(), Arc::clone(&invoking.source_ids));
-    let search = Arc::clone(&invoking.search);
-    let calling =
-        tool.call(Invocation { run, id, arguments, workspace, output_left, egress, source_ids, search });
+    let (search, pictures_left) = (Arc::clone(&invoking.search), invoking.pictures_left.clone());
+    let calling = tool.call(Invocation {
+        run,
+        id,
+        arguments,
+        workspace,
+        output_left,
+        egress,
+        source_ids,
+        search,
+        pictures_left,
+    });
     let mut output = timeout_at(until, calling).await.unwrap_or_else(|_| {
         let why = format!("The tool did not finish within {} s.", spec.timeout.as_secs());
         Err(ToolError::RespondToModel(why))

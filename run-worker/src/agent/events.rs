@@ -3,7 +3,7 @@
 use model_client::{Answer, Call, Message, estimated_tokens};
 use shared::runs::events::{
     EventData, LoggedAnswer, LoggedMessage, LoggedPicture, Note, NoteKind, RequestedCall, StepUsage,
-    ToolCall, ToolResult,
+    StoredPicture, ToolCall, ToolResult,
 };
 use uuid::Uuid;
 
@@ -119,10 +119,17 @@ pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool)
         name: call.name.clone(),
         content,
         is_error,
+        picture: None,
         workspace: None,
         contacted_hosts: Vec::new(),
         sources: Vec::new(),
     }
+}
+
+/// The message that shows the picture of a result. Few servers take pictures in the result itself. The
+/// transcript adds the picture.
+pub(super) fn shown_picture(picture: &StoredPicture) -> Message {
+    Message::user(format!("Picture: {}", picture.name))
 }
 
 /// The message that is sent to the model for a recorded one.

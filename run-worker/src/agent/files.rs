@@ -196,9 +196,10 @@ pub async fn close(slot: WorkspaceSlot) {
     }
 }
 
-/// Deletes all snapshots of a run that is over.
+/// Deletes all snapshots of a run that is over, and the pictures that its tools showed.
 pub async fn delete_snapshots(context: &Arc<Context>, run: RunId) {
-    if !delete_where(context, run, |key| key.snapshot_attempt(run).is_some()).await {
-        tracing::warn!("failed to delete the snapshots of a run that is over");
+    let is_done = |key: &ObjectKey| key.snapshot_attempt(run).is_some() || key.is_shown_picture(run);
+    if !delete_where(context, run, is_done).await {
+        tracing::warn!("failed to delete the snapshots and shown pictures of a run that is over");
     }
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, VecDeque};
 use model_client::{CONTENT_FILTER, LENGTH, Message, OVERSIZED, REPETITION, WINDOW_FULL};
 use shared::ids::FileId;
 use shared::runs::events::{
-    EventData, FoundSource, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredSnapshot, ToolResult,
+    EventData, FoundSource, LoggedAnswer, LoggedMessage, NoteKind, RequestedCall, StoredPicture,
+    StoredSnapshot, ToolResult,
 };
 
 use super::budget::Spent;
@@ -45,6 +46,8 @@ pub struct Transcript {
     sources: Vec<(usize, Origin)>,
     /// The positions of messages with pictures, and the files of these pictures.
     pictures: Vec<(usize, Vec<FileId>)>,
+    /// The pictures that tools showed, by the ids of the calls.
+    stored_pictures: Vec<(FileId, StoredPicture)>,
     contacted_hosts: BTreeSet<String>,
     /// The web pages that the calls found or read, in their order.
     pages: Vec<FoundSource>,
@@ -155,6 +158,12 @@ impl Transcript {
                 self.sources.push((self.messages.len(), origin));
             }
             self.messages.push(Message::Tool { call: open.call.provider_id, content });
+            if let Some(picture) = &result.picture {
+                let id = FileId::from(result.call_id);
+                self.pictures.push((self.messages.len(), vec![id]));
+                self.stored_pictures.push((id, picture.clone()));
+                self.messages.push(events::shown_picture(picture));
+            }
             self.pages.extend(result.sources.iter().cloned());
         }
     }
@@ -166,6 +175,11 @@ impl Transcript {
                 *pictures = files.iter().filter_map(|file| loaded.get(file).cloned()).collect();
             }
         }
+    }
+
+    /// The pictures that tools showed.
+    pub(super) fn stored_pictures(&self) -> &[(FileId, StoredPicture)] {
+        &self.stored_pictures
     }
 
     #[must_use]

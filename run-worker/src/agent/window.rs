@@ -1,5 +1,6 @@
-//! Fits a long conversation into the model's context window: shortens older results of tools, then arguments
-//! of older calls, then the newest results, until the conversation fits. The log keeps them whole. The same
+//! Fits a long conversation into the model's context window: shortens older results of tools, leaves out
+//! older pictures that tools showed, then shortens arguments of older calls, then the newest results, until
+//! the conversation fits. The log keeps them whole. The same
 //! conversation in the same room is always shortened in the same way. What refusals teach is not in the log:
 //! after a takeover a long request may be refused and shortened once more. Pure.
 
@@ -9,6 +10,8 @@ use std::ops::Range;
 
 use model_client::Message;
 use serde_json::json;
+
+use super::pictures::leave_out;
 
 /// A shortened result keeps this many bytes.
 const KEPT: usize = 400;
@@ -119,8 +122,15 @@ pub(super) fn fit<'m>(messages: &'m [Message], room: &Room) -> Fitted<'m> {
     let last_step = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
     let last_step = last_step.unwrap_or(0);
     fitted.shorten(0..last_step, shorten_result, |bytes| room.estimate.tokens(bytes) <= target);
+    // Those of the prompt stay.
+    let first_answer = messages.iter().position(|message| matches!(message, Message::Assistant { .. }));
+    let first_answer = first_answer.unwrap_or(messages.len());
+    let older = first_answer..last_step.max(first_answer);
+    fitted.shorten(older, leave_out, |bytes| room.estimate.tokens(bytes) <= target);
     fitted.shorten(0..last_step, shorten_arguments, |bytes| room.estimate.tokens(bytes) <= target);
     fitted.shorten(last_step..messages.len(), shorten_result, |bytes| room.estimate.tokens(bytes) <= most);
+    let newest = last_step.max(first_answer)..messages.len();
+    fitted.shorten(newest, leave_out, |bytes| room.estimate.tokens(bytes) <= most);
     let Shortened { messages, bytes } = fitted;
     Fitted { messages: Cow::Owned(messages), bytes, tokens: room.estimate.tokens(bytes), answer }
 }

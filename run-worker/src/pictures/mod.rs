@@ -4,26 +4,29 @@
 //! not harm the worker.
 //!
 //! `reader` is the program, `child` starts it, and `protocol` is what it answers. `turns` bounds the memory
-//! of all pictures, and keeps an account with many pictures from delaying others.
+//! of all pictures, and keeps an account with many pictures from delaying others. `shown` stores the pictures
+//! that tools show, and `left` counts what a run may still show.
 
 mod child;
+mod left;
 mod protocol;
 pub mod reader;
+mod shown;
 mod turns;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::prelude::{BASE64_STANDARD, Engine};
 use shared::ids::UserId;
-use shared::storage::{Artifacts, hex};
+use shared::storage::{Artifacts, ObjectKey, hex};
 use tokio::sync::{AcquireError, OwnedMutexGuard, Semaphore};
 
 use crate::workspace::{InputFile, WorkspaceError};
+pub use left::PicturesLeft;
 use model_client::Picture;
 pub use protocol::Refusal;
+pub use shown::{ReadyPicture, ShownPicture};
 pub use turns::PictureMemory;
 use turns::Turns;
 
@@ -112,25 +115,27 @@ impl Pictures {
         Ok(Turn { pictures: self, memory, _guard: turn })
     }
 
-    async fn read(&self, file: &[u8]) -> Result<Picture, PictureError> {
+    async fn read(&self, file: &[u8]) -> Result<ReadyPicture, PictureError> {
         let _permit = self.permits.acquire().await.map_err(stopping)?;
         let asking = tokio::time::timeout(self.deadline, child::ask(&self.program, file));
         let (format, bytes) = asking.await.unwrap_or_else(|_| Err(Refusal::TooSlow.into()))?;
-        Ok(Picture {
-            media_type: format.media_type().to_owned(),
-            base64: Arc::from(BASE64_STANDARD.encode(bytes)),
-        })
+        Ok(ReadyPicture { media_type: format.media_type().to_owned(), bytes })
     }
 }
 
 impl Turn<'_> {
     /// The picture of an input file, as a model is shown it.
     pub async fn of_file(&mut self, store: &Artifacts, file: &InputFile) -> Result<Picture, PictureError> {
-        self.read(fetch(store, file)).await
+        self.read(fetch(store, file)).await.map(|ready| ready.picture())
     }
 
     /// The picture in these bytes, as a model is shown it.
     pub async fn of_bytes(&mut self, bytes: Vec<u8>) -> Result<Picture, PictureError> {
+        self.ready(bytes).await.map(|ready| ready.picture())
+    }
+
+    /// The same as bytes, which can be stored.
+    pub async fn ready(&mut self, bytes: Vec<u8>) -> Result<ReadyPicture, PictureError> {
         self.read(std::future::ready(Ok(bytes))).await
     }
 
@@ -138,7 +143,7 @@ impl Turn<'_> {
     async fn read(
         &mut self,
         fetching: impl Future<Output = Result<Vec<u8>, PictureError>>,
-    ) -> Result<Picture, PictureError> {
+    ) -> Result<ReadyPicture, PictureError> {
         let read = match fetching.await {
             Ok(file) => self.pictures.read(&file).await,
             Err(error) => Err(error),
@@ -173,11 +178,18 @@ async fn fetch(store: &Artifacts, file: &InputFile) -> Result<Vec<u8>, PictureEr
     if file.size > MAX_INPUT_BYTES {
         return Err(Refusal::TooMuchMemory.into());
     }
-    let changed = || WorkspaceError::Changed(file.key.to_string());
-    let most = usize::try_from(file.size).unwrap_or(usize::MAX);
-    let bytes = store.get_small(&file.key, most).await.map_err(WorkspaceError::from)?.ok_or_else(changed)?;
-    if hex(digest(&SHA256, &bytes).as_ref()) != file.sha256 {
-        return Err(changed().into());
-    }
-    Ok(bytes)
+    Ok(fetch_object(store, &file.key, file.size, &file.sha256).await?)
+}
+
+/// An object that must have this size and this hash.
+async fn fetch_object(
+    store: &Artifacts,
+    key: &ObjectKey,
+    size: u64,
+    sha256: &str,
+) -> Result<Vec<u8>, WorkspaceError> {
+    let changed = || WorkspaceError::Changed(key.to_string());
+    let most = usize::try_from(size).unwrap_or(usize::MAX);
+    let bytes = store.get_small(key, most).await?.ok_or_else(changed)?;
+    if hex(digest(&SHA256, &bytes).as_ref()) == sha256 { Ok(bytes) } else { Err(changed()) }
 }

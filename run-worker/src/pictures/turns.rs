@@ -19,12 +19,14 @@ pub(super) struct Turns {
     accounts: Mutex<HashMap<UserId, Weak<Account>>>,
 }
 
+#[derive(Debug)]
 struct Account {
     turn: Arc<tokio::sync::Mutex<()>>,
     memory: Arc<Semaphore>,
 }
 
 /// Memory for the pictures of a run, until it is dropped.
+#[derive(Debug)]
 pub struct PictureMemory {
     of_account: OwnedSemaphorePermit,
     of_worker: OwnedSemaphorePermit,

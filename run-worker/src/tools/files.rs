@@ -51,15 +51,58 @@ pub(super) fn writable(path: &str) -> Result<PathBuf, ToolError> {
 
 /// For errors that depend on the path, which the model chose.
 pub(super) fn message_of(path: &str, error: &std::io::Error) -> ToolError {
+    let path = shortened(path);
     let why = match (error.kind(), error.raw_os_error().map(Errno::from_raw_os_error)) {
-        (ErrorKind::NotFound, _) => "does not exist".to_owned(),
-        (ErrorKind::IsADirectory, _) => "is a directory".to_owned(),
-        (ErrorKind::NotADirectory, _) => "has a parent that is not a directory".to_owned(),
+        (ErrorKind::NotFound, _) => "does not exist; list_files shows what there is".to_owned(),
+        (ErrorKind::IsADirectory, _) => {
+            return ToolError::RespondToModel(format!(
+                "{path:?} is a directory; call list_files with path {path:?} to see the files in it."
+            ));
+        }
+        (ErrorKind::NotADirectory, _) => {
+            "goes through a file as if it were a directory; list_files shows what there is".to_owned()
+        }
         (_, Some(Errno::XDEV | Errno::LOOP)) => "is a link that leads out of the workspace".to_owned(),
         (ErrorKind::Other, None) => error.to_string(),
         _ => format!("cannot be used: {error}"),
     };
     ToolError::RespondToModel(format!("{path:?} {why}."))
+}
+
+/// Characters of a path in an error message.
+const MAX_SHOWN_PATH: usize = 200;
+
+fn shortened(path: &str) -> String {
+    path.chars().take(MAX_SHOWN_PATH).collect()
+}
+
+/// Entries of the workspace in which a missing file is searched for, and files that its error names.
+const SEARCHED: usize = 2000;
+const MAX_NAMED: usize = 3;
+
+/// The error for a file that cannot be opened. It names files of the same name elsewhere.
+pub(super) fn not_opened(workspace: &Workspace, path: &str, error: &std::io::Error) -> ToolError {
+    let found = if error.kind() == ErrorKind::NotFound { alike(workspace, path) } else { Vec::new() };
+    if found.is_empty() {
+        return message_of(path, error);
+    }
+    let found: Vec<_> = found.iter().map(|path| format!("{path:?}")).collect();
+    let why = format!("{:?} does not exist; there is {}.", shortened(path), found.join(", "));
+    ToolError::RespondToModel(why)
+}
+
+/// Files whose name is the same, but for the case of its letters.
+fn alike(workspace: &Workspace, path: &str) -> Vec<String> {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let wanted = name(path);
+    let dirs =
+        [(WorkspacePath::Inputs(PathBuf::new()), "inputs/"), (WorkspacePath::Workspace(PathBuf::new()), "")];
+    let listed = dirs.into_iter().flat_map(|(dir, prefix)| {
+        let listed = workspace.open_root(dir).and_then(|(root, dir)| root.list(&dir, SEARCHED));
+        let files = listed.map(|(files, _)| files).unwrap_or_default();
+        files.into_iter().map(move |file| format!("{prefix}{}", file.path))
+    });
+    listed.filter(|file| name(file) == wanted).map(|file| shortened(&file)).take(MAX_NAMED).collect()
 }
 
 /// For errors of the disk, which the model cannot avoid.

@@ -1,12 +1,13 @@
 //! `list_files`: lists the workspace, or a directory of it.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::files::{FileTool, message_of, readable};
+use super::files::{FileTool, disk_error, message_of, readable};
 use super::{Files, Spec, Tool, ToolError, arguments};
 use crate::workspace::{ListedFile, Workspace, WorkspacePath};
 
@@ -41,7 +42,16 @@ fn list(workspace: &Workspace, Arguments { path }: Arguments) -> Result<String, 
     };
     let dir = readable(&path)?;
     let is_whole = dir == WorkspacePath::Workspace("".into());
-    let (mut files, mut has_more) = list(dir).map_err(|error| message_of(&path, &error))?;
+    let listed = list(dir.clone());
+    if let Err(error) = &listed
+        && error.kind() == ErrorKind::NotADirectory
+        && let Ok(file) = workspace.open_root(dir.clone()).and_then(|(root, file)| root.read(&file))
+    {
+        let size = file.metadata().map_err(|error| disk_error(&error))?.len();
+        let why = format!("{path:?} is a file of {size} bytes and no directory; read_file reads it.");
+        return Err(ToolError::RespondToModel(why));
+    }
+    let (mut files, mut has_more) = listed.map_err(|error| message_of(&path, &error))?;
     if is_whole {
         let inputs = list(WorkspacePath::Inputs("".into()));
         let (inputs, more_inputs) = inputs.map_err(|error| message_of("inputs", &error))?;
@@ -65,7 +75,11 @@ fn in_lines(files: &[ListedFile], has_more: bool) -> String {
         };
     }
     if has_more {
-        let _ = write!(text, "[there are more than these {MAX_ENTRIES} files; list a directory]");
+        let _ = write!(
+            text,
+            "[there are more than these {} files; call list_files with the path of one directory]",
+            files.len()
+        );
     }
     text.replace('\0', "\u{fffd}")
 }

@@ -34,6 +34,7 @@ use uuid::Uuid;
 
 use crate::documents::Documents;
 use crate::egress::CallEgress;
+use crate::pictures::{Pictures, PicturesLeft, ShownPicture};
 use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::workspace::Workspace;
@@ -84,6 +85,8 @@ pub struct Invocation {
     pub source_ids: Arc<SourceIds>,
     /// What the run may search.
     pub search: Arc<RunSearch>,
+    /// The pictures that the model may still be shown. `None` if it sees none.
+    pub pictures_left: Option<Arc<PicturesLeft>>,
 }
 
 /// The result of a call.
@@ -95,6 +98,8 @@ pub struct Output {
     pub artifact: Option<NewArtifact>,
     /// Web pages that the call found or read.
     pub sources: Vec<FoundSource>,
+    /// A picture that the model is shown with the result.
+    pub picture: Option<ShownPicture>,
 }
 
 /// A file in the store, under the id of the call.
@@ -164,6 +169,7 @@ pub struct ToolParts {
     pub sandbox: Arc<Sandbox>,
     /// The search providers, if the installation has any.
     pub search: Option<Arc<Search>>,
+    pub pictures: Arc<Pictures>,
 }
 
 /// All tools of the process.
@@ -172,15 +178,15 @@ pub struct Tools(Vec<Box<dyn Tool>>);
 impl Tools {
     #[must_use]
     pub fn new(parts: ToolParts) -> Self {
-        let ToolParts { artifacts, fetch_policy, sandbox, search } = parts;
+        let ToolParts { artifacts, fetch_policy, sandbox, search, pictures } = parts;
         let documents = Arc::new(Documents::new(Arc::clone(&sandbox)));
         Self(vec![
             Box::new(current_time::CurrentTime::new()),
             Box::new(edit_file::edit_file()),
-            Box::new(fetch_url::FetchUrl::new(fetch_policy, documents)),
+            Box::new(fetch_url::FetchUrl::new(fetch_policy, Arc::clone(&documents))),
             Box::new(list_files::list_files()),
             Box::new(python::python(Arc::clone(&sandbox))),
-            Box::new(read_file::read_file()),
+            Box::new(read_file::ReadFile::new(documents, pictures, artifacts.clone())),
             Box::new(save_artifact::SaveArtifact::new(artifacts)),
             Box::new(shell::shell(Arc::clone(&sandbox))),
             Box::new(web_search::WebSearch::new(search)),
@@ -240,60 +246,4 @@ impl<'t> Toolbox<'t> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all() -> Tools {
-        let store = Artifacts::open(&url::Url::from_directory_path(std::env::temp_dir()).unwrap()).unwrap();
-        Tools::new(ToolParts {
-            artifacts: store,
-            fetch_policy: IpPolicy::default(),
-            sandbox: Arc::new(Sandbox::off()),
-            search: None,
-        })
-    }
-
-    #[test]
-    fn there_is_a_tool_for_each_name_that_an_app_may_list() {
-        let tools = all();
-        let names: Vec<_> = tools.0.iter().map(|tool| tool.spec().name).collect();
-        assert_eq!(names, shared::tools::TOOLS);
-        for spec in tools.0.iter().map(|tool| tool.spec()) {
-            assert_eq!(spec.parameters["type"], "object", "{}", spec.name);
-            assert_eq!(spec.parameters["additionalProperties"], false, "{}", spec.name);
-        }
-    }
-
-    #[test]
-    fn a_model_gets_plain_schemas() {
-        let tools = all();
-        let schemas: serde_json::Map<_, _> = tools
-            .0
-            .iter()
-            .map(|tool| (tool.spec().name.to_owned(), tool.spec().parameters.clone()))
-            .collect();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&schemas).unwrap());
-    }
-
-    #[test]
-    fn an_app_has_the_tools_that_it_lists_and_no_others() {
-        let (tools, listed) = (all(), ["current_time".to_owned(), "next_years".to_owned()]);
-        let toolbox = tools.of(&listed);
-        assert!(toolbox.get("current_time").is_some() && toolbox.get("fetch_url").is_none());
-        assert!(!toolbox.has_files());
-        assert_eq!(toolbox.missing().map(|error| error.code), Some(ErrorCode::ToolError));
-        for (name, code) in [("shell", Some(ErrorCode::SandboxError)), ("read_file", None)] {
-            let listed = [name.to_owned()];
-            let toolbox = tools.of(&listed);
-            assert_eq!(toolbox.missing().map(|error| error.code), code, "without a sandbox");
-            assert!(toolbox.has_files());
-        }
-    }
-
-    #[test]
-    fn long_results_are_cut_on_a_character() {
-        let mut output = Output { text: "aé".repeat(10), ..Output::default() };
-        output.cut(5);
-        assert_eq!(output.text, "aéa\n[cut: this is the beginning of 30 bytes]");
-    }
-}
+mod tests;

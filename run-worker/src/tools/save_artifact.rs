@@ -3,7 +3,7 @@
 //! The bytes are stored first, under the call's id. The row is written with the result, so every listed
 //! artifact can be downloaded. A repeated call writes the same object.
 
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,16 +11,15 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::media_types;
+use shared::media_types::{self, MAX_TYPE_BYTES, is_media_type};
 use shared::runs::ErrorCode;
 use shared::storage::{Artifacts, ObjectKey, StorageError, Uploaded};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::files::{message_of, on_disk, readable, workspace_of};
+use super::files::{not_opened, on_disk, readable, workspace_of};
 use super::{Files, Invocation, NewArtifact, Output, Spec, Tool, ToolError, arguments};
 
 const MAX_TITLE_CHARS: usize = 255;
-const MAX_TYPE_BYTES: usize = 255;
 
 pub(super) struct SaveArtifact {
     spec: Spec,
@@ -33,7 +32,7 @@ struct Arguments {
     /// File name, for example report.md; the name of the file at `path` if absent
     #[schemars(length(min = 1, max = MAX_TITLE_CHARS))]
     title: Option<String>,
-    /// Media type, for example text/markdown; detected if absent
+    /// Media type, for example text/markdown; from the name and the content if absent
     media_type: Option<String>,
     /// The whole text of the file
     content: Option<String>,
@@ -45,7 +44,7 @@ struct Arguments {
 struct Source {
     bytes: Box<dyn AsyncRead + Send + Unpin>,
     size: u64,
-    /// The first bytes of a file; empty for text that the model gives.
+    /// The first bytes.
     beginning: Vec<u8>,
     /// The name of the file.
     name: Option<String>,
@@ -75,7 +74,10 @@ impl SaveArtifact {
         let source = match (path, content) {
             (Some(path), None) => of_file(&invocation, path).await?,
             (None, Some(content)) => of_text(content),
-            _ => return refuse("Give either `path` or `content`."),
+            (Some(_), Some(_)) => return refuse("Give either `path` or `content`, not both."),
+            (None, None) => {
+                return refuse("Give `path`, a file of the workspace, or `content`, the text of the file.");
+            }
         };
         let title = title.or(source.name.clone()).unwrap_or_default().trim().to_owned();
         if title.is_empty() || title.chars().count() > MAX_TITLE_CHARS || title.chars().any(char::is_control)
@@ -90,7 +92,8 @@ impl SaveArtifact {
                     "{given:?} is not a media type; use one like text/markdown or text/csv."
                 ));
             }
-            given => type_of(given, &title, &source.beginning),
+            Some(given) => given,
+            None => type_of(&title, &source).to_owned(),
         };
         // Before the bytes are stored: calls of one step share what is left.
         let (size, take) = (source.size, |left: u64| left.checked_sub(source.size));
@@ -111,7 +114,7 @@ impl SaveArtifact {
             format!("Saved as {title:?} ({media_type}, {} bytes). It is part of the result.", stored.size);
         let media_type = if is_own_text { with_charset(media_type) } else { media_type };
         let artifact = NewArtifact { media_type, title, size: stored.size, sha256: stored.sha256 };
-        Ok(Output { text, artifact: Some(artifact), ..Output::default() })
+        Ok(Output { artifact: Some(artifact), ..Output::of_text(text) })
     }
 
     async fn store(&self, key: &ObjectKey, source: Source) -> Result<Uploaded, StorageError> {
@@ -140,13 +143,9 @@ fn refuse<T>(why: &str) -> Result<T, ToolError> {
 }
 
 fn of_text(content: String) -> Source {
-    let size = content.len() as u64;
-    Source {
-        bytes: Box::new(std::io::Cursor::new(content.into_bytes())),
-        size,
-        beginning: Vec::new(),
-        name: None,
-    }
+    let (size, content) = (content.len() as u64, content.into_bytes());
+    let beginning = content[..content.len().min(media_types::SNIFFED_BYTES)].to_vec();
+    Source { bytes: Box::new(std::io::Cursor::new(content)), size, beginning, name: None }
 }
 
 async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolError> {
@@ -159,7 +158,13 @@ async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolEr
             let file = root.read(&target)?;
             Ok((file.metadata()?.len(), beginning, file))
         };
-        let (size, beginning, file) = open().map_err(|error| message_of(&path, &error))?;
+        let (size, beginning, file) = open().map_err(|error: io::Error| match error.kind() {
+            ErrorKind::IsADirectory => ToolError::RespondToModel(format!(
+                "{path:?} is a directory. Save its files one by one, or make one file of it with a program, \
+                 for example a ZIP archive."
+            )),
+            _ => not_opened(&workspace, &path, &error),
+        })?;
         let name = std::path::Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
         // The file may grow meanwhile; only the size that was counted is read.
         let bytes = Box::new(tokio::fs::File::from_std(file).take(size));
@@ -168,10 +173,10 @@ async fn of_file(invocation: &Invocation, path: String) -> Result<Source, ToolEr
     .await
 }
 
-/// The content of a binary file is more reliable than the type that the model gives.
-fn type_of(given: Option<String>, title: &str, beginning: &[u8]) -> String {
-    let binary = media_types::of_binary(title, beginning).map(str::to_owned);
-    binary.or(given).unwrap_or_else(|| media_types::of_text(title, beginning).to_owned())
+/// The type of a file without a given one. A title such as "Report" says less than the name of the file.
+fn type_of(title: &str, source: &Source) -> &'static str {
+    let name = source.name.as_deref().filter(|_| !media_types::is_known_name(title)).unwrap_or(title);
+    media_types::of_file(name, &source.beginning)
 }
 
 /// The type with the encoding that text of the model has. Without it, a browser guesses.
@@ -191,23 +196,6 @@ impl Tool for SaveArtifact {
     }
 }
 
-/// Whether the text is `type/subtype`, perhaps with parameters (RFC 9110, 8.3.1), in printable ASCII. It
-/// becomes the value of a header.
-fn is_media_type(text: &str) -> bool {
-    let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
-    let is_token = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
-    };
-    let whole = kind
-        .trim_end_matches(' ')
-        .split_once('/')
-        .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
-    whole
-        && text.len() <= MAX_TYPE_BYTES
-        && parameters.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,12 +213,23 @@ mod tests {
     }
 
     #[test]
-    fn media_types_are_recognized() {
-        for good in ["text/csv", "text/plain; charset=utf-8", "application/vnd.api+json", "image/svg+xml"] {
-            assert!(is_media_type(good), "{good}");
-        }
-        for bad in ["csv", "text/", "/csv", "text/c sv", "text/csv\n", "text/csv; a=\u{e9}", "a/b/c", ""] {
-            assert!(!is_media_type(bad), "{bad}");
+    fn the_title_then_the_name_then_the_content_give_the_type() {
+        let docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+        let of_name = |name: &str, beginning: &[u8]| Source {
+            bytes: Box::new(tokio::io::empty()),
+            size: 0,
+            beginning: beginning.to_vec(),
+            name: Some(name.to_owned()),
+        };
+        for (title, source, expected) in [
+            ("Report", of_name("out.docx", b"PK\x03\x04\0\0"), docx),
+            ("Report v1.2", of_name("out.csv", b"BMI,weight"), "text/csv"),
+            ("data.csv", of_name("data.txt", b"a,b"), "text/csv"),
+            ("chart", of_name("chart", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "image/png"),
+            ("chart.png", of_text("no picture".to_owned()), "text/plain"),
+            ("page", of_text("<!DOCTYPE html><p>".to_owned()), "text/html"),
+        ] {
+            assert_eq!(type_of(title, &source), expected, "{title}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `write_file`: writes a text file in the workspace.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -39,6 +40,11 @@ fn write(workspace: &Workspace, Arguments { path, content }: Arguments) -> Resul
     let written = workspace
         .open_root(WorkspacePath::Workspace(target))
         .and_then(|(root, target)| root.write(&target, &mut content.as_bytes(), 0o644, workspace.owner()));
-    let bytes = written.map_err(|error| message_of(&path, &error))?;
+    let bytes = written.map_err(|error| match error.kind() {
+        ErrorKind::IsADirectory => {
+            ToolError::RespondToModel(format!("{path:?} is a directory; give the path of a file in it."))
+        }
+        _ => message_of(&path, &error),
+    })?;
     Ok(format!("Wrote {bytes} bytes to {path:?}."))
 }

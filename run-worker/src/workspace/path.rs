@@ -30,6 +30,9 @@ impl WorkspacePath {
         if text.contains('\0') {
             return refused("contains a NUL character");
         }
+        if text.contains("://") {
+            return refused("is a URL and no file; fetch_url can fetch a page, if the app has that tool");
+        }
         let given = Path::new(text);
         let relative = given.strip_prefix(INSIDE).unwrap_or(given);
         let mut path = PathBuf::new();
@@ -41,9 +44,7 @@ impl WorkspacePath {
                 }
                 Component::Normal(name) => path.push(name),
                 Component::ParentDir => return refused("contains \"..\"; write it without"),
-                Component::RootDir | Component::Prefix(_) => {
-                    return refused("is not in the workspace; write it relative to /workspace");
-                }
+                Component::RootDir | Component::Prefix(_) => return refused(&outside(given)),
             }
         }
         Ok(match path.strip_prefix(INPUTS) {
@@ -55,13 +56,35 @@ impl WorkspacePath {
     /// The path in the workspace, if a tool may write to it.
     pub fn writable(self) -> Result<PathBuf, String> {
         match self {
-            Self::Workspace(path) if path.as_os_str().is_empty() => Err("The path names no file.".to_owned()),
-            Self::Workspace(path) => Ok(path),
-            Self::Inputs(_) => {
-                Err("The files in inputs/ cannot be changed; write to another path.".to_owned())
+            Self::Workspace(path) if path.as_os_str().is_empty() => {
+                Err("The path names no file; give one like report.md.".to_owned())
             }
+            Self::Workspace(path) => Ok(path),
+            Self::Inputs(_) => Err("The files in inputs/ cannot be changed; write to a path outside of \
+                                    inputs/, for example with the same name in the workspace itself."
+                .to_owned()),
         }
     }
+}
+
+/// Directories that a command may write to, and whose files are gone after it.
+const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
+/// Why a path is refused that begins with a slash and is not below the workspace.
+fn outside(path: &Path) -> String {
+    if let Some(dir) = TEMPORARY.into_iter().find(|dir| path.starts_with(dir)) {
+        return format!(
+            "is not in the workspace: {dir} does not last from one call to the next. Let the command write \
+             to the workspace, its working directory, and give the path relative to it"
+        );
+    }
+    let inputs = Path::new("/").join(INPUTS);
+    if path.starts_with(&inputs) {
+        return format!(
+            "is not in the workspace; the caller's files are in {INPUTS}/, without a slash before"
+        );
+    }
+    "is not in the workspace; write it relative to /workspace".to_owned()
 }
 
 #[cfg(test)]
@@ -92,6 +115,15 @@ mod tests {
             &"x/".repeat(3000),
         ] {
             assert!(WorkspacePath::parse(text).is_err(), "{text}");
+        }
+        for (text, said) in [
+            ("/tmp/out.csv", "/tmp does not last"),
+            ("/workspace/../tmp/x", "\"..\""),
+            ("/inputs/a.csv", "are in inputs/"),
+            ("/etc/passwd", "relative to /workspace"),
+            ("https://example.org/a", "is a URL"),
+        ] {
+            assert!(WorkspacePath::parse(text).unwrap_err().contains(said), "{text}");
         }
         assert!(WorkspacePath::parse("inputs/a").unwrap().writable().is_err());
         assert!(WorkspacePath::parse(".").unwrap().writable().is_err());

@@ -2,6 +2,7 @@
 //! directory (`openat2`), so a link that a program swaps in cannot lead outside. Only regular files are
 //! opened.
 
+use std::collections::VecDeque;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -41,6 +42,9 @@ impl RootDir {
 
     /// Opens a regular file for reading.
     pub fn read(&self, path: &Path) -> io::Result<File> {
+        if path.as_os_str().is_empty() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         // Non-blocking: opening a FIFO must not wait.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat2(&self.0, path, flags, Mode::empty(), BENEATH)?;
@@ -127,14 +131,17 @@ impl RootDir {
         Ok(dir)
     }
 
-    /// Lists a directory and everything below it, up to `max` entries. Also returns whether there are more.
+    /// Lists a directory and everything below it, up to `max` entries, the highest directories first. Also
+    /// returns whether there are more.
     pub(crate) fn list(&self, path: &Path, max: usize) -> io::Result<(Vec<ListedFile>, bool)> {
-        let (mut listed, mut open) = (Vec::new(), vec![(self.dir(path)?, String::new())]);
-        while let Some((dir, prefix)) = open.pop() {
+        let mut listed = Vec::new();
+        let mut open = VecDeque::from([(self.dir(path)?, String::new())]);
+        while let Some((dir, prefix)) = open.pop_front() {
             for entry in Entries::of(&dir)? {
                 let entry = entry?;
                 let name = entry.file_name();
                 if listed.len() == max {
+                    listed.sort();
                     return Ok((listed, true));
                 }
                 let stat = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -143,7 +150,7 @@ impl RootDir {
                     // `max` bounds the number of directories that are open at once.
                     let inner = open_dir_at(&dir, name, TO_READ)?;
                     listed.push(ListedFile { path: format!("{path}/"), size: None });
-                    open.push((inner, format!("{path}/")));
+                    open.push_back((inner, format!("{path}/")));
                 } else {
                     listed.push(ListedFile { path, size: Some(stat.st_size.unsigned_abs()) });
                 }
@@ -234,6 +241,11 @@ mod tests {
         let (listed, more) = root.list(Path::new("new"), 10).unwrap();
         let paths: Vec<_> = listed.iter().map(|one| (one.path.as_str(), one.size)).collect();
         assert_eq!((paths, more), (vec![("dir/", None), ("dir/file", Some(1))], false));
-        assert!(root.list(Path::new(""), 2).unwrap().1);
+        let (listed, more) = root.list(Path::new(""), 7).unwrap();
+        assert!(more && listed.iter().all(|file| !file.path.trim_end_matches('/').contains('/')));
+        for path in ["", "sub"] {
+            let error = root.read(Path::new(path)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::IsADirectory, "{path:?}");
+        }
     }
 }

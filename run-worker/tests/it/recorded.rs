@@ -173,6 +173,7 @@ async fn contacted_hosts_are_added_to_the_row() {
             name: "fetch_url".to_owned(),
             content: String::new(),
             is_error: false,
+            picture: None,
             workspace: None,
             contacted_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             sources: Vec::new(),

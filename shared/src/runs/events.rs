@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-pub use files::{LoggedPicture, MANIFEST, PublishedArtifact, StoredSnapshot};
+pub use files::{LoggedPicture, MANIFEST, PublishedArtifact, StoredPicture, StoredSnapshot};
 pub use log::{Event, read, read_after};
 pub use sources::{FoundSource, SourceUse};
 
@@ -217,6 +217,9 @@ pub struct ToolResult {
     /// What the model is sent.
     pub content: String,
     pub is_error: bool,
+    /// The picture that the model is shown with the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<StoredPicture>,
     /// The snapshot that holds the workspace after this call, if the call changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<StoredSnapshot>,

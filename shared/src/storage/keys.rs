@@ -46,6 +46,19 @@ impl ObjectKey {
         Self(Path::from(format!("runs/{run}/{attempt}/{seq}-{number}")))
     }
 
+    /// Of a picture that a tool showed to the model. Its hash names it, so no attempt changes the picture of
+    /// another one.
+    #[must_use]
+    pub fn shown_picture(run: RunId, sha256: &str) -> Self {
+        Self(Path::from(format!("runs/{run}/pictures/{sha256}")))
+    }
+
+    /// Whether this object is such a picture of the run.
+    #[must_use]
+    pub fn is_shown_picture(&self, run: RunId) -> bool {
+        self.0.as_ref().starts_with(&format!("runs/{run}/pictures/"))
+    }
+
     /// Of the id of the installation that owns the store.
     #[must_use]
     pub fn installation() -> Self {
@@ -91,5 +104,8 @@ mod tests {
         assert_eq!(ObjectKey::artifact(run, ArtifactId::generate()).snapshot_attempt(run), None);
         assert_eq!(ObjectKey::file(run, FileId::generate()).snapshot_attempt(run), None);
         assert_eq!(ObjectKey::read_snapshot(run, &pack.to_string()), None);
+        let picture = ObjectKey::shown_picture(run, "0f");
+        assert!(picture.is_shown_picture(run) && !picture.is_shown_picture(other));
+        assert!(picture.snapshot_attempt(run).is_none() && !pack.is_shown_picture(run));
     }
 }

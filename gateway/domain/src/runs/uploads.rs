@@ -77,6 +77,8 @@ pub struct StartedFile {
     file: GivenFile,
     read: Arc<AtomicU64>,
     target: Target,
+    /// The type that the client sent.
+    given: Option<String>,
     beginning: Vec<u8>,
 }
 
@@ -102,6 +104,13 @@ impl StartedFile {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.file.size
+    }
+
+    /// With the type that the client sent. Many clients guess it, so it counts only if it says more than name
+    /// and content.
+    #[must_use]
+    pub fn given_type(self, given: Option<String>) -> Self {
+        Self { given, ..self }
     }
 }
 
@@ -179,12 +188,13 @@ impl Uploads {
         } else {
             Target::Hash(Context::new(&SHA256))
         };
-        Ok(StartedFile { file, read: Arc::clone(&self.read), target, beginning: Vec::new() })
+        let (read, beginning) = (Arc::clone(&self.read), Vec::new());
+        Ok(StartedFile { file, read, target, given: None, beginning })
     }
 
     pub async fn add(&mut self, started: StartedFile) -> Result<(), Refusal> {
-        let StartedFile { mut file, target, beginning, .. } = started;
-        media_types::of_file(&file.name, &beginning).clone_into(&mut file.media_type);
+        let StartedFile { mut file, target, given, beginning, .. } = started;
+        file.media_type = media_types::of_upload(given.as_deref(), &file.name, &beginning);
         // From here on the object may exist.
         let at = self.files.len();
         self.files.push(file);

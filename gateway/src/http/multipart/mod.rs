@@ -165,7 +165,7 @@ async fn read_file(form: &mut FormReader, part: &mut Part, uploads: &mut Uploads
     }
     let file_name = part.file_name.clone().unwrap_or_default();
     let before = uploads.bytes();
-    let mut file = uploads.start(&part.name, &file_name).await?;
+    let mut file = uploads.start(&part.name, &file_name).await?.given_type(part.media_type.take());
     while let Some(bytes) = form.read(part).await? {
         file.write(&bytes).await?;
         if file.size() > MAX_FILE_BYTES {

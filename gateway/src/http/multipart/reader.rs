@@ -33,6 +33,8 @@ pub(super) struct Part {
     pub(super) name: String,
     /// `None` for a part that is no file.
     pub(super) file_name: Option<String>,
+    /// The Content-Type of the part.
+    pub(super) media_type: Option<String>,
     /// `None` at its end, because the parser must not be asked again.
     content: Option<Field>,
 }
@@ -79,7 +81,9 @@ impl FormReader {
             let message = format!("the part {name:?} is encoded as {encoding:?}; send its bytes as they are");
             return Err(wrong_part(&name, "encoding", message));
         }
-        Ok(Some(Part { name, file_name, content: Some(content) }))
+        let media_type = content.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.map(str::to_owned);
+        Ok(Some(Part { name, file_name, media_type, content: Some(content) }))
     }
 
     /// The next bytes of a part.

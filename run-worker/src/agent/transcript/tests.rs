@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 use shared::ids::ArtifactId;
-use shared::runs::events::{LoggedPicture, PublishedArtifact, RequestedCall};
+use shared::runs::events::{LoggedPicture, PublishedArtifact, RequestedCall, StoredPicture, ToolResult};
 use shared::text::CleanText;
 
 use super::super::events::{Sent, answer as answered, note, tool_call, tool_result, user};
@@ -185,4 +185,47 @@ fn the_log_names_the_pictures_and_the_messages_have_them() {
     }
     let note = Message::User { text: "They are there.".to_owned(), pictures: vec![] };
     assert_eq!(transcript.messages()[1], note);
+}
+
+#[test]
+fn a_picture_that_a_tool_showed_follows_its_result() {
+    let call = RequestedCall {
+        id: uuid::Uuid::now_v7(),
+        provider_id: "a".to_owned(),
+        name: "read_file".to_owned(),
+        arguments: "{}".to_owned(),
+        extra: None,
+    };
+    let asked = Answer {
+        text: CleanText::new("", 100),
+        reasoning: None,
+        calls: vec![Call {
+            id: "a".to_owned(),
+            name: "read_file".to_owned(),
+            arguments: "{}".to_owned(),
+            extra: None,
+        }],
+        finish_reason: "tool_calls".to_owned(),
+        usage: None,
+    };
+    let stored = StoredPicture {
+        name: "chart.png".to_owned(),
+        media_type: "image/png".to_owned(),
+        size: 3,
+        sha256: "0f".repeat(32),
+    };
+    let mut transcript = Transcript::default();
+    transcript.apply(&user("look".to_owned(), vec![]));
+    transcript.apply(&answered(&asked, Sent { bytes: 20, tokens: 5, max_tokens: None, is_new: true }));
+    let open = transcript.open()[0].call.clone();
+    let call = RequestedCall { id: open.id, ..call };
+    let result = tool_result(&call, "shown".to_owned(), false);
+    transcript.apply(&EventData::ToolResult(ToolResult { picture: Some(stored.clone()), ..result }));
+    assert_eq!(transcript.next(), Next::Ask);
+    let id = FileId::from(call.id);
+    assert_eq!(transcript.stored_pictures(), [(id, stored)]);
+    let picture = Picture { media_type: "image/png".to_owned(), base64: "AAAA".into() };
+    transcript.show(&LoadedPictures::from([(id, picture.clone())]));
+    let last = Message::User { text: "Picture: chart.png".to_owned(), pictures: vec![picture] };
+    assert_eq!(transcript.messages().last(), Some(&last));
 }

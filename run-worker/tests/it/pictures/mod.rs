@@ -1,6 +1,7 @@
 //! Pictures and the real program `picture-reader`: hostile ones, large ones, and what the model is sent.
 
 mod runs;
+mod shown;
 
 use std::io::Cursor;
 use std::path::Path;

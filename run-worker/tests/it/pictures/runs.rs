@@ -27,7 +27,12 @@ struct Row {
 }
 
 /// The settings of a worker whose model sees pictures.
-fn config(dir: &Path, database: &TestDatabase, queues: &TestQueues, model: &ScriptedModel) -> Config {
+pub(super) fn config(
+    dir: &Path,
+    database: &TestDatabase,
+    queues: &TestQueues,
+    model: &ScriptedModel,
+) -> Config {
     let file = model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
     let file = file.replace("model = \"scripted\"", "model = \"scripted\"\nvision = true");
     let more = ["--sandbox", "off", "--picture-reader", env!("CARGO_BIN_EXE_picture-reader")];
@@ -52,7 +57,7 @@ async fn give(database: &TestDatabase, store: &Artifacts, run: RunId, bytes: &[u
 }
 
 /// How the run ended, once it has.
-async fn end(database: &TestDatabase, run: RunId) -> String {
+pub(super) async fn end(database: &TestDatabase, run: RunId) -> String {
     let sql = "SELECT concat_ws(' ', status, error_code, error->>'message') AS end
                FROM runs WHERE id = $1 AND completed_at IS NOT NULL";
     eventually("the run is over", async || {

@@ -15,6 +15,19 @@ pub struct LoggedPicture {
     pub media_type: String,
 }
 
+/// A picture that a tool showed to the model. The store has it as the model was sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPicture {
+    /// The path of the file that the tool read.
+    pub name: String,
+    #[serde(rename = "type")]
+    pub media_type: String,
+    /// In bytes.
+    pub size: u64,
+    /// Hexadecimal digits. They name the object.
+    pub sha256: String,
+}
+
 /// A snapshot of the workspace in the store: a manifest, which names packs with the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSnapshot {
