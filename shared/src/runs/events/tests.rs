@@ -44,6 +44,7 @@ fn each_optional_field_was_recorded_and_left_out() {
         ("tool.result", "/workspace/format"),
         ("tool.result", "/contactedHosts"),
         ("tool.result", "/sources"),
+        ("tool.result", "/overQuota"),
     ] {
         assert_eq!(has(event_type, pointer), (true, true), "{event_type} {pointer}");
     }
