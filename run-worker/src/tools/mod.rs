@@ -30,6 +30,7 @@ use shared::net::ip_policy::IpPolicy;
 use shared::runs::events::{FoundSource, PublishedArtifact};
 use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::documents::Documents;
@@ -37,6 +38,7 @@ use crate::egress::CallEgress;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::workspace::Workspace;
+pub(crate) use script::is_failed_command;
 pub use source_ids::SourceIds;
 pub use web_search::RunSearch;
 
@@ -74,6 +76,8 @@ pub struct Invocation {
     pub id: Uuid,
     /// An object that can be stored as jsonb.
     pub arguments: Value,
+    /// Commands end by then: the rest of the run's time is for its last answer.
+    pub calls_end: Instant,
     /// None if the app has no tools for files.
     pub workspace: Option<Workspace>,
     /// Bytes of artifacts that the run may still publish. The calls of a step share it.

@@ -7,10 +7,11 @@ mod saves;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use run_worker::egress::{CallEgress, Egress};
 use run_worker::sandbox::{Parts, Sandbox};
-use run_worker::tools::{Files, Invocation, Output, SourceIds, ToolError, ToolParts, Tools};
+use run_worker::tools::{Files, Invocation, Output, RunSearch, SourceIds, ToolError, ToolParts, Tools};
 use run_worker::workspace::{Home, Quota, Workspace};
 use serde_json::{Value, json};
 use shared::apps::FetchRules;
@@ -18,6 +19,7 @@ use shared::ids::RunId;
 use shared::net::ip_policy::IpPolicy;
 use shared::storage::Artifacts;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 const QUOTA: Quota = Quota { bytes: 8 << 20, entries: 100, depth: 5 };
@@ -66,6 +68,7 @@ impl Rig {
             artifacts: Artifacts::open(&store).unwrap(),
             fetch_policy: IpPolicy::new(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]),
             sandbox: Arc::new(sandbox),
+            search: None,
         });
         let workspace = Workspace::make(home, RunId::generate(), 1, QUOTA).unwrap();
         let egress = Arc::new(Egress::new(rules, &json!({}), &BTreeSet::new()));
@@ -81,10 +84,12 @@ impl Rig {
             run: RunId::generate(),
             id: Uuid::now_v7(),
             arguments,
+            calls_end: Instant::now() + Duration::from_mins(10),
             workspace: Some(self.workspace.clone()),
             output_left: Arc::default(),
             egress: Arc::new(CallEgress::new(Arc::clone(&self.egress))),
             source_ids: Arc::clone(&self.ids),
+            search: Arc::new(RunSearch::after(None, 0)),
         };
         let called = tool.call(invocation).await.map_err(|error| match error {
             ToolError::RespondToModel(why) => why,
