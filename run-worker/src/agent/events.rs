@@ -121,6 +121,7 @@ pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool)
         is_error,
         workspace: None,
         contacted_hosts: Vec::new(),
+        over_quota: false,
         sources: Vec::new(),
     }
 }
