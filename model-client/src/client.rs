@@ -22,7 +22,7 @@ use super::read::{Patience, Reader, read_up_to};
 use super::refusal::classify;
 use super::request::harmless;
 use super::retry::retry_after;
-use super::{Answer, ModelError, Offered, Request, Words, failure, replay};
+use super::{Answer, ModelError, Offered, Request, ToolChoice, Words, failure, replay};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an error body that are read, and of its message that are kept.
@@ -175,8 +175,16 @@ impl ServerClient {
         let tools: Vec<_> = tools.map(|(tool, parameters)| Offered { parameters, ..*tool }).collect();
         let schema = request.schema.filter(|_| settings.sends_schema(!tools.is_empty()));
         let limits = request.max_tokens.into_iter().chain(settings.max_output_tokens);
-        let outgoing =
-            Outgoing { settings, messages: &messages, tools: &tools, schema, max_tokens: limits.min() };
+        let is_off = request.tool_choice == ToolChoice::None;
+        let no_calls = is_off && settings.tool_choice && !tools.is_empty();
+        let outgoing = Outgoing {
+            settings,
+            messages: &messages,
+            tools: &tools,
+            schema,
+            max_tokens: limits.min(),
+            no_calls,
+        };
         let mut body = self.provider.body(&outgoing);
         if let Some(members) = body.as_object_mut() {
             members.extend(settings.extra_body.clone());
@@ -187,6 +195,7 @@ impl ServerClient {
             tools: !tools.is_empty(),
             schema: schema.is_some(),
             max_tokens: outgoing.max_tokens.or(limit),
+            no_calls,
         };
         (body, sent)
     }

@@ -115,7 +115,7 @@ impl Learned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Counted, Message};
+    use crate::{Counted, Message, ToolChoice};
     use shared::text::CleanText;
 
     fn learned() -> Learned {
@@ -142,7 +142,13 @@ mod tests {
     fn a_window_is_believed_only_as_far_as_it_can_be_true() {
         let learned = learned();
         let long = [Message::user("x".repeat(8000))];
-        let request = Request { messages: &long, tools: &[], schema: None, max_tokens: None };
+        let request = Request {
+            messages: &long,
+            tools: &[],
+            schema: None,
+            max_tokens: None,
+            tool_choice: ToolChoice::Auto,
+        };
         let short = [Message::user("x".to_owned())];
         learned.refused(&too_long(4096), &Request { messages: &short, ..request });
         learned.refused(&too_long(100), &request);

@@ -43,7 +43,7 @@ pub use finish::{CONTENT_FILTER, LENGTH, OVERSIZED, REPETITION, WINDOW_FULL};
 pub use model::ModelClient;
 pub use repetition::passage;
 pub use replay::replay;
-pub use request::{Offered, Request, UNUSED_PARAMETER, overhead};
+pub use request::{Offered, Request, ToolChoice, UNUSED_PARAMETER, overhead};
 pub use retry::wait_before_next;
 pub use text_calls::{Written, body as call_body, find as find_written_calls};
 pub use words::{Outlet, Words};

@@ -15,6 +15,17 @@ pub struct Request<'r> {
     pub schema: Option<&'r Value>,
     /// The most tokens of the answer, where a limit is known.
     pub max_tokens: Option<u32>,
+    pub tool_choice: ToolChoice,
+}
+
+/// Whether the model may call tools in its answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// The model decides.
+    #[default]
+    Auto,
+    /// The model answers without calls. The tools stay in the request, so its beginning stays the same.
+    None,
 }
 
 /// A tool that the model may call.

@@ -82,6 +82,10 @@ fn describe_tools() {
         "capi_tool_calls_total",
         "Tool calls, by tool and outcome: ok, returned_to_model (an error the model can handle) or fatal."
     );
+    describe_counter!(
+        "capi_last_answers_total",
+        "Last answers that models were asked for because a limit of the run was used up, by limit."
+    );
     describe_histogram!("capi_tool_call_duration_seconds", Unit::Seconds, "Time of one tool call, by tool.");
     describe_counter!(
         "capi_fetch_refusals_total",
@@ -113,6 +117,10 @@ fn describe_tools() {
         "Pictures read for models, by outcome: ready, or why the model could not be shown the picture."
     );
     describe_counter!("capi_workspace_failures_total", "Workspaces that could not be read or stored.");
+    describe_counter!(
+        "capi_workspace_over_limit_total",
+        "Calls that left a workspace over its limit, by outcome: kept (the model may clean up) or undone."
+    );
     describe_counter!(
         "capi_workspace_removal_failures_total",
         "Workspace directories that could not be removed."

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::report::Finding;
 use super::{ANSWER_TOKENS, Asker, question};
-use crate::{Answer, LENGTH, Message, ModelError, Outlet, Request, Words};
+use crate::{Answer, LENGTH, Message, ModelError, Outlet, Request, ToolChoice, Words};
 
 const PLAIN: &str = "Reply with the one word: ready";
 /// Its answer has many words, so a stream has several pieces.
@@ -43,7 +43,13 @@ pub(super) async fn stream(asker: &Asker<'_>) -> Result<Finding, ModelError> {
         return Ok(Finding::not_tried("stream = false"));
     }
     let (pieces, messages) = (Pieces::default(), question(COUNT));
-    let request = Request { messages: &messages, tools: &[], schema: None, max_tokens: Some(ANSWER_TOKENS) };
+    let request = Request {
+        messages: &messages,
+        tools: &[],
+        schema: None,
+        max_tokens: Some(ANSWER_TOKENS),
+        tool_choice: ToolChoice::Auto,
+    };
     let answer = asker.client.ask(request, Words::new(&pieces)).await?;
     if !asker.client.settings().stream {
         return Ok(Finding::unable("the server refuses a stream; capi asks for whole answers"));
@@ -80,7 +86,8 @@ pub(super) async fn usage(asker: &Asker<'_>) -> Result<Finding, ModelError> {
     // This request sends max_output_tokens of the file, so that the server can refuse a value that is too
     // large.
     let max_tokens = if asker.file.max_output_tokens.is_some() { None } else { Some(ANSWER_TOKENS) };
-    let request = Request { messages: &messages, tools: &[], schema: None, max_tokens };
+    let request =
+        Request { messages: &messages, tools: &[], schema: None, max_tokens, tool_choice: ToolChoice::Auto };
     asker.client.ask(request, Words::new(&super::Unheard)).await?;
     let second = asker.client.ask(request, Words::new(&super::Unheard)).await?;
     let Some(counted) = second.usage else {

@@ -3,7 +3,7 @@
 use super::basics::{is_empty, why_empty};
 use super::report::{Finding, Outcome};
 use super::{Asker, question};
-use crate::{Message, ModelError, Picture, Request, Words};
+use crate::{Message, ModelError, Picture, Request, ToolChoice, Words};
 
 /// About seven tokens in 27 bytes.
 pub(super) const PHRASE: &str = "the cat sat on the mat and ";
@@ -35,7 +35,8 @@ pub(super) async fn too_long(asker: &Asker<'_>) -> Result<Finding, ModelError> {
     let tokens = bytes / BYTES_PER_TOKEN;
     let messages = question(&PHRASE.repeat(bytes / PHRASE.len() + 1));
     let max_tokens = Some(TOO_LONG_ANSWER_TOKENS);
-    let request = Request { messages: &messages, tools: &[], schema: None, max_tokens };
+    let request =
+        Request { messages: &messages, tools: &[], schema: None, max_tokens, tool_choice: ToolChoice::Auto };
     let answer = match asker.client.ask(request, Words::new(&super::Unheard)).await {
         Err(ModelError::ContextLength { window: Some(window), .. }) => {
             let is_new = known.is_none_or(|known| window < known);

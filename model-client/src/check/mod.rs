@@ -17,7 +17,7 @@ use shared::config::{Model, ModelSettings};
 use tokio::time::timeout;
 
 use self::report::{Finding, Outcome, heading, line, merged, settings_block};
-use super::{Answer, Message, ModelClient, ModelError, Offered, Outlet, Request, Words};
+use super::{Answer, Message, ModelClient, ModelError, Offered, Outlet, Request, ToolChoice, Words};
 
 /// A small model on a slow machine answers within this time. A probe that needs longer says so.
 const PROBE_DEADLINE: Duration = Duration::from_mins(2);
@@ -80,7 +80,13 @@ impl Asker<'_> {
         tools: &[Offered<'_>],
         schema: Option<&Value>,
     ) -> Result<Answer, ModelError> {
-        let request = Request { messages, tools, schema, max_tokens: Some(ANSWER_TOKENS) };
+        let request = Request {
+            messages,
+            tools,
+            schema,
+            max_tokens: Some(ANSWER_TOKENS),
+            tool_choice: ToolChoice::Auto,
+        };
         self.client.ask(request, Words::new(&Unheard)).await
     }
 }

@@ -6,7 +6,7 @@ use shared::config::{ModelSettings, StructuredOutput};
 use super::report::{Finding, Outcome};
 use super::tools::{NO_CALLS, NO_TOOLS, city, weather, with_result, with_written_calls};
 use super::{ANSWER_TOKENS, Asker, Unheard, question};
-use crate::{Answer, Message, ModelError, Offered, Request, Words};
+use crate::{Answer, Message, ModelError, Offered, Request, ToolChoice, Words};
 
 pub(super) const LEGS: &str = "How many legs has a spider?";
 pub(super) const WARMTH: &str = "How warm is it in Lima? Call the tool get_weather before you answer.";
@@ -111,7 +111,7 @@ async fn try_together(asker: &Asker<'_>, settings: &ModelSettings) -> Result<Out
     }
     let ask = async |messages: &[Message]| -> Result<Answer, ModelError> {
         let (schema, max_tokens) = (Some(&schema), Some(ANSWER_TOKENS));
-        let request = Request { messages, tools: &tools, schema, max_tokens };
+        let request = Request { messages, tools: &tools, schema, max_tokens, tool_choice: ToolChoice::Auto };
         asker.client.try_under(settings, request, Words::new(&Unheard)).await
     };
     let first = match ask(&messages).await {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Message, Offered, Outlet};
+use crate::{Message, Offered, Outlet, ToolChoice};
 
 /// A conversation with the demo model. The results of its calls come from the test.
 struct Stage {
@@ -43,6 +43,7 @@ impl Stage {
             tools: &tools,
             schema: self.schema.as_ref(),
             max_tokens: None,
+            tool_choice: ToolChoice::Auto,
         };
         next(&Scene::of(&request))
     }
@@ -210,7 +211,13 @@ impl Outlet for Heard {
 async fn an_answer_is_streamed_as_words() {
     let heard = Heard::default();
     let messages = [Message::user("Hello".to_owned())];
-    let request = Request { messages: &messages, tools: &[], schema: None, max_tokens: None };
+    let request = Request {
+        messages: &messages,
+        tools: &[],
+        schema: None,
+        max_tokens: None,
+        tool_choice: ToolChoice::Auto,
+    };
     let begun = tokio::time::Instant::now();
     let answer = Demo::ask(request, Words::new(&heard)).await;
     let took = begun.elapsed();

@@ -37,6 +37,8 @@ pub(crate) struct Outgoing<'r> {
     /// Only if the server is to enforce it.
     pub(crate) schema: Option<&'r Value>,
     pub(crate) max_tokens: Option<u32>,
+    /// Whether calls are switched off. Only with tools.
+    pub(crate) no_calls: bool,
 }
 
 /// The server reports an error inside its answer: its error object.

@@ -53,6 +53,9 @@ impl Provider for Openai {
             if let Some(parallel) = settings.parallel_tool_calls {
                 body.insert("parallel_tool_calls".to_owned(), json!(parallel));
             }
+            if request.no_calls {
+                body.insert("tool_choice".to_owned(), json!("none"));
+            }
         }
         if let Some(schema) = request.schema {
             let format = if settings.structured_output == StructuredOutput::JsonObject {

@@ -1,7 +1,9 @@
-//! One step: warns the model if a limit is near, asks it, and adds its answer to the log. A request that
-//! fails is repeated while the run's time allows. A partial answer is never recorded.
+//! One step: tells the model if a limit is near or used up, asks it, and adds its answer to the log. A
+//! request that fails is repeated while the run's time allows. A partial answer is never recorded.
 
-use model_client::{Answer, ModelError, Offered, Outlet, Request, Words, overhead, wait_before_next};
+use model_client::{
+    Answer, ModelError, Offered, Outlet, Request, ToolChoice, Words, overhead, wait_before_next,
+};
 use rand::random;
 use shared::config::ModelSettings;
 use shared::queue::{ModelRequest, ModelWords};
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 use super::final_answer::{self, FinalAnswer};
 use super::transcript::Transcript;
 use super::window::{self, Estimate, Fitted, Room};
-use super::{Agent, Halt, events};
+use super::{Agent, Halt, closing, events};
 use crate::tools::Tool;
 
 /// The answer may have this many tokens even if the estimate leaves fewer.
@@ -28,8 +30,11 @@ const MAX_SHORTENINGS: u32 = 2;
 const SHRINK_TO: (i64, i64) = (3, 5);
 
 pub(super) async fn ask(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
+    let has_final_answer = agent.app.output.is_some() && FinalAnswer::is_wanted(&agent.model.settings());
+    let is_last = closing::add_note(agent, has_final_answer);
     let transcript = agent.log.transcript();
-    if transcript.spent().steps() > 0
+    if !is_last
+        && transcript.spent().steps() > 0
         && !transcript.has_note(&NoteKind::WrapUp)
         && let Some(warning) = agent.budget.warning(transcript.spent(), Instant::now())
     {
@@ -182,10 +187,15 @@ async fn ask_once(
     {
         return (Err(error.clone()), events::Sent { is_new: false, ..sent });
     }
-    let request = Request { messages: &fitted.messages, tools: &tools, schema: sent_schema, max_tokens };
+    let is_last = closing::UsedUp::of(transcript).is_some();
+    // A final answer that is a call cannot be switched off.
+    let tool_choice = if is_last && final_answer.is_none() { ToolChoice::None } else { ToolChoice::Auto };
+    let messages = &fitted.messages;
+    let request = Request { messages, tools: &tools, schema: sent_schema, max_tokens, tool_choice };
     let answer = send(agent, request, tries).await;
     let is_data = |written: &str| transcript.has_native_calls() || transcript.has_read(written);
-    let answer = answer.map(|answer| final_answer::read(answer, &tools, final_answer.as_ref(), is_data));
+    let answer =
+        answer.map(|answer| final_answer::read(answer, &tools, (final_answer.as_ref(), is_last), is_data));
     let is_empty = |answer: &Answer| answer.text.trim().is_empty() && answer.calls.is_empty();
     let answer = match answer {
         // An answer that was cut before its first word is recorded: its finish reason names the limit.

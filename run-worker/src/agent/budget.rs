@@ -7,8 +7,22 @@ use shared::runs::events::StepUsage;
 use shared::runs::{ErrorCode, RunError};
 use tokio::time::Instant;
 
+use super::closing::UsedUp;
+
 /// At this share of a limit the model is warned.
 const WARN_AT: f64 = 0.8;
+/// This part of the run's time stays for the last answer: calls end before it. A model on a slow machine
+/// needs more than the shortest, and no model needs more than the longest.
+const LAST_ANSWER_PART: u32 = 10;
+const SHORTEST_LAST_ANSWER: Duration = Duration::from_secs(5);
+const LONGEST_LAST_ANSWER: Duration = Duration::from_mins(1);
+/// It never takes more than this part of a short run.
+const MOST_LAST_ANSWER_PART: u32 = 4;
+/// The least tokens for the last answer itself; fewer in a run with a low limit.
+const LAST_ANSWER_TOKENS: u64 = 1000;
+const LAST_ANSWER_TOKENS_PART: u64 = 10;
+/// This part of the output stays for the last answer.
+const LAST_ANSWER_OUTPUT_PART: u64 = 20;
 
 /// What a run has used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,12 +31,15 @@ pub struct Spent {
     tool_calls: u32,
     tokens: u64,
     output_bytes: u64,
+    /// Input tokens of the last step.
+    last_input: u64,
 }
 
 impl Spent {
     /// Adds one answer.
     pub(super) fn add_step(&mut self, usage: &StepUsage, calls: usize) {
         self.steps += 1;
+        self.last_input = u64::try_from(usage.input_tokens).unwrap_or(0);
         self.tool_calls = self.tool_calls.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
         for tokens in [usage.input_tokens, usage.output_tokens] {
             self.tokens = self.tokens.saturating_add(u64::try_from(tokens).unwrap_or(0));
@@ -61,6 +78,65 @@ impl Budget {
     #[must_use]
     pub(super) const fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    #[must_use]
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The whole seconds that the run has left.
+    #[must_use]
+    pub(super) fn seconds_left(&self, now: Instant) -> u64 {
+        self.deadline.saturating_duration_since(now).as_secs()
+    }
+
+    /// The time that stays for the last answer.
+    fn last_answer_time(&self) -> Duration {
+        let whole = Duration::from_secs(self.limits.seconds.into());
+        let part = (whole / LAST_ANSWER_PART).clamp(SHORTEST_LAST_ANSWER, LONGEST_LAST_ANSWER);
+        part.min(whole / MOST_LAST_ANSWER_PART)
+    }
+
+    /// Commands end by then, and no call begins later.
+    #[must_use]
+    pub(super) fn calls_end(&self) -> Instant {
+        self.deadline.checked_sub(self.last_answer_time()).unwrap_or(self.begun)
+    }
+
+    /// A call that has not returned by then is ended. A command needs some time to end and to be recorded.
+    #[must_use]
+    pub(super) fn calls_cut(&self) -> Instant {
+        self.deadline.checked_sub(self.last_answer_time() / 2).unwrap_or(self.begun)
+    }
+
+    /// The limit for which the next answer must be the last one. The conversation got about `added` tokens
+    /// since the last request.
+    #[must_use]
+    pub(super) fn used_up(&self, spent: &Spent, added: u64, now: Instant) -> Option<UsedUp> {
+        let Limits { steps, seconds: _, tokens, tool_calls, output_bytes, workspace_bytes: _ } = self.limits;
+        if spent.steps.saturating_add(1) >= steps {
+            return Some(UsedUp::Steps);
+        }
+        // Nothing is known about a run before its first answer.
+        if spent.steps == 0 {
+            return None;
+        }
+        // A request after the next one is at least as long as that.
+        let next = spent.last_input.saturating_add(added);
+        let answer = LAST_ANSWER_TOKENS.min(u64::from(tokens) / LAST_ANSWER_TOKENS_PART);
+        let for_two = next.saturating_mul(2).saturating_add(answer);
+        if spent.tool_calls >= tool_calls {
+            Some(UsedUp::ToolCalls)
+        } else if u64::from(tokens).saturating_sub(spent.tokens) < for_two {
+            Some(UsedUp::Tokens)
+        } else if now >= self.calls_end() {
+            Some(UsedUp::Time)
+        } else if self.output_left(spent) < u64::from(output_bytes) / LAST_ANSWER_OUTPUT_PART {
+            Some(UsedUp::Output)
+        } else {
+            None
+        }
     }
 
     #[must_use]
@@ -153,66 +229,4 @@ fn exceeded(code: ErrorCode, spent: &Spent, what: &str) -> RunError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        steps: 10,
-        seconds: 100,
-        tokens: 1000,
-        tool_calls: 5,
-        output_bytes: 500,
-        workspace_bytes: 1,
-    };
-
-    fn spent(steps: u32, tool_calls: u32, tokens: u64, output_bytes: u64) -> Spent {
-        Spent { steps, tool_calls, tokens, output_bytes }
-    }
-
-    #[test]
-    fn each_limit_has_its_own_end() {
-        let budget = Budget::new(LIMITS, 0.0, Instant::now());
-        let code = |error: Option<RunError>| error.map_or("", |error| error.code.as_str());
-        assert_eq!(code(budget.exceeded(&spent(10, 5, 1000, 500))), "", "up to the limit is within it");
-        assert_eq!(code(budget.exceeded(&spent(1, 6, 0, 0))), "tool_call_limit_exceeded");
-        assert_eq!(code(budget.exceeded(&spent(1, 0, 1001, 0))), "token_limit_exceeded");
-        assert_eq!(code(budget.exceeded(&spent(1, 0, 0, 501))), "output_limit_exceeded");
-        assert_eq!(code(budget.exhausted(&spent(9, 5, 999, 500))), "");
-        assert_eq!(code(budget.exhausted(&spent(10, 0, 0, 0))), "step_limit_exceeded");
-        assert_eq!(code(budget.exhausted(&spent(1, 0, 1000, 0))), "token_limit_exceeded");
-        assert_eq!(budget.tokens_left(&spent(1, 0, 400, 0)), 600);
-        assert_eq!(budget.out_of_time(&Spent::default()).step, Some(1));
-    }
-
-    #[test]
-    fn the_model_is_warned_at_four_fifths_and_before_the_last_step() {
-        let now = Instant::now();
-        let warning = |limits, spent, used| Budget::new(limits, used, now).warning(&spent, now);
-        assert_eq!(warning(LIMITS, spent(7, 3, 799, 399), 79.0), None);
-        for (near, what) in [
-            (spent(8, 0, 0, 0), "2 of 10 steps"),
-            (spent(1, 4, 0, 0), "1 of 5 tool calls"),
-            (spent(1, 0, 800, 0), "200 of 1000 tokens"),
-            (spent(1, 0, 0, 400), "100 of 500 bytes"),
-        ] {
-            assert!(warning(LIMITS, near, 0.0).unwrap().starts_with(what), "{what}");
-        }
-        assert!(warning(LIMITS, spent(1, 0, 0, 0), 80.0).unwrap().starts_with("20 of 100 seconds"));
-        assert!(warning(Limits { steps: 2, ..LIMITS }, spent(1, 0, 0, 0), 0.0).is_some());
-    }
-
-    #[test]
-    fn tokens_and_time_add_up_over_attempts() {
-        let mut spent = Spent::default();
-        let usage =
-            |input_tokens, output_tokens| StepUsage { input_tokens, output_tokens, ..StepUsage::default() };
-        spent.add_step(&usage(3, 4), 2);
-        spent.add_step(&usage(-3, 0), 1);
-        assert_eq!(spent, Spent { steps: 2, tool_calls: 3, tokens: 7, output_bytes: 0 });
-        let now = Instant::now();
-        assert_eq!(Budget::new(LIMITS, 30.0, now).deadline(), now + Duration::from_secs(70));
-        for used in [1e300, f64::NAN, 101.0] {
-            assert!(Budget::new(LIMITS, used, now).deadline() <= now + Duration::from_secs(100), "{used}");
-        }
-    }
-}
+mod tests;

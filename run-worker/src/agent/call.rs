@@ -14,7 +14,7 @@ use shared::text::CleanText;
 use tokio::time::{Instant, timeout_at};
 
 use super::transcript::OpenCall;
-use super::{Agent, Halt, events, files, searches};
+use super::{Agent, Halt, events, files, over_quota, repeated, searches};
 use crate::egress::CallEgress;
 use crate::pictures::{PicturesLeft, ShownPicture};
 use crate::tools::{self, Files, Invocation, RunSearch, SourceIds, ToolError, Toolbox};
@@ -25,8 +25,11 @@ const MAX_CONCURRENT: usize = 8;
 /// Bytes of an error for the model: it may quote the model or a server.
 const MAX_ERROR_BYTES: usize = 2000;
 
-const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped during the call. \
-                               The call may have had its effect. Find out before you call it again.";
+pub(super) const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped during \
+                                          the call. The call may have had its effect. Find out before you \
+                                          call it again.";
+const OUT_OF_TIME: &str = "The call was ended, because the run's time is nearly used up. Give your final \
+                           answer with what you have.";
 const ABANDONED: &str = "The run ended during this call.";
 
 /// The result of a call whose artifact does not fit.
@@ -68,7 +71,8 @@ pub(super) async fn call_tools(agent: &mut Agent<'_, '_>) -> Result<(), Halt> {
         source_ids,
         search,
         pictures_left,
-        deadline,
+        calls_end: agent.budget.calls_end(),
+        cut: agent.budget.calls_cut(),
         run: agent.claimed.id,
         workspace: agent.workspace.clone(),
         output_left: Arc::new(agent.budget.output_left(agent.log.transcript().spent()).into()),
@@ -125,12 +129,13 @@ fn add_abandoned(agent: &mut Agent<'_, '_>, calls: &[(RequestedCall, Arc<CallEgr
 
 /// Records what a call returned. If the call may have changed files, a snapshot is stored first. The result
 /// names the snapshot, so no attempt continues from a result without its files.
-async fn record(agent: &mut Agent<'_, '_>, mut returned: Returned, changes_files: bool) -> Result<(), Halt> {
-    if changes_files {
-        returned.result.workspace = files::store_snapshot(agent).await?;
-    }
-    let stored = returned.result.workspace.is_some();
+async fn record(agent: &mut Agent<'_, '_>, returned: Returned, changes_files: bool) -> Result<(), Halt> {
     let mut result = returned.result;
+    let stored = changes_files && over_quota::store(agent, &mut result).await?;
+    let transcript = agent.log.transcript();
+    if let Some(open) = transcript.open().iter().find(|open| open.call.id == result.call_id) {
+        repeated::point_out(transcript.messages(), &open.call, &mut result);
+    }
     let (mut recorded, mut refused) = (false, None);
     if let Some(artifact) = returned.artifact {
         let id = artifact.id;
@@ -172,7 +177,7 @@ fn is_alone(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
     })
 }
 
-fn is_repeatable(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
+pub(super) fn is_repeatable(call: &RequestedCall, tools: Toolbox<'_>) -> bool {
     tools.get(&call.name).is_none_or(|tool| tool.spec().repeatable)
 }
 
@@ -196,7 +201,9 @@ fn next_batch<'c>(open: impl Iterator<Item = &'c OpenCall>, tools: Toolbox<'_>) 
 struct Invoking<'t> {
     tools: Toolbox<'t>,
     run: RunId,
-    deadline: Instant,
+    calls_end: Instant,
+    /// A call that has not returned by then is ended.
+    cut: Instant,
     workspace: Option<Workspace>,
     /// Bytes that the run may still produce.
     output_left: Arc<AtomicU64>,
@@ -264,23 +271,29 @@ async fn invoke(
     };
     let spec = tool.spec();
     let arguments = tools::arguments::of_tool(&call.arguments, spec)?;
-    let until = invoking.deadline.min(Instant::now() + spec.timeout);
+    let usual_end = Instant::now() + spec.timeout;
     let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
     let (workspace, source_ids) = (invoking.workspace.clone(), Arc::clone(&invoking.source_ids));
     let (search, pictures_left) = (Arc::clone(&invoking.search), invoking.pictures_left.clone());
-    let calling = tool.call(Invocation {
+    let invocation = Invocation {
         run,
         id,
         arguments,
+        calls_end: invoking.calls_end,
         workspace,
         output_left,
         egress,
         source_ids,
         search,
         pictures_left,
-    });
-    let mut output = timeout_at(until, calling).await.unwrap_or_else(|_| {
-        let why = format!("The tool did not finish within {} s.", spec.timeout.as_secs());
+    };
+    let until = invoking.cut.min(usual_end);
+    let mut output = timeout_at(until, tool.call(invocation)).await.unwrap_or_else(|_| {
+        let why = if invoking.cut < usual_end {
+            OUT_OF_TIME.to_owned()
+        } else {
+            format!("The tool did not finish within {} s.", spec.timeout.as_secs())
+        };
         Err(ToolError::RespondToModel(why))
     })?;
     output.cut(spec.max_result_bytes);

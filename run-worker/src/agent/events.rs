@@ -122,6 +122,7 @@ pub(super) fn tool_result(call: &RequestedCall, content: String, is_error: bool)
         picture: None,
         workspace: None,
         contacted_hosts: Vec::new(),
+        over_quota: false,
         sources: Vec::new(),
     }
 }

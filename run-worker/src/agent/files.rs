@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::leases::store::Claimed;
 use crate::retry_on_outage::retry_on_outage;
 use crate::sandbox::limits::SandboxLimits;
-use crate::workspace::{InputFile, Quota, Snapshot, Workspace, WorkspaceError, WorkspaceSlot};
+use crate::workspace::{InputFile, Quota, QuotaExceeded, Snapshot, Workspace, WorkspaceError, WorkspaceSlot};
 
 /// Deleting snapshots of a run takes at most this long. `store_gc` deletes the remaining ones.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,17 +70,38 @@ pub(super) async fn open(
     }
 }
 
+/// What a call did to the workspace.
+pub(super) enum Changed {
+    Nothing,
+    Stored(StoredSnapshot),
+    /// The workspace holds more than it may. The snapshot has it all.
+    Over(StoredSnapshot),
+    /// The workspace held more than a snapshot may. It is again as it was before the call.
+    Undone(QuotaExceeded),
+}
+
 /// Stores a snapshot of the workspace, if it changed. The next recorded event must name it.
-pub(super) async fn store_snapshot(agent: &Agent<'_, '_>) -> Result<Option<StoredSnapshot>, RunError> {
-    let Some(workspace) = &agent.workspace else { return Ok(None) };
-    let saving = workspace.save(&agent.context.artifacts, agent.claimed.fence(), agent.log.next_seq());
-    let Ok(saved) = timeout_at(agent.budget.deadline(), saving).await else {
+pub(super) async fn store_snapshot(agent: &Agent<'_, '_>) -> Result<Changed, RunError> {
+    let Some(workspace) = &agent.workspace else { return Ok(Changed::Nothing) };
+    let Ok(saved) = timeout_at(agent.budget.deadline(), save(agent, workspace)).await else {
         return Err(agent.budget.out_of_time(agent.log.transcript().spent()));
     };
-    match saved {
-        Ok(snapshot) => Ok(snapshot.as_ref().map(Snapshot::stored)),
-        Err(error) => Err(run_error(&error, Some(agent.log.transcript().spent().steps()))),
-    }
+    saved.map_err(|error| run_error(&error, Some(agent.log.transcript().spent().steps())))
+}
+
+async fn save(agent: &Agent<'_, '_>, workspace: &Workspace) -> Result<Changed, WorkspaceError> {
+    let store = &agent.context.artifacts;
+    let exceeded = match workspace.save(store, agent.claimed.fence(), agent.log.next_seq()).await {
+        Ok(None) => return Ok(Changed::Nothing),
+        Ok(Some(snapshot)) if workspace.is_over_full().await? => return Ok(Changed::Over(snapshot.stored())),
+        Ok(Some(snapshot)) => return Ok(Changed::Stored(snapshot.stored())),
+        Err(WorkspaceError::QuotaExceeded(exceeded)) => exceeded,
+        Err(error) => return Err(error),
+    };
+    let last = agent.log.transcript().snapshot();
+    let last = last.map(|named| Snapshot::read(agent.claimed.id, named)).transpose()?;
+    workspace.reset(store, last.as_ref()).await?;
+    Ok(Changed::Undone(exceeded))
 }
 
 /// Deletes the objects that the recorded snapshot replaced. What fails is tried again after the next
@@ -142,7 +163,10 @@ pub(super) async fn delete_refused_artifact(agent: &Agent<'_, '_>, artifact: Art
 
 pub(super) fn run_error(error: &WorkspaceError, step: Option<i32>) -> RunError {
     let (code, why) = match error {
-        WorkspaceError::QuotaExceeded(exceeded) => (ErrorCode::WorkspaceLimitExceeded, exceeded.to_string()),
+        WorkspaceError::QuotaExceeded(exceeded) => {
+            let why = format!("{exceeded}; raise limits.workspace_bytes, or ask for less");
+            (ErrorCode::WorkspaceLimitExceeded, why)
+        }
         WorkspaceError::Disk(_) => (ErrorCode::SandboxError, "the worker's disk cannot be used".to_owned()),
         WorkspaceError::Store(StorageError::Full(_)) => {
             (ErrorCode::ToolError, "the artifact store has no space left".to_owned())

@@ -21,12 +21,17 @@ pub(super) struct FinalAnswer {
 impl FinalAnswer {
     /// The tool for an app's schema, if the model's settings ask for one.
     pub(super) fn of(schema: &Value, settings: &ModelSettings) -> Option<Self> {
-        if settings.structured_output != StructuredOutput::Tool || !settings.tools {
+        if !Self::is_wanted(settings) {
             return None;
         }
         let is_wrapped = schema["type"] != "object";
         let parameters = if is_wrapped { wrapped(schema) } else { schema.clone() };
         Some(Self { parameters, is_wrapped })
+    }
+
+    /// Whether the model gives its final answer with the tool.
+    pub(super) fn is_wanted(settings: &ModelSettings) -> bool {
+        settings.structured_output == StructuredOutput::Tool && settings.tools
     }
 
     pub(super) fn offered(&self) -> Offered<'_> {
@@ -58,11 +63,12 @@ fn wrapped(schema: &Value) -> Value {
 pub(super) const INSTRUCTIONS: &str = "When the work is done, call the tool final_answer with your answer.";
 
 /// The answer as it is recorded: calls in the text become calls, and the final answer becomes the text. Calls
-/// that the model may only quote stay text: what it read must not choose what it does.
+/// that the model may only quote stay text: what it read must not choose what it does. `is_last`: other calls
+/// are switched off.
 pub(super) fn read(
     mut answer: Answer,
     tools: &[Offered<'_>],
-    final_answer: Option<&FinalAnswer>,
+    (final_answer, is_last): (Option<&FinalAnswer>, bool),
     is_data: impl Fn(&str) -> bool,
 ) -> Answer {
     if answer.calls.is_empty()
@@ -77,7 +83,7 @@ pub(super) fn read(
         && let Some(at) = answer.calls.iter().rposition(|call| call.name == NAME)
     {
         let call = answer.calls.remove(at);
-        answer.calls.retain(|call| call.name != NAME);
+        answer.calls.retain(|call| call.name != NAME && !is_last);
         // A final answer beside other calls is too early: the model gives it again after their results.
         if answer.calls.is_empty() {
             answer.text = CleanText::new(&tool.text(&call.arguments), MAX_ANSWER_BYTES);
@@ -116,12 +122,15 @@ mod tests {
     fn the_final_answer_is_the_text() {
         let object = tool(json!({"type": "object"}));
         let read_text = |tool: &FinalAnswer, calls: &[(&str, &str)]| {
-            let read = read(answer("Done.", calls), &[tool.offered()], Some(tool), |_| false);
+            let read = read(answer("Done.", calls), &[tool.offered()], (Some(tool), false), |_| false);
             (read.text.to_string(), read.calls.len())
         };
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}"), ("shell", "{}")]), ("Done.".to_owned(), 1));
         assert_eq!(read_text(&object, &[(NAME, "{}"), (NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
+        let both = answer("Done.", &[(NAME, "{\"n\":1}"), ("shell", "{}")]);
+        let last = read(both, &[object.offered()], (Some(&object), true), |_| false);
+        assert_eq!((&*last.text, last.calls.len()), ("{\"n\":1}", 0), "it is not too early at the end");
         let list = tool(json!({"type": "array"}));
         assert_eq!(read_text(&list, &[(NAME, "{\"result\":[1]}")]), ("[1]".to_owned(), 0));
         assert_eq!(read_text(&list, &[(NAME, "[1]")]), ("[1]".to_owned(), 0));
@@ -143,10 +152,15 @@ mod tests {
     fn written_calls_are_calls() {
         let written = answer("Now.\n<tool_call>{\"name\": \"shell\"}</tool_call>", &[]);
         let object = tool(json!({"type": "object"}));
-        let read = read(written.clone(), &[object.offered()], None, |_| false);
+        let read = read(written.clone(), &[object.offered()], (None, false), |_| false);
         assert_eq!((&*read.text, read.calls.len()), ("Now.", 1));
-        assert_eq!(super::read(written.clone(), &[], None, |_| false), written, "an app without tools");
-        let quoted = super::read(written.clone(), &[object.offered()], None, |text| text.contains("shell"));
+        assert_eq!(
+            super::read(written.clone(), &[], (None, false), |_| false),
+            written,
+            "an app without tools"
+        );
+        let quoted =
+            super::read(written.clone(), &[object.offered()], (None, false), |text| text.contains("shell"));
         assert_eq!(quoted, written, "a page said so");
     }
 }

@@ -7,12 +7,15 @@ mod begin;
 mod budget;
 mod call;
 mod citations;
+mod closing;
 mod events;
 mod files;
 mod final_answer;
 mod log;
+mod over_quota;
 mod pictures;
 mod published;
+mod repeated;
 mod result;
 mod run_sources;
 mod searches;
@@ -196,7 +199,7 @@ impl Agent<'_, '_> {
         loop {
             let transcript = self.log.transcript();
             let spent = *transcript.spent();
-            match (transcript.next(), self.budget.exceeded(&spent)) {
+            match (transcript.next(), self.exceeded()) {
                 (Next::Begin, _) => begin::begin(&mut self).await?,
                 // The error for an incomplete answer says more than the limit that the answer also exceeded.
                 (Next::Answered, exceeded) if exceeded.is_none() || transcript.is_incomplete() => {
@@ -204,10 +207,11 @@ impl Agent<'_, '_> {
                         return Ok(result);
                     }
                 }
-                (_, Some(error)) => return Err(error.into()),
-                (Next::Call, None) => call::call_tools(&mut self).await?,
-                (Next::Ask | Next::Answered, None) => match self.budget.exhausted(&spent) {
-                    Some(error) => return Err(error.into()),
+                (Next::Answered, Some(error)) => return Err(error.into()),
+                (Next::Call, exceeded) => self.call_or_refuse(exceeded).await?,
+                // A run that exceeded a limit asks for its last answer, if there are steps and tokens left.
+                (Next::Ask | Next::Answered, exceeded) => match self.budget.exhausted(&spent) {
+                    Some(error) => return Err(exceeded.unwrap_or(error).into()),
                     None => ask::ask(&mut self).await?,
                 },
             }

@@ -14,6 +14,7 @@ use shared::runs::events::{
 };
 
 use super::budget::Spent;
+use super::over_quota::OverQuota;
 use super::pictures::LoadedPictures;
 use super::published::Published;
 use super::window::Estimate;
@@ -42,6 +43,7 @@ pub struct Transcript {
     artifacts: usize,
     has_native_calls: bool,
     snapshot: Option<StoredSnapshot>,
+    over_quota: OverQuota,
     /// The positions of messages that the model cannot have written.
     sources: Vec<(usize, Origin)>,
     /// The positions of messages with pictures, and the files of these pictures.
@@ -111,6 +113,7 @@ impl Transcript {
                 if let Some(snapshot) = &result.workspace {
                     self.snapshot = Some(snapshot.clone());
                 }
+                self.over_quota.add(result);
                 self.contacted_hosts.extend(result.contacted_hosts.iter().cloned());
                 self.close(result);
             }
@@ -260,6 +263,12 @@ impl Transcript {
     #[must_use]
     pub const fn snapshot(&self) -> Option<&StoredSnapshot> {
         self.snapshot.as_ref()
+    }
+
+    /// How long the workspace has been over its limit.
+    #[must_use]
+    pub(super) const fn over_quota(&self) -> OverQuota {
+        self.over_quota
     }
 
     /// The hosts that tool calls reached.

@@ -16,6 +16,7 @@ pub struct Job {
     /// A path without a file. A long output is written there.
     pub output_file: PathBuf,
     pub time: Duration,
+    /// What the workspace may hold meanwhile. For an over-full one, what it holds already.
     pub quota: Quota,
 }
 

@@ -45,6 +45,7 @@ pub use kit::Kit;
 #[cfg(test)]
 pub(crate) use kit::tests::kit as test_kit;
 use limits::SandboxLimits;
+pub use output::CommandOutput;
 use policy::Host;
 pub use policy::Interpreter;
 use shortage::Commands;

@@ -26,6 +26,15 @@ impl CommandOutput {
         Self { head: Vec::new(), tail: VecDeque::new(), total: 0, path: path.to_owned(), file: None }
     }
 
+    /// A short output that is complete.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Self {
+        let mut output = Self::new(Path::new(""));
+        output.head.extend_from_slice(text.as_bytes());
+        output.total = text.len() as u64;
+        output
+    }
+
     pub(super) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let room = SHOWN - self.head.len();
         let (to_head, to_tail) = bytes.split_at(room.min(bytes.len()));

@@ -16,7 +16,7 @@ const FASTEST: u64 = 2 << 20;
 /// More processors do not take memory faster than this many.
 const MAX_PROCESSORS: u64 = 8;
 /// What the disk of a command may exceed its limit by (bar H3). So a small workspace is not checked all the
-/// time.
+/// time. A command that begins in a full workspace has no such room: an over-full one used it up.
 const DISK_ABOVE: u64 = 64 << 20;
 /// In a millisecond.
 const FASTEST_SOCKETS: u64 = 100;
@@ -26,6 +26,8 @@ const FASTEST_FILES: u64 = 100;
 pub(super) struct Room {
     /// Bytes of the workspace.
     pub(super) disk: u64,
+    /// Whether the workspace was full when the command began.
+    pub(super) began_full: bool,
     /// Bytes of the machine's disk.
     pub(super) free: u64,
     pub(super) memory: u64,
@@ -37,8 +39,9 @@ impl Room {
     /// The command needs at least this long to take it.
     fn lasts(&self) -> Duration {
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        let above = if self.began_full { 0 } else { DISK_ABOVE };
         let times = [
-            self.disk.saturating_add(DISK_ABOVE).min(self.free) / FASTEST,
+            self.disk.saturating_add(above).min(self.free) / FASTEST,
             self.memory / (FASTEST * processors.min(MAX_PROCESSORS)),
             self.sockets / FASTEST_SOCKETS,
             self.tmp_entries / FASTEST_FILES,
@@ -61,8 +64,14 @@ pub(super) fn pause(took: Duration, all: Duration, room: &Room) -> Duration {
 mod tests {
     use super::*;
 
-    const MUCH: Room =
-        Room { disk: 1 << 40, free: 1 << 40, memory: 1 << 40, sockets: 1 << 20, tmp_entries: 1 << 20 };
+    const MUCH: Room = Room {
+        disk: 1 << 40,
+        began_full: false,
+        free: 1 << 40,
+        memory: 1 << 40,
+        sockets: 1 << 20,
+        tmp_entries: 1 << 20,
+    };
 
     #[test]
     fn a_slow_check_does_not_delay_the_next_one_near_a_limit() {
@@ -76,6 +85,7 @@ mod tests {
             (ms(2), Room { sockets: 100, ..MUCH }, SOONEST),
             (ms(2), Room { tmp_entries: 5000, ..MUCH }, ms(50)),
             (ms(30), Room { disk: 20 << 20, ..MUCH }, ms(42)),
+            (ms(2), Room { disk: 0, began_full: true, ..MUCH }, SOONEST),
             (ms(2), Room { free: 1 << 20, ..MUCH }, SOONEST),
         ];
         for (at, (took, room, expected)) in cases.into_iter().enumerate() {

@@ -251,6 +251,7 @@ impl<'a> Watch<'a> {
         let free = found.free_on_disk.checked_sub(limits.disk_reserve).unwrap_or(u64::MAX);
         Room {
             disk: self.job.quota.bytes.saturating_sub(used),
+            began_full: self.before.workspace >= self.job.quota.bytes,
             free,
             memory: if self.has_cgroup { available } else { memory.min(available) },
             sockets: limits.sockets.saturating_sub(usage.sockets.unwrap_or_default()),

@@ -30,6 +30,7 @@ use shared::net::ip_policy::IpPolicy;
 use shared::runs::events::{FoundSource, PublishedArtifact};
 use shared::runs::{ErrorCode, RunError};
 use shared::storage::Artifacts;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::documents::Documents;
@@ -38,6 +39,7 @@ use crate::pictures::{Pictures, PicturesLeft, ShownPicture};
 use crate::sandbox::Sandbox;
 use crate::search::Search;
 use crate::workspace::Workspace;
+pub(crate) use script::is_failed_command;
 pub use source_ids::SourceIds;
 pub use web_search::RunSearch;
 
@@ -75,6 +77,8 @@ pub struct Invocation {
     pub id: Uuid,
     /// An object that can be stored as jsonb.
     pub arguments: Value,
+    /// Commands end by then: the rest of the run's time is for its last answer.
+    pub calls_end: Instant,
     /// None if the app has no tools for files.
     pub workspace: Option<Workspace>,
     /// Bytes of artifacts that the run may still publish. The calls of a step share it.

@@ -21,6 +21,24 @@ pub struct Quota {
     pub depth: usize,
 }
 
+/// A command may write this much beyond the limit before the worker ends it (bar H3). A snapshot may hold it
+/// too, so that the model can clean up.
+const SLACK_BYTES: u64 = 64 << 20;
+const SLACK_ENTRIES: u64 = 2000;
+const SLACK_DEPTH: usize = 64;
+
+impl Quota {
+    /// What a snapshot of an over-full workspace may hold.
+    #[must_use]
+    pub const fn with_slack(self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(SLACK_BYTES),
+            entries: self.entries.saturating_add(SLACK_ENTRIES),
+            depth: self.depth.saturating_add(SLACK_DEPTH),
+        }
+    }
+}
+
 /// Which limit a workspace exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaExceeded {
@@ -37,7 +55,7 @@ impl fmt::Display for QuotaExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(max) => {
-                write!(f, "the workspace holds more than {max} bytes; raise limits.workspace_bytes")
+                write!(f, "the workspace holds more than {max} bytes")
             }
             Self::Entries(max) => write!(f, "the workspace holds more than {max} files and directories"),
             Self::Depth(max) => write!(f, "the workspace has directories more than {max} levels deep"),
@@ -57,6 +75,8 @@ pub struct Measured {
     pub on_disk: u64,
     /// Files and directories.
     pub entries: u64,
+    /// Levels of directories.
+    pub depth: usize,
 }
 
 /// Measures everything below `dir`.
@@ -96,6 +116,7 @@ pub fn measure(dir: &Path, quota: &Quota) -> io::Result<Result<Measured, QuotaEx
             if open.len() > quota.depth {
                 return Ok(Err(QuotaExceeded::Depth(quota.depth)));
             }
+            sum.depth = sum.depth.max(open.len());
             let entries = Entries::of(&inner)?;
             open.push((inner, entries));
         }
@@ -115,7 +136,8 @@ mod tests {
         let measured = || measure(dir.path(), &quota).unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         fs::write(dir.path().join("a/b/file"), "x").unwrap();
-        assert_eq!(measured().unwrap().entries, 3);
+        let found = measured().unwrap();
+        assert_eq!((found.entries, found.depth), (3, 2));
 
         let sparse = fs::File::create(dir.path().join("sparse")).unwrap();
         sparse.set_len(100_000).unwrap();

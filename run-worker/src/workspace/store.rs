@@ -82,7 +82,8 @@ impl Snapshot {
 }
 
 impl Workspace {
-    /// Stores a snapshot for the event `seq` if the workspace changed since the last one.
+    /// Stores a snapshot for the event `seq` if the workspace changed since the last one. It may hold a
+    /// little more than the workspace may ([`super::Quota::with_slack`]).
     pub async fn save(
         &self,
         store: &Artifacts,
@@ -105,7 +106,8 @@ impl Workspace {
             };
             let mut packs = Packs::new(attempt, seq, &mut send);
             let (dir, probe) = (workspace.mounts().workspace, workspace.private_path("clock"));
-            let looked = look(&dir, &probe, &last, workspace.tagger(), &workspace.quota(), &mut packs)?;
+            let quota = workspace.quota().with_slack();
+            let looked = look(&dir, &probe, &last, workspace.tagger(), &quota, &mut packs)?;
             let looked = match looked {
                 Looked::Same(content) if is_unknown => Looked::Changed(content),
                 looked => looked,
@@ -156,7 +158,7 @@ impl Workspace {
         }
         let workspace = self.clone();
         let beginning = self.tasks().spawn_blocking(move || {
-            let content = decode(&manifest, &workspace.quota())?;
+            let content = decode(&manifest, &workspace.quota().with_slack())?;
             Restore::begin(&workspace.mounts().workspace, content, workspace.owner())
         });
         let mut restore = beginning.await.map_err(std::io::Error::other)??;
@@ -197,6 +199,23 @@ impl Workspace {
         saved.is_unknown = true;
         drop(saved);
         Ok(())
+    }
+
+    /// Makes the workspace what it was at this snapshot, or empty.
+    pub async fn reset(&self, store: &Artifacts, last: Option<&Snapshot>) -> Result<(), WorkspaceError> {
+        self.wait_for_tasks().await?;
+        let workspace = self.clone();
+        let emptying = self.tasks().spawn_blocking(move || workspace.empty());
+        emptying.await.map_err(std::io::Error::other)??;
+        {
+            let mut saved = self.saved();
+            let replaced = std::mem::take(&mut saved.replaced);
+            *saved = Saved { replaced, ..Saved::default() };
+        }
+        match last {
+            Some(snapshot) => self.restore(store, snapshot).await,
+            None => Ok(()),
+        }
     }
 
     /// The objects of the last snapshot.

@@ -140,9 +140,24 @@ async fn runs_with(is_lost: bool) {
     .await;
     running.lifecycle.stop().await;
     assert_eq!(model.faults(), Vec::<String>::new(), "each history is the one that the model gave");
+    check_last_requests(&model);
     for row in &rows {
         check_requests(row, &model.measured(&row.model), is_lost);
         check_usage(row, &model.measured(&row.model));
+    }
+}
+
+/// On the last step calls are switched off, and the tools stay where they were.
+fn check_last_requests(model: &ScriptedModel) {
+    for id in ScriptedModel::THINKING {
+        let asked = model.asked().into_iter().map(|(_, body)| body).filter(|body| body["model"] == id);
+        let bodies: Vec<Value> = asked.collect();
+        let (last, before) = bodies.split_last().unwrap();
+        let off = &last["tool_choice"];
+        assert!(*off == "none" || off["type"] == "none", "{id}: {off}");
+        assert!(before.iter().all(|body| body.get("tool_choice").is_none()), "{id}");
+        assert_eq!(last["tools"], before[0]["tools"], "{id}");
+        assert!(!last["tools"].as_array().unwrap().is_empty(), "{id}");
     }
 }
 

@@ -120,6 +120,7 @@ async fn a_run_that_is_lost_or_cancelled_lists_its_sources() {
             is_error: false,
             workspace: None,
             contacted_hosts: Vec::new(),
+            over_quota: false,
             sources,
         })
     };
@@ -176,6 +177,7 @@ async fn contacted_hosts_are_added_to_the_row() {
             picture: None,
             workspace: None,
             contacted_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            over_quota: false,
             sources: Vec::new(),
         })
     };

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use model_client::{ModelClient, Request};
+use model_client::{ModelClient, Request, ToolChoice};
 use run_worker::agent::{Next, Transcript};
 use run_worker::config::Config;
 use run_worker::leases::append::append;
@@ -94,8 +94,13 @@ async fn a_log_cut_anywhere_is_rebuilt_into_the_request_that_was_sent() {
         });
         if transcript.next() == Next::Ask && !more_to_say {
             let body = sent.pop_front().expect("no more requests than were sent");
-            let again =
-                Request { messages: transcript.messages(), tools: &[], schema: None, max_tokens: None };
+            let again = Request {
+                messages: transcript.messages(),
+                tools: &[],
+                schema: None,
+                max_tokens: None,
+                tool_choice: ToolChoice::Auto,
+            };
             assert_eq!(client.body(again)["messages"], body["messages"], "cut after event {cut}");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use run_worker::workspace::{Format, Home, Quota, Snapshot, Workspace, WorkspaceError};
+use run_worker::workspace::{Format, Home, Quota, QuotaExceeded, Snapshot, Workspace, WorkspaceError};
 use shared::ids::RunId;
 use shared::runs::events::{EventData, StoredSnapshot};
 use shared::storage::{Artifacts, ObjectKey, hex};
@@ -84,6 +84,44 @@ async fn a_takeover_continues_and_replaced_objects_go() {
     let keys = rig.keys().await;
     assert!(third.snapshot_keys(rig.run).iter().all(|key| keys.contains(key)), "{keys:?}");
     assert!(keys.contains(&newer.key), "only the worker that took over deletes it");
+}
+
+/// The model may clean up, also after a takeover.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_over_full_workspace_is_stored_and_what_no_snapshot_may_hold_is_undone() {
+    let rig = Rig::new();
+    let small = Quota { bytes: 1 << 20, ..QUOTA };
+    let attempt = |number| Workspace::make(&rig.home, rig.run, number, small).unwrap();
+    let first = attempt(1);
+    write(&first, "kept", "1");
+    rig.save(&first, 1, 3).await.unwrap();
+    assert!(first.over_full().unwrap().is_none());
+    assert_eq!(first.quota_to_begin().unwrap(), small);
+    write(&first, "large", vec![7; 2 << 20]);
+    let over = rig.save(&first, 1, 4).await.unwrap();
+    let found = first.over_full().unwrap().unwrap();
+    assert_eq!(found.exceeded, QuotaExceeded::Bytes(small.bytes));
+    assert_eq!(found.largest[0].0, Path::new("large"));
+    let quota = first.quota_to_begin().unwrap();
+    assert!(quota.bytes > 2 << 20 && quota.bytes < 3 << 20, "it may not grow: {quota:?}");
+
+    let second = attempt(2);
+    second.restore(&rig.store, &over).await.unwrap();
+    assert_eq!(read(&second, "large").len(), 2 << 20);
+    let workspace = second.mounts().workspace;
+    fs::File::create(workspace.join("sparse")).unwrap().set_len(70 << 20).unwrap();
+    fs::create_dir(workspace.join("d")).unwrap();
+    fs::remove_file(workspace.join("kept")).unwrap();
+    let refused = second.save(&rig.store, (rig.run, 2), 5).await;
+    assert!(matches!(refused, Err(WorkspaceError::QuotaExceeded(QuotaExceeded::Bytes(_)))), "{refused:?}");
+    second.reset(&rig.store, Some(&over)).await.unwrap();
+    assert_eq!((read(&second, "kept"), read(&second, "large").len()), (b"1".to_vec(), 2 << 20));
+    assert!(!workspace.join("sparse").exists() && !workspace.join("d").exists());
+    assert!(workspace.join("inputs").exists(), "the mount point stays");
+    assert_eq!(rig.save(&second, 2, 6).await, None, "it is what the log names");
+    assert_eq!(second.take_replaced(), vec![], "the snapshot is still in use");
+    second.reset(&rig.store, None).await.unwrap();
+    assert_eq!((rig.save(&second, 2, 7).await, workspace.join("kept").exists()), (None, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@
 
 mod files;
 mod log;
+mod note;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use files::{LoggedPicture, MANIFEST, PublishedArtifact, StoredPicture, StoredSnapshot};
 pub use log::{Event, read, read_after};
+pub use note::{Note, NoteKind};
 pub use sources::{FoundSource, SourceUse};
 
 macro_rules! event_types {
@@ -226,48 +228,12 @@ pub struct ToolResult {
     /// The hosts that the call tried to reach, redirects included. The row of the run repeats them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacted_hosts: Vec<String>,
+    /// The call left the workspace over its limit, or it was undone for that reason.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub over_quota: bool,
     /// The web pages that the call found or read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<FoundSource>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    pub kind: NoteKind,
-    pub text: String,
-}
-
-/// Why capi wrote to the model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoteKind {
-    /// It lists the caller's files.
-    Files,
-    /// A limit is near: the model should finish.
-    WrapUp,
-    /// The answer does not match the app's output schema.
-    Repair,
-    /// The answer holds a tool call as text.
-    ToolForm,
-    /// The answer is empty, and the run has something to show.
-    Closing,
-    /// A kind that only a later version knows.
-    #[serde(untagged)]
-    Other(String),
-}
-
-impl NoteKind {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Files => "files",
-            Self::WrapUp => "wrap_up",
-            Self::Repair => "repair",
-            Self::ToolForm => "tool_form",
-            Self::Closing => "closing",
-            Self::Other(kind) => kind,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

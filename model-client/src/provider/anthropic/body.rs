@@ -34,7 +34,9 @@ pub(super) fn body(request: &Outgoing<'_>) -> Value {
     }
     if !request.tools.is_empty() {
         body["tools"] = tools(request.tools).into();
-        if settings.parallel_tool_calls == Some(false) {
+        if request.no_calls {
+            body["tool_choice"] = json!({"type": "none"});
+        } else if settings.parallel_tool_calls == Some(false) {
             body["tool_choice"] = json!({"type": "auto", "disable_parallel_tool_use": true});
         }
     }

@@ -25,6 +25,9 @@ pub(super) fn body(request: &Outgoing<'_>) -> Value {
         if let Some(parallel) = settings.parallel_tool_calls {
             body["parallel_tool_calls"] = json!(parallel);
         }
+        if request.no_calls {
+            body["tool_choice"] = json!("none");
+        }
     }
     if let Some(effort) = &settings.reasoning_effort {
         body["reasoning"] = json!({"effort": effort});
@@ -134,7 +137,7 @@ mod tests {
     }
 
     fn sent(settings: &ModelSettings, messages: &[Message]) -> Value {
-        body(&Outgoing { settings, messages, tools: &[], schema: None, max_tokens: None })
+        body(&Outgoing { settings, messages, tools: &[], schema: None, max_tokens: None, no_calls: false })
     }
 
     fn user(text: &str) -> Message {
@@ -159,6 +162,7 @@ mod tests {
             tools: &tools,
             schema: Some(&schema),
             max_tokens: Some(99),
+            no_calls: true,
         };
         let expected = json!({
             "model": "gpt", "store": false, "stream": true, "include": ["reasoning.encrypted_content"],
@@ -166,7 +170,8 @@ mod tests {
                 {"type": "message", "role": "developer", "content": "Be brief."},
                 {"type": "message", "role": "user", "content": "Hi"},
             ],
-            "max_output_tokens": 99, "parallel_tool_calls": false, "reasoning": {"effort": "low"},
+            "max_output_tokens": 99, "parallel_tool_calls": false, "tool_choice": "none",
+            "reasoning": {"effort": "low"},
             "tools": [{
                 "type": "function", "name": "f", "description": "F.", "parameters": {"type": "object"},
                 "strict": false,
@@ -256,6 +261,7 @@ mod tests {
             tools: &[],
             schema: Some(&schema),
             max_tokens: None,
+            no_calls: false,
         };
         assert_eq!(body(&request)["text"], json!({"format": {"type": "json_object"}}));
     }

@@ -211,12 +211,14 @@ fn anthropic_blocks() -> Vec<Case> {
             .app("limits", json!({"steps": 2}))
             .tools(&["current_time"])
             .replies([claude::ask_time(), claude::done()])
-            .check(|seen| assert_eq!(seen.notes(), ["wrap_up"])),
+            .check(|seen| assert_eq!(seen.notes(), ["last_step"]))
+            .check(|seen| assert_eq!(seen.body(1)["tool_choice"], json!({"type": "none"}))),
         openai("a-note-after-results-of-chat")
             .app("limits", json!({"steps": 2}))
             .tools(&["current_time"])
             .replies([calls_time(), done()])
-            .check(|seen| assert_eq!(seen.notes(), ["wrap_up"])),
+            .check(|seen| assert_eq!(seen.notes(), ["last_step"]))
+            .check(|seen| assert_eq!(seen.body(1)["tool_choice"], "none")),
     ]
 }
 

@@ -7,6 +7,7 @@ mod saves;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use run_worker::egress::{CallEgress, Egress};
 use run_worker::sandbox::{Parts, Sandbox};
@@ -18,6 +19,7 @@ use shared::ids::RunId;
 use shared::net::ip_policy::IpPolicy;
 use shared::storage::Artifacts;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 const QUOTA: Quota = Quota { bytes: 8 << 20, entries: 100, depth: 5 };
@@ -82,6 +84,7 @@ impl Rig {
             run: RunId::generate(),
             id: Uuid::now_v7(),
             arguments,
+            calls_end: Instant::now() + Duration::from_mins(10),
             workspace: Some(self.workspace.clone()),
             output_left: Arc::default(),
             egress: Arc::new(CallEgress::new(Arc::clone(&self.egress))),

@@ -57,6 +57,8 @@ pub struct Model {
     #[serde(default = "yes")]
     stream: bool,
     stream_usage: Option<bool>,
+    #[serde(default = "yes")]
+    tool_choice: bool,
     parallel_tool_calls: Option<bool>,
     returns_reasoning: Option<bool>,
     reasoning_effort: Option<String>,

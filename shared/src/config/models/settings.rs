@@ -23,6 +23,8 @@ pub struct ModelSettings {
     pub structured_output: StructuredOutput,
     /// Whether one request may hold tools and a response format.
     pub tools_with_schema: bool,
+    /// Whether calls can be switched off with `tool_choice`.
+    pub tool_choice: bool,
     /// Sent as `parallel_tool_calls` if it is set.
     pub parallel_tool_calls: Option<bool>,
     pub tools: bool,
@@ -172,6 +174,7 @@ impl Model {
             stream_usage: self.stream_usage.unwrap_or(preset.stream_usage),
             structured_output: self.structured_output.or(stated).unwrap_or(preset.structured_output),
             tools_with_schema: self.tools_with_schema.unwrap_or(preset.tools_with_schema),
+            tool_choice: self.tool_choice,
             parallel_tool_calls: self.parallel_tool_calls,
             tools: self.tools,
             vision: self.vision,

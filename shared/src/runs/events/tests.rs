@@ -45,6 +45,7 @@ fn each_optional_field_was_recorded_and_left_out() {
         ("tool.result", "/contactedHosts"),
         ("tool.result", "/sources"),
         ("tool.result", "/picture"),
+        ("tool.result", "/overQuota"),
     ] {
         assert_eq!(has(event_type, pointer), (true, true), "{event_type} {pointer}");
     }

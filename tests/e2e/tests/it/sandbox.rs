@@ -76,29 +76,36 @@ async fn r15_a_cancel_ends_the_whole_process_tree() {
     assert_eq!(worker.counter("capi_sandbox_kill_timeouts_total").await, 0.0);
 }
 
+/// What the model was told of the last calls, in their order.
+fn told(stack: &Stack) -> Vec<String> {
+    let messages = stack.model.asked().pop().unwrap().1["messages"].as_array().unwrap().clone();
+    let results = messages.iter().filter(|message| message["role"] == "tool");
+    results.map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A command that fills a workspace of a million bytes.
+const GROW: &str = "head -c 900K /dev/zero > a; head -c 900K /dev/zero > b; echo grown";
+const SMALL: &str = "[limits]\nworkspace_bytes = 1000000";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn budgets_end_commands_and_runs() {
+async fn g3_the_limit_of_a_command_is_told_and_the_run_goes_on() {
     let (stack, dir) = stack().await;
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
-    for (limits, command, code) in [
-        ("seconds = 2", "sleep 1000", "time_limit_exceeded"),
-        (
-            "workspace_bytes = 1000000",
-            "head -c 900K /dev/zero > a; head -c 900K /dev/zero > b; sleep 1000",
-            "workspace_limit_exceeded",
-        ),
-        (
-            "workspace_bytes = 1000000",
-            "head -c 900K /dev/zero > a; head -c 900K /dev/zero > b",
-            "workspace_limit_exceeded",
-        ),
-    ] {
-        let script = json!([{"call": [shell(command)]}, {"say": "Done."}]);
-        let id = create(&stack, &gateway, &format!("[limits]\n{limits}"), &script).await;
+    let waits = format!("{GROW}; sleep 1000");
+    let files = ["over its limit", "\n- a (900 KiB)\n"];
+    let cases: [(&str, &str, &[&str]); 3] = [
+        ("[limits]\nseconds = 20", "echo begun; sleep 1000", &["begun", "time of the run", "switched off"]),
+        (SMALL, &waits, &files),
+        (SMALL, GROW, &files),
+    ];
+    for (limits, command, expected) in cases {
+        let script = json!([{"say": "I try.", "call": [shell(command)]}, {"say": "Done."}]);
+        let id = create(&stack, &gateway, limits, &script).await;
         let run = stack.ended(&gateway, &id).await;
-        assert_eq!(run["errorCode"], code, "{run}");
-        assert!(run["error"]["message"].as_str().unwrap().starts_with("step 1: "), "{run}");
+        assert_eq!(run["status"], "completed", "{run} {}", worker.log());
+        let told = told(&stack).pop().unwrap();
+        assert!(expected.iter().all(|words| told.contains(words)), "{expected:?}: {told}");
         eventually("nothing is left", async || {
             (processes_of(dir.path()) + runs_in(dir.path()) == 0).then_some(())
         })
@@ -114,6 +121,34 @@ async fn budgets_end_commands_and_runs() {
             && told.contains("\\ninputs\\n"),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_over_full_workspace_can_be_cleaned_up_and_ends_a_run_that_goes_on() {
+    let (stack, _dir) = stack().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    let clean = shell("rm b; echo cleaned; ls");
+    let script = json!([{"call": [shell(GROW)]}, {"call": [clean]}, {"say": "Done."}]);
+    let id = create(&stack, &gateway, SMALL, &script).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!(run["status"], "completed", "{run} {}", worker.log());
+    let results = told(&stack);
+    let [grown, cleaned] = &results[..] else { panic!("{results:?}") };
+    assert!(grown.contains("over its limit"), "{grown}");
+    assert!(cleaned.contains("cleaned\na\ninputs\n") && !cleaned.contains("over its limit"), "{cleaned}");
+
+    let more = json!({"call": [shell("echo $RANDOM > small")]});
+    let script = json!([
+        {"call": [shell(GROW)]}, more, more,
+        {"say": "It does not fit."},
+    ]);
+    let id = create(&stack, &gateway, SMALL, &script).await;
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!(run["errorCode"], "workspace_limit_exceeded", "{run} {}", worker.log());
+    assert_eq!(run["result"]["text"], "It does not fit.", "its last answer is kept: {run}");
+    assert!(run["error"]["message"].as_str().unwrap().starts_with("step 4: "), "{run}");
+    assert_eq!(worker.counter("capi_workspace_over_limit_total").await, 4.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ fn settings(more: &Value) -> ModelSettings {
 }
 
 fn sent(settings: &ModelSettings, messages: &[Message]) -> Value {
-    body(&Outgoing { settings, messages, tools: &[], schema: None, max_tokens: None })
+    body(&Outgoing { settings, messages, tools: &[], schema: None, max_tokens: None, no_calls: false })
 }
 
 fn user(text: &str) -> Message {
@@ -67,6 +67,7 @@ fn each_setting_has_its_parameter() {
         tools: &tools,
         schema: Some(&schema),
         max_tokens: Some(99),
+        no_calls: false,
     };
     let cache = json!({"type": "ephemeral"});
     let expected = json!({
@@ -88,6 +89,9 @@ fn each_setting_has_its_parameter() {
         },
     });
     assert_eq!(body(&request), expected);
+    let without_calls = body(&Outgoing { no_calls: true, ..request });
+    assert_eq!(without_calls["tool_choice"], json!({"type": "none"}));
+    assert_eq!(without_calls["tools"], expected["tools"], "the tools stay");
 }
 
 #[test]
@@ -101,6 +105,7 @@ fn little_is_sent_without_settings() {
         tools: &[],
         schema: Some(&schema),
         max_tokens: None,
+        no_calls: false,
     };
     let text = json!({"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}});
     let expected = json!({

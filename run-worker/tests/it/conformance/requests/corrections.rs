@@ -96,6 +96,14 @@ pub(super) fn of_parameters() -> Vec<Case> {
             .set("parallel_tool_calls = false")
             .tools(&["current_time"])
     };
+    // The only step is the last one, so calls are switched off.
+    let choice = |name: &str, refusal: Reply| {
+        refuses(name, "/tool_choice", refusal)
+            .app("limits", json!({"steps": 1}))
+            .tools(&["current_time"])
+            .check(sent("/tools/0/function/name", "current_time"))
+    };
+    let no_choice = unsupported("Unsupported value: 'tool_choice' does not support 'none'.", "tool_choice");
     let no_effort = unsupported(
         "Unsupported parameter: 'reasoning_effort' is not supported with this model.",
         "reasoning_effort",
@@ -121,6 +129,9 @@ pub(super) fn of_parameters() -> Vec<Case> {
         refuses("stream-options-refused-by-gemini", "/stream_options", unknown_to_gemini("stream_options")),
         parallel("parallel-calls-refused", refusal(400, "Unknown parameter: 'parallel_tool_calls'.")),
         parallel("parallel-calls-forbidden", forbidden("parallel_tool_calls")),
+        choice("tool-choice-refused", no_choice),
+        choice("tool-choice-forbidden", forbidden("tool_choice")),
+        choice("tool-choice-unknown", unknown_to_gemini("tool_choice")),
         refuses("effort-refused", "/reasoning_effort", no_effort).set(effort),
         refuses("effort-of-another-value", "/reasoning_effort", wrong_effort).set(effort),
         // DeepSeek
@@ -175,7 +186,20 @@ pub(super) fn of_other_providers() -> Vec<Case> {
         "max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens for the-model",
     );
     let larger = |body: &Value| body["max_tokens"].as_i64().is_some_and(|sent| sent > 8192);
+    let no_choice = claude::refusal(400, "invalid_request_error", "tool_choice: Input tag 'none' is unknown");
     vec![
+        anthropic("messages-tool-choice-refused")
+            .app("limits", json!({"steps": 1}))
+            .tools(&["current_time"])
+            .refuses(|body| body["tool_choice"]["type"] == "none", no_choice, claude::done())
+            .twice()
+            .asked(3),
+        responses("responses-tool-choice")
+            .app("limits", json!({"steps": 1}))
+            .tools(&["current_time"])
+            .replies([items::done()])
+            .asked(1)
+            .check(sent("/tool_choice", "none")),
         responses("responses-effort-refused")
             .set("reasoning_effort = \"low\"")
             .refuses(|body| body["reasoning"]["effort"].is_string(), effort, items::done())

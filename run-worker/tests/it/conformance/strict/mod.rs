@@ -19,6 +19,8 @@ pub(super) fn check(request: &Request) -> Result<(), String> {
     ensure(body.is_object(), "the body is not a JSON object")?;
     ensure(nothing.is_none(), &format!("{nothing:?} is sent"))?;
     ensure(body["model"] == "the-model", "another model is named")?;
+    let chosen = body.get("tool_choice").is_some();
+    ensure(!chosen || body.get("tools").is_some(), "tool_choice is sent without tools")?;
     let bearer = format!("Bearer {KEY}");
     let header = |name: &str| request.headers.get(name).map(String::as_str);
     match request.path.as_str() {

@@ -1,7 +1,12 @@
-//! The common part of `shell` and `python`: runs a script in the sandbox and describes how it ended.
+//! The common part of `shell` and `python`: runs a script in the sandbox and describes how it ended
+//! (`words`). A command that reaches a limit is a result like others: the model gets what was printed and
+//! what to do. The workspace may be over its limit before and after a command (`room`).
 //!
 //! Both are repeatable: a command can only affect the workspace, and a new attempt starts with the workspace
 //! as it was before the call.
+
+mod room;
+mod words;
 
 use std::borrow::Cow;
 use std::fs;
@@ -14,13 +19,14 @@ use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::runs::ErrorCode;
-use shared::text::CleanText;
+use tokio::time::Instant;
 
 use super::files::{check_room, disk_error, on_disk, workspace_of};
 use super::{Files, Invocation, Output, Spec, Tool, ToolError, arguments};
 use crate::sandbox::limits::SandboxLimits;
-use crate::sandbox::{EndReason, Execution, Health, Interpreter, Job, Sandbox};
+use crate::sandbox::{EndReason, Execution, Health, Interpreter, Job, Sandbox, SandboxError};
 use crate::workspace::{Workspace, WorkspacePath};
+pub(crate) use words::is_failed_command;
 
 /// The longest script, and time to start and to clean up.
 const TIMEOUT: Duration = Duration::from_mins(11);
@@ -73,25 +79,29 @@ impl Script {
         }
         let limits = SandboxLimits::DEFAULT;
         let time = timeout_seconds.map_or(limits.default_time, |asked| Duration::from_secs(asked.max(1)));
+        let time = time.min(limits.max_time);
+        let left = invocation.calls_end.saturating_duration_since(Instant::now());
+        let quota = room::quota_to_begin(&workspace).await?;
         let job = Job {
             interpreter: self.interpreter,
             script,
             mounts: workspace.mounts(),
             output_file: workspace.private_path(&format!("output-{id}")),
-            time: time.min(limits.max_time),
-            quota: workspace.quota(),
+            time: time.min(left),
+            quota,
         };
-        let execution = self.sandbox.run(job, workspace.tasks()).await.map_err(|error| {
-            metrics::counter!("capi_sandbox_failures_total").increment(1);
-            tracing::error!(%error, "failed to run a sandbox");
-            ToolError::Fatal(ErrorCode::SandboxError, "the worker's sandbox failed to start".to_owned())
-        })?;
+        let execution = self.sandbox.run(job, workspace.tasks()).await.map_err(|error| failed(&error))?;
         count(execution.end);
-        if let EndReason::Quota(exceeded) = execution.end {
-            return Err(ToolError::Fatal(ErrorCode::WorkspaceLimitExceeded, exceeded.to_string()));
-        }
         let kept = keep_long_output(&execution, &workspace, &id).await?;
-        Ok(Output::of_text(result_of(&execution, kept.as_deref())))
+        let over_full = room::over_full(&workspace).await?;
+        let ended = words::Ended {
+            execution: &execution,
+            kept: kept.as_deref(),
+            is_cut_short: left < time,
+            was_over_full: quota != workspace.quota(),
+            over_full: over_full.as_deref(),
+        };
+        Ok(Output::of_text(ended.text(MAX_RESULT_BYTES)))
     }
 }
 
@@ -115,6 +125,12 @@ impl Tool for Script {
             Health::Off => Some("the operator has turned the sandbox off".to_owned()),
         }
     }
+}
+
+fn failed(error: &SandboxError) -> ToolError {
+    metrics::counter!("capi_sandbox_failures_total").increment(1);
+    tracing::error!(%error, "failed to run a sandbox");
+    ToolError::Fatal(ErrorCode::SandboxError, "the worker's sandbox failed to start".to_owned())
 }
 
 fn count(end: EndReason) {
@@ -158,44 +174,4 @@ async fn keep_long_output(
         Ok(kept.then_some(path))
     })
     .await
-}
-
-/// The text that the model gets.
-fn result_of(execution: &Execution, kept: Option<&str>) -> String {
-    let end = match execution.end {
-        EndReason::Exited(code @ 129..=192) => format!("exit code {code} (ended by signal {})", code - 128),
-        EndReason::Exited(code) => format!("exit code {code}"),
-        EndReason::TimedOut(time) => format!("ended by capi: it was not done after {} s", time.as_secs()),
-        EndReason::OutputLimit(max) => format!("ended by capi: it printed more than {max} bytes"),
-        EndReason::MemoryLimit(max) => format!("ended by capi: it used more than {max} bytes of memory"),
-        EndReason::SocketLimit(max) => format!("ended by capi: it had more than {max} sockets"),
-        EndReason::LockLimit(max) => {
-            format!("ended by capi: it had more than {max} locks of file ranges and entries of epoll")
-        }
-        EndReason::TmpEntries(max) => {
-            format!("ended by capi: it made more than {max} files in /tmp and /dev/shm")
-        }
-        EndReason::WriteLimit(max) => format!("ended by capi: it wrote more than {max} bytes to the disk"),
-        EndReason::MachineMemory => {
-            "ended by capi: the machine is short of memory, and this command used most".to_owned()
-        }
-        EndReason::MachineDisk => {
-            "ended by capi: the machine's disk is nearly full, and this command wrote to it".to_owned()
-        }
-        EndReason::HiddenFiles(max) => format!(
-            "ended by capi: it took more than {max} bytes of the disk for files that were deleted or \
-             replaced while a program still mapped them, sent them to another program, or hid what it has \
-             open"
-        ),
-        EndReason::Quota(_) | EndReason::Cancelled => "ended by capi".to_owned(),
-    };
-    let total = execution.output.total();
-    let between = match kept {
-        Some(path) => format!("[… of {total} bytes the middle is left out; all of it is in {path} …]"),
-        None => format!("[… of {total} bytes the middle is left out …]"),
-    };
-    let output = execution.output.shown(&between);
-    let output = if output.is_empty() { "[nothing was printed]" } else { output.as_str() };
-    CleanText::new(&format!("{end}, {:.1} s\n{output}", execution.took.as_secs_f64()), MAX_RESULT_BYTES)
-        .into_string()
 }
