@@ -66,5 +66,9 @@ impl Demo {
 }
 
 fn next(scene: &Scene<'_>) -> Reply {
-    SCRIPTS.iter().find_map(|script| script(scene)).unwrap_or_else(|| Reply::text(UNKNOWN))
+    let reply = SCRIPTS.iter().find_map(|script| script(scene)).unwrap_or_else(|| Reply::text(UNKNOWN));
+    if reply.calls.is_empty() || scene.may_call() {
+        return reply;
+    }
+    Reply::stuck("The run may call no more tools.")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Message, Request};
+use crate::{Message, Request, ToolChoice};
 
 /// The folder of the caller's files.
 const INPUTS: &str = "inputs/";
@@ -58,6 +58,11 @@ impl<'r> Scene<'r> {
     /// Whether all these tools may be called.
     pub(super) fn offers(&self, tools: &[&str]) -> bool {
         tools.iter().all(|tool| self.request.tools.iter().any(|offered| offered.name == *tool))
+    }
+
+    /// False on the last step of a run.
+    pub(super) fn may_call(&self) -> bool {
+        self.request.tool_choice == ToolChoice::Auto
     }
 
     pub(super) const fn has_no_tools(&self) -> bool {

@@ -12,12 +12,13 @@ struct Stage {
     messages: Vec<Message>,
     tools: Vec<&'static str>,
     schema: Option<Value>,
+    tool_choice: ToolChoice,
 }
 
 impl Stage {
     fn new(instructions: &str, prompt: &str, tools: &[&'static str]) -> Self {
         let messages = vec![Message::System(instructions.to_owned()), Message::user(prompt.to_owned())];
-        Self { messages, tools: tools.to_vec(), schema: None }
+        Self { messages, tools: tools.to_vec(), schema: None, tool_choice: ToolChoice::Auto }
     }
 
     fn with_files(mut self, files: &[&str]) -> Self {
@@ -43,7 +44,7 @@ impl Stage {
             tools: &tools,
             schema: self.schema.as_ref(),
             max_tokens: None,
-            tool_choice: ToolChoice::Auto,
+            tool_choice: self.tool_choice,
         };
         next(&Scene::of(&request))
     }
@@ -103,6 +104,15 @@ fn a_program_that_fails_is_no_success() {
     stage.step(&["exit code 1\nthe table has no column of numbers"]);
     let end = stage.end();
     assert!(end.contains("demo model") && end.contains("no column of numbers"), "{end}");
+}
+
+#[test]
+fn the_last_step_calls_nothing() {
+    let mut stage =
+        Stage::new("Draw one chart.", "Question: Why?", &["python", "read_file", "save_artifact"])
+            .with_files(&["a.csv"]);
+    stage.tool_choice = ToolChoice::None;
+    assert!(stage.end().contains("may call no more tools"));
 }
 
 #[test]

@@ -118,6 +118,7 @@ async fn a_run_that_is_lost_or_cancelled_lists_its_sources() {
             name: name.to_owned(),
             content: String::new(),
             is_error: false,
+            picture: None,
             workspace: None,
             contacted_hosts: Vec::new(),
             over_quota: false,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use run_worker::egress::{CallEgress, Egress};
 use run_worker::sandbox::{Parts, Sandbox};
+use run_worker::pictures::Pictures;
 use run_worker::tools::{Files, Invocation, Output, RunSearch, SourceIds, ToolError, ToolParts, Tools};
 use run_worker::workspace::{Home, Quota, Workspace};
 use serde_json::{Value, json};
@@ -69,6 +70,7 @@ impl Rig {
             fetch_policy: IpPolicy::new(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]),
             sandbox: Arc::new(sandbox),
             search: None,
+            pictures: Arc::new(Pictures::new("/nowhere".into())),
         });
         let workspace = Workspace::make(home, RunId::generate(), 1, QUOTA).unwrap();
         let egress = Arc::new(Egress::new(rules, &json!({}), &BTreeSet::new()));
@@ -90,6 +92,7 @@ impl Rig {
             egress: Arc::new(CallEgress::new(Arc::clone(&self.egress))),
             source_ids: Arc::clone(&self.ids),
             search: Arc::new(RunSearch::after(None, 0)),
+            pictures_left: None,
         };
         let called = tool.call(invocation).await.map_err(|error| match error {
             ToolError::RespondToModel(why) => why,

@@ -73,6 +73,7 @@ fn lost_log(script: &str, stored: &StoredPicture) -> [EventData; 4] {
         picture: Some(stored.clone()),
         workspace: None,
         contacted_hosts: Vec::new(),
+        over_quota: false,
         sources: Vec::new(),
     });
     [user_message(script), answer, intent, result]
