@@ -1,7 +1,5 @@
 //! What a command uses, by the kernel's counters: some small reads of /proc.
 
-use std::fs;
-
 use rustix::fs::statvfs;
 
 use super::open_files::{OpenFiles, open_files_of};
