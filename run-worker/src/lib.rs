@@ -78,8 +78,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     ops::raise_open_files();
     metric_help::describe();
     let models = ModelsFile::read(&config.catalog.models)?;
-    let plans = Plans::read(config.catalog.plans.as_deref())?;
-    let plans = if config.catalog.retention == Switch::On { plans } else { plans.without_retention() };
+    let plans = read_plans(config)?;
     let lifecycle = Lifecycle::default();
     let db = Db::new(&config.database, "capi-run-worker")?;
     require_schema(&db).await?;
@@ -145,6 +144,11 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
     tracing::info!(worker, concurrency = config.concurrency, "taking runs");
     Ok(Running { ops, lifecycle })
+}
+
+fn read_plans(config: &Config) -> anyhow::Result<Plans> {
+    let plans = Plans::read(config.catalog.plans.as_deref())?;
+    Ok(if config.catalog.retention == Switch::On { plans } else { plans.without_retention() })
 }
 
 async fn lease_context(

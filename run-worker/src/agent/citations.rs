@@ -97,9 +97,9 @@ fn numbers(list: &str) -> Option<BTreeSet<u32>> {
     };
     let mut found = BTreeSet::new();
     for part in list.split([',', ';', ' ', '，', '、']).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once(['-', '–']).unwrap_or((part, part));
-        let (first, last) = (number(first)?, number(last)?);
-        found.extend((first..=last).take(MAX_RANGE));
+        let (from, to) = part.split_once(['-', '–']).unwrap_or((part, part));
+        let (from, to) = (number(from)?, number(to)?);
+        found.extend((from..=to).take(MAX_RANGE));
     }
     Some(found)
 }

@@ -128,9 +128,13 @@ mod tests {
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
         assert_eq!(read_text(&object, &[(NAME, "{\"n\":1}"), ("shell", "{}")]), ("Done.".to_owned(), 1));
         assert_eq!(read_text(&object, &[(NAME, "{}"), (NAME, "{\"n\":1}")]), ("{\"n\":1}".to_owned(), 0));
-        let both = answer("Done.", &[(NAME, "{\"n\":1}"), ("shell", "{}")]);
-        let last = read(both, &[object.offered()], (Some(&object), true), |_| false);
-        assert_eq!((&*last.text, last.calls.len()), ("{\"n\":1}", 0), "it is not too early at the end");
+        let too_early = answer("Done.", &[(NAME, "{\"n\":1}"), ("shell", "{}")]);
+        let at_the_end = read(too_early, &[object.offered()], (Some(&object), true), |_| false);
+        assert_eq!(
+            (&*at_the_end.text, at_the_end.calls.len()),
+            ("{\"n\":1}", 0),
+            "it is not too early at the end"
+        );
         let list = tool(json!({"type": "array"}));
         assert_eq!(read_text(&list, &[(NAME, "{\"result\":[1]}")]), ("[1]".to_owned(), 0));
         assert_eq!(read_text(&list, &[(NAME, "[1]")]), ("[1]".to_owned(), 0));

@@ -92,7 +92,9 @@ mod tests {
         let cleaned = || ToolResult { workspace: snapshot(), ..looked() };
         let is_final = |results: &[ToolResult]| {
             let mut counted = OverQuota::default();
-            results.iter().for_each(|result| counted.add(result));
+            for result in results {
+                counted.add(result);
+            }
             counted.is_final()
         };
         assert!(!is_final(&[over(), undone()]));

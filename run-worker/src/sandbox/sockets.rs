@@ -182,7 +182,7 @@ mod tests {
         let _accepted = server.accept().unwrap();
         client.set_nonblocking(true).unwrap();
         let mut sent = 0;
-        while let Ok(bytes) = client.write(&[0; 1 << 16]) {
+        while let Ok(bytes) = client.write(&vec![0; 1 << 16]) {
             sent += bytes as u64;
         }
         let found = sockets_of(std::process::id()).unwrap();

@@ -62,7 +62,7 @@ impl Workspace {
             match unlinkat(&top, &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(Errno::ISDIR | Errno::PERM) => {
-                    remove_tree(&path.join(OsStr::from_bytes(name.to_bytes())))?
+                    remove_tree(&path.join(OsStr::from_bytes(name.to_bytes())))?;
                 }
                 Err(error) => return Err(error.into()),
             }

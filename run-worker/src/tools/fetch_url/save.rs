@@ -57,8 +57,8 @@ pub(super) async fn target(workspace: &Workspace, given: String) -> Result<Targe
         let measured = of_task.measure().map_err(|error| disk_error(&error))?;
         let used = measured.map_or(of_task.quota().bytes, |measured| measured.bytes);
         let around = (path.components().count() as u64 + 1) * BLOCK;
-        let room = of_task.quota().bytes.saturating_sub(used).saturating_sub(around);
-        Ok(Target { path, given, room })
+        let free = of_task.quota().bytes.saturating_sub(used).saturating_sub(around);
+        Ok(Target { path, given, room: free })
     })
     .await
 }

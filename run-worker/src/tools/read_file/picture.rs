@@ -44,16 +44,12 @@ impl ReadFile {
         }
         let sizes = [size];
         let taking = timeout(TURN_WITHIN, self.pictures.turn(left.account, &sizes));
-        let mut turn = match taking.await {
-            Ok(turn) => turn.map_err(|error| not_shown(path, &error))?,
-            Err(_) => {
-                metrics::counter!("capi_pictures_total", "outcome" => "busy").increment(1);
-                tracing::warn!(call_id = %invocation.id, "no memory for a picture in time");
-                return refuse(
-                    "The worker has no memory for it at the moment. Go on without it, or try later.",
-                );
-            }
+        let Ok(turn) = taking.await else {
+            metrics::counter!("capi_pictures_total", "outcome" => "busy").increment(1);
+            tracing::warn!(call_id = %invocation.id, "no memory for a picture in time");
+            return refuse("The worker has no memory for it at the moment. Go on without it, or try later.");
         };
+        let mut turn = turn.map_err(|error| not_shown(path, &error))?;
         let named = path.to_owned();
         let bytes = on_disk(workspace.tasks().clone(), move || {
             let mut bytes = Vec::new();

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use run_worker::egress::{CallEgress, Egress};
-use run_worker::sandbox::{Parts, Sandbox};
 use run_worker::pictures::Pictures;
+use run_worker::sandbox::{Parts, Sandbox};
 use run_worker::tools::{Files, Invocation, Output, RunSearch, SourceIds, ToolError, ToolParts, Tools};
 use run_worker::workspace::{Home, Quota, Workspace};
 use serde_json::{Value, json};

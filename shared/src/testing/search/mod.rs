@@ -18,7 +18,7 @@ use self::answers::{Answer, Case};
 use super::http::{Body, respond_with, serve};
 
 /// Longer than the worker waits.
-const SLOW: Duration = Duration::from_secs(60);
+const SLOW: Duration = Duration::from_mins(1);
 
 /// A search that arrived.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ async fn answer(
     if !is_right {
         return sent(Answer::text(404, "no such endpoint"));
     }
-    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let arguments = match head.uri.query() {
         Some(query) => pairs(query),
         None => serde_json::from_slice(&bytes).unwrap_or_default(),

@@ -43,7 +43,8 @@ impl Trial {
         let dir = tempfile::tempdir().unwrap();
         let search = dir.path().join("search.toml");
         let mut providers = String::from("[[providers]]\nprovider = \"local\"\n");
-        writeln!(providers, "path = {:?}\nbase_url = \"{address}\"", deploy("samples/pages")).unwrap();
+        let pages_dir = deploy("samples/pages").display().to_string();
+        writeln!(providers, "path = '{pages_dir}'\nbase_url = \"{address}\"").unwrap();
         std::fs::write(&search, providers).unwrap();
         stack.settings = stack.settings_with("CAPI_SEARCH", &search.display().to_string());
         let gateway = stack.start(Service::Gateway).await;
@@ -135,10 +136,10 @@ async fn the_demo_model_draws_a_chart_and_fixes_a_program() {
     let told = trial.told(&run).await;
     assert!(!told.contains("missing from font"), "the labels are no boxes: {told}");
 
-    let (program, test) = (sample("fix/average.py"), sample("fix/test_average.py"));
+    let (program, checks) = (sample("fix/average.py"), sample("fix/test_average.py"));
     let files: [form::Part; 2] = [
         ("name=\"files\"; filename=\"average.py\"", &program),
-        ("name=\"files\"; filename=\"test_average.py\"", &test),
+        ("name=\"files\"; filename=\"test_average.py\"", &checks),
     ];
     let run = trial.run("fix", &json!({}), &files).await;
     let fixed = trial.saved(&run, "average.py", "text/").await;

@@ -75,10 +75,10 @@ async fn a_report_is_written_as_a_paper_and_as_slides() {
     let files: [(&str, &[u8]); 2] = [("report.docx", &paper), ("report.pptx", &slides)];
     let opened = kit.open(program!("open/report"), &files).await;
     let rows = json!([["Region", "Amount"], ["North", "150.75"], ["South", "100.00"]]);
-    let cells = json!([["North", "150.75"], ["South", "100.00"]]);
+    let table = json!([["North", "150.75"], ["South", "100.00"]]);
     let title = "Sales 売上 2024";
     let expected =
-        json!({"headings": [title, "Regions"], "rows": rows, "titles": [title, "Regions"], "cells": cells});
+        json!({"headings": [title, "Regions"], "rows": rows, "titles": [title, "Regions"], "cells": table});
     assert_eq!(opened, expected);
 }
 

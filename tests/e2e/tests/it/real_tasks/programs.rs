@@ -78,8 +78,8 @@ async fn a_server_is_mended_until_its_test_passes() {
     ended.told[5].has(&["exit code 0", "Decode names", "+from urllib.parse import unquote"]);
     let (_, fixed) = services.artifact(&ended.run, "server.py").await;
     assert_eq!(String::from_utf8(fixed).unwrap(), SERVER.replace(old, new).replace(imports.0, imports.1));
-    let (_, patch) = services.artifact(&ended.run, "fix.patch").await;
-    assert_eq!(String::from_utf8(patch).unwrap().matches("\n+").count(), 3, "two lines and the file's name");
+    let (_, change) = services.artifact(&ended.run, "fix.patch").await;
+    assert_eq!(String::from_utf8(change).unwrap().matches("\n+").count(), 3, "two lines and the file's name");
 }
 
 const LOG_BYTES: usize = 22 << 20;
