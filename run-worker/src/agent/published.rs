@@ -16,7 +16,7 @@ const MAX_SEARCHED_BYTES: usize = 8 << 20;
 
 /// The files that calls published.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Published {
+pub(super) struct Published {
     /// The numbers of the pages that texts cite which a call published as they are.
     cited: BTreeSet<u32>,
     /// Files of the workspace that were published.
