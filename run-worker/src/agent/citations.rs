@@ -53,9 +53,15 @@ impl<'p> Citable<'p> {
     pub(super) fn add_cited_in(&self, data: &Value, cited: &mut BTreeSet<u32>) {
         match data {
             Value::String(text) => self.add_cited(text, cited),
-            Value::Array(items) => items.iter().for_each(|item| self.add_cited_in(item, cited)),
+            Value::Array(items) => {
+                for item in items {
+                    self.add_cited_in(item, cited);
+                }
+            }
             Value::Object(members) => {
-                members.values().for_each(|member| self.add_cited_in(member, cited));
+                for member in members.values() {
+                    self.add_cited_in(member, cited);
+                }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
@@ -98,8 +104,7 @@ fn numbers(list: &str) -> Option<BTreeSet<u32>> {
     let mut found = BTreeSet::new();
     for part in list.split([',', ';', ' ', '，', '、']).filter(|part| !part.is_empty()) {
         let (from, to) = part.split_once(['-', '–']).unwrap_or((part, part));
-        let (from, to) = (number(from)?, number(to)?);
-        found.extend((from..=to).take(MAX_RANGE));
+        found.extend((number(from)?..=number(to)?).take(MAX_RANGE));
     }
     Some(found)
 }

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 use shared::ids::ArtifactId;
-use shared::runs::events::{EventData, LoggedAnswer, LoggedMessage, PublishedArtifact, RequestedCall};
-use shared::runs::events::{StepUsage, ToolResult};
+use shared::runs::events::{
+    EventData, LoggedAnswer, LoggedMessage, PublishedArtifact, RequestedCall, StepUsage, ToolResult,
+};
 use uuid::Uuid;
 
 use super::super::events::{tool_call, tool_result, user};
