@@ -124,7 +124,11 @@ impl Announced {
 /// Whether XML is a feed (RSS or Atom).
 pub(super) fn is_feed(text: &str) -> bool {
     let head = &text[..text.floor_char_boundary(1000)];
-    ["<rss", "<feed", "<rdf:RDF"].iter().any(|root| head.contains(root))
+    let begins = |root: &str| {
+        let after = head.split(root).skip(1).map(|rest| rest.chars().next());
+        after.flatten().any(|next| next == '>' || next.is_whitespace())
+    };
+    ["<rss", "<feed", "<rdf:RDF"].into_iter().any(begins)
 }
 
 #[cfg(test)]
