@@ -11,7 +11,7 @@ use shared::runs::{ErrorCode, RunError};
 use tokio::time::timeout_at;
 
 use super::budget::{Budget, Spent};
-use super::{Agent, events, final_answer, pictures};
+use super::{Agent, events, files, final_answer, pictures};
 use crate::context::Context;
 use crate::leases::store::Claimed;
 use crate::search;
@@ -77,7 +77,7 @@ pub(super) async fn begin(agent: &mut Agent<'_, '_>) -> Result<(), RunError> {
         agent.log.add(events::system(instructions));
     }
     let pictures = pictures::logged(agent);
-    let files = if agent.workspace.is_some() && !agent.inputs.is_empty() {
+    let files = if files::uses_inputs(&agent.app) && !agent.inputs.is_empty() {
         Some(list(&agent.inputs, |file| agent.pictures.get(&file.id).is_some()))
     } else {
         pictures::names(&pictures)

@@ -53,6 +53,11 @@ impl UsedUp {
         }
     }
 
+    /// The limit of an error.
+    fn of_code(code: ErrorCode) -> Option<Self> {
+        Self::ALL.into_iter().find(|limit| limit.code() == code)
+    }
+
     /// In app files.
     const fn setting(self) -> &'static str {
         match self {
@@ -120,10 +125,11 @@ pub(super) fn add_note(agent: &mut Agent<'_, '_>, has_final_answer: bool) -> boo
 }
 
 fn limit_of(agent: &Agent<'_, '_>, now: Instant) -> Option<UsedUp> {
-    let transcript = agent.log.transcript();
-    if transcript.over_quota().is_final() {
-        return Some(UsedUp::Room);
+    // The run fails with this error, so the note names the same limit.
+    if let Some(exceeded) = agent.exceeded() {
+        return UsedUp::of_code(exceeded.code);
     }
+    let transcript = agent.log.transcript();
     let returns_reasoning = agent.model.settings().returns_reasoning;
     let messages = transcript.messages();
     let last = messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
@@ -195,6 +201,7 @@ mod tests {
             assert_eq!(UsedUp::of(&transcript), None);
             transcript.apply(&events::note(limit.kind(), limit.what(&Limits::default(), 7)));
             assert_eq!(UsedUp::of(&transcript), Some(limit));
+            assert_eq!(UsedUp::of_code(limit.code()), Some(limit));
             let error = limit.ignored(3);
             assert!(error.message.starts_with("step 3: ") && error.message.contains(limit.setting()));
         }

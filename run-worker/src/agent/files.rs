@@ -37,7 +37,17 @@ pub(super) async fn inputs(context: &Context, run: RunId) -> Result<Vec<InputFil
     reading.await
 }
 
-/// Restores the workspace from the snapshot that the log names last, and downloads the caller's files.
+/// The tool that shows the names of the caller's files, although it reads none.
+const LIST_FILES: &str = "list_files";
+
+/// Whether a tool of the app can use the caller's files in the workspace. Other tools with a workspace only
+/// write to it.
+pub(super) fn uses_inputs(app: &AppDefinition) -> bool {
+    app.reads_files() || app.tools.iter().any(|tool| tool == LIST_FILES)
+}
+
+/// Restores the workspace from the snapshot that the log names last. Downloads the caller's files if a tool
+/// can use them.
 pub(super) async fn open(
     context: &Context,
     claimed: &Claimed,
@@ -53,7 +63,9 @@ pub(super) async fn open(
     let opening = async {
         let workspace = Workspace::make(&context.home, run, claimed.attempt, quota)?;
         let workspace = slot.get_or_init(|| workspace).clone();
-        workspace.fetch_inputs(&context.artifacts, inputs).await?;
+        if uses_inputs(app) {
+            workspace.fetch_inputs(&context.artifacts, inputs).await?;
+        }
         if let Some(named) = transcript.snapshot() {
             workspace.restore(&context.artifacts, &Snapshot::read(run, named)?).await?;
             metrics::counter!("capi_workspaces_restored_total").increment(1);
@@ -74,7 +86,7 @@ pub(super) async fn open(
 pub(super) enum Changed {
     Nothing,
     Stored(StoredSnapshot),
-    /// The workspace holds more than it may. The snapshot has it all.
+    /// The workspace holds more than it may. The snapshot holds all files.
     Over(StoredSnapshot),
     /// The workspace held more than a snapshot may. It is again as it was before the call.
     Undone(QuotaExceeded),
@@ -225,5 +237,26 @@ pub async fn delete_snapshots(context: &Arc<Context>, run: RunId) {
     let is_done = |key: &ObjectKey| key.snapshot_attempt(run).is_some() || key.is_shown_picture(run);
     if !delete_where(context, run, is_done).await {
         tracing::warn!("failed to delete the snapshots and shown pictures of a run that is over");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_some_tools_use_the_callers_files() {
+        for (tools, expected) in [
+            (vec![], false),
+            (vec!["fetch_url", "web_search"], false),
+            (vec!["edit_file", "write_file"], false),
+            (vec!["fetch_url", "list_files"], true),
+            (vec!["read_file"], true),
+            (vec!["shell"], true),
+        ] {
+            let app = serde_json::json!({"name": "a", "prompt": "p", "tools": tools});
+            let app: AppDefinition = serde_json::from_value(app).unwrap();
+            assert_eq!(uses_inputs(&app), expected, "{:?}", app.tools);
+        }
     }
 }

@@ -140,6 +140,7 @@ impl Transcript {
     }
 
     fn add_answer(&mut self, answer: &LoggedAnswer, bytes: usize) {
+        self.over_quota.begin_step();
         self.spent.add_step(&answer.usage, answer.tool_calls.len());
         self.spent.add_output(bytes.try_into().unwrap_or(u64::MAX));
         if let Some(bytes) = answer.usage.request_bytes.filter(|_| !answer.usage.estimated) {

@@ -3,11 +3,13 @@
 //! opened.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, fchown};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, DirEntry, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2,
@@ -18,6 +20,9 @@ use rustix::path::Arg;
 
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
+/// How a directory is opened that may lack its owner's rights.
+const PINNED: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::PATH);
 
 /// The rights that reading a directory needs.
 pub(super) const TO_READ: Mode = Mode::RUSR.union(Mode::XUSR);
@@ -134,9 +139,17 @@ impl RootDir {
     /// Lists a directory and everything below it, up to `max` entries, the highest directories first. Also
     /// returns whether there are more.
     pub(crate) fn list(&self, path: &Path, max: usize) -> io::Result<(Vec<ListedFile>, bool)> {
+        let top = self.dir(path)?;
         let mut listed = Vec::new();
-        let mut open = VecDeque::from([(self.dir(path)?, String::new())]);
-        while let Some((dir, prefix)) = open.pop_front() {
+        // Paths, and not open directories: a program may make more of them than the worker may open.
+        let mut waiting = VecDeque::from([PathBuf::from(".")]);
+        while let Some(below) = waiting.pop_front() {
+            let dir = match open_below(&top, &below, TO_READ) {
+                Ok(dir) => dir,
+                // It is gone, or no tool can use a path of this length.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => continue,
+                Err(error) => return Err(error.into()),
+            };
             for entry in Entries::of(&dir)? {
                 let entry = entry?;
                 let name = entry.file_name();
@@ -145,14 +158,13 @@ impl RootDir {
                     return Ok((listed, true));
                 }
                 let stat = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                let path = format!("{prefix}{}", name.to_string_lossy());
+                let path = below.join(OsStr::from_bytes(name.to_bytes()));
+                let shown = path.strip_prefix(".").unwrap_or(&path).to_string_lossy().into_owned();
                 if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    // `max` bounds the number of directories that are open at once.
-                    let inner = open_dir_at(&dir, name, TO_READ)?;
-                    listed.push(ListedFile { path: format!("{path}/"), size: None });
-                    open.push_back((inner, format!("{path}/")));
+                    listed.push(ListedFile { path: format!("{shown}/"), size: None });
+                    waiting.push_back(path);
                 } else {
-                    listed.push(ListedFile { path, size: Some(stat.st_size.unsigned_abs()) });
+                    listed.push(ListedFile { path: shown, size: Some(stat.st_size.unsigned_abs()) });
                 }
             }
         }
@@ -191,10 +203,17 @@ pub(super) fn restore_rights(pinned: &OwnedFd, needed: Mode) -> Result<(), Errno
 /// Opens a directory in a directory, never through a link, and restores its owner's rights. It does so
 /// through one descriptor, so a program cannot put something else in its place meanwhile.
 pub(super) fn open_dir_at(parent: impl AsFd, name: impl Arg + Copy, needed: Mode) -> Result<OwnedFd, Errno> {
-    let dir = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let pinned = openat(&parent, name, dir | OFlags::PATH, Mode::empty())?;
-    restore_rights(&pinned, needed)?;
-    openat(&pinned, ".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    reopen(&openat(&parent, name, PINNED, Mode::empty())?, needed)
+}
+
+/// The same for a path below a directory. No part of the path leads outside.
+fn open_below(top: &OwnedFd, path: &Path, needed: Mode) -> Result<OwnedFd, Errno> {
+    reopen(&openat2(top, path, PINNED, Mode::empty(), BENEATH)?, needed)
+}
+
+fn reopen(pinned: &OwnedFd, needed: Mode) -> Result<OwnedFd, Errno> {
+    restore_rights(pinned, needed)?;
+    openat(pinned, ".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 #[cfg(test)]
@@ -247,5 +266,28 @@ mod tests {
             let error = root.read(Path::new(path)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::IsADirectory, "{path:?}");
         }
+    }
+
+    #[test]
+    fn a_listing_goes_level_by_level_and_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("inside");
+        fs::create_dir_all(inside.join("a/b/c")).unwrap();
+        fs::write(inside.join("a/b/c/file"), "1234").unwrap();
+        fs::write(inside.join("a/x"), "").unwrap();
+        fs::create_dir(dir.path().join("outside")).unwrap();
+        fs::write(dir.path().join("outside/secret"), "").unwrap();
+        symlink("../outside", inside.join("link")).unwrap();
+        fs::set_permissions(inside.join("a/b"), Permissions::from_mode(0)).unwrap();
+        let root = RootDir::open(&inside).unwrap();
+        let paths = |path: &str, max| {
+            let (listed, more) = root.list(Path::new(path), max).unwrap();
+            (listed.into_iter().map(|one| one.path).collect::<Vec<_>>(), more)
+        };
+        let all = ["a/", "a/b/", "a/b/c/", "a/b/c/file", "a/x", "link"].map(String::from);
+        assert_eq!(paths("", 6), (all.to_vec(), false), "the rights of a/b are restored");
+        assert_eq!(paths("a/b", 10), (vec!["c/".to_owned(), "c/file".to_owned()], false));
+        assert_eq!(paths("", 2), (vec!["a/".to_owned(), "link".to_owned()], true));
+        assert!(root.list(Path::new("link"), 10).is_err());
     }
 }

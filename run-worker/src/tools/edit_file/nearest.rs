@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 const COMPARED: usize = 200;
 /// Lines are alike if they share at least half of their pairs of characters.
 const ALIKE: f64 = 0.5;
+/// A place that differs only in white space is searched for if `old` has at most so many lines. Each line of
+/// the file may be compared with each of them: more would take minutes in a large file of equal lines.
+const MAX_NEAR_LINES: usize = 100;
 /// Lines of the file that an error shows.
 const MAX_SHOWN: usize = 12;
 /// Lines before and after the nearest one.
@@ -48,6 +51,9 @@ fn shown(lines: &[&str], first: usize, count: usize) -> String {
 fn but_for_blanks(lines: &[&str], old: &str) -> Option<(usize, usize)> {
     let squeeze = |line: &str| line.chars().filter(|c| !c.is_whitespace()).collect::<String>();
     let filled = |line: &String| !line.is_empty();
+    if old.lines().nth(MAX_NEAR_LINES).is_some() {
+        return None;
+    }
     let wanted: Vec<String> = old.lines().map(squeeze).filter(filled).collect();
     let numbered = lines.iter().enumerate().map(|(at, line)| (at, squeeze(line)));
     let all: Vec<(usize, String)> = numbered.filter(|(_, line)| filled(line)).collect();
@@ -141,6 +147,17 @@ mod tests {
         assert_eq!(not_found(FILE, "SELECT * FROM customers"), AGAIN);
         assert_eq!(not_found("", "x"), AGAIN);
         assert_eq!(not_found(FILE, " \n"), AGAIN);
+    }
+
+    #[test]
+    fn a_long_text_is_not_searched_for_in_a_large_file() {
+        let zeros = |count| "0\n".repeat(count);
+        let near = not_found(&zeros(200), &format!(" {}", zeros(MAX_NEAR_LINES)));
+        assert!(near.contains("spaces, indentation"), "{near}");
+        let beyond = not_found(&zeros(200), &format!(" {}", zeros(MAX_NEAR_LINES + 1)));
+        assert_eq!(beyond, AGAIN);
+        // Ten thousand million comparisons otherwise.
+        assert_eq!(not_found(&zeros(200_000), &format!("{}x", zeros(100_000))), AGAIN);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use super::nearest;
 
 const CRLF: &str = "\r\n";
+/// Bytes of the new text in UTF-8. A file of 4 MiB in another encoding has up to 12 MiB in UTF-8. Without
+/// this limit, `all` with a short `old` could make a text that is larger than the worker's memory.
+const MAX_EDITED_BYTES: usize = 16 << 20;
 
 /// What the model asks for.
 pub(super) struct Edit<'e> {
@@ -47,7 +50,17 @@ pub(super) fn replace(text: &str, edit: &Edit<'_>) -> Result<(String, usize), St
         _ => {}
     }
     let new = if uses_crlf(text) { Cow::Owned(new.replace('\n', CRLF)) } else { new };
-    let (mut edited, mut after) = (String::with_capacity(text.len()), 0);
+    let removed_bytes = found.len().saturating_mul(old.len());
+    let added_bytes = found.len().saturating_mul(new.len());
+    let size = text.len().saturating_sub(removed_bytes).saturating_add(added_bytes);
+    if size > MAX_EDITED_BYTES {
+        return Err(format!(
+            "The file would have about {size} bytes after {} replacement(s), but edit_file writes at most \
+             {MAX_EDITED_BYTES}. Nothing was replaced. Use a shorter `new`, or a program.",
+            found.len()
+        ));
+    }
+    let (mut edited, mut after) = (String::with_capacity(size), 0);
     for at in &found {
         edited.push_str(&text[after..plain.original(*at)]);
         edited.push_str(&new);
@@ -113,6 +126,15 @@ mod tests {
             assert!(why.contains(what), "{why}");
         }
         assert!(edited("a", "a", "a", false).unwrap_err().contains("are the same"));
+    }
+
+    #[test]
+    fn an_edit_that_makes_a_huge_file_is_refused_before_it_is_made() {
+        let text = "a".repeat(4 << 20);
+        let why = edited(&text, "a", &"b".repeat(20_000), true).unwrap_err();
+        assert!(why.contains("83886080000 bytes") && why.contains("at most 16777216"), "{why}");
+        let (longest, _) = edited(&text, "a", "bbbb", true).unwrap();
+        assert_eq!(longest.len(), MAX_EDITED_BYTES);
     }
 
     #[test]

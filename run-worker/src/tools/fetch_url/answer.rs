@@ -6,6 +6,7 @@ use shared::runs::events::{FoundSource, SourceUse};
 use shared::text::CleanText;
 
 use super::client::Head;
+use super::content::Announced;
 use super::page::PageText;
 use super::window::{MAX_SHOWN_BYTES, Window};
 use crate::tools::{Output, SourceIds};
@@ -65,11 +66,15 @@ pub(super) fn read(head: &Head, page: &PageText, offset: usize, ids: &SourceIds)
 
 /// The result of a call that saves. It does not quote the path: the model wrote it, and what a page's result
 /// holds counts as the page's text.
-pub(super) fn saved(head: &Head, (bytes, media_type): (u64, &str), ids: &SourceIds) -> Output {
+pub(super) fn saved(head: &Head, announced: &Announced, bytes: u64, ids: &SourceIds) -> Output {
     let source = head.source("", ids);
-    let media_type = if media_type.is_empty() { "no type named" } else { media_type };
+    let named = announced.media_type();
+    let media_type = if named.is_empty() { "no type named" } else { named.as_str() };
     let mut text = head.lines(source.as_ref(), None);
     let _ = write!(text, "\nSaved {bytes} bytes ({media_type}) at the path in save_to.");
+    if let Some(compression) = announced.compression() {
+        let _ = write!(text, " The server sent it compressed ({compression}): unpack it with a program.");
+    }
     output(&text, source)
 }
 
@@ -132,12 +137,20 @@ mod tests {
 
     #[test]
     fn a_saved_file_is_told_without_words_of_the_model() {
-        let output = saved(&head(200, false), (12, ""), &SourceIds::default());
+        let announced = |encoding: &str| Announced {
+            content_type: String::new(),
+            disposition: String::new(),
+            encoding: encoding.to_owned(),
+            path: "/a".to_owned(),
+        };
+        let output = saved(&head(200, false), &announced("identity"), 12, &SourceIds::default());
         assert!(
             output.text.ends_with("Saved 12 bytes (no type named) at the path in save_to."),
             "{}",
             output.text
         );
         assert_eq!(output.sources.len(), 1);
+        let packed = saved(&head(200, false), &announced(" GZIP"), 12, &SourceIds::default()).text;
+        assert!(packed.contains("compressed (gzip): unpack it with a program"), "{packed}");
     }
 }

@@ -31,6 +31,8 @@ const UNKNOWN: [&str; 7] = [
     "application/x-download",
     "binary/octet-stream",
 ];
+/// Characters of the name of a compression, which a server gives.
+const MAX_COMPRESSION: usize = 40;
 /// The beginning of a ZIP archive.
 const ZIP: &[u8] = b"PK\x03\x04";
 
@@ -60,6 +62,12 @@ impl Announced {
     /// The media type without parameters.
     pub(super) fn media_type(&self) -> String {
         self.content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// The compression of the content, which the client does not ask for.
+    pub(super) fn compression(&self) -> Option<String> {
+        let named: String = self.encoding.trim().to_ascii_lowercase().chars().take(MAX_COMPRESSION).collect();
+        (!["", "identity"].contains(&named.as_str())).then_some(named)
     }
 
     /// What the content is. None if only its beginning can tell.

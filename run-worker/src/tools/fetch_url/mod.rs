@@ -125,6 +125,7 @@ impl FetchUrl {
         kind: DocumentKind,
         invocation: &Invocation,
     ) -> Result<PageText, ToolError> {
+        refuse_compressed(&reply)?;
         let workspace = workspace_of(invocation)?;
         let name = reply.head.url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
         let title = name.to_owned();
@@ -139,24 +140,19 @@ impl FetchUrl {
         let workspace = workspace_of(invocation)?;
         let target = save::target(&workspace, path).await?;
         let reply = self.get(url, invocation).await?;
-        let (head, media_type) = (reply.head.clone(), reply.announced.media_type());
+        let (head, announced) = (reply.head.clone(), reply.announced.clone());
         if head.is_error() {
             let why = format!("The server answered with status {}; nothing was saved.", head.status);
             return Err(ToolError::RespondToModel(why));
         }
         let download = save::download(reply, &workspace, invocation.id, (target.room, NO_ROOM)).await?;
         let bytes = download.keep(&workspace, target).await?;
-        Ok(answer::saved(&head, (bytes, &media_type), &invocation.source_ids))
+        Ok(answer::saved(&head, &announced, bytes, &invocation.source_ids))
     }
 }
 
 async fn page_of(reply: Reply, content: Content, head: &Head, wish: Wish) -> Result<PageText, ToolError> {
-    // The client asks for none.
-    if !["", "identity"].contains(&reply.announced.encoding.trim()) {
-        let why = "The server sent the page compressed, although capi cannot read that. Give save_to and \
-                   unpack the file with a program.";
-        return Err(ToolError::RespondToModel(why.to_owned()));
-    }
+    refuse_compressed(&reply)?;
     let content_type = reply.announced.content_type.clone();
     let bytes = reply.page().await.map_err(ToolError::RespondToModel)?;
     let head = head.clone();
@@ -164,6 +160,15 @@ async fn page_of(reply: Reply, content: Content, head: &Head, wish: Wish) -> Res
     let reading =
         tokio::task::spawn_blocking(move || page_text(&bytes, (content, &content_type), &head, wish));
     reading.await.map_err(|_| ToolError::RespondToModel("The page cannot be read.".to_owned()))
+}
+
+fn refuse_compressed(reply: &Reply) -> Result<(), ToolError> {
+    if reply.announced.compression().is_none() {
+        return Ok(());
+    }
+    let why = "The server sent the content compressed, although capi cannot read that. Give save_to and \
+               unpack the file with a program.";
+    Err(ToolError::RespondToModel(why.to_owned()))
 }
 
 fn not_text(reply: &Reply) -> ToolError {

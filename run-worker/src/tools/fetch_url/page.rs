@@ -46,7 +46,9 @@ pub(super) fn page_text(
 ) -> PageText {
     let named = named_encoding(content_type).or_else(|| {
         let beginning = &page.bytes[..page.bytes.len().min(SNIFFED_BYTES)];
-        named_encoding(&String::from_utf8_lossy(beginning))
+        // Other text does not name its encoding: such a word belongs to its content.
+        let is_markup = matches!(content, Content::Html | Content::Feed) || beginning.starts_with(b"<?xml");
+        is_markup.then(|| named_encoding(&String::from_utf8_lossy(beginning))).flatten()
     });
     let decoded = encoding::decode(&page.bytes, named);
     let mut read = match content {
@@ -133,6 +135,20 @@ mod tests {
         assert_eq!(named("<meta content='text/html; charset=iso-8859-1'/>"), Some("windows-1252"));
         assert_eq!(named("<?xml version='1.0' encoding='iso-8859-2'?>"), Some("ISO-8859-2"));
         assert_eq!(named("text/html"), None);
+    }
+
+    #[test]
+    fn only_markup_names_its_encoding_in_its_text() {
+        for (content, text) in [
+            (Content::Text, "# Größe\nopen(path, encoding='latin-1')\n"),
+            (Content::Text, "<h1>Größe</h1> A page says charset=iso-8859-1.\n"),
+            (Content::Table, "Größe,Note\n1,charset=shift_jis\n"),
+        ] {
+            let page = read(content, text.as_bytes(), PART);
+            assert_eq!((page.text.as_str(), page.notes.len()), (text, 0));
+        }
+        let xml = read(Content::Text, b"<?xml version='1.0' encoding='iso-8859-1'?><a>Gr\xf6\xdfe</a>", PART);
+        assert!(xml.text.contains("Größe"), "{}", xml.text);
     }
 
     #[test]

@@ -80,6 +80,23 @@ async fn calls_beyond_the_limit_are_not_made_and_the_closing_answer_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_model_is_told_the_limit_that_the_run_fails_with() {
+    let services = Services::start().await;
+    let app = services.stack.import_with_tools("[limits]\nsteps = 3\ntool_calls = 2\n").await;
+    let list = json!(["list_files", "{}"]);
+    let steps = json!([
+        {"say": "One.", "call": [list]},
+        {"say": "More.", "call": [list, list]},
+        {"say": "There are no files."},
+    ]);
+    let ended = services.run_of(&app, &[], &steps).await;
+    assert_eq!(ended.run["errorCode"], "tool_call_limit_exceeded", "{}", ended.run);
+    let [_, refused, ..] = &ended.told[..] else { panic!("{:?}", ended.told) };
+    refused.has(&["not made", "no more tool calls"]);
+    refused.lacks(&["last of your"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failing_call_that_is_repeated_unchanged_is_pointed_out() {
     let services = Services::start().await;
     let app = services.stack.import_with_tools("").await;
