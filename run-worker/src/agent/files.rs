@@ -74,7 +74,7 @@ pub(super) async fn open(
 pub(super) enum Changed {
     Nothing,
     Stored(StoredSnapshot),
-    /// The workspace holds more than it may. The snapshot has it all.
+    /// The workspace holds more than it may. The snapshot holds all files.
     Over(StoredSnapshot),
     /// The workspace held more than a snapshot may. It is again as it was before the call.
     Undone(QuotaExceeded),
