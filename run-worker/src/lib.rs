@@ -22,6 +22,7 @@ mod store_guard;
 pub mod sweeper;
 pub mod tools;
 mod turn;
+mod url_ends;
 pub mod watched;
 pub mod workspace;
 

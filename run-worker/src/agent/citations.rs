@@ -1,39 +1,41 @@
 //! Finds the web pages that a text cites: by number, as `[3]` or `[1, 2]`, or by URL. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use shared::net::public_url::MAX_URL_BYTES;
 use shared::runs::events::FoundSource;
 
 use super::validate::without_fences;
+use crate::url_ends::{ends, is_beyond};
 
 /// URLs of one text that are compared with the pages. Real texts have fewer.
-const MAX_URLS: usize = 5000;
-/// Ends of one URL that are tried: `(https://e.org/a),` ends before the bracket.
-const MAX_ENDS: usize = 16;
-/// Bytes of a list of numbers in brackets.
-const MAX_LIST_BYTES: usize = 60;
+const MAX_URLS: usize = 2000;
+/// Characters of a list of numbers in brackets.
+const MAX_LIST: usize = 60;
 /// Numbers that one range cites, for example `[1-3]`.
-const MAX_RANGE: usize = 20;
-/// No URL contains these.
-const BEYOND: [u8; 9] = *b"<>\"`\\{}|^";
-/// A URL may contain these, but a sentence or markup may also put them behind it.
-const PERHAPS_BEHIND: [char; 12] = ['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*', '_', '~'];
-/// The URL may end before one of these although other characters follow.
-const BRACKETS: [char; 5] = [')', ']', '\'', ',', ';'];
+const MAX_RANGE: u32 = 20;
+/// What a list may hold between its parts, and a range between its ends.
+const BETWEEN: [char; 5] = [',', ';', ' ', '，', '、'];
+const TO: [char; 2] = ['-', '–'];
 
 /// The pages that the texts of a run can cite.
 pub(super) struct Citable<'p> {
     ids: BTreeSet<u32>,
     by_url: HashMap<&'p str, u32>,
+    /// The lengths of the keys of `by_url`. Only a text of such a length is worth a look-up.
+    lengths: HashSet<usize>,
 }
 
 impl<'p> Citable<'p> {
     pub(super) fn of(pages: &'p [FoundSource]) -> Self {
+        let by_url: HashMap<_, _> =
+            pages.iter().map(|page| (key(after_scheme(&page.url)), page.id)).collect();
         Self {
             ids: pages.iter().map(|page| page.id).collect(),
-            by_url: pages.iter().map(|page| (key(after_scheme(&page.url)), page.id)).collect(),
+            lengths: by_url.keys().map(|key| key.len()).collect(),
+            by_url,
         }
     }
 
@@ -42,10 +44,10 @@ impl<'p> Citable<'p> {
         self.add_urls(text, cited);
         let prose = without_fences(text);
         for (at, bracket) in prose.match_indices(['[', '【']) {
-            let list = &prose[at + bracket.len()..];
-            let list = &list[..list.floor_char_boundary(MAX_LIST_BYTES)];
-            let Some((list, _)) = list.split_once([']', '】']) else { continue };
-            cited.extend(numbers(list).unwrap_or_default().intersection(&self.ids));
+            let Some(list) = list_in(&prose[at + bracket.len()..]) else { continue };
+            for range in ranges(list).unwrap_or_default() {
+                cited.extend(self.ids.range(range));
+            }
         }
     }
 
@@ -69,14 +71,33 @@ impl<'p> Citable<'p> {
 
     /// Adds the pages whose URLs a text names.
     pub(super) fn add_urls(&self, text: &str, cited: &mut BTreeSet<u32>) {
+        // One word may hold many URLs. Its end is looked for once.
+        let mut word_end = 0;
         for (at, separator) in text.match_indices("://").take(MAX_URLS) {
-            let rest = &text[at + separator.len()..];
-            let is_part = |byte: &u8| byte.is_ascii_graphic() && !BEYOND.contains(byte);
-            let length = rest.bytes().take(MAX_URL_BYTES).take_while(is_part).count();
-            let rest = &rest[..length];
-            cited.extend(ends(rest).find_map(|end| self.by_url.get(key(&rest[..end]))));
+            let begin = at + separator.len();
+            if begin >= word_end {
+                word_end = begin + text[begin..].bytes().take_while(|byte| is_part(*byte)).count();
+            }
+            let end = word_end.min(begin + MAX_URL_BYTES);
+            cited.extend(self.page_at(&text[begin..end]));
         }
     }
+
+    /// The page whose URL begins here. If there are several, the one with the longest URL.
+    fn page_at(&self, rest: &str) -> Option<u32> {
+        let address = without_fragment(rest);
+        let known = |end: usize| {
+            let key = without_slashes(&address[..end.min(address.len())]);
+            let id = self.lengths.contains(&key.len()).then(|| self.by_url.get(key))??;
+            Some((key.len(), *id))
+        };
+        ends(rest).filter_map(known).max().map(|(_, id)| id)
+    }
+}
+
+/// Whether an ASCII character may be part of a URL.
+fn is_part(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !is_beyond(char::from(byte))
 }
 
 fn after_scheme(url: &str) -> &str {
@@ -85,26 +106,38 @@ fn after_scheme(url: &str) -> &str {
 
 /// What identifies a page. A model often writes https for http, and adds or drops a slash at the end.
 fn key(after_scheme: &str) -> &str {
-    after_scheme.split('#').next().unwrap_or_default().trim_end_matches('/')
+    without_slashes(without_fragment(after_scheme))
 }
 
-/// The ends that a URL may have in the rest of a word, the longest first.
-fn ends(rest: &str) -> impl Iterator<Item = usize> {
-    let trimmed = rest.trim_end_matches(PERHAPS_BEHIND).len();
-    let before = rest.char_indices().rev().filter(move |(at, c)| *at >= trimmed || BRACKETS.contains(c));
-    [rest.len()].into_iter().chain(before.map(|(at, _)| at)).take(MAX_ENDS)
+fn without_fragment(url: &str) -> &str {
+    url.split_once('#').map_or(url, |(address, _)| address)
 }
 
-/// The numbers of a list like `1, 3-5`. `None` if it holds anything else.
-fn numbers(list: &str) -> Option<BTreeSet<u32>> {
+fn without_slashes(url: &str) -> &str {
+    url.trim_end_matches('/')
+}
+
+/// The list of numbers whose bracket opened before this text. It is read up to the first character that no
+/// such list has: a text of many brackets is not read many times.
+fn list_in(text: &str) -> Option<&str> {
+    let is_in_list = |c: char| c.is_ascii_digit() || BETWEEN.contains(&c) || TO.contains(&c);
+    let (end, closing) = text.char_indices().take(MAX_LIST).find(|(_, c)| !is_in_list(*c))?;
+    matches!(closing, ']' | '】').then(|| &text[..end])
+}
+
+/// The ranges of a list like `1, 3-5`. `None` if it holds anything else.
+fn ranges(list: &str) -> Option<Vec<RangeInclusive<u32>>> {
     let number = |text: &str| {
         let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse::<u32>().ok().filter(|_| is_plain)
     };
-    let mut found = BTreeSet::new();
-    for part in list.split([',', ';', ' ', '，', '、']).filter(|part| !part.is_empty()) {
-        let (from, to) = part.split_once(['-', '–']).unwrap_or((part, part));
-        found.extend((number(from)?..=number(to)?).take(MAX_RANGE));
+    let mut found = Vec::new();
+    for part in list.split(BETWEEN).filter(|part| !part.is_empty()) {
+        let (from, to) = part.split_once(TO).unwrap_or((part, part));
+        let (from, to) = (number(from)?, number(to)?);
+        if from <= to {
+            found.push(from..=to.min(from.saturating_add(MAX_RANGE - 1)));
+        }
     }
     Some(found)
 }
@@ -150,6 +183,7 @@ mod tests {
             ("[1]: the museum", &[1]),
             ("In [2024], [99], [] and [a 1], and [2", &[]),
             ("[+1] [1.0] [-1] [3-1]", &[]),
+            ("[2-4294967295] and [[1]]", &[1, 2, 3, 4]),
             ("Nine.\n```python\nrows[1]\n```\nOr ten [2].", &[2]),
         ] {
             assert_eq!(cited(text), expected, "{text}");
@@ -165,6 +199,8 @@ mod tests {
             ("「https://e.org/a#hours」。https://xn--a.org/d", &[2, 4]),
             ("https://e.org/a.html https://e.org/ab https://e.org/a/b ://", &[]),
             ("```\nhttps://e.org/a\n```", &[2]),
+            ("[a](https://e.org/a),[b](http://e.org/b_(c)?q=1&r=2)", &[2, 3]),
+            ("https://p.org/?to=https://e.org/a", &[2]),
         ] {
             assert_eq!(cited(text), expected, "{text}");
         }

@@ -1,5 +1,5 @@
-//! Which web pages the published files cite, as far as the calls show it. A file that a program wrote is not
-//! read. Pure.
+//! Finds the web pages that published files cite. It reads the arguments of the calls; it does not read files
+//! that a program wrote. Pure.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -6,15 +6,18 @@ use std::time::Duration;
 pub const MAX_DOCUMENT_BYTES: u64 = 100 << 20;
 /// Documents that one worker reads at once. Each may take `memory`.
 pub(super) const READS_AT_ONCE: usize = 2;
-/// How long a read waits for others.
+/// How long a read waits for those of other runs.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a read waits for others of its own run, which reads one document at a time: so one run with many
+/// documents takes the place of no other run.
+pub(super) const TURN_PATIENCE: Duration = Duration::from_mins(2);
 /// The time of a program: its own limit and what it needs to say so, also on a busy machine.
 pub(super) const TIME: Duration = Duration::from_mins(1);
 /// Bytes of an answer: the text, with escapes of up to six bytes for a byte.
 pub(super) const MAX_ANSWER_BYTES: u64 = 8 << 20;
-/// The longest time until [`super::Documents::read`] returns: waiting, the start of the sandbox, the program,
-/// and the end of its processes.
-pub const MAX_READ_TIME: Duration = Duration::from_secs(150);
+/// The longest time until [`super::Documents::read`] returns: waiting twice, the start of the sandbox, the
+/// program, and the end of its processes.
+pub const MAX_READ_TIME: Duration = Duration::from_secs(270);
 
 /// With the name of each constant.
 pub(super) const PROGRAM_LIMITS: [(&str, u64); 11] = [

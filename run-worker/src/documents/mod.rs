@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use answer::Answer;
 pub use kind::DocumentKind;
-use limits::{MAX_ANSWER_BYTES, PATIENCE, READS_AT_ONCE, TIME};
+use limits::{MAX_ANSWER_BYTES, PATIENCE, READS_AT_ONCE, TIME, TURN_PATIENCE};
 pub use limits::{MAX_DOCUMENT_BYTES, MAX_READ_TIME};
 use program::{ANSWER, DOCUMENT, program};
 
@@ -96,6 +96,10 @@ impl Documents {
             );
             return refuse(kind, "unavailable", why);
         }
+        let Ok(turn) = timeout(TURN_PATIENCE, workspace.document_turn().lock_owned()).await else {
+            let why = "Other documents of this run are still being read. Read fewer at once, and try again.";
+            return refuse(kind, "busy", why.to_owned());
+        };
         let Ok(Ok(permit)) = timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await else {
             let why = "The worker is busy with other documents. Try again later.".to_owned();
             return refuse(kind, "busy", why);
@@ -104,7 +108,7 @@ impl Documents {
         let _stops = stop.clone().drop_guard();
         let (sandbox, workspace_of_task) = (Arc::clone(&self.sandbox), workspace.clone());
         let reading = async move {
-            let _permit = permit;
+            let _held = (permit, turn);
             read_in(&sandbox, &workspace_of_task, id, file, kind, stop).await
         };
         let task = workspace.tasks().spawn(reading.in_current_span());

@@ -7,6 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 use shared::net::public_url::MAX_URL_BYTES;
 use url::{Position, Url};
 
+use crate::url_ends::{ends, is_beyond};
+
 /// Each takes 16 bytes or so. A run that reads more links is refused the later ones.
 const MAX_URLS: usize = 200_000;
 /// URLs of one text that are parsed: about a second of work for the longest. Real texts have fewer.
@@ -15,15 +17,8 @@ const MAX_PARSED: usize = 50_000;
 /// hostile page carries data to its server: at most 10 bits a fetch, or 13 with many hosts.
 const MAX_OF_PAGE_AND_HOST: usize = 1000;
 const MAX_OF_PAGE: usize = 5000;
-/// Ends of one URL that are tried: `(https://e.org/a),` may end before the bracket, before the comma or after
-/// it.
-const MAX_ENDS: usize = 8;
 /// URLs that are looked for in one word. Real texts put a space or a quotation mark between two.
 const MAX_IN_WORD: usize = 100;
-/// No URL contains these.
-const BEYOND: [char; 10] = ['<', '>', '"', '`', '\\', '{', '}', '|', '^', '\u{a0}'];
-/// A URL may contain these, but a sentence or markup may also put them behind it.
-const PERHAPS_BEHIND: [char; 13] = ['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*', '_', '~', '…'];
 
 /// Who wrote a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +53,7 @@ impl KnownUrls {
         let json = text.contains("\\/").then(|| text.replace("\\/", "/").replace("\\u0026", "&"));
         let text = json.as_deref().unwrap_or(text);
         let mut allowance = Allowance { origin, parsed: 0, of_host: HashMap::new(), added: 0 };
-        for word in text.split(|c: char| c.is_whitespace() || c.is_control() || BEYOND.contains(&c)) {
+        for word in text.split(|c: char| c.is_whitespace() || c.is_control() || is_beyond(c)) {
             if allowance.parsed >= MAX_PARSED {
                 return;
             }
@@ -141,16 +136,6 @@ fn start_of_url(word: &str, colon: usize) -> Option<usize> {
             && before[before.len() - scheme.len()..].eq_ignore_ascii_case(scheme)
     })?;
     Some(colon - scheme.len())
-}
-
-/// The ends that a URL may have in the rest of a word: all of it, and before each character that may not
-/// belong to it.
-fn ends(rest: &str) -> Vec<usize> {
-    let trimmed = rest.trim_end_matches(PERHAPS_BEHIND).len();
-    let brackets =
-        rest.char_indices().filter(|(_, c)| [')', ']', '\'', ',', ';'].contains(c)).map(|(at, _)| at);
-    let last = rest[trimmed..].char_indices().map(|(at, _)| trimmed + at);
-    [rest.len()].into_iter().chain(last.take(MAX_ENDS)).chain(brackets.take(MAX_ENDS)).collect()
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ pub(super) fn find(
 }
 
 /// A disk that cannot be asked does not count as full.
-pub(super) fn free_on_disk(workspace: &Path) -> u64 {
+pub(crate) fn free_on_disk(workspace: &Path) -> u64 {
     let asked = rustix::fs::statvfs(workspace).inspect_err(|error| {
         tracing::warn!(%error, "failed to ask for the free space of the disk");
     });

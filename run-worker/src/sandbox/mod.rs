@@ -40,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use cgroup::Cgroups;
+pub(crate) use findings::free_on_disk;
 pub use job::{EndReason, Execution, Job};
 pub use kit::Kit;
 #[cfg(test)]

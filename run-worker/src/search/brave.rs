@@ -17,6 +17,8 @@ const LANGUAGES: &str = " ar bg bn ca cs da de en es et eu fi fr gl gu he hi hr 
                          ms nb nl pa pl ro ru sk sl sr sv ta te th tr uk vi ";
 /// How the API names a key that it does not know. It answers 422 then.
 const UNKNOWN_KEY: &str = "SUBSCRIPTION_TOKEN_INVALID";
+/// How it names a plan that is used up. `RATE_LIMITED` means too many searches in one second.
+const USED_UP: &str = "QUOTA_LIMITED";
 
 pub(super) struct Brave {
     endpoint: Url,
@@ -94,6 +96,7 @@ impl Api for Brave {
     fn failure(&self, status: u16, body: &str) -> SearchFailure {
         match status {
             422 if body.contains(UNKNOWN_KEY) => SearchFailure::KeyRefused(status),
+            429 if body.contains(USED_UP) => SearchFailure::OverQuota(status),
             _ => SearchFailure::of_status(status),
         }
     }
@@ -141,5 +144,7 @@ mod tests {
         let body = r#"{"type":"ErrorResponse","error":{"code":"SUBSCRIPTION_TOKEN_INVALID"}}"#;
         assert_eq!(brave().failure(422, body), SearchFailure::KeyRefused(422));
         assert_eq!(brave().failure(422, "{}"), SearchFailure::Refused(422));
+        assert_eq!(brave().failure(429, r#"{"code":"QUOTA_LIMITED"}"#), SearchFailure::OverQuota(429));
+        assert_eq!(brave().failure(429, r#"{"code":"RATE_LIMITED"}"#), SearchFailure::TooFast);
     }
 }

@@ -1,5 +1,5 @@
-//! Makes one visible line of a text that a stranger wrote. So a title cannot look like another result, and no
-//! invisible sign hides words from a person who reads the thread. Pure.
+//! Makes one visible line of a text that other people wrote. So a title cannot look like another result, and
+//! no invisible characters hide words from a person who reads the thread. Pure.
 
 use super::Hit;
 
@@ -18,7 +18,7 @@ pub(super) fn clean(hit: &Hit) -> Hit {
     }
 }
 
-/// The beginning of the text on one line, without signs that nobody sees.
+/// The beginning of the text on one line, without invisible characters.
 fn line(text: &str, max: usize) -> String {
     // Cut first: the rest of a huge text costs nothing then.
     let begun = &text[..text.floor_char_boundary(4 * max)];
@@ -32,7 +32,7 @@ fn line(text: &str, max: usize) -> String {
     line
 }
 
-/// Signs that change the direction of text or take no space: zero-width and bidirectional ones, tags.
+/// Characters that change the direction of text or take no space: zero-width and bidirectional ones, tags.
 const fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'

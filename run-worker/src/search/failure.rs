@@ -9,6 +9,8 @@ const WITHOUT: &str = "Answer with what you have, and say that you could not sea
 pub enum SearchFailure {
     #[error("the provider answered HTTP {0}: the searches that it allows are used up")]
     OverQuota(u16),
+    #[error("the provider answered HTTP 429: searches come too fast")]
+    TooFast,
     /// The quota of CAPI_SEARCH.
     #[error("the quota of CAPI_SEARCH for this {0} is used up")]
     OwnQuota(&'static str),
@@ -40,7 +42,8 @@ impl SearchFailure {
     pub(super) const fn of_status(status: u16) -> Self {
         match status {
             // 402: payment required. 432 and 433 are Tavily's, for its plans.
-            402 | 429 | 432 | 433 => Self::OverQuota(status),
+            402 | 432 | 433 => Self::OverQuota(status),
+            429 => Self::TooFast,
             401 | 403 => Self::KeyRefused(status),
             300..=399 => Self::Redirects,
             400..=499 => Self::Refused(status),
@@ -53,6 +56,7 @@ impl SearchFailure {
     pub const fn outcome(&self) -> &'static str {
         match self {
             Self::OverQuota(_) => "over_quota",
+            Self::TooFast => "too_fast",
             Self::OwnQuota(_) => "own_quota",
             Self::NotCounted(_) => "not_counted",
             Self::KeyRefused(_) => "key_refused",
@@ -71,6 +75,11 @@ impl SearchFailure {
         match self {
             Self::OverQuota(_) => {
                 format!("The search provider allows no more searches now. Do not search again. {WITHOUT}")
+            }
+            Self::TooFast => {
+                "The search provider got too many searches at once, and refused this one. Try it again, \
+                 with one search at a time."
+                    .to_owned()
             }
             Self::OwnQuota(period) => format!(
                 "All searches of this {period} are used up on this installation. Do not search again. \
@@ -105,7 +114,7 @@ mod tests {
     #[test]
     fn a_status_says_what_is_wrong() {
         for (status, expected) in [
-            (429, "over_quota"),
+            (429, "too_fast"),
             (402, "over_quota"),
             (432, "over_quota"),
             (401, "key_refused"),

@@ -9,7 +9,8 @@ use public_client::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use public_client::{Body, BodyEnd, CONNECT_TIMEOUT, Limits, PublicClient, Response};
 use serde_json::Value;
 use shared::net::ip_policy::IpPolicy;
-use tokio::time::sleep;
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::{Found, Hit, SearchFailure, SearchProvider, SearchQuery};
@@ -17,10 +18,16 @@ use super::{Found, Hit, SearchFailure, SearchProvider, SearchQuery};
 /// An answer has some kilobytes for each result.
 const LIMITS: Limits =
     Limits { connect: CONNECT_TIMEOUT, total: Duration::from_secs(10), body_bytes: 2 << 20 };
-/// A provider may allow one search a second. The second attempt comes after this time, or after its
-/// Retry-After if that is not longer than the most.
+/// A provider may allow one search a second. Another attempt comes after this time, or after its Retry-After
+/// if that is not longer than the most.
 const PAUSE: Duration = Duration::from_millis(1100);
 const MOST_PAUSE: Duration = Duration::from_secs(5);
+/// From the first refusal, until a search stops to wait and to try again. Searches that come too fast wait
+/// in turn, so this is time for the eight that a step makes at once. The last attempt may take as long as
+/// the first one, and the tool has 30 s.
+const TRIES: Duration = Duration::from_secs(14);
+/// Attempts of one search. The searches of other workers may take its place.
+const MAX_REPEATS: u32 = 3;
 
 /// The form of one provider's API. Pure.
 pub(super) trait Api: Send + Sync + 'static {
@@ -43,10 +50,25 @@ pub(super) struct ApiRequest {
     pub(super) ignored: Vec<&'static str>,
 }
 
+/// An attempt without results.
+struct Refused {
+    failure: SearchFailure,
+    /// After which time another attempt makes sense.
+    pause: Option<Duration>,
+}
+
+impl From<SearchFailure> for Refused {
+    fn from(failure: SearchFailure) -> Self {
+        Self { failure, pause: None }
+    }
+}
+
 pub(super) struct HttpProvider<A> {
     client: PublicClient,
     host: String,
     api: A,
+    /// Of the searches that came too fast: one at a time waits and tries again.
+    turn: Mutex<()>,
 }
 
 /// The endpoint of an API at this path.
@@ -74,31 +96,52 @@ impl<A: Api> HttpProvider<A> {
         let user_agent = concat!("capi-search/", env!("CARGO_PKG_VERSION"));
         let client = PublicClient::new(user_agent, IpPolicy::any(), LIMITS)?;
         let host = base_url.host_str().context("base_url has no host")?.trim_end_matches('.').to_owned();
-        Ok(Self { client, host, api })
+        Ok(Self { client, host, api, turn: Mutex::new(()) })
     }
 
     async fn ask(&self, query: &SearchQuery) -> Result<Found, SearchFailure> {
-        let mut response = self.send(query).await?;
-        if response.status() == 429 {
-            let pause = pause(response.header(RETRY_AFTER));
-            let Some(pause) = pause else { return Err(SearchFailure::OverQuota(429)) };
-            sleep(pause).await;
-            response = self.send(query).await?;
+        let pause = match self.attempt(query).await {
+            Err(Refused { failure: SearchFailure::TooFast, pause: Some(pause) }) => pause,
+            done => return done.map_err(|refused| refused.failure),
+        };
+        let tries = timeout(TRIES, self.try_again(query, pause));
+        tries.await.unwrap_or(Err(SearchFailure::TooFast))
+    }
+
+    async fn try_again(&self, query: &SearchQuery, first: Duration) -> Result<Found, SearchFailure> {
+        let _turn = self.turn.lock().await;
+        let mut next = first;
+        for _ in 0..MAX_REPEATS {
+            sleep(next).await;
+            match self.attempt(query).await {
+                Err(Refused { failure: SearchFailure::TooFast, pause: Some(pause) }) => next = pause,
+                done => return done.map_err(|refused| refused.failure),
+            }
         }
+        Err(SearchFailure::TooFast)
+    }
+
+    async fn attempt(&self, query: &SearchQuery) -> Result<Found, Refused> {
+        let response = self.send(query).await?;
         let status = response.status();
+        let pause = pause(response.header(RETRY_AFTER));
         let Body { bytes, end } = response.read().await;
         let text = String::from_utf8_lossy(&bytes);
         if status != 200 {
-            return Err(self.api.failure(status, &text));
+            let failure = match self.api.failure(status, &text) {
+                SearchFailure::TooFast if pause.is_none() => SearchFailure::OverQuota(status),
+                failure => failure,
+            };
+            return Err(Refused { failure, pause });
         }
         match end {
             BodyEnd::Complete => {}
-            BodyEnd::Cut => return Err(SearchFailure::Unreadable),
-            BodyEnd::Failed(failure) => return Err(SearchFailure::Request(failure)),
+            BodyEnd::Cut => return Err(SearchFailure::Unreadable.into()),
+            BodyEnd::Failed(failure) => return Err(SearchFailure::Request(failure).into()),
         }
         let answer: Value = serde_json::from_str(&text).map_err(|_| SearchFailure::Unreadable)?;
         if !answer.is_object() {
-            return Err(SearchFailure::Unreadable);
+            return Err(SearchFailure::Unreadable.into());
         }
         let ignored = self.api.request(query).ignored;
         Ok(Found { hits: self.api.hits(&answer)?, ignored })
@@ -117,7 +160,7 @@ impl<A: Api> HttpProvider<A> {
     }
 }
 
-/// The time until the second attempt, or `None` if the provider wants a longer one.
+/// The time until another attempt, or `None` if the provider wants a longer one.
 fn pause(retry_after: Option<&str>) -> Option<Duration> {
     let Some(asked) = retry_after else { return Some(PAUSE) };
     let asked = Duration::from_secs(asked.trim().parse().ok()?);
@@ -139,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_attempt_comes_soon_or_not_at_all() {
+    fn another_attempt_comes_soon_or_not_at_all() {
         assert_eq!(pause(None), Some(PAUSE));
         assert_eq!(pause(Some("0")), Some(PAUSE));
         assert_eq!(pause(Some("3")), Some(Duration::from_secs(3)));

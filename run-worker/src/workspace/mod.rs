@@ -68,6 +68,7 @@ struct Inner {
     tagger: Tagger,
     /// Of the last snapshot.
     saved: Mutex<Saved>,
+    document_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Workspace {
@@ -75,7 +76,8 @@ impl Workspace {
     pub fn make(home: &Arc<Home>, run: RunId, attempt: i32, quota: Quota) -> Result<Self, WorkspaceError> {
         let dirs = home.make_run_dirs(&format!("{run}-{attempt}"))?;
         let (home, tasks, tagger) = (Arc::clone(home), TaskTracker::new(), Tagger::new()?);
-        Ok(Self(Arc::new(Inner { home, dirs, quota, tasks, tagger, saved: Mutex::default() })))
+        let (saved, document_turn) = (Mutex::default(), Arc::default());
+        Ok(Self(Arc::new(Inner { home, dirs, quota, tasks, tagger, saved, document_turn })))
     }
 
     #[must_use]
@@ -92,6 +94,11 @@ impl Workspace {
     #[must_use]
     pub fn tasks(&self) -> &TaskTracker {
         &self.0.tasks
+    }
+
+    /// Held by the one call of the run that reads a document.
+    pub(crate) fn document_turn(&self) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.0.document_turn)
     }
 
     /// The path for a file of the worker that no sandbox sees.

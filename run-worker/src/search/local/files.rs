@@ -70,14 +70,37 @@ pub(super) fn read(dir: &Path, base_url: &Url) -> io::Result<(Vec<LocalPage>, us
     Ok((pages, left_out))
 }
 
+/// Fails if the directory itself cannot be read. Directories in it that cannot be read are left out.
 fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let (mut found, mut entries) = (Vec::new(), 0);
-    let mut open = vec![(dir.to_owned(), 0)];
-    while let Some((dir, depth)) = open.pop() {
-        for entry in std::fs::read_dir(&dir)? {
+    let mut all = Paths { found: Vec::new(), open: Vec::new(), entries: 0 };
+    all.look_into(dir, 0)?;
+    while let Some((dir, depth)) = all.open.pop() {
+        if all.entries > MAX_ENTRIES {
+            tracing::warn!("the local search has too many files and directories; some are left out");
+            break;
+        }
+        if let Err(error) = all.look_into(&dir, depth) {
+            let path = dir.display();
+            tracing::warn!(%path, %error, "failed to read a directory of the local search; it is left out");
+        }
+    }
+    all.found.sort();
+    Ok(all.found)
+}
+
+/// The files that were found, and the directories to look into.
+struct Paths {
+    found: Vec<PathBuf>,
+    open: Vec<(PathBuf, usize)>,
+    entries: usize,
+}
+
+impl Paths {
+    fn look_into(&mut self, dir: &Path, depth: usize) -> io::Result<()> {
+        for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
-            entries += 1;
-            if entries > MAX_ENTRIES {
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES {
                 break;
             }
             let (path, kind) = (entry.path(), entry.file_type()?);
@@ -85,14 +108,13 @@ fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
                 continue;
             }
             if kind.is_dir() && depth < MAX_DEPTH {
-                open.push((path, depth + 1));
+                self.open.push((path, depth + 1));
             } else if kind.is_file() && Kind::of(&path).is_some() {
-                found.push(path);
+                self.found.push(path);
             }
         }
+        Ok(())
     }
-    found.sort();
-    Ok(found)
 }
 
 fn page(dir: &Path, path: &Path, base_url: &Url) -> io::Result<LocalPage> {
@@ -157,5 +179,17 @@ mod tests {
         );
         assert_eq!((pages[1].text.trim(), left_out), ("Mills", 0));
         assert!(read(&dir.path().join("none"), &base).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.txt"), "a").unwrap();
+        let closed = dir.path().join("lost+found");
+        std::fs::create_dir(&closed).unwrap();
+        let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&closed, mode(0)).unwrap();
+        assert_eq!(paths(dir.path()).unwrap(), [dir.path().join("a.txt")]);
+        std::fs::set_permissions(&closed, mode(0o700)).unwrap();
     }
 }

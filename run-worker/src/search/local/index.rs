@@ -19,6 +19,8 @@ const WRITER_BYTES: usize = 15_000_000;
 const MAX_WORDS: usize = 32;
 /// A word in the title says more than one in the text.
 const TITLE_BOOST: f32 = 3.0;
+/// Pages that are looked at, from the best on, until enough are wanted.
+const LOOKED_AT: usize = 200;
 /// Bytes of a snippet.
 const SNIPPET: usize = 300;
 
@@ -62,8 +64,13 @@ impl LocalIndex {
         Ok(Self { reader, fields, pages })
     }
 
-    /// The best pages with a passage of each, at most `most`.
-    pub(super) fn search(&self, text: &str, most: usize) -> tantivy::Result<Vec<(&LocalPage, String)>> {
+    /// The best pages with a passage of each: at most `count` of those that are wanted.
+    pub(super) fn search(
+        &self,
+        text: &str,
+        count: usize,
+        is_wanted: impl Fn(&LocalPage) -> bool,
+    ) -> tantivy::Result<Vec<(&LocalPage, String)>> {
         let Fields { title, text: body, number } = self.fields;
         let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
         for word in words_of(text) {
@@ -73,20 +80,24 @@ impl LocalIndex {
             let in_title = BoostQuery::new(Box::new(term(title)), TITLE_BOOST);
             clauses.push((Occur::Should, Box::new(in_title)));
         }
-        if clauses.is_empty() || most == 0 {
+        if clauses.is_empty() {
             return Ok(Vec::new());
         }
         let query = BooleanQuery::new(clauses);
         let searcher = self.reader.searcher();
-        let best = searcher.search(&query, &TopDocs::with_limit(most).order_by_score())?;
+        let best = searcher.search(&query, &TopDocs::with_limit(LOOKED_AT).order_by_score())?;
         let mut passages = SnippetGenerator::create(&searcher, &query, body)?;
         passages.set_max_num_chars(SNIPPET);
         let mut found = Vec::new();
         for (_, address) in best {
+            if found.len() >= count {
+                break;
+            }
             let document: TantivyDocument = searcher.doc(address)?;
             let at = document.get_first(number).and_then(|value| value.as_u64());
             let page = at.and_then(|at| self.pages.get(usize::try_from(at).ok()?));
-            if let Some(page) = page {
+            // A passage takes time: the whole text is split into words for it.
+            if let Some(page) = page.filter(|page| is_wanted(page)) {
                 let passage = passages.snippet(&page.text).fragment().to_owned();
                 let begun = &page.text[..page.text.floor_char_boundary(SNIPPET)];
                 found.push((page, if passage.is_empty() { begun.to_owned() } else { passage }));
@@ -131,7 +142,7 @@ mod tests {
         let index =
             index(&[("Wind", "power of the wind"), ("Energy", &long), ("Solar power", "東京の太陽光")]);
         let found = |text: &str| {
-            let found = index.search(text, 10).unwrap();
+            let found = index.search(text, 10, |_| true).unwrap();
             found.into_iter().map(|(page, passage)| (page.title.clone(), passage)).collect::<Vec<_>>()
         };
         let titles = |text: &str| found(text).into_iter().map(|(title, _)| title).collect::<Vec<_>>();
@@ -144,11 +155,14 @@ mod tests {
         for text in ["", "!?", "title:(\"", "nowhere"] {
             assert!(titles(text).is_empty(), "{text}");
         }
-        assert_eq!(index.search("power", 1).unwrap().len(), 1);
+        assert_eq!(index.search("power", 1, |_| true).unwrap().len(), 1);
+        let others = index.search("power", 1, |page| page.title != "Solar power").unwrap();
+        assert_eq!(others.len(), 1, "pages that are not wanted do not count");
+        assert_ne!(others[0].0.title, "Solar power");
     }
 
     #[test]
     fn an_empty_index_has_no_pages() {
-        assert!(index(&[]).search("a", 5).unwrap().is_empty());
+        assert!(index(&[]).search("a", 5, |_| true).unwrap().is_empty());
     }
 }

@@ -5,20 +5,15 @@ use shared::media_types;
 use crate::documents::DocumentKind;
 
 /// Types of text beside those that every part of capi knows. Servers use many names for them.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 9] = [
     "application/csv",
     "application/ecmascript",
     "application/jsonl",
     "application/jsonlines",
     "application/ndjson",
-    "application/sql",
-    "application/toml",
     "application/x-javascript",
-    "application/x-ndjson",
     "application/x-sh",
     "application/x-yaml",
-    "application/xhtml+xml",
-    "application/yaml",
     "application/yml",
 ];
 /// Types that say nothing.

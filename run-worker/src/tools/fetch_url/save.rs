@@ -8,6 +8,8 @@ use tokio::fs::File;
 use uuid::Uuid;
 
 use super::client::{Reply, SaveFailure};
+use crate::sandbox::free_on_disk;
+use crate::sandbox::limits::SandboxLimits;
 use crate::tools::ToolError;
 use crate::tools::files::{check_room, disk_error, message_of, on_disk, writable};
 use crate::workspace::{Workspace, WorkspacePath};
@@ -83,6 +85,13 @@ pub(super) async fn download(
     if announced.is_some_and(|size| size > max) {
         return Err(too_large());
     }
+    let (dir, needed) = (workspace.private_path(""), announced.unwrap_or(max));
+    let free = on_disk(workspace.tasks().clone(), move || Ok(free_on_disk(&dir))).await?;
+    if !leaves_reserve(free, needed) {
+        tracing::warn!(free, needed, call_id = %id, "the disk has no room for a download");
+        let why = "The worker's disk has no room for the file now. Try again later, or use a smaller file.";
+        return Err(ToolError::RespondToModel(why.to_owned()));
+    }
     let mut download = Download { path: workspace.private_path(&format!("fetch-{}", id.simple())), bytes: 0 };
     let mut file = File::create(&download.path).await.map_err(|error| disk_error(&error))?;
     download.bytes = reply.save(&mut file, max).await.map_err(|failure| match failure {
@@ -91,6 +100,11 @@ pub(super) async fn download(
         SaveFailure::Disk(error) => disk_error(&error),
     })?;
     Ok(download)
+}
+
+/// Whether the disk keeps what other runs need. Downloads beside the workspace count for no quota.
+const fn leaves_reserve(free: u64, needed: u64) -> bool {
+    free.saturating_sub(needed) >= SandboxLimits::DEFAULT.disk_reserve
 }
 
 impl Download {
@@ -118,5 +132,19 @@ impl Download {
             }
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_leaves_the_reserve_of_the_disk() {
+        let reserve = SandboxLimits::DEFAULT.disk_reserve;
+        assert!(leaves_reserve(reserve + 50, 50));
+        assert!(!leaves_reserve(reserve + 50, 51));
+        assert!(!leaves_reserve(10, 50));
+        assert!(leaves_reserve(u64::MAX, 50), "the free space is unknown");
     }
 }

@@ -27,7 +27,7 @@ use lines::{DEFAULT_LINES, Lines, MAX_SHOWN_BYTES, Wanted};
 /// Bytes of notes beside the shown text.
 const MAX_NOTES_BYTES: usize = 1000;
 /// A document or a large picture may wait for its turn on a busy worker.
-const TIMEOUT: Duration = Duration::from_mins(4);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -35,8 +35,8 @@ fn told(found: &OverFull) -> String {
         let _ = write!(text, "\n- {} ({})", shown(path), size(*bytes));
     }
     text.push_str(
-        "\nRemove what is not needed, for example with rm: no tool can write more before. The run ends if it \
-         goes on like this.",
+        "\nRemove what is not needed, for example with rm: no tool can write more before. The run ends if \
+         the next calls leave it over the limit.",
     );
     text
 }

@@ -12,7 +12,7 @@ const LIMITS: SandboxLimits = SandboxLimits::DEFAULT;
 const SUCCESS: &str = "exit code 0,";
 
 /// What programs print at a limit, and what to do.
-const HINTS: [(&[&str], &str); 3] = [
+const HINTS: [(&[&str], &str); 4] = [
     (
         &["File too large", "File size limit exceeded"],
         "A file would be larger than the workspace may hold. Write less.",
@@ -24,6 +24,10 @@ const HINTS: [(&[&str], &str); 3] = [
     (
         &["MemoryError", "Cannot allocate memory", "std::bad_alloc"],
         "The memory of a command is limited. Read data in pieces.",
+    ),
+    (
+        &["Resource temporarily unavailable", "Cannot fork", "fork: retry", "can't start new thread"],
+        "A command may have 64 processes and threads. Run fewer at once, and wait for each.",
     ),
 ];
 
@@ -74,7 +78,9 @@ impl Ended<'_> {
             EndReason::TimedOut(time) => format!("it was not done after {} s", time.as_secs()),
             EndReason::OutputLimit(max) => format!("it printed more than {}", size(max)),
             EndReason::MemoryLimit(max) => format!("it used more than {} of memory", size(max)),
-            EndReason::SocketLimit(max) => format!("it had more than {max} sockets"),
+            EndReason::SocketLimit(max) => {
+                format!("it had more than {max} sockets, or much unread data in them")
+            }
             EndReason::LockLimit(max) => {
                 format!("it had more than {max} locks of file ranges and entries of epoll")
             }
@@ -124,7 +130,11 @@ impl Ended<'_> {
                 "Use less memory: read data in pieces, keep only the columns that are needed, and run fewer \
                  processes at once. /tmp and /dev/shm count as memory."
             }
-            EndReason::SocketLimit(_) | EndReason::LockLimit(_) => "Run fewer processes at once.",
+            EndReason::SocketLimit(_) => {
+                "Run fewer processes at once, close connections, and read what is sent. Data that waits in \
+                 TCP connections counts as sockets."
+            }
+            EndReason::LockLimit(_) => "Run fewer processes at once.",
             EndReason::TmpEntries(_) => "Remove files in /tmp, or write them into the workspace.",
             EndReason::WriteLimit(_) => "Write less, also to files that are deleted again.",
             EndReason::MachineDisk => "Write less, and remove files that are not needed.",

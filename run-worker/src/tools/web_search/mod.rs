@@ -18,7 +18,7 @@ use shared::tools::WEB_SEARCH;
 use super::{Files, Invocation, Output, Spec, Tool, ToolError};
 use crate::search::{MAX_SEARCHES, Search, Selected};
 
-/// Two requests of 10 s and the pause between them.
+/// A request of 10 s, and 14 s to try again when searches come too fast.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Ten results have about 8 KiB. Only hostile ones have more.
 const MAX_RESULT_BYTES: usize = 24 * 1024;

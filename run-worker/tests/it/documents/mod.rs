@@ -9,6 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use run_worker::documents::{DocumentKind, DocumentText, Documents, MAX_READ_TIME};
@@ -27,6 +28,7 @@ fn python() -> std::path::PathBuf {
 
 struct Rig {
     documents: Arc<Documents>,
+    home: Arc<Home>,
     workspace: Workspace,
     dir: tempfile::TempDir,
 }
@@ -46,7 +48,7 @@ impl Rig {
         let parts = Parts { bwrap: "/usr/bin/bwrap".into(), entry, python };
         let sandbox = Arc::new(Sandbox::open(&parts, &home).await);
         let workspace = Workspace::make(&home, RunId::generate(), 1, QUOTA).unwrap();
-        Self { documents: Arc::new(Documents::new(sandbox)), workspace, dir }
+        Self { documents: Arc::new(Documents::new(sandbox)), home, workspace, dir }
     }
 
     /// Runs a script that makes documents in the current directory.
@@ -119,4 +121,38 @@ c.save()",
     let run = rig.workspace.private_path("");
     rig.workspace.clone().close().await;
     assert!(!run.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_with_many_documents_delays_no_other_run() {
+    const MANY: usize = 6;
+    let rig = Rig::open().await;
+    rig.make(
+        "from reportlab.pdfgen import canvas
+c = canvas.Canvas('a.pdf')
+c.drawString(50, 700, 'A page'); c.showPage(); c.save()",
+    );
+    let read_in = |workspace: Workspace| {
+        let (documents, file) = (Arc::clone(&rig.documents), File::open(rig.path("a.pdf")).unwrap());
+        async move { documents.read(&workspace, Uuid::now_v7(), file, DocumentKind::Pdf).await }
+    };
+    let done = Arc::new(AtomicUsize::new(0));
+    let reading: Vec<_> = (0..MANY)
+        .map(|_| {
+            let (read, done) = (read_in(rig.workspace.clone()), Arc::clone(&done));
+            tokio::spawn(async move {
+                let read = read.await;
+                done.fetch_add(1, Ordering::SeqCst);
+                read
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let other = Workspace::make(&rig.home, RunId::generate(), 1, QUOTA).unwrap();
+    read_in(other).await.unwrap();
+    let before = done.load(Ordering::SeqCst);
+    assert!(before < MANY - 2, "{before} of {MANY} reads of one run came before the read of another");
+    for read in reading {
+        read.await.unwrap().unwrap();
+    }
 }

@@ -80,10 +80,13 @@ async fn each_failure_has_a_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_that_came_too_fast_is_repeated_once() {
+async fn a_search_that_came_too_fast_is_repeated() {
     let providers = Providers::start().await;
     assert_eq!(providers.ask("brave", "once more").await.unwrap().hits.len(), 2);
     assert_eq!(providers.server.asked().len(), 2);
+    let failure = providers.ask("brave", "hurry").await.unwrap_err();
+    assert_eq!((failure.outcome(), providers.server.asked().len()), ("too_fast", 6));
+    assert!(!failure.sentence().contains("Do not search again"), "the plan is not used up");
 }
 
 #[tokio::test(flavor = "multi_thread")]

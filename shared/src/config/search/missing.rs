@@ -1,5 +1,5 @@
-//! Whether the installation can search for an app. Pure. The gateway asks when an app is saved and when a run
-//! is created, the worker before it begins a run: the file may have changed meanwhile.
+//! Whether the installation can search for an app. Pure. The gateway checks this when an app is saved and
+//! when a run is created, and the worker before it begins a run: the file may have changed meanwhile.
 
 use super::SearchFile;
 use crate::apps::AppDefinition;

@@ -33,6 +33,7 @@ impl Case {
             "nothing" => Self::Nothing,
             "quota" => Self::OverQuota,
             "once" if is_first => Self::TooFast,
+            "hurry" => Self::TooFast,
             "broken" => Self::Broken,
             "away" => Self::Away,
             "refused" => Self::Refused,

@@ -43,6 +43,7 @@ impl SearchServer {
     ///
     /// - `nothing`: no results.
     /// - `quota`: the searches that the plan allows are used up. `once`: the first search comes too fast.
+    ///   `hurry`: all do.
     /// - `broken` and `away`: 500 and 503. `refused`: the search is not valid.
     /// - `slow`: the answer comes after a minute. `moved`: a redirect. `garbled`: HTML in place of JSON.
     /// - `hostile`: results that want to be more than results. `private`: results at private addresses.

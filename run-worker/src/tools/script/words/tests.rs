@@ -28,7 +28,7 @@ fn each_limit_says_what_it_is_and_what_to_do() {
         (EndReason::TimedOut(LIMITS.max_time), "after 600 s", "in parts"),
         (EndReason::OutputLimit(16 << 20), "printed more than 16 MiB", "write to a file"),
         (EndReason::MemoryLimit(1 << 30), "more than 1 GiB of memory", "in pieces"),
-        (EndReason::SocketLimit(512), "512 sockets", "fewer processes"),
+        (EndReason::SocketLimit(512), "512 sockets", "TCP connections"),
         (EndReason::LockLimit(99), "99 locks", "fewer processes"),
         (EndReason::TmpEntries(99), "99 files in /tmp", "into the workspace"),
         (EndReason::WriteLimit(16 << 30), "16 GiB to the disk", "Write less"),
@@ -59,6 +59,9 @@ fn an_end_by_itself_is_told_with_its_reason() {
         (1, "OSError: [Errno 28] No space left on device", "/tmp has 64 MiB"),
         (1, "OSError: [Errno 27] File too large", "larger than the workspace"),
         (1, "Traceback\nMemoryError", "in pieces"),
+        (1, "BlockingIOError: [Errno 11] Resource temporarily unavailable", "64 processes"),
+        (2, "sh: 1: Cannot fork", "64 processes"),
+        (1, "RuntimeError: can't start new thread", "64 processes"),
     ] {
         let told = told(EndReason::Exited(code), printed, |_| {});
         assert!(told.contains(what), "{told}");
@@ -74,6 +77,12 @@ fn the_workspace_and_the_time_of_the_run_are_told_too() {
     assert_eq!(over, "ended by capi: the workspace holds more than 100 bytes, 1.2 s\n[Remove it.]\nbegun");
     let again = told(quota, "", |it| it.was_over_full = true);
     assert!(again.contains("over its limit before"), "{again}");
+}
+
+#[test]
+fn the_hint_names_the_limit_of_processes() {
+    let limit = format!("{} processes", LIMITS.processes);
+    assert!(HINTS.iter().any(|(_, hint)| hint.contains(&limit)), "{limit}");
 }
 
 #[test]
