@@ -107,7 +107,8 @@ value = functools.reduce(member, sys.argv[1:], json.load(sys.stdin))
 print(value if isinstance(value, str) else json.dumps(value))' "$@"
 }
 
-port_is_free() { ! (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# port_is_free PORT [ADDRESS]: true if no server listens on the port of ADDRESS, by default 127.0.0.1.
+port_is_free() { ! (exec 3<> "/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null; }
 
 # port_of NAME FIRST: prints the port that NAME had before, else the first free port from FIRST upwards.
 port_of() {
@@ -115,16 +116,17 @@ port_of() {
     cat "$RUN/$1.port"
 }
 
-# free_port_for NAME FIRST: like port_of, for a NAME that is about to start: it replaces a port in use.
+# free_port_for NAME FIRST [ADDRESS]: like port_of, for a NAME that is about to start: it replaces a port in
+# use.
 free_port_for() {
-    if [ ! -s "$RUN/$1.port" ] || ! port_is_free "$(cat "$RUN/$1.port")"; then choose_port "$1" "$2"; fi
+    if [ ! -s "$RUN/$1.port" ] || ! port_is_free "$(cat "$RUN/$1.port")" "${3:-}"; then choose_port "$@"; fi
     cat "$RUN/$1.port"
 }
 
-choose_port() {
+choose_port() { # NAME FIRST [ADDRESS]
     local port
     for port in $(seq "$2" $(($2 + 400))); do
-        if port_is_free "$port"; then
+        if port_is_free "$port" "${3:-}"; then
             printf '%s\n' "$port" > "$RUN/$1.port"
             return
         fi

@@ -30,7 +30,7 @@ write_services_env() { # GATEWAY-PORT
             echo "CAPI_QUEUE_PREFIX='${CAPI_QUEUE_PREFIX:-capi}'"
             echo "CAPI_MODELS='$MODELS_FILE'"
             echo "CAPI_SEARCH='$SEARCH_FILE'"
-            echo "CAPI_FETCH_ALLOWED_NETWORKS='${CAPI_FETCH_ALLOWED_NETWORKS:-$PAGES_ADDRESS/32}'"
+            echo "CAPI_FETCH_ALLOWED_NETWORKS='$FETCH_NETWORKS'"
             echo "CAPI_PLANS='${CAPI_PLANS:-}'"
             echo "CAPI_ARTIFACTS_URL='file://$LOCAL/artifacts'"
             echo "CAPI_PUBLIC_URL='http://127.0.0.1:$1'"

@@ -7,6 +7,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=$1 kit=${2:-core}
+# mv would put the new environment into the old one. Workers may be using the old one, so it stays.
+if [ -e "$target" ]; then
+    echo "$target exists. Name a new directory, then set CAPI_SANDBOX_PYTHON to it." >&2
+    exit 1
+fi
 bash "$here/debian.sh" "$kit" > /dev/null
 more=()
 if [ "$kit" = full ]; then more=(-r "$here/requirements-full.txt"); fi

@@ -22,7 +22,7 @@ pub(super) struct Model {
     /// Whether it sees pictures among a run's files.
     vision: bool,
     json_schema: bool,
-    /// Whether it is capi's demo model: a script that plays the sample apps, and no language model.
+    /// Whether it is capi's demo model: a script, not a language model. It plays the sample apps.
     demo: bool,
     /// Tokens.
     #[schema(required)]

@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
 use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{Location, Refusal};
-use shared::config::SearchMissing;
 use url::form_urlencoded;
 
 use super::format::{bytes, count, counted, sentence};
+use super::lacking::{lacks_tools, lacks_vision, search_missing};
 use super::page::{Frame, html, is_for_script, see_other};
 use crate::http::ApiError;
 use crate::http::limits::TooManyUnread;
@@ -169,31 +169,6 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
     }
 }
 
-fn search_missing(missing: &SearchMissing) -> String {
-    let why = match missing {
-        SearchMissing::NoProvider => "this installation has no search provider".to_owned(),
-        SearchMissing::UnknownProvider { asked, .. } => format!("{asked} is no search provider here"),
-    };
-    format!("The app searches the web, and {why}. Change the app, or ask the operator to set CAPI_SEARCH.")
-}
-
-fn lacks_tools(model: &str, all: bool) -> String {
-    if all {
-        format!("The app uses tools. The model {model} cannot call tools, and no other model here can.")
-    } else {
-        format!("The app uses tools, and the model {model} cannot call tools. Choose another model.")
-    }
-}
-
-fn lacks_vision(model: &str, able: &[String]) -> String {
-    if able.is_empty() {
-        format!("The model {model} does not see pictures, and no other model here does. Choose no picture.")
-    } else {
-        let able = able.join(", ");
-        format!("The model {model} does not see pictures. Choose one that does ({able}), or no picture.")
-    }
-}
-
 const fn not_finished(in_flight: bool) -> &'static str {
     if in_flight {
         "A request for this delivery is in flight. Wait for its result."
@@ -251,6 +226,7 @@ fn to_sign_in(request: &HttpRequest) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use shared::config::SearchMissing;
     use shared::runs::RunStatus;
 
     use super::*;

@@ -12,6 +12,7 @@ mod assets;
 mod error_page;
 mod form;
 mod format;
+mod lacking;
 mod markdown;
 mod owned;
 mod page;

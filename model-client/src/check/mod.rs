@@ -24,7 +24,7 @@ const PROBE_DEADLINE: Duration = Duration::from_mins(2);
 /// Tokens of one answer: enough for a model that thinks first.
 const ANSWER_TOKENS: u32 = 1024;
 /// What is said of the demo model instead of findings.
-const DEMO: &str = "a script of capi and no language model: it plays the sample apps, and needs no settings";
+const DEMO: &str = "a script of capi, not a language model: it plays the sample apps, and needs no settings";
 
 /// Reports each finding as soon as it is known, and then the settings to write. Returns whether the model
 /// answered a plain question.

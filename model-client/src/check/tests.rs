@@ -29,7 +29,7 @@ async fn the_demo_model_is_named_and_not_asked() {
     let said = RefCell::new(Vec::new());
     assert!(check(file.default_model(), &|line: &str| said.borrow_mut().push(line.to_owned())).await);
     let said = said.into_inner().join("\n");
-    assert!(said.starts_with("demo (demo model)\n") && said.contains("no language model"), "{said}");
+    assert!(said.starts_with("demo (demo model)\n") && said.contains("not a language model"), "{said}");
 }
 
 /// The finding of a probe.

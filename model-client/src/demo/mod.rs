@@ -39,9 +39,9 @@ const SCRIPTS: [Script; 7] = [
     summarise::answer,
 ];
 
-const UNKNOWN: &str = "I am capi's demo model: a script, and no language model. I can only play the sample \
-     apps Chart, Extract, Fix, Invoice, Report, Slides and Summarise, and I do not know this task. To run \
-     this app, choose a language model. The guide at /docs/guides/models says how to connect one.";
+const UNKNOWN: &str = "I am capi's demo model. I am a script, not a language model. I can only play the \
+     sample apps Chart, Extract, Fix, Invoice, Report, Slides and Summarise, and I do not know this task. To \
+     run this app, choose a language model. The guide at /docs/guides/models says how to connect one.";
 
 pub(crate) struct Demo {
     settings: Arc<ModelSettings>,

@@ -1,4 +1,4 @@
-//! The sample Slides: makes a presentation of a text, one slide for each paragraph.
+//! The sample Slides: makes a presentation from a text, one slide for each paragraph.
 
 use serde_json::{Value, json};
 

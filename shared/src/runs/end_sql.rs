@@ -55,8 +55,8 @@ macro_rules! partial_result {
 
 /// The sources of run `$1`, as [`super::outcome::RunSource`], whose bounds they keep. `last.text` is the text
 /// of the result. A page is cited if that text holds its number in brackets: the worker, which also finds
-/// lists of numbers and URLs, is not there. The uses `cited`, `read` and `searched` sort from the strongest to
-/// the weakest.
+/// lists of numbers and URLs, is not there. The uses `cited`, `read` and `searched` sort from the strongest
+/// to the weakest.
 macro_rules! sources_of_run {
     () => {
         "

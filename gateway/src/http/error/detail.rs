@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use gateway_domain::accounts::quotas::{Exceeded, Quota};
 use gateway_domain::{Refusal, joined};
 
+use shared::config::SearchMissing;
 use shared::time::format_time;
 use shared::tools::PICTURE_OPENERS;
 
@@ -110,9 +111,7 @@ fn of_refusal(refusal: &Refusal) -> String {
         }
         Refusal::ModelLacksTools { asked, able } => lacks_tools(asked, able),
         Refusal::ModelLacksVision { asked, able } => lacks_vision(asked, able),
-        Refusal::SearchMissing(missing) => {
-            format!("{missing}; ask the operator, or remove the tool from the app")
-        }
+        Refusal::SearchMissing(missing) => search_missing(missing),
         Refusal::InvalidWebhookUrl { field, why } => format!("{field} {why}"),
         Refusal::RunAlreadyFinished(status) => {
             format!("the run is {} and can no longer be cancelled", status.as_str())
@@ -173,6 +172,15 @@ fn lacks_tools(asked: &str, able: &[String]) -> String {
         "the app uses tools, and the model {asked:?} cannot call any; give as chatModelId one of: {}",
         able.join(", ")
     )
+}
+
+fn search_missing(missing: &SearchMissing) -> String {
+    match missing {
+        SearchMissing::NoProvider => missing.to_string(),
+        SearchMissing::UnknownProvider { .. } => {
+            format!("{missing}; choose one of these for the app, or ask the operator to add the provider")
+        }
+    }
 }
 
 fn lacks_vision(asked: &str, able: &[String]) -> String {

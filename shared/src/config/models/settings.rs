@@ -146,7 +146,7 @@ impl ModelSettings {
 const DEFAULT_MAX_REPEATED_BYTES: usize = 8 << 10;
 
 impl Model {
-    /// Whether it is the demo model, which is a script and no language model.
+    /// Whether it is the demo model, which is a script, not a language model.
     #[must_use]
     pub fn is_demo(&self) -> bool {
         self.provider == Provider::Demo

@@ -8,8 +8,8 @@ use crate::apps::AppDefinition;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SearchMissing {
     #[error(
-        "the app has the tool web_search, and this installation has no search provider; its operator sets \
-         CAPI_SEARCH"
+        "the app has the tool web_search, and this installation has no search provider; ask its operator to \
+         set CAPI_SEARCH, or remove the tool from the app"
     )]
     NoProvider,
     #[error("the search provider {asked:?} is not in CAPI_SEARCH; known are: {}", .known.join(", "))]
@@ -50,7 +50,7 @@ mod tests {
         let search = &["web_search"][..];
         for (file, app, expected) in [
             (&none, app(&["fetch_url"], None), None),
-            (&none, app(search, None), Some("no search provider; its operator sets CAPI_SEARCH")),
+            (&none, app(search, None), Some("no search provider; ask its operator to set CAPI_SEARCH")),
             (&none, app(search, Some("brave")), Some("no search provider")),
             (&serper, app(search, None), None),
             (&serper, app(search, Some("serper")), None),

@@ -79,7 +79,7 @@ const fn label(urls: FetchUrls) -> &'static str {
         FetchUrls::Any => "any URL at these hosts",
         FetchUrls::Listed => "any URL, and the list of hosts must not be empty",
         FetchUrls::Known => {
-            "only URLs from the instructions, the inputs, and pages and search results that were read"
+            "only URLs from the instructions, the inputs, search results and pages that were fetched"
         }
     }
 }

@@ -32,13 +32,19 @@ pub(crate) struct Installation<'i> {
     pub(crate) search: bool,
 }
 
+/// What the installation lacks for a sample, and what an operator does about it, in sentences.
+pub(crate) struct Lacking {
+    pub(crate) what: String,
+    pub(crate) advice: String,
+}
+
 /// A sample on the page.
 pub(crate) struct Card {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) needs: String,
-    /// What the installation lacks, and who can change that. The sample is not offered then.
-    pub(crate) lacks: Option<String>,
+    /// Set if the installation lacks something. The sample is not offered then.
+    pub(crate) lacks: Option<Lacking>,
     /// Whether its runs use the demo model unless the user chooses another one.
     pub(crate) demo: bool,
 }
@@ -62,7 +68,7 @@ const SAMPLES: &[Sample] = samples! {
         "Searches the web, reads three pages and writes a PDF with its sources.";
     "Fix", "fix.toml", [Tools, Sandbox], "Changes a small program until its tests pass.";
     "Invoice", "invoice.toml", [Tools, Sandbox], "Reads an invoice (PDF) into JSON and checks its sums.";
-    "Slides", "slides.toml", [Tools, Sandbox], "Makes a presentation (PPTX) of a text.";
+    "Slides", "slides.toml", [Tools, Sandbox], "Makes a presentation (PPTX) from a text.";
 };
 
 const BLANK: &str = r#"
@@ -85,14 +91,13 @@ impl Need {
     }
 
     /// What an operator does if the installation lacks it.
-    fn missing(self, installation: Installation<'_>) -> Option<&'static str> {
+    fn advice(self, installation: Installation<'_>) -> Option<&'static str> {
         match self {
             Self::Tools if !installation.models.all().iter().any(|model| model.tools) => Some(
-                "a model that can call tools. An operator adds one to the CAPI_MODELS file; the demo model \
-                 is one",
+                "An operator adds a model with tools, such as the demo model, to the file of CAPI_MODELS.",
             ),
             Self::Search if !installation.search => {
-                Some("a search provider. An operator names a file of providers in CAPI_SEARCH")
+                Some("An operator names a file of search providers in CAPI_SEARCH.")
             }
             // /readyz of a run-worker tells whether its sandbox works.
             Self::Tools | Self::Search | Self::Sandbox => None,
@@ -103,14 +108,19 @@ impl Need {
 impl Sample {
     fn card(&self, installation: Installation<'_>) -> Card {
         let needs: Vec<_> = self.needs.iter().map(|need| need.words()).collect();
-        let lacks: Vec<_> = self.needs.iter().filter_map(|need| need.missing(installation)).collect();
         Card {
             name: self.name,
             about: self.about,
             needs: if needs.is_empty() { "a model; any will do".to_owned() } else { needs.join(", ") },
-            lacks: (!lacks.is_empty()).then(|| lacks.join("; and ")),
+            lacks: self.lacking(installation),
             demo: self.model(installation.models).is_some_and(Model::is_demo),
         }
+    }
+
+    fn lacking(&self, installation: Installation<'_>) -> Option<Lacking> {
+        let missing = self.needs.iter().filter_map(|need| Some((need.words(), need.advice(installation)?)));
+        let (what, advice): (Vec<_>, Vec<_>) = missing.unzip();
+        (!what.is_empty()).then(|| Lacking { what: what.join(" and "), advice: advice.join(" ") })
     }
 
     /// The model of its runs, if one fits: the default, or else the first that can call tools.
@@ -199,13 +209,17 @@ mod tests {
             let installation = Installation { models: &models, search };
             let card = installation.cards().into_iter().find(|card| card.name == name).unwrap();
             assert_eq!(card.lacks.is_none(), installation.offers(name));
-            card.lacks.unwrap_or_default()
+            card.lacks.map_or_else(String::new, |lacks| format!("{}. {}", lacks.what, lacks.advice))
         };
         assert_eq!(lacks("", true, "Report"), "");
         assert_eq!(lacks(NO_TOOLS, false, "Extract"), "");
-        assert!(lacks("", false, "Report").contains("CAPI_SEARCH"));
-        let both = lacks(NO_TOOLS, false, "Report");
-        assert!(both.contains("CAPI_MODELS") && both.contains("CAPI_SEARCH"), "{both}");
+        let no_search = "An operator names a file of search providers in CAPI_SEARCH.";
+        assert_eq!(lacks("", false, "Report"), format!("a search provider. {no_search}"));
+        let both = format!(
+            "a model that can call tools and a search provider. An operator adds a model with tools, such as \
+             the demo model, to the file of CAPI_MODELS. {no_search}"
+        );
+        assert_eq!(lacks(NO_TOOLS, false, "Report"), both);
         assert_eq!(lacks(AND_DEMO, false, "Chart"), "");
     }
 

@@ -155,7 +155,9 @@ fn in_words(at: &str, message: &str) -> String {
         return "This model is not available here. Choose another one.".to_owned();
     }
     if at == PROVIDER {
-        return "This provider is not available here. Choose another one.".to_owned();
+        return "This provider is not available here. Choose another one, or ask the operator to add it to \
+                the file of CAPI_SEARCH."
+            .to_owned();
     }
     if at == "tools" && message.contains("CAPI_SEARCH") {
         return "This installation has no search provider. Remove web_search, or ask its operator to set \
