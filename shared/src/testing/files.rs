@@ -7,12 +7,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
+use hyper::Response;
 
-use super::http::{respond, serve};
+use super::http::{Body, respond, respond_with, serve};
+
+/// What a path answers.
+#[derive(Debug, Clone)]
+pub enum Given {
+    /// The media type and the body.
+    Content(&'static str, Bytes),
+    /// The same, with this many repetitions of the body, which are streamed.
+    Repeated(&'static str, Bytes, usize),
+    /// A redirect to this URL.
+    Redirect(String),
+}
 
 /// The files, before the server starts.
 #[derive(Default)]
-pub struct FileServer(HashMap<String, (String, Bytes)>);
+pub struct FileServer(HashMap<String, Given>);
 
 /// A server that runs until the runtime ends.
 pub struct RunningFileServer {
@@ -21,9 +33,15 @@ pub struct RunningFileServer {
 }
 
 impl FileServer {
+    /// A server with these paths, which begin with `/`.
+    #[must_use]
+    pub fn with(given: impl IntoIterator<Item = (&'static str, Given)>) -> Self {
+        Self(given.into_iter().map(|(path, given)| (path.to_owned(), given)).collect())
+    }
+
     /// Adds a file; `path` begins with `/`.
-    pub fn add(&mut self, path: &str, media_type: &str, bytes: impl Into<Bytes>) {
-        self.0.insert(path.to_owned(), (media_type.to_owned(), bytes.into()));
+    pub fn add(&mut self, path: &str, media_type: &'static str, bytes: impl Into<Bytes>) {
+        self.0.insert(path.to_owned(), Given::Content(media_type, bytes.into()));
     }
 
     /// Starts a server that answers 404 for every other path.
@@ -32,16 +50,25 @@ impl FileServer {
         let counted = Arc::clone(&asked);
         let address = serve(move |request| {
             counted.fetch_add(1, Ordering::SeqCst);
-            let file = files.get(request.uri().path()).cloned();
-            async move {
-                match file {
-                    Some((media_type, bytes)) => respond(200, &media_type, stream::iter([bytes]).boxed()),
-                    None => respond(404, "text/plain", stream::iter(["There is no such file."]).boxed()),
-                }
-            }
+            let given = files.get(request.uri().path()).cloned();
+            async move { answer(given) }
         })
         .await;
         RunningFileServer { address, asked }
+    }
+}
+
+fn answer(given: Option<Given>) -> Response<Body> {
+    match given {
+        Some(Given::Content(media_type, body)) => respond(200, media_type, stream::iter([body]).boxed()),
+        Some(Given::Repeated(media_type, body, times)) => {
+            respond(200, media_type, stream::iter(std::iter::repeat_n(body, times)).boxed())
+        }
+        Some(Given::Redirect(to)) => {
+            let nothing = stream::empty::<Bytes>().boxed();
+            respond_with(302, "text/html", Some(("location", to)), nothing)
+        }
+        None => respond(404, "text/plain", stream::iter(["There is no such file."]).boxed()),
     }
 }
 

@@ -7,7 +7,6 @@
     reason = "a fixture that cannot be made fails its test"
 )]
 
-mod content;
 mod database;
 mod files;
 mod http;
@@ -22,9 +21,8 @@ mod search;
 mod template;
 mod tls;
 
-pub use content::{ContentServer, Given};
 pub use database::{PlanLine, TestDatabase, plan_of};
-pub use files::{FileServer, RunningFileServer};
+pub use files::{FileServer, Given, RunningFileServer};
 pub use model::{MeasuredRequest, ScriptedModel};
 pub use pages::PageServer;
 pub use proxy::TcpProxy;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use diesel::sql_types::{BigInt, Binary, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 use shared::db::statement;
 use shared::ids::{ArtifactId, RunId};
 use shared::storage::{Artifacts, ObjectKey};
-use url::Url;
+use url::{Position, Url};
 
+use crate::address::Gateway;
 use crate::stack::Stack;
 
 impl Stack {
@@ -28,6 +30,22 @@ impl Stack {
             .await
             .expect("the artifact is written");
         self.artifacts().put(&ObjectKey::artifact(run, id), bytes).await.expect("the bytes are stored");
+    }
+
+    /// Downloads the run's artifact of this title; its type and its bytes.
+    pub async fn artifact(&self, gateway: &impl Gateway, run: &Value, title: &str) -> (String, Vec<u8>) {
+        let mut all = run["artifacts"].as_array().into_iter().flatten();
+        let artifact = all.find(|artifact| artifact["title"] == title);
+        let artifact = artifact.unwrap_or_else(|| panic!("no {title}: {run}"));
+        let text = |member: &str| artifact[member].as_str().expect("a text");
+        let link = Url::parse(text("downloadUrl")).expect("a URL");
+        // The gateway's public address need not be the one at which it answers here.
+        let link = format!("{}{}", gateway.url(), &link[Position::BeforePath..]);
+        let answer = self.client.get(link).send().await.expect("the gateway answers");
+        assert_eq!(answer.status().as_u16(), 200, "{title}");
+        let bytes = answer.bytes().await.expect("the body comes").to_vec();
+        assert_eq!(artifact["size"], bytes.len(), "{title}");
+        (text("type").to_owned(), bytes)
     }
 
     /// The store.

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the program prints a table")]
 #![expect(clippy::expect_used, reason = "the program ends at a page that does not load")]
 
+mod sample;
 mod scene;
 
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ async fn main() -> anyhow::Result<()> {
     let axe = std::fs::read_to_string(std::env::var("CAPI_AXE")?)?;
     std::fs::create_dir_all(&arguments.to)?;
     let scene = Scene::prepare().await;
+    scene.sample.save_report(&arguments.to)?;
     let (mut found, mut pictures) = (Vec::new(), 0);
     println!("{:<20} {:>12} {:>14}", "page", "bytes", "first paint");
     for (size, width, height) in SIZES {
@@ -80,7 +82,7 @@ async fn shoot(
     }
     for (shade, dark) in SHADES {
         browser.emulate_dark(dark).await;
-        browser.open(&format!("{}{path}", scene.gateway.url())).await;
+        browser.open(&scene.address_of(name, path)).await;
         let paint = browser.first_paint().await;
         let weight = browser.weight().await;
         if shade == "light" {

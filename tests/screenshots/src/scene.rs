@@ -5,6 +5,8 @@ use e2e::{Browser, Process, Service, Stack};
 use serde_json::json;
 use shared::testing::{PageServer, eventually};
 
+use crate::sample::SampleRun;
+
 /// A run of 2,000 events.
 pub(crate) const LONG: &str = "019f0000-0000-7000-8000-000000000003";
 /// The email of an account without apps, runs and keys.
@@ -19,6 +21,9 @@ pub(crate) const PUBLIC_PAGES: [(&str, &str); 5] = [
     ("docs-limits", "/docs/guides/limits"),
 ];
 
+/// The samples where no search provider is set: not all are offered.
+const WITHOUT_SEARCH: (&str, &str) = ("new-without-search", "/apps/new");
+
 /// Pages of the account `FRESH`.
 pub(crate) const EMPTY_PAGES: [(&str, &str); 3] =
     [("apps-empty", "/apps"), ("keys-no-plan", "/account/keys"), ("usage-empty", "/account/usage")];
@@ -27,6 +32,8 @@ pub(crate) const EMPTY_PAGES: [(&str, &str); 3] =
 pub(crate) struct Scene {
     pub(crate) stack: Stack,
     pub(crate) gateway: Process,
+    pub(crate) sample: SampleRun,
+    without_search: Process,
     _worker: Process,
     pages: Vec<(&'static str, String)>,
 }
@@ -83,12 +90,15 @@ impl Scene {
     pub(crate) async fn prepare() -> Self {
         let mut stack = Stack::unlimited().await;
         stack.settings = stack.settings_with("CAPI_SIGNUP", "open");
+        stack.add_demo_model();
+        let without_search = stack.start_console().await;
+        stack.add_sample_pages().await;
         let gateway = stack.start_console().await;
         let worker = stack.start(Service::RunWorker).await;
         for sample in ["summarise", "extract", "chart"] {
-            let path = format!("{}/../../deploy/apps/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
-            stack.import(&std::fs::read_to_string(path).expect("the sample is there")).await;
+            stack.import_sample(sample).await;
         }
+        let sample = SampleRun::play(&stack, &gateway).await;
         let nightly =
             NewKey { name: "Nightly build".to_owned(), app: None, days: Some(10), scopes: Scopes::DEFAULT };
         stack.try_create_key(&nightly).await.expect("the plan has room for a key");
@@ -107,9 +117,10 @@ impl Scene {
         stack.account_without_key(FRESH, "free").await;
         let hooked = Self::webhooks(&stack, &gateway).await;
         let id = |run: &serde_json::Value| run["id"].as_str().expect("an id").to_owned();
-        let pages = vec![
+        let mut pages = vec![
             ("apps", "/apps".to_owned()),
             ("new", "/apps/new".to_owned()),
+            (WITHOUT_SEARCH.0, WITHOUT_SEARCH.1.to_owned()),
             ("run-form", format!("/apps/{app}?from={}", id(&done))),
             ("runs", format!("/apps/{app}/runs")),
             ("runs-empty", format!("/apps/{}/runs?status=cancelled", stack.app)),
@@ -129,7 +140,8 @@ impl Scene {
             ("security", "/account/security".to_owned()),
             ("not-found", "/runs/nothing".to_owned()),
         ];
-        Self { stack, gateway, _worker: worker, pages }
+        pages.extend(sample.pages.clone());
+        Self { stack, gateway, sample, without_search, _worker: worker, pages }
     }
 
     /// A delivery in each state, with tries; the run of the one that is tried again.
@@ -193,10 +205,16 @@ impl Scene {
         self.pages.clone()
     }
 
+    /// The URL of a page.
+    pub(crate) fn address_of(&self, name: &str, path: &str) -> String {
+        let gateway = if name == WITHOUT_SEARCH.0 { &self.without_search } else { &self.gateway };
+        format!("{}{path}", gateway.url())
+    }
+
     /// Opens the parts of a page that its picture shows.
     pub(crate) async fn act(&self, browser: &Browser, name: &str) {
         match name {
-            "run-completed" => {
+            "run-completed" | "sample-run" => {
                 browser.eval(OPEN_TWO_TOOL_CALLS).await;
                 browser.eval(LOAD_ALL_IMAGES).await;
                 browser.eval_async(WAIT_FOR_IMAGES).await;

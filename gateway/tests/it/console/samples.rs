@@ -9,10 +9,7 @@ use crate::app::TestApp;
 /// A stack with the demo model beside the scripted one, and without a search provider.
 async fn with_demo() -> Stack {
     let stack = Stack::unlimited().await;
-    let path = stack.setting("CAPI_MODELS");
-    let models = std::fs::read_to_string(path).unwrap();
-    let demo = "[[models]]\nid = 'demo'\nname = 'Little'\nprovider = 'demo'\n";
-    std::fs::write(path, format!("{models}\n{demo}")).unwrap();
+    stack.add_demo_model();
     stack
 }
 
@@ -53,7 +50,7 @@ async fn runs_of_the_demo_model_are_labelled() {
     assert_eq!((labels(&format!("/runs/{demo}")).await, labels(&format!("/runs/{other}")).await), (1, 0));
     assert_eq!(labels(&format!("/apps/{app}?from={demo}")).await, 1);
     let form = stack.page(&gateway, &format!("/apps/{app}"), &session.cookie).await.1;
-    assert!(form.contains("Little (demo model)"), "{form}");
+    assert!(form.contains("Demo (demo model)"), "{form}");
     let models = stack.get(&gateway, "/api/v1/models").await.body;
     let models = models["data"].as_array().unwrap();
     assert!(models.iter().all(|model| model["demo"] == (model["id"] == "demo")), "{models:?}");

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde_json::json;
 use shared::runs::events::SourceUse;
-use shared::testing::{ContentServer, Given};
+use shared::testing::{FileServer, Given};
 
 use super::Rig;
 
@@ -15,11 +15,12 @@ fn content(kind: &'static str, body: impl Into<Bytes>) -> Given {
 async fn a_page_is_read_as_its_article_and_is_a_source() {
     let (menu, words) = ("<a href='/m'>Menu</a> ".repeat(100), "word ".repeat(300));
     let page = format!("<title>A page</title><nav>{menu}</nav><main><h1>News</h1><p>{words}</main><footer>F");
-    let server = ContentServer::start([
+    let server = FileServer::with([
         ("/page", content("text/html", page)),
         ("/moved", Given::Redirect("/page".to_owned())),
         ("/shell", content("text/html", "<div id=root></div><script src=a.js></script>")),
     ])
+    .start()
     .await;
     let rig = Rig::new();
     let output = rig.call(json!({"url": server.url("/page#top")})).await.unwrap();
@@ -42,7 +43,7 @@ async fn a_page_is_read_as_its_article_and_is_a_source() {
 async fn text_of_many_types_is_read() {
     let rss = "<?xml version='1.0'?><rss><channel><title>Feed</title><item><title>One</title>\
                <link>https://e.org/1</link></item></channel></rss>";
-    let server = ContentServer::start([
+    let server = FileServer::with([
         ("/a.json", content("application/json", "{\"a\": 1}")),
         ("/a.yaml", content("application/x-yaml", "a: 1")),
         ("/rss", content("text/xml", rss)),
@@ -51,6 +52,7 @@ async fn text_of_many_types_is_read() {
         ("/zero", content("application/octet-stream", &b"\0\x01"[..])),
         ("/image", content("image/png", "PNG")),
     ])
+    .start()
     .await;
     let rig = Rig::new();
     for (path, part) in [
@@ -74,11 +76,12 @@ async fn a_long_text_is_read_in_pieces_and_a_large_one_is_cut() {
     let words: Vec<_> = (0..40_000).map(|number| format!("n{number}")).collect();
     let text = words.join(" ");
     let table = format!("a,b\n{}", "1,2\n".repeat(30_000));
-    let server = ContentServer::start([
+    let server = FileServer::with([
         ("/long", content("text/plain", text.clone())),
         ("/table", content("text/csv", table)),
         ("/huge", Given::Repeated("text/html", Bytes::from("<p>word ".repeat(8 << 10)), 800)),
     ])
+    .start()
     .await;
     let rig = Rig::new();
     let (mut read, mut offset) = (String::new(), 0);
@@ -116,12 +119,13 @@ async fn documents_are_read_in_the_sandbox() {
         format!("<< /Length {} >>\nstream\n{stream}\nendstream", stream.len()),
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
     ];
-    let server = ContentServer::start([
+    let server = FileServer::with([
         ("/a.pdf", content("application/pdf", pdf(&objects))),
         ("/get", content("application/octet-stream", pdf(&objects))),
         ("/bad.pdf", content("application/pdf", "<html>Please log in</html>")),
         ("/large.pdf", Given::Repeated("application/pdf", vec![b'%'; 1 << 20].into(), 60)),
     ])
+    .start()
     .await;
     let rig = Rig::with_sandbox().await;
     for path in ["/a.pdf", "/get"] {

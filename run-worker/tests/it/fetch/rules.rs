@@ -2,21 +2,22 @@
 
 use serde_json::{Value, json};
 use shared::apps::{FetchRules, FetchUrls};
-use shared::testing::{ContentServer, Given};
+use shared::testing::{FileServer, Given};
 
 use super::Rig;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_hop_must_be_allowed() {
-    let target = ContentServer::start([("/a", Given::Content("text/plain", "reached".into()))]).await;
+    let target = FileServer::with([("/a", Given::Content("text/plain", "reached".into()))]).start().await;
     let away = target.url("/a").replace("127.0.0.1", "localhost");
-    let server = ContentServer::start([
+    let server = FileServer::with([
         ("/away", Given::Redirect(away)),
         ("/near", Given::Redirect(target.url("/a"))),
         ("/twice", Given::Redirect("/away".to_owned())),
         ("/inward", Given::Redirect("http://169.254.169.254/latest".to_owned())),
         ("/scheme", Given::Redirect("file:///etc/passwd".to_owned())),
     ])
+    .start()
     .await;
     let both = |path: &str| -> [Value; 2] {
         let url = server.url(path);

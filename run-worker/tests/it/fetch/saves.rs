@@ -2,14 +2,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use bytes::Bytes;
 use serde_json::json;
-use shared::testing::{ContentServer, Given};
+use shared::testing::{FileServer, Given};
 
 use super::{QUOTA, Rig};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_type_is_saved_as_it_is() {
     let body: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    let server = ContentServer::start([("/a", Given::Content("image/png", body.clone().into()))]).await;
+    let server = FileServer::with([("/a", Given::Content("image/png", body.clone().into()))]).start().await;
     let rig = Rig::new();
     let arguments = json!({"url": server.url("/a"), "save_to": "data/new/picture.png"});
     let output = rig.call(arguments).await.unwrap();
@@ -22,7 +22,7 @@ async fn any_type_is_saved_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_must_be_free_and_in_the_workspace() {
-    let server = ContentServer::start([("/a", Given::Content("text/plain", "new".into()))]).await;
+    let server = FileServer::with([("/a", Given::Content("text/plain", "new".into()))]).start().await;
     let rig = Rig::new();
     std::fs::write(rig.saved("taken"), "old").unwrap();
     std::fs::create_dir(rig.saved("dir")).unwrap();
@@ -49,10 +49,11 @@ async fn a_path_must_be_free_and_in_the_workspace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_not_saved() {
     let piece = Bytes::from(vec![7; 1 << 20]);
-    let server = ContentServer::start([
+    let server = FileServer::with([
         ("/large", Given::Repeated("application/zip", piece.clone(), 20)),
         ("/fits", Given::Repeated("application/zip", piece, 6)),
     ])
+    .start()
     .await;
     let rig = Rig::new();
     let save = |path: &str, to: &str| json!({"url": server.url(path), "save_to": to});
@@ -70,7 +71,7 @@ async fn what_does_not_fit_is_not_saved() {
 /// What the result of a fetch holds counts as the page's words, so a path must not become a known URL.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_does_not_quote_the_path() {
-    let server = ContentServer::start([("/a", Given::Content("text/plain", "x".into()))]).await;
+    let server = FileServer::with([("/a", Given::Content("text/plain", "x".into()))]).start().await;
     let rig = Rig::new();
     for path in ["https://evil.example/secret", "https:\\/\\/evil.example/secret2"] {
         let output = rig.call(json!({"url": server.url("/a"), "save_to": path})).await.unwrap();

@@ -26,6 +26,7 @@ mod fuzz;
 mod generated_clients;
 mod guides;
 mod idempotency;
+mod kit;
 mod licences;
 mod metric_help;
 mod model;

@@ -1,23 +1,15 @@
 //! The sample apps of deploy/apps do what they say: the demo model plays each with its inputs of
 //! deploy/samples, with real tools and a real sandbox.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use e2e::accounts::EMAIL;
-use e2e::{Process, Service, Stack, form, free_ports};
+use e2e::{Process, Service, Stack, deploy, form};
 use serde_json::{Value, json};
-use shared::testing::eventually;
-use tokio::process::{Child, Command};
+
+use crate::kit::Kit;
 
 /// The time limits of the commands together, and time for the rest.
 const ENDS_WITHIN: Duration = Duration::from_mins(17);
-
-fn deploy(path: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy")).join(path)
-}
 
 fn sample(path: &str) -> Vec<u8> {
     std::fs::read(deploy("samples").join(path)).unwrap()
@@ -28,38 +20,22 @@ struct Trial {
     stack: Stack,
     gateway: Process,
     worker: Process,
-    _pages: Child,
-    dir: tempfile::TempDir,
+    kit: Kit,
 }
 
 impl Trial {
     async fn start() -> Self {
         let mut stack = Stack::unlimited().await;
-        let models = stack.setting("CAPI_MODELS").to_owned();
-        let mut text = std::fs::read_to_string(&models).unwrap();
-        text.push_str("\n[[models]]\nid = \"demo\"\nname = \"Demo\"\nprovider = \"demo\"\n");
-        std::fs::write(models, text).unwrap();
-        let (pages, address) = serve_pages(&stack).await;
-        let dir = tempfile::tempdir().unwrap();
-        let search = dir.path().join("search.toml");
-        let mut providers = String::from("[[providers]]\nprovider = \"local\"\n");
-        let pages_dir = deploy("samples/pages").display().to_string();
-        writeln!(providers, "path = '{pages_dir}'\nbase_url = \"{address}\"").unwrap();
-        std::fs::write(&search, providers).unwrap();
-        stack.settings = stack.settings_with("CAPI_SEARCH", &search.display().to_string());
+        stack.add_demo_model();
+        stack.add_sample_pages().await;
         let gateway = stack.start(Service::Gateway).await;
         let worker = stack.start(Service::RunWorker).await;
-        Self { stack, gateway, worker, _pages: pages, dir }
-    }
-
-    async fn import(&self, name: &str) -> String {
-        let file = std::fs::read_to_string(deploy(&format!("apps/{name}.toml"))).unwrap();
-        self.stack.cli(&["app", "import", "/dev/stdin", "--email", EMAIL], &file).await
+        Self { stack, gateway, worker, kit: Kit::new() }
     }
 
     /// Runs a sample with the demo model; the run, which is completed.
     async fn run(&self, name: &str, inputs: &Value, files: &[form::Part<'_>]) -> Value {
-        let app = self.import(name).await;
+        let app = self.stack.import_sample(name).await;
         let inputs = inputs.to_string();
         let mut parts: Vec<form::Part> =
             vec![("name=\"inputs\"", inputs.as_bytes()), ("name=\"chatModelId\"", b"demo".as_slice())];
@@ -79,43 +55,13 @@ impl Trial {
         self.stack.get(&self.gateway, &path).await.body["data"].to_string()
     }
 
-    /// Saves the run's only artifact of this name; its path.
-    async fn saved(&self, run: &Value, name: &str, media_type: &str) -> PathBuf {
-        let artifacts = run["artifacts"].as_array().unwrap();
-        let [artifact] = artifacts.as_slice() else { panic!("{run}") };
-        assert_eq!(artifact["title"], name, "{artifact}");
-        assert!(artifact["type"].as_str().unwrap().starts_with(media_type), "{artifact}");
-        let link = artifact["downloadUrl"].as_str().unwrap().replace("http://capi.test", &self.gateway.url());
-        let bytes = self.stack.client().get(link).send().await.unwrap().bytes().await.unwrap();
-        let path = self.dir.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
+    /// The bytes of the run's only artifact, which has this name and type.
+    async fn saved(&self, run: &Value, name: &str, media_type: &str) -> Vec<u8> {
+        assert_eq!(run["artifacts"].as_array().unwrap().len(), 1, "{run}");
+        let (kind, bytes) = self.stack.artifact(&self.gateway, run, name).await;
+        assert!(kind.starts_with(media_type), "{name}: {kind}");
+        bytes
     }
-
-    /// Runs a program with the Python of the sandbox, outside of it; what it prints.
-    async fn python(&self, program: &str, file: &Path) -> String {
-        let python = format!("{}/bin/python3", self.stack.setting("CAPI_SANDBOX_PYTHON"));
-        let ended = Command::new(python).args(["-c", program]).arg(file).output().await.unwrap();
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        String::from_utf8(ended.stdout).unwrap()
-    }
-}
-
-/// A server of the sample pages, and its address.
-async fn serve_pages(stack: &Stack) -> (Child, String) {
-    let [port] = free_ports();
-    let server = Command::new("python3")
-        .args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"])
-        .arg(deploy("samples/pages"))
-        .arg(port.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let address = format!("http://127.0.0.1:{port}/");
-    eventually("the pages are served", async || stack.client().get(&address).send().await.ok()).await;
-    (server, address)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,8 +77,9 @@ async fn the_demo_model_draws_a_chart_and_fixes_a_program() {
     let text = run["result"]["text"].as_str().unwrap();
     assert!(text.contains("from 412 (1月) to 735 (12月)") && text.contains("6503"), "{text}");
     let chart = trial.saved(&run, "chart.png", "image/png").await;
-    let colours = "import sys; from PIL import Image; print(len(Image.open(sys.argv[1]).getcolors(1 << 20)))";
-    assert!(trial.python(colours, &chart).await.trim().parse::<u32>().unwrap() > 20, "it is not blank");
+    let colours = "from PIL import Image; print(len(Image.open('chart.png').getcolors(1 << 20)))";
+    let colours = trial.kit.open(colours, &[("chart.png", &chart)]).await;
+    assert!(colours.as_u64().unwrap() > 20, "it is not blank: {colours} colours");
     let told = trial.told(&run).await;
     assert!(!told.contains("missing from font"), "the labels are no boxes: {told}");
 
@@ -143,7 +90,7 @@ async fn the_demo_model_draws_a_chart_and_fixes_a_program() {
     ];
     let run = trial.run("fix", &json!({}), &files).await;
     let fixed = trial.saved(&run, "average.py", "text/").await;
-    let fixed = std::fs::read_to_string(fixed).unwrap();
+    let fixed = String::from_utf8(fixed).unwrap();
     assert!(fixed.contains("/ len(numbers)") && fixed.contains("sorted(numbers)"), "{fixed}");
     let told = trial.told(&run).await;
     assert!(told.contains("2 failed") && told.contains("1 failed") && told.contains("3 passed"), "{told}");
@@ -157,10 +104,10 @@ async fn the_demo_model_writes_a_cited_report() {
     let text = run["result"]["text"].as_str().unwrap();
     assert!(text.contains("electric ferry") && text.contains('[') && text.contains("report.pdf"), "{text}");
     let report = trial.saved(&run, "report.pdf", "application/pdf").await;
-    let read = "import sys, pypdf
-print('\\n'.join(page.extract_text() for page in pypdf.PdfReader(sys.argv[1]).pages))";
-    let words = trial.python(read, &report).await;
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let read = "import json, pypdf
+print(json.dumps(' '.join(page.extract_text() for page in pypdf.PdfReader('report.pdf').pages)))";
+    let words = trial.kit.open(read, &[("report.pdf", &report)]).await;
+    let words = words.as_str().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains(question) && words.contains("Sources"), "{words}");
     let read: Vec<_> = run["result"]["sources"].as_array().unwrap().iter().collect();
     let used = |how: &str| read.iter().filter(|source| source["how"] == how).count();
@@ -189,9 +136,9 @@ async fn the_demo_model_reads_an_invoice_and_makes_slides() {
     let run = trial.run("slides", &json!({"title": "What capi does", "text": text}), &[]).await;
     let pptx = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
     let slides = trial.saved(&run, "slides.pptx", pptx).await;
-    let titles = "import sys, pptx
-print([slide.shapes.title.text for slide in pptx.Presentation(sys.argv[1]).slides])";
-    let titles = trial.python(titles, &slides).await;
+    let titles = "import json, pptx
+print(json.dumps([slide.shapes.title.text for slide in pptx.Presentation('slides.pptx').slides]))";
+    let titles = trial.kit.open(titles, &[("slides.pptx", &slides)]).await.to_string();
     assert!(titles.contains("What capi does") && titles.contains("How the result arrives"), "{titles}");
 }
 
@@ -215,7 +162,7 @@ async fn the_samples_work_with_a_language_model() {
     let gateway = stack.start(Service::Gateway).await;
     let _worker = stack.start(Service::RunWorker).await;
     let run = async |name: &str, inputs: Value| {
-        let app = stack.import(&std::fs::read_to_string(deploy(&format!("apps/{name}.toml"))).unwrap()).await;
+        let app = stack.import_sample(name).await;
         let path = format!("/api/v1/apps/{app}/runs");
         let answer = stack.post(&gateway, &path, &json!({"inputs": inputs})).await;
         assert_eq!(answer.status, 202, "{answer:?}");

@@ -238,7 +238,6 @@ fn the_example_of_a_models_file_can_be_read() {
     assert!(whole.contains("\nmax_repeated_bytes"), "{whole}");
 }
 
-/// Waits until the webhook of a run is delivered; the run.
 /// The names of the providers in a file for CAPI_SEARCH.
 fn providers_of(text: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
@@ -263,6 +262,7 @@ fn the_search_providers_of_guide_and_example_can_be_read() {
     assert_eq!(providers_of(&whole), ["brave", "tavily", "serper", "searxng", "handbook"]);
 }
 
+/// Waits until the webhook of a run is delivered; the run.
 async fn delivered(installation: &Installation, id: &str) -> Value {
     eventually("the webhook is delivered", async || {
         let run = installation.stack.get(&installation.gateway, &format!("/api/v1/runs/{id}")).await.body;

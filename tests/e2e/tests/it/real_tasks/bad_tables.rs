@@ -1,8 +1,8 @@
 //! Tables that are too large, or hold more than values: the model is told, and gets what there is.
 
-use super::kit::Kit;
 use super::services::Services;
 use super::{program, read};
+use crate::kit::Kit;
 
 /// More columns than a model can read.
 const COLUMNS: usize = 10_000;

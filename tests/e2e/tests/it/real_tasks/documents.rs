@@ -4,9 +4,9 @@ use e2e::Stack;
 use serde_json::{Value, json};
 use shared::testing::FileServer;
 
-use super::kit::Kit;
 use super::services::{Services, script};
 use super::{program, python, read, save};
+use crate::kit::Kit;
 
 const OFFICE: &str = "application/vnd.openxmlformats-officedocument";
 

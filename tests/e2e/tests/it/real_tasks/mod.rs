@@ -10,7 +10,6 @@ mod bad_pages;
 mod bad_tables;
 mod command_limits;
 mod documents;
-mod kit;
 mod pictures;
 mod programs;
 mod run_limits;

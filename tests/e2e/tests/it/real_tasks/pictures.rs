@@ -5,9 +5,9 @@ use base64::prelude::BASE64_STANDARD;
 use e2e::Stack;
 use serde_json::{Value, json};
 
-use super::kit::Kit;
 use super::services::Services;
 use super::{program, python, read, save};
+use crate::kit::Kit;
 
 const SALES: &str = "地域,売上\n東京,30\n大阪,12\n上海,9\n";
 

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::kit::Kit;
 use super::services::Services;
 use super::{program, python, read, save, shell};
+use crate::kit::Kit;
 
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 

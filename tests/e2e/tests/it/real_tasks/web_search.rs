@@ -47,34 +47,22 @@ fn sources(run: &Value) -> Vec<(String, String)> {
     all.map(|source| (text(&source["url"]), text(&source["how"]))).collect()
 }
 
+/// What the gateway refuses is in gateway/tests/it/search.rs.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_searches_needs_a_provider_when_it_is_saved_and_when_it_runs() {
+async fn an_import_and_a_worker_without_the_provider_say_what_is_missing() {
     let mut stack = Stack::unlimited().await;
-    let without = stack.start(Service::Gateway).await;
-    let refused = save_app(&stack, &without).await;
-    assert_eq!(refused.status, 400, "{refused:?}");
-    assert!(refused.body.to_string().contains("CAPI_SEARCH"), "{refused:?}");
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), APP).unwrap();
-    let import = ["app", "import", &file.path().display().to_string(), "--email", EMAIL];
-    let (_, said, good) = stack.try_cli(&import, "").await;
+    let import = ["app", "import", "/dev/stdin", "--email", EMAIL];
+    let (_, said, good) = stack.try_cli(&import, APP).await;
     assert!(!good && said.contains("CAPI_SEARCH"), "{said}");
 
+    let without = stack.settings.clone();
     let _file =
         set_providers(&mut stack, "[[providers]]\nprovider = 'searxng'\nbase_url = 'http://127.0.0.1:9'\n");
-    let with = stack.start(Service::Gateway).await;
-    let saved = save_app(&stack, &with).await;
-    assert_eq!(saved.status, 201, "{saved:?}");
-    let app = saved.body["id"].as_str().unwrap();
-    let body = json!({"appId": app, "inputs": {"text": "What is new?"}});
-    let refused = stack.post(&without, "/api/v1/runs", &body).await;
-    assert!((400..500).contains(&refused.status), "{refused:?}");
-    assert!(refused.body.to_string().contains("CAPI_SEARCH"), "{refused:?}");
+    let gateway = stack.start(Service::Gateway).await;
     // The worker's file may be another one than the gateway's.
-    let settings: Vec<_> = stack.settings.iter().filter(|(name, _)| name != "CAPI_SEARCH").cloned().collect();
-    let _worker = Process::start(Service::RunWorker, &settings).await;
-    let id = stack.create_run_of(&with, &body).await;
-    let run = stack.ended(&with, &id).await;
+    let _worker = Process::start(Service::RunWorker, &without).await;
+    let app = stack.cli(&import, APP).await;
+    let run = stack.run_app(&gateway, &app, "What is new?", &json!({})).await;
     assert_eq!(run["status"], "failed", "{run}");
     assert!(run["error"]["message"].as_str().unwrap().contains("CAPI_SEARCH"), "{run}");
     assert!(stack.model.asked().is_empty(), "the model is not asked");

@@ -2,20 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::ENDS_WITHIN;
+/// The longest time of a program. A busy machine imports a large library in many seconds.
+const ENDS_WITHIN: Duration = Duration::from_mins(5);
 
 /// The environment, and a directory in which its programs run.
-pub(super) struct Kit {
+pub(crate) struct Kit {
     python: PathBuf,
     dir: tempfile::TempDir,
 }
 
 impl Kit {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let environment = std::env::var("CAPI_TEST_SANDBOX_PYTHON").unwrap_or_default();
         assert!(!environment.is_empty(), "CAPI_TEST_SANDBOX_PYTHON names no Python environment");
         let python = Path::new(&environment).join("bin/python3");
@@ -23,7 +25,7 @@ impl Kit {
     }
 
     /// Runs a program in the directory; what it prints.
-    pub(super) async fn run(&self, program: &str) -> String {
+    pub(crate) async fn run(&self, program: &str) -> String {
         let mut command = Command::new(&self.python);
         // -B: the environment stays as it is.
         command.args(["-B", "-X", "utf8", "-c", program]).current_dir(self.dir.path());
@@ -35,13 +37,13 @@ impl Kit {
     }
 
     /// Runs a program that makes files; one of them.
-    pub(super) async fn make(&self, program: &str, file: &str) -> Vec<u8> {
+    pub(crate) async fn make(&self, program: &str, file: &str) -> Vec<u8> {
         self.run(program).await;
         self.file(file)
     }
 
     /// Runs a program that opens these files; the JSON that it prints.
-    pub(super) async fn open(&self, program: &str, files: &[(&str, &[u8])]) -> Value {
+    pub(crate) async fn open(&self, program: &str, files: &[(&str, &[u8])]) -> Value {
         for (name, bytes) in files {
             std::fs::write(self.dir.path().join(name), bytes).unwrap();
         }
@@ -49,7 +51,7 @@ impl Kit {
     }
 
     /// A file of the directory.
-    pub(super) fn file(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn file(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.dir.path().join(name)).unwrap()
     }
 }
