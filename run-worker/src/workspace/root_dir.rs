@@ -278,7 +278,7 @@ mod tests {
         fs::create_dir(dir.path().join("outside")).unwrap();
         fs::write(dir.path().join("outside/secret"), "").unwrap();
         symlink("../outside", inside.join("link")).unwrap();
-        fs::set_permissions(inside.join("a/b"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(inside.join("a/b"), Permissions::from_mode(0o0)).unwrap();
         let root = RootDir::open(&inside).unwrap();
         let paths = |path: &str, max| {
             let (listed, more) = root.list(Path::new(path), max).unwrap();

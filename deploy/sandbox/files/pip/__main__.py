@@ -1,6 +1,7 @@
 """Lists packages as pip does. Says at once that nothing can be installed: pip would try for a minute."""
 
 import importlib.metadata
+import signal
 import sys
 
 ADVICE = (
@@ -38,4 +39,6 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    # `pip list | head` ends as with other programs.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

@@ -24,13 +24,14 @@ async fn a_page_is_read_as_its_article_and_is_a_source() {
     .await;
     let rig = Rig::new();
     let output = rig.call(json!({"url": server.url("/page#top")})).await.unwrap();
-    assert!(output.text.contains("# News") && !output.text.contains("Menu"), "{}", output.text);
+    assert!(output.text.contains("# News") && !output.text.contains("Menu Menu"), "{}", output.text);
+    assert!(!output.text.contains("/m)"), "no link of the menu: {}", output.text);
     assert!(output.text.contains("Source [1]") && output.text.contains("whole_page"), "{}", output.text);
     let [source] = &output.sources[..] else { panic!("{:?}", output.sources) };
     assert_eq!((source.id, &source.url, source.title.as_str()), (1, &server.url("/page"), "A page"));
     assert_eq!(source.how, SourceUse::Read);
     let whole = rig.call(json!({"url": server.url("/page"), "whole_page": true})).await.unwrap();
-    assert!(whole.text.contains("Menu") && whole.sources[0].id == 1);
+    assert!(whole.text.contains("/m)") && whole.sources[0].id == 1);
     let moved = rig.call(json!({"url": server.url("/moved")})).await.unwrap();
     assert!(moved.text.contains(&format!("Redirected to: {}", server.url("/page"))), "{}", moved.text);
     assert_eq!(moved.sources[0].id, 2);

@@ -32,7 +32,7 @@ async fn a_path_must_be_free_and_in_the_workspace() {
         ("dir", "is a directory"),
         ("dir/", "directory"),
         ("", "names no file"),
-        ("taken/a", "not a directory"),
+        ("taken/a", "as if it were a directory"),
         ("out/a", "leads out"),
         ("../a", "\"..\""),
         ("/etc/a", "workspace"),
@@ -73,8 +73,9 @@ async fn what_does_not_fit_is_not_saved() {
 async fn a_result_does_not_quote_the_path() {
     let server = FileServer::with([("/a", Given::Content("text/plain", "x".into()))]).start().await;
     let rig = Rig::new();
-    for path in ["https://evil.example/secret", "https:\\/\\/evil.example/secret2"] {
-        let output = rig.call(json!({"url": server.url("/a"), "save_to": path})).await.unwrap();
-        assert!(!output.text.contains("evil") && !output.text.contains("secret"), "{}", output.text);
-    }
+    let save = |path: &str| json!({"url": server.url("/a"), "save_to": path});
+    let why = rig.refusal(save("https://evil.example/secret")).await;
+    assert!(why.contains("is a URL"), "an error is no text of the page: {why}");
+    let output = rig.call(save("https:\\/\\/evil.example/secret2")).await.unwrap();
+    assert!(!output.text.contains("evil") && !output.text.contains("secret"), "{}", output.text);
 }
