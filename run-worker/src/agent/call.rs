@@ -4,32 +4,24 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use futures_util::stream::{self, Stream, StreamExt};
-use shared::ids::RunId;
-use shared::runs::events::{EventData, PublishedArtifact, RequestedCall, ToolResult};
+use shared::runs::events::{EventData, RequestedCall, ToolResult};
 use shared::runs::{ErrorCode, RunError};
-use shared::text::CleanText;
 use tokio::time::{Instant, timeout_at};
 
+use super::invoke::{Invoking, Returned, call_one};
 use super::transcript::OpenCall;
 use super::{Agent, Halt, events, files, over_quota, repeated, searches};
 use crate::egress::CallEgress;
-use crate::pictures::{PicturesLeft, ShownPicture};
-use crate::tools::{self, Files, Invocation, RunSearch, SourceIds, ToolError, Toolbox};
-use crate::workspace::Workspace;
+use crate::tools::{self, Files, RunSearch, SourceIds, Toolbox};
 
 /// Concurrent calls of one run.
 const MAX_CONCURRENT: usize = 8;
-/// Bytes of an error for the model: it may quote the model or a server.
-const MAX_ERROR_BYTES: usize = 2000;
 
 pub(super) const UNKNOWN_OUTCOME: &str = "The outcome of this call is unknown: the worker stopped during \
                                           the call. The call may have had its effect. Find out before you \
                                           call it again.";
-const OUT_OF_TIME: &str = "The call was ended, because the run's time is nearly used up. Give your final \
-                           answer with what you have.";
 const ABANDONED: &str = "The run ended during this call.";
 
 /// The result of a call whose artifact does not fit.
@@ -195,107 +187,4 @@ fn next_batch<'c>(open: impl Iterator<Item = &'c OpenCall>, tools: Toolbox<'_>) 
         }
     }
     batch
-}
-
-/// What the calls of a batch share.
-struct Invoking<'t> {
-    tools: Toolbox<'t>,
-    run: RunId,
-    calls_end: Instant,
-    /// A call that has not returned by then is ended.
-    cut: Instant,
-    workspace: Option<Workspace>,
-    /// Bytes that the run may still produce.
-    output_left: Arc<AtomicU64>,
-    source_ids: Arc<SourceIds>,
-    search: Arc<RunSearch>,
-    /// `None` if the model sees no pictures.
-    pictures_left: Option<Arc<PicturesLeft>>,
-}
-
-/// What a call returned, to be recorded.
-struct Returned {
-    artifact: Option<PublishedArtifact>,
-    picture: Option<ShownPicture>,
-    result: ToolResult,
-}
-
-/// Makes one call. An error ends the run.
-async fn call_one(
-    invoking: &Invoking<'_>,
-    call: RequestedCall,
-    egress: Arc<CallEgress>,
-) -> Result<Returned, (ErrorCode, String)> {
-    let begun = Instant::now();
-    let outcome = invoke(invoking, &call, Arc::clone(&egress)).await;
-    let name = invoking.tools.get(&call.name).map_or("unknown", |tool| tool.spec().name);
-    let label = match &outcome {
-        Ok(_) => "ok",
-        Err(ToolError::RespondToModel(_)) => "returned_to_model",
-        Err(ToolError::Fatal(..)) => "fatal",
-    };
-    metrics::counter!("capi_tool_calls_total", "tool" => name, "outcome" => label).increment(1);
-    metrics::histogram!("capi_tool_call_duration_seconds", "tool" => name)
-        .record(begun.elapsed().as_secs_f64());
-    let (artifact, picture, result) = match outcome {
-        Ok(output) => {
-            let artifact = output.artifact.map(|artifact| artifact.published(call.id));
-            let (sources, picture) = (output.sources, output.picture);
-            let stored = picture.as_ref().map(|shown| shown.stored.clone());
-            let result = events::tool_result(&call, output.text, false);
-            (artifact, picture, ToolResult { sources, picture: stored, ..result })
-        }
-        Err(ToolError::RespondToModel(why)) => {
-            let content = CleanText::new(&why, MAX_ERROR_BYTES).into_string();
-            (None, None, events::tool_result(&call, content, true))
-        }
-        Err(ToolError::Fatal(code, why)) => return Err((code, format!("the tool {name} failed: {why}"))),
-    };
-    Ok(Returned {
-        artifact,
-        picture,
-        result: ToolResult { contacted_hosts: egress.contacted_hosts(), ..result },
-    })
-}
-
-async fn invoke(
-    invoking: &Invoking<'_>,
-    call: &RequestedCall,
-    egress: Arc<CallEgress>,
-) -> Result<tools::Output, ToolError> {
-    let tools = invoking.tools;
-    let Some(tool) = tools.get(&call.name) else {
-        let known: Vec<_> = tools.all().map(|tool| tool.spec().name).collect();
-        let why = format!("There is no tool {:?}; there are: {}.", call.name, known.join(", "));
-        return Err(ToolError::RespondToModel(why));
-    };
-    let spec = tool.spec();
-    let arguments = tools::arguments::of_tool(&call.arguments, spec)?;
-    let usual_end = Instant::now() + spec.timeout;
-    let (run, id, output_left) = (invoking.run, call.id, Arc::clone(&invoking.output_left));
-    let (workspace, source_ids) = (invoking.workspace.clone(), Arc::clone(&invoking.source_ids));
-    let (search, pictures_left) = (Arc::clone(&invoking.search), invoking.pictures_left.clone());
-    let invocation = Invocation {
-        run,
-        id,
-        arguments,
-        calls_end: invoking.calls_end,
-        workspace,
-        output_left,
-        egress,
-        source_ids,
-        search,
-        pictures_left,
-    };
-    let until = invoking.cut.min(usual_end);
-    let mut output = timeout_at(until, tool.call(invocation)).await.unwrap_or_else(|_| {
-        let why = if invoking.cut < usual_end {
-            OUT_OF_TIME.to_owned()
-        } else {
-            format!("The tool did not finish within {} s.", spec.timeout.as_secs())
-        };
-        Err(ToolError::RespondToModel(why))
-    })?;
-    output.cut(spec.max_result_bytes);
-    Ok(output)
 }

@@ -11,6 +11,7 @@ mod closing;
 mod events;
 mod files;
 mod final_answer;
+mod invoke;
 mod log;
 mod over_quota;
 mod pictures;
