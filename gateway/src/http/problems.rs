@@ -176,6 +176,7 @@ mod tests {
         app_name_taken 409
         too_many_apps 409
         app_archived 409
+        search_unavailable 409
         run_already_finished 409
         run_not_finished 409
         delivery_not_finished 409

@@ -20,7 +20,7 @@ pub(super) fn models_file(address: SocketAddr) -> String {
     [
         usual("scripted", &format!("default = true\napi_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE)),
         usual("plain", "tools = false\njson_schema = false"),
-        usual("forgetful", "context_window = 3000\nmax_output_tokens = 200"),
+        usual("forgetful", "context_window = 4000\nmax_output_tokens = 200"),
         entry("impatient", "openai", &here, "timeout_seconds = 3"),
         entry("away", "openai", NOWHERE, "timeout_seconds = 30"),
         usual(chat, "returns_reasoning = true"),

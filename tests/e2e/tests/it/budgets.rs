@@ -19,7 +19,7 @@ async fn each_budget_ends_the_run_with_its_own_code_and_keeps_the_partial_result
         ("tool_calls = 2", &endless, "tool_call_limit_exceeded", 3),
         // The tokens allow no third answer, so the second is the last one.
         ("tokens = 50", &endless, "token_limit_exceeded", 2),
-        ("output_bytes = 350", &endless, "output_limit_exceeded", 3),
+        ("output_bytes = 250", &endless, "output_limit_exceeded", 3),
         (TIME, &slow, "time_limit_exceeded", 1),
         ("tokens = 1500", &uncounted, "token_limit_exceeded", 1),
         ("output_bytes = 3000", &json!([{"say": "x".repeat(4000)}]), "output_limit_exceeded", 1),

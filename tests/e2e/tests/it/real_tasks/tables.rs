@@ -42,7 +42,7 @@ async fn a_csv_of_another_encoding_becomes_a_clean_one() {
     let calls =
         [read("inputs/kunden.csv"), python(program!("call/clean")), read("clean.csv"), save("clean.csv")];
     let ended = services.run(&[("kunden.csv", &given)], &calls).await;
-    ended.told[0].has(&["windows-1252", "Müller & Söhne", "Señor Nuñez", "2.000,00 €"]);
+    ended.told[0].has(&["windows-1252", "Müller & Söhne", "Señor Nuñez", "€"]);
     ended.told[0].lacks(&["\u{fffd}"]);
     ended.told[1].has(&["exit code 0", "3 rows"]);
     ended.told[2].has(&["Crème brûlée – Café,Orléans"]);
