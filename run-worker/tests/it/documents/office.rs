@@ -43,7 +43,9 @@ row = b''.join(row % n for n in range(1000))
 change('small.xlsx', 'million.xlsx', {'xl/worksheets/sheet1.xml': SHEET % (row * 1000)})",
     ));
     let million = rig.text("million.xlsx").await;
-    assert!(million.text.contains("[sheet 'Big': 1000000 row(s)"), "{:.200}", million.text);
+    // The reader may run out of time for the count on a busy machine, and says so.
+    let counted = ["[sheet 'Big': 1000000 row(s)", "[sheet 'Big': more than "];
+    assert!(counted.iter().any(|said| million.text.contains(said)), "{:.200}", million.text);
     assert!(million.text.contains("99 | name\n[only the first 100 rows are shown"), "{}", million.text);
 }
 

@@ -37,7 +37,7 @@ async fn a_page_is_read_as_its_article_and_is_a_source() {
     assert_eq!(moved.sources[0].id, 2);
     let gone = rig.call(json!({"url": server.url("/gone")})).await.unwrap();
     assert!(gone.text.contains("Status: 404") && gone.sources.is_empty(), "{}", gone.text);
-    assert!(rig.text(&server.url("/shell")).await.contains("needs JavaScript"));
+    assert!(rig.text(&server.url("/shell")).await.contains("need JavaScript"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
