@@ -15,7 +15,8 @@ async fn a_table_that_is_too_large_is_shown_by_its_head() {
     let wide = format!("{}\n{}\n", row("name"), row("value"));
     let files: [(&str, &[u8]); 2] = [("million.xlsx", &million), ("wide.csv", wide.as_bytes())];
     let ended = services.run(&files, &[read("inputs/million.xlsx"), read("inputs/wide.csv")]).await;
-    ended.told[0].has(&["1000000"]);
+    // A reader that runs out of time for the count says so.
+    ended.told[0].has_one_of(&["1000000", "more than"]);
     ended.told[1].has(&["10000", "name0", "name1"]);
     for told in &ended.told {
         assert!(told.0.len() < 64 << 10, "{} bytes", told.0.len());
