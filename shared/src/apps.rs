@@ -117,6 +117,7 @@ impl FetchUrls {
 
 /// The settings of the tool `web_search`. An app file has them in the table `[tools.web_search]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(expecting = "a table")]
 pub struct WebSearch {
     /// One of the providers of CAPI_SEARCH; the installation's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

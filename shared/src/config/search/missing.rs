@@ -4,6 +4,9 @@
 use super::SearchFile;
 use crate::apps::AppDefinition;
 
+/// Characters of an unknown name in the message. No provider has a longer name.
+const MAX_ASKED_CHARS: usize = 40;
+
 /// Why the runs of an app cannot search.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SearchMissing {
@@ -27,7 +30,7 @@ impl SearchFile {
         Some(match asked.filter(|_| !self.all().is_empty()) {
             None => SearchMissing::NoProvider,
             Some(asked) => SearchMissing::UnknownProvider {
-                asked: asked.to_owned(),
+                asked: asked.chars().take(MAX_ASKED_CHARS).collect(),
                 known: self.names().map(str::to_owned).collect(),
             },
         })
