@@ -105,7 +105,10 @@ fn describe_tools() {
     );
     describe_gauge!("capi_sandbox_up", "1 if commands can run or the sandbox is off, else 0.");
     describe_gauge!("capi_sandbox_layer_missing", "1 for each layer of the sandbox that is missing.");
-    describe_gauge!("capi_sandbox_kit_read", "1 if models are told what the sandbox has, else 0.");
+    describe_gauge!(
+        "capi_sandbox_kit_read",
+        "1 if the worker could read the list of the sandbox's kit, else 0."
+    );
     describe_counter!("capi_sandbox_commands_total", "Commands that ended in the sandbox, by outcome.");
     describe_counter!("capi_sandbox_failures_total", "Commands that the sandbox could not start.");
     describe_counter!(

@@ -1,5 +1,5 @@
-//! A workspace over its limit. The model is told, and may clean up. The run ends if the model goes on: the
-//! log counts the steps in a row that left the workspace over its limit.
+//! A workspace over its limit. The result tells the model, which may clean up. The run ends if the model
+//! goes on: the log counts the steps in a row that left the workspace over its limit.
 
 use std::fmt::Write as _;
 

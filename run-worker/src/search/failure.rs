@@ -69,7 +69,7 @@ impl SearchFailure {
         }
     }
 
-    /// What the model is told: what happened, and what to do next.
+    /// The sentence for the model: what happened, and what to do next.
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {

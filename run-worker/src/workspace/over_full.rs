@@ -1,4 +1,5 @@
-//! A workspace that holds more than it may. The model is told which files are largest, and may clean up.
+//! A workspace that holds more than it may. The result names the largest files, and the model may
+//! clean up.
 
 use std::ffi::OsStr;
 use std::io;

@@ -1,4 +1,4 @@
-//! What the model is told of a command: how it ended, what to do about it, and what it printed. Pure.
+//! Describes a command to the model: how it ended, what to do about it, and what it printed. Pure.
 
 use std::fmt::Write as _;
 

@@ -26,7 +26,7 @@ for what, address in [("metadata", ("169.254.169.254", 80)), ("host", ("127.0.0.
     attempt(what, lambda: connect(socket.AF_INET, socket.SOCK_STREAM, address))
 attempt("udp", lambda: connect(socket.AF_INET, socket.SOCK_DGRAM, ("8.8.8.8", 53)))
 attempt("ipv6", lambda: connect(socket.AF_INET6, socket.SOCK_STREAM, ("::1", PORT)))
-# It goes to the command's own loopback, where nobody listens.
+# It goes to the command's own loopback, where no program listens.
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", UDP))
 attempt("dns", lambda: socket.getaddrinfo("example.com", 80))
 attempt("ping", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1))

@@ -4,7 +4,7 @@ use super::*;
 use crate::sandbox::CommandOutput;
 use crate::workspace::QuotaExceeded;
 
-/// What the model is told of a command that printed something.
+/// The result of a command that printed something.
 fn told(end: EndReason, printed: &str, change: impl FnOnce(&mut Ended<'_>)) -> String {
     let output = CommandOutput::of(printed);
     let took = Duration::from_millis(1200);

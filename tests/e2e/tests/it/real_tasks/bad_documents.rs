@@ -1,4 +1,4 @@
-//! Documents that cannot be read as usual: the model is told what they are, and the run goes on.
+//! Documents that cannot be read as usual: the result says what they are, and the run goes on.
 
 use super::services::Services;
 use super::{program, read};

@@ -1,4 +1,4 @@
-//! Pages that are too large or hold nothing, and fonts that do not exist: the model is told.
+//! Pages that are too large or hold nothing, and fonts that do not exist: the result says so.
 
 use e2e::Stack;
 use serde_json::json;

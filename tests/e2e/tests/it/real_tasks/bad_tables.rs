@@ -1,4 +1,4 @@
-//! Tables that are too large, or hold more than values: the model is told, and gets what there is.
+//! Tables that are too large, or hold more than values: the result says so and holds a part of them.
 
 use super::services::Services;
 use super::{program, read};

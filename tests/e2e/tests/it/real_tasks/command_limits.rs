@@ -1,5 +1,5 @@
-//! G3: a limit of one command ends the command, and the model is told: what was printed, which limit it was,
-//! and what it can do. The run goes on.
+//! G3: a limit of one command ends the command. The result tells the model what was printed, which limit it
+//! was, and what to do. The run goes on.
 
 use serde_json::json;
 
