@@ -2,6 +2,7 @@
 //! Nothing else enters: see "What belongs where" in docs/CONTRIBUTING.md.
 
 pub mod apps;
+pub mod batch;
 pub mod config;
 pub mod db;
 pub mod definition_checker;

@@ -1,8 +1,9 @@
 //! The help texts of the metrics that all services have.
 
-use metrics::{describe_counter, describe_gauge};
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) fn describe() {
+    describe_sets();
     describe_counter!(
         "capi_broker_connection_failures_total",
         "Connections to the broker that failed or were lost, by role."
@@ -68,5 +69,13 @@ pub(crate) fn describe() {
     describe_counter!(
         "capi_stale_writes_total",
         "Writes that the fence rejected, because another process holds the run or the delivery."
+    );
+}
+
+fn describe_sets() {
+    describe_histogram!("capi_database_set_size", "Calls in one set of a database statement, by call.");
+    describe_counter!(
+        "capi_database_sets_failed_total",
+        "Sets of database calls that failed and were done one by one, by call."
     );
 }

@@ -1,5 +1,7 @@
 //! The errors of a database call. Methods tell the caller whether to repeat the call.
 
+use std::sync::Arc;
+
 use deadpool::managed::TimeoutType;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use diesel_async::pooled_connection::deadpool::PoolError;
@@ -16,6 +18,12 @@ pub enum DbError {
     ReadOnly,
     #[error("statement failed: {0}")]
     Query(#[from] QueryError),
+    /// Too many calls wait for their set (see [`crate::batch`]).
+    #[error("too many calls wait for the database")]
+    QueueFull,
+    /// The error of a whole set.
+    #[error(transparent)]
+    Shared(Arc<DbError>),
 }
 
 /// 40P01.
@@ -40,16 +48,27 @@ const PASSING: [&str; 6] = [
 ];
 
 impl DbError {
-    /// Whether all connections of the pool were in use. This says nothing about the database.
+    /// Whether all connections of the pool, or all places of a set's queue, were in use. This says nothing
+    /// about the database.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Pool(PoolError::Timeout(TimeoutType::Wait)))
+        matches!(self.inner(), Self::Pool(PoolError::Timeout(TimeoutType::Wait)) | Self::QueueFull)
+    }
+
+    /// Whether the statement was certainly not sent.
+    #[must_use]
+    pub fn was_not_sent(&self) -> bool {
+        matches!(self.inner(), Self::Pool(_) | Self::QueueFull)
+    }
+
+    fn inner(&self) -> &Self {
+        if let Self::Shared(error) = self { error.inner() } else { self }
     }
 
     /// Whether PostgreSQL rolled the transaction back in favour of another one. Repeat it at once.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        match self {
+        match self.inner() {
             Self::Query(QueryError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
             Self::Query(QueryError::DatabaseError(_, info)) => info.message().contains(DEADLOCK),
             _ => false,
@@ -59,14 +78,14 @@ impl DbError {
     /// Whether another transaction held a lock for too long.
     #[must_use]
     pub fn is_lock_timeout(&self) -> bool {
-        let Self::Query(QueryError::DatabaseError(_, info)) = self else { return false };
+        let Self::Query(QueryError::DatabaseError(_, info)) = self.inner() else { return false };
         info.message().contains(LOCK_TIMEOUT)
     }
 
     /// Whether the statement would have exceeded the quota of stored bytes, and so wrote nothing.
     #[must_use]
     pub fn is_over_quota(&self) -> bool {
-        let Self::Query(QueryError::DatabaseError(_, info)) = self else { return false };
+        let Self::Query(QueryError::DatabaseError(_, info)) = self.inner() else { return false };
         info.message() == OVER_QUOTA
     }
 
@@ -76,10 +95,11 @@ impl DbError {
     /// English if the server's `lc_messages` is `C`, as the runbook requires.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        match self {
+        match self.inner() {
             Self::Pool(_)
             | Self::Timeout
             | Self::ReadOnly
+            | Self::QueueFull
             | Self::Query(QueryError::BrokenTransactionManager) => true,
             Self::Query(QueryError::DatabaseError(kind, info)) => match kind {
                 DatabaseErrorKind::ClosedConnection
@@ -87,14 +107,14 @@ impl DbError {
                 | DatabaseErrorKind::ReadOnlyTransaction => true,
                 _ => AWAY.iter().any(|words| info.message().contains(words)),
             },
-            Self::Query(_) => false,
+            Self::Query(_) | Self::Shared(_) => false,
         }
     }
 
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        let passes = match self {
+        let passes = match self.inner() {
             Self::Query(QueryError::DatabaseError(_, info)) => {
                 PASSING.iter().any(|words| info.message().contains(words))
             }

@@ -209,7 +209,7 @@ impl Create {
 
     /// A statement that was sent but not answered may be committed.
     fn in_doubt(&mut self, error: DbError) -> Refusal {
-        if !error.is_away() || matches!(error, DbError::Pool(_)) {
+        if !error.is_away() || error.was_not_sent() {
             return error.into();
         }
         // If the run does not exist, the store's garbage collection deletes its files after a day.
