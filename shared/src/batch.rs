@@ -1,9 +1,9 @@
 //! Natural batching: calls that arrive while a call of their kind is in flight go out together, as one
-//! statement. An idle process pays no delay: its calls go out alone, at once. A busy one shares commits, locks
-//! and plans.
+//! statement. An idle process pays no delay: its calls go out alone, at once. A busy one shares commits,
+//! locks and plans.
 //!
-//! Each call keeps its own result. A call that the set did not do (its row is locked), and every call of a set
-//! that failed, is done again alone. So a bad row fails only itself.
+//! Each call keeps its own result. A call that the set did not do (its row is locked), and every call of a
+//! set that failed, is done again alone. So a bad row fails only itself.
 
 use std::sync::Arc;
 
@@ -162,7 +162,8 @@ async fn send_set<Call: SetCall>(
         }
         Err(error) => {
             metrics::counter!("capi_database_sets_failed_total", "call" => name).increment(1);
-            tracing::warn!(%error, call = name, calls = calls.len(), "a set failed; doing its calls one by one");
+            let calls_in_set = calls.len();
+            tracing::warn!(%error, call = name, calls_in_set, "a set failed; doing its calls one by one");
             calls.map(|(item, answer)| Waiting { item, answer }).collect()
         }
     }
