@@ -179,7 +179,9 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
             Did::Wrote(give_back(conn, held.fence()).await.unwrap())
         }
         Op::Cancel { run } => match cancel(conn, user, None, ids[run]).await.unwrap() {
-            Cancelled::Done { held, .. } => Did::Cancelled(Cancelled::Done { lane: None, held }),
+            Cancelled::Done { held, .. } => {
+                Did::Cancelled(Cancelled::Done { lane: None, held, startable: 0 })
+            }
             other => Did::Cancelled(other),
         },
         Op::LeasePasses { run } => {
