@@ -3,12 +3,17 @@
 //! `store` and `append` hold the statements, `held` the leases that this process has now. `heartbeat` renews
 //! them, `takeover` takes expired ones over, `release` ends them early. `presence` and `broadcasts` connect
 //! the worker with other processes. `isolation` tells a run that kills workers from its neighbours.
+//! `neighbours` ends the leases of dead workers of this machine, `clock` notices when the database's clock
+//! jumps, and `elsewhere` gives back what this worker cannot execute.
 
 pub mod append;
 pub mod broadcasts;
+pub mod clock;
+pub mod elsewhere;
 pub mod heartbeat;
 pub mod held;
 pub mod isolation;
+pub mod neighbours;
 pub mod presence;
 pub mod release;
 pub mod store;
@@ -22,6 +27,7 @@ use shared::queue::{Broadcast, Publisher};
 use tokio::sync::watch;
 
 use crate::watched::Watched;
+use elsewhere::Elsewhere;
 use held::HeldLeases;
 use isolation::Isolation;
 use store::Claimant;
@@ -36,6 +42,8 @@ pub struct LeaseContext {
     pub config: LeaseConfig,
     pub held: HeldLeases,
     pub isolation: Isolation,
+    /// The runs that this worker gave back because it cannot execute them.
+    pub elsewhere: Elsewhere,
     /// The runs that streams show.
     pub watched: Watched,
     /// Counts the requests to poll for takeovers before the interval is over. Each poller has its own
