@@ -1,6 +1,7 @@
 //! What the tasks of a worker share. `start` builds it once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model_client::ModelClients;
 use shared::batch::Batch;
@@ -42,5 +43,7 @@ pub struct Context {
     pub plans: Plans,
     pub leases: Arc<LeaseContext>,
     pub lease: LeaseConfig,
+    /// How long a run waits for a worker that has the run's model and search provider.
+    pub rollout: Duration,
     pub lifecycle: Lifecycle,
 }

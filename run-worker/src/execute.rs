@@ -20,6 +20,7 @@ use tracing::Instrument;
 
 use crate::agent::{self, AgentOutcome, Stopped};
 use crate::context::Context;
+use crate::leases::elsewhere::give_back_after;
 use crate::leases::held::{Lease, Lost};
 use crate::leases::isolation::MAX_LOSSES;
 use crate::leases::release::{ReleaseReason, give_back, record_release};
@@ -116,6 +117,9 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
             tracing::error!(%error, "failed to record the end of the run; its lease will expire");
             None
         }
+        First::Ended(Recorded::Elsewhere(pause)) => {
+            give_back_after(&context.leases, claimed.fence(), pause).await
+        }
         First::Lost(why) => Some(ReleaseReason::Lost(why)),
     }
 }
@@ -128,6 +132,8 @@ enum Recorded {
     /// The database was down or stuck for a lease time, or it rejects even an end without a result. The lease
     /// expires and another worker tries.
     No(DbError),
+    /// There is no end: another worker continues after the pause.
+    Elsewhere(Duration),
 }
 
 async fn work_and_record(
@@ -171,6 +177,7 @@ async fn work(
         Ok(Err(Stopped::Fenced)) => Err(Recorded::Stale),
         Ok(Err(Stopped::Database(error))) if error.is_outage() => Err(Recorded::No(error)),
         Ok(Err(Stopped::Database(error))) => Ok(fault(&error.to_string(), "a step could not be recorded")),
+        Ok(Err(Stopped::Elsewhere { pause })) => Err(Recorded::Elsewhere(pause)),
         Ok(Err(Stopped::Unreadable { seq })) => {
             Ok(fault(&format!("event {seq}"), "the run's log cannot be read"))
         }

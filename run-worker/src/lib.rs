@@ -9,7 +9,6 @@ pub mod context;
 pub mod documents;
 pub mod egress;
 pub mod execute;
-pub mod init;
 pub mod leases;
 mod metric_help;
 pub mod pictures;
@@ -19,6 +18,7 @@ pub mod sandbox;
 pub mod search;
 pub mod store_gc;
 mod store_guard;
+pub mod supervisor;
 pub mod sweeper;
 pub mod tools;
 mod turn;
@@ -49,11 +49,12 @@ use crate::config::{Config, SandboxConfig};
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::append::Appending;
+use crate::leases::elsewhere::Elsewhere;
 use crate::leases::held::HeldLeases;
 use crate::leases::isolation::{Isolation, suspects_at_once};
 use crate::leases::store::Claimant;
 use crate::leases::takeover::Reaper;
-use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
+use crate::leases::{LeaseContext, broadcasts, heartbeat, neighbours, presence};
 use crate::pictures::Pictures;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
@@ -95,9 +96,9 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(warn_of_missing_plans(db.clone(), plans.clone()));
     let artifacts = config.storage.open()?;
     let store = StoreOwner::watch(&db, &artifacts, &lifecycle).await;
-    let (home, sandbox) = open_sandbox(&config.sandbox).await?;
-    let leases = Arc::new(lease_context(config, &plans, &db, &publisher, &lifecycle).await?);
-    let worker = leases.claimant.worker.clone();
+    let worker = config.worker_name();
+    let (home, sandbox) = open_sandbox(&config.sandbox, &worker).await?;
+    let leases = Arc::new(lease_context(config, &worker, &plans, &db, &publisher, &lifecycle).await?);
     let fetch_policy = IpPolicy::new(config.fetch_allowed_networks.0.clone());
     let search = Search::open(config.catalog.search.read()?, &fetch_policy, &db)?;
     let pictures = Arc::new(open_pictures(config, &models)?);
@@ -123,6 +124,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         plans,
         leases: Arc::clone(&leases),
         lease: config.lease,
+        rollout: config.rollout(),
         lifecycle: lifecycle.clone(),
     });
     let starting = Arc::clone(&context);
@@ -134,12 +136,12 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     store_guard::hold(store.clone(), &permits, all_permits, &lifecycle);
     let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
+    keep_home(home, &leases, &lifecycle);
     lifecycle.spawn(presence::run(leases, consuming.clone()));
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
     lifecycle.spawn(retention::run(context, store.clone()));
-    lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming, receiving],
@@ -168,6 +170,7 @@ fn read_plans(config: &Config) -> anyhow::Result<Plans> {
 
 async fn lease_context(
     config: &Config,
+    worker: &str,
     plans: &Plans,
     db: &Db,
     publisher: &Publisher,
@@ -182,7 +185,7 @@ async fn lease_context(
         lease_db,
         publisher: publisher.clone(),
         claimant: Claimant {
-            worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
+            worker: worker.to_owned(),
             lease: config.lease.lease(),
             caps: plans.running_caps(),
             smallest_cap: i32::try_from(plans.smallest_running_cap()).unwrap_or(i32::MAX),
@@ -191,6 +194,7 @@ async fn lease_context(
         config: config.lease,
         held: HeldLeases::new(config.lease),
         isolation: Isolation::default(),
+        elsewhere: Elsewhere::default(),
         watched: Watched::default(),
         poll_requests: watch::Sender::new(0),
         lifecycle: lifecycle.clone(),
@@ -209,11 +213,9 @@ fn open_pictures(config: &Config, models: &ModelsFile) -> anyhow::Result<Picture
 }
 
 /// Opens the work directory and the sandbox, which tests itself.
-async fn open_sandbox(config: &SandboxConfig) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+async fn open_sandbox(config: &SandboxConfig, worker: &str) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
     let refused = |error| anyhow::anyhow!("CAPI_WORK_DIR: cannot use {}: {error}", config.work_dir.display());
-    let home = Arc::new(Home::make(&config.work_dir, config.user).map_err(refused)?);
-    let sweeping = Arc::clone(&home);
-    tokio::task::spawn_blocking(move || sweeping.sweep());
+    let home = Arc::new(Home::make_for(worker, &config.work_dir, config.user).map_err(refused)?);
     let sandbox = match config.sandbox {
         Switch::Off => Sandbox::off(),
         Switch::On => Sandbox::open(&config.parts()?, &home).await,
@@ -221,8 +223,12 @@ async fn open_sandbox(config: &SandboxConfig) -> anyhow::Result<(Arc<Home>, Arc<
     Ok((home, Arc::new(sandbox)))
 }
 
-/// Removes the worker's directory when all runs have ended.
-async fn clear_home(home: Arc<Home>, lifecycle: Lifecycle) {
-    lifecycle.flushing().cancelled().await;
-    let _ = tokio::task::spawn_blocking(move || home.clear()).await;
+/// Looks for the directories of dead workers, and removes the worker's own one when all runs have ended.
+fn keep_home(home: Arc<Home>, leases: &Arc<LeaseContext>, lifecycle: &Lifecycle) {
+    lifecycle.spawn(neighbours::run(Arc::clone(leases), Arc::clone(&home)));
+    let flushing = lifecycle.flushing().clone();
+    lifecycle.spawn_last(async move {
+        flushing.cancelled().await;
+        let _ = tokio::task::spawn_blocking(move || home.clear()).await;
+    });
 }

@@ -45,6 +45,18 @@ fn describe_runs() {
         "capi_runs_isolated_total",
         "Runs taken alone, because they lost two workers without recording a step."
     );
+    describe_counter!(
+        "capi_dead_neighbours_total",
+        "Dead workers of the same machine whose leases this worker ended."
+    );
+    describe_counter!(
+        "capi_database_clock_jumps_total",
+        "Jumps of the database's clock that this worker noticed, by direction: ahead or back."
+    );
+    describe_counter!(
+        "capi_runs_sent_elsewhere_total",
+        "Runs given back because this worker lacks their model or search provider."
+    );
     describe_histogram!(
         "capi_cancel_release_duration_seconds",
         Unit::Seconds,

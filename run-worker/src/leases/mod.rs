@@ -4,14 +4,19 @@
 //! leases that this process has now. `heartbeat` renews them, `takeover` takes expired ones over, `release`
 //! ends them early, and `in_doubt` those of a claim whose answer was lost. `presence` and `broadcasts` connect
 //! the worker with other processes. `isolation` tells a run that kills workers from its neighbours.
+//! `neighbours` ends the leases of dead workers of this machine, `clock` notices when the database's clock
+//! jumps, and `elsewhere` gives back what this worker cannot execute.
 
 pub mod append;
 pub mod broadcasts;
 mod claim;
+pub mod clock;
+pub mod elsewhere;
 pub mod heartbeat;
 pub mod held;
 pub mod in_doubt;
 pub mod isolation;
+pub mod neighbours;
 pub mod presence;
 pub mod release;
 pub mod store;
@@ -27,6 +32,7 @@ use shared::runs::Fence;
 use tokio::sync::watch;
 
 use crate::watched::Watched;
+use elsewhere::Elsewhere;
 use held::HeldLeases;
 use isolation::Isolation;
 use store::Claimant;
@@ -41,6 +47,8 @@ pub struct LeaseContext {
     pub config: LeaseConfig,
     pub held: HeldLeases,
     pub isolation: Isolation,
+    /// The runs that this worker gave back because it cannot execute them.
+    pub elsewhere: Elsewhere,
     /// The runs that streams show.
     pub watched: Watched,
     /// Counts the requests to poll for takeovers before the interval is over. Each poller has its own
