@@ -76,7 +76,7 @@ fn describe_database() {
     );
     describe_gauge!(
         "capi_database_writes_in_doubt",
-        "Writes that PostgreSQL has not answered although their callers gave up, by pool. Each keeps a connection."
+        "Writes whose callers gave up and that PostgreSQL has not answered, by pool. Each keeps a connection."
     );
     describe_counter!(
         "capi_database_writes_refused_total",

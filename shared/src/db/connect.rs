@@ -8,11 +8,9 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Each limit is shorter than what waits for it: a lock is given up before the caller gives up
-/// ([`super::Db::write`]), and a second wait for the lock of a suspended process outlasts its transaction. With
-/// the last limit PostgreSQL also cancels the statement of a client that has gone.
-///
-/// Not as startup parameter `options`: PgBouncer refuses that.
+/// A wait for a lock ends before its caller gives up ([`super::Db::write`]), and two waits outlast the
+/// transaction of a suspended process. With the last limit PostgreSQL also cancels the statement of a client
+/// that has gone. PgBouncer refuses limits in the startup parameter `options`.
 const SESSION_LIMITS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '2500ms'; \
                               SET idle_in_transaction_session_timeout = '4s'; \
                               SET client_connection_check_interval = '1s'";
