@@ -65,6 +65,8 @@ impl Meter {
     pub(crate) async fn begin(stack: &Stack) -> Self {
         let broker = machine::listener(port(&stack.queues.url));
         let counted = broker_counters(broker).await;
+        // An idle connection keeps its counters for 10 s.
+        tokio::time::sleep(Duration::from_secs(11)).await;
         let database = database_counters(stack).await;
         let servers = [
             Part::begin("PostgreSQL", machine::listener(port(&stack.database.url))),
@@ -136,8 +138,6 @@ async fn stop(stack: &Stack, services: Vec<Process>) -> anyhow::Result<()> {
 }
 
 async fn database_counters(stack: &Stack) -> Vec<f64> {
-    // Counters of other connections of the bench may be a second old.
-    tokio::time::sleep(Duration::from_secs(1)).await;
     stack.text(DATABASE_SQL).await.split(' ').filter_map(|counter| counter.parse().ok()).collect()
 }
 
