@@ -13,8 +13,9 @@ pub(crate) fn signal(process: &Process, name: &str) {
         family.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         at += 1;
     }
+    // One that has ended meanwhile is no fault.
     let sent = Command::new("kill").arg(format!("-{name}")).args(family.iter().map(u32::to_string)).status();
-    assert!(sent.is_ok_and(|status| status.success()), "a process that we started can be signalled");
+    assert!(sent.is_ok(), "the program kill is installed");
 }
 
 /// All processes, each with its parent.

@@ -62,8 +62,10 @@ async fn create(stack: &Stack, gateway: &Process, account: &Account, text: &str)
 /// meanwhile.
 async fn started(stack: &Stack, id: &str) -> (Duration, usize) {
     let sql = format!(
-        "SELECT extract(epoch FROM r.started_at - r.created_at) || ' ' || (SELECT count(*) FROM runs o
-             WHERE o.user_id <> r.user_id AND o.started_at > r.created_at AND o.started_at < r.started_at) AS text
+        "SELECT extract(epoch FROM r.started_at - r.created_at) || ' ' || (
+             SELECT count(*) FROM runs o
+             WHERE o.user_id <> r.user_id AND o.started_at > r.created_at AND o.started_at < r.started_at
+         ) AS text
          FROM runs r WHERE r.id = '{id}' AND r.started_at IS NOT NULL"
     );
     let found = eventually("the run starts", async || stack.texts(&sql).await.pop()).await;

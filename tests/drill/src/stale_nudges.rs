@@ -15,7 +15,7 @@ const GONE: usize = 5000;
 const RUNS: usize = 50;
 /// Milliseconds of the median pick-up that old nudges may cost.
 const MORE_MS: f64 = 5.0;
-const WITHIN: Duration = Duration::from_secs(1);
+const WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn drill(stage: &Stage) -> Report {
     let mut report = Report::new("stale nudges", WITHIN);
