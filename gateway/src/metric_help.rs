@@ -22,6 +22,10 @@ pub(crate) fn describe() {
     );
     describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
     describe_counter!(
+        "capi_overdue_runs_left_out_total",
+        "Overdue runs that the database refused to end. They are tried again after a growing time."
+    );
+    describe_counter!(
         "capi_idempotent_replays_total",
         "Creates answered with the run that an earlier request with the same Idempotency-Key created."
     );

@@ -55,13 +55,16 @@ CREATE TRIGGER runs_place_updated BEFORE UPDATE ON runs FOR EACH ROW
 -- The webhook-id of an event of a run: always the same for the same event, so that an end that is lost in a
 -- failover and recorded again keeps its id. `p_part` says which of several the event is about. Like a UUIDv7 it
 -- begins with the time of the run; the rest is a hash (UUIDv8, RFC 9562).
+-- In PL/pgSQL, whose plans are kept: a function in SQL is planned anew by each statement that calls it.
 CREATE FUNCTION webhook_id_v1(p_run uuid, p_type text, p_part uuid) RETURNS uuid
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT encode(set_byte(set_byte(id, 6, get_byte(id, 6) & 15 | 128), 8, get_byte(id, 8) & 63 | 128), 'hex')::uuid
-    FROM (SELECT substring(uuid_send(p_run) FROM 1 FOR 6) || substring(
-        sha256(uuid_send(p_run) || convert_to(p_type, 'UTF8') || coalesce(uuid_send(p_part), '')) FROM 1 FOR 10)
-        AS id) hashed
-$$;
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    v_id bytea := substring(uuid_send(p_run) FROM 1 FOR 6) || substring(
+        sha256(uuid_send(p_run) || convert_to(p_type, 'UTF8') || coalesce(uuid_send(p_part), '')) FROM 1 FOR 10);
+BEGIN
+    RETURN encode(set_byte(set_byte(v_id, 6, get_byte(v_id, 6) & 15 | 128), 8, get_byte(v_id, 8) & 63 | 128),
+        'hex');
+END $$;
 
 -- How long a create may take from its `created_at` to its commit, so that the next claim finds its run. A run
 -- that is committed later waits for the sweeper.
