@@ -124,7 +124,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let receiving = broadcasts::subscribe(broker.clone(), &leases);
     let all_permits = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
     store_guard::hold(store.clone(), &permits, all_permits, &lifecycle);
-    let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
+    let (free, sending) = (Arc::clone(&permits), publisher.clone());
+    let consuming = consume(broker, WorkQueue::Runs, db.clone(), free, handler, sending, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
     lifecycle.spawn(presence::run(leases, consuming.clone()));
     lifecycle.spawn(async move { reaper.run(&permits).await });
