@@ -11,6 +11,7 @@ pub mod egress;
 pub mod execute;
 pub mod init;
 pub mod leases;
+mod locked_users;
 mod metric_help;
 pub mod pictures;
 pub mod retention;

@@ -133,7 +133,11 @@ mod tests {
     }
 
     impl Handler for Rejecting {
-        async fn handle(&self, nudges: Vec<Nudge>, permits: OwnedSemaphorePermit) -> Result<Handled, DbError> {
+        async fn handle(
+            &self,
+            nudges: Vec<Nudge>,
+            permits: OwnedSemaphorePermit,
+        ) -> Result<Handled, DbError> {
             self.calls.lock().unwrap().push(nudges.len());
             if nudges.iter().any(|nudge| nudge.id == self.id) {
                 return Err(DbError::Query(diesel::result::Error::NotFound));

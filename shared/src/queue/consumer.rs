@@ -14,9 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::calls::Calls;
+use super::coalesce::Coalesced;
 use super::handler::poll_due;
 use super::incoming::{Batch, Incoming, PREFETCH};
-use super::{Broker, BrokerHealth, Handled, Handler, Publisher, QueueError, WorkQueue, answered};
+use super::{Broker, BrokerHealth, Handled, Handler, Nudge, Publisher, QueueError, WorkQueue, answered};
 use crate::db::Db;
 use crate::lifecycle::Lifecycle;
 
@@ -126,7 +127,7 @@ impl<H: Handler> Session<H> {
                     let unused = self.calls.poll(permit).await?;
                     self.next_poll = Instant::now() + self.calls.poll_interval().unwrap_or_default();
                     let Some(next) = self.next_permit(unused).await else {
-                        self.put_back(incoming.cancel().await?).await?;
+                        self.put_back(incoming.cancel().await?, Vec::new()).await?;
                         return Ok(Paused::NoPermit);
                     };
                     permit = next;
@@ -139,15 +140,13 @@ impl<H: Handler> Session<H> {
             let has_newer = batch.settle_unread(self.queue).await?;
             match self.calls.handle_all(batch.take_nudges(), permits).await? {
                 Ok(Handled { unused, again }) => {
-                    for nudge in again {
-                        self.publisher.put_back(self.queue, nudge);
-                    }
                     let Some(next) = self.next_permit(unused).await else {
                         let pushed = incoming.cancel().await?;
                         batch.ack().await?;
-                        self.put_back(pushed).await?;
+                        self.put_back(pushed, again).await?;
                         return Ok(Paused::NoPermit);
                     };
+                    self.nudge_again(again);
                     batch.ack().await?;
                     permit = next;
                 }
@@ -192,17 +191,30 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    /// Sends pushed nudges to the queue again and acknowledges them. Returned ones would count as delivered,
-    /// and the broker dead-letters a message that it delivered too often. A lack of permits is no failure of
-    /// the nudge.
-    async fn put_back(&self, mut pushed: Batch) -> Result<(), QueueError> {
+    /// Sends pushed nudges and those without a permit to the queue again, and acknowledges the pushed ones.
+    /// Returned ones would count as delivered, and the broker dead-letters a message that it delivered too
+    /// often. A lack of permits is no failure of the nudge.
+    async fn put_back(&self, mut pushed: Batch, again: Vec<Nudge>) -> Result<(), QueueError> {
         pushed.settle_unread(self.queue).await?;
-        let nudges = pushed.take_nudges();
+        if self.publisher.health().is_up() {
+            let mut nudges = Coalesced::default();
+            for nudge in again.into_iter().chain(pushed.take_nudges()) {
+                nudges.add(nudge);
+            }
+            if self.nudge_again(nudges.into_nudges()) {
+                return pushed.ack().await;
+            }
+        } else {
+            self.nudge_again(again);
+        }
+        pushed.nack().await
+    }
+
+    /// Returns false if one is lost because the publisher's buffer is full.
+    fn nudge_again(&self, nudges: Vec<Nudge>) -> bool {
         metrics::counter!("capi_nudges_put_back_total", "queue" => self.queue.as_str())
             .increment(u64::try_from(nudges.len()).unwrap_or(0));
-        let sent = self.publisher.health().is_up()
-            && nudges.into_iter().all(|nudge| self.publisher.put_back(self.queue, nudge));
-        if sent { pushed.ack().await } else { pushed.nack().await }
+        nudges.into_iter().all(|nudge| self.publisher.put_back(self.queue, nudge))
     }
 
     async fn requeue(&self, mut pushed: Batch) -> Result<(), QueueError> {
