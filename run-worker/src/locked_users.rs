@@ -1,6 +1,6 @@
-//! Claims for users whose slot another transaction has locked. Mostly the lock is that of an end or a claim of
-//! another worker and lasts for milliseconds, so the handler waits for it. A lock that lasts longer must not
-//! delay other users: the claim then goes on beside the next ones.
+//! Claims for users whose slot another transaction has locked. Mostly the lock is that of an end or a claim
+//! of another worker and lasts for milliseconds, so the handler waits for it. A lock that lasts longer must
+//! not delay other users: the claim then goes on beside the next ones.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -103,7 +103,7 @@ async fn claim_alone(context: &Arc<Context>, user: Wanted, mut permits: OwnedSem
         Err(error) if error.is_away() => Handled { unused: Some(permits), again: nudges_of(&[user]) },
         Err(error) => {
             metrics::counter!("capi_nudges_failed_total").increment(1);
-            tracing::error!(user_id = %user.user, %error, "failed to claim runs of a user with a locked slot");
+            tracing::error!(user_id = %user.user, %error, "failed to claim runs of a locked user");
             Handled { unused: Some(permits), again: Vec::new() }
         }
     }

@@ -27,7 +27,8 @@ pub trait Handler: Send + Sync + 'static {
         permits: OwnedSemaphorePermit,
     ) -> impl Future<Output = Result<Handled, DbError>> + Send;
 
-    /// How often the consumer calls [`Self::poll`] before it takes the next message. With `None` it never does.
+    /// How often the consumer calls [`Self::poll`] before it takes the next message. With `None` it never
+    /// does.
     fn poll_interval(&self) -> Option<Duration> {
         None
     }
