@@ -10,6 +10,7 @@ pub mod documents;
 pub mod egress;
 pub mod execute;
 pub mod leases;
+mod locked_users;
 mod metric_help;
 pub mod pictures;
 pub mod retention;
@@ -134,7 +135,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let receiving = broadcasts::subscribe(broker.clone(), &leases);
     let all_permits = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
     store_guard::hold(store.clone(), &permits, all_permits, &lifecycle);
-    let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
+    let (free, sending) = (Arc::clone(&permits), publisher.clone());
+    let consuming = consume(broker, WorkQueue::Runs, db.clone(), free, handler, sending, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
     keep_home(home, &leases, &lifecycle);
     lifecycle.spawn(presence::run(leases, consuming.clone()));

@@ -64,7 +64,8 @@ fn describe_runs() {
     );
     describe_counter!(
         "capi_run_nudges_total",
-        "Run nudges handled, by outcome: claimed a run, nothing, or isolated (a run must be alone)."
+        "Run nudges handled, by outcome: claimed a run, nothing, isolated (a run must be alone) or locked (an \
+         earlier claim for the user waits)."
     );
     describe_histogram!(
         "capi_run_attempt_duration_seconds",

@@ -8,7 +8,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
-use shared::queue::{self, WorkQueue};
+use shared::queue::{self, Nudge, WorkQueue};
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -64,9 +64,9 @@ SELECT q.user_id, q.is_wrong, least(q.free, (SELECT count(*) FROM (
     LIMIT greatest(q.free, 0)) counted)) AS startable
 FROM quotas q WHERE (SELECT alone FROM sweeping) AND q.free > 0 ORDER BY q.oldest LIMIT $3";
 
-/// Returns the users who can start pending runs, longest wait first, each once per startable run, at most
-/// `room` in all. Returns none while another worker sweeps.
-pub async fn waiting_users(conn: &mut Connection, by: &Claimant, room: u32) -> Result<Vec<Uuid>, DbError> {
+/// Returns the users who can start pending runs, longest wait first, each with the number of runs that it can
+/// start, at most `room` users. Returns none while another worker sweeps.
+pub async fn waiting_users(conn: &mut Connection, by: &Claimant, room: u32) -> Result<Vec<Nudge>, DbError> {
     let rows: Vec<WaitingRow> = statement(WAITING)
         .bind::<Jsonb, _>(&by.caps)
         .bind::<Integer, _>(by.smallest_cap)
@@ -77,10 +77,9 @@ pub async fn waiting_users(conn: &mut Connection, by: &Claimant, room: u32) -> R
     if !wrong.is_empty() {
         correct_slots(conn, wrong).await?;
     }
-    let nudges = rows
-        .iter()
-        .flat_map(|row| std::iter::repeat_n(row.user_id, usize::try_from(row.startable).unwrap_or(0)));
-    Ok(nudges.take(usize::try_from(room).unwrap_or(usize::MAX)).collect())
+    let nudges =
+        rows.iter().map(|row| Nudge::times(row.user_id, u32::try_from(row.startable).unwrap_or(u32::MAX)));
+    Ok(nudges.collect())
 }
 
 /// Before the nudges, so that their claims find the runs. The next sweep finds a slot that is locked now.

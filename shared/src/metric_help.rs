@@ -9,28 +9,11 @@ pub(crate) fn describe() {
         "capi_broker_connection_failures_total",
         "Connections to the broker that failed or were lost, by role."
     );
+    describe_queues();
     describe_counter!(
         "capi_quota_refusals_total",
         "Creates, artifacts and versions of apps refused because of a quota of the account's plan, by quota."
     );
-    describe_counter!(
-        "capi_broadcasts_dropped_total",
-        "Broadcasts dropped because the send buffer was full."
-    );
-    describe_counter!("capi_nudges_dropped_total", "Nudges dropped because the send buffer was full.");
-    describe_counter!(
-        "capi_nudges_published_total",
-        "Nudges sent to the broker, by outcome: confirmed, or lost without a confirm."
-    );
-    describe_counter!(
-        "capi_nudges_failed_total",
-        "Nudges that the database rejected. They are not requeued."
-    );
-    describe_counter!(
-        "capi_messages_undecodable_total",
-        "Messages that were no nudge and were dead-lettered."
-    );
-    describe_counter!("capi_sweeper_nudges_total", "Nudges that a sweeper sent for waiting work, by queue.");
     describe_gauge!("capi_hung_threads", "Kinds of threads that are blocked. The process then is not ready.");
     describe_gauge!("capi_dead_letters", "Messages in the dead-letter queue, by queue.");
     describe_counter!(
@@ -82,6 +65,43 @@ fn describe_database() {
         "capi_database_writes_refused_total",
         "Writes that failed at once because PostgreSQL does not answer earlier ones."
     );
+}
+
+fn describe_queues() {
+    describe_counter!(
+        "capi_broadcasts_dropped_total",
+        "Broadcasts dropped because the send buffer was full."
+    );
+    describe_counter!("capi_nudges_dropped_total", "Nudges dropped because the send buffer was full.");
+    describe_counter!(
+        "capi_nudges_published_total",
+        "Messages with nudges sent to the broker, by outcome: confirmed, or lost without a confirm."
+    );
+    describe_counter!(
+        "capi_nudges_merged_total",
+        "Nudges added to the message of another one that waited for the broker too, by queue."
+    );
+    describe_counter!(
+        "capi_nudges_spared_total",
+        "Nudges of creates not sent because the queue holds many messages already, by queue."
+    );
+    describe_counter!(
+        "capi_nudges_put_back_total",
+        "Nudges that a process without a free permit sent to the queue again, by queue."
+    );
+    describe_counter!(
+        "capi_messages_newer_total",
+        "Messages of a newer version that were put back, by queue. A newer process reads them."
+    );
+    describe_counter!(
+        "capi_nudges_failed_total",
+        "Nudges that the database rejected. They are not requeued."
+    );
+    describe_counter!(
+        "capi_messages_undecodable_total",
+        "Messages that were no nudge and were dead-lettered."
+    );
+    describe_counter!("capi_sweeper_nudges_total", "Nudges that a sweeper sent for waiting work, by queue.");
 }
 
 fn describe_sets() {

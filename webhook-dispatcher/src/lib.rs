@@ -78,7 +78,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         lifecycle: lifecycle.clone(),
     });
     let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
-    let consuming = consume(broker, WorkQueue::Deliveries, db.clone(), permits, handler, &lifecycle);
+    let sending = publisher.clone();
+    let consuming = consume(broker, WorkQueue::Deliveries, db.clone(), permits, handler, sending, &lifecycle);
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(closed_lanes::watch(Arc::clone(&context)));
     lifecycle.spawn(ping_cleanup::run(context.db.clone(), lifecycle.clone()));

@@ -7,7 +7,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, statement};
-use shared::queue::{self, WorkQueue};
+use shared::queue::{self, Nudge, WorkQueue};
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -32,7 +32,7 @@ pub async fn sweep(context: Arc<Context>) {
             let after = *walked_to.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(found) = due_lanes(&mut conn, after, room).await? else { return Ok(Vec::new()) };
             *walked_to.lock().unwrap_or_else(PoisonError::into_inner) = found.walked_to.unwrap_or_default();
-            Ok::<_, DbError>(found.lanes)
+            Ok::<_, DbError>(found.lanes.into_iter().map(Nudge::new).collect())
         }
     };
     queue::sweep(WorkQueue::Deliveries, INTERVAL, db, publisher, lifecycle, find).await;

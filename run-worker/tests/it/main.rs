@@ -3,6 +3,7 @@
 
 mod claiming;
 mod conformance;
+mod consuming;
 mod documents;
 mod fencing;
 mod fetch;

@@ -156,7 +156,7 @@ impl Fixture {
     }
 
     pub(crate) async fn nudge(&self, lane: LaneId) {
-        self.queues.publish(WorkQueue::Deliveries, &Nudge { id: lane.uuid() }.encode()).await;
+        self.queues.publish(WorkQueue::Deliveries, &Nudge::new(lane.uuid()).encode()).await;
     }
 
     /// The text that a query returns in its column `text`.

@@ -118,7 +118,7 @@ impl Create {
             }
         })?;
         if let Created::Now(id, app) = &created {
-            intake.publisher.nudge(WorkQueue::Runs, self.user.uuid());
+            intake.publisher.nudge_if_room(WorkQueue::Runs, self.user.uuid());
             metrics::counter!("capi_runs_created_total").increment(1);
             tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
         }
