@@ -24,9 +24,10 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-DROP FUNCTION record_deliveries_v1(uuid[], integer[], text[], text[], interval[], timestamptz[], integer[], integer[], text[],
-    text[], text[], uuid[], integer[], interval[], integer[], boolean);
-DROP FUNCTION claim_deliveries_v3(uuid[], text, interval, integer, integer, uuid[], integer[], integer[], integer, boolean);
+DROP FUNCTION record_deliveries_v1(uuid[], integer[], text[], text[], interval[], timestamptz[], integer[],
+    integer[], text[], text[], text[], uuid[], integer[], interval[], integer[], boolean);
+DROP FUNCTION claim_deliveries_v3(uuid[], text, interval, integer, integer, uuid[], integer[], integer[],
+    integer, boolean);
 DROP FUNCTION webhook_lane_due_v1(uuid, boolean, timestamptz, integer);
 DROP FUNCTION webhook_lane_room_v1(uuid, boolean, integer, interval, timestamptz);
 ALTER TABLE webhook_deliveries DROP COLUMN lost_claims;

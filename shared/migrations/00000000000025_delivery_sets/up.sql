@@ -1,9 +1,10 @@
--- Claims in a row whose leases ended without a recorded attempt: the dispatcher died, or its claim's answer was
--- lost. They are no attempts. Dispatchers of the former version count them as attempts.
+-- Claims in a row whose leases ended without a recorded attempt: the dispatcher died, or its claim's answer
+-- was lost. They are no attempts. Dispatchers of the former version count them as attempts.
 ALTER TABLE webhook_deliveries ADD COLUMN lost_claims integer NOT NULL DEFAULT 0;
 
--- How many more requests the lane may have in flight now, over all dispatchers. A doubtful lane has one request.
--- A lane whose oldest request takes longer than two seconds gets no more than four: its host may begin to hang.
+-- How many more requests the lane may have in flight now, over all dispatchers. A doubtful lane has one
+-- request. A lane whose oldest request takes longer than two seconds gets no more than four: its host may
+-- begin to hang.
 CREATE FUNCTION webhook_lane_room_v1(p_lane uuid, p_works boolean, p_share integer, p_lease interval,
     p_now timestamptz)
 RETURNS integer LANGUAGE plpgsql STABLE AS $$
@@ -18,11 +19,12 @@ BEGIN
         ELSE p_share END - v_in_flight);
 END $$;
 
--- The lane's oldest deliveries that may be claimed, oldest first. A closed lane gives only those that a person
--- sends again: of its newest 100, because older ones of other types may be many.
+-- The lane's oldest deliveries that may be claimed, oldest first. A closed lane gives only those that a
+-- person sends again: of its newest 100, because older ones of other types may be many.
 --
--- The orders and conditions match the indexes (lane_id, next_attempt_at) and (lane_id, due_at), so that a long
--- backlog costs the rows that are taken, and those in flight before them. Only open deliveries have `due_at`.
+-- The orders and conditions match the indexes (lane_id, next_attempt_at) and (lane_id, due_at), so that a
+-- long backlog costs the rows that are taken, and those in flight before them. Only open deliveries have
+-- `due_at`.
 CREATE FUNCTION webhook_lane_due_v1(p_lane uuid, p_closed boolean, p_now timestamptz, p_most integer)
 RETURNS TABLE (id uuid, due timestamptz) LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
@@ -52,52 +54,63 @@ BEGIN
 END $$;
 
 -- Claims deliveries of a set of lanes under one lease owner, which must be new: it fences what the dispatcher
--- writes later. At most p_places. Each lane gives its oldest due delivery, then each its second one, and so on,
--- while the lane has room (webhook_lane_room_v1) and its user may have more.
+-- writes later. At most p_places. Each lane gives its oldest due delivery, then each its second one, and so
+-- on, while the lane has room (webhook_lane_room_v1) and its user may have more.
 --
 -- p_permits, p_users, p_held and p_doubtful describe the dispatcher: its permits, and how many each user's
--- deliveries hold, of these for doubtful lanes. A lane is doubtful if its host did not answer last time. A user
--- may hold as many permits as are free, and a quarter as many for doubtful lanes, but always one. Doubtful lanes
--- never hold the last quarter of the permits. The lane `ping` holds a user's tests, for all hosts. It is never
--- closed, has p_share, and waits only while doubtful lanes must.
+-- deliveries hold, of these for doubtful lanes. A lane is doubtful if its host did not answer last time. A
+-- user may hold as many permits as are free, and a quarter as many for doubtful lanes, but always one.
+-- Doubtful lanes never hold the last quarter of the permits. The lane `ping` holds a user's tests, for all
+-- hosts. It is never closed, has p_share, and waits only while doubtful lanes must.
 --
--- A claimed lane's row has the state 'claimed'. 'more': the lane has room for due deliveries that got no place.
--- 'locked': another transaction has locked the lane; with p_wait the function waits for it. Both rows have only
--- the lane. A set without work locks nothing and writes nothing.
+-- A claimed lane's row has the state 'claimed'. 'more': the lane has room for due deliveries that got no
+-- place. 'locked': another transaction has locked the lane; with p_wait the function waits for it. Both rows
+-- have only the lane. A set without work locks nothing and writes nothing.
 --
 -- A claim that takes over an expired lease keeps the number of its attempt, which was not recorded.
 --
--- Lanes are locked before deliveries. The deliveries are skipped if they are locked: a dispatcher that records
--- locks its deliveries first. The settings keep the plans on the indexes, also before the tables have statistics;
--- without bitmap scans each claim cleans the index entries of finished deliveries that it passes.
+-- Lanes are locked before deliveries. The deliveries are skipped if they are locked: a dispatcher that
+-- records locks its deliveries first. The settings keep the plans on the indexes, also before the tables have
+-- statistics; without bitmap scans each claim cleans the index entries of finished deliveries that it passes.
 CREATE FUNCTION claim_deliveries_v3(p_lanes uuid[], p_owner text, p_lease interval, p_share integer,
     p_permits integer, p_users uuid[], p_held integer[], p_doubtful integer[], p_places integer, p_wait boolean)
-RETURNS TABLE (state text, lane_id uuid, id uuid, attempt integer, user_id uuid, run_id uuid, type text, url text,
-    claimed_at timestamptz, created_at timestamptz, artifact_id uuid, earlier_attempts integer,
-    scheduled_at timestamptz, lost_claims integer, lease_owner text, failures integer, request_id text, plan text,
-    secrets bytea[])
+RETURNS TABLE (state text, lane_id uuid, id uuid, attempt integer, user_id uuid, run_id uuid, type text,
+    url text, claimed_at timestamptz, created_at timestamptz, artifact_id uuid, earlier_attempts integer,
+    scheduled_at timestamptz, lost_claims integer, lease_owner text, failures integer, request_id text,
+    plan text, secrets bytea[])
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    v_now       timestamptz := capi_now();
-    v_lanes     uuid[];
-    v_locked    uuid[];
-    v_ids       uuid[] := '{}';
-    v_more      uuid[] := '{}';
-    v_users     uuid[] := p_users;
-    v_held      integer[] := p_held;
-    v_doubtful  integer[] := p_doubtful;
-    v_free      integer := p_permits - (SELECT coalesce(sum(n), 0) FROM unnest(p_held) n);
-    v_doubtfuls integer := (SELECT coalesce(sum(n), 0) FROM unnest(p_doubtful) n);
+    v_now      timestamptz := capi_now();
+    v_lanes    uuid[];
+    v_locked   uuid[];
+    v_ids      uuid[] := '{}';
+    v_more     uuid[] := '{}';
+    v_users    uuid[] := p_users;
+    v_held     integer[] := p_held;
+    v_doubtful integer[] := p_doubtful;
+    v_free     integer := p_permits - (SELECT coalesce(sum(n), 0) FROM unnest(p_held) n);
+    v_doubtfuls      integer := (SELECT coalesce(sum(n), 0) FROM unnest(p_doubtful) n);
     v_most_doubtfuls constant integer := greatest(p_permits - p_permits / 4, 1);
-    v_due       record;
-    v_user      integer;
+    v_full          uuid[];
+    v_doubtful_full uuid[];
+    v_due  record;
+    v_user integer;
 BEGIN
+    v_full := ARRAY(
+        SELECT u.id FROM unnest(p_users, p_held) AS u (id, held) WHERE u.held >= greatest(v_free, 1));
+    v_doubtful_full := ARRAY(
+        SELECT u.id FROM unnest(p_users, p_doubtful) AS u (id, held) WHERE u.held >= greatest(v_free / 4, 1));
+    -- Most nudges of a busy user end here, without a lock.
     v_lanes := ARRAY(
         SELECT l.id FROM unnest(p_lanes) AS wanted (id) JOIN webhook_lanes l ON l.id = wanted.id
-        WHERE webhook_lane_room_v1(l.id, l.failures = 0 OR l.host = 'ping', p_share, p_lease, v_now) > 0
+        WHERE CASE WHEN l.host = 'ping' THEN v_doubtfuls < v_most_doubtfuls
+            ELSE NOT l.user_id = ANY (v_full) AND (l.failures IS NOT DISTINCT FROM 0
+                OR v_doubtfuls < v_most_doubtfuls AND NOT l.user_id = ANY (v_doubtful_full)) END
+          AND webhook_lane_room_v1(
+            l.id, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping', p_share, p_lease, v_now) > 0
           AND EXISTS (SELECT 1 FROM webhook_lane_due_v1(l.id, l.closed_until > v_now, v_now, 1)));
     IF v_lanes = '{}' THEN
         RETURN;
@@ -115,8 +128,8 @@ BEGIN
         SELECT l.id AS lane, l.user_id, l.host = 'ping' AS ping,
             l.host = 'ping' OR l.failures IS DISTINCT FROM 0 AS doubtful, d.id
         FROM unnest(v_locked) AS locked (id) JOIN webhook_lanes l ON l.id = locked.id
-        CROSS JOIN LATERAL webhook_lane_due_v1(l.id, l.closed_until > v_now, v_now,
-            webhook_lane_room_v1(l.id, l.failures = 0 OR l.host = 'ping', p_share, p_lease, v_now))
+        CROSS JOIN LATERAL webhook_lane_due_v1(l.id, l.closed_until > v_now, v_now, webhook_lane_room_v1(
+            l.id, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping', p_share, p_lease, v_now))
             WITH ORDINALITY AS d (id, due, place)
         ORDER BY d.place, d.due, d.id
     LOOP
@@ -153,28 +166,29 @@ BEGIN
           AND coalesce(n.due_at, n.next_attempt_at) <= v_now
           AND (n.lease_expires_at IS NULL OR n.lease_expires_at <= v_now)
         ORDER BY n.id FOR NO KEY UPDATE SKIP LOCKED))
-    RETURNING 'claimed', d.lane_id, d.id, d.attempt, d.user_id, coalesce(d.run_id, d.event_run_id), d.type, d.url,
-        v_now, d.created_at, d.artifact_id, d.earlier_attempts, coalesce(d.scheduled_at, d.created_at),
-        d.lost_claims, d.lease_owner,
-        (SELECT CASE WHEN l.host = 'ping' THEN 0 ELSE l.failures END FROM webhook_lanes l WHERE l.id = d.lane_id),
+    RETURNING 'claimed', d.lane_id, d.id, d.attempt, d.user_id, coalesce(d.run_id, d.event_run_id), d.type,
+        d.url, v_now, d.created_at, d.artifact_id, d.earlier_attempts,
+        coalesce(d.scheduled_at, d.created_at), d.lost_claims, d.lease_owner,
+        (SELECT CASE WHEN l.host = 'ping' THEN 0 ELSE l.failures END
+         FROM webhook_lanes l WHERE l.id = d.lane_id),
         (SELECT r.request_id FROM runs r WHERE r.id = coalesce(d.run_id, d.event_run_id)),
         (SELECT u.plan FROM users u WHERE u.id = d.user_id),
         ARRAY(SELECT s.sealed FROM webhook_secrets s
             WHERE s.user_id = d.user_id AND (s.expires_at IS NULL OR s.expires_at > v_now)
             ORDER BY s.created_at DESC);
     RETURN QUERY
-    SELECT left_out.state, left_out.id, NULL::uuid, NULL::integer, NULL::uuid, NULL::uuid, NULL::text, NULL::text,
-        NULL::timestamptz, NULL::timestamptz, NULL::uuid, NULL::integer, NULL::timestamptz, NULL::integer,
-        NULL::text, NULL::integer, NULL::text, NULL::text, NULL::bytea[]
+    SELECT left_out.state, left_out.id, NULL::uuid, NULL::integer, NULL::uuid, NULL::uuid, NULL::text,
+        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::uuid, NULL::integer, NULL::timestamptz,
+        NULL::integer, NULL::text, NULL::integer, NULL::text, NULL::text, NULL::bytea[]
     FROM (SELECT DISTINCT 'more' AS state, m.id FROM unnest(v_more) AS m (id)
         UNION ALL
         SELECT 'locked', w.id FROM unnest(v_lanes) AS w (id) WHERE NOT w.id = ANY (v_locked)) left_out;
 END $$;
 
--- Records the results of attempts: of each the delivery's next status and time, the attempt, and a change of the
--- lane's health. Each row has its own fence: a delivery whose lease has another owner meanwhile, or whose attempt
--- is recorded, does not change (`written` is false). A lane changes only if its failures are as they were at the
--- claim (p_known). The results of one lane are applied in order.
+-- Records the results of attempts: of each the delivery's next status and time, the attempt, and a change of
+-- the lane's health. Each row has its own fence: a delivery whose lease has another owner meanwhile, or whose
+-- attempt is recorded, does not change (`written` is false). A lane changes only if its failures are as they
+-- were at the claim (p_known). The results of one lane are applied in order.
 --
 -- Deliveries are locked in the order of their ids, and lanes after them. There is no row for a delivery that
 -- another transaction has locked; with p_wait the function waits for it.
