@@ -17,6 +17,7 @@ mod latency;
 mod processes;
 mod raw;
 mod runs;
+mod single;
 mod snapshots;
 mod streams;
 mod webhooks;
