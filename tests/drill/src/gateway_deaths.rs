@@ -109,7 +109,7 @@ async fn around_commit(
     let lock = stack.meanwhile("LOCK TABLE runs IN SHARE MODE").await;
     let answered = tokio::spawn(first);
     let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-                   AND query LIKE '%INSERT INTO idempotency_keys%'";
+                   AND query LIKE '%insert_runs_v1%'";
     eventually("the create waits", async || (count(stack, waiting).await == "1").then_some(())).await;
     let died = if matches!(moment, Moment::AfterCommit) {
         proxy.freeze();

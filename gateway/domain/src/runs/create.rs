@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use shared::batch::Batch;
 use shared::config::{ModelsFile, Quotas, SearchFile};
 use shared::db::{Db, DbError};
 use shared::ids::{ApiKeyId, AppId, RunId, UserId};
@@ -13,7 +14,7 @@ use shared::queue::{Publisher, WorkQueue};
 use tracing::Instrument as _;
 
 use super::idempotency::{self, IdempotencyKey};
-use super::insert::{Inserted, NewRun, insert};
+use super::insert::{Accepting, Inserted, NewRun, insert};
 use super::request::CreateRequest;
 use super::uploads::Uploads;
 use super::validate::{Valid, title, validate};
@@ -28,6 +29,8 @@ const STALE_RETRIES: usize = 3;
 #[derive(Clone)]
 pub struct Intake {
     pub db: Db,
+    /// Writes the runs.
+    pub accepting: Batch<Accepting>,
     pub apps: Arc<AppCache>,
     pub models: Arc<ModelsFile>,
     pub search: Arc<SearchFile>,
@@ -141,11 +144,12 @@ impl Create {
         let Some(key) = &self.idempotency_key else { return Ok(None) };
         match idempotency::find(db, self.user, key).await? {
             None => Ok(None),
-            Some(stored) if stored.same => {
+            Some(stored) if !stored.same => Err(Refusal::IdempotencyConflict),
+            Some(stored) if stored.deleted => Err(Refusal::RunDeleted),
+            Some(stored) => {
                 metrics::counter!("capi_idempotent_replays_total").increment(1);
                 Ok(Some(stored.run))
             }
-            Some(_) => Err(Refusal::IdempotencyConflict),
         }
     }
 
@@ -186,7 +190,7 @@ impl Create {
                 quotas: &self.quotas,
                 asked: Asked { stored_bytes: self.files.bytes(), request_bytes: self.request_bytes },
             };
-            match insert(&intake.db, run).await {
+            match insert(&intake.accepting, run).await {
                 Ok(Inserted::Yes) => {
                     self.files.keep();
                     return Ok(Created::Now(self.id, app));

@@ -1,8 +1,9 @@
 //! Creates that may be repeated: what `Idempotency-Key` stores of an accepted create, for 24 hours per user
 //! and path.
 //!
-//! The statement that inserts the run (`insert`) writes the key too. So no key exists without its run, and no
-//! run twice.
+//! The statement that inserts the run (`insert`) writes the key too. So a key without its run is that of a
+//! deleted run, and no run is created twice. A deleted run leaves its key until it expires: a client that
+//! sends its create once more does not want it executed again.
 
 use std::time::Duration;
 
@@ -80,12 +81,17 @@ pub struct StoredKey {
     /// Whether it was stored with the same fields.
     #[diesel(sql_type = Bool)]
     pub same: bool,
+    /// Whether the run was deleted.
+    #[diesel(sql_type = Bool)]
+    pub deleted: bool,
 }
 
 /// The user's stored key, if it exists and has not expired.
 pub async fn find(db: &Db, user: UserId, key: &IdempotencyKey) -> Result<Option<StoredKey>, DbError> {
     const SQL: &str = "
-        SELECT run_id AS run, request_hash IN ($4, $5) AS same FROM idempotency_keys
+        SELECT run_id AS run, request_hash IN ($4, $5) AS same,
+            NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = k.run_id) AS deleted
+        FROM idempotency_keys k
         WHERE user_id = $1 AND path = $2 AND key = $3 AND expires_at > capi_now()";
     db.read(|mut conn| async move {
         let mut found: Vec<StoredKey> = statement(SQL)
