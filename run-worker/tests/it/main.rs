@@ -7,6 +7,7 @@ mod documents;
 mod fencing;
 mod fetch;
 mod interleavings;
+mod leases;
 mod pictures;
 mod prompt_cache;
 mod quotas;
