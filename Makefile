@@ -32,13 +32,13 @@ check: ## format, widths, lints, docs, container files
 widths: ## lines of code, HTML and Markdown that are wider than 110 columns
 	@python3 $(LOCAL)/widths.py
 
-drill: ## break everything under load, at most 30 minutes; FULL=1 for the bars' counts, DRILLS=… for some
+drill: ## break everything under load, at most 40 minutes; FULL=1 for the bars' counts, DRILLS=… for some
 	cargo build --locked --workspace --bins
 	@bash $(LOCAL)/with-packages.sh target/debug/drill $(if $(FULL),--full) $(DRILLS)
 
-bench: ## measure throughput, latency and memory
+bench: ## measure throughput, latency and memory; BENCH="--only runs,scale --rounds 3" for some, repeated
 	cargo build --locked --release --workspace --bins
-	@$(SERVICES) target/release/bench
+	@$(SERVICES) target/release/bench $(BENCH)
 
 screenshots: ## check every page of the console and save a picture of it in .local/screenshots
 	cargo build --locked --release --workspace --bins

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model_client::ModelClients;
+use shared::batch::Batch;
 use shared::config::{DatabaseConfig, ModelsFile, Plans, Switch};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
@@ -39,6 +40,7 @@ use shared::missing_plans::warn_of_missing_plans;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Pulses, Readiness};
 use shared::queue::{Broker, Publisher, WorkQueue, consume};
+use shared::runs::Finishing;
 use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
@@ -46,6 +48,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::{Config, SandboxConfig};
 use crate::consumer::RunHandler;
 use crate::context::Context;
+use crate::leases::append::Appending;
 use crate::leases::elsewhere::Elsewhere;
 use crate::leases::held::HeldLeases;
 use crate::leases::isolation::{Isolation, suspects_at_once};
@@ -63,6 +66,9 @@ const SERVICE: &str = "run-worker";
 
 /// One each for the heartbeat, for the checks of suspected runs and for the reaper's pings.
 const LEASE_CONNECTIONS: usize = 3;
+
+/// The least number of steps, and of ends, that may wait for their set.
+const MIN_QUEUED_WRITES: usize = 1000;
 
 /// How long a run waits until its prompt is rendered or its answer is checked. Its time limit may end the
 /// wait before.
@@ -98,6 +104,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let pictures = Arc::new(open_pictures(config, &models)?);
     let context = Arc::new(Context {
         db: db.clone(),
+        appends: Batch::start("append", queued(config), Appending::new(db.clone(), config.lease.lease())),
+        ends: Batch::start("finish", queued(config), Finishing::new(db.clone())),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
         // Each run has one task. Those of ended runs may not be over yet.
@@ -147,6 +155,12 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
     tracing::info!(worker, concurrency = config.concurrency, "taking runs");
     Ok(Running { ops, lifecycle })
+}
+
+/// The most steps, and the most ends, that wait for their set. Each run has one task, which waits for one write
+/// at a time. Those of ended runs may not be over yet.
+fn queued(config: &Config) -> usize {
+    (2 * config.concurrency).max(MIN_QUEUED_WRITES)
 }
 
 fn read_plans(config: &Config) -> anyhow::Result<Plans> {

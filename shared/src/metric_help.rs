@@ -3,6 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) fn describe() {
+    describe_database();
     describe_sets();
     describe_counter!(
         "capi_broker_connection_failures_total",
@@ -32,19 +33,6 @@ pub(crate) fn describe() {
     describe_counter!("capi_sweeper_nudges_total", "Nudges that a sweeper sent for waiting work, by queue.");
     describe_gauge!("capi_hung_threads", "Kinds of threads that are blocked. The process then is not ready.");
     describe_gauge!("capi_dead_letters", "Messages in the dead-letter queue, by queue.");
-    describe_counter!("capi_database_calls_total", "Calls to PostgreSQL.");
-    describe_counter!(
-        "capi_database_conflicts_total",
-        "Calls repeated after a deadlock or a serialization failure."
-    );
-    describe_counter!(
-        "capi_database_connection_failures_total",
-        "Calls that got no connection to PostgreSQL."
-    );
-    describe_counter!(
-        "capi_database_connections_discarded_total",
-        "Connections closed because their last call was abandoned or failed."
-    );
     describe_counter!(
         "capi_definition_checks_total",
         "Checks and uses of prompts and schemas, by kind and outcome: done, refused, busy or unavailable."
@@ -69,6 +57,30 @@ pub(crate) fn describe() {
     describe_counter!(
         "capi_stale_writes_total",
         "Writes that the fence rejected, because another process holds the run or the delivery."
+    );
+}
+
+fn describe_database() {
+    describe_counter!("capi_database_calls_total", "Calls to PostgreSQL.");
+    describe_counter!(
+        "capi_database_conflicts_total",
+        "Calls repeated after a deadlock or a serialization failure."
+    );
+    describe_counter!(
+        "capi_database_connection_failures_total",
+        "Calls that got no connection to PostgreSQL."
+    );
+    describe_counter!(
+        "capi_database_connections_discarded_total",
+        "Connections closed because their last call was abandoned or failed."
+    );
+    describe_gauge!(
+        "capi_database_writes_in_doubt",
+        "Writes whose callers gave up and that PostgreSQL has not answered, by pool. Each keeps a connection."
+    );
+    describe_counter!(
+        "capi_database_writes_refused_total",
+        "Writes that failed at once because PostgreSQL does not answer earlier ones."
     );
 }
 

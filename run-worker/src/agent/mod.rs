@@ -26,6 +26,7 @@ mod validate;
 mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use model_client::ModelClient;
@@ -124,14 +125,15 @@ struct Agent<'a, 'l> {
     refused: ask::Refused,
 }
 
-/// Works on the run up to its end.
+/// Works on the run up to its end. `last_seq` is the number of the last recorded event, at any time.
 pub async fn work(
     context: &Context,
     claimed: &Claimed,
     slot: &WorkspaceSlot,
+    last_seq: &AtomicI64,
 ) -> Result<AgentOutcome, Stopped> {
     let now = Instant::now();
-    let mut log = Log::open(context, claimed).await?;
+    let mut log = Log::open(context, claimed, last_seq).await?;
     let end = match produce_result(context, claimed, slot, &mut log, now).await {
         Ok(result) => RunEnd::Completed(with_sources(result, log.transcript())),
         Err(Halt::Fail(error)) => {

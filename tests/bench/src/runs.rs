@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::testing::{WebhookReceiver, eventually};
 
+use crate::costs::Meter;
 use crate::creates::{ACCOUNTS, requests};
 use crate::http::Connection;
 use crate::line;
-use crate::processes::cpu_ms;
+use crate::processes::memory_mb;
 
 const CONNECTIONS: usize = 16;
-const CALLS: &str = "capi_database_calls_total";
 const PENDING: &str = "SELECT count(*)::text AS text FROM runs WHERE status IN ('pending', 'running')";
 const UNDELIVERED: &str = "SELECT count(*)::text AS text FROM webhook_deliveries WHERE status <> 'delivered'";
 
-/// Creates `count` runs with these fields, spread over all accounts.
-async fn create(stack: &Stack, gateway: &Process, count: usize, fields: &Value) -> anyhow::Result<()> {
-    let requests = Arc::new(requests(stack, fields).await?);
+/// Sends `count` of these creates, one after the other over each of several connections.
+pub(crate) async fn send(requests: Vec<Vec<u8>>, gateway: &Process, count: usize) -> anyhow::Result<()> {
+    let requests = Arc::new(requests);
     let address = gateway.url().trim_start_matches("http://").to_owned();
     let tasks: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
@@ -53,6 +53,11 @@ async fn wait_for_none(stack: &Stack, what: &str, sql: &'static str) -> anyhow::
     Ok(())
 }
 
+/// Waits until no run is open.
+pub(crate) async fn wait_until_over(stack: &Stack) -> anyhow::Result<()> {
+    wait_for_none(stack, "all runs end", PENDING).await
+}
+
 /// P3.
 pub(crate) async fn whole(count: usize) -> anyhow::Result<()> {
     let mut stack = Stack::unlimited().await;
@@ -61,16 +66,17 @@ pub(crate) async fn whole(count: usize) -> anyhow::Result<()> {
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "64").await;
     let dispatcher = stack.start(Service::WebhookDispatcher).await;
-    let services = [&gateway, &worker, &dispatcher];
-    let before: Vec<_> = services.iter().map(|process| cpu_ms(process)).collect();
-    let mut calls = Vec::new();
-    for process in services {
-        calls.push(process.counter(CALLS).await);
+    let fields = json!({"inputs": {"text": "hello"}, "webhookUrl": receiver.url()});
+    let requests = requests(&stack, &fields).await?;
+    let mut meter = Meter::begin(&stack).await;
+    for (name, service) in
+        [("gateway", &gateway), ("run-worker", &worker), ("webhook-dispatcher", &dispatcher)]
+    {
+        meter.add(name, service).await;
     }
     let begun = Instant::now();
-    create(&stack, &gateway, count, &json!({"inputs": {"text": "hello"}, "webhookUrl": receiver.url()}))
-        .await?;
-    wait_for_none(&stack, "all runs end", PENDING).await?;
+    send(requests, &gateway, count).await?;
+    wait_until_over(&stack).await?;
     let over = begun.elapsed().as_secs_f64();
     wait_for_none(&stack, "all webhooks are delivered", UNDELIVERED).await?;
     let delivered = begun.elapsed().as_secs_f64();
@@ -78,18 +84,7 @@ pub(crate) async fn whole(count: usize) -> anyhow::Result<()> {
     let runs = count as f64;
     line("whole runs, instant model", &format!("{:.0}/s", runs / over), vec![]);
     line("the same with their webhooks delivered", &format!("{:.0}/s", runs / delivered), vec![]);
-    let mut sum = 0.0;
-    for ((process, name), (before, calls)) in
-        services.iter().zip(["gateway", "run-worker", "webhook-dispatcher"]).zip(before.iter().zip(calls))
-    {
-        let used = (cpu_ms(process) - before) / runs;
-        sum += used;
-        let calls = (process.counter(CALLS).await - calls) / runs;
-        line(&format!("per run, {name}"), &format!("{used:.2} ms CPU"), vec![]);
-        line(&format!("per run, {name}: database calls"), &format!("{calls:.2}"), vec![]);
-    }
-    line("per run, all three", &format!("{sum:.2} ms CPU"), vec![]);
-    Ok(())
+    meter.end(&stack, (count, "run"), vec![gateway, worker, dispatcher]).await
 }
 
 /// P4.
@@ -98,16 +93,16 @@ pub(crate) async fn in_flight(count: usize) -> anyhow::Result<()> {
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", &count.to_string()).await;
-    create(&stack, &gateway, count, &json!({"inputs": {"text": "HOLD"}})).await?;
+    send(requests(&stack, &json!({"inputs": {"text": "HOLD"}})).await?, &gateway, count).await?;
     eventually("the model holds all requests", async || (stack.model.holding() >= count).then_some(())).await;
-    let resident = worker.resident_mb();
+    let resident = memory_mb(&worker);
     let begun = Instant::now();
     stack.model.release();
-    wait_for_none(&stack, "all runs end", PENDING).await?;
+    wait_until_over(&stack).await?;
     let took = begun.elapsed().as_secs_f64();
-    let most = worker.resident_mb().max(resident);
-    line(&format!("{count} in flight in one worker"), &format!("{resident} MB"), vec![]);
-    line("all runs end after the answers", &format!("{took:.1} s, {most} MB"), vec![]);
+    let most = memory_mb(&worker).max(resident);
+    line(&format!("{count} in flight in one worker"), &format!("{resident:.0} MB"), vec![]);
+    line("all runs end after the answers", &format!("{took:.1} s, {most:.0} MB"), vec![]);
     let good = "SELECT count(*)::text AS text FROM runs WHERE status = 'completed' AND attempt = 1";
     anyhow::ensure!(
         stack.text(good).await == count.to_string(),

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::accounts::{self, Account};
 use crate::line;
-use crate::processes::cpu_ms;
+use crate::processes::{cpu_ms, memory_mb};
 
 const STREAMS: usize = 5000;
 /// The places of an account.
@@ -60,7 +60,7 @@ async fn memory() -> anyhow::Result<()> {
     let stack = Stack::unlimited().await;
     let gateway = stack.start(Service::Gateway).await;
     let accounts = accounts::create(&stack, STREAMS / PER_ACCOUNT).await?;
-    let before = gateway.resident_mb();
+    let before = memory_mb(&gateway);
     let begun = Instant::now();
     let mut open = Vec::new();
     let mut wanted = Vec::new();
@@ -78,9 +78,9 @@ async fn memory() -> anyhow::Result<()> {
     tokio::time::sleep(IDLE).await;
     let share = (cpu_ms(&gateway) - cpu) / IDLE.as_secs_f64() / 10.0;
     println!(
-        "{:<44} {} MB resident ({before} MB before), {share:.1} % of a core, opened in {:.1} s",
+        "{:<50} {:.0} MB ({before:.0} MB before), {share:.1} % of a core, opened in {:.1} s",
         format!("{} open streams, one gateway", open.len()),
-        gateway.resident_mb(),
+        memory_mb(&gateway),
         opened.as_secs_f64()
     );
     Ok(())

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Process, Service, Stack};
+use e2e::{Service, Stack};
 use shared::testing::WebhookReceiver;
 
+use crate::costs::Meter;
 use crate::line;
-use crate::processes::cpu_ms;
 
 const TIMEOUT: Duration = Duration::from_mins(3);
-const CALLS: &str = "capi_database_calls_total";
 const OPEN: &str = "SELECT count(*)::text AS text FROM webhook_deliveries WHERE status <> 'delivered'";
 
 async fn reached(receiver: &WebhookReceiver, count: usize) -> anyhow::Result<Instant> {
@@ -26,8 +25,9 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<()> {
     let stack = Stack::unlimited().await;
     let receiver = WebhookReceiver::start([]).await;
     stack.add_webhooks(stack.app, &receiver.url(), 1, count).await;
-    let dispatcher: Process = stack.start(Service::WebhookDispatcher).await;
-    let (cpu, calls) = (cpu_ms(&dispatcher), dispatcher.counter(CALLS).await);
+    let mut meter = Meter::begin(&stack).await;
+    let dispatcher = stack.start(Service::WebhookDispatcher).await;
+    meter.add("webhook-dispatcher", &dispatcher).await;
     let begun = reached(&receiver, count / 10).await?;
     let took = reached(&receiver, count).await?.duration_since(begun).as_secs_f64();
     while stack.text(OPEN).await != "0" {
@@ -35,14 +35,7 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     #[expect(clippy::cast_precision_loss, reason = "a count of webhooks")]
-    let (all, timed) = (count as f64, (count - count / 10) as f64);
-    line("webhooks to one receiver", &format!("{:.0}/s", timed / took), vec![]);
-    line(
-        "per webhook, webhook-dispatcher",
-        &format!("{:.2} ms CPU", (cpu_ms(&dispatcher) - cpu) / all),
-        vec![],
-    );
-    let calls = (dispatcher.counter(CALLS).await - calls) / all;
-    line("per webhook: database calls", &format!("{calls:.2}"), vec![]);
-    Ok(())
+    let timed = (count - count / 10) as f64;
+    line("webhooks to one receiver (P10: ≥ 1,500/s)", &format!("{:.0}/s", timed / took), vec![]);
+    meter.end(&stack, (count, "webhook"), vec![dispatcher]).await
 }

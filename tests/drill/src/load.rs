@@ -61,9 +61,21 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts the load. `text` makes the input of each run from its number, `more` holds further fields.
+    /// Starts the load of the stack's account. `text` makes the input of each run from its number, `more`
+    /// holds further fields.
     pub(crate) fn start(
         stack: &Stack,
+        gateways: &[&Process],
+        per_second: u32,
+        more: Value,
+        text: impl Fn(usize) -> String + Send + 'static,
+    ) -> Self {
+        Self::start_as((&stack.key, stack.app), gateways, per_second, more, text)
+    }
+
+    /// The same with the key and the app of an account.
+    pub(crate) fn start_as(
+        (key, app): (&str, AppId),
         gateways: &[&Process],
         per_second: u32,
         more: Value,
@@ -75,8 +87,8 @@ impl Load {
                 .pool_max_idle_per_host(4)
                 .build()
                 .unwrap_or_default(),
-            key: stack.key.clone(),
-            app: stack.app,
+            key: key.to_owned(),
+            app,
             more,
             gateways: Mutex::new(gateways.iter().map(|gateway| gateway.url()).collect()),
             answers: Mutex::default(),

@@ -14,11 +14,16 @@ mod clock_jumps;
 mod commands;
 mod database_outage;
 mod database_restarts;
+mod failover;
+mod family;
+mod few_places;
 mod gateway_deaths;
 mod kills;
+mod lane_backlog;
 mod load;
 mod models_rollout;
 mod neighbours;
+mod places;
 mod poison;
 mod recovery;
 mod report;
@@ -27,7 +32,10 @@ mod run_checks;
 mod slow_clients;
 mod soak;
 mod stage;
+mod stale_nudges;
+mod stamps;
 mod stops;
+mod storm;
 mod streams;
 mod webhooks;
 
@@ -99,6 +107,18 @@ enum Drill {
     Webhooks,
     /// W4: receivers hang.
     HangingReceivers,
+    /// The database fails over and loses transactions.
+    Failover,
+    /// A lane has 50,000 webhooks.
+    LaneBacklog,
+    /// R18 with fewer places than one user's cap.
+    FewPlaces,
+    /// An account has 9,000 requests in its rate window.
+    Stamps,
+    /// Nudges of runs that are gone.
+    StaleNudges,
+    /// Everything at once, and a checker.
+    Storm,
     /// S1, S2, S5, S6, H3: the sandbox with cgroup v2, in a virtual machine.
     Cgroup2,
 }
@@ -129,6 +149,12 @@ impl Drill {
             Self::Backlog => backlog::drill(stage).await,
             Self::Webhooks => webhooks::deaths::drill(stage, full).await,
             Self::HangingReceivers => webhooks::hanging::drill(stage).await,
+            Self::Failover => failover::drill(stage).await,
+            Self::LaneBacklog => lane_backlog::drill(stage).await,
+            Self::FewPlaces => few_places::drill(stage).await,
+            Self::Stamps => stamps::drill(stage).await,
+            Self::StaleNudges => stale_nudges::drill(stage).await,
+            Self::Storm => storm::drill(stage, full).await,
             Self::Cgroup2 => cgroup2::drill().await,
         }
     }

@@ -28,6 +28,7 @@ mod samples;
 pub mod slow;
 mod sql;
 mod stack;
+mod standby;
 mod work_dir;
 
 pub use accounts::{Account, PASSWORD};
@@ -42,4 +43,5 @@ pub use process::{Process, Service, bin_dir};
 pub use rustix::process::Signal;
 pub use samples::deploy;
 pub use stack::{MODEL_KEY, Stack};
+pub use standby::PrivateStandby;
 pub use work_dir::{new_work_dir, processes_of, runs_in};

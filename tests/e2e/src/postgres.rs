@@ -16,10 +16,10 @@ const STARTS_WITHIN: Duration = Duration::from_mins(1);
 pub struct PrivatePostgres {
     /// postgres://…
     pub url: String,
-    port: u16,
-    data: PathBuf,
-    server: Child,
-    _dir: tempfile::TempDir,
+    pub(crate) port: u16,
+    pub(crate) data: PathBuf,
+    pub(crate) server: Child,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl PrivatePostgres {
@@ -45,7 +45,7 @@ impl PrivatePostgres {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let [port] = free_ports();
         let url = format!("postgres://capi:{password}@127.0.0.1:{port}/postgres?sslmode=disable");
-        let started = Self { url, port, server: serve(&data, port), data, _dir: dir };
+        let started = Self { url, port, server: serve(&data, port), data, dir };
         started.answers().await;
         started
     }
@@ -53,15 +53,19 @@ impl PrivatePostgres {
     /// Ends the server with this signal (SIGINT is a fast shutdown, SIGQUIT a crash) and starts it again.
     /// Returns when it answers.
     pub async fn restart(&mut self, signal: Signal) {
-        let id = self.server.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        kill_process(id.expect("it runs"), signal).expect("a process that we started can be signalled");
-        let ended = tokio::time::timeout(STARTS_WITHIN, self.server.wait()).await;
-        ended.expect("it ends").expect("it can be waited for");
+        self.end(signal).await;
         self.server = serve(&self.data, self.port);
         self.answers().await;
     }
 
-    async fn answers(&self) {
+    pub(crate) async fn end(&mut self, signal: Signal) {
+        let id = self.server.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        kill_process(id.expect("it runs"), signal).expect("a process that we started can be signalled");
+        let ended = tokio::time::timeout(STARTS_WITHIN, self.server.wait()).await;
+        ended.expect("it ends").expect("it can be waited for");
+    }
+
+    pub(crate) async fn answers(&self) {
         let deadline = Instant::now() + STARTS_WITHIN;
         while connect_once(&self.url, "capi-test").await.is_err() {
             assert!(Instant::now() < deadline, "the private PostgreSQL does not answer");
@@ -77,7 +81,7 @@ impl Drop for PrivatePostgres {
     }
 }
 
-fn serve(data: &Path, port: u16) -> Child {
+pub(crate) fn serve(data: &Path, port: u16) -> Child {
     as_ordinary_user(&bin("postgres"))
         .args(["-D", &data.display().to_string(), "-p", &port.to_string()])
         .args([
@@ -94,7 +98,7 @@ fn serve(data: &Path, port: u16) -> Child {
 }
 
 /// PostgreSQL refuses to run as root. For root, the program runs as user 1000 of a new user namespace.
-fn as_ordinary_user(program: &Path) -> Command {
+pub(crate) fn as_ordinary_user(program: &Path) -> Command {
     let mut command = if getuid().is_root() {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-user=1000", "--map-group=1000"]).arg(program);
@@ -106,7 +110,7 @@ fn as_ordinary_user(program: &Path) -> Command {
     command
 }
 
-fn bin(program: &str) -> PathBuf {
+pub(crate) fn bin(program: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
     let newest = versions.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max();
     PathBuf::from(format!("/usr/lib/postgresql/{}/bin/{program}", newest.unwrap_or_default()))

@@ -84,7 +84,7 @@ pub(super) fn predict(runs: &mut [Run], memory: &Memory, number: usize, op: Op) 
         } else {
             let held = runs[run].owner.is_some();
             runs[run].end(RunStatus::Cancelled, "run.cancelled");
-            Cancelled::Done { lane: None, held }
+            Cancelled::Done { lane: None, held, startable: 0 }
         }),
         Op::LeasePasses { run } => {
             runs[run].expired = Some(number);
