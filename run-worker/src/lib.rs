@@ -39,7 +39,7 @@ use shared::lifecycle::Lifecycle;
 use shared::missing_plans::warn_of_missing_plans;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Pulses, Readiness};
-use shared::queue::{Broker, Publisher, WorkQueue, consume};
+use shared::queue::{Broker, BrokerHealth, Publisher, WorkQueue, consume};
 use shared::runs::Finishing;
 use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
@@ -136,8 +136,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     store_guard::hold(store.clone(), &permits, all_permits, &lifecycle);
     let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
-    keep_home(home, &leases, &lifecycle);
-    lifecycle.spawn(presence::run(leases, consuming.clone()));
+    watch_presence(home, leases, consuming.clone(), &lifecycle);
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
@@ -223,9 +222,16 @@ async fn open_sandbox(config: &SandboxConfig, worker: &str) -> anyhow::Result<(A
     Ok((home, Arc::new(sandbox)))
 }
 
-/// Looks for the directories of dead workers, and removes the worker's own one when all runs have ended.
-fn keep_home(home: Arc<Home>, leases: &Arc<LeaseContext>, lifecycle: &Lifecycle) {
-    lifecycle.spawn(neighbours::run(Arc::clone(leases), Arc::clone(&home)));
+/// Reports that this worker lives, and ends the leases of workers of this machine that died. Removes the
+/// worker's directory when all its runs have ended.
+fn watch_presence(
+    home: Arc<Home>,
+    leases: Arc<LeaseContext>,
+    consuming: BrokerHealth,
+    lifecycle: &Lifecycle,
+) {
+    lifecycle.spawn(neighbours::run(Arc::clone(&leases), Arc::clone(&home)));
+    lifecycle.spawn(presence::run(leases, consuming));
     let flushing = lifecycle.flushing().clone();
     lifecycle.spawn_last(async move {
         flushing.cancelled().await;

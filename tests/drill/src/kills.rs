@@ -148,7 +148,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     for _ in 0..WORKERS {
         workers.push(start(&stack, &common).await);
     }
-    let mut deaths: [Vec<Held>; 3] = Default::default();
+    let mut deaths = [const { Vec::<Held>::new() }; Death::ALL.len()];
     for number in 0..KILLS {
         let kind = number % Death::ALL.len();
         let held = kill(&stack, workers.remove(0), Death::ALL[kind]).await;

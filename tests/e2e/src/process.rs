@@ -105,13 +105,19 @@ impl Process {
         Self { child, dir, service }
     }
 
-    /// The id of the process that does the work: of a worker, not of its supervisor.
+    /// The id of the started process while it runs: of a worker's supervisor, not of the worker.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// The id of the process that does the work.
+    #[must_use]
+    pub fn working_pid(&self) -> Option<u32> {
         self.pids().pop()
     }
 
-    /// The ids of all its processes while they run: a worker has a supervisor, which comes first.
+    /// The ids of its processes while they run: a worker has a supervisor, which comes first.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         let Some(started) = self.child.id() else { return Vec::new() };
@@ -201,10 +207,10 @@ impl Process {
         ended.expect("the supervisor ends too").expect("it can be waited for").code()
     }
 
-    /// Sends it a signal. A supervisor passes on the signals that stop a service.
+    /// Sends it a signal: to a worker itself, or to its supervisor if that passes the signal on.
     pub fn signal(&self, signal: Signal) {
         let passed_on = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].contains(&signal);
-        let pid = if passed_on { self.child.id() } else { self.pid() };
+        let pid = if passed_on { self.pid() } else { self.working_pid() };
         let pid = pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         kill_process(pid.expect("it runs"), signal).expect("a process that we started can be signalled");
     }

@@ -84,8 +84,8 @@ async fn r1_another_worker_ends_the_leases_of_one_that_died_with_its_supervisor(
 async fn a_worker_ends_with_its_supervisor() {
     let stack = with_the_longest_lease().await;
     let worker = stack.start(Service::RunWorker).await;
-    let pid = worker.pid().unwrap();
-    assert_ne!(worker.pids()[0], pid);
+    let pid = worker.working_pid().unwrap();
+    assert_ne!(worker.pid(), Some(pid), "it has a supervisor");
     worker.kill().await;
     eventually("the worker has ended", async || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
