@@ -45,7 +45,7 @@ use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{Config, SandboxConfig};
+use crate::config::Config;
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::append::Appending;
@@ -58,6 +58,7 @@ use crate::leases::{LeaseContext, broadcasts, heartbeat, neighbours, presence};
 use crate::pictures::Pictures;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
+use crate::supervisor::Supervised;
 use crate::tools::{ToolParts, Tools};
 use crate::watched::Watched;
 use crate::workspace::Home;
@@ -97,7 +98,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let artifacts = config.storage.open()?;
     let store = StoreOwner::watch(&db, &artifacts, &lifecycle).await;
     let worker = config.worker_name();
-    let (home, sandbox) = open_sandbox(&config.sandbox, &worker).await?;
+    let (home, sandbox) = open_sandbox(config, &worker).await?;
     let leases = Arc::new(lease_context(config, &worker, &plans, &db, &publisher, &lifecycle).await?);
     let fetch_policy = IpPolicy::new(config.fetch_allowed_networks.0.clone());
     let search = Search::open(config.catalog.search.read()?, &fetch_policy, &db)?;
@@ -212,12 +213,14 @@ fn open_pictures(config: &Config, models: &ModelsFile) -> anyhow::Result<Picture
 }
 
 /// Opens the work directory and the sandbox, which tests itself.
-async fn open_sandbox(config: &SandboxConfig, worker: &str) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+async fn open_sandbox(config: &Config, worker: &str) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+    let supervisor = config.supervised.as_ref().map(Supervised::supervisor);
+    let config = &config.sandbox;
     let refused = |error| anyhow::anyhow!("CAPI_WORK_DIR: cannot use {}: {error}", config.work_dir.display());
     let home = Arc::new(Home::make_for(worker, &config.work_dir, config.user).map_err(refused)?);
     let sandbox = match config.sandbox {
         Switch::Off => Sandbox::off(),
-        Switch::On => Sandbox::open(&config.parts()?, &home).await,
+        Switch::On => Sandbox::open(&config.parts(supervisor)?, &home).await,
     };
     Ok((home, Arc::new(sandbox)))
 }
