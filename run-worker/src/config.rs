@@ -119,11 +119,12 @@ pub struct SandboxConfig {
 }
 
 impl SandboxConfig {
-    pub fn parts(&self) -> anyhow::Result<Parts> {
+    /// The programs of the sandbox of a worker with this supervisor.
+    pub fn parts(&self, supervisor: Option<u32>) -> anyhow::Result<Parts> {
         let entry = match &self.entry {
             Some(entry) => entry.clone(),
             None => beside_this_program("sandbox-entry").context("CAPI_SANDBOX_ENTRY")?,
         };
-        Ok(Parts { bwrap: self.bwrap.clone(), entry, python: self.python.clone() })
+        Ok(Parts { bwrap: self.bwrap.clone(), entry, python: self.python.clone(), supervisor })
     }
 }

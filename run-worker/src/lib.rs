@@ -40,13 +40,13 @@ use shared::lifecycle::Lifecycle;
 use shared::missing_plans::warn_of_missing_plans;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Pulses, Readiness};
-use shared::queue::{Broker, Publisher, WorkQueue, consume};
+use shared::queue::{Broker, BrokerHealth, Publisher, WorkQueue, consume};
 use shared::runs::Finishing;
 use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{Config, SandboxConfig};
+use crate::config::Config;
 use crate::consumer::RunHandler;
 use crate::context::Context;
 use crate::leases::append::Appending;
@@ -59,6 +59,7 @@ use crate::leases::{LeaseContext, broadcasts, heartbeat, neighbours, presence};
 use crate::pictures::Pictures;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
+use crate::supervisor::Supervised;
 use crate::tools::{ToolParts, Tools};
 use crate::watched::Watched;
 use crate::workspace::Home;
@@ -98,7 +99,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let artifacts = config.storage.open()?;
     let store = StoreOwner::watch(&db, &artifacts, &lifecycle).await;
     let worker = config.worker_name();
-    let (home, sandbox) = open_sandbox(&config.sandbox, &worker).await?;
+    let (home, sandbox) = open_sandbox(config, &worker).await?;
     let leases = Arc::new(lease_context(config, &worker, &plans, &db, &publisher, &lifecycle).await?);
     let fetch_policy = IpPolicy::new(config.fetch_allowed_networks.0.clone());
     let search = Search::open(config.catalog.search.read()?, &fetch_policy, &db)?;
@@ -138,8 +139,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let (free, sending) = (Arc::clone(&permits), publisher.clone());
     let consuming = consume(broker, WorkQueue::Runs, db.clone(), free, handler, sending, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
-    keep_home(home, &leases, &lifecycle);
-    lifecycle.spawn(presence::run(leases, consuming.clone()));
+    watch_presence(home, leases, consuming.clone(), &lifecycle);
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
@@ -215,19 +215,28 @@ fn open_pictures(config: &Config, models: &ModelsFile) -> anyhow::Result<Picture
 }
 
 /// Opens the work directory and the sandbox, which tests itself.
-async fn open_sandbox(config: &SandboxConfig, worker: &str) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+async fn open_sandbox(config: &Config, worker: &str) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+    let supervisor = config.supervised.as_ref().map(Supervised::supervisor);
+    let config = &config.sandbox;
     let refused = |error| anyhow::anyhow!("CAPI_WORK_DIR: cannot use {}: {error}", config.work_dir.display());
     let home = Arc::new(Home::make_for(worker, &config.work_dir, config.user).map_err(refused)?);
     let sandbox = match config.sandbox {
         Switch::Off => Sandbox::off(),
-        Switch::On => Sandbox::open(&config.parts()?, &home).await,
+        Switch::On => Sandbox::open(&config.parts(supervisor)?, &home).await,
     };
     Ok((home, Arc::new(sandbox)))
 }
 
-/// Looks for the directories of dead workers, and removes the worker's own one when all runs have ended.
-fn keep_home(home: Arc<Home>, leases: &Arc<LeaseContext>, lifecycle: &Lifecycle) {
-    lifecycle.spawn(neighbours::run(Arc::clone(leases), Arc::clone(&home)));
+/// Reports that this worker lives, and ends the leases of workers of this machine that died. Removes the
+/// worker's directory when all its runs have ended.
+fn watch_presence(
+    home: Arc<Home>,
+    leases: Arc<LeaseContext>,
+    consuming: BrokerHealth,
+    lifecycle: &Lifecycle,
+) {
+    lifecycle.spawn(neighbours::run(Arc::clone(&leases), Arc::clone(&home)));
+    lifecycle.spawn(presence::run(leases, consuming));
     let flushing = lifecycle.flushing().clone();
     lifecycle.spawn_last(async move {
         flushing.cancelled().await;

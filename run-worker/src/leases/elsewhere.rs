@@ -9,12 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Double, Integer, Interval, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Double, Integer, Interval, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use shared::db::{Connection, DbError, interval, statement};
 use shared::ids::RunId;
 use shared::queue::Broadcast;
-use shared::runs::Fence;
+use shared::runs::{Fence, RunStatus};
 use tokio::time::Instant;
 
 use super::LeaseContext;
@@ -107,15 +107,17 @@ pub async fn give_back_after(context: &LeaseContext, fence: Fence, pause: Durati
     }
 }
 
-/// Lets the lease end after the pause, without an owner.
+/// Lets the lease end after the pause, without an owner. The pause does not count as worked.
 pub async fn expire_after(conn: &mut Connection, fence: Fence, pause: Duration) -> Result<bool, DbError> {
-    let sql = "UPDATE runs SET lease_owner = NULL, lease_expires_at = capi_now() + $4
-               WHERE id = $1 AND attempt = $2 AND lease_claim = $3 AND status = 'running'";
+    let sql = "UPDATE runs SET lease_owner = NULL, lease_claim = NULL, lease_expires_at = capi_now() + $4,
+                   counted_at = capi_now() + $4
+               WHERE id = $1 AND attempt = $2 AND lease_claim = $3 AND status = $5";
     let given = statement(sql)
         .bind::<SqlUuid, _>(fence.run.uuid())
         .bind::<Integer, _>(fence.attempt)
         .bind::<SqlUuid, _>(fence.claim)
         .bind::<Interval, _>(interval(pause))
+        .bind::<Text, _>(RunStatus::Running.as_str())
         .execute(conn)
         .await?;
     Ok(given == 1)

@@ -32,16 +32,13 @@ pub async fn run(context: Arc<LeaseContext>, home: Arc<Home>) {
         let dead = spawn_blocking(move || looking.abandoned()).await.unwrap_or_default();
         handled.retain(|dir, _| dead.iter().any(|found| found.dir == *dir));
         for found in dead {
-            match handled.get(&found.dir) {
-                None if is_handled(&context, &found).await => {
-                    handled.insert(found.dir, Instant::now());
-                }
-                Some(since) if since.elapsed() >= KEPT => {
-                    tracing::info!(path = %found.dir.display(), "removing the directory of a dead worker");
-                    let removing = Arc::clone(&home);
-                    let _ = spawn_blocking(move || removing.remove(&found.dir)).await;
-                }
-                None | Some(_) => {}
+            let since = handled.get(&found.dir).copied();
+            if since.is_none() && is_handled(&context, &found).await {
+                handled.insert(found.dir, Instant::now());
+            } else if since.is_some_and(|since| since.elapsed() >= KEPT) {
+                tracing::info!(path = %found.dir.display(), "removing the directory of a dead worker");
+                let removing = Arc::clone(&home);
+                let _ = spawn_blocking(move || removing.remove(&found.dir)).await;
             }
         }
         tokio::select! {

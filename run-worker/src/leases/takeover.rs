@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::LeaseContext;
-use super::in_doubt::give_back_later;
 use super::clock::LeaseClock;
+use super::in_doubt::give_back_later;
 use super::isolation::{is_last_chance, isolation, probation};
 use super::store::{Claimed, take_over};
 

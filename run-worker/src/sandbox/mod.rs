@@ -80,6 +80,8 @@ pub struct Parts {
     pub entry: PathBuf,
     /// The prepared Python environment.
     pub python: Option<PathBuf>,
+    /// The id of the worker's supervisor.
+    pub supervisor: Option<u32>,
 }
 
 /// What all commands of the process share.
@@ -251,7 +253,7 @@ impl Engine {
             filters: syscalls::filters()?,
             spawner: Spawner::start()?,
             user: home.user(),
-            cgroups: Cgroups::find().map(Arc::new),
+            cgroups: Cgroups::find(parts.supervisor).map(Arc::new),
             commands: Arc::default(),
             kit,
         })

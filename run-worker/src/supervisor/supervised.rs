@@ -24,6 +24,12 @@ impl Supervised {
         Self { worker: worker.to_owned(), supervisor: getpid().as_raw_nonzero().get() }
     }
 
+    /// The id of the supervisor's process.
+    #[must_use]
+    pub const fn supervisor(&self) -> u32 {
+        self.supervisor.unsigned_abs()
+    }
+
     /// Lets the kernel kill this process when its supervisor ends. Call it on the first thread, before there
     /// are others. It is an error if the supervisor has ended already.
     pub fn end_with_supervisor(&self) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ mod documents;
 mod fencing;
 mod fetch;
 mod interleavings;
+mod leases;
 mod pictures;
 mod prompt_cache;
 mod quotas;

@@ -10,6 +10,7 @@ mod broker_outage;
 mod broker_restarts;
 mod cancels;
 mod cgroup2;
+mod clock_jumps;
 mod commands;
 mod database_outage;
 mod database_restarts;
@@ -20,6 +21,7 @@ mod gateway_deaths;
 mod kills;
 mod lane_backlog;
 mod load;
+mod models_rollout;
 mod neighbours;
 mod places;
 mod poison;
@@ -63,6 +65,10 @@ enum Drill {
     Kills,
     /// R2: processes are suspended for longer than their leases, and continue.
     Stops,
+    /// The database's clock jumps, ahead and back.
+    ClockJumps,
+    /// The models file is replaced on one worker after the other.
+    ModelsRollout,
     /// R4: gateways are killed during a create.
     GatewayDeaths,
     /// R5: the broker is away for a minute.
@@ -122,6 +128,8 @@ impl Drill {
         match self {
             Self::Kills => kills::drill(stage).await,
             Self::Stops => stops::drill(stage).await,
+            Self::ClockJumps => clock_jumps::drill(stage).await,
+            Self::ModelsRollout => models_rollout::drill(stage).await,
             Self::GatewayDeaths => gateway_deaths::drill(stage).await,
             Self::BrokerOutage => broker_outage::drill(stage).await,
             Self::BrokerRestarts => broker_restarts::drill(stage, full).await,
