@@ -26,7 +26,8 @@ use url::Url;
 use crate::http::ApiError;
 use crate::http::extract::Client;
 use crate::http::limits::{
-    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, RefusedUploads, UnlistedProxies, UnreadAnswers,
+    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, RefusedUploads, Reports, UnlistedProxies,
+    UnreadAnswers,
 };
 
 pub struct Context {
@@ -56,6 +57,7 @@ pub struct Context {
     pub refused_uploads: Arc<RefusedUploads>,
     /// Memory of parsed bodies.
     pub json: InFlight,
+    pub reports: Reports,
     pub unread: UnreadAnswers,
     /// The event streams of both faces.
     pub streams: OpenStreams,

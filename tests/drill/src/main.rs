@@ -14,8 +14,10 @@ mod commands;
 mod database_outage;
 mod database_restarts;
 mod gateway_deaths;
+mod hanging_commits;
 mod kills;
 mod load;
+mod long_transaction;
 mod neighbours;
 mod poison;
 mod recovery;
@@ -27,6 +29,7 @@ mod soak;
 mod stage;
 mod stops;
 mod streams;
+mod usage_page;
 mod webhooks;
 
 use std::panic::AssertUnwindSafe;
@@ -81,6 +84,12 @@ enum Drill {
     Neighbours,
     /// K5: the database is away.
     DatabaseOutage,
+    /// The synchronous standby is away, so commits hang.
+    HangingCommits,
+    /// One account loads its usage page all the time.
+    UsagePage,
+    /// A transaction stays open while runs are executed.
+    LongTransaction,
     /// H2: one account does everything at once that could harm others.
     Soak,
     /// K9: clients are slow.
@@ -115,6 +124,9 @@ impl Drill {
             Self::Commands => commands::drill(stage).await,
             Self::Neighbours => neighbours::drill(stage).await,
             Self::DatabaseOutage => database_outage::drill(stage).await,
+            Self::HangingCommits => hanging_commits::drill(stage).await,
+            Self::UsagePage => usage_page::drill(stage, full).await,
+            Self::LongTransaction => long_transaction::drill(stage).await,
             Self::Soak => soak::drill(stage, full).await,
             Self::SlowClients => slow_clients::drill(stage).await,
             Self::Streams => streams::drill(stage, full).await,
