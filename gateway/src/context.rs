@@ -28,7 +28,8 @@ use crate::http::ApiError;
 use crate::http::admission::Admitting;
 use crate::http::extract::Client;
 use crate::http::limits::{
-    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, RefusedUploads, UnlistedProxies, UnreadAnswers,
+    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, RefusedUploads, Reports, UnlistedProxies,
+    UnreadAnswers,
 };
 
 pub struct Context {
@@ -60,6 +61,7 @@ pub struct Context {
     pub refused_uploads: Arc<RefusedUploads>,
     /// Memory of parsed bodies.
     pub json: InFlight,
+    pub reports: Reports,
     pub unread: UnreadAnswers,
     /// The event streams of both faces.
     pub streams: OpenStreams,

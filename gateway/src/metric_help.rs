@@ -17,8 +17,8 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "capi_in_flight_refusals_total",
-        "Forms with files (uploads) and large JSON bodies (json) that were refused because too many are in \
-         flight, by limit: account or gateway."
+        "Forms with files (uploads), large JSON bodies (json) and pages with many rows (reports) that were \
+         refused because too many are in flight, by limit: account or gateway."
     );
     describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
     describe_counter!(

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use gateway_domain::runs::{Accepting, Intake, RunWatchers, WAITING_CREATES, idempotency, queue_timeout};
 use shared::batch::Batch;
 use shared::config::{ModelsFile, Plans, Switch};
-use shared::db::{Db, require_schema};
+use shared::db::{Db, require_schema, watch_oldest_transaction};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
 use shared::ops::{self, Pulses, Readiness};
@@ -27,7 +27,8 @@ use crate::http::ApiError;
 use crate::http::admission::{Admitting, WAITING_REQUESTS};
 use crate::http::endpoint::{Endpoint, serve_table};
 use crate::http::limits::{
-    FloodGuard, InFlight, LogBudget, OpenStreams, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers,
+    FloodGuard, InFlight, LogBudget, OpenStreams, PRUNE_EVERY, Refusals, Reports, UnlistedProxies,
+    UnreadAnswers,
 };
 use crate::http::middleware::RenderError;
 use crate::http::paths::wants_page;
@@ -105,8 +106,8 @@ pub async fn start_with(
         queue::subscribe(broker, watchers.topics(), receive, lifecycle.stopping().clone());
     lifecycle.spawn(subscribing);
     let broker = vec![publisher.health(), health];
-    lifecycle.spawn(queue_timeout::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
-    lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));
+    lifecycle.spawn(queue_timeout::sweep(db.patient(), publisher.clone(), lifecycle.clone()));
+    lifecycle.spawn(idempotency::sweep(db.patient(), lifecycle.clone()));
     let context = web::Data::new(context(config, db.clone(), publisher, watchers.clone(), &lifecycle)?);
     let store = StoreOwner::watch(&db, &context.artifacts, &lifecycle).await;
     let console = web::Data::new(Console::new(config)?);
@@ -114,6 +115,7 @@ pub async fn start_with(
     lifecycle.spawn(watchers.clone().announce(context.publisher().clone(), lifecycle.clone()));
     lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
     lifecycle.spawn(prune(context.clone(), console.clone()));
+    lifecycle.spawn(watch_oldest_transaction(db.clone(), lifecycle.clone()));
     let pulses = Pulses::default();
     let keep_alive = Duration::from_secs(config.keep_alive_seconds.into());
     let Serving { address: http, handle: server, task: serving } =
@@ -209,6 +211,7 @@ fn context(
         uploads: InFlight::uploads(),
         refused_uploads: Arc::default(),
         json: InFlight::json(),
+        reports: Reports::new(&config.database)?,
         unread: UnreadAnswers::default(),
         streams: OpenStreams::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),

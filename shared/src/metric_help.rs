@@ -65,6 +65,14 @@ fn describe_database() {
         "capi_database_writes_refused_total",
         "Writes that failed at once because PostgreSQL does not answer earlier ones."
     );
+    describe_gauge!(
+        "capi_database_oldest_transaction_seconds",
+        "Age of the oldest open transaction of capi's role, or of all roles for a member of pg_monitor."
+    );
+    describe_gauge!(
+        "capi_database_transactions_since_oldest",
+        "Transactions since the oldest open one began. PostgreSQL keeps all rows that they replaced."
+    );
 }
 
 fn describe_queues() {

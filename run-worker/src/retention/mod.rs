@@ -73,7 +73,7 @@ pub enum Pass {
 /// which start together do not check together.
 pub(crate) async fn run(context: Arc<Context>, owner: StoreOwner) {
     let retention = Retention {
-        db: context.db.clone(),
+        db: context.db.patient(),
         artifacts: context.artifacts.clone(),
         owner,
         days: context.plans.retention_days().into(),

@@ -1,8 +1,8 @@
 //! Writes in doubt: their callers gave up, but PostgreSQL has not answered and may still commit. While
 //! commits hang (a synchronous standby is away) each of them occupies a server process, which no timeout of
-//! PostgreSQL ends. So the connection of such a write keeps its place in the pool until the server has answered
-//! or closed it. While several of them are overdue, all further writes fail at once. These writes are
-//! themselves the probes: when the server answers them, others are sent again.
+//! PostgreSQL ends. So the connection of such a write keeps its place in the pool until the server has
+//! answered or closed it. While several of them are overdue, all further writes fail at once. These writes
+//! are themselves the probes: when the server answers them, others are sent again.
 //!
 //! A write in doubt is not cancelled. PostgreSQL would keep it without its standby and show it to others, and
 //! a failover would lose what a client has seen.

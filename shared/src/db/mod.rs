@@ -7,6 +7,7 @@ mod error;
 mod in_doubt;
 mod json;
 mod migrate;
+mod oldest_transaction;
 mod statement;
 
 pub use connect::{ConnectError, connect_once};
@@ -14,6 +15,7 @@ pub use connection::Connection;
 pub use error::DbError;
 pub use json::Json;
 pub use migrate::{MigrateError, SchemaState, check_schema, migrate_down, migrate_up, require_schema};
+pub use oldest_transaction::watch_oldest_transaction;
 pub use statement::{Prepared, PushBinds, interval, lock_user, statement};
 
 use std::sync::Arc;

@@ -18,10 +18,12 @@ mod failover;
 mod family;
 mod few_places;
 mod gateway_deaths;
+mod hanging_commits;
 mod kills;
 mod lane_backlog;
 mod load;
 mod models_rollout;
+mod long_transaction;
 mod neighbours;
 mod places;
 mod poison;
@@ -37,6 +39,7 @@ mod stamps;
 mod stops;
 mod storm;
 mod streams;
+mod usage_page;
 mod webhooks;
 
 use std::panic::AssertUnwindSafe;
@@ -95,6 +98,12 @@ enum Drill {
     Neighbours,
     /// K5: the database is away.
     DatabaseOutage,
+    /// The synchronous standby is away, so commits hang.
+    HangingCommits,
+    /// One account loads its usage page all the time.
+    UsagePage,
+    /// A transaction stays open while runs are executed.
+    LongTransaction,
     /// H2: one account does everything at once that could harm others.
     Soak,
     /// K9: clients are slow.
@@ -143,6 +152,9 @@ impl Drill {
             Self::Commands => commands::drill(stage).await,
             Self::Neighbours => neighbours::drill(stage).await,
             Self::DatabaseOutage => database_outage::drill(stage).await,
+            Self::HangingCommits => hanging_commits::drill(stage).await,
+            Self::UsagePage => usage_page::drill(stage, full).await,
+            Self::LongTransaction => long_transaction::drill(stage).await,
             Self::Soak => soak::drill(stage, full).await,
             Self::SlowClients => slow_clients::drill(stage).await,
             Self::Streams => streams::drill(stage, full).await,

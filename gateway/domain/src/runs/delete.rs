@@ -47,7 +47,8 @@ pub async fn delete(
             return Err(Refusal::RunNotFinished(status));
         }
         artifacts.delete_all(run.run).await?;
-        delete_rows(&db, user, run.run, by).await?;
+        // A run may have many events.
+        delete_rows(&db.patient(), user, run.run, by).await?;
         tracing::info!(run_id = %run.run, "run deleted");
         Ok(())
     };
