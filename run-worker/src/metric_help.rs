@@ -34,6 +34,14 @@ fn describe_runs() {
     );
     describe_counter!("capi_leases_taken_over_total", "Runs taken over from another worker.");
     describe_counter!(
+        "capi_claims_in_doubt_total",
+        "Claims and takeovers whose answer was lost. The worker gives their runs back."
+    );
+    describe_counter!(
+        "capi_slots_corrected_total",
+        "Accounts whose count of running runs, or whose oldest pending run, the sweeper set right."
+    );
+    describe_counter!(
         "capi_runs_isolated_total",
         "Runs taken alone, because they lost two workers without recording a step."
     );

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use shared::config::LeaseConfig;
 use shared::db::DbError;
-use shared::ids::RunId;
+use shared::runs::Fence;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::LeaseContext;
+use super::in_doubt::give_back_later;
 use super::isolation::{is_last_chance, isolation, probation};
 use super::store::{Claimed, take_over};
 
@@ -150,11 +152,15 @@ impl Reaper {
         if self.context.isolation.is_on() {
             return Ok(permits);
         }
-        let sent = Instant::now();
-        let taking = self.context.db.write(|mut conn| async move { take_over(&mut conn, by, limit).await });
+        let (sent, claim) = (Instant::now(), Uuid::now_v7());
+        let taking =
+            self.context.db.write(|mut conn| async move { take_over(&mut conn, by, claim, limit).await });
         let taken = match taking.await {
             Ok(taken) => taken,
-            Err(error) => return Err((error, permits)),
+            Err(error) => {
+                give_back_later(&self.context, claim, &error);
+                return Err((error, permits));
+            }
         };
         if let Some(last) = taken.iter().find(|run| is_last_chance(run.losses)) {
             self.context.isolation.begin(last.fence());
@@ -180,7 +186,7 @@ impl Reaper {
         Ok(permits)
     }
 
-    fn clear_after(&self, time: Duration, suspect: (RunId, i32)) {
+    fn clear_after(&self, time: Duration, suspect: Fence) {
         let context = Arc::clone(&self.context);
         tokio::spawn(async move {
             tokio::time::sleep(time).await;

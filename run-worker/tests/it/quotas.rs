@@ -4,7 +4,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use run_worker::leases::append::{Append, Appending};
-use run_worker::leases::store::{Claimed, claim};
+use run_worker::leases::store::Claimed;
 use shared::batch::{Batch, SetCall};
 use shared::config::{Plans, Quotas};
 use shared::db::{DbError, statement};
@@ -16,7 +16,7 @@ use shared::testing::TestDatabase;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{LEASE, answer, claimant, pending_runs};
+use crate::{LEASE, answer, claim_one, claimant, pending_runs};
 
 const QUOTAS: Quotas = Quotas {
     max_pending_runs: None,
@@ -64,7 +64,7 @@ async fn append_under(
 
 async fn running(database: &TestDatabase) -> Claimed {
     let (user, _) = pending_runs(database, 1).await;
-    claim(&mut database.conn().await, &claimant("w", 5), user).await.unwrap().unwrap()
+    claim_one(&mut database.conn().await, &claimant("w", 5), user).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn h4_artifacts_of_concurrent_runs_stay_under_the_stored_bytes() {
     let (user, _) = pending_runs(&database, 10).await;
     let mut claimed = Vec::new();
     for _ in 0..10 {
-        let run = claim(&mut database.conn().await, &claimant("w", 10), user).await.unwrap();
+        let run = claim_one(&mut database.conn().await, &claimant("w", 10), user).await;
         claimed.push(run.unwrap());
     }
     let saving = claimed.iter().map(|run| async {

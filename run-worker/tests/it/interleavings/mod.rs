@@ -13,13 +13,16 @@ use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use proptest::prelude::*;
 use run_worker::leases::append::append;
-use run_worker::leases::store::{Claimant, Claimed, claim, give_back, renew, take_over};
+use run_worker::leases::store::{Claimant, Claimed, give_back, renew};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
-use shared::runs::{Cancelled, ErrorCode, Finished, RunEnd, RunError, RunResult, cancel, expire, finish};
+use shared::runs::{
+    Cancelled, ErrorCode, Fence, Finished, RunEnd, RunError, RunResult, cancel, expire, finish,
+};
 use shared::testing::TestDatabase;
+use uuid::Uuid;
 
-use crate::{claimant, pending_runs, user_message};
+use crate::{claim_one, claimant, pending_runs, take_over, user_message};
 
 const WORKERS: usize = 3;
 const RUNS: usize = 4;
@@ -86,16 +89,18 @@ fn op() -> impl Strategy<Value = Op> {
 struct Held {
     run: RunId,
     attempt: i32,
+    claim: Uuid,
     last_seq: i64,
 }
 
 impl Held {
     fn of(claimed: &Claimed) -> Self {
-        Self { run: claimed.id, attempt: claimed.attempt, last_seq: claimed.last_seq }
+        let Fence { run, attempt, claim } = claimed.fence();
+        Self { run, attempt, claim, last_seq: claimed.last_seq }
     }
 
-    fn fence(&self) -> (RunId, i32) {
-        (self.run, self.attempt)
+    fn fence(&self) -> Fence {
+        Fence { run: self.run, attempt: self.attempt, claim: self.claim }
     }
 }
 
@@ -135,12 +140,12 @@ async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &
     let by = |worker: usize| Claimant { lease, ..claimant(&format!("w{worker}"), CAP) };
     match op {
         Op::Claim { worker } => {
-            let claimed = claim(conn, &by(worker), user).await.unwrap();
+            let claimed = claim_one(conn, &by(worker), user).await;
             memory.splice(0..0, claimed.iter().map(Held::of));
             Did::Claimed(claimed.map(|run| (run.id, run.attempt, run.last_seq)))
         }
         Op::TakeOver { worker } => {
-            let mut taken = take_over(conn, &by(worker), 10).await.unwrap();
+            let mut taken = take_over(conn, &by(worker), 10).await;
             taken.sort_by_key(|run| run.id);
             memory.splice(0..0, taken.iter().map(Held::of));
             Did::TookOver(taken.iter().map(|run| (run.id, run.attempt, run.losses)).collect())
