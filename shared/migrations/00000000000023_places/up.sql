@@ -125,7 +125,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     v_waiting uuid[];
@@ -208,7 +208,7 @@ BEGIN
         SELECT count(*)::integer AS pending FROM (
             SELECT 1 FROM runs r
             WHERE r.user_id = c.user_id AND r.status = 'pending' AND r.created_at >= c.oldest
-            LIMIT least(c.free, c.started + 64)) p) p
+            ORDER BY r.created_at, r.id LIMIT least(c.free, c.started + 64)) p) p
     WHERE c.may_have_more AND p.pending > c.started
     UNION ALL
     SELECT w.user_id, 0, true, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
@@ -242,6 +242,9 @@ END $$;
 
 -- Renews these leases. A row with `kept` = false is a lease whose run another transaction has locked: one
 -- stopped process must not cost the other runs their leases. A lease without a row is lost.
+--
+-- OFFSET 0 keeps each look at a run a subquery of its own. In a join, a plan that is made while the table is
+-- small would walk the index of all running runs.
 CREATE FUNCTION renew_leases_v1(p_runs uuid[], p_attempts integer[], p_claims uuid[], p_lease interval)
 RETURNS TABLE (id uuid, kept boolean)
 LANGUAGE plpgsql VOLATILE
@@ -249,24 +252,26 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_has
 SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    -- Not a literal: the planner must not choose the index of all running runs.
     v_running text := 'running';
     v_now     timestamptz := capi_now();
 BEGIN
     RETURN QUERY
-    WITH free AS MATERIALIZED (
-        SELECT r.id FROM unnest(p_runs, p_attempts, p_claims) AS h (id, attempt, claim) JOIN runs r
-            ON r.id = h.id AND r.attempt = h.attempt AND r.lease_claim = h.claim AND r.status = v_running
-        FOR NO KEY UPDATE OF r SKIP LOCKED
+    WITH ours AS MATERIALIZED (
+        SELECT h.* FROM unnest(p_runs, p_attempts, p_claims) AS h (id, attempt, claim) CROSS JOIN LATERAL (
+            SELECT 1 FROM runs r
+            WHERE r.id = h.id AND r.attempt = h.attempt AND r.lease_claim = h.claim AND r.status = v_running
+            OFFSET 0) r
+    ), free AS MATERIALIZED (
+        SELECT h.id FROM ours h CROSS JOIN LATERAL (
+            SELECT 1 FROM runs r
+            WHERE r.id = h.id AND r.attempt = h.attempt AND r.lease_claim = h.claim AND r.status = v_running
+            OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED) r
     ), renewed AS (
         UPDATE runs r SET lease_expires_at = v_now + p_lease, counted_at = v_now,
             worked_seconds = r.worked_seconds + worked_v1(r.counted_at, v_now, r.lease_expires_at)
         FROM free f WHERE r.id = f.id
     )
-    SELECT r.id, f.id IS NOT NULL
-    FROM unnest(p_runs, p_attempts, p_claims) AS h (id, attempt, claim) JOIN runs r
-        ON r.id = h.id AND r.attempt = h.attempt AND r.lease_claim = h.claim AND r.status = v_running
-    LEFT JOIN free f ON f.id = r.id;
+    SELECT h.id, EXISTS (SELECT 1 FROM free f WHERE f.id = h.id) FROM ours h;
 END $$;
 
 -- Ends all leases of this worker, which is known to be dead. They keep their owner, so their takeover counts a
