@@ -159,8 +159,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     Ok(Running { ops, lifecycle })
 }
 
-/// The most steps, and the most ends, that wait for their set. Each run has one task, which waits for one write
-/// at a time. Those of ended runs may not be over yet.
+/// The most steps, and the most ends, that wait for their set. Each run has one task, which waits for one
+/// write at a time. Those of ended runs may not be over yet.
 fn queued(config: &Config) -> usize {
     (2 * config.concurrency).max(MIN_QUEUED_WRITES)
 }

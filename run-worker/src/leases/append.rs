@@ -21,8 +21,8 @@ pub struct Append {
     pub fence: Fence,
     pub after: i64,
     pub events: Vec<EventData>,
-    /// The quotas of the run's account. The call fails with [`DbError::is_over_quota`], and writes nothing, if
-    /// the artifacts among the events would exceed its stored bytes.
+    /// The quotas of the run's account. The call fails with [`DbError::is_over_quota`], and writes nothing,
+    /// if the artifacts among the events would exceed its stored bytes.
     pub quotas: Quotas,
 }
 

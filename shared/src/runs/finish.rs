@@ -63,8 +63,15 @@ impl SetCall for Finishing {
     type Item = Arc<End>;
     type Answer = Finished;
 
+    /// Waits for the users' slots for a short time. If one is locked for longer, only the ends of its user are
+    /// not done.
     async fn together(&self, ends: &[Arc<End>]) -> Result<Vec<Option<Finished>>, DbError> {
-        self.db.write(|mut conn| async move { finish_set(&mut conn, ends, false).await }).await
+        let write =
+            |locks| self.db.write(move |mut conn| async move { finish_set(&mut conn, ends, locks).await });
+        match write(Locks::Short).await {
+            Err(error) if error.is_lock_timeout() => write(Locks::Skip).await,
+            answered => answered,
+        }
     }
 
     async fn alone(&self, end: &Arc<End>) -> Result<Finished, DbError> {
@@ -74,6 +81,26 @@ impl SetCall for Finishing {
     fn bytes(&self, end: &Arc<End>) -> usize {
         let result = end.end.result().map_or(0, |result| result.text.len());
         bytes_about(&end.last_events) + result
+    }
+}
+
+/// What a statement does about locks that other transactions hold.
+#[derive(Clone, Copy)]
+enum Locks {
+    Wait,
+    /// Waits a tenth of a second for the slots of the users and then fails. Skips the runs.
+    Short,
+    /// Skips both.
+    Skip,
+}
+
+impl Locks {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Short => "short",
+            Self::Skip => "skip",
+        }
     }
 }
 
@@ -89,11 +116,11 @@ struct EndRow {
     startable: i32,
 }
 
-/// One statement. `None` for a run that another transaction has locked, unless it waits for the locks.
+/// One statement. `None` for an end that was skipped.
 async fn finish_set(
     conn: &mut Connection,
     ends: &[Arc<End>],
-    wait: bool,
+    locks: Locks,
 ) -> Result<Vec<Option<Finished>>, DbError> {
     let mut set = WriteSet::default();
     for end in ends {
@@ -108,7 +135,7 @@ async fn finish_set(
                FROM finish_runs_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
                    $18, $19, $20, $21, $22, $23, $24, $25)";
     let rows: Vec<EndRow> = set
-        .bind_to(statement(sql).bind::<Bool, _>(wait))
+        .bind_to(statement(sql).bind::<Text, _>(locks.as_str()))
         .bind::<Array<Text>, _>(ends.iter().map(|end| end.end.status().as_str()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Jsonb>>, _>(results.collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(
@@ -134,7 +161,7 @@ async fn finish_set(
 }
 
 async fn finish_alone(conn: &mut Connection, end: &Arc<End>) -> Result<Finished, DbError> {
-    let answer = finish_set(conn, slice::from_ref(end), true).await?.pop().flatten();
+    let answer = finish_set(conn, slice::from_ref(end), Locks::Wait).await?.pop().flatten();
     Ok(answer.unwrap_or(Finished::Fenced))
 }
 

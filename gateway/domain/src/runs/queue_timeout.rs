@@ -30,9 +30,9 @@ const MAX_PAUSE: Duration = Duration::from_mins(10);
 /// Runs that are remembered as left out. More are tried again at each poll.
 const MAX_LEFT_OUT: usize = 10_000;
 
-/// The runs that were due after `$1`, a time as text. Runs that were due at the same time are on one page. The
-/// database's time is a sub-select: an index condition cannot be volatile, so every pending run would be read.
-/// Gateways that poll at the same time find the same runs; each run is failed once.
+/// The runs that were due after `$1`, a time as text. Runs that were due at the same time are on one page.
+/// The database's time is a sub-select: an index condition cannot be volatile, so every pending run would be
+/// read. Gateways that poll at the same time find the same runs; each run is failed once.
 const OVERDUE: &str = "
 SELECT id, ((created_at AT TIME ZONE 'UTC') + queue_timeout_seconds * interval '1 s')::text AS due FROM runs
 WHERE status = 'pending'
