@@ -1,7 +1,7 @@
 //! Permit → consume → claim → ack. A process has one consumer for each queue. It reserves one of the
 //! process's permits before it asks for messages, and takes the free ones when messages arrive, so a message
-//! waits only for database calls. One call handles all messages that are here; those that arrive meanwhile are the next
-//! batch.
+//! waits only for database calls. One call handles all messages that are here; those that arrive meanwhile
+//! are the next batch.
 //!
 //! Without a permit, or while the database is down, it cancels the consumer *before* it acknowledges or
 //! returns its messages. Otherwise the broker would push the next ones to a process that cannot handle them.
