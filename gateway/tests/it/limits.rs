@@ -194,10 +194,8 @@ async fn a_locked_window_holds_up_its_account_alone() {
     assert_eq!(ask(&stack.key).await, 200);
     let lock = stack.meanwhile("SELECT 1 FROM rate_windows FOR UPDATE").await;
     assert_eq!(ask(&other).await, 200, "its window is not locked");
-    let (locked, others) = tokio::join!(
-        join_all((0..5).map(|_| ask(&stack.key))),
-        join_all((0..20).map(|_| ask(&other)))
-    );
+    let (locked, others) =
+        tokio::join!(join_all((0..5).map(|_| ask(&stack.key))), join_all((0..20).map(|_| ask(&other))));
     assert!(locked.iter().all(|status| *status == 503), "{locked:?}");
     // A busy machine may be slower than a client waits.
     let admitted = others.iter().filter(|status| **status == 200).count();
