@@ -153,7 +153,7 @@ async fn send_set<Call: SetCall>(
                 None => Some(Waiting { item, answer }),
             })
             .collect(),
-        Err(error) if error.is_away() || calls.len() == 1 => {
+        Err(error) if error.is_away() || (calls.len() == 1 && !error.is_lock_timeout()) => {
             let error = Arc::new(error);
             for (_, answer) in calls {
                 let _ = answer.send(Err(DbError::Shared(Arc::clone(&error))));

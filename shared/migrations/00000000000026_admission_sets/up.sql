@@ -59,6 +59,7 @@ DECLARE
     v_asked   record;
     v_window  rate_windows;
     v_now     timestamptz;
+    v_back    boolean;
     v_gone    integer;
     v_last    integer;
     v_used    integer;
@@ -106,7 +107,9 @@ BEGIN
         END IF;
         IF done AND v_asked.turn = 1 THEN
             v_now := capi_now();
-            IF v_window.stamps[1] > v_now OR v_window.ends[cardinality(v_window.ends)] > v_now THEN
+            v_back := coalesce(
+                v_window.stamps[1] > v_now OR v_window.ends[cardinality(v_window.ends)] > v_now, false);
+            IF v_back THEN
                 -- The clock went back: these requests count for 60 s from now.
                 v_window.stamps := ARRAY(SELECT least(s, v_now) FROM unnest(v_window.stamps) s ORDER BY 1);
                 v_window.ends := ARRAY(
@@ -129,14 +132,14 @@ BEGIN
                     WHERE at > v_now - c_window) run
                 WHERE run.gone > v_used - places ORDER BY run.at LIMIT 1;
             END IF;
-            IF v_taken > 0 THEN
+            IF v_taken > 0 OR v_back THEN
                 IF v_gone > 0 THEN
                     v_window.ends := v_window.ends[v_gone:];
                     v_window.totals := v_window.totals[v_gone:];
                     v_window.ends[1] := '-infinity';
                 END IF;
                 v_last := cardinality(v_window.ends);
-                IF places <= c_exact THEN
+                IF places <= c_exact OR v_taken = 0 THEN
                     v_window.stamps := v_window.stamps || array_fill(v_now, ARRAY[v_taken]);
                 ELSIF date_bin('1 s', v_window.ends[v_last], 'epoch') = date_bin('1 s', v_now, 'epoch') THEN
                     v_window.ends[v_last] := v_now;

@@ -147,3 +147,6 @@ impl Row {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,3 +210,6 @@ pub async fn insert(accepting: &Batch<Accepting>, run: &NewRun<'_>) -> Result<In
     let row = row.map_err(|error| QueryError::SerializationError(error.into()))?;
     accepting.call(Accept { id: run.id, row }).await
 }
+
+#[cfg(test)]
+mod tests;
