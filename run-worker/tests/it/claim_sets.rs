@@ -157,7 +157,7 @@ async fn a_claim_without_pending_runs_locks_nothing() {
     assert_eq!(slots(&mut conn, "ctid, xmin, xmax").await, before);
 }
 
-/// A create takes a while from its `created_at` to its commit. A claim does not read all older runs each time.
+/// A create takes a while from its `created_at` to its commit. A claim does not read all older runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_committed_late_is_found_at_once_or_by_the_sweeper() {
     let database = TestDatabase::create().await;
