@@ -89,8 +89,8 @@ pub async fn read_clock(conn: &mut Connection) -> Result<Reading, DbError> {
     let sql = "SELECT extract(epoch FROM capi_now())::double precision AS seconds
                WHERE NOT pg_is_in_recovery()";
     let sent = Instant::now();
-    let rows: Vec<Row> = statement(sql).load(conn).await?;
-    let row = rows.first().ok_or(DbError::ReadOnly)?;
+    let mut rows: Vec<Row> = statement(sql).load(conn).await?;
+    let row = rows.pop().ok_or(DbError::ReadOnly)?;
     Ok(Reading { sent, received: Instant::now(), seconds: row.seconds })
 }
 

@@ -90,7 +90,8 @@ impl Isolation {
     /// Isolates the run. Call it while the takeover is in flight.
     pub fn begin(&self, fence: Fence) {
         metrics::counter!("capi_runs_isolated_total").increment(1);
-        tracing::warn!(run_id = %fence.run, attempt = fence.attempt, "isolating a run that may kill its worker");
+        let Fence { run, attempt, .. } = fence;
+        tracing::warn!(run_id = %run, attempt, "isolating a run that may kill its worker");
         *self.lock() = Some(Isolated { fence, permits: Vec::new() });
     }
 

@@ -2,8 +2,8 @@
 //!
 //! `store` and `append` hold the statements (`claim` and `take_over_sql` those that take runs), `held` the
 //! leases that this process has now. `heartbeat` renews them, `takeover` takes expired ones over, `release`
-//! ends them early, and `in_doubt` those of a claim whose answer was lost. `presence` and `broadcasts` connect
-//! the worker with other processes. `isolation` tells a run that kills workers from its neighbours.
+//! ends them early, and `in_doubt` ends those of a claim whose answer was lost. `presence` and `broadcasts`
+//! connect the worker with other processes. `isolation` tells a run that kills workers from its neighbours.
 //! `neighbours` ends the leases of dead workers of this machine, `clock` notices when the database's clock
 //! jumps, and `elsewhere` gives back what this worker cannot execute.
 

@@ -32,8 +32,8 @@ macro_rules! losses_after {
 /// suspects at once, and a run whose next loss would be its last only if it holds nothing else. A run with
 /// all its losses is not executed, so any worker may take it.
 ///
-/// The time between the last renewal and the takeover does not count as worked. A worker of the former version
-/// counts nothing, so the takeover counts for it.
+/// The time between the last renewal and the takeover does not count as worked. A worker of the former
+/// version counts nothing, so the takeover counts for it.
 const TAKE_OVER: &str = concat!(
     "
 WITH mine AS MATERIALIZED (
@@ -86,7 +86,8 @@ SELECT t.id, t.attempt, t.lease_claim, t.last_seq, t.losses, t.user_id, u.plan, 
 FROM taken t JOIN users u ON u.id = t.user_id JOIN app_versions v ON v.id = t.app_version_id"
 );
 
-/// Takes over up to `limit` runs whose lease expired or was given back, oldest first. `claim` must be a new id.
+/// Takes over up to `limit` runs whose lease expired or was given back, oldest first. `claim` must be a new
+/// id.
 pub async fn take_over(
     conn: &mut Connection,
     by: &Claimant,

@@ -1,6 +1,7 @@
 //! Tests of the worker's statements on a real PostgreSQL, and of the sandbox.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod claim_sets;
 mod claiming;
 mod conformance;
 mod consuming;
@@ -9,6 +10,7 @@ mod fencing;
 mod fetch;
 mod interleavings;
 mod leases;
+mod owner_per_claim;
 mod pictures;
 mod prompt_cache;
 mod quotas;

@@ -5,13 +5,13 @@ ALTER TABLE runs
     ADD COLUMN lease_claim uuid,
     -- Whether the run is counted in user_slots.running.
     ADD COLUMN holds_place boolean NOT NULL DEFAULT false,
-    -- Seconds in which a worker worked on the run, up to `counted_at`: the claim, the last renewal or the last
-    -- recorded step. The time in which a lease expired does not count.
+    -- Seconds in which a worker worked on the run, up to `counted_at`: the claim, the last renewal or the
+    -- last recorded step. The time after a lease expired does not count.
     ADD COLUMN worked_seconds double precision NOT NULL DEFAULT 0,
     ADD COLUMN counted_at timestamptz;
 
--- The user's runs that hold a place. A claim reads it instead of counting rows: beside a transaction that stays
--- open, dead entries of the index make such a count dearer with each run.
+-- The user's runs that hold a place. A claim reads it instead of counting rows: beside a transaction that
+-- stays open, dead entries of the index make such a count dearer with each run.
 ALTER TABLE user_slots
     ADD COLUMN running integer NOT NULL DEFAULT 0,
     -- All pending runs that were created before this time are started. Null: unknown. A run whose create
@@ -27,8 +27,8 @@ FROM (SELECT user_id, count(*)::integer AS count FROM runs WHERE status = 'runni
 WHERE s.user_id = held.user_id;
 
 -- The functions that start and end runs keep both columns themselves, for a whole set at once. These triggers
--- do it for all other writers: services of the former version, and operators. They lock the slot after the run,
--- so such a writer may lose a deadlock against a claim, and repeats its statement.
+-- do it for all other writers: services of the former version, and operators. They lock the slot after the
+-- run, so such a writer may lose a deadlock against a claim, and repeats its statement.
 CREATE FUNCTION keep_place() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.holds_place <> (NEW.status = 'running') THEN
@@ -83,8 +83,8 @@ $$;
 -- `ctid` is the fastest way back to it while it is locked.
 --
 -- Beside a transaction that stays open the index holds an entry for each page with dead versions of the slot.
--- The scan goes backward, because the live version mostly has the last one. A condition with `=` would turn it
--- forward.
+-- The scan goes backward, because the live version mostly has the last one. A condition with `=` would turn
+-- it forward.
 CREATE FUNCTION lock_slots_v1(p_users uuid[], p_wait boolean) RETURNS TABLE (user_id uuid, slot tid)
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -104,8 +104,8 @@ BEGIN
 END $$;
 
 -- Starts the oldest pending runs of these users: of each user at most `p_counts` and what the plan's cap
--- allows, in all at most `p_places`. If the places are few, the users with the fewest running runs come first.
--- All runs get the lease claim `p_claim`. No user must be listed twice.
+-- allows, in all at most `p_places`. If the places are few, the users with the fewest running runs come
+-- first. All runs get the lease claim `p_claim`. No user may be listed twice.
 --
 -- A row with an `id` is a run. A row without is a user: `more` says how many further runs of the user may
 -- start (at most 64), `locked` that another transaction has locked the user's slot, so that nothing is known.
@@ -115,9 +115,10 @@ END $$;
 -- lock: in that one it would use the snapshot from before the wait, and two claims could both start the last
 -- run that the cap allows.
 --
--- Call it outside of a transaction: if it starts nothing, the transaction does not wait for its commit record.
-CREATE FUNCTION claim_runs_v2(p_users uuid[], p_counts integer[], p_places integer, p_owner text, p_claim uuid,
-    p_lease interval, p_caps jsonb, p_default_cap integer, p_wait boolean)
+-- Call it outside of a transaction: if it starts nothing, the transaction does not wait until its commit is
+-- on the disk.
+CREATE FUNCTION claim_runs_v2(p_users uuid[], p_counts integer[], p_places integer, p_owner text,
+    p_claim uuid, p_lease interval, p_caps jsonb, p_default_cap integer, p_wait boolean)
 RETURNS TABLE (
     user_id uuid, more integer, locked boolean, id uuid, attempt integer, lease_claim uuid, last_seq bigint,
     losses integer, plan text, chat_model_id text, inputs jsonb, definition jsonb,
@@ -202,8 +203,8 @@ BEGIN
         r.inputs, v.definition, r.worked_seconds, r.request_id
     FROM started r JOIN slots s ON s.user_id = r.user_id JOIN app_versions v ON v.id = r.app_version_id
     UNION ALL
-    SELECT c.user_id, p.pending - c.started, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL
+    SELECT c.user_id, p.pending - c.started, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL
     FROM counts c CROSS JOIN LATERAL (
         SELECT count(*)::integer AS pending FROM (
             SELECT 1 FROM runs r
@@ -219,8 +220,8 @@ BEGIN
     END IF;
 END $$;
 
--- Sets the slots of these users right: `running` to the runs that hold a place, and `pending_from` if an older
--- run is pending. Skips locked slots. Returns how many it changed.
+-- Sets the slots of these users right: `running` to the runs that hold a place, and `pending_from` if an
+-- older run is pending. Skips locked slots. Returns how many it changed.
 CREATE FUNCTION correct_slots_v1(p_users uuid[]) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_slots   tid[];
@@ -274,8 +275,8 @@ BEGIN
     SELECT h.id, EXISTS (SELECT 1 FROM free f WHERE f.id = h.id) FROM ours h;
 END $$;
 
--- Ends all leases of this worker, which is known to be dead. They keep their owner, so their takeover counts a
--- loss. Returns how many it ended.
+-- Ends all leases of this worker, which is known to be dead. They keep their owner, so their takeover counts
+-- a loss. Returns how many it ended.
 CREATE FUNCTION end_leases_of_v1(p_worker text) RETURNS bigint LANGUAGE sql VOLATILE AS $$
     WITH held AS MATERIALIZED (
         SELECT r.id FROM runs r

@@ -154,10 +154,10 @@ mod tests {
         let calls =
             Calls::new(WorkQueue::Runs, Arc::clone(&handler), Arc::clone(&permits), Lifecycle::default());
         let all = Arc::clone(&permits).try_acquire_many_owned(4).unwrap();
-        let handled = calls.handle_all(ids.map(Nudge::new).to_vec(), all).await.unwrap().unwrap();
+        let answer = calls.handle_all(ids.map(Nudge::new).to_vec(), all).await.unwrap().unwrap();
         assert_eq!(*handler.calls.lock().unwrap(), [3, 1, 1, 1]);
-        assert!(handled.again.is_empty());
-        drop(handled);
+        assert!(answer.again.is_empty());
+        drop(answer);
         assert_eq!(permits.available_permits(), 4, "no permit is lost");
     }
 
@@ -172,7 +172,7 @@ mod tests {
             Lifecycle::default(),
         );
         let elsewhere = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let handled = calls.handle_all(ids.map(Nudge::new).to_vec(), elsewhere).await.unwrap().unwrap();
-        assert_eq!(handled.again, ids.map(Nudge::new));
+        let answer = calls.handle_all(ids.map(Nudge::new).to_vec(), elsewhere).await.unwrap().unwrap();
+        assert_eq!(answer.again, ids.map(Nudge::new));
     }
 }

@@ -178,8 +178,8 @@ pub async fn finish(
         last_seq: i64,
     }
     let sql = "SELECT last_seq FROM runs WHERE id = $1";
-    let rows: Vec<SeqRow> = statement(sql).bind::<SqlUuid, _>(fence.run.uuid()).load(conn).await?;
-    let after = rows.first().map_or(0, |row| row.last_seq);
+    let mut rows: Vec<SeqRow> = statement(sql).bind::<SqlUuid, _>(fence.run.uuid()).load(conn).await?;
+    let after = rows.pop().map_or(0, |row| row.last_seq);
     let (last_events, quotas) = (last_events.to_vec(), Quotas::default());
     finish_alone(conn, &Arc::new(End { fence, after, last_events, end: end.clone(), quotas })).await
 }
