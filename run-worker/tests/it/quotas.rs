@@ -16,6 +16,7 @@ use shared::testing::TestDatabase;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::run_sets::claim_all;
 use crate::{LEASE, answer, claim_one, claimant, pending_runs};
 
 const QUOTAS: Quotas = Quotas {

@@ -129,10 +129,10 @@ fn take_over(runs: &mut [Run], worker: usize) -> Vec<(RunId, i32, i32)> {
 
 /// Returns whether the worker's write to a run that it remembers succeeds.
 fn write(run: &mut Run, held: &Held, number: usize, op: Op) -> bool {
-    let mut ours = run.is_of(held.attempt);
+    let mut ours = run.is_of(held.attempt) && run.owner.is_some();
     match op {
         Op::Append { .. } => {
-            ours &= run.owner.is_some() && run.last_seq() == held.last_seq;
+            ours &= run.last_seq() == held.last_seq;
             if ours {
                 (run.losses, run.expired) = (0, None);
                 run.log.push("message");
