@@ -55,8 +55,8 @@ pub async fn active(
 
 /// Decrypts the `sealed` values of the user's secrets.
 ///
-/// After a change of CAPI_SECRET_KEY, older ones cannot be decrypted. They are left out if another one can: one
-/// valid secret is enough to sign with.
+/// After a change of CAPI_SECRET_KEY, older ones cannot be decrypted. They are left out if another one can:
+/// one valid secret is enough to sign with.
 pub fn decrypt(
     key: &EncryptionKey,
     user: UserId,

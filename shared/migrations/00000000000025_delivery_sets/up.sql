@@ -73,7 +73,8 @@ END $$;
 -- records locks its deliveries first. The settings keep the plans on the indexes, also before the tables have
 -- statistics; without bitmap scans each claim cleans the index entries of finished deliveries that it passes.
 CREATE FUNCTION claim_deliveries_v3(p_lanes uuid[], p_owner text, p_lease interval, p_share integer,
-    p_permits integer, p_users uuid[], p_held integer[], p_doubtful integer[], p_places integer, p_wait boolean)
+    p_permits integer, p_users uuid[], p_held integer[], p_doubtful integer[], p_places integer,
+    p_wait boolean)
 RETURNS TABLE (state text, lane_id uuid, id uuid, attempt integer, user_id uuid, run_id uuid, type text,
     url text, claimed_at timestamptz, created_at timestamptz, artifact_id uuid, earlier_attempts integer,
     scheduled_at timestamptz, lost_claims integer, lease_owner text, failures integer, request_id text,
@@ -233,8 +234,8 @@ BEGIN
     ), noted AS (
         INSERT INTO webhook_attempts
             (delivery_id, number, at, duration_ms, status_code, error, response_body, error_code)
-        SELECT mine.id, mine.attempt, p_at[mine.number], p_durations[mine.number], p_status_codes[mine.number],
-            p_errors[mine.number], p_bodies[mine.number], p_error_codes[mine.number]
+        SELECT mine.id, mine.attempt, p_at[mine.number], p_durations[mine.number],
+            p_status_codes[mine.number], p_errors[mine.number], p_bodies[mine.number], p_error_codes[mine.number]
         FROM mine
     )
     SELECT coalesce(array_agg(mine.number ORDER BY mine.number), '{}') INTO v_written FROM mine;
@@ -282,8 +283,8 @@ BEGIN
             (id, lane_id, user_id, event_run_id, artifact_id, type, url, status, next_attempt_at, due_at,
              created_at)
         VALUES (webhook_id_v1(v_run.id, 'run.artifact', NEW.id),
-            webhook_lane_v1(v_run.user_id, v_run.webhook_host), v_run.user_id, v_run.id, NEW.id, 'run.artifact',
-            v_run.webhook_url, 'pending', 'infinity', v_now, v_now)
+            webhook_lane_v1(v_run.user_id, v_run.webhook_host), v_run.user_id, v_run.id, NEW.id,
+            'run.artifact', v_run.webhook_url, 'pending', 'infinity', v_now, v_now)
         ON CONFLICT (id) DO NOTHING;
     END IF;
     RETURN NULL;

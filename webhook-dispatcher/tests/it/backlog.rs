@@ -13,8 +13,8 @@ const WAITING: usize = 50_000;
 async fn pages(conn: &mut Connection, lane: LaneId, places: usize) -> usize {
     let sql = format!(
         "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF)
-         SELECT count(*) FROM claim_deliveries_v3(ARRAY['{lane}'::uuid], 'd', '30 s', 16, 1000, '{{}}', '{{}}',
-                                                  '{{}}', {places}, true)"
+         SELECT count(*) FROM claim_deliveries_v3(ARRAY['{lane}'::uuid], 'd', '30 s', 16, 1000,
+                                                  '{{}}', '{{}}', '{{}}', {places}, true)"
     );
     conn.batch_execute("BEGIN").await.unwrap();
     let lines: Vec<PlanLine> = statement(sql).load(conn).await.unwrap();
@@ -35,8 +35,8 @@ async fn add(fixture: &Fixture, lane: LaneId, count: usize) {
          SET LOCAL session_replication_role = replica;
          INSERT INTO webhook_deliveries
              (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
-         SELECT gen_random_uuid(), l.id, l.user_id, gen_random_uuid(), 'run.completed', 'http://h/', 'pending',
-                capi_now() - interval '1 hour' + n * interval '1 ms', capi_now()
+         SELECT gen_random_uuid(), l.id, l.user_id, gen_random_uuid(), 'run.completed', 'http://h/',
+                'pending', capi_now() - interval '1 hour' + n * interval '1 ms', capi_now()
          FROM webhook_lanes l, generate_series(1, {count}) n WHERE l.id = '{lane}';
          COMMIT"
     );

@@ -64,8 +64,9 @@ fn whole_run(run: RunId, end: &str) -> [String; 5] {
          SELECT id, id, 'key', sha256(uuid_send(id)), 'capi_' FROM users ON CONFLICT DO NOTHING"
             .to_owned(),
         format!(
-            "UPDATE runs SET {end}, api_key_id = user_id, inputs = '{{\"text\": \"x\", \"list\": [1.5, null]}}',
-                 metadata = '{{\"b\": \"2\", \"a\": \"1\"}}', started_at = capi_now(), attempt = 2, last_seq = 9,
+            "UPDATE runs SET {end}, api_key_id = user_id, started_at = capi_now(), attempt = 2, last_seq = 9,
+                 inputs = '{{\"text\": \"x\", \"list\": [1.5, null]}}',
+                 metadata = '{{\"b\": \"2\", \"a\": \"1\"}}',
                  input_tokens = 10, output_tokens = 20, steps = 2, tool_calls = 3, cached_input_tokens = 4,
                  contacted_hosts = '{{a.example,b.example}}',
                  webhook_events = '{{run.completed,run.failed,run.cancelled,run.artifact}}'
@@ -84,8 +85,8 @@ fn whole_run(run: RunId, end: &str) -> [String; 5] {
         format!(
             "INSERT INTO webhook_deliveries
                  (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
-             SELECT webhook_id_v1(id, 'run.' || status, NULL), webhook_lane_v1(user_id, webhook_host), user_id,
-                    id, 'run.' || status, webhook_url, 'pending', completed_at, completed_at
+             SELECT webhook_id_v1(id, 'run.' || status, NULL), webhook_lane_v1(user_id, webhook_host),
+                    user_id, id, 'run.' || status, webhook_url, 'pending', completed_at, completed_at
              FROM runs WHERE id = '{run}'"
         ),
     ]
@@ -114,8 +115,8 @@ async fn a_webhook_shows_the_run_as_get_does() {
         links: config.secret_key.links(&config.links).unwrap(),
     };
     for (number, end) in [
-        r#"status = 'completed', completed_at = capi_now(), result = '{"text": "done [1]", "data": {"a": null},
-           "sources": [{"id": 1, "url": "https://e.org/", "title": "E", "how": "cited"}]}'"#,
+        r#"status = 'completed', completed_at = capi_now(), result = '{"text": "done [1]",
+           "data": {"a": null}, "sources": [{"id": 1, "url": "https://e.org/", "title": "E", "how": "cited"}]}'"#,
         r#"status = 'failed', completed_at = capi_now(), error_code = 'model_unavailable', error = '{"code":
            "model_unavailable", "message": "m", "step": 2, "eventSeq": 9, "retryable": true}',
            result = '{"text": "so far", "partial": true}'"#,
@@ -129,7 +130,8 @@ async fn a_webhook_shows_the_run_as_get_does() {
             fixture.database.run_sql(sql).await;
         }
         let requests = received(&receiver, 2 * (number + 1)).await;
-        let shown = viewer.load(&mut fixture.database.conn().await, fixture.user, run).await.unwrap().unwrap();
+        let mut conn = fixture.database.conn().await;
+        let shown = viewer.load(&mut conn, fixture.user, run).await.unwrap().unwrap();
         let mut shown = without_signatures(serde_json::to_value(shown).unwrap());
         let state = shown.as_object_mut().unwrap().remove("webhook").unwrap();
         assert!(state["deliveryId"].is_string() && !shown["files"][1]["sha256"].is_null(), "{shown}");
@@ -157,7 +159,8 @@ async fn events_keep_their_ids() {
         "UPDATE runs SET status = 'running', attempt = 1, lease_owner = 'w', started_at = capi_now(),
                 lease_expires_at = capi_now() + interval '1 hour'",
         "INSERT INTO artifacts (id, run_id, type, title, size, sha256)
-         SELECT gen_random_uuid(), id, 'text/plain', n::text, 1, sha256('') FROM runs, generate_series(1, 2) n",
+         SELECT gen_random_uuid(), id, 'text/plain', n::text, 1, sha256('')
+         FROM runs, generate_series(1, 2) n",
     ] {
         fixture.database.run_sql(sql).await;
     }

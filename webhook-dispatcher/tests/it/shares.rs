@@ -20,8 +20,8 @@ struct Lane {
     id: LaneId,
 }
 
-/// Makes so many users with lanes of hosts that work, or of which nothing is known. Their deliveries are due in
-/// turn.
+/// Makes so many users with lanes of hosts that work, or of which nothing is known. Their deliveries are due
+/// in turn.
 async fn users(fixture: &Fixture, users: usize, doubtful: bool) -> Vec<LaneId> {
     let failures = if doubtful { "NULL" } else { "0" };
     // Without triggers: the deliveries refer to no runs.
