@@ -253,7 +253,10 @@ DECLARE
     v_run      jsonb;
 BEGIN
     v_accounts := ARRAY(SELECT DISTINCT (run ->> 'user')::uuid FROM unnest(p_runs) run WHERE run ?| '{asked,files}');
-    IF NOT p_wait THEN
+    -- The rows of accounts come before those of idempotency keys.
+    IF p_wait THEN
+        PERFORM lock_account_use_v1(account) FROM unnest(v_accounts) account;
+    ELSE
         PERFORM set_config('lock_timeout', '200', true);
         v_accounts := ARRAY(
             SELECT u.user_id FROM account_use u WHERE u.user_id = ANY (v_accounts)

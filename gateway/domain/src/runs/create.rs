@@ -160,7 +160,7 @@ impl Create {
     /// Validates against the cached version and writes the run. Starts again with a fresh version if the
     /// cached one is stale.
     async fn write(&mut self, intake: &Intake) -> Result<Created, Refusal> {
-        let rows = self.files.rows();
+        let rows = (!self.files.files().is_empty()).then(|| self.files.rows());
         let mut cached = intake.apps.get(self.user, self.app_id);
         for _ in 0..STALE_RETRIES {
             // A stale version may not refuse a request: the current one may accept its inputs.
@@ -185,7 +185,7 @@ impl Create {
                 metadata: &self.body.metadata,
                 queue_timeout_seconds: self.body.queue_timeout_seconds,
                 request_id: self.request_id.as_deref(),
-                files: rows.as_array().is_some_and(|rows| !rows.is_empty()).then_some(&rows),
+                files: rows.as_ref(),
                 idempotency_key: self.idempotency_key.as_ref(),
                 quotas: &self.quotas,
                 asked: Asked { stored_bytes: self.files.bytes(), request_bytes: self.request_bytes },

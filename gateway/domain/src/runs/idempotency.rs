@@ -41,22 +41,25 @@ impl IdempotencyKey {
         // The members of a serde_json object are sorted.
         let hash = |fields: &Value| digest(&SHA256, fields.to_string().as_bytes()).as_ref().to_vec();
         let former_hash = hash(&fields);
-        make_canonical(&mut fields);
-        Self { path, key, request_hash: hash(&fields), former_hash }
+        let request_hash = if make_canonical(&mut fields) { hash(&fields) } else { former_hash.clone() };
+        Self { path, key, request_hash, former_hash }
     }
 }
 
-/// Gives each number one spelling: JSON does not tell 1 from 1.0.
-fn make_canonical(value: &mut Value) {
+/// Gives each number one spelling: JSON does not tell 1 from 1.0. Returns whether it changed one.
+fn make_canonical(value: &mut Value) -> bool {
     match value {
         Value::Number(number) => {
-            if let Some(integer) = number.as_f64().filter(|_| number.is_f64()).and_then(as_integer) {
-                *number = integer;
-            }
+            let integer = number.as_f64().filter(|_| number.is_f64()).and_then(as_integer);
+            let Some(integer) = integer else { return false };
+            *number = integer;
+            true
         }
-        Value::Array(items) => items.iter_mut().for_each(make_canonical),
-        Value::Object(members) => members.values_mut().for_each(make_canonical),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Array(items) => items.iter_mut().fold(false, |changed, item| make_canonical(item) || changed),
+        Value::Object(members) => {
+            members.values_mut().fold(false, |changed, member| make_canonical(member) || changed)
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
 }
 

@@ -191,7 +191,7 @@ async fn a_locked_window_is_left_out_or_waited_for() {
     );
     let waited = admit(&database.db, &[[1; 32]], &rates(), Duration::from_millis(20)).await;
     assert!(waited.is_err_and(|error| error.is_lock_timeout()));
-    let (waited, _) = tokio::join!(
+    let (waited, ()) = tokio::join!(
         async { admit(&database.db, &[[1; 32]], &rates(), Duration::from_secs(2)).await.unwrap() },
         async { holder.batch_execute("SELECT pg_sleep(0.1); COMMIT").await.unwrap() }
     );
