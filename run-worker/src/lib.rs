@@ -90,7 +90,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let models = ModelsFile::read(&config.catalog.models)?;
     let plans = read_plans(config)?;
     let lifecycle = Lifecycle::default();
-    let db = Db::new(&config.database, "capi-run-worker")?;
+    // A claim that is given up may have claimed a run.
+    let db = Db::new(&config.database, "capi-run-worker")?.patient();
     require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);

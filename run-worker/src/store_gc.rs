@@ -59,14 +59,13 @@ pub struct Sweeper {
 pub(crate) async fn sweep(context: Arc<Context>, owner: StoreOwner) {
     let (mut pause, mut sweeper) =
         (INTERVAL.mul_f64(rand::random()), Sweeper::new(&context.leases.claimant.worker));
-    let db = context.db.patient();
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = context.lifecycle.stopping().cancelled() => return,
         }
         let then = Utc::now() - MIN_AGE;
-        let sweeping = sweeper.pass(&db, &context.artifacts, &owner, then, Instant::now());
+        let sweeping = sweeper.pass(&context.db, &context.artifacts, &owner, then, Instant::now());
         let swept = tokio::select! {
             swept = sweeping => swept,
             () = context.lifecycle.stopping().cancelled() => return,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::db::{ANSWER_TIMEOUT, DbError};
+use crate::db::DbError;
 
 /// Calls in one set. Larger sets hold their locks longer and gain little.
 pub const MAX_SET: usize = 64;
@@ -66,15 +66,12 @@ impl<Call: SetCall> Batch<Call> {
     }
 
     /// Answers when the statement with this item has committed. Fails with [`DbError::QueueFull`] if too many
-    /// calls wait. If the future is dropped before the item's statement begins, the item is not written; with
-    /// [`DbError::Timeout`] it may be written.
+    /// calls wait. If the future is dropped before the item's statement begins, the item is not written.
     pub async fn call(&self, item: Call::Item) -> Result<Call::Answer, DbError> {
         let (answer, answered) = oneshot::channel();
         self.calls.try_send(Waiting { item, answer }).map_err(|_| DbError::QueueFull)?;
-        // Also the wait for the sets before this one is bounded: their commits may hang.
-        let answered = tokio::time::timeout(ANSWER_TIMEOUT, answered).await;
         // The task drops a sender only if it panics.
-        answered.map_or(Err(DbError::Timeout), |given| given.unwrap_or(Err(DbError::Timeout)))
+        answered.await.unwrap_or(Err(DbError::Timeout))
     }
 }
 

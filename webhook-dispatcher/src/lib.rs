@@ -57,7 +57,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     metric_help::describe();
     let secret_key = config.secret_key.read()?;
     let lifecycle = Lifecycle::default();
-    let db = Db::new(&config.database, "capi-webhook-dispatcher")?;
+    // A claim that is given up may have claimed a delivery.
+    let db = Db::new(&config.database, "capi-webhook-dispatcher")?.patient();
     require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-webhook-dispatcher")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);

@@ -73,7 +73,7 @@ pub enum Pass {
 /// which start together do not check together.
 pub(crate) async fn run(context: Arc<Context>, owner: StoreOwner) {
     let retention = Retention {
-        db: context.db.patient(),
+        db: context.db.clone(),
         artifacts: context.artifacts.clone(),
         owner,
         days: context.plans.retention_days().into(),

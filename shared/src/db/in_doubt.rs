@@ -136,7 +136,9 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.0.take().into_iter().for_each(discard);
+        if let Some(connection) = self.0.take() {
+            discard(connection);
+        }
     }
 }
 

@@ -26,11 +26,11 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 
 use crate::config::DatabaseConfig;
 use connector::Connector;
 use in_doubt::{InDoubt, Sent};
-use tokio::time::Instant;
 
 /// How long a caller of a service waits for a connection. A request must be answered 503 within a second if
 /// the database is down.
@@ -91,7 +91,7 @@ impl Db {
     }
 
     /// The same pool for work that no client waits for: its statements may take as long as PostgreSQL lets
-    /// them.
+    /// them, and it is not given up while it may succeed.
     #[must_use]
     pub fn patient(&self) -> Self {
         self.with_patience(PATIENT)
@@ -182,7 +182,8 @@ impl Db {
     /// writes.
     pub async fn ping(&self) -> Result<(), DbError> {
         let sent = Instant::now();
-        let asking = self.write(|mut conn| async move {
+        let asker = self.with_patience(ANSWER_TIMEOUT);
+        let asking = asker.write(|mut conn| async move {
             let writable = statement(PING).execute(&mut conn).await?;
             if writable == 1 { Ok(()) } else { Err(DbError::ReadOnly) }
         });

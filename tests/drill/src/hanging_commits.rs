@@ -1,6 +1,6 @@
-//! Case 4: commits hang under load, as with a synchronous standby that is away. Each create is answered 503 in
-//! 3 s, and later ones at once. The processes are not ready, and take no more connections. When commits go on,
-//! no run is lost and none is doubled.
+//! Case 4: commits hang under load, as with a synchronous standby that is away. Each create is answered 503
+//! in 3 s, and later ones at once. The processes are not ready, and take no more connections. When commits go
+//! on, no run is lost and none is doubled.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(200);
 /// The time after which it is known.
 const KNOWN_AFTER: Duration = Duration::from_secs(15);
 const PROBES: u32 = 20;
-/// CAPI_DATABASE_POOL_SIZE of a stack in three services, the reports of the gateway and the leases of the worker.
+/// CAPI_DATABASE_POOL_SIZE of a stack in three services, reports of the gateway and leases of the worker.
 const CONNECTIONS: usize = 3 * 6 + 2 + 3;
 
 pub(crate) async fn drill(stage: &Stage) -> Report {

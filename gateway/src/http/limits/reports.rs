@@ -1,5 +1,5 @@
-//! Pages that read many rows of an account. They have a pool of their own, and an account has one at a time, so
-//! that they delay no request of others.
+//! Pages that read many rows of an account. They have a pool of their own, and an account has one at a time.
+//! So they delay no request of others.
 
 use shared::config::DatabaseConfig;
 use shared::db::Db;

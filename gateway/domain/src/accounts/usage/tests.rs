@@ -30,7 +30,7 @@ async fn add_runs(database: &TestDatabase, user: UserId, runs: u32, time: &str) 
                 CASE WHEN open THEN 'pending' ELSE 'cancelled' END, '', '{{}}', 'm', '{{}}', at,
                 CASE WHEN NOT open THEN at END, 1, (random() * 100)::bigint, (random() * 10)::bigint
          FROM apps a JOIN app_versions v ON v.app_id = a.id,
-              LATERAL (SELECT at, at > capi_now() - interval '2 days' AND n % 50 = 0 AS open
+              LATERAL (SELECT at, at > capi_now() - interval '2 days' AND n % 10 = 0 AS open
                        FROM (SELECT n, capi_now() - random() * interval '{time}' AS at
                              FROM generate_series(1, {runs}) n) times) run
          WHERE a.user_id = '{user}'"
