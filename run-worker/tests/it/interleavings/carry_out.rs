@@ -245,8 +245,8 @@ struct Row {
     id: RunId,
 }
 
-/// Makes leases that one statement has ended differ, in the order of the ids: the statement leaves their order
-/// open, and a takeover takes the oldest one.
+/// Makes leases that one statement has ended differ, in the order of the ids: the statement leaves their
+/// order open, and a takeover takes the oldest one.
 async fn in_order(database: &TestDatabase, mut runs: Vec<RunId>) -> Vec<RunId> {
     runs.sort();
     for run in &runs {
