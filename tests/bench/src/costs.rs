@@ -14,7 +14,8 @@ use crate::{line, machine};
 const CALLS: &str = "capi_database_calls_total";
 const NUDGES: &str = "capi_nudges_published_total";
 const SERVICES_CONNECTED: &str = "SELECT count(*)::text AS text FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name LIKE 'capi-%' AND application_name <> 'capi-test'";
+    WHERE datname = current_database()
+        AND application_name LIKE 'capi-%' AND application_name <> 'capi-test'";
 /// PostgreSQL's counters, in this order.
 const DATABASE: [&str; 5] = ["commits", "bytes of WAL", "WAL writes", "WAL syncs", "rolled back"];
 const DATABASE_SQL: &str = "

@@ -1,5 +1,5 @@
-//! Concurrent: each actor has its own connection and works as fast as it can. The order is unknown, so the
-//! test checks the invariants of any order at the end, and the cap all the time.
+//! Concurrent: each actor works as fast as it can. The order is unknown, so the test checks the invariants of
+//! any order at the end, and the caps and the places all the time.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
@@ -9,8 +9,10 @@ use proptest::prelude::*;
 use shared::db::statement;
 use shared::testing::TestDatabase;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{CAP, Did, Memory, Op, WORKERS, actor, carry_out, over_sequences, stage};
+use super::carry_out::carry_out;
+use super::{CAP, Did, Memory, Op, WORKERS, over_sequences, stage};
 
 #[derive(Debug, QueryableByName)]
 struct Count {
@@ -19,7 +21,7 @@ struct Count {
 }
 
 /// Selects the runs that violate an invariant.
-const WRONG: &str = "
+const WRONG_RUNS: &str = "
 WITH logs AS (
     SELECT run_id, count(*) AS events, max(seq) AS last, array_agg(type ORDER BY seq) AS types,
         array_agg(attempt ORDER BY seq) FILTER (WHERE attempt > 0) AS attempts,
@@ -33,8 +35,17 @@ WHERE l.run_id IS NULL OR l.events <> r.last_seq OR l.last <> r.last_seq OR l.ty
     OR l.attempts <> (SELECT array_agg(a ORDER BY a) FROM unnest(l.attempts) a)
     OR r.attempt <> cardinality(
         array_positions(l.types, 'run.started') || array_positions(l.types, 'run.taken_over'))
-    OR (SELECT count(*) FROM webhook_deliveries d WHERE d.run_id = r.id)
-        <> (r.completed_at IS NOT NULL)::int";
+    OR (SELECT array_agg(d.id) FROM webhook_deliveries d WHERE d.run_id = r.id)
+        IS DISTINCT FROM CASE WHEN r.completed_at IS NOT NULL
+            THEN ARRAY[webhook_id_v1(r.id, 'run.' || r.status, NULL)] END";
+
+/// Users with more running runs than the cap, or whose places are not those of their running runs. One
+/// statement sees one state of the database.
+const WRONG_PLACES: &str = "
+SELECT concat_ws(' ', s.running, 'places and', h.running, 'running') AS wrong
+FROM user_slots s CROSS JOIN LATERAL (
+    SELECT count(*) AS running FROM runs r WHERE r.user_id = s.user_id AND r.status = 'running') h
+WHERE s.running <> h.running OR h.running > ";
 
 #[derive(Debug, QueryableByName)]
 struct Wrong {
@@ -42,39 +53,46 @@ struct Wrong {
     wrong: String,
 }
 
-async fn check(database: &TestDatabase, ops: &[Op]) -> Result<(), TestCaseError> {
-    let (user, ids) = stage(database).await;
+async fn wrong(database: &TestDatabase, sql: &str) -> Vec<String> {
+    let rows: Vec<Wrong> = statement(sql.to_owned()).load(&mut database.conn().await).await.unwrap();
+    rows.into_iter().map(|row| row.wrong).collect()
+}
+
+async fn check(database: &TestDatabase, ops: &[(Op, Uuid)]) -> Result<(), TestCaseError> {
+    let stage = stage(database).await;
     let done = CancellationToken::new();
     let actors = (0..=WORKERS).map(async |number| {
-        let (mut conn, mut memory, mut recorded) = (database.conn().await, Memory::new(), 0);
-        for op in ops.iter().filter(|op| actor(**op) == number) {
-            let did = carry_out(&mut conn, user, &ids, &mut memory, *op).await;
-            recorded += i64::from(matches!(op, Op::Append { .. }) && did == Did::Wrote(true));
+        let (mut memory, mut recorded) = (Memory::new(), 0);
+        for op in ops.iter().filter(|(op, _)| op.actor() == number && op.is_concurrent()) {
+            let did = carry_out(database, &stage, &mut memory, *op).await;
+            if let (Op::Append { .. }, Did::Wrote(wrote)) = (op.0, did) {
+                recorded += wrote.iter().filter(|wrote| **wrote).count();
+            }
         }
         recorded
     });
+    let places = format!("{WRONG_PLACES}{CAP}");
     let watching = async {
-        let (mut conn, mut most) = (database.conn().await, 0);
-        let sql = "SELECT count(*) AS count FROM runs WHERE status = 'running'";
+        let mut seen = Vec::new();
         while !done.is_cancelled() {
-            let now: Count = statement(sql).get_result(&mut conn).await.unwrap();
-            most = most.max(now.count);
+            seen.extend(wrong(database, &places).await);
         }
-        most
+        seen
     };
     let acting = async {
         let recorded = join_all(actors).await;
         done.cancel();
-        recorded.iter().sum::<i64>()
+        recorded.iter().sum::<usize>()
     };
-    let (recorded, most) = futures_util::future::join(acting, watching).await;
-    prop_assert!(most <= i64::from(CAP), "{} runs were running at once", most);
-    let mut conn = database.conn().await;
+    let (recorded, seen) = futures_util::future::join(acting, watching).await;
+    prop_assert!(seen.is_empty(), "{:?}", seen);
     let said = "SELECT count(*) AS count FROM run_events WHERE type = 'message'";
-    let said: Count = statement(said).get_result(&mut conn).await.unwrap();
-    prop_assert_eq!(said.count, recorded, "the log holds exactly the appends that succeeded");
-    let wrong: Vec<Wrong> = statement(WRONG).load(&mut conn).await.unwrap();
-    prop_assert!(wrong.is_empty(), "{:?}", wrong.iter().map(|run| &run.wrong).collect::<Vec<_>>());
+    let said: Count = statement(said).get_result(&mut database.conn().await).await.unwrap();
+    prop_assert_eq!(said.count, i64::try_from(recorded).unwrap(), "the log holds exactly the recorded steps");
+    for sql in [WRONG_RUNS, &places] {
+        let wrong = wrong(database, sql).await;
+        prop_assert!(wrong.is_empty(), "{:?}", wrong);
+    }
     Ok(())
 }
 

@@ -1,224 +1,250 @@
-//! Random interleavings of all operations that change a run, by several workers, its owner and time, on the
-//! real database. `predicted` runs them sequentially and compares them with a model. `concurrent` runs them
-//! concurrently and checks the invariants. A worker remembers each run that it ever held, so most of its
-//! writes are stale.
+//! Random interleavings of all operations that change a run, by several workers, their supervisors, workers
+//! of the former version, the owners and time, on the real database. Most operations are sets, as
+//! `shared::batch` makes them. `predicted` runs them sequentially and compares them with a model.
+//! `concurrent` runs them concurrently and checks the invariants. A worker remembers each run that it ever
+//! held, so most of its writes are stale. A failover takes the database back to an earlier state, but no
+//! worker.
 
+mod carry_out;
 mod concurrent;
 mod model;
+mod old;
 mod predicted;
+mod run;
+mod saved;
 
 use std::time::Duration;
 
-use diesel::sql_types::Uuid as SqlUuid;
-use diesel_async::RunQueryDsl;
 use proptest::prelude::*;
-use run_worker::leases::append::append;
-use run_worker::leases::store::{Claimant, Claimed, give_back, renew};
-use shared::db::{Connection, statement};
+use run_worker::leases::store::Claimed;
 use shared::ids::{RunId, UserId};
-use shared::runs::{
-    Cancelled, ErrorCode, Fence, Finished, RunEnd, RunError, RunResult, cancel, expire, finish,
-};
+use shared::runs::{Cancelled, Fence, Finished};
 use shared::testing::TestDatabase;
 use uuid::Uuid;
 
-use crate::{claim_one, claimant, pending_runs, take_over, user_message};
+use crate::pending_runs;
 
 const WORKERS: usize = 3;
-const RUNS: usize = 4;
-/// The plan's cap on running runs, less than [`RUNS`].
+const USERS: usize = 2;
+const RUNS_OF_A_USER: usize = 3;
+const RUNS: usize = USERS * RUNS_OF_A_USER;
+/// The plan's cap on running runs, less than [`RUNS_OF_A_USER`].
 const CAP: i32 = 2;
 const LEASE: Duration = Duration::from_secs(30);
 
-/// An operation. `held` is the index of a run among all runs that the worker ever held.
+/// A set of indices below 8. Of a worker's memory, which has no fixed length, a set names the latest runs.
+#[derive(Debug, Clone, Copy)]
+struct Indices(u8);
+
+impl Indices {
+    fn of(indices: &[usize]) -> Self {
+        Self(indices.iter().fold(0, |set, index| set | 1 << index))
+    }
+
+    fn has(self, index: usize) -> bool {
+        index < 8 && self.0 & (1 << index) != 0
+    }
+
+    fn below(self, end: usize) -> impl Iterator<Item = usize> {
+        (0..end.min(8)).filter(move |index| self.has(*index))
+    }
+}
+
+/// An operation. `held` are indices of the runs that the worker ever held, latest first.
 #[derive(Debug, Clone, Copy)]
 enum Op {
+    /// Claims so many runs of each user, for so many places.
     Claim {
         worker: usize,
+        counts: [u32; USERS],
+        places: u32,
+        wait: bool,
     },
     TakeOver {
         worker: usize,
     },
     Append {
         worker: usize,
-        held: usize,
+        held: Indices,
     },
     Beat {
         worker: usize,
     },
     Finish {
         worker: usize,
-        held: usize,
+        held: Indices,
         well: bool,
     },
     GiveBack {
         worker: usize,
         held: usize,
     },
+    /// The worker lost the answer of the claim or takeover that gave it this run.
+    GiveClaimBack {
+        worker: usize,
+        held: usize,
+    },
+    /// A supervisor says that the worker is dead. It may be wrong.
+    DeathNotice {
+        worker: usize,
+    },
+    /// A worker of the former version claims. Its name is that of the new worker with this index.
+    OldClaim {
+        worker: usize,
+        user: usize,
+    },
+    OldFinish {
+        worker: usize,
+        held: usize,
+    },
     Cancel {
         run: usize,
     },
-    /// The lease of a run expires.
+    /// The lease of a run expires. If it expired long ago, an isolated run no longer waits for a worker that
+    /// holds nothing else.
     LeasePasses {
         run: usize,
+        long_ago: bool,
     },
-    /// The queue timeout of a run passes.
-    QueueTimePasses {
+    /// A suspect has lived for longer than its probation, and an isolated run for longer than its isolation.
+    RunLives {
         run: usize,
+        isolation: bool,
     },
+    /// The queue timeout of runs passes.
+    QueueTimePasses {
+        runs: Indices,
+    },
+    /// All that is committed now survives the next failover.
+    Replicate,
+    Failover,
+}
+
+impl Op {
+    /// The index of the actor. The last index stands for the owners, the supervisors and time.
+    fn actor(self) -> usize {
+        match self {
+            Self::Claim { worker, .. }
+            | Self::TakeOver { worker }
+            | Self::Append { worker, .. }
+            | Self::Beat { worker }
+            | Self::Finish { worker, .. }
+            | Self::GiveBack { worker, .. }
+            | Self::GiveClaimBack { worker, .. }
+            | Self::OldClaim { worker, .. }
+            | Self::OldFinish { worker, .. } => worker,
+            _ => WORKERS,
+        }
+    }
+
+    /// Whether it can run beside others. The old statements lock in another order, and lose deadlocks.
+    fn is_concurrent(self) -> bool {
+        !matches!(self, Self::OldClaim { .. } | Self::OldFinish { .. } | Self::Replicate | Self::Failover)
+    }
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let (worker, held, run) = (0..WORKERS, 0..3usize, 0..RUNS);
+    let (worker, index, run) = (0..WORKERS, 0..3usize, 0..RUNS);
+    let few =
+        || prop_oneof![2 => (0..3u8).prop_map(|bit| Indices(1 << bit)), 1 => (1..8u8).prop_map(Indices)];
+    let by = worker.clone();
+    let claim = (by, proptest::array::uniform2(0..3u32), 1..4u32, any::<bool>())
+        .prop_map(|(worker, counts, places, wait)| Op::Claim { worker, counts, places, wait });
+    let one = (worker.clone(), index);
     prop_oneof![
-        4 => worker.clone().prop_map(|worker| Op::Claim { worker }),
-        3 => worker.clone().prop_map(|worker| Op::TakeOver { worker }),
-        5 => (worker.clone(), held.clone()).prop_map(|(worker, held)| Op::Append { worker, held }),
+        6 => claim,
+        4 => worker.clone().prop_map(|worker| Op::TakeOver { worker }),
+        6 => (worker.clone(), few()).prop_map(|(worker, held)| Op::Append { worker, held }),
         2 => worker.clone().prop_map(|worker| Op::Beat { worker }),
-        3 => (worker.clone(), held.clone(), any::<bool>())
+        4 => (worker.clone(), few(), any::<bool>())
             .prop_map(|(worker, held, well)| Op::Finish { worker, held, well }),
-        2 => (worker, held).prop_map(|(worker, held)| Op::GiveBack { worker, held }),
+        2 => one.clone().prop_map(|(worker, held)| Op::GiveBack { worker, held }),
+        1 => one.clone().prop_map(|(worker, held)| Op::GiveClaimBack { worker, held }),
+        2 => worker.clone().prop_map(|worker| Op::DeathNotice { worker }),
+        1 => (worker, 0..USERS).prop_map(|(worker, user)| Op::OldClaim { worker, user }),
+        1 => one.prop_map(|(worker, held)| Op::OldFinish { worker, held }),
         1 => run.clone().prop_map(|run| Op::Cancel { run }),
-        4 => run.clone().prop_map(|run| Op::LeasePasses { run }),
-        1 => run.prop_map(|run| Op::QueueTimePasses { run }),
+        5 => (run.clone(), proptest::bool::weighted(0.2))
+            .prop_map(|(run, long_ago)| Op::LeasePasses { run, long_ago }),
+        2 => (run, any::<bool>()).prop_map(|(run, isolation)| Op::RunLives { run, isolation }),
+        1 => proptest::collection::vec(0..RUNS, 1..3)
+            .prop_map(|runs| Op::QueueTimePasses { runs: Indices::of(&runs) }),
+        1 => Just(Op::Replicate),
+        1 => Just(Op::Failover),
     ]
 }
 
 /// A run as a worker remembers it.
 #[derive(Debug, Clone, Copy)]
 struct Held {
-    run: RunId,
-    attempt: i32,
-    claim: Uuid,
+    fence: Fence,
     last_seq: i64,
 }
 
 impl Held {
     fn of(claimed: &Claimed) -> Self {
-        let Fence { run, attempt, claim } = claimed.fence();
-        Self { run, attempt, claim, last_seq: claimed.last_seq }
+        Self { fence: claimed.fence(), last_seq: claimed.last_seq }
     }
 
-    fn fence(&self) -> Fence {
-        Fence { run: self.run, attempt: self.attempt, claim: self.claim }
+    /// Workers of the former version know no claims.
+    fn is_old(&self) -> bool {
+        self.fence.claim.is_nil()
     }
-}
-
-/// The result of an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Did {
-    Claimed(Option<(RunId, i32, i64)>),
-    TookOver(Vec<(RunId, i32, i32)>),
-    Wrote(bool),
-    Kept(Vec<RunId>),
-    Cancelled(Cancelled),
-    Nothing,
 }
 
 /// The runs that a worker remembers, latest first.
 type Memory = Vec<Held>;
 
-/// Makes a user with pending runs whose queue timeout does not pass by itself.
-async fn stage(database: &TestDatabase) -> (UserId, Vec<RunId>) {
-    database.run_sql("TRUNCATE run_events").await;
-    database.run_sql("TRUNCATE runs CASCADE").await;
-    let made = pending_runs(database, RUNS).await;
+/// The result of an operation. Runs are in the order of their ids, other answers in the order of their items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Did {
+    /// The runs with their attempts and last events, and how many more each user could start.
+    Claimed(Vec<(RunId, i32, i64)>, Vec<(UserId, u32)>),
+    /// The runs with their attempts and losses.
+    TookOver(Vec<(RunId, i32, i32)>),
+    Wrote(Vec<bool>),
+    Kept(Vec<RunId>),
+    GaveBack(Vec<RunId>),
+    Noticed(i64),
+    Ended(Vec<Finished>),
+    Cancelled(Cancelled),
+    Nothing,
+}
+
+/// The users and their runs, in the order of their creation.
+struct Stage {
+    users: Vec<UserId>,
+    runs: Vec<RunId>,
+}
+
+/// Makes users with pending runs whose queue timeout does not pass by itself.
+async fn stage(database: &TestDatabase) -> Stage {
+    for sql in ["TRUNCATE run_events", "TRUNCATE users CASCADE"] {
+        database.run_sql(sql).await;
+    }
+    let mut stage = Stage { users: Vec::new(), runs: Vec::new() };
+    for _ in 0..USERS {
+        let (user, runs) = pending_runs(database, RUNS_OF_A_USER).await;
+        stage.users.push(user);
+        stage.runs.extend(runs);
+    }
     database
         .run_sql("UPDATE runs SET created_at = created_at - interval '2 d', queue_timeout_seconds = 604800")
         .await;
-    made
+    stage
 }
 
-async fn run_sql(conn: &mut Connection, sql: &'static str, run: RunId) {
-    statement(sql).bind::<SqlUuid, _>(run.uuid()).execute(conn).await.unwrap();
-}
-
-/// Runs the operation on the database.
-async fn carry_out(conn: &mut Connection, user: UserId, ids: &[RunId], memory: &mut Memory, op: Op) -> Did {
-    // The probation of a suspect follows the lease. It must be longer than the test.
-    let lease = Duration::from_hours(1);
-    let by = |worker: usize| Claimant { lease, ..claimant(&format!("w{worker}"), CAP) };
-    match op {
-        Op::Claim { worker } => {
-            let claimed = claim_one(conn, &by(worker), user).await;
-            memory.splice(0..0, claimed.iter().map(Held::of));
-            Did::Claimed(claimed.map(|run| (run.id, run.attempt, run.last_seq)))
-        }
-        Op::TakeOver { worker } => {
-            let mut taken = take_over(conn, &by(worker), 10).await;
-            taken.sort_by_key(|run| run.id);
-            memory.splice(0..0, taken.iter().map(Held::of));
-            Did::TookOver(taken.iter().map(|run| (run.id, run.attempt, run.losses)).collect())
-        }
-        Op::Append { held, .. } => {
-            let Some(held) = memory.get_mut(held) else { return Did::Nothing };
-            let said = [user_message(&format!("attempt {}", held.attempt))];
-            let wrote = append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
-            // Repeat the append, like a worker whose answer was lost.
-            let again = wrote && append(conn, held.fence(), held.last_seq, &said, LEASE).await.unwrap();
-            assert!(!again, "the same step must not be recorded twice");
-            held.last_seq += i64::from(wrote);
-            Did::Wrote(wrote)
-        }
-        Op::Beat { .. } => {
-            let fences: Vec<_> = memory.iter().map(Held::fence).collect();
-            let renewed = renew(conn, &fences, LEASE).await.unwrap();
-            let mut kept: Vec<_> = renewed.kept.into_iter().collect();
-            kept.sort();
-            Did::Kept(kept)
-        }
-        Op::Finish { held, well, .. } => {
-            let Some(held) = memory.get(held) else { return Did::Nothing };
-            let error = RunError::new(ErrorCode::InternalError, "why", None);
-            let ended =
-                if well { RunEnd::Completed(RunResult::default()) } else { RunEnd::Failed(error, None) };
-            Did::Wrote(finish(conn, held.fence(), &[], &ended).await.unwrap() != Finished::Fenced)
-        }
-        Op::GiveBack { held, .. } => {
-            let Some(held) = memory.get(held) else { return Did::Nothing };
-            Did::Wrote(give_back(conn, held.fence()).await.unwrap())
-        }
-        Op::Cancel { run } => match cancel(conn, user, None, ids[run]).await.unwrap() {
-            Cancelled::Done { held, .. } => {
-                Did::Cancelled(Cancelled::Done { lane: None, held, startable: 0 })
-            }
-            other => Did::Cancelled(other),
-        },
-        Op::LeasePasses { run } => {
-            let sql = "UPDATE runs SET lease_expires_at = capi_now() - interval '1 min'
-                       WHERE id = $1 AND status = 'running'";
-            run_sql(conn, sql, ids[run]).await;
-            Did::Nothing
-        }
-        Op::QueueTimePasses { run } => {
-            run_sql(conn, "UPDATE runs SET queue_timeout_seconds = 1 WHERE id = $1", ids[run]).await;
-            Did::Wrote(expire(conn, ids[run]).await.unwrap() != Finished::Fenced)
-        }
-    }
-}
-
-/// Returns the index of the actor. The last index stands for the owner and for time.
-fn actor(op: Op) -> usize {
-    match op {
-        Op::Claim { worker }
-        | Op::TakeOver { worker }
-        | Op::Append { worker, .. }
-        | Op::Beat { worker }
-        | Op::Finish { worker, .. }
-        | Op::GiveBack { worker, .. } => worker,
-        Op::Cancel { .. } | Op::LeasePasses { .. } | Op::QueueTimePasses { .. } => WORKERS,
-    }
-}
-
-/// Runs `check` with random sequences of at most `most` operations.
+/// Runs `check` with random sequences of at most `most` operations. Each operation has a new claim id.
 fn over_sequences(
     cases: u32,
     most: usize,
-    check: impl Fn(&TestDatabase, Vec<Op>, &tokio::runtime::Runtime) -> Result<(), TestCaseError>,
+    check: impl Fn(&TestDatabase, Vec<(Op, Uuid)>, &tokio::runtime::Runtime) -> Result<(), TestCaseError>,
 ) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(TestDatabase::create());
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
-    runner.run(&proptest::collection::vec(op(), 1..most), |ops| check(&database, ops, &runtime)).unwrap();
+    let sequences = proptest::collection::vec(op(), 1..most);
+    let numbered = |ops: Vec<Op>| ops.into_iter().map(|op| (op, Uuid::new_v4())).collect();
+    runner.run(&sequences, |ops| check(&database, numbered(ops), &runtime)).unwrap();
 }

@@ -24,8 +24,8 @@ async fn start(stack: &Stack, service: Service) -> Process {
     stack.start_with(service, "CAPI_WORKER_CONCURRENCY", CONCURRENCY).await
 }
 
-/// Kills and suspends workers, kills dispatchers and restarts the broker, until the storm is over. All services
-/// run at its end; they stay until the checks are done.
+/// Kills and suspends workers, kills dispatchers and restarts the broker, until the storm is over. All
+/// services run at its end.
 pub(super) async fn break_processes(scene: &Scene, broker: &mut PrivateBroker) -> Faults {
     let stack = &scene.stack;
     let mut workers = Vec::new();

@@ -1,6 +1,6 @@
-//! Everything at once: several accounts create runs, cancel and delete them, while workers and dispatchers are
-//! killed and suspended and the broker restarts. Meanwhile no account may exceed its cap. The drill waits until
-//! all runs are over and all webhooks are out, and then checks every invariant.
+//! Everything at once: several accounts create runs, cancel and delete them, while workers and dispatchers
+//! are killed and suspended and the broker restarts. Meanwhile no account may exceed its cap. The drill waits
+//! until all runs are over and all webhooks are out, and then checks every invariant.
 
 mod actors;
 mod checks;
@@ -88,8 +88,8 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
     report
 }
 
-/// Most runs are instant, some have several steps, and some take longer than a lease. No step does, so that few
-/// runs lose three workers in one step.
+/// Most runs are instant, some have several steps, and some take longer than a lease. No step does, so that
+/// few runs lose three workers in one step.
 async fn load(scene: &Scene, account: &Account, receiver: &WebhookReceiver) -> Load {
     let step = json!({"wait": 200, "say": "Thinking.", "call": [["current_time", ""]]});
     let steps = json!([step, step, {"say": "Done."}]);
