@@ -10,6 +10,7 @@ use gateway_domain::accounts::users;
 use gateway_domain::apps::{AppCache, Checks, CurrentApp};
 use gateway_domain::runs::{Intake, RunWatchers, Uploads};
 use ipnet::IpNet;
+use shared::batch::Batch;
 use shared::config::{ModelsFile, Plans, Quotas, SearchFile};
 use shared::db::Db;
 use shared::definition_checker::DefinitionChecker;
@@ -24,9 +25,11 @@ use shared::webhook_policies::WebhookPolicies;
 use url::Url;
 
 use crate::http::ApiError;
+use crate::http::admission::Admitting;
 use crate::http::extract::Client;
 use crate::http::limits::{
-    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, RefusedUploads, UnlistedProxies, UnreadAnswers,
+    FloodGuard, InFlight, LogBudget, OpenStreams, Refusals, RefusedUploads, Reports, UnlistedProxies,
+    UnreadAnswers,
 };
 
 pub struct Context {
@@ -41,6 +44,8 @@ pub struct Context {
     pub plans: Plans,
     /// `plans.rates()`, computed once.
     pub rates: serde_json::Value,
+    /// Admits requests with API keys.
+    pub admission: Batch<Admitting>,
     pub viewer: Viewer,
     /// Verifies signed links.
     pub links: Links,
@@ -48,14 +53,15 @@ pub struct Context {
     pub watchers: RunWatchers,
     /// The longest time that a request waits for a run.
     pub max_wait: Duration,
-    pub flood: FloodGuard,
-    pub refusals: Refusals,
+    pub flood: Arc<FloodGuard>,
+    pub refusals: Arc<Refusals>,
     /// Log lines about refused requests.
     pub refused_log: LogBudget,
     pub uploads: InFlight,
     pub refused_uploads: Arc<RefusedUploads>,
     /// Memory of parsed bodies.
     pub json: InFlight,
+    pub reports: Reports,
     pub unread: UnreadAnswers,
     /// The event streams of both faces.
     pub streams: OpenStreams,

@@ -17,10 +17,14 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "capi_in_flight_refusals_total",
-        "Forms with files (uploads) and large JSON bodies (json) that were refused because too many are in \
-         flight, by limit: account or gateway."
+        "Forms with files (uploads), large JSON bodies (json) and pages with many rows (reports) that were \
+         refused because too many are in flight, by limit: account or gateway."
     );
     describe_counter!("capi_runs_created_total", "Runs created by this gateway.");
+    describe_counter!(
+        "capi_overdue_runs_left_out_total",
+        "Overdue runs that the database refused to end. They are tried again after a growing time."
+    );
     describe_counter!(
         "capi_idempotent_replays_total",
         "Creates answered with the run that an earlier request with the same Idempotency-Key created."

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
-use gateway_domain::runs::{Intake, RunWatchers, idempotency, queue_timeout};
+use gateway_domain::runs::{Accepting, Intake, RunWatchers, WAITING_CREATES, idempotency, queue_timeout};
+use shared::batch::Batch;
 use shared::config::{ModelsFile, Plans, Switch};
-use shared::db::{Db, require_schema};
+use shared::db::{Db, require_schema, watch_oldest_transaction};
 use shared::definition_checker::DefinitionChecker;
 use shared::lifecycle::Lifecycle;
 use shared::ops::{self, Pulses, Readiness};
@@ -23,9 +24,11 @@ use crate::config::{Config, SIGN_UP_PLAN, Signup};
 use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::admission::{Admitting, WAITING_REQUESTS};
 use crate::http::endpoint::{Endpoint, serve_table};
 use crate::http::limits::{
-    FloodGuard, InFlight, LogBudget, OpenStreams, PRUNE_EVERY, Refusals, UnlistedProxies, UnreadAnswers,
+    FloodGuard, InFlight, LogBudget, OpenStreams, PRUNE_EVERY, Refusals, Reports, UnlistedProxies,
+    UnreadAnswers,
 };
 use crate::http::middleware::RenderError;
 use crate::http::paths::wants_page;
@@ -103,8 +106,8 @@ pub async fn start_with(
         queue::subscribe(broker, watchers.topics(), receive, lifecycle.stopping().clone());
     lifecycle.spawn(subscribing);
     let broker = vec![publisher.health(), health];
-    lifecycle.spawn(queue_timeout::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
-    lifecycle.spawn(idempotency::sweep(db.clone(), lifecycle.clone()));
+    lifecycle.spawn(queue_timeout::sweep(db.patient(), publisher.clone(), lifecycle.clone()));
+    lifecycle.spawn(idempotency::sweep(db.patient(), lifecycle.clone()));
     let context = web::Data::new(context(config, db.clone(), publisher, watchers.clone(), &lifecycle)?);
     let store = StoreOwner::watch(&db, &context.artifacts, &lifecycle).await;
     let console = web::Data::new(Console::new(config)?);
@@ -112,6 +115,7 @@ pub async fn start_with(
     lifecycle.spawn(watchers.clone().announce(context.publisher().clone(), lifecycle.clone()));
     lifecycle.spawn(watchers.unbind_idle(lifecycle.clone()));
     lifecycle.spawn(prune(context.clone(), console.clone()));
+    lifecycle.spawn(watch_oldest_transaction(db.clone(), lifecycle.clone()));
     let pulses = Pulses::default();
     let keep_alive = Duration::from_secs(config.keep_alive_seconds.into());
     let Serving { address: http, handle: server, task: serving } =
@@ -154,6 +158,7 @@ fn render_error(error: &ApiError, request: &HttpRequest, request_id: &str) -> Ht
     if for_programs { error.respond(request_id) } else { console::error_page(error, request, request_id) }
 }
 
+/// Must be called on the main runtime, on which the sets are sent.
 fn context(
     config: &Config,
     db: Db,
@@ -170,7 +175,16 @@ fn context(
     let links = config.secret_key.links(&config.links)?;
     let models = Arc::new(ModelsFile::read(&config.catalog.models)?);
     let search = Arc::new(config.catalog.search.read()?);
+    let rates = plans.rates();
+    let (flood, refusals) = (Arc::new(FloodGuard::new(plans.largest_rate())), Arc::<Refusals>::default());
+    let admitting = Admitting {
+        db: db.clone(),
+        rates: rates.clone(),
+        flood: Arc::clone(&flood),
+        refusals: Arc::clone(&refusals),
+    };
     let intake = Intake {
+        accepting: Batch::start("accept", WAITING_CREATES, Accepting { db: db.clone() }),
         db: db.clone(),
         apps: Arc::default(),
         models: Arc::clone(&models),
@@ -183,19 +197,21 @@ fn context(
         models,
         search,
         checker: DefinitionChecker::start()?,
-        rates: plans.rates(),
-        flood: FloodGuard::new(plans.largest_rate()),
+        rates,
+        admission: Batch::start("admit", WAITING_REQUESTS, admitting),
+        flood,
+        refusals,
         plans,
         viewer: Viewer { caps, links: links.clone() },
         links,
         artifacts: config.storage.open()?,
         watchers,
         max_wait: Duration::from_secs(config.max_wait_seconds.into()),
-        refusals: Refusals::default(),
         refused_log: LogBudget::default(),
         uploads: InFlight::uploads(),
         refused_uploads: Arc::default(),
         json: InFlight::json(),
+        reports: Reports::new(&config.database)?,
         unread: UnreadAnswers::default(),
         streams: OpenStreams::default(),
         trusted_proxies: config.trusted_proxies.0.clone(),

@@ -7,24 +7,25 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::db::DbError;
 use shared::queue::{Broadcast, WorkQueue};
-use shared::runs::{ErrorCode, Finished, RunEnd, RunError, finish_under};
+use shared::runs::{End, ErrorCode, Finished, RunEnd, RunError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::agent::{self, AgentOutcome, Stopped};
 use crate::context::Context;
+use crate::leases::elsewhere::give_back_after;
 use crate::leases::held::{Lease, Lost};
 use crate::leases::isolation::MAX_LOSSES;
 use crate::leases::release::{ReleaseReason, give_back, record_release};
 use crate::leases::store::Claimed;
-use crate::retry_on_outage::retry_on_outage;
+use crate::retry_on_outage::retry_call;
 use crate::workspace::WorkspaceSlot;
 
 /// How long a stopping worker lets a run continue.
@@ -58,6 +59,14 @@ pub fn spawn(context: &Arc<Context>, claimed: Claimed, sent: Instant, permit: Ow
     context.lifecycle.spawn(task.instrument(span));
 }
 
+/// How far the work on a run is.
+struct Progress {
+    /// The number of the last recorded event.
+    last_seq: AtomicI64,
+    /// The run's end is being recorded.
+    finishing: AtomicBool,
+}
+
 enum First {
     Ended(Recorded),
     Lost(Lost),
@@ -71,8 +80,9 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
         context.lifecycle.stopping().cancelled().await;
         tokio::time::sleep(STOPPING_GRACE).await;
     };
-    let (finishing, slot) = (AtomicBool::new(false), WorkspaceSlot::new());
-    let mut work = Box::pin(work_and_record(context, claimed, &finishing, &slot));
+    let progress = Progress { last_seq: AtomicI64::new(claimed.last_seq), finishing: AtomicBool::new(false) };
+    let slot = WorkspaceSlot::new();
+    let mut work = Box::pin(work_and_record(context, claimed, &progress, &slot));
     let mut first = tokio::select! {
         biased;
         recorded = &mut work => First::Ended(recorded),
@@ -82,7 +92,7 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
     // The heartbeat may see our own finish before we get its reply, so wait briefly for that reply. A
     // stopping worker waits for it too.
     if matches!(first, First::Lost(Lost::Rejected) | First::Stopping)
-        && finishing.load(Ordering::Relaxed)
+        && progress.finishing.load(Ordering::Relaxed)
         && let Ok(recorded) = tokio::time::timeout(FINISH_REPLY_LIMIT, &mut work).await
     {
         first = First::Ended(recorded);
@@ -107,6 +117,9 @@ async fn execute(context: &Arc<Context>, claimed: &Claimed, lease: &Lease) -> Op
             tracing::error!(%error, "failed to record the end of the run; its lease will expire");
             None
         }
+        First::Ended(Recorded::Elsewhere(pause)) => {
+            give_back_after(&context.leases, claimed.fence(), pause).await
+        }
         First::Lost(why) => Some(ReleaseReason::Lost(why)),
     }
 }
@@ -119,43 +132,52 @@ enum Recorded {
     /// The database was down or stuck for a lease time, or it rejects even an end without a result. The lease
     /// expires and another worker tries.
     No(DbError),
+    /// There is no end: another worker continues after the pause.
+    Elsewhere(Duration),
 }
 
 async fn work_and_record(
     context: &Context,
     claimed: &Claimed,
-    finishing: &AtomicBool,
+    progress: &Progress,
     slot: &WorkspaceSlot,
 ) -> Recorded {
-    let outcome = match work(context, claimed, slot).await {
+    let outcome = match work(context, claimed, slot, &progress.last_seq).await {
         Ok(outcome) => outcome,
         Err(recorded) => return recorded,
     };
-    finishing.store(true, Ordering::Relaxed);
-    match record(context, claimed, &outcome).await {
+    progress.finishing.store(true, Ordering::Relaxed);
+    let after = progress.last_seq.load(Ordering::Relaxed);
+    match record(context, claimed, after, outcome).await {
         // The database most likely rejects what the run produced, so record the end without it.
         Recorded::No(error) if !error.is_outage() => {
             tracing::error!(%error, "failed to record the end of the run; recording it without a result");
             let message = "the result of the run could not be recorded";
             let plain = AgentOutcome::failed(RunError::new(ErrorCode::InternalError, message, None));
-            record(context, claimed, &plain).await
+            record(context, claimed, after, plain).await
         }
         recorded => recorded,
     }
 }
 
 /// Returns the run's end, or why there is none to record.
-async fn work(context: &Context, claimed: &Claimed, slot: &WorkspaceSlot) -> Result<AgentOutcome, Recorded> {
+async fn work(
+    context: &Context,
+    claimed: &Claimed,
+    slot: &WorkspaceSlot,
+    last_seq: &AtomicI64,
+) -> Result<AgentOutcome, Recorded> {
     if claimed.losses >= MAX_LOSSES {
         let message = format!("{} leases in a row expired without a new recorded step", claimed.losses);
         return Ok(lost(RunError::new(ErrorCode::WorkerLost, &message, None)));
     }
     // A panic is a fault of the worker. The run must still end.
-    match AssertUnwindSafe(agent::work(context, claimed, slot)).catch_unwind().await {
+    match AssertUnwindSafe(agent::work(context, claimed, slot, last_seq)).catch_unwind().await {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(Stopped::Fenced)) => Err(Recorded::Stale),
         Ok(Err(Stopped::Database(error))) if error.is_outage() => Err(Recorded::No(error)),
         Ok(Err(Stopped::Database(error))) => Ok(fault(&error.to_string(), "a step could not be recorded")),
+        Ok(Err(Stopped::Elsewhere { pause })) => Err(Recorded::Elsewhere(pause)),
         Ok(Err(Stopped::Unreadable { seq })) => {
             Ok(fault(&format!("event {seq}"), "the run's log cannot be read"))
         }
@@ -175,20 +197,22 @@ fn lost(error: RunError) -> AgentOutcome {
     AgentOutcome { last_events: Vec::new(), end: RunEnd::Lost(error) }
 }
 
-async fn record(context: &Context, claimed: &Claimed, outcome: &AgentOutcome) -> Recorded {
-    let (what, quotas) = ("record the end of the run", &context.plans.quotas(&claimed.plan));
-    let finishing = retry_on_outage(&context.db, context.lease, what, |mut conn| async move {
-        finish_under(&mut conn, claimed.fence(), &outcome.last_events, &outcome.end, quotas).await
-    });
-    match finishing.await {
+async fn record(context: &Context, claimed: &Claimed, after: i64, outcome: AgentOutcome) -> Recorded {
+    let AgentOutcome { last_events, end } = outcome;
+    let quotas = context.plans.quotas(&claimed.plan);
+    let end = Arc::new(End { fence: claimed.fence(), after, last_events, end, quotas });
+    let finish = || context.ends.call(Arc::clone(&end));
+    match retry_call(context.lease, "record the end of the run", finish).await {
         Ok(Finished::Fenced) => Recorded::Stale,
-        Ok(Finished::Done { user, lane }) => {
+        Ok(Finished::Done { user, lane, startable }) => {
             if let Some(lane) = lane {
                 context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
             }
-            context.publisher.nudge(WorkQueue::Runs, user.uuid());
+            if startable > 0 {
+                context.publisher.nudge_times(WorkQueue::Runs, user.uuid(), startable);
+            }
             context.publisher.broadcast(Broadcast::RunChanged(claimed.id));
-            count_end(&outcome.end);
+            count_end(&end.end);
             Recorded::Yes
         }
         Err(error) => Recorded::No(error),

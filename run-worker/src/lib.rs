@@ -9,8 +9,8 @@ pub mod context;
 pub mod documents;
 pub mod egress;
 pub mod execute;
-pub mod init;
 pub mod leases;
+mod locked_users;
 mod metric_help;
 pub mod pictures;
 pub mod retention;
@@ -19,6 +19,7 @@ pub mod sandbox;
 pub mod search;
 pub mod store_gc;
 mod store_guard;
+pub mod supervisor;
 pub mod sweeper;
 pub mod tools;
 mod turn;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model_client::ModelClients;
+use shared::batch::Batch;
 use shared::config::{DatabaseConfig, ModelsFile, Plans, Switch};
 use shared::db::{Db, require_schema};
 use shared::definition_checker::DefinitionChecker;
@@ -38,22 +40,26 @@ use shared::lifecycle::Lifecycle;
 use shared::missing_plans::warn_of_missing_plans;
 use shared::net::ip_policy::IpPolicy;
 use shared::ops::{self, Pulses, Readiness};
-use shared::queue::{Broker, Publisher, WorkQueue, consume};
+use shared::queue::{Broker, BrokerHealth, Publisher, WorkQueue, consume};
+use shared::runs::Finishing;
 use shared::storage::StoreOwner;
 use shared::telemetry::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{Config, SandboxConfig};
+use crate::config::Config;
 use crate::consumer::RunHandler;
 use crate::context::Context;
+use crate::leases::append::Appending;
+use crate::leases::elsewhere::Elsewhere;
 use crate::leases::held::HeldLeases;
 use crate::leases::isolation::{Isolation, suspects_at_once};
 use crate::leases::store::Claimant;
 use crate::leases::takeover::Reaper;
-use crate::leases::{LeaseContext, broadcasts, heartbeat, presence};
+use crate::leases::{LeaseContext, broadcasts, heartbeat, neighbours, presence};
 use crate::pictures::Pictures;
 use crate::sandbox::Sandbox;
 use crate::search::Search;
+use crate::supervisor::Supervised;
 use crate::tools::{ToolParts, Tools};
 use crate::watched::Watched;
 use crate::workspace::Home;
@@ -62,6 +68,9 @@ const SERVICE: &str = "run-worker";
 
 /// One each for the heartbeat, for the checks of suspected runs and for the reaper's pings.
 const LEASE_CONNECTIONS: usize = 3;
+
+/// The least number of steps, and of ends, that may wait for their set.
+const MIN_QUEUED_WRITES: usize = 1000;
 
 /// How long a run waits until its prompt is rendered or its answer is checked. Its time limit may end the
 /// wait before.
@@ -81,7 +90,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let models = ModelsFile::read(&config.catalog.models)?;
     let plans = read_plans(config)?;
     let lifecycle = Lifecycle::default();
-    let db = Db::new(&config.database, "capi-run-worker")?;
+    // A claim that is given up may have claimed a run.
+    let db = Db::new(&config.database, "capi-run-worker")?.patient();
     require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-run-worker")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
@@ -89,14 +99,16 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(warn_of_missing_plans(db.clone(), plans.clone()));
     let artifacts = config.storage.open()?;
     let store = StoreOwner::watch(&db, &artifacts, &lifecycle).await;
-    let (home, sandbox) = open_sandbox(&config.sandbox).await?;
-    let leases = Arc::new(lease_context(config, &plans, &db, &publisher, &lifecycle).await?);
-    let worker = leases.claimant.worker.clone();
+    let worker = config.worker_name();
+    let (home, sandbox) = open_sandbox(config, &worker).await?;
+    let leases = Arc::new(lease_context(config, &worker, &plans, &db, &publisher, &lifecycle).await?);
     let fetch_policy = IpPolicy::new(config.fetch_allowed_networks.0.clone());
     let search = Search::open(config.catalog.search.read()?, &fetch_policy, &db)?;
     let pictures = Arc::new(open_pictures(config, &models)?);
     let context = Arc::new(Context {
         db: db.clone(),
+        appends: Batch::start("append", queued(config), Appending::new(db.clone(), config.lease.lease())),
+        ends: Batch::start("finish", queued(config), Finishing::new(db.clone())),
         publisher: publisher.clone(),
         models: ModelClients::new(&models)?,
         // Each run has one task. Those of ended runs may not be over yet.
@@ -115,6 +127,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         plans,
         leases: Arc::clone(&leases),
         lease: config.lease,
+        rollout: config.rollout(),
         lifecycle: lifecycle.clone(),
     });
     let starting = Arc::clone(&context);
@@ -124,14 +137,14 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     let receiving = broadcasts::subscribe(broker.clone(), &leases);
     let all_permits = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
     store_guard::hold(store.clone(), &permits, all_permits, &lifecycle);
-    let consuming = consume(broker, WorkQueue::Runs, db.clone(), Arc::clone(&permits), handler, &lifecycle);
+    let (free, sending) = (Arc::clone(&permits), publisher.clone());
+    let consuming = consume(broker, WorkQueue::Runs, db.clone(), free, handler, sending, &lifecycle);
     lifecycle.spawn_last(heartbeat::run(Arc::clone(&leases)));
-    lifecycle.spawn(presence::run(leases, consuming.clone()));
+    watch_presence(home, leases, consuming.clone(), &lifecycle);
     lifecycle.spawn(async move { reaper.run(&permits).await });
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
     lifecycle.spawn(retention::run(context, store.clone()));
-    lifecycle.spawn_last(clear_home(home, lifecycle.clone()));
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming, receiving],
@@ -147,6 +160,12 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     Ok(Running { ops, lifecycle })
 }
 
+/// The most steps, and the most ends, that wait for their set. Each run has one task, which waits for one
+/// write at a time. Those of ended runs may not be over yet.
+fn queued(config: &Config) -> usize {
+    (2 * config.concurrency).max(MIN_QUEUED_WRITES)
+}
+
 fn read_plans(config: &Config) -> anyhow::Result<Plans> {
     let plans = Plans::read(config.catalog.plans.as_deref())?;
     Ok(if config.catalog.retention == Switch::On { plans } else { plans.without_retention() })
@@ -154,6 +173,7 @@ fn read_plans(config: &Config) -> anyhow::Result<Plans> {
 
 async fn lease_context(
     config: &Config,
+    worker: &str,
     plans: &Plans,
     db: &Db,
     publisher: &Publisher,
@@ -168,7 +188,7 @@ async fn lease_context(
         lease_db,
         publisher: publisher.clone(),
         claimant: Claimant {
-            worker: format!("worker-{}", uuid::Uuid::now_v7().simple()),
+            worker: worker.to_owned(),
             lease: config.lease.lease(),
             caps: plans.running_caps(),
             smallest_cap: i32::try_from(plans.smallest_running_cap()).unwrap_or(i32::MAX),
@@ -177,6 +197,7 @@ async fn lease_context(
         config: config.lease,
         held: HeldLeases::new(config.lease),
         isolation: Isolation::default(),
+        elsewhere: Elsewhere::default(),
         watched: Watched::default(),
         poll_requests: watch::Sender::new(0),
         lifecycle: lifecycle.clone(),
@@ -195,20 +216,31 @@ fn open_pictures(config: &Config, models: &ModelsFile) -> anyhow::Result<Picture
 }
 
 /// Opens the work directory and the sandbox, which tests itself.
-async fn open_sandbox(config: &SandboxConfig) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+async fn open_sandbox(config: &Config, worker: &str) -> anyhow::Result<(Arc<Home>, Arc<Sandbox>)> {
+    let supervisor = config.supervised.as_ref().map(Supervised::supervisor);
+    let config = &config.sandbox;
     let refused = |error| anyhow::anyhow!("CAPI_WORK_DIR: cannot use {}: {error}", config.work_dir.display());
-    let home = Arc::new(Home::make(&config.work_dir, config.user).map_err(refused)?);
-    let sweeping = Arc::clone(&home);
-    tokio::task::spawn_blocking(move || sweeping.sweep());
+    let home = Arc::new(Home::make_for(worker, &config.work_dir, config.user).map_err(refused)?);
     let sandbox = match config.sandbox {
         Switch::Off => Sandbox::off(),
-        Switch::On => Sandbox::open(&config.parts()?, &home).await,
+        Switch::On => Sandbox::open(&config.parts(supervisor)?, &home).await,
     };
     Ok((home, Arc::new(sandbox)))
 }
 
-/// Removes the worker's directory when all runs have ended.
-async fn clear_home(home: Arc<Home>, lifecycle: Lifecycle) {
-    lifecycle.flushing().cancelled().await;
-    let _ = tokio::task::spawn_blocking(move || home.clear()).await;
+/// Reports that this worker lives, and ends the leases of workers of this machine that died. Removes the
+/// worker's directory when all its runs have ended.
+fn watch_presence(
+    home: Arc<Home>,
+    leases: Arc<LeaseContext>,
+    consuming: BrokerHealth,
+    lifecycle: &Lifecycle,
+) {
+    lifecycle.spawn(neighbours::run(Arc::clone(&leases), Arc::clone(&home)));
+    lifecycle.spawn(presence::run(leases, consuming));
+    let flushing = lifecycle.flushing().clone();
+    lifecycle.spawn_last(async move {
+        flushing.cancelled().await;
+        let _ = tokio::task::spawn_blocking(move || home.clear()).await;
+    });
 }

@@ -34,8 +34,28 @@ fn describe_runs() {
     );
     describe_counter!("capi_leases_taken_over_total", "Runs taken over from another worker.");
     describe_counter!(
+        "capi_claims_in_doubt_total",
+        "Claims and takeovers whose answer was lost. The worker gives their runs back."
+    );
+    describe_counter!(
+        "capi_slots_corrected_total",
+        "Accounts whose count of running runs, or whose oldest pending run, the sweeper set right."
+    );
+    describe_counter!(
         "capi_runs_isolated_total",
         "Runs taken alone, because they lost two workers without recording a step."
+    );
+    describe_counter!(
+        "capi_dead_neighbours_total",
+        "Dead workers of the same machine whose leases this worker ended."
+    );
+    describe_counter!(
+        "capi_database_clock_jumps_total",
+        "Jumps of the database's clock that this worker noticed, by direction: ahead or back."
+    );
+    describe_counter!(
+        "capi_runs_sent_elsewhere_total",
+        "Runs given back because this worker lacks their model or search provider."
     );
     describe_histogram!(
         "capi_cancel_release_duration_seconds",
@@ -44,7 +64,8 @@ fn describe_runs() {
     );
     describe_counter!(
         "capi_run_nudges_total",
-        "Run nudges handled, by outcome: claimed a run, nothing, or isolated (a run must be alone)."
+        "Run nudges handled, by outcome: claimed a run, nothing, isolated (a run must be alone) or locked (an \
+         earlier claim for the user waits)."
     );
     describe_histogram!(
         "capi_run_attempt_duration_seconds",

@@ -10,17 +10,27 @@ use tokio::time::Instant;
 
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Repeats `call` until the database answers. Returns the last error. `what` completes "failed to …".
+/// Repeats `call` with a connection until the database answers. Returns the last error. `what` completes
+/// "failed to …".
 pub async fn retry_on_outage<T, Call: Future<Output = Result<T, DbError>>>(
     db: &Db,
     lease: LeaseConfig,
     what: &'static str,
     call: impl Fn(Connection) -> Call,
 ) -> Result<T, DbError> {
+    retry_call(lease, what, || db.write(&call)).await
+}
+
+/// The same for a call of a set (see [`shared::batch`]). A full queue counts as an outage.
+pub async fn retry_call<T, Call: Future<Output = Result<T, DbError>>>(
+    lease: LeaseConfig,
+    what: &'static str,
+    call: impl Fn() -> Call,
+) -> Result<T, DbError> {
     let until = Instant::now() + lease.lease();
     let mut logged = false;
     loop {
-        match db.write(&call).await {
+        match call().await {
             Err(error) if error.is_outage() && Instant::now() < until => {
                 // One line a call: thousands of runs may be waiting.
                 if !std::mem::replace(&mut logged, true) {

@@ -24,7 +24,8 @@ pub trait SetCall: Send + Sync + 'static {
     type Answer: Send + 'static;
 
     /// One statement for all items. The answers are in the order of the items. `None`: not done, because
-    /// another transaction has locked the row. The call is then done alone.
+    /// another transaction has locked the row. The call is then done alone, beside the next sets. One item is
+    /// a set too: the next calls must not wait for its lock.
     fn together(
         &self,
         items: &[Self::Item],
@@ -139,11 +140,7 @@ async fn send_set<Call: SetCall>(
 ) -> Vec<Waiting<Call>> {
     let (items, answers): (Vec<_>, Vec<_>) =
         set.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
-    let answered = if let [item] = items.as_slice() {
-        call.alone(item).await.map(|answer| vec![Some(answer)])
-    } else {
-        call.together(&items).await
-    };
+    let answered = call.together(&items).await;
     let calls = items.into_iter().zip(answers);
     match answered {
         Ok(given) => calls
@@ -153,7 +150,7 @@ async fn send_set<Call: SetCall>(
                 None => Some(Waiting { item, answer }),
             })
             .collect(),
-        Err(error) if error.is_away() || calls.len() == 1 => {
+        Err(error) if error.is_away() || (calls.len() == 1 && !error.is_lock_timeout()) => {
             let error = Arc::new(error);
             for (_, answer) in calls {
                 let _ = answer.send(Err(DbError::Shared(Arc::clone(&error))));
@@ -178,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers. Sets wait until they are released. 13 is poison, 7 is always locked.
+    /// Doubles numbers. The first set waits until it is released. 13 is poison, 7 is always locked.
     #[derive(Default)]
     struct Doubling {
         sets: Mutex<Vec<Vec<u32>>>,
@@ -198,7 +195,14 @@ mod tests {
         type Answer = u32;
 
         async fn together(&self, items: &[u32]) -> Result<Vec<Option<u32>>, DbError> {
-            self.sets.lock().unwrap().push(items.to_vec());
+            let sets = {
+                let mut sets = self.sets.lock().unwrap();
+                sets.push(items.to_vec());
+                sets.len()
+            };
+            if sets == 1 {
+                self.released.notified().await;
+            }
             if items.contains(&POISON) {
                 return Err(refused());
             }
@@ -206,9 +210,7 @@ mod tests {
         }
 
         async fn alone(&self, item: &u32) -> Result<u32, DbError> {
-            if self.alone.fetch_add(1, Ordering::Relaxed) == 0 {
-                self.released.notified().await;
-            }
+            self.alone.fetch_add(1, Ordering::Relaxed);
             if *item == POISON { Err(refused()) } else { Ok(item * 2) }
         }
 
@@ -228,7 +230,7 @@ mod tests {
             let first = *first;
             tokio::spawn(async move { batch.call(first).await })
         };
-        while call.alone.load(Ordering::Relaxed) == 0 {
+        while call.sets.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         let calls: Vec<_> = rest
@@ -254,8 +256,8 @@ mod tests {
     async fn what_waits_goes_out_as_one_set() {
         let (answers, call) = send_behind_the_first(&[2, 3, 4]).await;
         assert_eq!(answers, [Some(4), Some(6), Some(8)]);
-        assert_eq!(*call.sets.lock().unwrap(), [vec![2, 3, 4]]);
-        assert_eq!(call.alone.load(Ordering::Relaxed), 1, "only the first was alone");
+        assert_eq!(*call.sets.lock().unwrap(), [vec![1], vec![2, 3, 4]]);
+        assert_eq!(call.alone.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
@@ -264,7 +266,7 @@ mod tests {
         assert_eq!(answers, [Some(4), None, Some(8)]);
         let (answers, call) = send_behind_the_first(&[2, LOCKED, 4]).await;
         assert_eq!(answers, [Some(4), Some(14), Some(8)]);
-        assert_eq!(call.alone.load(Ordering::Relaxed), 2);
+        assert_eq!(call.alone.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
@@ -273,11 +275,11 @@ mod tests {
         let (answers, call) = send_behind_the_first(&items).await;
         assert!(answers.iter().all(Option::is_some));
         let sizes: Vec<_> = call.sets.lock().unwrap().iter().map(Vec::len).collect();
-        assert_eq!(sizes, [MAX_SET, 70 - MAX_SET]);
+        assert_eq!(sizes, [1, MAX_SET, 70 - MAX_SET]);
         let half = u32::try_from(MAX_SET_BYTES / 2 + 1).unwrap();
         let (answers, call) = send_behind_the_first(&[half, half, 2, 3]).await;
         assert!(answers.iter().all(Option::is_some));
-        assert_eq!(*call.sets.lock().unwrap(), [vec![half, 2, 3]], "the first one went alone");
+        assert_eq!(*call.sets.lock().unwrap(), [vec![1], vec![half], vec![half, 2, 3]]);
     }
 
     #[tokio::test]
@@ -288,7 +290,7 @@ mod tests {
             let batch = batch.clone();
             tokio::spawn(async move { batch.call(1).await })
         };
-        while call.alone.load(Ordering::Relaxed) == 0 {
+        while call.sets.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         let (gone, kept) = (batch.call(2), batch.call(3));
@@ -298,6 +300,6 @@ mod tests {
         drop(gone);
         call.released.notify_one();
         assert_eq!((first.await.unwrap().unwrap(), kept.await.unwrap()), (2, 6));
-        assert!(call.sets.lock().unwrap().is_empty(), "one call was left");
+        assert_eq!(*call.sets.lock().unwrap(), [vec![1], vec![3]], "one call was left");
     }
 }

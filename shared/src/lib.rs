@@ -3,6 +3,7 @@
 
 pub mod apps;
 pub mod batch;
+pub mod clock;
 pub mod config;
 pub mod db;
 pub mod definition_checker;

@@ -10,6 +10,10 @@ use tokio_util::task::TaskTracker;
 /// How long a stopping process may finish its work. Orchestrators kill it after 30 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
+/// Signals within this time are the same request: systemd sends a signal to all processes of a unit, and the
+/// supervisor of a worker passes it on too.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
+
 /// How long the last tasks may take after all others ended. It must be longer than the publisher's flush and
 /// the close of its connection together.
 const FLUSH_GRACE: Duration = Duration::from_secs(4);
@@ -94,9 +98,18 @@ impl Lifecycle {
             async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         signalled().await;
         tracing::info!(grace_seconds = GRACE.as_secs(), "stopping; a second signal stops at once");
+        let second = async {
+            let repeated = async {
+                loop {
+                    signalled().await;
+                }
+            };
+            let _: Result<(), _> = tokio::time::timeout(SAME_REQUEST, repeated).await;
+            signalled().await;
+        };
         tokio::select! {
             clean = self.stop() => tracing::info!(clean, "stopped"),
-            () = signalled() => tracing::warn!("stopped by a second signal"),
+            () = second => tracing::warn!("stopped by a second signal"),
         }
         Ok(())
     }

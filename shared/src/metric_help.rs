@@ -3,48 +3,19 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) fn describe() {
+    describe_database();
     describe_sets();
     describe_counter!(
         "capi_broker_connection_failures_total",
         "Connections to the broker that failed or were lost, by role."
     );
+    describe_queues();
     describe_counter!(
         "capi_quota_refusals_total",
         "Creates, artifacts and versions of apps refused because of a quota of the account's plan, by quota."
     );
-    describe_counter!(
-        "capi_broadcasts_dropped_total",
-        "Broadcasts dropped because the send buffer was full."
-    );
-    describe_counter!("capi_nudges_dropped_total", "Nudges dropped because the send buffer was full.");
-    describe_counter!(
-        "capi_nudges_published_total",
-        "Nudges sent to the broker, by outcome: confirmed, or lost without a confirm."
-    );
-    describe_counter!(
-        "capi_nudges_failed_total",
-        "Nudges that the database rejected. They are not requeued."
-    );
-    describe_counter!(
-        "capi_messages_undecodable_total",
-        "Messages that were no nudge and were dead-lettered."
-    );
-    describe_counter!("capi_sweeper_nudges_total", "Nudges that a sweeper sent for waiting work, by queue.");
     describe_gauge!("capi_hung_threads", "Kinds of threads that are blocked. The process then is not ready.");
     describe_gauge!("capi_dead_letters", "Messages in the dead-letter queue, by queue.");
-    describe_counter!("capi_database_calls_total", "Calls to PostgreSQL.");
-    describe_counter!(
-        "capi_database_conflicts_total",
-        "Calls repeated after a deadlock or a serialization failure."
-    );
-    describe_counter!(
-        "capi_database_connection_failures_total",
-        "Calls that got no connection to PostgreSQL."
-    );
-    describe_counter!(
-        "capi_database_connections_discarded_total",
-        "Connections closed because their last call was abandoned or failed."
-    );
     describe_counter!(
         "capi_definition_checks_total",
         "Checks and uses of prompts and schemas, by kind and outcome: done, refused, busy or unavailable."
@@ -70,6 +41,75 @@ pub(crate) fn describe() {
         "capi_stale_writes_total",
         "Writes that the fence rejected, because another process holds the run or the delivery."
     );
+}
+
+fn describe_database() {
+    describe_counter!("capi_database_calls_total", "Calls to PostgreSQL.");
+    describe_counter!(
+        "capi_database_conflicts_total",
+        "Calls repeated after a deadlock or a serialization failure."
+    );
+    describe_counter!(
+        "capi_database_connection_failures_total",
+        "Calls that got no connection to PostgreSQL."
+    );
+    describe_counter!(
+        "capi_database_connections_discarded_total",
+        "Connections closed because their last call was abandoned or failed."
+    );
+    describe_gauge!(
+        "capi_database_writes_in_doubt",
+        "Writes whose callers gave up and that PostgreSQL has not answered, by pool. Each keeps a connection."
+    );
+    describe_counter!(
+        "capi_database_writes_refused_total",
+        "Writes that failed at once because PostgreSQL does not answer earlier ones."
+    );
+    describe_gauge!(
+        "capi_database_oldest_transaction_seconds",
+        "Age of the oldest open transaction of capi's role, or of all roles for a member of pg_monitor."
+    );
+    describe_gauge!(
+        "capi_database_transactions_since_oldest",
+        "Transactions since the oldest open one began. PostgreSQL keeps all rows that they replaced."
+    );
+}
+
+fn describe_queues() {
+    describe_counter!(
+        "capi_broadcasts_dropped_total",
+        "Broadcasts dropped because the send buffer was full."
+    );
+    describe_counter!("capi_nudges_dropped_total", "Nudges dropped because the send buffer was full.");
+    describe_counter!(
+        "capi_nudges_published_total",
+        "Messages with nudges sent to the broker, by outcome: confirmed, or lost without a confirm."
+    );
+    describe_counter!(
+        "capi_nudges_merged_total",
+        "Nudges added to the message of another one that waited for the broker too, by queue."
+    );
+    describe_counter!(
+        "capi_nudges_spared_total",
+        "Nudges of creates not sent because the queue holds many messages already, by queue."
+    );
+    describe_counter!(
+        "capi_nudges_put_back_total",
+        "Nudges that a process without a free permit sent to the queue again, by queue."
+    );
+    describe_counter!(
+        "capi_messages_newer_total",
+        "Messages of a newer version that were put back, by queue. A newer process reads them."
+    );
+    describe_counter!(
+        "capi_nudges_failed_total",
+        "Nudges that the database rejected. They are not requeued."
+    );
+    describe_counter!(
+        "capi_messages_undecodable_total",
+        "Messages that were no nudge and were dead-lettered."
+    );
+    describe_counter!("capi_sweeper_nudges_total", "Nudges that a sweeper sent for waiting work, by queue.");
 }
 
 fn describe_sets() {

@@ -5,7 +5,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use diesel::QueryableByName;
 use diesel::sql_types::{Binary, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::db::{DbError, lock_user, statement};
 use crate::encryption::{EncryptionError, EncryptionKey};
@@ -46,13 +46,24 @@ pub async fn active(
                WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > capi_now())
                ORDER BY created_at DESC";
     let rows: Vec<Row> = statement(sql).bind::<SqlUuid, _>(user.uuid()).load(conn).await?;
-    let decrypt = |row: Row| {
-        let raw = key.decrypt(user.uuid().as_bytes(), &row.sealed)?;
-        Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
+    let sealed: Vec<_> = rows.into_iter().map(|row| row.sealed).collect();
+    let text = |raw: SecretSlice<u8>| {
+        SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw.expose_secret())))
     };
-    // After a change of CAPI_SECRET_KEY, older rows cannot be decrypted. One valid secret is enough to sign
-    // with.
-    let (decrypted, failed): (Vec<_>, Vec<_>) = rows.into_iter().map(decrypt).partition(Result::is_ok);
+    Ok(decrypt(key, user, &sealed)?.into_iter().map(text).collect())
+}
+
+/// Decrypts the `sealed` values of the user's secrets.
+///
+/// After a change of CAPI_SECRET_KEY, older ones cannot be decrypted. They are left out if another one can:
+/// one valid secret is enough to sign with.
+pub fn decrypt(
+    key: &EncryptionKey,
+    user: UserId,
+    sealed: &[Vec<u8>],
+) -> Result<Vec<SecretSlice<u8>>, EncryptionError> {
+    let decrypted = sealed.iter().map(|sealed| key.decrypt(user.uuid().as_bytes(), sealed).map(Into::into));
+    let (decrypted, failed): (Vec<_>, Vec<_>) = decrypted.partition(Result::is_ok);
     match failed.into_iter().next() {
         Some(error) if decrypted.is_empty() => error.map(|secret| vec![secret]),
         _ => decrypted.into_iter().collect(),
@@ -93,6 +104,6 @@ pub async fn rotate(
 
 /// The key bytes of a `whsec_…` secret.
 #[must_use]
-pub fn signing_bytes(secret: &SecretString) -> Option<Vec<u8>> {
-    BASE64_STANDARD.decode(secret.expose_secret().strip_prefix(PREFIX)?).ok()
+pub fn signing_bytes(secret: &SecretString) -> Option<SecretSlice<u8>> {
+    BASE64_STANDARD.decode(secret.expose_secret().strip_prefix(PREFIX)?).ok().map(Into::into)
 }

@@ -46,36 +46,23 @@ impl WebhookClient {
         Ok(Self { public: client(&IpPolicy::only_public())?, opened, policies, total_timeout, also_public })
     }
 
-    /// Whether it matters which plan the owner of a webhook has.
-    #[must_use]
-    pub fn depends_on_plan(&self) -> bool {
-        !self.opened.is_empty()
-    }
-
     /// The longest time of one [`Self::post`].
     #[must_use]
     pub const fn total_timeout(&self) -> Duration {
         self.total_timeout
     }
 
-    /// Sends a webhook of an account with this plan. `None` reaches only public addresses.
-    pub async fn post(
-        &self,
-        plan: Option<&str>,
-        url: &str,
-        headers: HeaderMap,
-        body: Vec<u8>,
-    ) -> AttemptResult {
+    /// Sends a webhook of an account with this plan.
+    pub async fn post(&self, plan: &str, url: &str, headers: HeaderMap, body: Vec<u8>) -> AttemptResult {
         let started = Instant::now();
-        if let Some(plan) = plan
-            && !self.policies.knows(plan)
-        {
+        // Without plans that reach more than public addresses, it does not matter which plan it is.
+        if !self.opened.is_empty() && !self.policies.knows(plan) {
             tracing::warn!(
                 plan,
                 "the account's plan is not in CAPI_PLANS; only public addresses are reached"
             );
         }
-        let client = plan.and_then(|plan| self.opened.get(plan)).unwrap_or(&self.public);
+        let client = self.opened.get(plan).unwrap_or(&self.public);
         let answer = client.post(url, headers, body).await;
         let duration = started.elapsed();
         let result = match answer {

@@ -1,15 +1,14 @@
 //! Watches the lanes that are closed because their hosts do not work: counts them, and ends deliveries whose
 //! time is over there.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Integer, Interval};
 use diesel_async::RunQueryDsl;
-use shared::db::{Connection, DbError, interval, statement};
+use shared::db::{Connection, Db, DbError, interval, statement};
+use shared::lifecycle::Lifecycle;
 
-use crate::context::Context;
 use crate::retry::GIVE_UP_AFTER;
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -29,13 +28,13 @@ SELECT (SELECT count(*) FROM webhook_lanes WHERE closed_until > capi_now()) AS c
     expire_deliveries_v1($1, $2) AS ended";
 
 /// Runs until the process stops.
-pub(crate) async fn watch(context: Arc<Context>) {
+pub(crate) async fn watch(db: Db, lifecycle: Lifecycle) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
-            () = context.lifecycle.stopping().cancelled() => return,
+            () = lifecycle.stopping().cancelled() => return,
         }
-        match context.db.write(|mut conn| async move { look(&mut conn).await }).await {
+        match db.write(|mut conn| async move { look(&mut conn).await }).await {
             Ok(found) => {
                 metrics::gauge!("capi_webhook_lanes_closed")
                     .set(f64::from(u32::try_from(found.closed).unwrap_or(u32::MAX)));

@@ -1,20 +1,19 @@
-//! Handles a delivery nudge: claims the lane's oldest due delivery and starts to deliver it. Its permit then
-//! serves the lane's next due deliveries, so that a backlog needs no nudge for each.
+//! Handles delivery nudges: claims due deliveries of all their lanes at once and starts to deliver them. A
+//! permit then serves the next due deliveries of its lane, so that a backlog needs no nudge for each.
 //!
-//! Read `deliver` next: it is one delivery attempt, top to bottom.
+//! Read `take` next, and then `deliver`: it is one delivery attempt, top to bottom.
 
 use std::sync::Arc;
 
 use shared::db::DbError;
-use shared::queue::{Handler, WorkQueue};
+use shared::ids::LaneId;
+use shared::queue::{Handled, Handler, Nudge, WorkQueue};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use tracing::Instrument;
-use uuid::Uuid;
 
-use crate::attempt::{self, Claimed};
 use crate::context::Context;
 use crate::deliver::deliver;
+use crate::take::Leased;
 
 /// Deliveries that a permit serves in a row. Then the lane waits in the queue, behind other lanes.
 const IN_A_ROW: usize = 20;
@@ -29,72 +28,54 @@ impl DeliveryHandler {
 }
 
 impl Handler for DeliveryHandler {
+    /// The counts of the nudges do not matter: a lane gives what is due, as far as its share allows.
     async fn handle(
         &self,
-        lane: Uuid,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Option<OwnedSemaphorePermit>, DbError> {
-        let Some(first) = claim(&self.0, lane).await? else {
-            return Ok(Some(permit));
-        };
-        let context = Arc::clone(&self.0);
-        self.0.lifecycle.spawn(async move {
-            serve(&context, lane, first).await;
-            drop(permit);
-        });
-        Ok(None)
+        nudges: Vec<Nudge>,
+        mut permits: OwnedSemaphorePermit,
+    ) -> Result<Handled, DbError> {
+        let lanes: Vec<LaneId> = nudges.into_iter().map(|nudge| nudge.id.into()).collect();
+        let taken = self.0.taker.take(&lanes, permits.num_permits(), lanes.len() == 1).await?;
+        for leased in taken.deliveries {
+            let (context, permit) = (Arc::clone(&self.0), permits.split(1));
+            self.0.lifecycle.spawn(async move {
+                serve(&context, leased).await;
+                drop(permit);
+            });
+        }
+        // A locked lane is free again when its nudge comes back.
+        let again = taken.more.into_iter().chain(taken.locked).map(|lane| Nudge::new(lane.uuid())).collect();
+        Ok(Handled { unused: Some(permits).filter(|permits| permits.num_permits() > 0), again })
     }
-}
-
-struct Leased {
-    claimed: Claimed,
-    /// Not later than the start of the lease.
-    since: Instant,
-}
-
-async fn claim(context: &Context, lane: Uuid) -> Result<Option<Leased>, DbError> {
-    // Before the claim: the database starts the lease at some later moment.
-    let since = Instant::now();
-    let (owner, offer) = (&context.dispatcher, context.shares.offer(context.permits.available_permits()));
-    let offer = &offer;
-    let claiming = context
-        .db
-        .write(|mut conn| async move { attempt::claim(&mut conn, owner, lane.into(), offer).await });
-    let claimed = claiming.await?;
-    if claimed.as_ref().is_some_and(|claimed| claimed.more) {
-        context.publisher.nudge(WorkQueue::Deliveries, lane);
-    }
-    Ok(claimed.map(|claimed| Leased { claimed, since }))
 }
 
 /// Delivers what is claimed, and then more of the lane while permits are free.
-async fn serve(context: &Arc<Context>, lane: Uuid, first: Leased) {
+async fn serve(context: &Context, first: Leased) {
     let mut leased = first;
     for served in 1.. {
-        let Leased { claimed, since } = leased;
+        let (claimed, lane) = (&leased.claimed, leased.claimed.lane_id);
         let span = tracing::error_span!(
             "delivery", delivery_id = %claimed.id, run_id = claimed.run_id.map(tracing::field::display),
             user_id = %claimed.user_id, request_id = claimed.request_id,
         );
-        let share = context.shares.hold(claimed.user_id, claimed.is_doubtful());
-        let is_recorded = deliver(context, &claimed, since).instrument(span).await;
-        drop(share);
-        if !is_recorded {
+        if !deliver(context, leased).instrument(span).await {
             return;
         }
         let is_stopping = context.lifecycle.stopping().is_cancelled();
-        if served >= IN_A_ROW || is_stopping || context.permits.available_permits() == 0 {
-            break;
-        }
-        match claim(context, lane).await {
-            Ok(Some(next)) => leased = next,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::warn!(%error, lane_id = %lane, "failed to claim the lane's next delivery");
-                break;
+        if served < IN_A_ROW && !is_stopping && !context.taker.shares.are_used_up(1) {
+            match context.next.call(lane).await {
+                Ok(Some(next)) => {
+                    leased = next;
+                    continue;
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, lane_id = %lane, "failed to claim the lane's next delivery");
+                }
             }
         }
+        // The lane may have more due deliveries.
+        context.taker.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
+        return;
     }
-    // The lane may have more due deliveries.
-    context.publisher.nudge(WorkQueue::Deliveries, lane);
 }

@@ -2,28 +2,22 @@
 
 use std::sync::Arc;
 
-use shared::db::Db;
+use shared::batch::Batch;
 use shared::encryption::EncryptionKey;
 use shared::lifecycle::Lifecycle;
-use shared::queue::Publisher;
-use shared::runs::Viewer;
-use tokio::sync::Semaphore;
 
 use crate::client::WebhookClient;
-use crate::shares::Shares;
+use crate::record::Recording;
+use crate::take::{Taker, TakingNext};
 
 pub struct Context {
-    pub db: Db,
-    pub publisher: Publisher,
     pub client: WebhookClient,
     /// Decrypts the signing secrets.
     pub secret_key: EncryptionKey,
-    /// Renders a run as the API shows it.
-    pub viewer: Viewer,
-    /// One for each request in flight.
-    pub permits: Arc<Semaphore>,
-    pub shares: Arc<Shares>,
-    /// The name of this process in leases and logs.
-    pub dispatcher: String,
+    pub taker: Arc<Taker>,
+    /// Takes the next delivery of a lane.
+    pub next: Batch<TakingNext>,
+    /// Records results.
+    pub records: Batch<Recording>,
     pub lifecycle: Lifecycle,
 }

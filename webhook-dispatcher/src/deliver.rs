@@ -8,36 +8,41 @@ use std::time::Duration;
 use shared::deliveries::{DeliveryError, DeliveryStatus, PING_WAIT};
 use tokio::time::Instant;
 
-use crate::attempt::{AttemptResult, Claimed, LEASE, Next, Recorded, give_back, record};
+use crate::attempt::{AttemptResult, Next};
 use crate::circuit::{self, Health};
+use crate::claims::{Claimed, LEASE};
 use crate::context::Context;
 use crate::prepare::{NotPrepared, Prepared, prepare};
+use crate::record::{Record, Recorded};
 use crate::retry;
+use crate::take::{Leased, LoadedRun};
 
 const RECORD_INTERVAL: Duration = Duration::from_millis(500);
 /// After this many failures the result is lost: the lease expires and the receiver gets the webhook twice.
 const RECORD_TRIES: usize = 20;
-/// Time until a claim that was given back is due again.
-const GIVE_BACK_WAIT: Duration = Duration::from_secs(5);
 /// What must remain of the lease after the longest request.
 const TIME_TO_RECORD: Duration = Duration::from_secs(5);
+/// After this many claims in a row whose leases expired, nothing is sent any more: the webhook may be what
+/// ends the dispatchers. With a lease of 30 s this takes a quarter of an hour at least.
+pub const LOST_CLAIMS: i32 = 30;
 
-/// Sends a claimed delivery and records the result. `lease_start` is not later than the start of the lease.
-/// Returns false if nothing was sent or the result could not be recorded.
-pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lease_start: Instant) -> bool {
-    let Some(result) = attempt(context, claimed, lease_start).await else {
-        metrics::counter!("capi_webhook_deliveries_given_back_total").increment(1);
-        let owner = &context.dispatcher;
-        let given = context
-            .db
-            .write(|mut conn| async move { give_back(&mut conn, owner, claimed, GIVE_BACK_WAIT).await });
-        if let Err(error) = given.await {
-            tracing::warn!(%error, "failed to give a claim back; its lease will expire");
-        }
+/// Sends a claimed delivery and records the result. Returns false if nothing was sent or the result could not
+/// be recorded.
+pub async fn deliver(context: &Context, leased: Leased) -> bool {
+    let Leased { claimed, run, since, share: _share } = leased;
+    if claimed.lost_claims > 0 {
+        metrics::counter!("capi_webhook_claims_lost_total").increment(1);
+        let lost = claimed.lost_claims;
+        tracing::warn!(lost, "the lease of an earlier claim expired: its result is unknown");
+    }
+    let Some(result) = attempt(context, &claimed, run, since).await else {
+        context.taker.give_back(&[&claimed]).await;
         return false;
     };
     let (status, wait) = if claimed.is_ping() {
         (retry::after_ping(&result), Duration::ZERO)
+    } else if claimed.lost_claims >= LOST_CLAIMS {
+        (DeliveryStatus::Failed, Duration::ZERO)
     } else {
         retry::next(claimed.in_schedule(), &result, claimed.age(), rand::random())
     };
@@ -55,9 +60,9 @@ pub async fn deliver(context: &Arc<Context>, claimed: &Claimed, lease_start: Ins
     // Tests are in a lane of their own, for all hosts.
     let health = if claimed.is_ping() { Health::Unknown } else { circuit::health(error) };
     let lane = circuit::next(claimed.failures, health, rand::random());
-    let recorded = record_result(context, claimed, result, Next { status, wait, lane }).await;
+    let recorded = record(context, Record::new(&claimed, result, Next { status, wait, lane })).await;
     if let Some(change) = lane.filter(|_| recorded.lane_changed) {
-        note_lane(claimed, change, error);
+        note_lane(&claimed, change, error);
     }
     if recorded.written && status == DeliveryStatus::Failed && !claimed.is_ping() {
         metrics::counter!("capi_webhook_deliveries_failed_total").increment(1);
@@ -81,52 +86,50 @@ fn note_lane(claimed: &Claimed, change: circuit::Change, error: Option<DeliveryE
 }
 
 /// Returns `None` if nothing was sent and the attempt does not count.
-async fn attempt(context: &Context, claimed: &Claimed, lease_start: Instant) -> Option<AttemptResult> {
+async fn attempt(
+    context: &Context,
+    claimed: &Claimed,
+    run: LoadedRun,
+    lease_start: Instant,
+) -> Option<AttemptResult> {
     if let Some(why) = too_late(claimed) {
         return Some(AttemptResult::not_sent(why));
     }
-    match prepare(context, claimed).await {
-        Ok(Prepared { plan, headers, body }) => {
+    match prepare(&context.secret_key, claimed, run) {
+        Ok(Prepared { headers, body }) => {
             // If the lease expired before the result is recorded, another dispatcher would send it again.
             if lease_start.elapsed() + context.client.total_timeout() + TIME_TO_RECORD > LEASE {
                 tracing::warn!("webhook not sent: too little of the lease is left");
                 return None;
             }
-            Some(context.client.post(plan.as_deref(), &claimed.url, headers, body).await)
+            Some(context.client.post(&claimed.plan, &claimed.url, headers, body).await)
         }
-        Err(NotPrepared::Outage) => None,
-        Err(NotPrepared::Never(message)) => Some(AttemptResult::not_sent(message)),
+        Err(NotPrepared(why)) => Some(AttemptResult::not_sent(why)),
     }
 }
 
 /// Why nothing may be sent any more.
 fn too_late(claimed: &Claimed) -> Option<&'static str> {
-    const NOT_RECORDED: &str = "The results of the last attempts could not be recorded.";
+    if claimed.lost_claims >= LOST_CLAIMS {
+        tracing::error!(lost = claimed.lost_claims, "webhook not sent: too many claims of it were lost");
+        return Some(
+            "capi could not record what became of this webhook, many times. It is not sent any more.",
+        );
+    }
     if claimed.is_ping() {
         // A test is sent once, while the client that asked for it waits.
-        return match claimed.in_schedule() {
-            1 if claimed.age() <= PING_WAIT => None,
-            1 => Some("The test was not sent in time."),
-            _ => Some(NOT_RECORDED),
-        };
+        return (claimed.age() > PING_WAIT).then_some("The test was not sent in time.");
     }
     let number = usize::try_from(claimed.in_schedule()).unwrap_or(usize::MAX);
-    (number > retry::ATTEMPTS).then_some(NOT_RECORDED)
+    // Dispatchers of the former version count claims that were lost.
+    (number > retry::ATTEMPTS).then_some("The results of the last attempts could not be recorded.")
 }
 
-/// Returns whether this call recorded the attempt.
-async fn record_result(
-    context: &Context,
-    claimed: &Claimed,
-    mut result: AttemptResult,
-    next: Next,
-) -> Recorded {
+/// Returns what this call recorded.
+async fn record(context: &Context, record: Record) -> Recorded {
+    let mut record = Arc::new(record);
     for _ in 0..RECORD_TRIES {
-        let (owner, result_now) = (&context.dispatcher, &result);
-        let recorded = context
-            .db
-            .write(|mut conn| async move { record(&mut conn, owner, claimed, result_now, next).await });
-        match recorded.await {
+        match context.records.call(Arc::clone(&record)).await {
             Ok(recorded) if recorded.written => return recorded,
             Ok(recorded) => {
                 metrics::counter!("capi_stale_writes_total").increment(1);
@@ -138,7 +141,7 @@ async fn record_result(
                 if !error.is_outage() {
                     // The database most likely refuses text of the receiver. Losing it is better than a
                     // second delivery.
-                    result = AttemptResult { message: None, response_body: None, ..result };
+                    record = Arc::new(record.without_texts());
                 }
                 tokio::time::sleep(RECORD_INTERVAL).await;
             }

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod circuit;
+pub mod claims;
 pub mod client;
 mod closed_lanes;
 pub mod config;
@@ -11,16 +12,19 @@ pub mod deliver;
 mod metric_help;
 pub mod ping_cleanup;
 pub mod prepare;
+pub mod record;
 pub mod request;
 pub mod retry;
 pub mod retry_after;
 pub mod shares;
 pub mod signature;
 pub mod sweeper;
+pub mod take;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use shared::batch::Batch;
 use shared::config::Plans;
 use shared::db::{Db, require_schema};
 use shared::lifecycle::Lifecycle;
@@ -36,7 +40,9 @@ use crate::client::WebhookClient;
 use crate::config::Config;
 use crate::consumer::DeliveryHandler;
 use crate::context::Context;
+use crate::record::Recording;
 use crate::shares::Shares;
+use crate::take::{Taker, TakingNext};
 
 const SERVICE: &str = "webhook-dispatcher";
 
@@ -51,7 +57,8 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     metric_help::describe();
     let secret_key = config.secret_key.read()?;
     let lifecycle = Lifecycle::default();
-    let db = Db::new(&config.database, "capi-webhook-dispatcher")?;
+    // A claim that is given up may have claimed a delivery.
+    let db = Db::new(&config.database, "capi-webhook-dispatcher")?.patient();
     require_schema(&db).await?;
     let broker = Broker::new(&config.broker, "capi-webhook-dispatcher")?;
     let publisher = Publisher::start(broker.clone(), &lifecycle);
@@ -59,29 +66,37 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(warn_of_missing_plans(db.clone(), plans.clone()));
     let policies = WebhookPolicies::new(&plans, &config.webhook_networks.webhook_allowed_networks);
     let permits = Arc::new(Semaphore::new(config.concurrency));
-    let context = Arc::new(Context {
+    let taker = Arc::new(Taker {
         db: db.clone(),
         publisher: publisher.clone(),
-        client: WebhookClient::new(policies, config.total_timeout, config.also_public.clone())?,
-        secret_key,
         viewer: Viewer {
-            // The caps matter only for pending runs, and the dispatcher shows finished ones.
+            // The caps matter only for pending runs, and the dispatcher shows none.
             caps: RunningCaps {
                 by_plan: plans.running_caps(),
                 otherwise: plans.smallest_running_cap().into(),
             },
             links: config.secret_key.links(&config.links)?,
         },
-        permits: Arc::clone(&permits),
         shares: Shares::new(config.concurrency),
         dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
+    });
+    let context = Arc::new(Context {
+        client: WebhookClient::new(policies, config.total_timeout, config.also_public.clone())?,
+        secret_key,
+        // Each permit has one call at most.
+        next: Batch::start("take_next_deliveries", config.concurrency, TakingNext(Arc::clone(&taker))),
+        records: Batch::start("record_deliveries", config.concurrency, Recording(db.clone())),
+        taker: Arc::clone(&taker),
         lifecycle: lifecycle.clone(),
     });
-    let handler = Arc::new(DeliveryHandler::new(Arc::clone(&context)));
-    let consuming = consume(broker, WorkQueue::Deliveries, db.clone(), permits, handler, &lifecycle);
-    lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
-    lifecycle.spawn(closed_lanes::watch(Arc::clone(&context)));
-    lifecycle.spawn(ping_cleanup::run(context.db.clone(), lifecycle.clone()));
+    let handler = Arc::new(DeliveryHandler::new(context));
+    let sending = publisher.clone();
+    let consuming = consume(broker, WorkQueue::Deliveries, db.clone(), permits, handler, sending, &lifecycle);
+    let dispatcher = &taker.dispatcher;
+    tracing::info!(dispatcher, concurrency = config.concurrency, "consuming deliveries");
+    lifecycle.spawn(sweeper::sweep(db.clone(), publisher.clone(), lifecycle.clone()));
+    lifecycle.spawn(closed_lanes::watch(db.clone(), lifecycle.clone()));
+    lifecycle.spawn(ping_cleanup::run(db.clone(), lifecycle.clone()));
     let readiness = Readiness {
         db,
         broker: vec![publisher.health(), consuming],
@@ -93,6 +108,5 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
         lifecycle: lifecycle.clone(),
     };
     let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
-    tracing::info!(dispatcher = context.dispatcher, concurrency = config.concurrency, "consuming deliveries");
     Ok(Running { ops, lifecycle })
 }

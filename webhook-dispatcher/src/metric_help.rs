@@ -28,4 +28,8 @@ pub(crate) fn describe() {
         "capi_webhook_deliveries_given_back_total",
         "Claimed deliveries given back unsent, because the database was down or slow."
     );
+    describe_counter!(
+        "capi_webhook_claims_lost_total",
+        "Claims of deliveries right after one whose lease expired: its dispatcher died or could not record."
+    );
 }

@@ -1,14 +1,12 @@
-//! Divides the permits of this process, so that slow receivers of one user leave room for all others. A lane
-//! is doubtful until its host answers, and again after a failure.
+//! Counts the permits that each user's deliveries hold. The claim divides the others, so that slow receivers
+//! of one user leave room for all others: `claim_deliveries_v3` has the rules. A lane is doubtful until its
+//! host answers, and again after a failure.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::ids::UserId;
 use uuid::Uuid;
-
-/// A user's doubtful lanes get as many permits as a part of those that are free: one of this many.
-const DOUBTFUL_PART: usize = 4;
 
 /// How many permits a user's deliveries hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,22 +16,28 @@ struct Held {
     doubtful: usize,
 }
 
-/// Which lanes a claim may take.
+/// The permits of a process, and how many of them each user holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offer {
-    /// No lane of these users.
-    pub full: Vec<Uuid>,
-    /// No doubtful lane of these users.
-    pub doubtful_full: Vec<Uuid>,
-    /// Whether doubtful lanes of other users may be claimed.
-    pub doubtful: bool,
+    pub permits: i32,
+    /// The next two are in the order of the users.
+    pub users: Vec<Uuid>,
+    pub held: Vec<i32>,
+    /// Of these, for doubtful lanes.
+    pub doubtful: Vec<i32>,
 }
 
 impl Offer {
-    /// Every lane of every user.
+    /// Enough permits for every lane of every user.
     #[must_use]
-    pub const fn everything() -> Self {
-        Self { full: Vec::new(), doubtful_full: Vec::new(), doubtful: true }
+    pub fn everything() -> Self {
+        Self::free(1_000_000)
+    }
+
+    /// Of a process whose permits are all free.
+    #[must_use]
+    pub fn free(permits: i32) -> Self {
+        Self { permits, ..Self::default() }
     }
 }
 
@@ -55,10 +59,24 @@ impl Shares {
         Arc::new(Self { permits, held: Mutex::default() })
     }
 
-    /// What the next claim may take while `free` permits are free.
+    /// What the next claim divides.
     #[must_use]
-    pub fn offer(&self, free: usize) -> Offer {
-        offer(&self.held.lock().unwrap_or_else(PoisonError::into_inner), free, self.permits)
+    pub fn offer(&self) -> Offer {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        Offer {
+            permits: count(self.permits),
+            users: held.keys().map(|user| user.uuid()).collect(),
+            held: held.values().map(|held| count(held.all)).collect(),
+            doubtful: held.values().map(|held| count(held.doubtful)).collect(),
+        }
+    }
+
+    /// Whether all permits but `own` are in use.
+    #[must_use]
+    pub fn are_used_up(&self, own: usize) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.values().map(|held| held.all).sum::<usize>() + own >= self.permits
     }
 
     #[must_use]
@@ -84,72 +102,19 @@ impl Drop for Share {
     }
 }
 
-/// A user may hold as many permits as are free. So one user gets half of them, and each further user finds
-/// some. Each user may hold one, and doubtful lanes never hold the last quarter.
-fn offer(held: &HashMap<UserId, Held>, free: usize, permits: usize) -> Offer {
-    let users = |is_full: &dyn Fn(&Held) -> bool| {
-        held.iter().filter(|(_, held)| is_full(held)).map(|(user, _)| user.uuid()).collect::<Vec<_>>()
-    };
-    let doubtful: usize = held.values().map(|held| held.doubtful).sum();
-    Offer {
-        full: users(&|held| held.all >= free.max(1)),
-        doubtful_full: users(&|held| held.doubtful >= (free / DOUBTFUL_PART).max(1)),
-        doubtful: doubtful < (permits - permits / DOUBTFUL_PART).max(1),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PERMITS: usize = 64;
-
-    /// Lets each user in turn take permits until all are refused. Returns what each holds, and what is free.
-    fn fill(users: usize, doubtful: bool) -> (Vec<usize>, usize) {
-        let shares = Shares::new(PERMITS);
-        let users: Vec<_> = (0..users).map(|_| UserId::generate()).collect();
-        let (mut taken, mut counts) = (Vec::new(), vec![0; users.len()]);
-        for round in 0..PERMITS * users.len() {
-            let (index, free) = (round % users.len(), PERMITS - taken.len());
-            let (user, offer) = (users[index], shares.offer(free));
-            let is_full = if doubtful {
-                !offer.doubtful || offer.doubtful_full.contains(&user.uuid())
-            } else {
-                offer.full.contains(&user.uuid())
-            };
-            if free > 0 && !is_full {
-                taken.push(shares.hold(user, doubtful));
-                counts[index] += 1;
-            }
-        }
-        (counts, PERMITS - taken.len())
-    }
-
     #[test]
-    fn one_user_takes_half_and_many_share() {
-        assert_eq!(fill(1, false), (vec![32], 32));
-        assert_eq!(fill(3, false), (vec![16; 3], 16));
-        let (counts, free) = fill(20, false);
-        assert!(counts.iter().all(|count| (3..=4).contains(count)) && free >= 3, "{counts:?} {free}");
-        assert!(fill(64, false).0.iter().all(|count| *count == 1), "each may hold one");
-    }
-
-    #[test]
-    fn doubtful_lanes_take_less_and_leave_a_quarter() {
-        assert_eq!(fill(1, true), (vec![13], 51));
-        let (counts, free) = fill(10, true);
-        assert!(counts.iter().all(|count| (4..=5).contains(count)) && free >= 16, "{counts:?} {free}");
-        assert!(fill(100, true).1 >= PERMITS / DOUBTFUL_PART);
-    }
-
-    #[test]
-    fn a_permit_comes_back_and_a_single_permit_is_given_to_everyone() {
-        let (shares, user) = (Shares::new(1), UserId::generate());
-        assert_eq!(shares.offer(0), Offer { doubtful: true, ..Offer::default() });
-        let share = shares.hold(user, true);
-        let full = vec![user.uuid()];
-        assert_eq!(shares.offer(0), Offer { full: full.clone(), doubtful_full: full, doubtful: false });
-        drop(share);
-        assert_eq!(shares.offer(0), Offer { doubtful: true, ..Offer::default() });
+    fn a_permit_comes_back_when_its_share_is_dropped() {
+        let (shares, user) = (Shares::new(3), UserId::generate());
+        assert_eq!(shares.offer(), Offer::free(3));
+        let held = [shares.hold(user, true), shares.hold(user, false)];
+        let both = Offer { permits: 3, users: vec![user.uuid()], held: vec![2], doubtful: vec![1] };
+        assert_eq!(shares.offer(), both);
+        assert!(shares.are_used_up(1) && !shares.are_used_up(0));
+        drop(held);
+        assert_eq!(shares.offer(), Offer::free(3));
     }
 }

@@ -1,15 +1,16 @@
 //! Signs a request by Standard Webhooks 1.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`,
 //! one signature for each active secret, separated by spaces.
 
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use chrono::{DateTime, Utc};
 use public_client::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretSlice};
 use shared::ids::DeliveryId;
 
 /// The headers of a request; `keys` are the bytes of the active secrets.
 #[must_use]
-pub fn headers(keys: &[Vec<u8>], id: DeliveryId, at: DateTime<Utc>, body: &[u8]) -> HeaderMap {
+pub fn headers(keys: &[SecretSlice<u8>], id: DeliveryId, at: DateTime<Utc>, body: &[u8]) -> HeaderMap {
     let (id, timestamp) = (id.to_string(), at.timestamp());
     let signature = signature(keys, &id, timestamp, body);
     let mut headers = HeaderMap::new();
@@ -24,10 +25,14 @@ pub fn headers(keys: &[Vec<u8>], id: DeliveryId, at: DateTime<Utc>, body: &[u8])
     headers
 }
 
-fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &[u8]) -> String {
-    let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
-    let sign_with =
-        |key: &Vec<u8>| format!("v1,{}", BASE64_STANDARD.encode(sign(&Key::new(HMAC_SHA256, key), &signed)));
+fn signature(keys: &[SecretSlice<u8>], id: &str, timestamp: i64, body: &[u8]) -> String {
+    let start = format!("{id}.{timestamp}.");
+    let sign_with = |key: &SecretSlice<u8>| {
+        let mut signing = Context::with_key(&Key::new(HMAC_SHA256, key.expose_secret()));
+        signing.update(start.as_bytes());
+        signing.update(body);
+        format!("v1,{}", BASE64_STANDARD.encode(signing.sign()))
+    };
     keys.iter().map(sign_with).collect::<Vec<_>>().join(" ")
 }
 
@@ -39,7 +44,8 @@ mod tests {
     fn every_secret_gives_the_signature_of_the_official_library() {
         let secrets = [vec![1_u8; 32], vec![2_u8; 32]];
         let now = chrono::Utc::now().timestamp();
-        let value = signature(&secrets, "msg", now, b"{}");
+        let keys = secrets.clone().map(SecretSlice::from);
+        let value = signature(&keys, "msg", now, b"{}");
         for secret in &secrets {
             let official = standardwebhooks::Webhook::new(&BASE64_STANDARD.encode(secret)).unwrap();
             let mut headers = std::collections::HashMap::new();

@@ -6,11 +6,10 @@ use std::time::Duration;
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use shared::db::{Connection, DbError, statement};
-use shared::queue::{self, WorkQueue};
+use shared::db::{Connection, Db, DbError, statement};
+use shared::lifecycle::Lifecycle;
+use shared::queue::{self, Nudge, Publisher, WorkQueue};
 use uuid::Uuid;
-
-use crate::context::Context;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Lanes that a sweep looks at; each costs some 30 µs of the database. With more of them, a lane's turn comes
@@ -21,9 +20,7 @@ const WALK: i32 = 2000;
 const LANES_EACH: i32 = 32;
 
 /// Runs until the process stops.
-pub async fn sweep(context: Arc<Context>) {
-    let (db, publisher, lifecycle) =
-        (context.db.clone(), context.publisher.clone(), context.lifecycle.clone());
+pub async fn sweep(db: Db, publisher: Publisher, lifecycle: Lifecycle) {
     // The last lane that this process looked at. The next sweep goes on after it.
     let walked_to = Arc::new(Mutex::new(Uuid::nil()));
     let find = move |mut conn, room| {
@@ -32,7 +29,7 @@ pub async fn sweep(context: Arc<Context>) {
             let after = *walked_to.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(found) = due_lanes(&mut conn, after, room).await? else { return Ok(Vec::new()) };
             *walked_to.lock().unwrap_or_else(PoisonError::into_inner) = found.walked_to.unwrap_or_default();
-            Ok::<_, DbError>(found.lanes)
+            Ok::<_, DbError>(found.lanes.into_iter().map(Nudge::new).collect())
         }
     };
     queue::sweep(WorkQueue::Deliveries, INTERVAL, db, publisher, lifecycle, find).await;

@@ -61,6 +61,8 @@ pub enum Refusal {
         next_attempt_at: Option<DateTime<Utc>>,
     },
     IdempotencyConflict,
+    /// The run that an earlier request with the same idempotency key created.
+    RunDeleted,
     TooManyWaits {
         limit: usize,
     },

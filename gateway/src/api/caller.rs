@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use gateway_domain::accounts::rate_limit::{Admission, Window, admit};
-use gateway_domain::accounts::{Actor, ApiKey, KeyHash, Scope, Scopes};
+use gateway_domain::accounts::rate_limit::{Admission, Window};
+use gateway_domain::accounts::{Actor, ApiKey, Scope, Scopes};
 use gateway_domain::runs::RunRef;
 use shared::config::Quotas;
 use shared::db::DbError;
 use shared::ids::{ApiKeyId, AppId, UserId};
-use tracing::Instrument as _;
 
 use crate::context::Context;
 use crate::http::ApiError;
+use crate::http::admission::Knock;
 use crate::http::endpoint::access_of;
 use crate::http::extract::app_data;
 use crate::http::large_body::check_unread;
@@ -28,10 +28,6 @@ use crate::http::middleware::record_user;
 
 /// A client gets 503 within a second if it cannot be admitted. It is never admitted unchecked.
 const ADMIT_DEADLINE: Duration = Duration::from_millis(900);
-
-/// The statement may run longer than its client waits, so that it is counted. Not much longer: a database
-/// that hangs would keep every connection of the pool.
-const STATEMENT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The client, admitted by the rate limit.
 #[derive(Debug, Clone, Copy)]
@@ -101,11 +97,10 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
         metrics::counter!("capi_requests_rate_limited_total", "limiter" => "flood_guard").increment(1);
         return Err(ApiError::Flood { retry_after: wait.as_secs() + 1 });
     }
-    // A task of its own: a client that disconnects, or waits too long, still costs a statement and is
-    // counted.
-    let admitting = actix_web::rt::spawn(admit_key(context.clone(), key, address).in_current_span());
+    // A client that goes before its set begins costs no statement, and one that goes later is counted.
+    let admitting = context.admission.call(Knock { key, address });
     let admitted = tokio::time::timeout(ADMIT_DEADLINE, admitting).await.map_err(|_| DbError::Timeout)?;
-    match admitted.map_err(|error| ApiError::fault(&error))?? {
+    match admitted? {
         Admission::Unknown => {
             Err(ApiError::Unauthorized("the API key is unknown, revoked or expired; create a new one"))
         }
@@ -124,26 +119,6 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
             Ok(caller)
         }
     }
-}
-
-/// Asks the database and records its answer in the guards.
-async fn admit_key(
-    context: web::Data<Context>,
-    key: KeyHash,
-    address: IpAddr,
-) -> Result<Admission, ApiError> {
-    let admitting = admit(&context.db, &key, &context.rates);
-    let admission =
-        tokio::time::timeout(STATEMENT_DEADLINE, admitting).await.unwrap_or(Err(DbError::Timeout))?;
-    match &admission {
-        Admission::Unknown => context.flood.failed(address, Instant::now()),
-        Admission::Refused(window) => {
-            context.flood.succeeded(&key);
-            context.refusals.record(&key, *window, Instant::now());
-        }
-        Admission::NoPlan(_) | Admission::Admitted { .. } => context.flood.succeeded(&key),
-    }
-    Ok(admission)
 }
 
 fn refused(request: &HttpRequest, window: Window) -> ApiError {

@@ -147,6 +147,7 @@ pub(crate) fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::IdempotencyConflict => {
             "This form was already sent with other values. Open its page again.".to_owned()
         }
+        Refusal::RunDeleted => "This form started a run, which was deleted. Open its page again.".to_owned(),
         Refusal::TooManyWaits { limit } => {
             format!("Your account has {limit} live pages open, the most possible. Close one, then reload.")
         }
@@ -249,6 +250,7 @@ mod tests {
             Refusal::InvalidWebhookUrl { field: "url", why: "must be https".to_owned() }.into(),
             Refusal::TooManyWaits { limit: 5 }.into(),
             Refusal::IdempotencyConflict.into(),
+            Refusal::RunDeleted.into(),
             Refusal::TooManyPings { in_flight: 4, per_minute: 10 }.into(),
             Refusal::DeliveryNotFinished { in_flight: false, next_attempt_at: None }.into(),
             Refusal::TooManyChecks.into(),

@@ -1,6 +1,7 @@
 //! What the API and the console share over HTTP: the server, the layers around every request, errors and
 //! their problems, how requests are read, and the guards in front of the database. It knows neither face.
 
+pub mod admission;
 pub mod connection;
 pub mod download;
 pub mod endpoint;

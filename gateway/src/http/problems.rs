@@ -108,6 +108,9 @@ problems! {
     IdempotencyConflict = 409 "idempotency_conflict", "The Idempotency-Key belongs to another request",
         "Within the last 24 hours the account created a run with this Idempotency-Key, on this path, with \
          other fields. Use a new key for a new run. For a retry send the same fields again.";
+    RunDeleted = 409 "run_deleted", "The run of the Idempotency-Key was deleted",
+        "Within the last 24 hours the account created a run with this Idempotency-Key and the same fields, \
+         and deleted it. It is not executed again. To run it again, use a new key.";
     QuotaExceeded = 409 "quota_exceeded", "The account has used up a quota",
         "The account's plan limits its pending runs, the bytes of its files and artifacts, the bytes of its \
          creates in a day, and its tokens in a day. `quota` names the limit, `used` says what the account \
@@ -181,6 +184,7 @@ mod tests {
         run_not_finished 409
         delivery_not_finished 409
         idempotency_conflict 409
+        run_deleted 409
         quota_exceeded 409
         app_changed 412
         payload_too_large 413

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use actix_web::{HttpResponse, web};
-use e2e::{Gateway, Stack};
+use e2e::{Gateway, PrivatePostgres, Stack};
 use gateway::http::endpoint::{Access, Endpoint};
-use shared::testing::{WAIT_LIMIT, eventually};
+use shared::testing::{TestDatabase, TestQueues, WAIT_LIMIT, eventually};
 
 use crate::app::TestApp;
 
@@ -72,5 +72,36 @@ async fn readiness_answers_while_the_database_swallows_packets() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(ask("/healthz").await.0, 200, "a restart does not help");
     proxy.mend();
+    eventually("it is ready again", async || (ask("/readyz").await.0 == 200).then_some(())).await;
+}
+
+/// Case 4: reads are answered, but nothing is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_database_does_not_commit_is_not_ready() {
+    let postgres = PrivatePostgres::start().await;
+    let database = TestDatabase::create_at(postgres.url.clone()).await;
+    let stack = Stack::unlimited_over(database, TestQueues::create()).await;
+    let gateway = TestApp::start(&stack).await;
+    let ask = async |path: &str| {
+        let asked = Instant::now();
+        let answer = stack.client().get(format!("http://{}{path}", gateway.ops())).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap(), asked.elapsed())
+    };
+    eventually("it is ready", async || (ask("/readyz").await.0 == 200).then_some(())).await;
+    postgres.hang_commits(true).await;
+    eventually("it is not ready", async || (ask("/readyz").await.0 == 503).then_some(())).await;
+    for _ in 0..20 {
+        let (status, body, took) = ask("/readyz").await;
+        assert!(status == 503 && body.contains(r#""database":"down""#), "{status} {body}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+    let hanging = stack.text(
+        "SELECT count(*)::text AS text FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event = 'SyncRep'",
+    );
+    let hanging: usize = hanging.await.parse().unwrap();
+    assert!((1..=6).contains(&hanging), "probes do not pile up: {hanging}");
+    assert_eq!(ask("/healthz").await.0, 200, "a restart does not help");
+    postgres.hang_commits(false).await;
     eventually("it is ready again", async || (ask("/readyz").await.0 == 200).then_some(())).await;
 }

@@ -43,6 +43,27 @@ async fn r14_the_same_create_a_hundred_times_over_three_gateways_is_one_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_create_of_a_deleted_run_is_not_executed_again() {
+    let stack = Stack::unlimited().await;
+    let gateways = [TestApp::start(&stack).await, TestApp::start(&stack).await];
+    let path = "/api/v1/runs";
+    let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
+    let first = create(&stack, &gateways[0], path, "once", &body).await;
+    let run = format!("{path}/{}", first.body["id"].as_str().unwrap());
+    stack.post(&gateways[0], &format!("{run}/cancel"), &json!({})).await;
+    let delete = stack.client().delete(format!("{}{run}", gateways[0].url())).bearer_auth(&stack.key);
+    assert_eq!(stack.send(delete).await.status, 204);
+    for gateway in &gateways {
+        let again = create(&stack, gateway, path, "once", &body).await;
+        assert_eq!((again.status, &again.body["code"]), (409, &"run_deleted".into()), "{again:?}");
+    }
+    let other = json!({"appId": stack.app, "inputs": {"text": "other"}});
+    let other = create(&stack, &gateways[1], path, "once", &other).await;
+    assert_eq!(other.body["code"], "idempotency_conflict", "{other:?}");
+    assert_eq!(runs(&stack).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_none_is_refused_with_what_to_change() {
     let stack = Stack::unlimited().await;
     let gateway = TestApp::start(&stack).await;

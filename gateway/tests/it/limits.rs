@@ -181,6 +181,29 @@ async fn without_the_database_every_request_is_refused() {
     }
 }
 
+/// Somebody has locked the window of one account for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_window_holds_up_its_account_alone() {
+    let stack = Stack::unlimited().await;
+    let gateway = TestApp::start(&stack).await;
+    let other = stack.account("other@example.com", "big").await.key;
+    let ask = async |key: &str| {
+        let request = stack.client().get(format!("{}/api/v1/models", gateway.url())).bearer_auth(key);
+        stack.send(request).await.status
+    };
+    assert_eq!(ask(&stack.key).await, 200);
+    let lock = stack.meanwhile("SELECT 1 FROM rate_windows FOR UPDATE").await;
+    assert_eq!(ask(&other).await, 200, "its window is not locked");
+    let (locked, others) =
+        tokio::join!(join_all((0..5).map(|_| ask(&stack.key))), join_all((0..20).map(|_| ask(&other))));
+    assert!(locked.iter().all(|status| *status == 503), "{locked:?}");
+    // A busy machine may be slower than a client waits.
+    let admitted = others.iter().filter(|status| **status == 200).count();
+    assert!(admitted >= 15, "{others:?}");
+    drop(lock);
+    eventually("the account is admitted again", async || (ask(&stack.key).await == 200).then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_wrong_keys_is_stopped_before_the_database() {
     let plans = "[plans.team]\napi = true\nrequests_per_minute = 30\napi_keys = 10\nrunning_runs = 1\n";

@@ -11,29 +11,69 @@ use shared::runs::{ErrorCode, RunError};
 use tokio::time::timeout_at;
 
 use super::budget::{Budget, Spent};
-use super::{Agent, events, files, final_answer, pictures};
+use super::{Agent, Halt, Stopped, events, files, final_answer, pictures};
 use crate::context::Context;
+use crate::leases::elsewhere;
 use crate::leases::store::Claimed;
+use crate::retry_on_outage::retry_on_outage;
 use crate::search;
 use crate::workspace::InputFile;
 
-/// Reads the app and finds its model. The error ends the run.
+/// Why a worker does not begin a run.
+pub(super) enum Unready {
+    /// The run fails.
+    Fail(RunError),
+    /// The files of this worker lack something. Those of another one may have it.
+    Missing(RunError),
+}
+
+impl From<RunError> for Unready {
+    fn from(error: RunError) -> Self {
+        Self::Fail(error)
+    }
+}
+
+/// Reads the app and finds its model.
 pub(super) fn prepare<'a>(
     context: &'a Context,
     claimed: &Claimed,
-) -> Result<(AppDefinition, &'a ModelClient), RunError> {
+) -> Result<(AppDefinition, &'a ModelClient), Unready> {
     let app = claimed.app().map_err(|error| unreadable(&error.to_string()))?;
     let model = context.models.get(&claimed.chat_model_id).ok_or_else(|| {
-        let message = format!("the model {:?} is no longer in CAPI_MODELS", claimed.chat_model_id);
-        RunError::new(ErrorCode::ModelUnavailable, &message, Some(1))
+        let message = format!("the model {:?} is not in CAPI_MODELS", claimed.chat_model_id);
+        Unready::Missing(RunError::new(ErrorCode::ModelUnavailable, &message, Some(1)))
     })?;
     if let Some(error) = context.tools.of(&app.tools).missing() {
-        return Err(error);
+        return Err(error.into());
     }
     if let Some(missing) = search::missing_for(context.search.as_deref(), &app) {
-        return Err(RunError::new(ErrorCode::ToolError, &missing.to_string(), None));
+        let error = RunError::new(ErrorCode::ToolError, &missing.to_string(), None);
+        return Err(Unready::Missing(error));
     }
     Ok((app, model))
+}
+
+/// Decides about a run that this worker cannot begin: another worker gets it, or it fails because it waited
+/// for one long enough.
+pub(super) async fn decide(context: &Context, claimed: &Claimed, why: Unready) -> Halt {
+    let error = match why {
+        Unready::Fail(error) => return error.into(),
+        Unready::Missing(error) => error,
+    };
+    let what = "read how long the run waits";
+    let reading = retry_on_outage(&context.db, context.lease, what, |mut conn| async move {
+        elsewhere::waited(&mut conn, claimed.id).await
+    });
+    let waited = match reading.await {
+        Ok(waited) => waited,
+        Err(error) => return error.into(),
+    };
+    let Some(pause) = elsewhere::pause(waited, context.rollout) else { return error.into() };
+    tracing::warn!(
+        attempts = waited.attempts, cause = %error.message, pause_ms = pause.as_millis(),
+        "this worker cannot execute the run; giving it back for another one"
+    );
+    Stopped::Elsewhere { pause }.into()
 }
 
 /// Checks the app's output schema before the first request, so that an unusable schema costs no answer.

@@ -71,7 +71,7 @@ pub(super) async fn open(
             metrics::counter!("capi_workspaces_restored_total").increment(1);
         }
         if claimed.attempt > 1 {
-            delete_leftovers(context, claimed.fence(), &workspace).await;
+            delete_leftovers(context, (run, claimed.attempt), &workspace).await;
         }
         Ok(workspace)
     };
@@ -103,7 +103,8 @@ pub(super) async fn store_snapshot(agent: &Agent<'_, '_>) -> Result<Changed, Run
 
 async fn save(agent: &Agent<'_, '_>, workspace: &Workspace) -> Result<Changed, WorkspaceError> {
     let store = &agent.context.artifacts;
-    let exceeded = match workspace.save(store, agent.claimed.fence(), agent.log.next_seq()).await {
+    let attempt = (agent.claimed.id, agent.claimed.attempt);
+    let exceeded = match workspace.save(store, attempt, agent.log.next_seq()).await {
         Ok(None) => return Ok(Changed::Nothing),
         Ok(Some(snapshot)) if workspace.is_over_full().await? => return Ok(Changed::Over(snapshot.stored())),
         Ok(Some(snapshot)) => return Ok(Changed::Stored(snapshot.stored())),

@@ -2,29 +2,37 @@
 //! database before anything is done because of it. Events that nothing was done about yet are written
 //! together: with the next step, or with the end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use shared::runs::events::{self, Event, EventData};
 
 use super::Stopped;
 use super::pictures::LoadedPictures;
 use super::transcript::Transcript;
 use crate::context::Context;
-use crate::leases::append::append_under;
+use crate::leases::append::Append;
 use crate::leases::store::Claimed;
-use crate::retry_on_outage::retry_on_outage;
+use crate::retry_on_outage::{retry_call, retry_on_outage};
 
 pub(super) struct Log<'a> {
     context: &'a Context,
     claimed: &'a Claimed,
     transcript: Transcript,
     unrecorded: Vec<EventData>,
-    last_seq: i64,
+    /// The number of the last recorded event. The end of the run needs it too, however the work ended.
+    last_seq: &'a AtomicI64,
     /// Whether this attempt began as a suspect and recorded nothing yet.
     is_suspect: bool,
 }
 
 impl<'a> Log<'a> {
     /// Reads the log as earlier attempts left it. The first attempt has nothing to read.
-    pub(super) async fn open(context: &'a Context, claimed: &'a Claimed) -> Result<Self, Stopped> {
+    pub(super) async fn open(
+        context: &'a Context,
+        claimed: &'a Claimed,
+        last_seq: &'a AtomicI64,
+    ) -> Result<Self, Stopped> {
         let recorded = if claimed.attempt == 1 {
             Vec::new()
         } else {
@@ -40,7 +48,7 @@ impl<'a> Log<'a> {
             claimed,
             transcript,
             unrecorded: Vec::new(),
-            last_seq: claimed.last_seq,
+            last_seq,
             is_suspect: claimed.losses > 0,
         })
     }
@@ -62,7 +70,11 @@ impl<'a> Log<'a> {
 
     /// The number that the next event will have.
     pub(super) fn next_seq(&self) -> i64 {
-        self.last_seq + 1 + i64::try_from(self.unrecorded.len()).unwrap_or(0)
+        self.last_seq() + 1 + i64::try_from(self.unrecorded.len()).unwrap_or(0)
+    }
+
+    fn last_seq(&self) -> i64 {
+        self.last_seq.load(Ordering::Relaxed)
     }
 
     /// Writes the added events to the database.
@@ -70,46 +82,40 @@ impl<'a> Log<'a> {
         if self.unrecorded.is_empty() {
             return Ok(());
         }
-        self.write(&self.unrecorded).await?;
-        self.recorded(self.unrecorded.len());
-        Ok(())
+        let events = std::mem::take(&mut self.unrecorded);
+        self.write(events).await
     }
 
     /// Adds events and writes them. Returns false, and adds nothing, if their artifacts would exceed the
     /// stored bytes of the account.
     pub(super) async fn record_if_stored_fits(&mut self, more: Vec<EventData>) -> Result<bool, Stopped> {
-        let events: Vec<_> = self.unrecorded.iter().cloned().chain(more.iter().cloned()).collect();
-        match self.write(&events).await {
+        let events = self.unrecorded.iter().chain(&more).cloned().collect();
+        match self.write(events).await {
             Ok(()) => {}
             Err(Stopped::Database(error)) if error.is_over_quota() => return Ok(false),
             Err(stopped) => return Err(stopped),
         }
+        self.unrecorded.clear();
         for event in &more {
             self.transcript.apply(event);
         }
-        self.recorded(events.len());
         Ok(true)
     }
 
-    fn recorded(&mut self, events: usize) {
-        self.last_seq += i64::try_from(events).unwrap_or(i64::MAX);
-        self.unrecorded.clear();
-        if std::mem::take(&mut self.is_suspect) {
-            self.context.leases.cleared(self.claimed.fence());
-        }
-    }
-
     /// Appends events to the run's log.
-    async fn write(&self, events: &[EventData]) -> Result<(), Stopped> {
-        let (context, fence, after) = (self.context, self.claimed.fence(), self.last_seq);
-        let (lease, quotas) = (context.lease.lease(), &context.plans.quotas(&self.claimed.plan));
-        let written = retry_on_outage(&context.db, context.lease, "record a step", |mut conn| async move {
-            append_under(&mut conn, fence, after, events, lease, quotas).await
-        });
-        if !written.await? {
+    async fn write(&mut self, events: Vec<EventData>) -> Result<(), Stopped> {
+        let (context, count) = (self.context, i64::try_from(events.len()).unwrap_or(i64::MAX));
+        let quotas = context.plans.quotas(&self.claimed.plan);
+        let step = Arc::new(Append { fence: self.claimed.fence(), after: self.last_seq(), events, quotas });
+        let write = || context.appends.call(Arc::clone(&step));
+        if !retry_call(context.lease, "record a step", write).await? {
             return Err(Stopped::Fenced);
         }
+        self.last_seq.fetch_add(count, Ordering::Relaxed);
         context.leases.tell_streams(self.claimed.id);
+        if std::mem::take(&mut self.is_suspect) {
+            context.leases.cleared(self.claimed.fence());
+        }
         Ok(())
     }
 

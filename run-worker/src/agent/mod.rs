@@ -26,6 +26,8 @@ mod validate;
 mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use model_client::ModelClient;
 use shared::apps::{AppDefinition, InputType};
@@ -69,6 +71,8 @@ pub enum Stopped {
     Database(DbError),
     /// An event of the conversation cannot be read.
     Unreadable { seq: i64 },
+    /// This worker lacks what the run needs. Another one may take the run after the pause.
+    Elsewhere { pause: Duration },
 }
 
 impl From<DbError> for Stopped {
@@ -121,14 +125,15 @@ struct Agent<'a, 'l> {
     refused: ask::Refused,
 }
 
-/// Works on the run up to its end.
+/// Works on the run up to its end. `last_seq` is the number of the last recorded event, at any time.
 pub async fn work(
     context: &Context,
     claimed: &Claimed,
     slot: &WorkspaceSlot,
+    last_seq: &AtomicI64,
 ) -> Result<AgentOutcome, Stopped> {
     let now = Instant::now();
-    let mut log = Log::open(context, claimed).await?;
+    let mut log = Log::open(context, claimed, last_seq).await?;
     let end = match produce_result(context, claimed, slot, &mut log, now).await {
         Ok(result) => RunEnd::Completed(with_sources(result, log.transcript())),
         Err(Halt::Fail(error)) => {
@@ -147,7 +152,10 @@ async fn produce_result<'a>(
     log: &mut Log<'a>,
     now: Instant,
 ) -> Result<RunResult, Halt> {
-    let (app, model) = begin::prepare(context, claimed)?;
+    let (app, model) = match begin::prepare(context, claimed) {
+        Ok(ready) => ready,
+        Err(why) => return Err(begin::decide(context, claimed, why).await),
+    };
     let limits = app.limits.under(context.plans.get(&claimed.plan));
     let budget = Budget::new(limits, claimed.seconds_used, now);
     begin::check_schema(context, claimed, &app, &budget, log.transcript().spent()).await?;

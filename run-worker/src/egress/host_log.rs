@@ -9,18 +9,19 @@ use diesel_async::RunQueryDsl;
 use shared::config::LeaseConfig;
 use shared::db::{Connection, Db, DbError, statement};
 use shared::ids::RunId;
+use shared::runs::{Fence, RunStatus};
 
 use crate::retry_on_outage::retry_on_outage;
 
 const ADD: &str = "
 UPDATE runs SET contacted_hosts = merged_hosts_v1(contacted_hosts, ARRAY[$3])
-WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL";
+WHERE id = $1 AND attempt = $2 AND lease_claim = $4 AND status = $5";
 
 /// The hosts of one attempt.
 pub struct HostLog {
     db: Db,
     lease: LeaseConfig,
-    fence: (RunId, i32),
+    fence: Fence,
     /// The hosts in the row. The lock is held during a statement, so that the row gets the changes in order.
     recorded: tokio::sync::Mutex<BTreeSet<String>>,
 }
@@ -28,7 +29,7 @@ pub struct HostLog {
 impl HostLog {
     /// `contacted` are the hosts in the row.
     #[must_use]
-    pub fn new(db: Db, lease: LeaseConfig, fence: (RunId, i32), contacted: BTreeSet<String>) -> Self {
+    pub fn new(db: Db, lease: LeaseConfig, fence: Fence, contacted: BTreeSet<String>) -> Self {
         Self { db, lease, fence, recorded: contacted.into() }
     }
 
@@ -38,8 +39,8 @@ impl HostLog {
         if recorded.contains(host) {
             return Ok(());
         }
-        let (run, attempt) = self.fence;
-        let add = |mut conn| async move { write(&mut conn, (run, attempt), host).await };
+        let fence = self.fence;
+        let add = |mut conn| async move { write(&mut conn, fence, host).await };
         match retry_on_outage(&self.db, self.lease, "record a host", add).await {
             Ok(true) => {
                 recorded.insert(host.to_owned());
@@ -47,16 +48,20 @@ impl HostLog {
             }
             Ok(false) => Err("The run is over.".to_owned()),
             Err(error) => {
-                tracing::warn!(%error, run_id = %run, "failed to record a host; it is not contacted");
+                tracing::warn!(%error, run_id = %fence.run, "failed to record a host; it is not contacted");
                 Err("The fetch was not made, because capi could not record it. Try again later.".to_owned())
             }
         }
     }
 }
 
-async fn write(conn: &mut Connection, (run, attempt): (RunId, i32), host: &str) -> Result<bool, DbError> {
-    let writing =
-        statement(ADD).bind::<SqlUuid, _>(run.uuid()).bind::<Integer, _>(attempt).bind::<Text, _>(host);
+async fn write(conn: &mut Connection, fence: Fence, host: &str) -> Result<bool, DbError> {
+    let writing = statement(ADD)
+        .bind::<SqlUuid, _>(fence.run.uuid())
+        .bind::<Integer, _>(fence.attempt)
+        .bind::<Text, _>(host)
+        .bind::<SqlUuid, _>(fence.claim)
+        .bind::<Text, _>(RunStatus::Running.as_str());
     Ok(writing.execute(conn).await? == 1)
 }
 

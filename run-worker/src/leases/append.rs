@@ -1,111 +1,116 @@
-//! Appends events to the log of a run that this worker holds, and counts what they use of the account's
-//! quotas.
+//! Appends events to the logs of runs that this worker holds, and counts what they use of the accounts'
+//! quotas. The steps that queued up while the last ones were written go out as one statement (see
+//! [`shared::batch`]).
 
+use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::sql_types::{Array, BigInt, Integer, Interval, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Bool, Interval, Nullable};
 use diesel_async::RunQueryDsl;
+use shared::batch::SetCall;
 use shared::config::Quotas;
-use shared::db::{Connection, DbError, interval, statement};
-use shared::ids::RunId;
-use shared::runs::events::{self, EventData};
-use shared::runs::{UsageDelta, contacted_hosts};
+use shared::db::{Connection, Db, DbError, interval, statement};
+use shared::runs::events::EventData;
+use shared::runs::{Fence, WriteSet, bytes_about};
 
-/// Takes the event numbers from `last_seq` in the statement that inserts, so that they have no gaps and
-/// commit order is number order. The usage columns, the contacted hosts
-/// and the artifacts repeat what the events hold.
-macro_rules! append_sql {
-    ($with:literal, $join:literal) => {
-        concat!(
-            "
-WITH fenced AS (
-    UPDATE runs SET last_seq = last_seq + cardinality($3), lease_expires_at = capi_now() + $5, losses = 0,
-        input_tokens = input_tokens + $7, output_tokens = output_tokens + $8, steps = steps + $9,
-        tool_calls = tool_calls + $10,
-        cached_input_tokens = CASE WHEN $12::bigint IS NULL THEN cached_input_tokens
-                              ELSE coalesce(cached_input_tokens, 0) + $12 END,
-        reasoning_tokens = CASE WHEN $13::bigint IS NULL THEN reasoning_tokens
-                           ELSE coalesce(reasoning_tokens, 0) + $13 END,
-        contacted_hosts = CASE WHEN $11 = '{}' THEN contacted_hosts
-                          ELSE merged_hosts_v1(contacted_hosts, $11) END
-    WHERE id = $1 AND attempt = $2 AND status = 'running' AND lease_owner IS NOT NULL AND last_seq = $6
-    RETURNING id, user_id, attempt, last_seq
-), ",
-            $with,
-            "published AS (
-    INSERT INTO artifacts (id, run_id, type, title, size, sha256)
-    SELECT (e.data ->> 'id')::uuid, f.id, e.data ->> 'type', e.data ->> 'title', (e.data ->> 'size')::bigint,
-        decode(e.data ->> 'sha256', 'hex')
-    FROM fenced f, unnest($3, $4) AS e (type, data) WHERE e.type = 'artifact'
-)
-INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-SELECT f.id, f.last_seq - cardinality($3) + e.number, e.type, capi_now(), f.attempt, e.data
-FROM fenced f, ",
-            $join,
-            "unnest($3, $4) WITH ORDINALITY AS e (type, data, number)"
-        )
-    };
+/// Events to be written after number `after` of a run's log. The write also renews the lease.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub fence: Fence,
+    pub after: i64,
+    pub events: Vec<EventData>,
+    /// The quotas of the run's account. The call fails with [`DbError::is_over_quota`], and writes nothing,
+    /// if the artifacts among the events would exceed its stored bytes.
+    pub quotas: Quotas,
 }
 
-const APPEND: &str = append_sql!("", "");
+/// Writes steps. The answer is false for a stale write, and if the log is longer than `after`. The latter
+/// happens when the events were committed but the answer was lost.
+pub struct Appending {
+    db: Db,
+    lease: Duration,
+}
 
-/// Also counts tokens and checks stored bytes, after the run's row is locked. Accounts without such quotas
-/// need no common row for their runs.
-const APPEND_COUNTED: &str = append_sql!(
-    "counted AS MATERIALIZED (
-    SELECT account_append_v1(f.user_id, $7::bigint + $8::bigint, $14, $15) AS done FROM fenced f
-), ",
-    "counted, "
-);
+impl Appending {
+    #[must_use]
+    pub const fn new(db: Db, lease: Duration) -> Self {
+        Self { db, lease }
+    }
+}
 
-/// Appends events after number `after` and renews the lease. Returns false for a stale write, and if the log
-/// is longer than `after`. The latter happens when this statement was committed but its answer was lost.
+impl SetCall for Appending {
+    type Item = Arc<Append>;
+    type Answer = bool;
+
+    async fn together(&self, steps: &[Arc<Append>]) -> Result<Vec<Option<bool>>, DbError> {
+        self.db.write(|mut conn| async move { append_set(&mut conn, steps, self.lease, false).await }).await
+    }
+
+    async fn alone(&self, step: &Arc<Append>) -> Result<bool, DbError> {
+        self.db.write(|mut conn| async move { append_alone(&mut conn, step, self.lease).await }).await
+    }
+
+    fn bytes(&self, step: &Arc<Append>) -> usize {
+        bytes_about(&step.events)
+    }
+}
+
+#[derive(QueryableByName)]
+struct WrittenRow {
+    #[diesel(sql_type = Array<Nullable<Bool>>)]
+    written: Vec<Option<bool>>,
+}
+
+/// One statement. `None` for a run that another transaction has locked, unless it waits for the locks.
+async fn append_set(
+    conn: &mut Connection,
+    steps: &[Arc<Append>],
+    lease: Duration,
+    wait: bool,
+) -> Result<Vec<Option<bool>>, DbError> {
+    let mut set = WriteSet::default();
+    let (mut counted_bytes, mut counted_most) = (Vec::new(), Vec::new());
+    for step in steps {
+        let usage = set.add(step.fence, step.after, &step.events, None);
+        let tokens = step.quotas.max_tokens_per_day.map_or(0, |_| usage.tokens());
+        let bytes = step.quotas.max_stored_bytes.map_or(0, |_| artifact_bytes(&step.events));
+        if tokens > 0 || bytes > 0 {
+            set.count(tokens);
+            counted_bytes.push(bytes);
+            let most = step.quotas.max_stored_bytes.unwrap_or(u64::MAX);
+            counted_most.push(i64::try_from(most).unwrap_or(i64::MAX));
+        }
+    }
+    let sql =
+        "SELECT append_runs_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                   $18, $19, $20, $21, $22, $23) AS written";
+    let start = statement(sql).bind::<Bool, _>(wait).bind::<Interval, _>(interval(lease));
+    let mut rows: Vec<WrittenRow> = set
+        .bind_to(start)
+        .bind::<Array<BigInt>, _>(counted_bytes)
+        .bind::<Array<BigInt>, _>(counted_most)
+        .load(conn)
+        .await?;
+    Ok(rows.pop().map_or_else(Vec::new, |row| row.written))
+}
+
+async fn append_alone(conn: &mut Connection, step: &Arc<Append>, lease: Duration) -> Result<bool, DbError> {
+    let written = append_set(conn, slice::from_ref(step), lease, true).await?.pop().flatten();
+    Ok(written.unwrap_or(false))
+}
+
+/// Appends events of an account without quotas. For tests.
 pub async fn append(
     conn: &mut Connection,
-    fence: (RunId, i32),
+    fence: Fence,
     after: i64,
     events: &[EventData],
     lease: Duration,
 ) -> Result<bool, DbError> {
-    append_under(conn, fence, after, events, lease, &Quotas::default()).await
-}
-
-/// The same for an account with these quotas. Fails with [`DbError::is_over_quota`], and writes nothing, if
-/// the artifacts among the events would exceed its stored bytes.
-pub async fn append_under(
-    conn: &mut Connection,
-    (run, attempt): (RunId, i32),
-    after: i64,
-    events: &[EventData],
-    lease: Duration,
-    quotas: &Quotas,
-) -> Result<bool, DbError> {
-    let usage = UsageDelta::of(events);
-    let tokens = if quotas.max_tokens_per_day.is_some() { usage.tokens() } else { 0 };
-    let bytes = quotas.max_stored_bytes.map_or(0, |_| artifact_bytes(events));
-    let is_counted = tokens > 0 || bytes > 0;
-    let (types, data) = events::columns(events);
-    let appending = statement(if is_counted { APPEND_COUNTED } else { APPEND })
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<Integer, _>(attempt)
-        .bind::<Array<Text>, _>(types)
-        .bind::<Array<Jsonb>, _>(data)
-        .bind::<Interval, _>(interval(lease))
-        .bind::<BigInt, _>(after)
-        .bind::<BigInt, _>(usage.input_tokens)
-        .bind::<BigInt, _>(usage.output_tokens)
-        .bind::<Integer, _>(usage.steps)
-        .bind::<Integer, _>(usage.tool_calls)
-        .bind::<Array<Text>, _>(contacted_hosts(events))
-        .bind::<Nullable<BigInt>, _>(usage.cached_input_tokens)
-        .bind::<Nullable<BigInt>, _>(usage.reasoning_tokens);
-    let written = if is_counted {
-        let most = i64::try_from(quotas.max_stored_bytes.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
-        appending.bind::<BigInt, _>(bytes).bind::<BigInt, _>(most).execute(conn).await?
-    } else {
-        appending.execute(conn).await?
-    };
-    Ok(written == events.len())
+    let step = Append { fence, after, events: events.to_vec(), quotas: Quotas::default() };
+    append_alone(conn, &Arc::new(step), lease).await
 }
 
 fn artifact_bytes(events: &[EventData]) -> i64 {

@@ -16,6 +16,8 @@ pub fn subscribe(broker: Broker, context: &Arc<LeaseContext>) -> BrokerHealth {
     let receive = move |received| match received {
         Received::Broadcast(Broadcast::RunCancelled(run)) => leases.suspect(run),
         Received::Subscribed(Topic::Cancels) => leases.suspect_all(),
+        // The workers that can execute it come first.
+        Received::Broadcast(Broadcast::LeaseReleased(run)) if polled.elsewhere.has(run) => {}
         Received::Broadcast(Broadcast::LeaseReleased(_)) | Received::Subscribed(Topic::ReleasedLeases) => {
             polled.request_poll();
         }

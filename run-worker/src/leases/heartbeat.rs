@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use shared::ids::RunId;
+use shared::runs::Fence;
 use tokio::time::Instant;
 
 use super::LeaseContext;
@@ -65,7 +65,7 @@ enum Answer {
 /// Renews. If no answer comes soon, sends the same renewal over a second connection, because the first may be
 /// dead without an error. The first one stays in flight: if the database is only slow, that statement holds
 /// the rows, and its answer counts.
-async fn renew_these(context: &LeaseContext, held: &[(RunId, i32)]) -> Answer {
+async fn renew_these(context: &LeaseContext, held: &[Fence]) -> Answer {
     let second = async {
         tokio::time::sleep(context.config.hedge_after()).await;
         send_renewal(context, held).await
@@ -82,7 +82,7 @@ async fn renew_these(context: &LeaseContext, held: &[(RunId, i32)]) -> Answer {
     })
 }
 
-async fn send_renewal(context: &LeaseContext, held: &[(RunId, i32)]) -> Answer {
+async fn send_renewal(context: &LeaseContext, held: &[Fence]) -> Answer {
     let (sent, lease) = (Instant::now(), context.config.lease());
     let renewing = context.lease_db.write(|mut conn| async move { renew(&mut conn, held, lease).await });
     match renewing.await {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use shared::config::LeaseConfig;
 use shared::ids::RunId;
+use shared::runs::Fence;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -27,7 +28,7 @@ pub enum Lost {
 }
 
 struct Held {
-    attempt: i32,
+    fence: Fence,
     expires: Instant,
     /// When a broadcast said that the run was cancelled. The next renewal shows whether that is true.
     suspected: Option<Instant>,
@@ -63,7 +64,7 @@ pub struct HeldLeases {
 /// One held lease. When it is dropped, also by a panic of the run's task, the heartbeat no longer renews it.
 pub struct Lease {
     leases: HeldLeases,
-    fence: (RunId, i32),
+    fence: Fence,
     lost: watch::Receiver<Option<Lost>>,
 }
 
@@ -78,10 +79,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (run, attempt) = self.fence;
         let held = &mut self.leases.lock().held;
-        if held.get(&run).is_some_and(|lease| lease.attempt == attempt) {
-            held.remove(&run);
+        if held.get(&self.fence.run).is_some_and(|lease| lease.fence == self.fence) {
+            held.remove(&self.fence.run);
         }
     }
 }
@@ -94,17 +94,17 @@ impl HeldLeases {
 
     /// Adds the lease of a claim or takeover that was sent at `sent`.
     #[must_use]
-    pub fn hold(&self, fence: (RunId, i32), sent: Instant) -> Lease {
-        let ((run, attempt), (sender, lost)) = (fence, watch::channel(None));
+    pub fn hold(&self, fence: Fence, sent: Instant) -> Lease {
+        let (run, (sender, lost)) = (fence.run, watch::channel(None));
         let mut state = self.lock();
         let cancel = state
             .early_cancels
             .iter()
             .rfind(|(at, cancelled)| *cancelled == run && at.elapsed() < EARLY_CANCEL_TTL);
         let suspected = cancel.map(|(at, _)| *at);
-        let held = Held { attempt, expires: sent + self.config.lease(), suspected, lost: sender };
+        let held = Held { fence, expires: sent + self.config.lease(), suspected, lost: sender };
         // The answers of two claims may arrive in the wrong order. The lower attempt is lost.
-        if state.held.get(&run).is_some_and(|newer| newer.attempt > attempt) {
+        if state.held.get(&run).is_some_and(|newer| newer.fence.attempt > fence.attempt) {
             held.lose(Lost::Rejected);
         } else if let Some(older) = state.held.insert(run, held) {
             older.lose(Lost::Rejected);
@@ -140,7 +140,7 @@ impl HeldLeases {
 
     /// Waits until at least one run is suspected. A run stays suspected until a renewal that was sent after
     /// the suspicion is answered.
-    pub(crate) async fn suspects(&self) -> Vec<(RunId, i32)> {
+    pub(crate) async fn suspects(&self) -> Vec<Fence> {
         loop {
             let suspects = self.fences_of(|lease| lease.suspected.is_some());
             if !suspects.is_empty() {
@@ -151,29 +151,29 @@ impl HeldLeases {
     }
 
     /// The fences of all leases to renew.
-    pub(crate) fn fences(&self) -> Vec<(RunId, i32)> {
+    pub(crate) fn fences(&self) -> Vec<Fence> {
         self.fences_of(|_| true)
     }
 
     /// Leaves lost runs out: a renewal would keep another worker from taking them over.
-    fn fences_of(&self, wanted: impl Fn(&Held) -> bool) -> Vec<(RunId, i32)> {
+    fn fences_of(&self, wanted: impl Fn(&Held) -> bool) -> Vec<Fence> {
         let state = self.lock();
-        let held = state.held.iter().filter(|(_, lease)| wanted(lease) && !lease.is_lost());
-        held.map(|(run, lease)| (*run, lease.attempt)).collect()
+        let held = state.held.values().filter(|lease| wanted(lease) && !lease.is_lost());
+        held.map(|lease| lease.fence).collect()
     }
 
     /// Applies the answer to a renewal of `asked` that was sent at `sent`. A locked run becomes suspected, so
     /// the heartbeat soon asks for it again, without the other runs.
-    pub(crate) fn apply(&self, asked: &[(RunId, i32)], renewed: &Renewed, sent: Instant) {
+    pub(crate) fn apply(&self, asked: &[Fence], renewed: &Renewed, sent: Instant) {
         let mut state = self.lock();
-        for (run, attempt) in asked {
-            let Some(lease) = state.held.get_mut(run).filter(|lease| lease.attempt == *attempt) else {
+        for fence in asked {
+            let Some(lease) = state.held.get_mut(&fence.run).filter(|lease| lease.fence == *fence) else {
                 continue;
             };
-            if renewed.locked.contains(run) {
+            if renewed.locked.contains(&fence.run) {
                 lease.suspected = lease.suspected.or(Some(sent));
                 self.suspects_changed.notify_one();
-            } else if renewed.kept.contains(run) {
+            } else if renewed.kept.contains(&fence.run) {
                 lease.suspected = lease.suspected.filter(|at| *at > sent);
                 lease.expires = lease.expires.max(sent + self.config.lease());
             } else {

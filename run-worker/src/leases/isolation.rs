@@ -8,7 +8,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use shared::ids::RunId;
+use shared::runs::Fence;
 use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// After this many losses without a recorded step between them, the run fails: it kills the workers.
@@ -64,8 +64,8 @@ pub struct Isolation {
 }
 
 struct Isolated {
-    /// Run and attempt: a later attempt of the same run is another isolation.
-    fence: (RunId, i32),
+    /// A later attempt of the same run is another isolation.
+    fence: Fence,
     /// Without permits the worker consumes no nudge, so other workers get them.
     permits: Vec<OwnedSemaphorePermit>,
 }
@@ -88,9 +88,10 @@ impl Isolation {
     }
 
     /// Isolates the run. Call it while the takeover is in flight.
-    pub fn begin(&self, fence: (RunId, i32)) {
+    pub fn begin(&self, fence: Fence) {
         metrics::counter!("capi_runs_isolated_total").increment(1);
-        tracing::warn!(run_id = %fence.0, attempt = fence.1, "isolating a run that may kill its worker");
+        let Fence { run, attempt, .. } = fence;
+        tracing::warn!(run_id = %run, attempt, "isolating a run that may kill its worker");
         *self.lock() = Some(Isolated { fence, permits: Vec::new() });
     }
 
@@ -106,7 +107,7 @@ impl Isolation {
     }
 
     /// Ends the isolation of this attempt. Returns false if it is not isolated.
-    pub fn end(&self, fence: (RunId, i32)) -> bool {
+    pub fn end(&self, fence: Fence) -> bool {
         let mut state = self.lock();
         let ended = state.take_if(|isolated| isolated.fence == fence);
         drop(state);
@@ -122,13 +123,16 @@ impl Isolation {
 mod tests {
     use std::sync::Arc;
 
+    use shared::ids::RunId;
     use tokio::sync::Semaphore;
+    use uuid::Uuid;
 
     use super::*;
 
     #[tokio::test]
     async fn nothing_starts_beside_an_isolated_run() {
-        let (isolation, run) = (Isolation::default(), (RunId::generate(), 3));
+        let of = |run, attempt| Fence { run, attempt, claim: Uuid::new_v4() };
+        let (isolation, run) = (Isolation::default(), of(RunId::generate(), 3));
         let permits = Arc::new(Semaphore::new(2));
         let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
         let permit = isolation.keep(permit).expect("nothing is isolated");
@@ -136,8 +140,8 @@ mod tests {
         isolation.begin(run);
         assert!(isolation.claim().await.is_none());
         assert!(isolation.keep(permit).is_none());
-        assert!(!isolation.end((RunId::generate(), 3)), "another run changes nothing");
-        assert!(!isolation.end((run.0, 2)), "an earlier attempt changes nothing");
+        assert!(!isolation.end(of(RunId::generate(), 3)), "another run changes nothing");
+        assert!(!isolation.end(of(run.run, 2)), "an earlier attempt changes nothing");
         assert_eq!(permits.available_permits(), 1);
         assert!(isolation.end(run));
         assert_eq!(permits.available_permits(), 2);

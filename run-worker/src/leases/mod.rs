@@ -1,17 +1,26 @@
 //! The leases of a worker: how a run becomes this worker's, stays so, and is given up.
 //!
-//! `store` and `append` hold the statements, `held` the leases that this process has now. `heartbeat` renews
-//! them, `takeover` takes expired ones over, `release` ends them early. `presence` and `broadcasts` connect
-//! the worker with other processes. `isolation` tells a run that kills workers from its neighbours.
+//! `store` and `append` hold the statements (`claim` and `take_over_sql` those that take runs), `held` the
+//! leases that this process has now. `heartbeat` renews them, `takeover` takes expired ones over, `release`
+//! ends them early, and `in_doubt` ends those of a claim whose answer was lost. `presence` and `broadcasts`
+//! connect the worker with other processes. `isolation` tells a run that kills workers from its neighbours.
+//! `neighbours` ends the leases of dead workers of this machine, `clock` notices when the database's clock
+//! jumps, and `elsewhere` gives back what this worker cannot execute.
 
 pub mod append;
 pub mod broadcasts;
+mod claim;
+pub mod clock;
+pub mod elsewhere;
 pub mod heartbeat;
 pub mod held;
+pub mod in_doubt;
 pub mod isolation;
+pub mod neighbours;
 pub mod presence;
 pub mod release;
 pub mod store;
+mod take_over_sql;
 pub mod takeover;
 
 use shared::config::LeaseConfig;
@@ -19,9 +28,11 @@ use shared::db::Db;
 use shared::ids::RunId;
 use shared::lifecycle::Lifecycle;
 use shared::queue::{Broadcast, Publisher};
+use shared::runs::Fence;
 use tokio::sync::watch;
 
 use crate::watched::Watched;
+use elsewhere::Elsewhere;
 use held::HeldLeases;
 use isolation::Isolation;
 use store::Claimant;
@@ -36,6 +47,8 @@ pub struct LeaseContext {
     pub config: LeaseConfig,
     pub held: HeldLeases,
     pub isolation: Isolation,
+    /// The runs that this worker gave back because it cannot execute them.
+    pub elsewhere: Elsewhere,
     /// The runs that streams show.
     pub watched: Watched,
     /// Counts the requests to poll for takeovers before the interval is over. Each poller has its own
@@ -58,7 +71,7 @@ impl LeaseContext {
     }
 
     /// A suspect recorded a step, ended, or lived for a while, so this worker may take the next one.
-    pub fn cleared(&self, fence: (RunId, i32)) {
+    pub fn cleared(&self, fence: Fence) {
         self.isolation.end(fence);
         self.request_poll();
     }

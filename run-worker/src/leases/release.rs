@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use shared::db::{Connection, DbError};
-use shared::ids::RunId;
 use shared::queue::Broadcast;
+use shared::runs::Fence;
 
 use super::LeaseContext;
 use super::held::Lost;
@@ -25,10 +25,10 @@ pub enum ReleaseReason {
 
 /// Gives the run back, so that another worker continues it at once. Returns a reason if this worker no longer
 /// held it.
-pub async fn give_back(context: &LeaseContext, fence: (RunId, i32)) -> Option<ReleaseReason> {
+pub async fn give_back(context: &LeaseContext, fence: Fence) -> Option<ReleaseReason> {
     match context.db.write(|mut conn| async move { store::give_back(&mut conn, fence).await }).await {
         Ok(true) => {
-            context.publisher.broadcast(Broadcast::LeaseReleased(fence.0));
+            context.publisher.broadcast(Broadcast::LeaseReleased(fence.run));
             tracing::info!("gave the run back");
             None
         }
@@ -50,7 +50,7 @@ enum Row {
     NotHeld,
 }
 
-async fn settle(conn: &mut Connection, fence: (RunId, i32), reason: ReleaseReason) -> Result<Row, DbError> {
+async fn settle(conn: &mut Connection, fence: Fence, reason: ReleaseReason) -> Result<Row, DbError> {
     if matches!(reason, ReleaseReason::Lost(Lost::Expired)) && store::give_back(conn, fence).await? {
         return Ok(Row::GivenBack);
     }
@@ -59,7 +59,7 @@ async fn settle(conn: &mut Connection, fence: (RunId, i32), reason: ReleaseReaso
 
 /// Records why the run was released: in the log, in the metrics and, for a cancelled run, in its row. Call it
 /// after the model's stream is closed and the tools have ended. Returns whether the run was cancelled.
-pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason: ReleaseReason) -> bool {
+pub async fn record_release(context: &LeaseContext, fence: Fence, reason: ReleaseReason) -> bool {
     let what = "record the release of a run";
     let settling = retry_on_outage(&context.db, context.config, what, |mut conn| async move {
         settle(&mut conn, fence, reason).await
@@ -86,7 +86,7 @@ pub async fn record_release(context: &LeaseContext, fence: (RunId, i32), reason:
         Some(Row::Cancelled(seconds)) => {
             metrics::histogram!("capi_cancel_release_duration_seconds").record(seconds);
         }
-        Some(Row::GivenBack) => context.publisher.broadcast(Broadcast::LeaseReleased(fence.0)),
+        Some(Row::GivenBack) => context.publisher.broadcast(Broadcast::LeaseReleased(fence.run)),
         Some(Row::NotHeld) | None => {}
     }
     if matches!(reason, ReleaseReason::StaleWrite) {

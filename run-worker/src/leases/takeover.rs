@@ -1,17 +1,21 @@
 //! The reaper: takes over runs whose lease expired or was given back, without a nudge. It uses the permits
 //! that are free and those that consumer slots hold. After an outage that was long enough for a renewal to be
-//! missed it takes nothing over for one lease time, because the other workers could not renew either.
+//! missed it takes nothing over for one lease time, because the other workers could not renew either. It does
+//! the same after a jump of the database's clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::config::LeaseConfig;
 use shared::db::DbError;
-use shared::ids::RunId;
+use shared::runs::Fence;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::LeaseContext;
+use super::clock::LeaseClock;
+use super::in_doubt::give_back_later;
 use super::isolation::{is_last_chance, isolation, probation};
 use super::store::{Claimed, take_over};
 
@@ -26,13 +30,14 @@ pub struct Reaper {
     context: Arc<LeaseContext>,
     start: Start,
     schedule: Mutex<Schedule>,
+    clock: LeaseClock,
 }
 
 /// When the next poll is due.
 struct Schedule {
     /// Set by a failed call, cleared by an answered ping.
     down_since: Option<Instant>,
-    /// Set after a long outage: no poll before this time.
+    /// Set after a long outage and after a jump of the clock: no poll before this time.
     not_before: Instant,
     /// The next poll without a request.
     next: Instant,
@@ -62,8 +67,13 @@ impl Schedule {
     /// A short outage changes nothing: one slow answer does not mean that other workers missed a renewal.
     fn up(&mut self, now: Instant, lease: LeaseConfig) {
         if self.down_since.take().is_some_and(|since| now - since >= lease.heartbeat()) {
-            self.not_before = now + lease.lease();
+            self.wait(now, lease);
         }
+    }
+
+    /// All living workers renew their leases meanwhile.
+    fn wait(&mut self, now: Instant, lease: LeaseConfig) {
+        self.not_before = now + lease.lease();
     }
 }
 
@@ -75,7 +85,8 @@ impl Reaper {
         start: impl Fn(Claimed, Instant, OwnedSemaphorePermit) + Send + Sync + 'static,
     ) -> Self {
         let schedule = Mutex::new(Schedule::first(Instant::now()));
-        Self { context, start: Box::new(start), schedule }
+        let clock = LeaseClock::new(context.config);
+        Self { context, start: Box::new(start), schedule, clock }
     }
 
     /// How often to poll without a request.
@@ -150,11 +161,24 @@ impl Reaper {
         if self.context.isolation.is_on() {
             return Ok(permits);
         }
-        let sent = Instant::now();
-        let taking = self.context.db.write(|mut conn| async move { take_over(&mut conn, by, limit).await });
+        // Immediately before the takeover: the clock may have jumped since the last one.
+        match self.clock.has_jumped(&self.context.lease_db).await {
+            Ok(false) => {}
+            Ok(true) => {
+                self.lock().wait(Instant::now(), self.context.config);
+                return Ok(permits);
+            }
+            Err(error) => return Err((error, permits)),
+        }
+        let (sent, claim) = (Instant::now(), Uuid::now_v7());
+        let taking =
+            self.context.db.write(|mut conn| async move { take_over(&mut conn, by, claim, limit).await });
         let taken = match taking.await {
             Ok(taken) => taken,
-            Err(error) => return Err((error, permits)),
+            Err(error) => {
+                give_back_later(&self.context, claim, &error);
+                return Err((error, permits));
+            }
         };
         if let Some(last) = taken.iter().find(|run| is_last_chance(run.losses)) {
             self.context.isolation.begin(last.fence());
@@ -180,7 +204,7 @@ impl Reaper {
         Ok(permits)
     }
 
-    fn clear_after(&self, time: Duration, suspect: (RunId, i32)) {
+    fn clear_after(&self, time: Duration, suspect: Fence) {
         let context = Arc::clone(&self.context);
         tokio::spawn(async move {
             tokio::time::sleep(time).await;

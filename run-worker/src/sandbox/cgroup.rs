@@ -19,7 +19,7 @@ const HIERARCHY: &str = "/sys/fs/cgroup";
 /// If one of them is not delegated, commands have no groups.
 const REQUIRED: [&str; 2] = ["memory", "pids"];
 const CPU: &str = "cpu";
-/// The worker's own group: the kernel allows no processes in a group that delegates controllers.
+/// The group of the worker and its supervisor: the kernel allows no processes in a group that delegates controllers.
 const LEAF: &str = "capi-worker";
 const PREFIX: &str = "capi-sandbox-";
 /// The kernel's default.
@@ -46,9 +46,9 @@ pub(super) struct Cgroup {
 
 impl Cgroups {
     /// Returns none if cgroup v2 is not delegated to this worker.
-    pub(super) fn find() -> Option<Self> {
+    pub(super) fn find(supervisor: Option<u32>) -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let cgroups = take_over(&parent_of(&own)?)
+        let cgroups = take_over(&parent_of(&own)?, supervisor)
             .inspect_err(
                 |error| tracing::info!(%error, "cgroup v2 is not delegated; commands run without groups"),
             )
@@ -98,8 +98,8 @@ fn parent_of(own: &str) -> Option<PathBuf> {
     if group.ends_with(LEAF) { Some(group.parent()?.to_owned()) } else { Some(group) }
 }
 
-/// Moves the worker into its leaf and delegates the controllers to the groups of commands.
-fn take_over(parent: &Path) -> io::Result<Cgroups> {
+/// Moves the worker and its supervisor into the leaf and delegates the controllers to the groups of commands.
+fn take_over(parent: &Path, supervisor: Option<u32>) -> io::Result<Cgroups> {
     let offered = fs::read_to_string(parent.join("cgroup.controllers"))?;
     let is_offered = |name: &str| offered.split_whitespace().any(|one| one == name);
     if let Some(missing) = REQUIRED.into_iter().find(|name| !is_offered(name)) {
@@ -110,6 +110,10 @@ fn take_over(parent: &Path) -> io::Result<Cgroups> {
         fs::create_dir(&leaf)?;
     }
     fs::write(leaf.join("cgroup.procs"), "0")?;
+    if let Some(supervisor) = supervisor {
+        // If it stays in the group, the kernel refuses the next step.
+        let _ = fs::write(leaf.join("cgroup.procs"), supervisor.to_string());
+    }
     let control = parent.join("cgroup.subtree_control");
     fs::write(&control, REQUIRED.map(|name| format!("+{name}")).join(" "))?;
     // Alone, because the kernel may refuse it: there are realtime processes, for example.
@@ -183,9 +187,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let read = |path: &str| fs::read_to_string(dir.path().join(path)).unwrap();
         fs::write(dir.path().join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
-        let cgroups = take_over(dir.path()).unwrap();
+        let cgroups = take_over(dir.path(), None).unwrap();
         assert_eq!(read("capi-worker/cgroup.procs"), "0", "the worker is in its leaf");
         assert_eq!(read("cgroup.subtree_control"), "+cpu", "written last and alone");
+        take_over(dir.path(), Some(17)).unwrap();
+        assert_eq!(read("capi-worker/cgroup.procs"), "17", "the supervisor too");
         let cgroup = cgroups.create(&SandboxLimits::DEFAULT).unwrap();
         let name = cgroup.path.file_name().unwrap().to_str().unwrap().to_owned();
         for (file, value) in
@@ -208,7 +214,7 @@ mod tests {
     fn without_the_cpu_controller_memory_and_processes_are_still_limited() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("cgroup.controllers"), "memory pids\n").unwrap();
-        let cgroups = take_over(dir.path()).unwrap();
+        let cgroups = take_over(dir.path(), None).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("cgroup.subtree_control")).unwrap(), "+memory +pids");
         let cgroup = cgroups.create(&SandboxLimits::DEFAULT).unwrap();
         cgroup.hurry();
@@ -221,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (offered, missing) in [("cpu pids\n", "memory"), ("cpu memory\n", "pids")] {
             fs::write(dir.path().join("cgroup.controllers"), offered).unwrap();
-            let error = take_over(dir.path()).unwrap_err().to_string();
+            let error = take_over(dir.path(), None).unwrap_err().to_string();
             assert!(error.ends_with(&format!("no controller {missing}")), "{error}");
             assert!(!dir.path().join(LEAF).exists(), "nothing was changed");
         }

@@ -82,4 +82,4 @@ impl SandboxLimits {
 /// A sandbox starts in some milliseconds; a busy machine needs longer.
 pub(super) const STARTS_WITHIN: Duration = Duration::from_secs(10);
 /// After SIGKILL, the processes of a sandbox must be gone within this time.
-pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(10);

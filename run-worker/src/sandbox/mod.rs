@@ -13,6 +13,7 @@ mod findings;
 mod hidden;
 mod job;
 mod kit;
+mod left_over;
 pub mod limits;
 mod open_files;
 mod output;
@@ -45,10 +46,13 @@ pub use job::{EndReason, Execution, Job};
 pub use kit::Kit;
 #[cfg(test)]
 pub(crate) use kit::tests::kit as test_kit;
+pub use left_over::has_processes;
+pub(crate) use limits::GONE_WITHIN;
 use limits::SandboxLimits;
 pub use output::CommandOutput;
 use policy::Host;
 pub use policy::Interpreter;
+pub(crate) use processes::children;
 use shortage::Commands;
 use spawn::Spawner;
 
@@ -76,6 +80,8 @@ pub struct Parts {
     pub entry: PathBuf,
     /// The prepared Python environment.
     pub python: Option<PathBuf>,
+    /// The id of the worker's supervisor.
+    pub supervisor: Option<u32>,
 }
 
 /// What all commands of the process share.
@@ -247,7 +253,7 @@ impl Engine {
             filters: syscalls::filters()?,
             spawner: Spawner::start()?,
             user: home.user(),
-            cgroups: Cgroups::find().map(Arc::new),
+            cgroups: Cgroups::find(parts.supervisor).map(Arc::new),
             commands: Arc::default(),
             kit,
         })

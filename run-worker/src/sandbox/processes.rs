@@ -132,7 +132,7 @@ fn deleted_outside(processes: &[u32], in_memory: &[Option<u64>]) -> u64 {
 }
 
 /// The children of a process, including zombies.
-pub(super) fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let lists =
         threads(pid).into_iter().filter_map(|thread| std::fs::read_to_string(thread.join("children")).ok());
     lists

@@ -1,9 +1,13 @@
-//! The worker's own directory, with a subdirectory for each run that it executes. A killed worker leaves its
-//! directory behind; the next worker on the machine removes it.
+//! The worker's own directory, with a subdirectory for each run that it executes. Its name is the worker's,
+//! and its lock is free when the worker is dead. A killed worker leaves its directory behind; another worker
+//! on the machine finds it (`leases/neighbours.rs`) and removes it.
+//!
+//! The directory must be on a local disk: locks of a network file system may be free although the worker
+//! lives.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +16,9 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::remove::remove_tree;
 
-const PREFIX: &str = "capi-worker-";
+/// Before the worker's name.
+const PREFIX: &str = "capi-";
+const WORKER: &str = "worker-";
 const LOCK: &str = "lock";
 /// git commits with this identity. The caller's files belong to another user, and git may read them.
 const GITCONFIG: &str = "[user]\n\tname = Agent\n\temail = agent@sandbox.invalid\n\
@@ -39,30 +45,58 @@ pub struct RunDirs {
     pub inputs: PathBuf,
 }
 
+/// The directory of a dead worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    pub dir: PathBuf,
+    /// Its name, if this process sees the processes that the worker saw. Workers of the former version say
+    /// nothing about that.
+    pub worker: Option<String>,
+}
+
 impl Home {
-    /// Makes the directory in `parent`. A worker that runs as root starts sandboxes as `user`, who owns the
-    /// workspaces.
+    /// The directory in `parent` of the worker with this name.
+    #[must_use]
+    pub fn path_of(parent: &Path, worker: &str) -> PathBuf {
+        parent.join(format!("{PREFIX}{worker}"))
+    }
+
+    /// Makes the directory of a worker with a new name.
     pub fn make(parent: &Path, user: u32) -> io::Result<Self> {
-        let dir = parent.join(format!("{PREFIX}{}", uuid::Uuid::now_v7().simple()));
+        Self::make_for(&crate::supervisor::new_worker_name(), parent, user)
+    }
+
+    /// Makes the worker's directory in `parent`. A worker that runs as root starts sandboxes as `user`, who
+    /// owns the workspaces.
+    pub fn make_for(worker: &str, parent: &Path, user: u32) -> io::Result<Self> {
+        let dir = Self::path_of(parent, worker);
         // The sandbox's user must be able to enter it.
         make_dir(&dir, 0o711)?;
         let making = dir.join("lock.new");
-        let lock = File::create_new(&making)?;
+        let mut lock = File::create_new(&making)?;
+        lock.write_all(own_processes()?.as_bytes())?;
         flock(&lock, FlockOperation::LockExclusive)?;
         fs::rename(&making, dir.join(LOCK))?;
         Ok(Self { dir, user: rustix::process::geteuid().is_root().then_some(user), _lock: lock })
     }
 
-    /// Removes the directories of dead workers of the same user.
-    pub fn sweep(&self) {
+    /// Finds the directories of dead workers of the same user.
+    #[must_use]
+    pub fn abandoned(&self) -> Vec<Abandoned> {
         let siblings = self.dir.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
-        for sibling in siblings.filter(|sibling| sibling.file_name().to_string_lossy().starts_with(PREFIX)) {
-            let path = sibling.path();
-            if path != self.dir && is_abandoned(&path).unwrap_or(false) {
-                tracing::info!(path = %path.display(), "removing the directory of a dead worker");
-                self.remove(&path);
-            }
-        }
+        let named = siblings.filter_map(|sibling| {
+            let name = sibling.file_name().into_string().ok()?;
+            let worker = name.strip_prefix(PREFIX).filter(|worker| worker.starts_with(WORKER))?.to_owned();
+            Some((sibling.path(), worker))
+        });
+        let others = named.filter(|(dir, _)| *dir != self.dir);
+        let dead = others.filter(|(dir, _)| is_abandoned(dir).unwrap_or(false));
+        dead.map(|(dir, worker)| {
+            let seen = fs::read_to_string(dir.join(LOCK)).ok();
+            let is_seen = seen.is_some_and(|seen| own_processes().is_ok_and(|own| own == seen));
+            Abandoned { dir, worker: is_seen.then_some(worker) }
+        })
+        .collect()
     }
 
     /// The user of the sandbox's processes, if that is not the worker's own user.
@@ -146,6 +180,11 @@ impl Drop for Home {
     }
 }
 
+/// Names the processes that this one sees: its pid namespace. A container has its own.
+fn own_processes() -> io::Result<String> {
+    Ok(fs::read_link("/proc/self/ns/pid")?.to_string_lossy().into_owned())
+}
+
 /// The mode does not depend on the umask.
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)?;
@@ -168,17 +207,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_directories_of_dead_workers_are_removed() {
+    fn only_the_directories_of_dead_workers_are_abandoned() {
         let parent = tempfile::tempdir().unwrap();
         let [living, next] = [(); 2].map(|()| Home::make(parent.path(), 65_533).unwrap());
-        living.make_run_dirs("run").unwrap();
-        let dead = parent.path().join("capi-worker-dead");
-        fs::create_dir_all(dead.join("run/workspace")).unwrap();
-        fs::write(dead.join(LOCK), "").unwrap();
-        let young = parent.path().join("capi-worker-young");
-        fs::create_dir(&young).unwrap();
-        next.sweep();
-        assert!(!dead.exists() && young.exists() && living.dir.join("run/workspace").exists());
+        let dead = |name: &str, lock: &str| {
+            let dir = Home::path_of(parent.path(), name);
+            fs::create_dir_all(dir.join("run/workspace")).unwrap();
+            fs::write(dir.join(LOCK), lock).unwrap();
+            dir
+        };
+        let seen = dead("worker-seen", &own_processes().unwrap());
+        let elsewhere = dead("worker-elsewhere", "pid:[1]");
+        let former = dead("worker-former", "");
+        // Another worker makes its directory now.
+        fs::create_dir(Home::path_of(parent.path(), "worker-young")).unwrap();
+        fs::create_dir(parent.path().join("capi-other")).unwrap();
+        let mut found = next.abandoned();
+        found.sort_by(|one, other| one.dir.cmp(&other.dir));
+        let expected = [(elsewhere, None), (former, None), (seen, Some("worker-seen".to_owned()))];
+        assert_eq!(found, expected.map(|(dir, worker)| Abandoned { dir, worker }));
         let dir = living.dir.clone();
         drop(living);
         assert!(!dir.exists());

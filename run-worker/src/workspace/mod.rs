@@ -24,7 +24,7 @@ use shared::storage::StorageError;
 use tokio_util::task::TaskTracker;
 use tracing::Span;
 
-pub use home::{Home, RunDirs};
+pub use home::{Abandoned, Home, RunDirs};
 pub use inputs::InputFile;
 pub use measure::{Measured, Quota, QuotaExceeded, measure};
 pub use mounts::{INSIDE, Mounts};

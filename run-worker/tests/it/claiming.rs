@@ -5,10 +5,11 @@ use std::time::Duration;
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
 use run_worker::leases::append::append;
-use run_worker::leases::store::{Claimed, claim, give_back, take_over};
+use run_worker::leases::store::{Claimed, Wanted, claim, give_back};
 use shared::testing::{TestDatabase, eventually};
+use uuid::Uuid;
 
-use crate::{LEASE, claimant, pending_runs, user_message};
+use crate::{LEASE, claim_one, claimant, pending_runs, take_over, user_message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_claims_keep_the_cap_and_take_the_oldest_runs() {
@@ -20,7 +21,7 @@ async fn concurrent_claims_keep_the_cap_and_take_the_oldest_runs() {
         let connections = join_all((0..10).map(|_| database.conn())).await;
         let claims = connections
             .into_iter()
-            .map(|mut conn| async move { claim(&mut conn, &claimant("w", 5), user).await.unwrap() });
+            .map(|mut conn| async move { claim_one(&mut conn, &claimant("w", 5), user).await });
         let mut claimed: Vec<_> = join_all(claims).await.into_iter().flatten().map(|run| run.id).collect();
         claimed.sort();
         assert_eq!(claimed, ids[..CAP], "round {round}: exactly the cap, oldest first");
@@ -37,12 +38,12 @@ async fn claims_and_takeovers_carry_the_request_id() {
     let mut conn = database.conn().await;
     let mut claimed = Vec::new();
     for _ in 0..2 {
-        claimed.push(claim(&mut conn, &claimant("w", 5), user).await.unwrap().unwrap());
+        claimed.push(claim_one(&mut conn, &claimant("w", 5), user).await.unwrap());
     }
     assert_eq!(claimed[0].request_id.as_deref(), Some("r-1"));
     assert_eq!(claimed[1].request_id, None, "a gateway of the former version wrote none");
     assert!(give_back(&mut conn, claimed[0].fence()).await.unwrap());
-    let taken = take_over(&mut conn, &claimant("other", 5), 5).await.unwrap();
+    let taken = take_over(&mut conn, &claimant("other", 5), 5).await;
     assert_eq!(taken[0].request_id.as_deref(), Some("r-1"));
 }
 
@@ -51,22 +52,25 @@ async fn claims_and_takeovers_carry_the_request_id() {
 async fn a_claim_that_waited_for_a_lock_carries_the_request_id() {
     let database = TestDatabase::create().await;
     let (user, ids) = pending_runs(&database, 1).await;
-    database.run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now()").await;
     let (mut locker, mut conn) = (database.conn().await, database.conn().await);
     locker.batch_execute("BEGIN; SELECT 1 FROM user_slots FOR UPDATE").await.unwrap();
-    let claiming = tokio::spawn(async move { claim(&mut conn, &claimant("w", 5), user).await });
+    let claiming = tokio::spawn(async move {
+        let wanted = [Wanted { user, count: 2 }];
+        claim(&mut conn, &claimant("w", 5), Uuid::new_v4(), &wanted, 2, true).await
+    });
     let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
-                   AND wait_event_type = 'Lock' AND query LIKE '%claim_run_v1%'";
+                   AND wait_event_type = 'Lock' AND query LIKE '%claim_runs_v2%'";
     eventually("the claim waits", async || (database.run_sql(waiting).await == 1).then_some(())).await;
     // A new row, which the snapshot of the waiting statement cannot hold.
     let insert = "INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object(
-                      'id', gen_random_uuid(), 'status', 'pending', 'completed_at', null,
-                      'request_id', 'late'))).* FROM runs r";
+                      'id', gen_random_uuid(), 'created_at', capi_now(), 'request_id', 'late'))).*
+                  FROM runs r";
     database.run_sql(insert).await;
     locker.batch_execute("COMMIT").await.unwrap();
-    let claimed = claiming.await.unwrap().unwrap().unwrap();
-    assert_ne!(claimed.id, ids[0]);
-    assert_eq!(claimed.request_id.as_deref(), Some("late"));
+    let mut claimed = claiming.await.unwrap().unwrap().runs;
+    claimed.sort_by_key(|run| run.id != ids[0]);
+    let request_ids: Vec<_> = claimed.iter().map(|run| run.request_id.as_deref()).collect();
+    assert_eq!(request_ids, [None, Some("late")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,14 +81,14 @@ async fn each_expired_lease_is_taken_over_once_and_counts_as_a_loss() {
     let first = claimant("first", 10);
     let mut claimed = Vec::new();
     for _ in 0..3 {
-        claimed.push(claim(&mut conn, &first, user).await.unwrap().unwrap());
+        claimed.push(claim_one(&mut conn, &first, user).await.unwrap());
     }
     assert!(
-        take_over(&mut conn, &claimant("second", 10), 10).await.unwrap().is_empty(),
+        take_over(&mut conn, &claimant("second", 10), 10).await.is_empty(),
         "leases that have not expired stay"
     );
     assert!(give_back(&mut conn, claimed[0].fence()).await.unwrap());
-    let given = take_over(&mut conn, &claimant("second", 10), 10).await.unwrap();
+    let given = take_over(&mut conn, &claimant("second", 10), 10).await;
     assert_eq!(
         given.iter().map(|run| (run.id, run.attempt, run.losses)).collect::<Vec<_>>(),
         [(ids[0], 2, 0)]
@@ -97,7 +101,7 @@ async fn each_expired_lease_is_taken_over_once_and_counts_as_a_loss() {
         let database = &database;
         async move {
             let mut conn = database.conn().await;
-            take_over(&mut conn, &claimant(&format!("t{number}"), 10), 1).await.unwrap()
+            take_over(&mut conn, &claimant(&format!("t{number}"), 10), 1).await
         }
     });
     let mut taken: Vec<_> =
@@ -116,7 +120,7 @@ async fn lose(database: &TestDatabase, worker: &str) {
 
 /// Takes over as this worker. Returns the runs and their losses.
 async fn take(database: &TestDatabase, worker: &str) -> Vec<Claimed> {
-    take_over(&mut database.conn().await, &claimant(worker, 10), 10).await.unwrap()
+    take_over(&mut database.conn().await, &claimant(worker, 10), 10).await
 }
 
 /// R12: a worker holds one suspect, and a run on its last chance is alone.
@@ -126,7 +130,7 @@ async fn suspects_are_taken_one_at_a_time_and_the_last_time_alone() {
     let (user, _) = pending_runs(&database, 3).await;
     let mut conn = database.conn().await;
     for _ in 0..3 {
-        claim(&mut conn, &claimant("first", 10), user).await.unwrap().unwrap();
+        claim_one(&mut conn, &claimant("first", 10), user).await.unwrap();
     }
     lose(&database, "first").await;
     let one = take(&database, "second").await;
@@ -165,11 +169,13 @@ async fn only_a_loss_in_isolation_is_the_last_one() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    claim(&mut conn, &claimant("w0", 10), user).await.unwrap().unwrap();
+    claim_one(&mut conn, &claimant("w0", 10), user).await.unwrap();
     let losses = async |lost: &str, by: &str, alive_for: Duration| {
         // The worker was alone, renewed the lease for this time, and died.
         let ago = (alive_for + LEASE).as_secs() + 1;
         database.run_sql(format!("UPDATE run_events SET at = at - interval '{ago} s'")).await;
+        let renewed = LEASE.as_secs() + 1;
+        database.run_sql(format!("UPDATE runs SET counted_at = capi_now() - interval '{renewed} s'")).await;
         lose(&database, lost).await;
         take(&database, by).await[0].losses
     };
@@ -186,8 +192,8 @@ async fn a_run_on_its_last_chance_does_not_wait_for_ever() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 2).await;
     let mut conn = database.conn().await;
-    claim(&mut conn, &claimant("first", 10), user).await.unwrap().unwrap();
-    claim(&mut conn, &claimant("busy", 10), user).await.unwrap().unwrap();
+    claim_one(&mut conn, &claimant("first", 10), user).await.unwrap();
+    claim_one(&mut conn, &claimant("busy", 10), user).await.unwrap();
     database.run_sql("UPDATE runs SET losses = 1 WHERE lease_owner = 'first'").await;
     lose(&database, "first").await;
     assert!(take(&database, "busy").await.is_empty());

@@ -6,12 +6,12 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use run_worker::leases::append::append;
-use run_worker::leases::store::{Renewed, claim, give_back, renew, take_over};
+use run_worker::leases::store::{Renewed, give_back, renew};
 use shared::db::statement;
 use shared::runs::{Finished, RunEnd, RunResult, finish};
 use shared::testing::TestDatabase;
 
-use crate::{LEASE, claimant, pending_runs, user_message};
+use crate::{LEASE, claim_one, claimant, pending_runs, take_over, user_message};
 
 #[derive(QueryableByName)]
 struct Row {
@@ -40,9 +40,9 @@ async fn stale_writes_are_rejected() {
     let database = TestDatabase::create().await;
     let (user, ids) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    let sleeper = claim(&mut conn, &claimant("sleeper", 5), user).await.unwrap().unwrap();
+    let sleeper = claim_one(&mut conn, &claimant("sleeper", 5), user).await.unwrap();
     database.run_sql("UPDATE runs SET lease_expires_at = capi_now() - interval '1 s'").await;
-    let successor = take_over(&mut conn, &claimant("successor", 5), 5).await.unwrap().remove(0);
+    let successor = take_over(&mut conn, &claimant("successor", 5), 5).await.remove(0);
     let before = state(&database).await;
 
     let said = [user_message("late")];
@@ -74,7 +74,7 @@ async fn a_cancelled_run_is_not_completed_later() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    let running = claim(&mut conn, &claimant("w", 5), user).await.unwrap().unwrap();
+    let running = claim_one(&mut conn, &claimant("w", 5), user).await.unwrap();
     database
         .run_sql("UPDATE runs SET status = 'cancelled', completed_at = capi_now(), lease_expires_at = NULL")
         .await;
@@ -88,14 +88,14 @@ async fn a_run_that_was_given_back_is_not_renewed_by_late_statements() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    let running = claim(&mut conn, &claimant("w", 5), user).await.unwrap().unwrap();
+    let running = claim_one(&mut conn, &claimant("w", 5), user).await.unwrap();
     assert!(give_back(&mut conn, running.fence()).await.unwrap());
     assert_eq!(renew(&mut conn, &[running.fence()], LEASE).await.unwrap(), Renewed::default());
     assert!(
         !append(&mut conn, running.fence(), running.last_seq, &[user_message("late")], LEASE).await.unwrap()
     );
     assert_eq!(
-        take_over(&mut conn, &claimant("other", 5), 1).await.unwrap().len(),
+        take_over(&mut conn, &claimant("other", 5), 1).await.len(),
         1,
         "another worker takes the run over at once"
     );
@@ -107,8 +107,8 @@ async fn a_locked_row_costs_no_other_run_its_lease() {
     let (user, _) = pending_runs(&database, 2).await;
     let (mut conn, mut stopped) = (database.conn().await, database.conn().await);
     let by = claimant("w", 5);
-    let locked = claim(&mut conn, &by, user).await.unwrap().unwrap();
-    let free = claim(&mut conn, &by, user).await.unwrap().unwrap();
+    let locked = claim_one(&mut conn, &by, user).await.unwrap();
+    let free = claim_one(&mut conn, &by, user).await.unwrap();
     let fences = [locked.fence(), free.fence()];
     for sql in ["BEGIN", "SELECT id FROM runs ORDER BY created_at, id LIMIT 1 FOR UPDATE"] {
         statement(sql).execute(&mut stopped).await.unwrap();

@@ -1,18 +1,24 @@
 //! Tests of the worker's statements on a real PostgreSQL, and of the sandbox.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod claim_sets;
 mod claiming;
 mod conformance;
+mod consuming;
 mod documents;
 mod fencing;
 mod fetch;
 mod interleavings;
+mod leases;
+mod owner_per_claim;
 mod pictures;
+mod plans;
 mod prompt_cache;
 mod quotas;
 mod recorded;
 mod resume;
 mod retention;
+mod run_sets;
 mod sandbox;
 mod search;
 mod snapshots;
@@ -23,14 +29,15 @@ use clap::Parser;
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use run_worker::config::Config;
-use run_worker::leases::store::Claimant;
+use run_worker::leases::store::{self, Claimant, Claimed, Wanted};
 use serde_json::json;
-use shared::db::statement;
+use shared::db::{Connection, statement};
 use shared::ids::{ArtifactId, RunId, UserId};
 use shared::runs::events::{EventData, LoggedAnswer, LoggedMessage, RequestedCall, StepUsage};
 use shared::testing::{TestDatabase, TestQueues};
 use std::path::Path;
 use std::time::Duration;
+use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -42,6 +49,17 @@ fn claimant(worker: &str, cap: i32) -> Claimant {
         smallest_cap: 1,
         suspects_at_once: 1,
     }
+}
+
+/// Claims the user's oldest pending run, if the cap allows one more.
+async fn claim_one(conn: &mut Connection, by: &Claimant, user: UserId) -> Option<Claimed> {
+    let wanted = [Wanted { user, count: 1 }];
+    store::claim(conn, by, Uuid::new_v4(), &wanted, 1, true).await.unwrap().runs.pop()
+}
+
+/// Takes over at most `limit` runs.
+async fn take_over(conn: &mut Connection, by: &Claimant, limit: i64) -> Vec<Claimed> {
+    store::take_over(conn, by, Uuid::new_v4(), limit).await.unwrap()
 }
 
 /// The settings of a worker in process with this models file, and more arguments.

@@ -7,7 +7,6 @@ use diesel::sql_types::{Bool, Jsonb, Nullable};
 use diesel_async::RunQueryDsl;
 use run_worker::egress::{HostLog, recorded_hosts};
 use run_worker::leases::append::append;
-use run_worker::leases::store::{claim, take_over};
 use serde_json::{Value, json};
 use shared::config::LeaseConfig;
 use shared::db::{Connection, statement};
@@ -18,7 +17,7 @@ use shared::runs::events::{
 use shared::runs::{ErrorCode, RunEnd, RunError, RunResult, RunSource, ShownError, cancel, finish};
 use shared::testing::TestDatabase;
 
-use crate::{LEASE, answer, claimant, pending_runs, user_message};
+use crate::{LEASE, answer, claim_one, claimant, pending_runs, take_over, user_message};
 
 #[derive(QueryableByName)]
 struct RunRow {
@@ -55,11 +54,11 @@ async fn statements_write_and_read_events_as_they_are_defined() {
     let database = TestDatabase::create().await;
     let (user, ids) = pending_runs(&database, 2).await;
     let mut conn = database.conn().await;
-    claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+    claim_one(&mut conn, &claimant("first", 5), user).await.unwrap();
     database
         .run_sql("UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE status = 'running'")
         .await;
-    let run = take_over(&mut conn, &claimant("second", 5), 1).await.unwrap().remove(0);
+    let run = take_over(&mut conn, &claimant("second", 5), 1).await.remove(0);
     let artifact = PublishedArtifact {
         id: ArtifactId::generate(),
         media_type: "text/plain".to_owned(),
@@ -132,7 +131,7 @@ async fn a_run_that_is_lost_or_cancelled_lists_its_sources() {
         answer("It opens at nine [10]."),
     ];
     for _ in &ids {
-        let run = claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+        let run = claim_one(&mut conn, &claimant("first", 5), user).await.unwrap();
         assert!(append(&mut conn, run.fence(), run.last_seq, &written, LEASE).await.unwrap());
         if run.id == ids[0] {
             let error = RunError::new(ErrorCode::WorkerLost, "why", None);
@@ -168,7 +167,7 @@ async fn contacted_hosts_are_added_to_the_row() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    let run = claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+    let run = claim_one(&mut conn, &claimant("first", 5), user).await.unwrap();
     let result = |hosts: &[&str]| {
         EventData::ToolResult(ToolResult {
             call_id: ArtifactId::generate().uuid(),
@@ -202,7 +201,7 @@ async fn a_host_is_in_the_row_before_it_is_contacted() {
     let database = TestDatabase::create().await;
     let (user, _) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    let run = claim(&mut conn, &claimant("first", 5), user).await.unwrap().unwrap();
+    let run = claim_one(&mut conn, &claimant("first", 5), user).await.unwrap();
     let lease = LeaseConfig { lease_seconds: 30 };
     let log = HostLog::new(database.db.clone(), lease, run.fence(), BTreeSet::new());
     let hosts = async |conn: &mut Connection| {

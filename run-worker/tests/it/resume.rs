@@ -8,7 +8,6 @@ use model_client::{ModelClient, Request, ToolChoice};
 use run_worker::agent::{Next, Transcript};
 use run_worker::config::Config;
 use run_worker::leases::append::append;
-use run_worker::leases::store::claim;
 use serde_json::{Value, json};
 use shared::config::ModelsFile;
 use shared::db::statement;
@@ -16,7 +15,7 @@ use shared::runs::events::{self, Event, EventData, LoggedMessage};
 use shared::testing::{PageServer, ScriptedModel, TestDatabase, TestQueues, eventually, started};
 use shared::tools::{TOOLS, WEB_SEARCH};
 
-use crate::{LEASE, answer, claimant, pending_runs, user_message, worker_config};
+use crate::{LEASE, answer, claim_one, claimant, pending_runs, user_message, worker_config};
 
 #[derive(diesel::QueryableByName)]
 struct Row {
@@ -115,7 +114,7 @@ async fn a_run_whose_conversation_cannot_be_read_fails() {
     let model = ScriptedModel::start().await;
     let (user, ids) = pending_runs(&database, 1).await;
     let mut conn = database.conn().await;
-    let claimed = claim(&mut conn, &claimant("lost", 5), user).await.unwrap().unwrap();
+    let claimed = claim_one(&mut conn, &claimant("lost", 5), user).await.unwrap();
     let said = [user_message("Go."), answer("Half."), user_message("Go on.")];
     assert!(append(&mut conn, claimed.fence(), claimed.last_seq, &said, LEASE).await.unwrap());
     // The state of the run may be unreadable, the conversation may not.

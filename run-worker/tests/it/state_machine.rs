@@ -1,20 +1,28 @@
 //! Tries every transition from every status. Exactly the transitions of the table must succeed.
 
 use diesel::QueryableByName;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use run_worker::leases::store::{claim, take_over};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
 use shared::runs::{
-    ErrorCode, RunEnd, RunError, RunResult, RunStatus, TRANSITIONS, Transition, cancel, expire, finish,
+    ErrorCode, Fence, RunEnd, RunError, RunResult, RunStatus, TRANSITIONS, Transition, cancel, expire, finish,
 };
 use shared::testing::TestDatabase;
+use uuid::Uuid;
 
-use crate::{claimant, pending_runs};
+use crate::{claim_one, claimant, pending_runs, take_over};
 
 /// The attempt of a run that was claimed once.
 const ATTEMPT: i32 = 1;
+
+/// The fence of the worker. All runs get its claim, so that only the attempt and the status reject a finish.
+async fn fence(conn: &mut Connection, run: RunId, attempt: i32) -> Fence {
+    let claim = Uuid::new_v4();
+    let setting = statement("UPDATE runs SET lease_claim = $1").bind::<SqlUuid, _>(claim);
+    setting.execute(conn).await.unwrap();
+    Fence { run, attempt, claim }
+}
 
 fn ends() -> [RunEnd; 2] {
     let error = RunError::new(ErrorCode::InternalError, "why", None);
@@ -23,16 +31,18 @@ fn ends() -> [RunEnd; 2] {
 
 async fn bring_to(conn: &mut Connection, user: UserId, run: RunId, state: RunStatus) {
     if !matches!(state, RunStatus::Pending) {
-        claim(conn, &claimant("w", 5), user).await.unwrap().unwrap();
+        claim_one(conn, &claimant("w", 5), user).await.unwrap();
     }
     let [completed, failed] = ends();
     match state {
         RunStatus::Pending | RunStatus::Running => {}
         RunStatus::Completed => {
-            let _ = finish(conn, (run, ATTEMPT), &[], &completed).await.unwrap();
+            let fence = fence(conn, run, ATTEMPT).await;
+            let _ = finish(conn, fence, &[], &completed).await.unwrap();
         }
         RunStatus::Failed => {
-            let _ = finish(conn, (run, ATTEMPT), &[], &failed).await.unwrap();
+            let fence = fence(conn, run, ATTEMPT).await;
+            let _ = finish(conn, fence, &[], &failed).await.unwrap();
         }
         RunStatus::Cancelled => {
             let _ = cancel(conn, user, None, run).await.unwrap();
@@ -44,18 +54,19 @@ async fn bring_to(conn: &mut Connection, user: UserId, run: RunId, state: RunSta
 async fn try_to(conn: &mut Connection, user: UserId, run: RunId, transition: Transition, end: &RunEnd) {
     match transition {
         Transition::Claim => {
-            let _ = claim(conn, &claimant("other", 5), user).await.unwrap();
+            let _ = claim_one(conn, &claimant("other", 5), user).await;
         }
         Transition::TakeOver => {
             let sql =
                 "UPDATE runs SET lease_expires_at = capi_now() - interval '1 s' WHERE status = 'running'";
             statement(sql).execute(conn).await.unwrap();
-            let _ = take_over(conn, &claimant("other", 5), 5).await.unwrap();
+            let _ = take_over(conn, &claimant("other", 5), 5).await;
         }
         // A pending run has attempt 0.
         Transition::Finish => {
             for attempt in [0, ATTEMPT] {
-                let _ = finish(conn, (run, attempt), &[], end).await.unwrap();
+                let fence = fence(conn, run, attempt).await;
+                let _ = finish(conn, fence, &[], end).await.unwrap();
             }
         }
         Transition::Cancel => {

@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// With the last limit PostgreSQL also cancels the statement of a client that has gone.
-const SESSION_LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s \
-                              -c idle_in_transaction_session_timeout=5s \
-                              -c client_connection_check_interval=1s";
+/// A wait for a lock ends before its caller gives up ([`super::Db::write`]), and two waits outlast the
+/// transaction of a suspended process. With the last limit PostgreSQL also cancels the statement of a client
+/// that has gone. PgBouncer refuses limits in the startup parameter `options`.
+const SESSION_LIMITS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '2500ms'; \
+                              SET idle_in_transaction_session_timeout = '4s'; \
+                              SET client_connection_check_interval = '1s'";
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +26,11 @@ pub enum ConnectError {
     Timeout,
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The server rejected the session settings.
+    /// The server rejected the time zone or the encoding.
     #[error("{0}")]
     Setup(#[from] diesel::ConnectionError),
+    #[error("cannot set the limits of the session: {0}")]
+    Limits(#[from] diesel::result::Error),
 }
 
 /// Opens one connection without a pool. The URL's `sslmode` (`disable`, `prefer`, `require`) decides about
@@ -35,7 +39,6 @@ pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgCo
     let mut config: tokio_postgres::Config = url.parse().map_err(ConnectError::Url)?;
     config
         .application_name(application_name)
-        .options(SESSION_LIMITS)
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives(true)
         .keepalives_idle(Duration::from_secs(10))
@@ -43,14 +46,16 @@ pub async fn connect_once(url: &str, application_name: &str) -> Result<AsyncPgCo
         .keepalives_retries(3)
         .tcp_user_timeout(Duration::from_secs(15));
     let opening = async {
-        if config.get_ssl_mode() == SslMode::Disable {
+        let mut connection = if config.get_ssl_mode() == SslMode::Disable {
             let (client, driver) = config.connect(tokio_postgres::NoTls).await?;
-            Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
+            AsyncPgConnection::try_from_client_and_connection(client, driver).await?
         } else {
             let (client, driver) =
                 config.connect(MakeRustlsConnect::new(crate::tls::client_config()?)).await?;
-            Ok(AsyncPgConnection::try_from_client_and_connection(client, driver).await?)
-        }
+            AsyncPgConnection::try_from_client_and_connection(client, driver).await?
+        };
+        connection.batch_execute(SESSION_LIMITS).await?;
+        Ok(connection)
     };
     tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or(Err(ConnectError::Timeout))
 }

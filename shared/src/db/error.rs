@@ -11,9 +11,12 @@ pub enum DbError {
     /// The database is down, or all connections are busy.
     #[error("no database connection: {0}")]
     Pool(#[from] PoolError),
-    /// Not even PostgreSQL's own timeout was answered.
+    /// The statement may still be executed.
     #[error("no answer from the database in time")]
     Timeout,
+    /// Earlier writes are not answered, so this call was not sent.
+    #[error("the database does not answer earlier writes")]
+    NotAnswering,
     #[error("the database takes no writes: it is a standby")]
     ReadOnly,
     #[error("statement failed: {0}")]
@@ -58,7 +61,7 @@ impl DbError {
     /// Whether the statement was certainly not sent.
     #[must_use]
     pub fn was_not_sent(&self) -> bool {
-        matches!(self.inner(), Self::Pool(_) | Self::QueueFull)
+        matches!(self.inner(), Self::Pool(_) | Self::QueueFull | Self::NotAnswering)
     }
 
     fn inner(&self) -> &Self {
@@ -98,6 +101,7 @@ impl DbError {
         match self.inner() {
             Self::Pool(_)
             | Self::Timeout
+            | Self::NotAnswering
             | Self::ReadOnly
             | Self::QueueFull
             | Self::Query(QueryError::BrokenTransactionManager) => true,

@@ -13,7 +13,7 @@ use super::{Db, DbError, statement};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// The version of the last migration. This build needs at least this schema.
-const NEEDED_VERSION: &str = "00000000000023";
+const NEEDED_VERSION: &str = "00000000000027";
 /// The number is arbitrary. Locks of different databases are independent.
 const LOCK: &str = "SELECT pg_try_advisory_lock(4706041) AS held";
 const UNLOCK: &str = "SELECT pg_advisory_unlock(4706041)";

@@ -1,11 +1,11 @@
 //! Broadcasts: messages that one process sends to all others through fan-out exchanges, beside the work
-//! queues. A broadcast carries only an id, like a nudge. It may be lost or arrive twice, so its receiver
-//! reads the row. The messages of `live` use such exchanges too.
+//! queues. A broadcast carries only ids, like a nudge. It may be lost or arrive twice, so its receiver reads
+//! the row. The messages of `live` use such exchanges too.
 
 use uuid::Uuid;
 
 use super::live::{ModelWords, WatchedRuns};
-use super::message::Nudge;
+use super::message::decode_ids;
 use crate::ids::RunId;
 
 /// The number of groups into which runs are divided by their ids.
@@ -130,15 +130,17 @@ pub enum Received {
 }
 
 impl Received {
-    /// Reads a message. `None` for one that only another version can read.
-    pub(super) fn decode(exchange: Exchange, bytes: &[u8]) -> Option<Self> {
-        let id = |bytes| Nudge::decode(bytes).ok().map(|nudge| nudge.id.into());
+    /// Reads a message. Empty for one that only another version can read.
+    pub(super) fn decode(exchange: Exchange, bytes: &[u8]) -> Vec<Self> {
+        let each = |what: fn(RunId) -> Broadcast| {
+            decode_ids(bytes).into_iter().map(|id| Self::Broadcast(what(id.into()))).collect()
+        };
         match exchange {
-            Exchange::RunEvents => id(bytes).map(Broadcast::RunChanged).map(Self::Broadcast),
-            Exchange::RunCancel => id(bytes).map(Broadcast::RunCancelled).map(Self::Broadcast),
-            Exchange::LeaseFree => id(bytes).map(Broadcast::LeaseReleased).map(Self::Broadcast),
-            Exchange::RunWatched => WatchedRuns::decode(bytes).map(Self::Watched),
-            Exchange::RunWords => ModelWords::decode(bytes).map(Self::Words),
+            Exchange::RunEvents => each(Broadcast::RunChanged),
+            Exchange::RunCancel => each(Broadcast::RunCancelled),
+            Exchange::LeaseFree => each(Broadcast::LeaseReleased),
+            Exchange::RunWatched => WatchedRuns::decode(bytes).map(Self::Watched).into_iter().collect(),
+            Exchange::RunWords => ModelWords::decode(bytes).map(Self::Words).into_iter().collect(),
         }
     }
 }

@@ -1,87 +1,98 @@
-//! Permit → consume → claim → ack. A slot reserves one of the process's permits before it asks for a message,
-//! so a message waits only for database calls. When a slot has no permit, or the database is down, it cancels
-//! its consumer *before* it acknowledges or returns its message. Otherwise the broker would push the next
-//! message to a process that cannot handle it.
+//! Permit → consume → claim → ack. A process has one consumer for each queue. It reserves one of the
+//! process's permits before it asks for messages, and takes the free ones when messages arrive, so a message
+//! waits only for database calls. One call handles all messages that are here; those that arrive meanwhile
+//! are the next batch.
+//!
+//! Without a permit, or while the database is down, it cancels the consumer *before* it acknowledges or
+//! returns its messages. Otherwise the broker would push the next ones to a process that cannot handle them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::try_join_all;
-use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-    BasicRejectOptions,
-};
-use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use lapin::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
-use uuid::Uuid;
 
+use super::calls::Calls;
+use super::coalesce::Coalesced;
 use super::handler::poll_due;
-use super::{Broker, BrokerHealth, Handler, Nudge, QueueError, WorkQueue, answered};
-use crate::db::{Db, DbError};
+use super::incoming::{Batch, Incoming, PREFETCH};
+use super::{Broker, BrokerHealth, Handled, Handler, Nudge, Publisher, QueueError, WorkQueue, answered};
+use crate::db::Db;
 use crate::lifecycle::Lifecycle;
 
-/// Slots bound the claims per second. They do not bound the work in parallel: permits do.
-const SLOTS: usize = 4;
+/// Permits of one call.
+const MAX_PERMITS: usize = 64;
+/// A call has at most as many ids as permits, but so many in any case: ids without work cost little then.
+/// More ids would be nudged again and again while few permits are free.
+const FEWEST_IDS: usize = 4;
+/// Messages that are pushed ahead for each free permit: many may be for the same id.
+const PUSHED_PER_PERMIT: usize = 8;
+const FEWEST_PUSHED: usize = 16;
+/// How long a consumer without a permit waits for one before it returns its messages to the queue. A busy
+/// process frees permits faster than this, and a cancelled consumer costs the broker four writes.
+const HOLD: Duration = Duration::from_millis(20);
+/// Between two deliveries of a message that only a newer version reads.
+const NEWER_PAUSE: Duration = Duration::from_millis(100);
+/// Between pings of a database that is down.
 const DATABASE_POLL: Duration = Duration::from_millis(500);
 
-/// Starts consuming `queue` over a separate connection, until the lifecycle stops.
+/// Starts consuming `queue` over a separate connection, until the lifecycle stops. `publisher` returns nudges
+/// to the queue.
 pub fn consume(
     broker: Broker,
     queue: WorkQueue,
     db: Db,
     permits: Arc<Semaphore>,
     handler: Arc<impl Handler>,
+    publisher: Publisher,
     lifecycle: &Lifecycle,
 ) -> BrokerHealth {
     let health = BrokerHealth::default();
     let (supervised, spawner) = (health.clone(), lifecycle.clone());
     lifecycle.spawn(async move {
-        let queue = broker.topology.queue(queue);
-        let session = |connection: Arc<lapin::Connection>| {
-            let slots = (0..SLOTS).map(|_| Slot {
-                connection: Arc::clone(&connection),
-                queue: queue.clone(),
+        let start = |connection: Arc<lapin::Connection>| {
+            let session = Session {
+                queue,
+                name: broker.topology.queue(queue),
                 db: db.clone(),
                 permits: Arc::clone(&permits),
-                handler: Arc::clone(&handler),
+                calls: Calls::new(queue, Arc::clone(&handler), Arc::clone(&permits), spawner.clone()),
+                publisher: publisher.clone(),
                 lifecycle: spawner.clone(),
                 next_poll: Instant::now(),
                 poll_requests: handler.poll_requests(),
-            });
-            let running: Vec<_> = slots.map(Slot::run).collect();
-            async move { try_join_all(running).await.map(|_| ()) }
+            };
+            session.run(connection)
         };
-        broker.supervise("consumer", supervised, spawner.stopping().clone(), session).await;
+        broker.supervise("consumer", supervised, spawner.stopping().clone(), start).await;
     });
     health
 }
 
-struct Slot<H> {
-    connection: Arc<lapin::Connection>,
-    queue: String,
+struct Session<H> {
+    queue: WorkQueue,
+    /// The queue's name at the broker.
+    name: String,
     db: Db,
     permits: Arc<Semaphore>,
-    handler: Arc<H>,
+    calls: Calls<H>,
+    publisher: Publisher,
     lifecycle: Lifecycle,
     next_poll: Instant,
     poll_requests: Option<watch::Receiver<u64>>,
 }
 
-/// Why a slot cancelled its consumer.
+/// Why a session cancelled its consumer.
 enum Paused {
     NoPermit,
     DatabaseDown,
     Stopping,
 }
 
-impl<H: Handler> Slot<H> {
-    async fn run(mut self) -> Result<(), QueueError> {
-        let channel = answered("open a channel", self.connection.create_channel()).await?;
-        answered("set the prefetch", channel.basic_qos(1, BasicQosOptions::default())).await?;
+impl<H: Handler> Session<H> {
+    async fn run(mut self, connection: Arc<lapin::Connection>) -> Result<(), QueueError> {
+        let channel = answered("open a channel", connection.create_channel()).await?;
         loop {
             let waiting = Arc::clone(&self.permits).acquire_owned();
             let permit = tokio::select! {
@@ -101,120 +112,114 @@ impl<H: Handler> Slot<H> {
         channel: &Channel,
         mut permit: OwnedSemaphorePermit,
     ) -> Result<Paused, QueueError> {
-        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let consuming = channel.basic_consume(self.queue.as_str().into(), "".into(), options, arguments);
-        let mut consumer = answered("consume", consuming).await?;
+        let prefetch = prefetch(self.permits.available_permits() + 1);
+        let mut incoming = Incoming::start(channel, &self.name, prefetch).await?;
         loop {
-            let next_poll = self.handler.poll_interval().map(|_| self.next_poll);
-            let delivery = tokio::select! {
+            let next_poll = self.calls.poll_interval().map(|_| self.next_poll);
+            let first = tokio::select! {
                 biased;
                 () = self.lifecycle.stopping().cancelled() => {
-                    cancel(channel, &consumer).await?;
-                    requeue_pushed(&mut consumer).await?;
+                    self.requeue(incoming.cancel().await?).await?;
                     return Ok(Paused::Stopping);
                 }
                 // Poll before the next message: a full queue always has one, and abandoned work is older.
                 () = poll_due(next_poll, &mut self.poll_requests) => {
-                    let Some(next) = self.poll(permit).await? else {
-                        cancel(channel, &consumer).await?;
-                        requeue_pushed(&mut consumer).await?;
+                    let unused = self.calls.poll(permit).await?;
+                    self.next_poll = Instant::now() + self.calls.poll_interval().unwrap_or_default();
+                    let Some(next) = self.next_permit(unused).await else {
+                        self.put_back(incoming.cancel().await?, Vec::new()).await?;
                         return Ok(Paused::NoPermit);
                     };
                     permit = next;
                     continue;
                 }
-                delivery = consumer.next() => delivery,
+                first = incoming.next() => first?,
             };
-            let Some(delivery) = delivery else {
-                return Err(QueueError::ConsumerEnded(self.queue.clone()));
-            };
-            let delivery = delivery?;
-            let Ok(nudge) = Nudge::decode(&delivery.data) else {
-                self.reject(&delivery).await?;
-                continue;
-            };
-            match self.handle_nudge(nudge.id, permit).await? {
-                Ok(unused) => {
-                    if let Some(next) = self.next_permit(unused) {
-                        ack(&delivery).await?;
-                        permit = next;
-                    } else {
-                        cancel(channel, &consumer).await?;
-                        ack(&delivery).await?;
+            let permits = self.with_free(permit);
+            let mut batch = incoming.batch(first, permits.num_permits().max(FEWEST_IDS))?;
+            let has_newer = batch.settle_unread(self.queue).await?;
+            match self.calls.handle_all(batch.take_nudges(), permits).await? {
+                Ok(Handled { unused, again }) => {
+                    let Some(next) = self.next_permit(unused).await else {
+                        let pushed = incoming.cancel().await?;
+                        batch.ack().await?;
+                        self.put_back(pushed, again).await?;
                         return Ok(Paused::NoPermit);
-                    }
+                    };
+                    self.nudge_again(again);
+                    batch.ack().await?;
+                    permit = next;
                 }
                 Err(error) => {
                     tracing::warn!(
-                        queue = self.queue, id = %nudge.id, %error,
-                        "failed to handle a nudge: the database is down; the nudge is requeued"
+                        queue = self.name, %error,
+                        "failed to handle nudges: the database is down; they are requeued"
                     );
-                    cancel(channel, &consumer).await?;
-                    nack(&delivery).await?;
+                    let pushed = incoming.cancel().await?;
+                    batch.nack().await?;
+                    self.requeue(pushed).await?;
                     return Ok(Paused::DatabaseDown);
                 }
             }
-        }
-    }
-
-    /// The slot acknowledges a nudge that PostgreSQL rejects or whose rows stay locked. A requeued one would
-    /// only delay the others, and the sweeper tries again.
-    async fn handle_nudge(
-        &self,
-        id: Uuid,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Result<Option<OwnedSemaphorePermit>, DbError>, QueueError> {
-        match self.handle(id, permit).await? {
-            Err(error) if !error.is_away() => {
-                metrics::counter!("capi_nudges_failed_total").increment(1);
-                tracing::error!(queue = self.queue, %id, %error, "failed to handle a nudge");
-                if error.is_outage() {
-                    // The database has no disk or memory left: the next nudge would fail too.
-                    tokio::time::sleep(DATABASE_POLL).await;
-                }
-                Ok(Ok(None))
+            if has_newer {
+                tokio::time::sleep(NEWER_PAUSE).await;
             }
-            handled => Ok(handled),
         }
     }
 
-    /// Spawns a task: a broken connection ends this slot, and must not stop a claim between its commit and
-    /// the start of the work.
-    async fn handle(
-        &self,
-        id: Uuid,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Result<Option<OwnedSemaphorePermit>, DbError>, QueueError> {
-        let handler = Arc::clone(&self.handler);
-        let handling = self.lifecycle.spawn(async move { handler.handle(id, permit).await });
-        handling.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))
+    /// Adds the free permits.
+    fn with_free(&self, mut permit: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
+        let free = self.permits.available_permits().min(MAX_PERMITS - 1);
+        // If another task takes one of them meanwhile, the call has one permit.
+        let more = Arc::clone(&self.permits).try_acquire_many_owned(u32::try_from(free).unwrap_or(0));
+        if let Ok(more) = more {
+            permit.merge(more);
+        }
+        permit
     }
 
-    /// Spawns a task for the same reason as [`Self::handle`].
-    async fn poll(
-        &mut self,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Option<OwnedSemaphorePermit>, QueueError> {
-        let handler = Arc::clone(&self.handler);
-        let polling = self.lifecycle.spawn(async move { handler.poll(permit).await });
-        let unused = polling.await.map_err(|_| QueueError::HandlerFailed(self.queue.clone()))?;
-        self.next_poll = Instant::now() + self.handler.poll_interval().unwrap_or_default();
-        Ok(self.next_permit(unused))
+    /// Keeps one of the unused permits and releases the others. If there is none, waits for one, for at most
+    /// [`HOLD`].
+    async fn next_permit(&self, unused: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
+        if let Some(kept) = unused.and_then(|mut unused| unused.split(1)) {
+            return Some(kept);
+        }
+        let waiting = tokio::time::timeout(HOLD, Arc::clone(&self.permits).acquire_owned());
+        tokio::select! {
+            permit = waiting => permit.ok()?.ok(),
+            () = self.lifecycle.stopping().cancelled() => None,
+        }
     }
 
-    fn next_permit(&self, unused: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
-        unused.or_else(|| Arc::clone(&self.permits).try_acquire_owned().ok())
+    /// Sends pushed nudges and those without a permit to the queue again, and acknowledges the pushed ones.
+    /// Returned ones would count as delivered, and the broker dead-letters a message that it delivered too
+    /// often. A lack of permits is no failure of the nudge.
+    async fn put_back(&self, mut pushed: Batch, again: Vec<Nudge>) -> Result<(), QueueError> {
+        pushed.settle_unread(self.queue).await?;
+        if self.publisher.health().is_up() {
+            let mut nudges = Coalesced::default();
+            for nudge in again.into_iter().chain(pushed.take_nudges()) {
+                nudges.add(nudge);
+            }
+            if self.nudge_again(nudges.into_nudges()) {
+                return pushed.ack().await;
+            }
+        } else {
+            self.nudge_again(again);
+        }
+        pushed.nack().await
     }
 
-    async fn reject(&self, delivery: &Delivery) -> Result<(), QueueError> {
-        metrics::counter!("capi_messages_undecodable_total").increment(1);
-        tracing::warn!(
-            queue = self.queue,
-            bytes = delivery.data.len(),
-            "failed to decode a message; it is dead-lettered"
-        );
-        delivery.reject(BasicRejectOptions { requeue: false }).await?;
-        Ok(())
+    /// Returns false if one is lost because the publisher's buffer is full.
+    fn nudge_again(&self, nudges: Vec<Nudge>) -> bool {
+        metrics::counter!("capi_nudges_put_back_total", "queue" => self.queue.as_str())
+            .increment(u64::try_from(nudges.len()).unwrap_or(0));
+        nudges.into_iter().all(|nudge| self.publisher.put_back(self.queue, nudge))
+    }
+
+    async fn requeue(&self, mut pushed: Batch) -> Result<(), QueueError> {
+        pushed.settle_unread(self.queue).await?;
+        pushed.nack().await
     }
 
     async fn wait_for_database(&self) {
@@ -227,26 +232,18 @@ impl<H: Handler> Slot<H> {
     }
 }
 
-async fn ack(delivery: &Delivery) -> Result<(), QueueError> {
-    delivery.ack(BasicAckOptions::default()).await?;
-    Ok(())
+/// Few while few permits are free: what is pushed and not handled goes back to the queue.
+fn prefetch(free_permits: usize) -> u16 {
+    let pushed = free_permits.saturating_mul(PUSHED_PER_PERMIT).max(FEWEST_PUSHED);
+    u16::try_from(pushed).unwrap_or(PREFETCH).min(PREFETCH)
 }
 
-async fn nack(delivery: &Delivery) -> Result<(), QueueError> {
-    delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Requeues the messages that the broker pushed before the consumer was cancelled. The stream ends after
-/// them.
-async fn requeue_pushed(consumer: &mut Consumer) -> Result<(), QueueError> {
-    while let Some(delivery) = consumer.next().await {
-        nack(&delivery?).await?;
+    #[test]
+    fn few_messages_are_pushed_to_a_process_with_few_permits() {
+        assert_eq!([1, 2, 3, 8, 1000].map(prefetch), [16, 16, 24, 64, PREFETCH]);
     }
-    Ok(())
-}
-
-async fn cancel(channel: &Channel, consumer: &Consumer) -> Result<(), QueueError> {
-    let cancelling = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-    answered("cancel a consumer", cancelling).await
 }

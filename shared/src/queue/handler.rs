@@ -4,35 +4,46 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
-use uuid::Uuid;
 
+use super::Nudge;
 use crate::db::DbError;
+
+/// What a handler leaves after a call.
+#[derive(Debug, Default)]
+pub struct Handled {
+    /// The permits that no work was found for. The started work keeps the others.
+    pub unused: Option<OwnedSemaphorePermit>,
+    /// Ids that still have work, but no permit was left for it. They are nudged again.
+    pub again: Vec<Nudge>,
+}
 
 /// Handles the nudges of one work queue.
 pub trait Handler: Send + Sync + 'static {
-    /// Makes one database call. Returns the permit if there was no work; otherwise the started work keeps it.
+    /// Makes one database call for all nudges: they have distinct ids and are at most 64. `permits` are as
+    /// many as were free, 1 to 64.
     fn handle(
         &self,
-        id: Uuid,
-        permit: OwnedSemaphorePermit,
-    ) -> impl Future<Output = Result<Option<OwnedSemaphorePermit>, DbError>> + Send;
+        nudges: Vec<Nudge>,
+        permits: OwnedSemaphorePermit,
+    ) -> impl Future<Output = Result<Handled, DbError>> + Send;
 
-    /// How often a slot calls [`Self::poll`] before it takes the next message. With `None` it never does.
+    /// How often the consumer calls [`Self::poll`] before it takes the next message. With `None` it never
+    /// does.
     fn poll_interval(&self) -> Option<Duration> {
         None
     }
 
-    /// A counter that changes when a slot must poll before the interval is over.
+    /// A counter that changes when the consumer must poll before the interval is over.
     fn poll_requests(&self) -> Option<watch::Receiver<u64>> {
         None
     }
 
-    /// Makes one database call to find work that no nudge announces. Returns the permit if there was none.
+    /// Makes one database call to find work that no nudge announces. Returns the permits that are left.
     fn poll(
         &self,
-        permit: OwnedSemaphorePermit,
+        permits: OwnedSemaphorePermit,
     ) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send {
-        std::future::ready(Some(permit))
+        std::future::ready(Some(permits))
     }
 }
 

@@ -1,17 +1,24 @@
-//! RabbitMQ carries nudges (work-queue messages that hold only an id), broadcasts, and the words of models on
-//! their way to streams (`live`). A sweeper repairs lost
-//! nudges, and a doubled nudge finds no work. So no failure of the broker loses or doubles a run or a
-//! delivery.
+//! RabbitMQ carries nudges (work-queue messages that hold only an id and a count), broadcasts, and the words
+//! of models on their way to streams (`live`). A sweeper repairs lost nudges, and a doubled nudge finds no
+//! work. So no failure of the broker loses or doubles a run or a delivery.
+//!
+//! A nudge goes from `publisher` (which merges what waits, see `outbox`) to `consumer` (which merges again,
+//! see `incoming`) to a `Handler`.
 
 use std::time::Duration;
 
+mod backlog;
 mod broadcasts;
+mod calls;
+mod coalesce;
 mod consumer;
 mod dead;
 mod handler;
+mod incoming;
 mod live;
 mod live_publisher;
 mod message;
+mod outbox;
 mod publisher;
 mod subscriber;
 mod supervisor;
@@ -21,9 +28,9 @@ mod topology;
 pub use broadcasts::{Broadcast, Bucket, Exchange, Received, Topic};
 pub use consumer::consume;
 pub use dead::{DeadLetter, DeadLetters, Requeued};
-pub use handler::Handler;
+pub use handler::{Handled, Handler};
 pub use live::{MAX_WORDS_BYTES, ModelRequest, ModelWords, WATCHED_AT_ONCE, WatchedRuns};
-pub use message::{Nudge, UndecodableMessage};
+pub use message::{Nudge, Unread};
 pub use publisher::Publisher;
 pub use subscriber::subscribe;
 pub use supervisor::{Broker, BrokerHealth};
@@ -37,6 +44,9 @@ pub enum QueueError {
     Amqp(#[from] lapin::Error),
     #[error("the connection to the broker is lost")]
     ConnectionLost,
+    /// The broker does this when an exchange is deleted.
+    #[error("the broker closed the channel of the broadcasts")]
+    ChannelClosed,
     #[error("failed to {1}: no answer from the broker within {0:?}")]
     Timeout(Duration, &'static str),
     #[error("the broker did not route or store a message for {0}")]
@@ -44,9 +54,9 @@ pub enum QueueError {
     /// The broker does this when the queue is deleted.
     #[error("the broker cancelled the consumer of {0}")]
     ConsumerEnded(String),
-    /// The handler panicked. The broker requeues the message when the connection closes.
-    #[error("failed to handle a message of {0}: the handler panicked")]
-    HandlerFailed(String),
+    /// The handler panicked. The broker requeues the messages when the connection closes.
+    #[error("failed to handle messages of {0}: the handler panicked")]
+    HandlerFailed(&'static str),
 }
 
 /// How long the broker may take to answer. A broker that hangs or has a memory alarm does not answer at all.

@@ -1,17 +1,21 @@
-//! Sends nudges and broadcasts from a bounded buffer. Nudges are sent `mandatory` and with confirms. Callers
-//! never wait: a full buffer or a dead broker loses a nudge, and the sweepers repair that. Messages for
-//! streams have a small buffer and a channel of their own, so that they delay no nudge.
+//! Sends nudges and broadcasts from a bounded buffer. Nudges are sent `mandatory` and with confirms,
+//! broadcasts over a channel without confirms. Callers never wait: a full buffer or a dead broker loses a
+//! nudge, and the sweepers repair that. Messages for streams have a small buffer and a channel of their own,
+//! so that they delay no nudge.
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, join4};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::backlog::Backlogs;
 use super::live_publisher::{LIVE_BUFFER, Live, publish_live};
+use super::outbox::{Counted, Order, Outbox};
 use super::{
     ANSWER_TIMEOUT, Broadcast, Broker, BrokerHealth, ModelWords, Nudge, QueueError, Topic, Topology,
     WatchedRuns, WorkQueue, answered,
@@ -24,20 +28,9 @@ const BUFFER: usize = 10_000;
 const BATCH: usize = 512;
 /// How long a stopping process may take to send its buffer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the state of the channel without confirms is read: nothing else says that it was closed.
+const STATUS_POLL: Duration = Duration::from_millis(250);
 const PERSISTENT: u8 = 2;
-
-/// Which queue to count.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Counted {
-    Ready(WorkQueue),
-    Dead(WorkQueue),
-}
-
-enum Order {
-    Nudge(WorkQueue, Nudge),
-    Broadcast(Broadcast),
-    Count(Counted, oneshot::Sender<u32>),
-}
 
 /// A handle to the process's one publishing connection.
 #[derive(Clone)]
@@ -62,17 +55,18 @@ impl Publisher {
                 let (received, live_received) = (&received, &live_received);
                 let (flushing, topology) = (flushing.clone(), broker.topology.clone());
                 async move {
-                    let channel = confirming(&connection).await?;
+                    let channels = Channels::open(&connection).await?;
                     let (mut received, mut live_received) =
                         (received.lock().await, live_received.lock().await);
-                    let publishing = publish_all(&channel, &topology, &mut received);
+                    let publishing = publish_all(&channels, &topology, &mut received);
                     tokio::select! {
                         ended = publishing => ended,
+                        () = closed(&channels.plain) => Err(QueueError::ChannelClosed),
                         never = publish_live(&connection, &topology, &mut live_received) => match never {},
                         () = flushing.cancelled() => {
                             // All other tasks have ended: send the rest of the buffer.
                             received.close();
-                            let flushing = publish_all(&channel, &topology, &mut received);
+                            let flushing = publish_all(&channels, &topology, &mut received);
                             tokio::time::timeout(FLUSH_TIMEOUT, flushing).await.unwrap_or(Ok(()))
                         }
                     }
@@ -85,9 +79,31 @@ impl Publisher {
 
     /// Says that the user or lane with this id may have work. Returns at once.
     pub fn nudge(&self, queue: WorkQueue, id: Uuid) {
-        if self.orders.try_send(Order::Nudge(queue, Nudge { id })).is_err() {
+        self.nudge_times(queue, id, 1);
+    }
+
+    /// The same for several pieces of work. Returns at once.
+    pub fn nudge_times(&self, queue: WorkQueue, id: Uuid, count: u32) {
+        self.put_back(queue, Nudge::times(id, count));
+    }
+
+    /// Says that a create added work, and does nothing while the queue is full: the ends of runs and the
+    /// sweeper then find the work. Returns at once.
+    pub fn nudge_if_room(&self, queue: WorkQueue, id: Uuid) {
+        self.send(Order::NudgeIfRoom(queue, Nudge::new(id)));
+    }
+
+    /// Returns false if the nudge is lost because the buffer is full.
+    pub(super) fn put_back(&self, queue: WorkQueue, nudge: Nudge) -> bool {
+        self.send(Order::Nudge(queue, nudge))
+    }
+
+    fn send(&self, nudge: Order) -> bool {
+        let sent = self.orders.try_send(nudge).is_ok();
+        if !sent {
             metrics::counter!("capi_nudges_dropped_total").increment(1);
         }
+        sent
     }
 
     /// Sends to all subscribed processes. Returns at once.
@@ -125,43 +141,76 @@ impl Publisher {
     }
 }
 
+/// The channels of one connection.
+struct Channels {
+    /// For nudges.
+    confirmed: Channel,
+    /// For broadcasts and counts. The broker closes it when an exchange or a queue is missing.
+    plain: Channel,
+}
+
+impl Channels {
+    async fn open(connection: &lapin::Connection) -> Result<Self, QueueError> {
+        Ok(Self { confirmed: confirming(connection).await?, plain: connection.create_channel().await? })
+    }
+}
+
+/// Returns once the channel is unusable, and after a pause in which the batch in flight learns its outcome.
+async fn closed(channel: &Channel) {
+    while channel.status().connected() {
+        tokio::time::sleep(STATUS_POLL).await;
+    }
+    tokio::time::sleep(STATUS_POLL).await;
+}
+
 /// Runs until the buffer is closed and empty, or a call fails. The orders that arrive while a batch is in
 /// flight are the next batch. An idle system pays no delay for it, and under load the broker writes its log
 /// once a batch.
 async fn publish_all(
-    channel: &Channel,
+    channels: &Channels,
     topology: &Topology,
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<(), QueueError> {
-    let mut batch = Vec::with_capacity(BATCH);
+    let (mut batch, mut backlogs) = (Vec::with_capacity(BATCH), Backlogs::default());
     while orders.recv_many(&mut batch, BATCH).await > 0 {
-        try_join_all(batch.drain(..).map(|order| carry_out(channel, topology, order))).await?;
+        let now = Instant::now();
+        let outbox = Outbox::sort(batch.drain(..), |queue| backlogs.is_full(queue, now));
+        let created = WorkQueue::ALL.into_iter().filter(|queue| outbox.created(*queue));
+        let due: Vec<_> = created.filter(|queue| backlogs.is_due(*queue, now)).collect();
+        // The counts are for the next batches, so that no nudge waits for one.
+        for (queue, ready) in send(channels, topology, due, outbox).await? {
+            backlogs.note(queue, now, ready);
+        }
     }
     Ok(())
+}
+
+/// Sends a batch and counts the queues `due`. Waits for the outcome of all, so that each lost nudge is
+/// counted.
+async fn send(
+    channels: &Channels,
+    topology: &Topology,
+    due: Vec<WorkQueue>,
+    outbox: Outbox,
+) -> Result<Vec<(WorkQueue, u32)>, QueueError> {
+    let Channels { confirmed, plain } = channels;
+    let nudges = outbox.nudges.into_iter();
+    let broadcasts = outbox.broadcasts.into_iter();
+    let (nudges, broadcasts, answers, backlogs) = join4(
+        join_all(nudges.map(|(queue, nudge)| publish(confirmed, topology.queue(queue), nudge))),
+        join_all(broadcasts.map(|(topic, body)| send_to_topic(plain, topology, topic, body))),
+        join_all(outbox.counts.into_iter().map(|(counted, answer)| count(plain, topology, counted, answer))),
+        join_all(due.into_iter().map(|queue| count_backlog(plain, topology, queue))),
+    )
+    .await;
+    nudges.into_iter().chain(broadcasts).chain(answers).collect::<Result<(), _>>()?;
+    backlogs.into_iter().collect()
 }
 
 pub(super) async fn confirming(connection: &lapin::Connection) -> Result<Channel, QueueError> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
-}
-
-async fn carry_out(channel: &Channel, topology: &Topology, order: Order) -> Result<(), QueueError> {
-    match order {
-        Order::Nudge(queue, nudge) => publish(channel, topology.queue(queue), nudge).await,
-        Order::Broadcast(broadcast) => {
-            let body = Nudge { id: broadcast.id() }.encode();
-            send_to_topic(channel, topology, broadcast.topic(), body).await
-        }
-        Order::Count(counted, answer) => {
-            let queue = match counted {
-                Counted::Ready(queue) => topology.queue(queue),
-                Counted::Dead(queue) => topology.dead_queue(queue),
-            };
-            let _ = answer.send(count_ready(channel, &queue).await?);
-            Ok(())
-        }
-    }
 }
 
 /// Neither mandatory nor persistent: there may be no subscriber, and a restarted process reads the database
@@ -198,6 +247,28 @@ pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> R
     let outcome = if sent.is_ok() { "confirmed" } else { "lost" };
     metrics::counter!("capi_nudges_published_total", "outcome" => outcome).increment(1);
     sent
+}
+
+async fn count(
+    channel: &Channel,
+    topology: &Topology,
+    counted: Counted,
+    answer: oneshot::Sender<u32>,
+) -> Result<(), QueueError> {
+    let queue = match counted {
+        Counted::Ready(queue) => topology.queue(queue),
+        Counted::Dead(queue) => topology.dead_queue(queue),
+    };
+    let _ = answer.send(count_ready(channel, &queue).await?);
+    Ok(())
+}
+
+async fn count_backlog(
+    channel: &Channel,
+    topology: &Topology,
+    queue: WorkQueue,
+) -> Result<(WorkQueue, u32), QueueError> {
+    Ok((queue, count_ready(channel, &topology.queue(queue)).await?))
 }
 
 async fn count_ready(channel: &Channel, queue: &str) -> Result<u32, QueueError> {

@@ -106,11 +106,8 @@ impl Subscriber {
                     _ = rebind.tick() => self.rebind_all(receive).await?,
                     message = self.consumer.next() => {
                         let message = message.ok_or_else(|| QueueError::ConsumerEnded(self.queue.clone()))??;
-                        let exchange = self.exchange(&message);
-                        if let Some(received) =
-                            exchange.and_then(|exchange| Received::decode(exchange, &message.data))
-                        {
-                            receive(received);
+                        if let Some(exchange) = self.exchange(&message) {
+                            Received::decode(exchange, &message.data).into_iter().for_each(receive);
                         }
                     }
                 }

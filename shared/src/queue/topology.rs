@@ -19,6 +19,11 @@ pub enum WorkQueue {
 impl WorkQueue {
     pub const ALL: [Self; 2] = [Self::Runs, Self::Deliveries];
 
+    /// The position in [`Self::ALL`].
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The queue's name after the prefix.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

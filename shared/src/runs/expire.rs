@@ -1,51 +1,70 @@
-//! The end of a run that no worker started within its queue timeout.
+//! The end of runs that no worker started within their queue timeout.
 
-use diesel::sql_types::{Array, Jsonb, Text, Uuid as SqlUuid};
+use std::collections::HashMap;
+use std::slice;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, Bool, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::json;
+use uuid::Uuid;
 
-use super::end_sql::log_and_deliver;
-use super::events;
-use super::finish::{DoneRow, Finished};
+use super::finish::Finished;
 use super::outcome::{RunEnd, RunError};
 use super::state::ErrorCode;
 use super::state_machine::Transition;
 use crate::db::{Connection, DbError, statement};
-use crate::ids::{DeliveryId, LaneId, RunId};
+use crate::ids::{LaneId, RunId, UserId};
 
-/// Matches only a pending run after its timeout. A worker that claims it at the same time wins or finds no
-/// run. Attempt 0 in the log is the gateway.
-const EXPIRE: &str = concat!(
-    "
-WITH done AS (
-    UPDATE runs
-    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4), error_code = $2,
-        error = $8 || jsonb_build_object('eventSeq', last_seq + cardinality($4))
-    WHERE id = $1 AND status = ANY ($9) AND created_at + queue_timeout_seconds * interval '1 s' <= capi_now()
-    RETURNING id, user_id, 0 AS attempt, last_seq, completed_at, webhook_url, webhook_host
-",
-    log_and_deliver!()
-);
+#[derive(QueryableByName)]
+struct ExpiredRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: RunId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    user_id: Option<UserId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    lane_id: Option<LaneId>,
+}
 
-/// Fails a run that no worker started within its `queueTimeoutSeconds`. Returns [`Finished::Fenced`] if a
-/// worker did or if the time is not over.
-pub async fn expire(conn: &mut Connection, run: RunId) -> Result<Finished, DbError> {
+impl ExpiredRow {
+    /// A pending run has no place that another one could start in.
+    fn answer(&self) -> Finished {
+        self.user_id.map_or(Finished::Fenced, |user| Finished::Done {
+            user,
+            lane: self.lane_id,
+            startable: 0,
+        })
+    }
+}
+
+/// Fails runs that no worker started within their `queueTimeoutSeconds`, in one statement. The answers are in
+/// the order of the runs: [`Finished::Fenced`] if a worker started the run or if the time is not over, `None`
+/// if another transaction has locked it. With `wait` there is no `None`.
+pub async fn expire_set(
+    conn: &mut Connection,
+    runs: &[RunId],
+    wait: bool,
+) -> Result<Vec<Option<Finished>>, DbError> {
     let message = "no worker started the run within its queueTimeoutSeconds";
     let error = RunError::new(ErrorCode::QueueTimeout, message, None);
-    let ended = RunEnd::Lost(error.clone());
-    let (types, data) = events::columns([&ended.event()]);
-    let row: Option<DoneRow> = statement(EXPIRE)
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<Text, _>(error.code.as_str())
-        .bind::<Text, _>(ended.status().as_str())
-        .bind::<Array<Text>, _>(types)
-        .bind::<Array<Jsonb>, _>(data)
-        .bind::<SqlUuid, _>(LaneId::generate().uuid())
-        .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
-        .bind::<Jsonb, _>(json!(error.stored()))
+    let event = RunEnd::Lost(error.clone()).event();
+    let sql = "SELECT id, user_id, lane_id FROM expire_runs_v1($1, $2, $3, $4, $5, $6, $7)";
+    let rows: Vec<ExpiredRow> = statement(sql)
+        .bind::<Bool, _>(wait)
+        .bind::<Array<SqlUuid>, _>(runs.iter().map(|run| run.uuid()).collect::<Vec<Uuid>>())
         .bind::<Array<Text>, _>(Transition::Expire.allowed_from())
+        .bind::<Text, _>(event.event_type().as_str())
+        .bind::<Jsonb, _>(event.data())
+        .bind::<Text, _>(error.code.as_str())
+        .bind::<Jsonb, _>(json!(error.stored()))
         .load(conn)
-        .await?
-        .pop();
-    Ok(row.into())
+        .await?;
+    let answers: HashMap<_, _> = rows.iter().map(|row| (row.id, row.answer())).collect();
+    Ok(runs.iter().map(|run| answers.get(run).copied()).collect())
+}
+
+/// The same for one run. It waits for the row's lock.
+pub async fn expire(conn: &mut Connection, run: RunId) -> Result<Finished, DbError> {
+    let answer = expire_set(conn, slice::from_ref(&run), true).await?.pop().flatten();
+    Ok(answer.unwrap_or(Finished::Fenced))
 }

@@ -1,131 +1,185 @@
-//! The worker's end of a run: completed or failed.
+//! The worker's end of runs: completed or failed. The ends that queued up while the last ones were written go
+//! out as one statement (see [`crate::batch`]).
+
+use std::slice;
+use std::sync::Arc;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::end_sql::{log_and_deliver, partial_result};
-use super::events::{self, EventData};
+use super::events::EventData;
+use super::fence::Fence;
 use super::outcome::RunEnd;
-use super::state_machine::Transition;
-use super::usage::{UsageDelta, contacted_hosts};
+use super::write_set::{WriteSet, bytes_about};
+use crate::batch::SetCall;
 use crate::config::Quotas;
-use crate::db::{Connection, DbError, statement};
-use crate::ids::{DeliveryId, LaneId, RunId, UserId};
+use crate::db::{Connection, Db, DbError, statement};
+use crate::ids::{LaneId, UserId};
 
-/// What [`finish`] or [`super::expire`] did.
+/// The end of a run, to be written.
+#[derive(Debug, Clone)]
+pub struct End {
+    pub fence: Fence,
+    /// The number of the last event that the worker knows. A longer log fences the end too.
+    pub after: i64,
+    /// The events before the terminal one. They are recorded in the same statement.
+    pub last_events: Vec<EventData>,
+    pub end: RunEnd,
+    /// The quotas of the run's account.
+    pub quotas: Quotas,
+}
+
+/// What [`Finishing`] or [`super::expire`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finished {
-    /// The run is over. Nudge the user and the lane.
+    /// The run is over. Nudge the lane, and the user so many times.
     Done {
         user: UserId,
         /// The lane of the run's webhook delivery.
         lane: Option<LaneId>,
+        /// Pending runs of the user that may start in the places that were given free. For several ends of a
+        /// user in one statement, the first one has the number for all of them.
+        startable: u32,
     },
     /// A stale write: the guard did not match, so nothing changed.
     Fenced,
 }
 
-macro_rules! finish_sql {
-    ($more:literal) => {
-        concat!(
-            "
-WITH done AS (
-    UPDATE runs
-    SET status = $3, completed_at = capi_now(), last_seq = last_seq + cardinality($4),
-        result = CASE WHEN $15 THEN ",
-            partial_result!(),
-            " ELSE $8 END, error_code = $9,
-        error = $10 || CASE WHEN $10 IS NULL THEN NULL
-                       ELSE jsonb_build_object('eventSeq', last_seq + cardinality($4)) END,
-        input_tokens = input_tokens + $11, output_tokens = output_tokens + $12, steps = steps + $13,
-        tool_calls = tool_calls + $14,
-        cached_input_tokens = CASE WHEN $18::bigint IS NULL THEN cached_input_tokens
-                              ELSE coalesce(cached_input_tokens, 0) + $18 END,
-        reasoning_tokens = CASE WHEN $19::bigint IS NULL THEN reasoning_tokens
-                           ELSE coalesce(reasoning_tokens, 0) + $19 END,
-        contacted_hosts = CASE WHEN $17 = '{}' THEN contacted_hosts
-                          ELSE merged_hosts_v1(contacted_hosts, $17) END,
-        lease_owner = NULL, lease_expires_at = NULL, losses = 0
-    WHERE id = $1 AND attempt = $2 AND status = ANY ($16)
-    RETURNING id, user_id, attempt, last_seq, completed_at, webhook_url, webhook_host
-",
-            log_and_deliver!(),
-            $more
-        )
-    };
+/// Writes the ends of runs.
+pub struct Finishing {
+    db: Db,
 }
 
-const FINISH: &str = finish_sql!("");
-
-/// Also counts the tokens of the last events as used by the account today.
-const FINISH_COUNTED: &str = finish_sql!(" WHERE use_account_v1(d.user_id, $11::bigint + $12::bigint, 0)");
-
-#[derive(QueryableByName)]
-pub(super) struct DoneRow {
-    #[diesel(sql_type = SqlUuid)]
-    pub(super) user_id: UserId,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub(super) lane_id: Option<LaneId>,
-}
-
-impl From<Option<DoneRow>> for Finished {
-    fn from(row: Option<DoneRow>) -> Self {
-        row.map_or(Self::Fenced, |row| Self::Done { user: row.user_id, lane: row.lane_id })
+impl Finishing {
+    #[must_use]
+    pub const fn new(db: Db) -> Self {
+        Self { db }
     }
 }
 
-/// Ends the run if `attempt` still holds it. Records `last_events` before the terminal event, in the same
-/// statement.
-pub async fn finish(
-    conn: &mut Connection,
-    fence: (RunId, i32),
-    last_events: &[EventData],
-    ended: &RunEnd,
-) -> Result<Finished, DbError> {
-    finish_under(conn, fence, last_events, ended, &Quotas::default()).await
+impl SetCall for Finishing {
+    type Item = Arc<End>;
+    type Answer = Finished;
+
+    /// Waits for the users' slots for a short time. If one is locked for longer, only the ends of its user are
+    /// not done.
+    async fn together(&self, ends: &[Arc<End>]) -> Result<Vec<Option<Finished>>, DbError> {
+        let write =
+            |locks| self.db.write(move |mut conn| async move { finish_set(&mut conn, ends, locks).await });
+        match write(Locks::Short).await {
+            Err(error) if error.is_lock_timeout() => write(Locks::Skip).await,
+            answered => answered,
+        }
+    }
+
+    async fn alone(&self, end: &Arc<End>) -> Result<Finished, DbError> {
+        self.db.write(|mut conn| async move { finish_alone(&mut conn, end).await }).await
+    }
+
+    fn bytes(&self, end: &Arc<End>) -> usize {
+        let result = end.end.result().map_or(0, |result| result.text.len());
+        bytes_about(&end.last_events) + result
+    }
 }
 
-/// The same for an account with these quotas.
-pub async fn finish_under(
+/// What a statement does about locks that other transactions hold.
+#[derive(Clone, Copy)]
+enum Locks {
+    Wait,
+    /// Waits a tenth of a second for the slots of the users and then fails. Skips the runs.
+    Short,
+    /// Skips both.
+    Skip,
+}
+
+impl Locks {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Short => "short",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct EndRow {
+    #[diesel(sql_type = Integer)]
+    item: i32,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    user_id: Option<UserId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    lane_id: Option<LaneId>,
+    #[diesel(sql_type = Integer)]
+    startable: i32,
+}
+
+/// One statement. `None` for an end that was skipped.
+async fn finish_set(
     conn: &mut Connection,
-    (run, attempt): (RunId, i32),
-    last_events: &[EventData],
-    ended: &RunEnd,
-    quotas: &Quotas,
-) -> Result<Finished, DbError> {
-    let usage = UsageDelta::of(last_events);
-    let is_counted = quotas.max_tokens_per_day.is_some() && usage.tokens() > 0;
-    let terminal = ended.event();
-    let (types, data) = events::columns(last_events.iter().chain([&terminal]));
-    let (result, error) = match ended {
-        RunEnd::Completed(result) => (Some(result), None),
-        RunEnd::Failed(error, result) => (result.as_ref(), Some(error)),
-        RunEnd::Lost(error) => (None, Some(error)),
-    };
-    let row: Option<DoneRow> = statement(if is_counted { FINISH_COUNTED } else { FINISH })
-        .bind::<SqlUuid, _>(run.uuid())
-        .bind::<Integer, _>(attempt)
-        .bind::<Text, _>(ended.status().as_str())
-        .bind::<Array<Text>, _>(types)
-        .bind::<Array<Jsonb>, _>(data)
-        .bind::<SqlUuid, _>(LaneId::generate().uuid())
-        .bind::<SqlUuid, _>(DeliveryId::generate().uuid())
-        .bind::<Nullable<Jsonb>, _>(result.map(|result| json!(result)))
-        .bind::<Nullable<Text>, _>(error.map(|error| error.code.as_str()))
-        .bind::<Nullable<Jsonb>, _>(error.map(|error| json!(error.stored())))
-        .bind::<BigInt, _>(usage.input_tokens)
-        .bind::<BigInt, _>(usage.output_tokens)
-        .bind::<Integer, _>(usage.steps)
-        .bind::<Integer, _>(usage.tool_calls)
-        .bind::<Bool, _>(matches!(ended, RunEnd::Lost(_)))
-        .bind::<Array<Text>, _>(Transition::Finish.allowed_from())
-        .bind::<Array<Text>, _>(contacted_hosts(last_events))
-        .bind::<Nullable<BigInt>, _>(usage.cached_input_tokens)
-        .bind::<Nullable<BigInt>, _>(usage.reasoning_tokens)
+    ends: &[Arc<End>],
+    locks: Locks,
+) -> Result<Vec<Option<Finished>>, DbError> {
+    let mut set = WriteSet::default();
+    for end in ends {
+        let usage = set.add(end.fence, end.after, &end.last_events, Some(&end.end.event()));
+        if end.quotas.max_tokens_per_day.is_some() && usage.tokens() > 0 {
+            set.count(usage.tokens());
+        }
+    }
+    let errors = || ends.iter().map(|end| end.end.error());
+    let results = ends.iter().map(|end| end.end.result().map(|result| json!(result)));
+    let sql = "SELECT item, user_id, lane_id, startable
+               FROM finish_runs_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                   $18, $19, $20, $21, $22, $23, $24, $25)";
+    let rows: Vec<EndRow> = set
+        .bind_to(statement(sql).bind::<Text, _>(locks.as_str()))
+        .bind::<Array<Text>, _>(ends.iter().map(|end| end.end.status().as_str()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Jsonb>>, _>(results.collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(
+            errors().map(|error| error.map(|error| error.code.as_str())).collect::<Vec<_>>(),
+        )
+        .bind::<Array<Nullable<Jsonb>>, _>(
+            errors().map(|error| error.map(|error| json!(error.stored()))).collect::<Vec<_>>(),
+        )
+        .bind::<Array<Bool>, _>(ends.iter().map(|end| matches!(end.end, RunEnd::Lost(_))).collect::<Vec<_>>())
         .load(conn)
-        .await?
-        .pop();
-    Ok(row.into())
+        .await?;
+    let mut answers = vec![None; ends.len()];
+    for row in rows {
+        if let Some(answer) = usize::try_from(row.item - 1).ok().and_then(|index| answers.get_mut(index)) {
+            *answer = Some(row.user_id.map_or(Finished::Fenced, |user| Finished::Done {
+                user,
+                lane: row.lane_id,
+                startable: u32::try_from(row.startable).unwrap_or(0),
+            }));
+        }
+    }
+    Ok(answers)
+}
+
+async fn finish_alone(conn: &mut Connection, end: &Arc<End>) -> Result<Finished, DbError> {
+    let answer = finish_set(conn, slice::from_ref(end), Locks::Wait).await?.pop().flatten();
+    Ok(answer.unwrap_or(Finished::Fenced))
+}
+
+/// Ends a run whose log is as the fence's holder left it. For tests.
+pub async fn finish(
+    conn: &mut Connection,
+    fence: Fence,
+    last_events: &[EventData],
+    end: &RunEnd,
+) -> Result<Finished, DbError> {
+    #[derive(QueryableByName)]
+    struct SeqRow {
+        #[diesel(sql_type = BigInt)]
+        last_seq: i64,
+    }
+    let sql = "SELECT last_seq FROM runs WHERE id = $1";
+    let mut rows: Vec<SeqRow> = statement(sql).bind::<SqlUuid, _>(fence.run.uuid()).load(conn).await?;
+    let after = rows.pop().map_or(0, |row| row.last_seq);
+    let (last_events, quotas) = (last_events.to_vec(), Quotas::default());
+    finish_alone(conn, &Arc::new(End { fence, after, last_events, end: end.clone(), quotas })).await
 }

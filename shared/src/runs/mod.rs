@@ -1,7 +1,6 @@
 //! The run: its status, its events, how it ends, and how it is shown.
 
 mod cancel;
-mod end_sql;
 pub mod events;
 mod expire;
 mod fence;
@@ -11,12 +10,13 @@ mod state;
 mod state_machine;
 mod usage;
 mod view;
+mod write_set;
 
 pub use cancel::{Cancelled, cancel};
 pub use events::StoredError;
-pub use expire::expire;
+pub use expire::{expire, expire_set};
 pub use fence::Fence;
-pub use finish::{Finished, finish, finish_under};
+pub use finish::{End, Finished, Finishing, finish};
 pub use outcome::{RunEnd, RunError, RunResult, RunSource};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
@@ -25,3 +25,4 @@ pub use view::{
     GivenFile, Pending, RunLinks, RunView, RunningCaps, ShownArtifact, ShownError, ShownResult, ShownSource,
     Source, Usage, UsedKey, Viewer, WORKERS_REPORT_WITHIN, Webhook, WebhookFailure, WebhookState, status,
 };
+pub use write_set::{WriteSet, bytes_about};

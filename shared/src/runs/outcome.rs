@@ -101,6 +101,22 @@ impl RunEnd {
         }
     }
 
+    /// What the worker says that the run produced.
+    pub(super) fn result(&self) -> Option<&RunResult> {
+        match self {
+            Self::Completed(result) => Some(result),
+            Self::Failed(_, result) => result.as_ref(),
+            Self::Lost(_) => None,
+        }
+    }
+
+    pub(super) fn error(&self) -> Option<&RunError> {
+        match self {
+            Self::Completed(_) => None,
+            Self::Failed(error, _) | Self::Lost(error) => Some(error),
+        }
+    }
+
     pub(super) fn event(&self) -> EventData {
         match self {
             Self::Completed(_) => EventData::RunCompleted {},

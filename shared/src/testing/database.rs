@@ -69,7 +69,7 @@ impl TestDatabase {
         .await;
         url.set_path(&name);
         let config = DatabaseConfig { url: SecretString::from(url.to_string()), pool_size: 10 };
-        let db = Db::with_wait(&config, "capi-test", CONNECTION_WAIT).expect("a pool can be made");
+        let db = Db::with_wait(&config, "capi-test", CONNECTION_WAIT).expect("a pool can be made").patient();
         Self { url: url.to_string(), db, admin, name }
     }
 

@@ -69,11 +69,18 @@ impl TestQueues {
 
     /// Publishes a message to the queue.
     pub async fn publish(&self, work: WorkQueue, message: &[u8]) {
+        self.publish_all(work, &[message]).await;
+    }
+
+    /// Publishes messages to the queue, in this order.
+    pub async fn publish_all(&self, work: WorkQueue, messages: &[&[u8]]) {
         let (topology, channel) = self.by_hand().await;
-        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-        let queue = topology.queue(work);
-        let sent = channel.basic_publish("".into(), queue.into(), options, message, properties).await;
-        sent.expect("the message is taken").await.expect("the message is stored");
+        for message in messages {
+            let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+            let queue = topology.queue(work);
+            let sent = channel.basic_publish("".into(), queue.into(), options, message, properties).await;
+            sent.expect("the message is taken").await.expect("the message is stored");
+        }
     }
 
     /// Takes the queue's only message and puts it back until it is a dead letter, like processes that it

@@ -25,6 +25,7 @@ mod processes;
 mod raw;
 mod runs;
 mod scale;
+mod single;
 mod snapshots;
 mod streams;
 mod webhooks;

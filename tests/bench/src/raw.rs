@@ -1,15 +1,14 @@
-//! The database alone: pgbench runs the SQL statements of a create, over as many connections as the gateway's
-//! clients. The difference to the gateway's rate is what the gateway costs.
+//! The database alone: pgbench runs the SQL statements of a create, one create at a time over as many
+//! connections as the gateway's clients. A gateway sends them in sets, so it may be faster.
 
 use anyhow::{Context as _, ensure};
 use diesel_async::RunQueryDsl;
 use e2e::Stack;
-use gateway_domain::accounts::rate_limit::ADMIT;
-use gateway_domain::runs::insert::INSERT;
 use shared::db::statement;
 use tokio::process::Command;
 
 use crate::creates::ACCOUNTS;
+use crate::single::{ADMIT, INSERT};
 
 /// A pgbench script cannot look ids up, so all ids of account `n` derive from `n`.
 const INSERT_ACCOUNTS: &str = "

@@ -101,7 +101,8 @@ pub(crate) async fn purges(stage: &Stage) -> Report {
         #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
         let all = (round * RUNS) as f64;
         eventually("all nudges are sent", async || {
-            (gateway.counter("capi_nudges_published_total").await >= all).then_some(())
+            let sent = gateway.counter("capi_nudges_published_total").await;
+            (sent + gateway.counter("capi_nudges_merged_total").await >= all).then_some(())
         })
         .await;
         stack.queues.purge(WorkQueue::Runs).await;

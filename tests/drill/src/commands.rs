@@ -140,5 +140,8 @@ fn objects(stack: &Stack) -> usize {
 }
 
 fn open_files(worker: &Process) -> usize {
-    worker.pid().and_then(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok()).map_or(0, Iterator::count)
+    worker
+        .working_pid()
+        .and_then(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok())
+        .map_or(0, Iterator::count)
 }

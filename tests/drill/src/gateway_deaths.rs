@@ -108,8 +108,9 @@ async fn around_commit(
     let runs = count(stack, "runs").await;
     let lock = stack.meanwhile("LOCK TABLE runs IN SHARE MODE").await;
     let answered = tokio::spawn(first);
+    // In a set it waits 200 ms, then alone.
     let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-                   AND query LIKE '%INSERT INTO idempotency_keys%'";
+                   AND query LIKE '%insert_runs_v1%' AND clock_timestamp() > query_start + interval '300 ms'";
     eventually("the create waits", async || (count(stack, waiting).await == "1").then_some(())).await;
     let died = if matches!(moment, Moment::AfterCommit) {
         proxy.freeze();

@@ -10,6 +10,7 @@ mod broker_outage;
 mod broker_restarts;
 mod cancels;
 mod cgroup2;
+mod clock_jumps;
 mod commands;
 mod database_outage;
 mod database_restarts;
@@ -17,9 +18,12 @@ mod failover;
 mod family;
 mod few_places;
 mod gateway_deaths;
+mod hanging_commits;
 mod kills;
 mod lane_backlog;
 mod load;
+mod long_transaction;
+mod models_rollout;
 mod neighbours;
 mod places;
 mod poison;
@@ -35,6 +39,7 @@ mod stamps;
 mod stops;
 mod storm;
 mod streams;
+mod usage_page;
 mod webhooks;
 
 use std::panic::AssertUnwindSafe;
@@ -63,6 +68,10 @@ enum Drill {
     Kills,
     /// R2: processes are suspended for longer than their leases, and continue.
     Stops,
+    /// The database's clock jumps, ahead and back.
+    ClockJumps,
+    /// The models file is replaced on one worker after the other.
+    ModelsRollout,
     /// R4: gateways are killed during a create.
     GatewayDeaths,
     /// R5: the broker is away for a minute.
@@ -89,6 +98,12 @@ enum Drill {
     Neighbours,
     /// K5: the database is away.
     DatabaseOutage,
+    /// The synchronous standby is away, so commits hang.
+    HangingCommits,
+    /// One account loads its usage page all the time.
+    UsagePage,
+    /// A transaction stays open while runs are executed.
+    LongTransaction,
     /// H2: one account does everything at once that could harm others.
     Soak,
     /// K9: clients are slow.
@@ -122,6 +137,8 @@ impl Drill {
         match self {
             Self::Kills => kills::drill(stage).await,
             Self::Stops => stops::drill(stage).await,
+            Self::ClockJumps => clock_jumps::drill(stage).await,
+            Self::ModelsRollout => models_rollout::drill(stage).await,
             Self::GatewayDeaths => gateway_deaths::drill(stage).await,
             Self::BrokerOutage => broker_outage::drill(stage).await,
             Self::BrokerRestarts => broker_restarts::drill(stage, full).await,
@@ -135,6 +152,9 @@ impl Drill {
             Self::Commands => commands::drill(stage).await,
             Self::Neighbours => neighbours::drill(stage).await,
             Self::DatabaseOutage => database_outage::drill(stage).await,
+            Self::HangingCommits => hanging_commits::drill(stage).await,
+            Self::UsagePage => usage_page::drill(stage, full).await,
+            Self::LongTransaction => long_transaction::drill(stage).await,
             Self::Soak => soak::drill(stage, full).await,
             Self::SlowClients => slow_clients::drill(stage).await,
             Self::Streams => streams::drill(stage, full).await,

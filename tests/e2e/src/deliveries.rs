@@ -53,7 +53,7 @@ impl Stack {
         );
         for lane in self.texts(&lanes).await {
             let id = lane.parse().expect("an id is a UUID");
-            self.queues.publish(WorkQueue::Deliveries, &Nudge { id }.encode()).await;
+            self.queues.publish(WorkQueue::Deliveries, &Nudge::new(id).encode()).await;
         }
     }
 }

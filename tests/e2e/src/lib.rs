@@ -44,4 +44,4 @@ pub use rustix::process::Signal;
 pub use samples::deploy;
 pub use stack::{MODEL_KEY, Stack};
 pub use standby::PrivateStandby;
-pub use work_dir::{processes_of, runs_in};
+pub use work_dir::{new_work_dir, processes_of, runs_in};

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use diesel_async::SimpleAsyncConnection;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use shared::db::connect_once;
+use shared::testing::eventually;
 use tokio::process::{Child, Command};
 
 use crate::ports::free_ports;
@@ -63,6 +65,20 @@ impl PrivatePostgres {
         kill_process(id.expect("it runs"), signal).expect("a process that we started can be signalled");
         let ended = tokio::time::timeout(STARTS_WITHIN, self.server.wait()).await;
         ended.expect("it ends").expect("it can be waited for");
+    }
+
+    /// Makes commits hang, as if the synchronous standby were away, or ends that.
+    pub async fn hang_commits(&self, hang: bool) {
+        let setting = if hang {
+            "ALTER SYSTEM SET synchronous_standby_names = 'away'"
+        } else {
+            "ALTER SYSTEM RESET synchronous_standby_names"
+        };
+        let connect = async || connect_once(&self.url, "capi-test").await.ok();
+        let mut connection = eventually("the private PostgreSQL answers", connect).await;
+        for sql in [setting, "SELECT pg_reload_conf()"] {
+            connection.batch_execute(sql).await.expect("the setting is changed");
+        }
     }
 
     pub(crate) async fn answers(&self) {

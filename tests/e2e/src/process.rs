@@ -105,19 +105,42 @@ impl Process {
         Self { child, dir, service }
     }
 
-    /// The process id, while the process runs.
+    /// The id of the started process while it runs: of a worker's supervisor, not of the worker.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Its resident memory in MiB.
+    /// The id of the process that does the work.
+    #[must_use]
+    pub fn working_pid(&self) -> Option<u32> {
+        self.pids().pop()
+    }
+
+    /// The ids of its processes while they run: a worker has a supervisor, which comes first.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let Some(started) = self.child.id() else { return Vec::new() };
+        let mut pids = vec![started];
+        if self.service == Service::RunWorker {
+            let children = std::fs::read_to_string(format!("/proc/{started}/task/{started}/children"));
+            // The first child is the worker. Others are orphans.
+            pids.extend(
+                children.unwrap_or_default().split(' ').next().and_then(|pid| pid.parse::<u32>().ok()),
+            );
+        }
+        pids
+    }
+
+    /// The resident memory of its processes in MiB.
     #[must_use]
     pub fn resident_mb(&self) -> u64 {
-        let status = self.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
-        let status = status.unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or_default() / 1024
+        let resident_kb = |pid: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+            line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or_default()
+        };
+        self.pids().into_iter().map(resident_kb).sum::<u64>() / 1024
     }
 
     /// http://… of its API.
@@ -172,14 +195,23 @@ impl Process {
         metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills it with SIGKILL. A worker ends with its supervisor.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("a process that we started can be killed");
     }
 
-    /// Sends it a signal.
+    /// Kills a worker, but not its supervisor. Returns the exit code of the latter.
+    pub async fn kill_worker(mut self) -> Option<i32> {
+        self.signal(Signal::KILL);
+        let ended = tokio::time::timeout(WAIT_LIMIT, self.child.wait()).await;
+        ended.expect("the supervisor ends too").expect("it can be waited for").code()
+    }
+
+    /// Sends it a signal: to a worker itself, or to its supervisor if that passes the signal on.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let passed_on = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].contains(&signal);
+        let pid = if passed_on { self.pid() } else { self.working_pid() };
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         kill_process(pid.expect("it runs"), signal).expect("a process that we started can be signalled");
     }
 

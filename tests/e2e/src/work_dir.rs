@@ -1,6 +1,17 @@
 //! What the sandboxes of workers leave behind, found by the directory of CAPI_WORK_DIR.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+/// Makes a directory for CAPI_WORK_DIR. Every user may enter it.
+#[must_use]
+pub fn new_work_dir() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("capi-work-").tempdir_in("/var/tmp");
+    let dir = dir.expect("a directory can be made");
+    let all = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), all).expect("its mode can be set");
+    dir
+}
 
 /// The number of processes whose command line names the directory. These are bwrap's; all others of a sandbox
 /// end with them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::LaneId;
 use shared::testing::{Ending, RawServer, TcpProxy, WebhookReceiver, eventually};
-use webhook_dispatcher::attempt::claim;
+use webhook_dispatcher::claims::LANE_SHARE;
 use webhook_dispatcher::shares::Offer;
 
 use crate::fixture::Fixture;
@@ -40,8 +40,7 @@ async fn a_broken_host_is_probed_once_a_pause_and_opened_by_one_answer() {
     failures(&fixture, lane, "3").await;
     assert!(is_closed(&fixture).await);
     assert_eq!(fixture.text(ATTEMPTS).await, "3", "one at a time");
-    let mut conn = fixture.database.conn().await;
-    assert!(claim(&mut conn, "other", lane, &Offer::everything()).await.unwrap().is_none());
+    assert!(fixture.claim(lane).await.is_none());
     let unsent = "SELECT (count(*) FILTER (WHERE attempt = 0 AND status = 'pending'))::text AS text
                   FROM webhook_deliveries";
     assert_eq!(fixture.text(unsent).await, "5", "what was not sent is no attempt");
@@ -115,13 +114,12 @@ async fn a_delivery_that_is_sent_again_passes_a_closed_lane() {
                 earlier_attempts = 4, scheduled_at = capi_now() WHERE run_id = '{run}'"
     );
     fixture.database.run_sql(again).await;
-    let mut conn = fixture.database.conn().await;
     let swept = "SELECT cardinality(lanes)::text AS text
                  FROM webhook_lanes_due_v1('00000000-0000-0000-0000-000000000000', 10, 10, 10)";
     assert_eq!(fixture.text(swept).await, "1", "also if its nudge is lost");
-    let claimed = claim(&mut conn, "d", lane, &Offer::everything()).await.unwrap().unwrap();
+    let claimed = fixture.claim(lane).await.unwrap();
     assert_eq!((claimed.run_id, claimed.attempt), (Some(run), 5));
-    assert!(claim(&mut conn, "d", lane, &Offer::everything()).await.unwrap().is_none(), "one at a time");
+    assert!(fixture.claim(lane).await.is_none(), "one at a time");
     let back = "UPDATE webhook_deliveries SET lease_owner = NULL, lease_expires_at = NULL, attempt = 4
                 WHERE lease_owner IS NOT NULL";
     fixture.database.run_sql(back).await;
@@ -132,28 +130,27 @@ async fn a_delivery_that_is_sent_again_passes_a_closed_lane() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lane_has_one_request_until_its_host_answers_and_four_then() {
+async fn a_lane_has_one_request_until_its_host_answers_and_its_share_then() {
+    const DUE: usize = 20;
     let fixture = Fixture::create().await;
     let mut lane = None;
-    for _ in 0..6 {
+    for _ in 0..DUE {
         lane = Some(fixture.deliver_to("http://127.0.0.1:8080/hangs").await.1);
     }
-    let (lane, mut conn) = (lane.unwrap(), fixture.database.conn().await);
-    let mut claims = async || {
-        let (mut taken, mut more) = (0, Vec::new());
-        while let Some(claimed) = claim(&mut conn, "d", lane, &Offer::everything()).await.unwrap() {
-            taken += 1;
-            more.push(claimed.more);
-        }
+    let lane = lane.unwrap();
+    let claims = async |places: usize| {
+        let claims = fixture.claims("d", &[lane], places).await;
         let back = "UPDATE webhook_deliveries SET lease_owner = NULL, lease_expires_at = NULL";
         fixture.database.run_sql(back).await;
-        (taken, more)
+        (claims.claimed.len(), !claims.more.is_empty())
     };
-    assert_eq!(claims().await, (1, vec![false]));
+    let share = usize::try_from(LANE_SHARE).unwrap();
+    assert_eq!(claims(DUE).await, (1, false));
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
-    assert_eq!(claims().await, (4, vec![true, true, true, false]));
+    assert_eq!(claims(DUE).await, (share, false));
+    assert_eq!(claims(3).await, (3, true), "with fewer places it says that there is more");
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 1").await;
-    assert_eq!(claims().await.0, 1);
+    assert_eq!(claims(DUE).await, (1, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,13 +161,17 @@ async fn tests_of_broken_receivers_close_nothing_and_do_not_wait_for_each_other(
         fixture.ping(&silent.url("http"), "0 s").await;
     }
     let lane: LaneId = fixture.text("SELECT id::text AS text FROM webhook_lanes").await.parse().unwrap();
-    let mut conn = fixture.database.conn().await;
-    let user = uuid::Uuid::parse_str(&fixture.text("SELECT id::text AS text FROM users").await).unwrap();
-    let full = Offer { full: vec![user], doubtful_full: vec![user], doubtful: true };
-    let none_doubtful = Offer { doubtful: false, ..Offer::everything() };
-    assert!(claim(&mut conn, "d", lane, &none_doubtful).await.unwrap().is_none(), "a quarter is left");
+    let held = |permits, user, held, doubtful| Offer {
+        permits,
+        users: vec![user],
+        held: vec![held],
+        doubtful: vec![doubtful],
+    };
+    let none_doubtful = held(8, uuid::Uuid::now_v7(), 6, 6);
+    assert!(fixture.claim_of(lane, &none_doubtful).await.is_none(), "a quarter is left");
+    let full = held(100, fixture.user.uuid(), 60, 60);
     for _ in 0..4 {
-        assert!(claim(&mut conn, "d", lane, &full).await.unwrap().is_some());
+        assert!(fixture.claim_of(lane, &full).await.is_some());
     }
     let back = "UPDATE webhook_deliveries SET attempt = 0, lease_owner = NULL, lease_expires_at = NULL";
     fixture.database.run_sql(back).await;
@@ -186,17 +187,22 @@ async fn tests_of_broken_receivers_close_nothing_and_do_not_wait_for_each_other(
 async fn an_offer_leaves_out_users_and_doubtful_lanes() {
     let fixture = Fixture::create().await;
     let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/hangs").await;
-    let user = uuid::Uuid::parse_str(&fixture.text("SELECT id::text AS text FROM users").await).unwrap();
-    let mut conn = fixture.database.conn().await;
-    let full = Offer { full: vec![user], ..Offer::everything() };
-    let doubtful_full = Offer { doubtful_full: vec![user], ..Offer::everything() };
-    let none_doubtful = Offer { doubtful: false, ..Offer::everything() };
+    let user = fixture.user.uuid();
+    let held = |user, held, doubtful| Offer {
+        permits: 64,
+        users: vec![user],
+        held: vec![held],
+        doubtful: vec![doubtful],
+    };
+    let full = held(user, 32, 0);
+    let doubtful_full = held(user, 13, 13);
+    let none_doubtful = held(uuid::Uuid::now_v7(), 48, 48);
     for offer in [&full, &doubtful_full, &none_doubtful] {
-        assert!(claim(&mut conn, "d", lane, offer).await.unwrap().is_none(), "{offer:?}");
+        assert!(fixture.claim_of(lane, offer).await.is_none(), "{offer:?}");
     }
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
-    assert!(claim(&mut conn, "d", lane, &full).await.unwrap().is_none());
-    assert!(claim(&mut conn, "d", lane, &doubtful_full).await.unwrap().is_some(), "the host works");
+    assert!(fixture.claim_of(lane, &full).await.is_none());
+    assert!(fixture.claim_of(lane, &doubtful_full).await.is_some(), "the host works");
 }
 
 /// The sweep looks at a few lanes, then goes on. A lane that works has a rank of its own beside hanging ones.

@@ -17,7 +17,9 @@ use shared::runs::{Cancelled, cancel};
 use shared::testing::{ReceivedWebhook, TestDatabase, TestQueues, WebhookReceiver, eventually, started};
 use shared::webhook_secrets;
 use webhook_dispatcher::Running;
+use webhook_dispatcher::claims::{Claimed, Claims, claim};
 use webhook_dispatcher::config::Config;
+use webhook_dispatcher::shares::Offer;
 
 /// The base64 of 32 zero bytes.
 const SECRET_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -25,7 +27,7 @@ const SECRET_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 pub(crate) struct Fixture {
     pub(crate) database: TestDatabase,
     queues: TestQueues,
-    user: UserId,
+    pub(crate) user: UserId,
 }
 
 /// Stops the dispatcher when dropped, so that it does not declare the queues again after the test deletes
@@ -93,6 +95,13 @@ impl Fixture {
 
     /// A dispatcher that may reach the test's receivers, with other settings changed by `change`.
     pub(crate) async fn start_with(&self, change: impl FnOnce(&mut Config)) -> Dispatcher {
+        let mut config = self.config();
+        change(&mut config);
+        Dispatcher(started(async || webhook_dispatcher::start(&config, None).await).await)
+    }
+
+    /// The settings of a dispatcher that may reach the test's receivers.
+    pub(crate) fn config(&self) -> Config {
         let mut config = Config::parse_from([
             "webhook-dispatcher",
             "--database-url",
@@ -107,8 +116,24 @@ impl Fixture {
             "127.0.0.0/8",
         ]);
         config.also_public = "127.0.0.0/8".parse().unwrap();
-        change(&mut config);
-        Dispatcher(started(async || webhook_dispatcher::start(&config, None).await).await)
+        config
+    }
+
+    /// Claims deliveries of these lanes for a dispatcher whose permits are all free.
+    pub(crate) async fn claims(&self, dispatcher: &str, lanes: &[LaneId], places: usize) -> Claims {
+        let mut conn = self.database.conn().await;
+        claim(&mut conn, dispatcher, lanes, &Offer::everything(), places, true).await.unwrap()
+    }
+
+    /// Claims one delivery of the lane, if it gives one to a dispatcher with this offer.
+    pub(crate) async fn claim_of(&self, lane: LaneId, offer: &Offer) -> Option<Claimed> {
+        let mut conn = self.database.conn().await;
+        claim(&mut conn, "d", &[lane], offer, 1, true).await.unwrap().claimed.pop()
+    }
+
+    /// Claims one delivery of the lane.
+    pub(crate) async fn claim(&self, lane: LaneId) -> Option<Claimed> {
+        self.claim_of(lane, &Offer::everything()).await
     }
 
     /// Creates a pending run whose webhooks go to `url`.
@@ -156,7 +181,7 @@ impl Fixture {
     }
 
     pub(crate) async fn nudge(&self, lane: LaneId) {
-        self.queues.publish(WorkQueue::Deliveries, &Nudge { id: lane.uuid() }.encode()).await;
+        self.queues.publish(WorkQueue::Deliveries, &Nudge::new(lane.uuid()).encode()).await;
     }
 
     /// The text that a query returns in its column `text`.

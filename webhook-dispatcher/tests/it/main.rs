@@ -3,6 +3,7 @@
 
 mod addresses;
 mod answers;
+mod backlog;
 mod bodies;
 mod circuits;
 mod delivering;
@@ -10,6 +11,10 @@ mod events;
 mod fixture;
 mod leases;
 mod libraries;
+mod losses;
 mod reasons;
 mod refusals;
 mod schedule;
+mod secrets;
+mod sets;
+mod shares;

@@ -94,8 +94,9 @@ async fn a_claim_given_back_for_a_slow_database_is_no_attempt() {
     let receiver = WebhookReceiver::start([]).await;
     let _dispatcher = fixture.start().await;
     let mut conn = fixture.database.conn().await;
+    // The statement that loads the runs reads this table.
     let lock = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;
-                LOCK TABLE webhook_secrets IN ACCESS EXCLUSIVE MODE";
+                LOCK TABLE run_files IN ACCESS EXCLUSIVE MODE";
     conn.batch_execute(lock).await.unwrap();
     let (run, _) = fixture.deliver_to(&receiver.url()).await;
     let claims = |what: &str| format!("SELECT ({what})::text AS text FROM webhook_deliveries");

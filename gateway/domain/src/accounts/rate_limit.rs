@@ -1,9 +1,10 @@
-//! Admission of a request: one statement, committed by itself, finds the key and its user, takes a place in
-//! the user's rolling window, and updates `last_used_at` (at most once a minute).
+//! Admission of requests: one statement, committed by itself, finds the keys and their users, takes places in
+//! the users' rolling windows, and updates `last_used_at` (at most once a minute).
 //!
-//! The window is exact over all gateways because ON CONFLICT DO UPDATE *without* WHERE locks the row: a
-//! refusal returns the locked row too. The time is read after the lock: `now()` precedes the wait for it, and
-//! two waiters would both find a free place. A refused request takes no place.
+//! `admit_keys_v1` (shared/migrations/00000000000026_admission_sets) is the statement. It says how a window
+//! is exact over all gateways. A refused request takes no place.
+
+use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
@@ -12,41 +13,18 @@ use serde_json::Value;
 use shared::db::{Db, DbError, statement};
 use shared::ids::{ApiKeyId, AppId, UserId};
 
-use super::Scopes;
+use super::{KeyHash, Scopes};
 
-/// Finds the key with the hash `$1` and takes a place. `$2` maps plans to requests per minute.
-pub const ADMIT: &str = "
-WITH key AS (
-    SELECT k.id, k.user_id, k.app_id, k.scopes, k.last_used_at, u.plan, ($2 ->> u.plan)::integer AS places
-    FROM api_keys k JOIN users u ON u.id = k.user_id
-    WHERE k.sha256 = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > capi_now())
-), taken AS (
-    INSERT INTO rate_windows AS w (user_id, places, stamps, admitted)
-    SELECT user_id, places, ARRAY[capi_now()], true FROM key WHERE places IS NOT NULL
-    ON CONFLICT (user_id) DO UPDATE SET places = EXCLUDED.places, (stamps, admitted) = (
-        SELECT CASE WHEN cardinality(kept) < EXCLUDED.places THEN kept || at ELSE kept END,
-               cardinality(kept) < EXCLUDED.places
-        FROM (SELECT capi_now() AS at OFFSET 0) clock,
-             LATERAL (
-                 SELECT ARRAY(
-                     SELECT s FROM unnest(w.stamps) s WHERE s > clock.at - interval '60 s' ORDER BY s) AS kept
-                 OFFSET 0) pruned)
-    RETURNING places, stamps, admitted
-), touched AS (
-    UPDATE api_keys k SET last_used_at = capi_now()
-    FROM key, taken
-    WHERE k.id = key.id AND taken.admitted
-      AND (k.last_used_at IS NULL OR k.last_used_at < capi_now() - interval '1 minute')
-)
-SELECT key.id, key.user_id, key.app_id, key.scopes, key.plan, taken.places, taken.admitted,
-    taken.places - cardinality(taken.stamps) AS remaining,
-    extract(epoch FROM
-        taken.stamps[greatest(1, cardinality(taken.stamps) - taken.places + 1)] + interval '60 s' - capi_now()
-    )::double precision AS free_in
-FROM key LEFT JOIN taken ON true";
+/// `$2` maps plans to requests per minute.
+const ADMIT: &str = "
+SELECT n, id, user_id, app_id, scopes, plan, places, done, admitted, remaining, free_in
+FROM admit_keys_v1($1, $2, $3)";
 
+/// The outcome of the request `n`, counted from 1. A request whose key is unknown has no row.
 #[derive(QueryableByName)]
 struct Row {
+    #[diesel(sql_type = Integer)]
+    n: i32,
     #[diesel(sql_type = SqlUuid)]
     id: ApiKeyId,
     #[diesel(sql_type = SqlUuid)]
@@ -59,6 +37,9 @@ struct Row {
     plan: String,
     #[diesel(sql_type = Nullable<Integer>)]
     places: Option<i32>,
+    /// False if another transaction has locked the window.
+    #[diesel(sql_type = Bool)]
+    done: bool,
     #[diesel(sql_type = Nullable<Bool>)]
     admitted: Option<bool>,
     #[diesel(sql_type = Nullable<Integer>)]
@@ -112,35 +93,60 @@ pub enum Admission {
     },
 }
 
-/// Checks the key with this hash and takes a place. `rates` is [`shared::config::Plans::rates`].
-pub async fn admit(db: &Db, sha256: &[u8], rates: &Value) -> Result<Admission, DbError> {
-    let found: Option<Row> = db
+/// Checks the keys with these hashes, one for each request, and takes a place for each. `rates` is
+/// [`shared::config::Plans::rates`].
+///
+/// A window that another transaction has locked is waited for as long as `wait` says, and then the call
+/// fails. With zero its requests are not done: `None`.
+pub async fn admit(
+    db: &Db,
+    keys: &[KeyHash],
+    rates: &Value,
+    wait: Duration,
+) -> Result<Vec<Option<Admission>>, DbError> {
+    let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+    let rows: Vec<Row> = db
         .write(|mut conn| async move {
-            let rows = statement(ADMIT).bind::<Binary, _>(sha256).bind::<Jsonb, _>(rates).load(&mut conn);
-            Ok(rows.await?.pop())
+            let admitting = statement(ADMIT).bind::<Array<Binary>, _>(keys).bind::<Jsonb, _>(rates);
+            Ok(admitting.bind::<Integer, _>(wait).load(&mut conn).await?)
         })
         .await?;
-    let Some(row) = found else {
-        return Ok(Admission::Unknown);
-    };
-    let (Some(places), Some(admitted)) = (row.places, row.admitted) else {
-        return Ok(Admission::NoPlan(row.plan));
-    };
-    let window = Window {
-        limit: places.unsigned_abs(),
-        remaining: u32::try_from(row.remaining.unwrap_or_default()).unwrap_or(0),
-        free_in: row.free_in.unwrap_or_default().clamp(0.0, 60.0),
-    };
-    Ok(if admitted {
-        Admission::Admitted {
-            key: row.id,
-            user: row.user_id,
-            app: row.app_id,
-            scopes: Scopes::stored(&row.scopes),
-            plan: row.plan,
-            window,
+    let mut outcomes: Vec<_> = keys.iter().map(|_| Some(Admission::Unknown)).collect();
+    for row in rows {
+        if let Some(outcome) = usize::try_from(row.n - 1).ok().and_then(|at| outcomes.get_mut(at)) {
+            *outcome = row.outcome();
         }
-    } else {
-        Admission::Refused(window)
-    })
+    }
+    Ok(outcomes)
 }
+
+impl Row {
+    fn outcome(self) -> Option<Admission> {
+        if !self.done {
+            return None;
+        }
+        let (Some(places), Some(admitted)) = (self.places, self.admitted) else {
+            return Some(Admission::NoPlan(self.plan));
+        };
+        let window = Window {
+            limit: places.unsigned_abs(),
+            remaining: u32::try_from(self.remaining.unwrap_or_default()).unwrap_or(0),
+            free_in: self.free_in.unwrap_or_default().clamp(0.0, 60.0),
+        };
+        Some(if admitted {
+            Admission::Admitted {
+                key: self.id,
+                user: self.user_id,
+                app: self.app_id,
+                scopes: Scopes::stored(&self.scopes),
+                plan: self.plan,
+                window,
+            }
+        } else {
+            Admission::Refused(window)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

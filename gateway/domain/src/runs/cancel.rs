@@ -34,19 +34,21 @@ async fn cancel_and_notify(
     let write =
         || db.write(|mut conn| async move { shared::runs::cancel(&mut conn, user, run.app, run.run).await });
     let cancelled = match write().await {
-        // PostgreSQL ends a session that stopped in the middle of a change shortly after our lock timeout.
+        // A gateway of the former version, which cancels in a transaction, may be suspended in it. PostgreSQL
+        // ends its session shortly after our lock timeout.
         Err(error) if error.is_lock_timeout() => write().await?,
         answered => answered?,
     };
-    if let Cancelled::Done { lane, held } = cancelled {
+    if let Cancelled::Done { lane, held, startable } = cancelled {
         if held {
             publisher.broadcast(Broadcast::RunCancelled(run.run));
         }
         if let Some(lane) = lane {
             publisher.nudge(WorkQueue::Deliveries, lane.uuid());
         }
-        // The user may start another run now.
-        publisher.nudge(WorkQueue::Runs, user.uuid());
+        if startable > 0 {
+            publisher.nudge_times(WorkQueue::Runs, user.uuid(), startable);
+        }
         publisher.broadcast(Broadcast::RunChanged(run.run));
         metrics::counter!("capi_runs_ended_total", "status" => "cancelled", "code" => "").increment(1);
         tracing::info!(run_id = %run.run, "run cancelled");

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use shared::batch::Batch;
 use shared::config::{ModelsFile, Quotas, SearchFile};
 use shared::db::{Db, DbError};
 use shared::ids::{ApiKeyId, AppId, RunId, UserId};
@@ -13,7 +14,7 @@ use shared::queue::{Publisher, WorkQueue};
 use tracing::Instrument as _;
 
 use super::idempotency::{self, IdempotencyKey};
-use super::insert::{Inserted, NewRun, insert};
+use super::insert::{Accepting, Inserted, NewRun, insert};
 use super::request::CreateRequest;
 use super::uploads::Uploads;
 use super::validate::{Valid, title, validate};
@@ -28,6 +29,8 @@ const STALE_RETRIES: usize = 3;
 #[derive(Clone)]
 pub struct Intake {
     pub db: Db,
+    /// Writes the runs.
+    pub accepting: Batch<Accepting>,
     pub apps: Arc<AppCache>,
     pub models: Arc<ModelsFile>,
     pub search: Arc<SearchFile>,
@@ -118,7 +121,7 @@ impl Create {
             }
         })?;
         if let Created::Now(id, app) = &created {
-            intake.publisher.nudge(WorkQueue::Runs, self.user.uuid());
+            intake.publisher.nudge_if_room(WorkQueue::Runs, self.user.uuid());
             metrics::counter!("capi_runs_created_total").increment(1);
             tracing::debug!(run_id = %id, app_id = %app.id, "run accepted");
         }
@@ -141,11 +144,12 @@ impl Create {
         let Some(key) = &self.idempotency_key else { return Ok(None) };
         match idempotency::find(db, self.user, key).await? {
             None => Ok(None),
-            Some(stored) if stored.same => {
+            Some(stored) if !stored.same => Err(Refusal::IdempotencyConflict),
+            Some(stored) if stored.deleted => Err(Refusal::RunDeleted),
+            Some(stored) => {
                 metrics::counter!("capi_idempotent_replays_total").increment(1);
                 Ok(Some(stored.run))
             }
-            Some(_) => Err(Refusal::IdempotencyConflict),
         }
     }
 
@@ -156,7 +160,7 @@ impl Create {
     /// Validates against the cached version and writes the run. Starts again with a fresh version if the
     /// cached one is stale.
     async fn write(&mut self, intake: &Intake) -> Result<Created, Refusal> {
-        let rows = self.files.rows();
+        let rows = (!self.files.files().is_empty()).then(|| self.files.rows());
         let mut cached = intake.apps.get(self.user, self.app_id);
         for _ in 0..STALE_RETRIES {
             // A stale version may not refuse a request: the current one may accept its inputs.
@@ -181,12 +185,12 @@ impl Create {
                 metadata: &self.body.metadata,
                 queue_timeout_seconds: self.body.queue_timeout_seconds,
                 request_id: self.request_id.as_deref(),
-                files: rows.as_array().is_some_and(|rows| !rows.is_empty()).then_some(&rows),
+                files: rows.as_ref(),
                 idempotency_key: self.idempotency_key.as_ref(),
                 quotas: &self.quotas,
                 asked: Asked { stored_bytes: self.files.bytes(), request_bytes: self.request_bytes },
             };
-            match insert(&intake.db, run).await {
+            match insert(&intake.accepting, run).await {
                 Ok(Inserted::Yes) => {
                     self.files.keep();
                     return Ok(Created::Now(self.id, app));

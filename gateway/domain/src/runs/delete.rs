@@ -28,8 +28,8 @@ const DELETE: [&str; 6] = [
     "DELETE FROM runs WHERE id = $1",
 ];
 
-/// Deletes a finished run of the user with everything that belongs to it. The bytes go first: if the store
-/// fails, the rows remain and a second delete finishes the work.
+/// Deletes a finished run of the user with everything that belongs to it, except its idempotency key. The
+/// bytes go first: if the store fails, the rows remain and a second delete finishes the work.
 ///
 /// The work is a task of its own: a client that disconnects must not leave rows without their bytes.
 pub async fn delete(
@@ -47,7 +47,8 @@ pub async fn delete(
             return Err(Refusal::RunNotFinished(status));
         }
         artifacts.delete_all(run.run).await?;
-        delete_rows(&db, user, run.run, by).await?;
+        // A run may have many events.
+        delete_rows(&db.patient(), user, run.run, by).await?;
         tracing::info!(run_id = %run.run, "run deleted");
         Ok(())
     };

@@ -1,8 +1,9 @@
 //! Creates that may be repeated: what `Idempotency-Key` stores of an accepted create, for 24 hours per user
 //! and path.
 //!
-//! The statement that inserts the run (`insert`) writes the key too. So no key exists without its run, and no
-//! run twice.
+//! The statement that inserts the run (`insert`) writes the key too. So a key without its run is that of a
+//! deleted run, and no run is created twice. A deleted run leaves its key until it expires: a client that
+//! sends its create once more does not want it executed again.
 
 use std::time::Duration;
 
@@ -40,22 +41,25 @@ impl IdempotencyKey {
         // The members of a serde_json object are sorted.
         let hash = |fields: &Value| digest(&SHA256, fields.to_string().as_bytes()).as_ref().to_vec();
         let former_hash = hash(&fields);
-        make_canonical(&mut fields);
-        Self { path, key, request_hash: hash(&fields), former_hash }
+        let request_hash = if make_canonical(&mut fields) { hash(&fields) } else { former_hash.clone() };
+        Self { path, key, request_hash, former_hash }
     }
 }
 
-/// Gives each number one spelling: JSON does not tell 1 from 1.0.
-fn make_canonical(value: &mut Value) {
+/// Gives each number one spelling: JSON does not tell 1 from 1.0. Returns whether it changed one.
+fn make_canonical(value: &mut Value) -> bool {
     match value {
         Value::Number(number) => {
-            if let Some(integer) = number.as_f64().filter(|_| number.is_f64()).and_then(as_integer) {
-                *number = integer;
-            }
+            let integer = number.as_f64().filter(|_| number.is_f64()).and_then(as_integer);
+            let Some(integer) = integer else { return false };
+            *number = integer;
+            true
         }
-        Value::Array(items) => items.iter_mut().for_each(make_canonical),
-        Value::Object(members) => members.values_mut().for_each(make_canonical),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Array(items) => items.iter_mut().fold(false, |changed, item| make_canonical(item) || changed),
+        Value::Object(members) => {
+            members.values_mut().fold(false, |changed, member| make_canonical(member) || changed)
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
 }
 
@@ -80,12 +84,17 @@ pub struct StoredKey {
     /// Whether it was stored with the same fields.
     #[diesel(sql_type = Bool)]
     pub same: bool,
+    /// Whether the run was deleted.
+    #[diesel(sql_type = Bool)]
+    pub deleted: bool,
 }
 
 /// The user's stored key, if it exists and has not expired.
 pub async fn find(db: &Db, user: UserId, key: &IdempotencyKey) -> Result<Option<StoredKey>, DbError> {
     const SQL: &str = "
-        SELECT run_id AS run, request_hash IN ($4, $5) AS same FROM idempotency_keys
+        SELECT run_id AS run, request_hash IN ($4, $5) AS same,
+            NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = k.run_id) AS deleted
+        FROM idempotency_keys k
         WHERE user_id = $1 AND path = $2 AND key = $3 AND expires_at > capi_now()";
     db.read(|mut conn| async move {
         let mut found: Vec<StoredKey> = statement(SQL)

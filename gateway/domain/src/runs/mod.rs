@@ -28,6 +28,7 @@ pub use create::{Create, Created, DryRun, Intake, dry_run};
 pub use filters::Filters;
 pub use follow::{Follow, Followed};
 pub use idempotency::IdempotencyKey;
+pub use insert::{Accepting, WAITING_CREATES};
 pub use reasoning::reasoning_text;
 pub use request::{CreateRequest, DEFAULT_QUEUE_TIMEOUT, FIELDS};
 pub use uploads::{GivenFile, Uploads};

@@ -109,6 +109,7 @@ fn add_common(operation: &mut Value, endpoint: &Endpoint) {
             Problem::AppArchived
             | Problem::SearchUnavailable
             | Problem::IdempotencyConflict
+            | Problem::RunDeleted
             | Problem::StoreFull
             | Problem::ExpectationFailed => creates,
             Problem::AppChanged | Problem::PreconditionRequired => endpoint.method == Method::PUT,

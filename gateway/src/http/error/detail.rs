@@ -12,6 +12,9 @@ use shared::tools::PICTURE_OPENERS;
 use super::ApiError;
 use crate::http::limits::TooManyUnread;
 
+const RUN_DELETED: &str = "the run that this Idempotency-Key created within the last 24 hours was deleted; \
+                           to run it again, use a new key";
+
 impl ApiError {
     pub(crate) fn detail(&self) -> String {
         match self {
@@ -131,6 +134,7 @@ fn of_refusal(refusal: &Refusal) -> String {
              send the fields as they were"
                 .to_owned()
         }
+        Refusal::RunDeleted => RUN_DELETED.to_owned(),
         Refusal::TooManyWaits { limit } => {
             format!(
                 "the account has {limit} open waits and streams, which is the limit; close one, or poll \

@@ -123,7 +123,9 @@ impl From<TooMuchInFlight> for ApiError {
     fn from(too_much: TooMuchInFlight) -> Self {
         match too_much {
             TooMuchInFlight::Account => Self::TooFast { retry_after: 1 },
-            TooMuchInFlight::Gateway => Self::unavailable("too many large requests are in flight; try again"),
+            TooMuchInFlight::Gateway => {
+                Self::unavailable("too many requests of this kind are in flight; try again")
+            }
         }
     }
 }

@@ -54,6 +54,7 @@ const fn of_refusal(refusal: &Refusal) -> Problem {
         Refusal::RunNotFinished(_) => Problem::RunNotFinished,
         Refusal::DeliveryNotFinished { .. } => Problem::DeliveryNotFinished,
         Refusal::IdempotencyConflict => Problem::IdempotencyConflict,
+        Refusal::RunDeleted => Problem::RunDeleted,
         Refusal::QuotaExceeded(_) => Problem::QuotaExceeded,
         Refusal::TooManyWaits { .. } => Problem::TooManyStreams,
         Refusal::TooManyChecks | Refusal::TooManyPings { .. } => Problem::RateLimited,

@@ -45,6 +45,13 @@ impl InFlight {
         Self::new("json", 32 << 20, 128 << 20)
     }
 
+    /// Counts reports. A few accounts at once share few connections; each of the others waits for less than a
+    /// second.
+    #[must_use]
+    pub fn reports() -> Self {
+        Self::new("reports", 1, 8)
+    }
+
     fn new(of: &'static str, most_of_account: usize, most_of_all: usize) -> Self {
         Self { of, most_of_account, most_of_all, by_user: Arc::default() }
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use diesel_async::RunQueryDsl;
 use run_worker::config::Config;
 use run_worker::leases::append::append;
-use run_worker::leases::store::claim;
 use serde_json::{Value, json};
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
@@ -18,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::{LEASE, answer, claimant, pending_runs, user_message, worker_config};
+use crate::{LEASE, answer, claim_one, claimant, pending_runs, user_message, worker_config};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/local/model.py");
 /// What deploy/local/model.py gives each slot.
@@ -124,7 +123,7 @@ async fn interrupted(database: &TestDatabase, name: &str, arguments: &str) -> Ru
     let definition = json!({"name": "a", "prompt": "What time is it?", "tools": ["current_time"]});
     let (user, run) = pending(database, definition).await;
     let mut conn = database.conn().await;
-    let claimed = claim(&mut conn, &claimant("lost", 5), user).await.unwrap().unwrap();
+    let claimed = claim_one(&mut conn, &claimant("lost", 5), user).await.unwrap();
     let mut said = answer("");
     if let EventData::Message(LoggedMessage::Assistant(said)) = &mut said {
         name.clone_into(&mut said.tool_calls[0].name);

@@ -9,7 +9,6 @@ use diesel_async::RunQueryDsl;
 use image::ImageFormat;
 use run_worker::config::Config;
 use run_worker::leases::append::append;
-use run_worker::leases::store::claim;
 use serde_json::Value;
 use shared::db::statement;
 use shared::ids::{FileId, RunId};
@@ -18,7 +17,7 @@ use shared::storage::{Artifacts, ObjectKey};
 use shared::testing::{ScriptedModel, TestDatabase, TestQueues, eventually, started};
 
 use super::picture;
-use crate::{LEASE, claimant, pending_runs, worker_config};
+use crate::{LEASE, claim_one, claimant, pending_runs, worker_config};
 
 #[derive(diesel::QueryableByName)]
 struct Row {
@@ -85,7 +84,7 @@ async fn a_model_is_shown_the_pictures_and_again_after_a_takeover() {
     give(&database, &store, ids[2], &bytes[..bytes.len() / 2]).await;
 
     let mut conn = database.conn().await;
-    let claimed = claim(&mut conn, &claimant("lost", 5), user).await.unwrap().unwrap();
+    let claimed = claim_one(&mut conn, &claimant("lost", 5), user).await.unwrap();
     assert_eq!(claimed.id, ids[0]);
     let logged =
         |file| LoggedPicture { file, name: "door.png".to_owned(), media_type: "image/png".to_owned() };

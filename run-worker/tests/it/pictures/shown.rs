@@ -8,7 +8,6 @@ use diesel_async::RunQueryDsl;
 use futures_util::StreamExt;
 use image::ImageFormat;
 use run_worker::leases::append::append;
-use run_worker::leases::store::claim;
 use serde_json::{Value, json};
 use shared::db::statement;
 use shared::ids::{FileId, RunId};
@@ -22,7 +21,7 @@ use uuid::Uuid;
 
 use super::picture;
 use super::runs::{config, end};
-use crate::{LEASE, claimant, pending_runs, user_message};
+use crate::{LEASE, claim_one, claimant, pending_runs, user_message};
 
 const ARGUMENTS: &str = r#"{"path": "inputs/door.png"}"#;
 
@@ -128,7 +127,7 @@ async fn a_picture_that_was_read_is_shown_and_again_after_a_takeover() {
     store.put(&key, Bytes::copy_from_slice(&bytes)).await.unwrap();
 
     let mut conn = database.conn().await;
-    let claimed = claim(&mut conn, &claimant("lost", 5), user).await.unwrap().unwrap();
+    let claimed = claim_one(&mut conn, &claimant("lost", 5), user).await.unwrap();
     assert_eq!(claimed.id, ids[0]);
     let log = lost_log(&script, &stored);
     assert!(append(&mut conn, claimed.fence(), claimed.last_seq, &log, LEASE).await.unwrap());

@@ -134,7 +134,7 @@ async fn old_runs_go_with_everything_and_others_stay() {
     assert_eq!(retention.pass(NOW).await.unwrap(), Pass::Complete { runs: 3 });
     let left = "SELECT 1 FROM runs";
     assert_eq!(database.run_sql(left).await, 7);
-    for table in ["run_events", "run_metadata", "idempotency_keys", "artifacts", "run_files"] {
+    for table in ["run_events", "run_metadata", "artifacts", "run_files"] {
         let of_gone =
             format!("SELECT 1 FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = t.run_id)");
         assert_eq!(database.run_sql(of_gone).await, 0, "{table}");

@@ -47,6 +47,7 @@ fn parts() -> Parts {
         bwrap: "/usr/bin/bwrap".into(),
         entry: std::env::var_os(ENTRY).unwrap_or_else(|| env!("CARGO_BIN_EXE_sandbox-entry").into()).into(),
         python: std::env::var_os("CAPI_TEST_SANDBOX_PYTHON").map(PathBuf::from),
+        supervisor: None,
     }
 }
 

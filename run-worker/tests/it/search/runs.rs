@@ -42,6 +42,8 @@ async fn run(definition: &Value, script: &Value, search: Option<&SearchServer>) 
         model.models_file().replace(&format!("api_key_env = \"{}\"", ScriptedModel::KEY_VARIABLE), "");
     let search = search.map(|server| server.write_search_file(dir.path())).unwrap_or_default();
     let mut more = vec!["--sandbox", "off", "--fetch-allowed-networks", "127.0.0.0/8"];
+    // No other worker may have what this one lacks.
+    more.extend(["--rollout-seconds", "0"]);
     if !search.is_empty() {
         more.extend(["--search", &search]);
     }

@@ -10,6 +10,8 @@ use shared::queue::{Bucket, Exchange, Topic, WorkQueue};
 use shared::testing::{TestDatabase, TestQueues, eventually};
 
 const CONFIRMED: &str = "capi_nudges_published_total{outcome=\"confirmed\"}";
+const MERGED: &str = "capi_nudges_merged_total{queue=\"runs\"}";
+const SPARED: &str = "capi_nudges_spared_total{queue=\"runs\"}";
 const LOST: &str = "capi_nudges_published_total{outcome=\"lost\"}";
 
 async fn completed(stack: &Stack, runs: usize) {
@@ -135,8 +137,10 @@ async fn r10_sweepers_replace_purged_nudges() {
     for _ in 0..RUNS {
         stack.create_run(&gateway, "hello", None).await;
     }
-    eventually("all nudges are sent", async || (series(&gateway, CONFIRMED).await >= 200.0).then_some(()))
-        .await;
+    eventually("all nudges are sent", async || {
+        (series(&gateway, CONFIRMED).await + series(&gateway, MERGED).await >= 200.0).then_some(())
+    })
+    .await;
     stack.queues.purge(WorkQueue::Runs).await;
     let _worker = stack.start(Service::RunWorker).await;
     completed(&stack, RUNS).await;
@@ -177,6 +181,10 @@ async fn r13_long_runs_keep_no_message_and_no_channel() {
     for _ in 0..10 {
         stack.create_run(&gateway, "hello", None).await;
     }
+    // The gateway may have merged the nudges of its creates.
+    let user = stack.text("SELECT id::text AS text FROM users").await;
+    let nudge = json!({"v": 1, "id": user}).to_string();
+    stack.queues.publish_all(WorkQueue::Runs, &[nudge.as_bytes(); 10]).await;
     // Longer than the broker waits for a consumer to acknowledge.
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(full.counter("capi_broker_connection_failures_total").await, 0.0, "{}", full.log());
@@ -195,4 +203,26 @@ async fn r13_long_runs_keep_no_message_and_no_channel() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_with_many_nudges_gets_none_of_creates_and_old_ones_are_soon_gone() {
+    /// From so many ready messages on, a gateway sends no nudges of creates.
+    const MANY: usize = 1000;
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let old = json!({"v": 1, "id": uuid::Uuid::now_v7()}).to_string();
+    stack.queues.publish_all(WorkQueue::Runs, &[old.as_bytes(); MANY]).await;
+    // The gateway counts the queue beside the first of these nudges.
+    eventually("nudges are spared", async || {
+        stack.create_run(&gateway, "hello", None).await;
+        (series(&gateway, SPARED).await >= 1.0).then_some(())
+    })
+    .await;
+    let worker = stack.start(Service::RunWorker).await;
+    let runs = "SELECT count(*)::text AS text FROM runs";
+    completed(&stack, stack.text(runs).await.parse().unwrap()).await;
+    eventually("the queue is empty", async || (stack.queues.ready(WorkQueue::Runs).await == 0).then_some(()))
+        .await;
+    assert!(worker.counter("capi_run_nudges_total").await >= 1000.0, "the old nudges found nothing");
 }

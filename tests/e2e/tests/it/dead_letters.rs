@@ -46,3 +46,22 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     assert_eq!(stack.cli(&["queue", "dead", "drop", "--work", "runs"], "").await, "runs: 1 deleted");
     assert_eq!(stack.cli(&["queue", "dead", "list"], "").await, "runs: 0 dead\ndeliveries: 0 dead");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_newer_version_goes_back_until_the_delivery_limit() {
+    let stack = Stack::unlimited().await;
+    let gateway = stack.start(Service::Gateway).await;
+    let worker = stack.start(Service::RunWorker).await;
+    stack.queues.publish(WorkQueue::Runs, br#"{"v":2,"users":["a","b"]}"#).await;
+    let id = stack.create_run(&gateway, "hello", None).await;
+    assert_eq!(stack.ended(&gateway, &id).await["status"], "completed", "other nudges pass");
+    // A newer process would have taken it from one of these deliveries.
+    let listed = eventually("it is dead", async || {
+        let listed = stack.cli(&["queue", "dead", "list", "--work", "runs"], "").await;
+        listed.starts_with("runs: 1 dead").then_some(listed)
+    })
+    .await;
+    assert!(listed.contains("delivery_limit: no nudge"), "{listed}");
+    assert!(worker.counter("capi_messages_newer_total").await >= 20.0, "{}", worker.log());
+    assert!(!worker.metrics().await.contains("capi_messages_undecodable_total 1"));
+}

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use e2e::{Service, Signal, Stack};
+use e2e::{Service, Signal, Stack, new_work_dir};
 use shared::testing::{WAIT_LIMIT, WebhookReceiver, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,6 +31,68 @@ async fn a_killed_worker_costs_the_step_and_not_the_run() {
         stack.text(log).await,
         "run.created 0, run.started 1, message 1, run.taken_over 2, message 2, run.completed 2"
     );
+}
+
+/// The longest lease, so that only the death itself can be the reason of a takeover.
+async fn with_the_longest_lease() -> Stack {
+    let mut stack = Stack::unlimited().await;
+    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "300");
+    stack
+}
+
+/// R1: a supervisor outlives its worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn r1_the_supervisor_of_a_killed_worker_ends_its_leases() {
+    let mut stack = with_the_longest_lease().await;
+    // The other workers do not see that the lock of the dead one is free.
+    let dirs = [(); 2].map(|()| new_work_dir());
+    let gateway = stack.start(Service::Gateway).await;
+    stack.settings = stack.settings_with("CAPI_WORK_DIR", &dirs[0].path().display().to_string());
+    let doomed = stack.start(Service::RunWorker).await;
+    let id = stack.create_run(&gateway, "HOLD this", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
+    stack.settings = stack.settings_with("CAPI_WORK_DIR", &dirs[1].path().display().to_string());
+    let _other = stack.start(Service::RunWorker).await;
+    assert_eq!(doomed.kill_worker().await, Some(137), "128 and SIGKILL");
+    eventually("the other worker asks", async || (stack.model.asked().len() == 2).then_some(())).await;
+    stack.model.release();
+    let run = stack.ended(&gateway, &id).await;
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
+    let losses = "SELECT data ->> 'losses' AS text FROM run_events WHERE type = 'run.taken_over'";
+    assert_eq!(stack.text(losses).await, "1", "it counts as a loss");
+}
+
+/// R1: the supervisor died too, but other workers of the machine see that the lock is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn r1_another_worker_ends_the_leases_of_one_that_died_with_its_supervisor() {
+    let (mut stack, dir) = (with_the_longest_lease().await, new_work_dir());
+    stack.settings = stack.settings_with("CAPI_WORK_DIR", &dir.path().display().to_string());
+    let gateway = stack.start(Service::Gateway).await;
+    let doomed = stack.start(Service::RunWorker).await;
+    let id = stack.create_run(&gateway, "HOLD this", None).await;
+    eventually("the model is asked", async || (stack.model.holding() == 1).then_some(())).await;
+    let other = stack.start(Service::RunWorker).await;
+    doomed.kill().await;
+    eventually("the other worker asks", async || (stack.model.asked().len() == 2).then_some(())).await;
+    stack.model.release();
+    assert_eq!(stack.ended(&gateway, &id).await["attempt"], 2);
+    assert_eq!(other.counter("capi_dead_neighbours_total").await, 1.0);
+}
+
+/// The kernel ends the worker with its supervisor: otherwise nothing would ever report its death.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_ends_with_its_supervisor() {
+    let stack = with_the_longest_lease().await;
+    let worker = stack.start(Service::RunWorker).await;
+    let pid = worker.working_pid().unwrap();
+    assert_ne!(worker.pid(), Some(pid), "it has a supervisor");
+    worker.kill().await;
+    eventually("the worker has ended", async || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        matches!(state, None | Some('Z' | 'X')).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

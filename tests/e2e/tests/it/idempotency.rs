@@ -69,8 +69,10 @@ async fn a_key_is_remembered_for_a_day_with_its_path_and_for_accepted_creates_on
     let request = stack.client().delete(format!("{}{path}/{later}", gateway.url())).bearer_auth(&stack.key);
     assert_eq!(stack.send(request).await.status, 204);
     let after = create(&stack, &gateway, path, "k", &right).await;
-    assert!(
-        after.status == 202 && after.body["id"] != later,
-        "a deleted run takes its key with it: {after:?}"
-    );
+    assert_eq!((after.status, &after.body["code"]), (409, &"run_deleted".into()), "not again: {after:?}");
+    let other = json!({"appId": stack.app, "inputs": {"text": "other"}});
+    let other = create(&stack, &gateway, path, "k", &other).await;
+    assert_eq!(other.body["code"], "idempotency_conflict");
+    stack.database.set_clock_ahead(2 * DAY).await;
+    assert_eq!(create(&stack, &gateway, path, "k", &right).await.status, 202, "the key has expired");
 }

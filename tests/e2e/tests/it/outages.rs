@@ -67,8 +67,8 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
 async fn a_claim_in_flight_survives_a_broker_outage() {
     let (mut stack, proxy) = behind_a_proxy().await;
     stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
-    // Workers wait three seconds for a lock. The claim may wait as long as its statement may run.
-    stack.database.run_sql("ALTER FUNCTION claim_run_v1 SET lock_timeout = 0").await;
+    // Workers wait two and a half seconds for a lock. The claim may wait as long as its statement may run.
+    stack.database.run_sql("ALTER FUNCTION claim_runs_v2 SET lock_timeout = 0").await;
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let lock = stack.meanwhile("SELECT 1 FROM user_slots FOR UPDATE").await;

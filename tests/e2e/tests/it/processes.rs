@@ -13,9 +13,18 @@ async fn no_service_leaves_a_core_dump() {
     let stack = Stack::unlimited().await;
     for service in [Service::Gateway, Service::RunWorker, Service::WebhookDispatcher] {
         let process = stack.start(service).await;
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid().unwrap())).unwrap();
-        let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        assert_eq!(line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{service:?}");
+        let pids = process.pids();
+        assert_eq!(
+            pids.len(),
+            if service == Service::RunWorker { 2 } else { 1 },
+            "a worker has a supervisor"
+        );
+        for pid in pids {
+            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+            let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+            let values: Vec<_> = line.split_whitespace().skip(4).take(2).collect();
+            assert_eq!(values, ["0", "0"], "{service:?}");
+        }
     }
 }
 

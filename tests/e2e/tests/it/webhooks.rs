@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{Answer, Process, Service, Stack};
 use serde_json::json;
-use shared::testing::{Ending, RawServer, WebhookReceiver, eventually};
+use shared::testing::{Ending, RawServer, ReceivedWebhook, WebhookReceiver, eventually};
 
 /// The answer to a test of this receiver, and the time that it took. A test that no dispatcher took in time
 /// was not sent, so it is repeated.
@@ -43,6 +43,15 @@ async fn a_run_reports_its_start_its_files_and_its_end() {
         assert_eq!(webhook.headers["webhook-signature"], expected);
         assert_eq!(webhook.json()["data"]["id"], run["id"]);
     }
+    let shown = stack.get(&gateway, &format!("/api/v1/runs/{}", run["id"].as_str().unwrap())).await.body;
+    let end = sent.iter().map(ReceivedWebhook::json).find(|body| body["type"] == "run.completed").unwrap();
+    for (field, value) in shown.as_object().unwrap() {
+        // Their links are signed at another time.
+        let is_left_out = ["webhook", "artifacts", "result"].contains(&field.as_str());
+        assert!(is_left_out || end["data"][field] == *value, "GET and webhook differ in {field}: {end}");
+    }
+    assert_eq!(end["data"]["result"]["text"], shown["result"]["text"]);
+    assert_eq!(end["data"]["artifacts"][0]["sha256"], shown["artifacts"][0]["sha256"]);
     let types: BTreeSet<_> = sent.iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect();
     assert_eq!(types, events.map(str::to_owned).into_iter().collect());
     let ids: BTreeSet<_> = sent.iter().map(|one| one.headers["webhook-id"].clone()).collect();

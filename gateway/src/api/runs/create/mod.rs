@@ -96,8 +96,10 @@ pub(in crate::api) async fn handle(
             chat_model_id: found.model,
         }));
     }
-    let path = path_of(in_path.map(|_| app_id));
-    let idempotency_key = key.map(|key| IdempotencyKey::new(path, key, body.fields(app_id, files.fields())));
+    let idempotency_key = key.map(|key| {
+        let path = path_of(in_path.map(|_| app_id));
+        IdempotencyKey::new(path, key, body.fields(app_id, files.fields()))
+    });
     let wait = preferred_wait(&request).map(|wait| wait.min(context.max_wait)).filter(|wait| !wait.is_zero());
     // Before the run exists: a client that is refused here has nothing to clean up.
     let _open = match wait {

@@ -130,11 +130,13 @@ struct Page {
 }
 
 pub(crate) async fn page(visitor: Visitor, context: web::Data<Context>) -> Result<HttpResponse, ApiError> {
-    let days = usage::days(&context.db, visitor.user()).await?;
-    let used = account_use(&context.db, visitor.user()).await?;
+    let report = context.reports.begin(visitor.user())?;
+    let days = usage::days(report.db(), visitor.user()).await?;
+    let used = account_use(report.db(), visitor.user()).await?;
     // An account whose plan is gone has quotas too.
     let quotas = context.plans.quotas(&visitor.session.plan);
-    let app_bytes = room::used(&context.db, visitor.user(), &quotas).await?;
+    let app_bytes = room::used(report.db(), visitor.user(), &quotas).await?;
+    drop(report);
     let plan = context.plans.get(&visitor.session.plan);
     let most =
         |limit: Option<u32>| limit.map_or_else(|| "Set by the app".to_owned(), |limit| count(limit.into()));

@@ -1,0 +1,291 @@
+-- Claims in a row whose leases ended without a recorded attempt: the dispatcher died, or its claim's answer
+-- was lost. They are no attempts. Dispatchers of the former version count them as attempts.
+ALTER TABLE webhook_deliveries ADD COLUMN lost_claims integer NOT NULL DEFAULT 0;
+
+-- How many more requests the lane may have in flight now, over all dispatchers. A doubtful lane has one
+-- request. A lane whose oldest request takes longer than two seconds gets no more than four: its host may
+-- begin to hang.
+CREATE FUNCTION webhook_lane_room_v1(p_lane uuid, p_works boolean, p_share integer, p_lease interval,
+    p_now timestamptz)
+RETURNS integer LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_in_flight integer;
+    v_oldest    timestamptz;
+BEGIN
+    SELECT count(*), min(x.lease_expires_at) INTO v_in_flight, v_oldest FROM webhook_deliveries x
+    WHERE x.lane_id = p_lane AND x.lease_owner IS NOT NULL AND x.lease_expires_at > p_now;
+    RETURN greatest(0, CASE WHEN NOT p_works THEN 1
+        WHEN v_oldest < p_now + p_lease - interval '2 s' THEN least(p_share, 4)
+        ELSE p_share END - v_in_flight);
+END $$;
+
+-- The lane's oldest deliveries that may be claimed, oldest first. A closed lane gives only those that a
+-- person sends again: of its newest 100, because older ones of other types may be many.
+--
+-- The orders and conditions match the indexes (lane_id, next_attempt_at) and (lane_id, due_at), so that a
+-- long backlog costs the rows that are taken, and those in flight before them. Only open deliveries have
+-- `due_at`.
+CREATE FUNCTION webhook_lane_due_v1(p_lane uuid, p_closed boolean, p_now timestamptz, p_most integer)
+RETURNS TABLE (id uuid, due timestamptz) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    IF p_closed THEN
+        RETURN QUERY
+        SELECT n.id, n.due_at FROM (
+            SELECT d.* FROM webhook_deliveries d
+            WHERE d.lane_id = p_lane AND d.due_at <= p_now ORDER BY d.due_at DESC LIMIT 100) n
+        WHERE (n.lease_expires_at IS NULL OR n.lease_expires_at <= p_now)
+          AND webhook_sent_again_v1(n.scheduled_at, n.attempt, n.earlier_attempts)
+        ORDER BY n.due_at, n.id LIMIT p_most;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT o.id, o.due FROM (
+        (SELECT n.id, n.next_attempt_at AS due FROM webhook_deliveries n
+         WHERE n.lane_id = p_lane AND n.status IN ('pending', 'retrying') AND n.next_attempt_at <= p_now
+           AND (n.lease_expires_at IS NULL OR n.lease_expires_at <= p_now)
+         ORDER BY n.next_attempt_at LIMIT p_most)
+        UNION ALL
+        (SELECT n.id, n.due_at FROM webhook_deliveries n
+         WHERE n.lane_id = p_lane AND n.due_at <= p_now
+           AND (n.lease_expires_at IS NULL OR n.lease_expires_at <= p_now)
+         ORDER BY n.due_at LIMIT p_most)) o
+    ORDER BY o.due, o.id LIMIT p_most;
+END $$;
+
+-- Claims deliveries of a set of lanes under one lease owner, which must be new: it fences what the dispatcher
+-- writes later. At most p_places. Each lane gives its oldest due delivery, then each its second one, and so
+-- on, while the lane has room (webhook_lane_room_v1) and its user may have more.
+--
+-- p_permits, p_users, p_held and p_doubtful describe the dispatcher: its permits, and how many each user's
+-- deliveries hold, of these for doubtful lanes. A lane is doubtful if its host did not answer last time. A
+-- user may hold as many permits as are free, and a quarter as many for doubtful lanes, but always one.
+-- Doubtful lanes never hold the last quarter of the permits. The lane `ping` holds a user's tests, for all
+-- hosts. It is never closed, has p_share, and waits only while doubtful lanes must.
+--
+-- A claimed lane's row has the state 'claimed'. 'more': the lane has room for due deliveries that got no
+-- place. 'locked': another transaction has locked the lane; with p_wait the function waits for it. Both rows
+-- have only the lane. A set without work locks nothing and writes nothing.
+--
+-- A claim that takes over an expired lease keeps the number of its attempt, which was not recorded.
+--
+-- Lanes are locked before deliveries. The deliveries are skipped if they are locked: a dispatcher that
+-- records locks its deliveries first. The settings keep the plans on the indexes, also before the tables have
+-- statistics; without bitmap scans each claim cleans the index entries of finished deliveries that it passes.
+CREATE FUNCTION claim_deliveries_v3(p_lanes uuid[], p_owner text, p_lease interval, p_share integer,
+    p_permits integer, p_users uuid[], p_held integer[], p_doubtful integer[], p_places integer,
+    p_wait boolean)
+RETURNS TABLE (state text, lane_id uuid, id uuid, attempt integer, user_id uuid, run_id uuid, type text,
+    url text, claimed_at timestamptz, created_at timestamptz, artifact_id uuid, earlier_attempts integer,
+    scheduled_at timestamptz, lost_claims integer, lease_owner text, failures integer, request_id text,
+    plan text, secrets bytea[])
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_now      timestamptz := capi_now();
+    v_lanes    uuid[];
+    v_locked   uuid[];
+    v_ids      uuid[] := '{}';
+    v_more     uuid[] := '{}';
+    v_users    uuid[] := p_users;
+    v_held     integer[] := p_held;
+    v_doubtful integer[] := p_doubtful;
+    v_free     integer := p_permits - (SELECT coalesce(sum(n), 0) FROM unnest(p_held) n);
+    v_doubtfuls      integer := (SELECT coalesce(sum(n), 0) FROM unnest(p_doubtful) n);
+    v_most_doubtfuls constant integer := greatest(p_permits - p_permits / 4, 1);
+    v_full          uuid[];
+    v_doubtful_full uuid[];
+    v_due  record;
+    v_user integer;
+BEGIN
+    v_full := ARRAY(
+        SELECT u.id FROM unnest(p_users, p_held) AS u (id, held) WHERE u.held >= greatest(v_free, 1));
+    v_doubtful_full := ARRAY(
+        SELECT u.id FROM unnest(p_users, p_doubtful) AS u (id, held) WHERE u.held >= greatest(v_free / 4, 1));
+    -- Most nudges of a busy user end here, without a lock.
+    v_lanes := ARRAY(
+        SELECT l.id FROM unnest(p_lanes) AS wanted (id) JOIN webhook_lanes l ON l.id = wanted.id
+        WHERE CASE WHEN l.host = 'ping' THEN v_doubtfuls < v_most_doubtfuls
+            ELSE NOT l.user_id = ANY (v_full) AND (l.failures IS NOT DISTINCT FROM 0
+                OR v_doubtfuls < v_most_doubtfuls AND NOT l.user_id = ANY (v_doubtful_full)) END
+          AND webhook_lane_room_v1(
+            l.id, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping', p_share, p_lease, v_now) > 0
+          AND EXISTS (SELECT 1 FROM webhook_lane_due_v1(l.id, l.closed_until > v_now, v_now, 1)));
+    IF v_lanes = '{}' THEN
+        RETURN;
+    END IF;
+    IF p_wait THEN
+        v_locked := ARRAY(
+            SELECT l.id FROM webhook_lanes l WHERE l.id = ANY (v_lanes) ORDER BY l.id FOR NO KEY UPDATE);
+    ELSE
+        v_locked := ARRAY(
+            SELECT l.id FROM webhook_lanes l WHERE l.id = ANY (v_lanes) ORDER BY l.id
+            FOR NO KEY UPDATE SKIP LOCKED);
+    END IF;
+    v_now := capi_now();
+    FOR v_due IN
+        SELECT l.id AS lane, l.user_id, l.host = 'ping' AS ping,
+            l.host = 'ping' OR l.failures IS DISTINCT FROM 0 AS doubtful, d.id
+        FROM unnest(v_locked) AS locked (id) JOIN webhook_lanes l ON l.id = locked.id
+        CROSS JOIN LATERAL webhook_lane_due_v1(l.id, l.closed_until > v_now, v_now, webhook_lane_room_v1(
+            l.id, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping', p_share, p_lease, v_now))
+            WITH ORDINALITY AS d (id, due, place)
+        ORDER BY d.place, d.due, d.id
+    LOOP
+        v_user := array_position(v_users, v_due.user_id);
+        IF v_user IS NULL THEN
+            v_users := v_users || v_due.user_id;
+            v_held := v_held || 0;
+            v_doubtful := v_doubtful || 0;
+            v_user := cardinality(v_users);
+        END IF;
+        CONTINUE WHEN v_due.doubtful AND v_doubtfuls >= v_most_doubtfuls;
+        CONTINUE WHEN NOT v_due.ping AND (v_held[v_user] >= greatest(v_free, 1)
+            OR v_due.doubtful AND v_doubtful[v_user] >= greatest(v_free / 4, 1));
+        IF cardinality(v_ids) >= p_places THEN
+            v_more := v_more || v_due.lane;
+            CONTINUE;
+        END IF;
+        v_ids := v_ids || v_due.id;
+        v_free := v_free - 1;
+        v_held[v_user] := v_held[v_user] + 1;
+        IF v_due.doubtful THEN
+            v_doubtful[v_user] := v_doubtful[v_user] + 1;
+            v_doubtfuls := v_doubtfuls + 1;
+        END IF;
+    END LOOP;
+    RETURN QUERY
+    UPDATE webhook_deliveries d
+    SET attempt = d.attempt + CASE WHEN d.lease_owner IS NULL THEN 1 ELSE 0 END,
+        lost_claims = d.lost_claims + CASE WHEN d.lease_owner IS NULL THEN 0 ELSE 1 END,
+        lease_owner = p_owner, lease_expires_at = v_now + p_lease
+    WHERE d.id = ANY (ARRAY(
+        SELECT n.id FROM webhook_deliveries n
+        WHERE n.id = ANY (v_ids) AND n.status IN ('pending', 'retrying')
+          AND coalesce(n.due_at, n.next_attempt_at) <= v_now
+          AND (n.lease_expires_at IS NULL OR n.lease_expires_at <= v_now)
+        ORDER BY n.id FOR NO KEY UPDATE SKIP LOCKED))
+    RETURNING 'claimed', d.lane_id, d.id, d.attempt, d.user_id, coalesce(d.run_id, d.event_run_id), d.type,
+        d.url, v_now, d.created_at, d.artifact_id, d.earlier_attempts,
+        coalesce(d.scheduled_at, d.created_at), d.lost_claims, d.lease_owner,
+        (SELECT CASE WHEN l.host = 'ping' THEN 0 ELSE l.failures END
+         FROM webhook_lanes l WHERE l.id = d.lane_id),
+        (SELECT r.request_id FROM runs r WHERE r.id = coalesce(d.run_id, d.event_run_id)),
+        (SELECT u.plan FROM users u WHERE u.id = d.user_id),
+        ARRAY(SELECT s.sealed FROM webhook_secrets s
+            WHERE s.user_id = d.user_id AND (s.expires_at IS NULL OR s.expires_at > v_now)
+            ORDER BY s.created_at DESC);
+    RETURN QUERY
+    SELECT left_out.state, left_out.id, NULL::uuid, NULL::integer, NULL::uuid, NULL::uuid, NULL::text,
+        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::uuid, NULL::integer, NULL::timestamptz,
+        NULL::integer, NULL::text, NULL::integer, NULL::text, NULL::text, NULL::bytea[]
+    FROM (SELECT DISTINCT 'more' AS state, m.id FROM unnest(v_more) AS m (id)
+        UNION ALL
+        SELECT 'locked', w.id FROM unnest(v_lanes) AS w (id) WHERE NOT w.id = ANY (v_locked)) left_out;
+END $$;
+
+-- Records the results of attempts: of each the delivery's next status and time, the attempt, and a change of
+-- the lane's health. Each row has its own fence: a delivery whose lease has another owner meanwhile, or whose
+-- attempt is recorded, does not change (`written` is false). A lane changes only if its failures are as they
+-- were at the claim (p_known). The results of one lane are applied in order.
+--
+-- Deliveries are locked in the order of their ids, and lanes after them. There is no row for a delivery that
+-- another transaction has locked; with p_wait the function waits for it.
+CREATE FUNCTION record_deliveries_v1(p_ids uuid[], p_attempts integer[], p_owners text[], p_statuses text[],
+    p_waits interval[], p_at timestamptz[], p_durations integer[], p_status_codes integer[], p_errors text[],
+    p_bodies text[], p_error_codes text[], p_lanes uuid[], p_failures integer[], p_closed_for interval[],
+    p_known integer[], p_wait boolean)
+RETURNS TABLE (number integer, written boolean, lane_changed boolean)
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_now     timestamptz;
+    v_locked  uuid[];
+    v_written integer[];
+    v_health  integer[];
+    v_changed integer[] := '{}';
+    v_number  integer;
+BEGIN
+    IF p_wait THEN
+        PERFORM 1 FROM webhook_deliveries d WHERE d.id = ANY (p_ids) ORDER BY d.id FOR NO KEY UPDATE;
+        v_locked := p_ids;
+    ELSE
+        v_locked := ARRAY(
+            SELECT d.id FROM webhook_deliveries d WHERE d.id = ANY (p_ids) ORDER BY d.id
+            FOR NO KEY UPDATE SKIP LOCKED);
+    END IF;
+    v_now := capi_now();
+    WITH mine AS (
+        UPDATE webhook_deliveries d
+        SET status = r.status,
+            next_attempt_at = CASE WHEN r.status <> 'retrying' THEN NULL
+                WHEN d.due_at IS NULL THEN v_now + r.wait ELSE d.next_attempt_at END,
+            due_at = CASE WHEN r.status = 'retrying' AND d.due_at IS NOT NULL THEN v_now + r.wait END,
+            lease_owner = NULL, lease_expires_at = NULL, lost_claims = 0
+        FROM unnest(p_ids, p_attempts, p_owners, p_statuses, p_waits) WITH ORDINALITY
+            AS r (id, attempt, owner, status, wait, number)
+        WHERE d.id = r.id AND d.id = ANY (v_locked) AND d.attempt = r.attempt AND d.lease_owner = r.owner
+          AND d.status IN ('pending', 'retrying')
+        RETURNING d.id, d.attempt, r.number::integer AS number
+    ), noted AS (
+        INSERT INTO webhook_attempts
+            (delivery_id, number, at, duration_ms, status_code, error, response_body, error_code)
+        SELECT mine.id, mine.attempt, p_at[mine.number], p_durations[mine.number],
+            p_status_codes[mine.number], p_errors[mine.number], p_bodies[mine.number], p_error_codes[mine.number]
+        FROM mine
+    )
+    SELECT coalesce(array_agg(mine.number ORDER BY mine.number), '{}') INTO v_written FROM mine;
+    v_health := ARRAY(SELECT n FROM unnest(v_written) n WHERE p_failures[n] IS NOT NULL ORDER BY n);
+    IF v_health <> '{}' THEN
+        PERFORM 1 FROM webhook_lanes l WHERE l.id = ANY (ARRAY(SELECT p_lanes[n] FROM unnest(v_health) n))
+        ORDER BY l.id FOR NO KEY UPDATE;
+        FOREACH v_number IN ARRAY v_health LOOP
+            UPDATE webhook_lanes l
+            SET failures = p_failures[v_number], closed_until = v_now + p_closed_for[v_number],
+                last_error = CASE WHEN p_failures[v_number] > 0 THEN p_error_codes[v_number] END
+            WHERE l.id = p_lanes[v_number] AND l.failures IS NOT DISTINCT FROM p_known[v_number];
+            IF FOUND THEN
+                v_changed := v_changed || v_number;
+            END IF;
+        END LOOP;
+    END IF;
+    RETURN QUERY
+    SELECT n, n = ANY (v_written), n = ANY (v_changed) FROM generate_subscripts(p_ids, 1) n
+    WHERE p_ids[n] = ANY (v_locked);
+END $$;
+
+-- Like the former functions, but the same event has always the same id.
+CREATE OR REPLACE FUNCTION add_started_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := capi_now();
+BEGIN
+    INSERT INTO webhook_deliveries
+        (id, lane_id, user_id, event_run_id, type, url, status, next_attempt_at, due_at, created_at)
+    VALUES (webhook_id_v1(NEW.id, 'run.started', NULL), webhook_lane_v1(NEW.user_id, NEW.webhook_host),
+        NEW.user_id, NEW.id, 'run.started', NEW.webhook_url, 'pending', 'infinity', v_now, v_now)
+    ON CONFLICT (id) DO NOTHING;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION add_artifact_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := capi_now();
+    v_run record;
+BEGIN
+    SELECT r.id, r.user_id, r.webhook_url, r.webhook_host INTO v_run FROM runs r
+    WHERE r.id = NEW.run_id AND 'run.artifact' = ANY (r.webhook_events);
+    IF FOUND THEN
+        INSERT INTO webhook_deliveries
+            (id, lane_id, user_id, event_run_id, artifact_id, type, url, status, next_attempt_at, due_at,
+             created_at)
+        VALUES (webhook_id_v1(v_run.id, 'run.artifact', NEW.id),
+            webhook_lane_v1(v_run.user_id, v_run.webhook_host), v_run.user_id, v_run.id, NEW.id,
+            'run.artifact', v_run.webhook_url, 'pending', 'infinity', v_now, v_now)
+        ON CONFLICT (id) DO NOTHING;
+    END IF;
+    RETURN NULL;
+END $$;

@@ -1,0 +1,94 @@
+-- Sums of the runs of each account and day (UTC), for the page Plan and usage. An account with half a million
+-- runs would read all of them at each load. A run is in the sums if it stands at or before the account's
+-- cursor, in the order of runs_by_user. The page adds the runs behind the cursor.
+CREATE TABLE usage_cursors (
+    user_id uuid PRIMARY KEY REFERENCES users,
+    at      timestamptz NOT NULL DEFAULT 'epoch',
+    id      uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
+) WITH (fillfactor = 50);
+
+CREATE TABLE usage_days (
+    user_id uuid NOT NULL REFERENCES users,
+    day     date NOT NULL,
+    runs    bigint NOT NULL,
+    tokens  bigint NOT NULL,
+    PRIMARY KEY (user_id, day)
+) WITH (fillfactor = 50);
+
+-- Locks the account's cursor until the transaction ends, after all other locks. Makes it if there is none: a
+-- sum and a deletion must not both find none.
+CREATE FUNCTION lock_usage_cursor_v1(p_user uuid) RETURNS usage_cursors LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_cursor usage_cursors;
+BEGIN
+    SELECT * INTO v_cursor FROM usage_cursors c WHERE c.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO usage_cursors (user_id) VALUES (p_user) ON CONFLICT DO NOTHING;
+        SELECT * INTO v_cursor FROM usage_cursors c WHERE c.user_id = p_user FOR NO KEY UPDATE;
+    END IF;
+    RETURN v_cursor;
+END $$;
+
+-- Adds at most p_runs further runs of the last p_days days to the sums and deletes the sums of earlier days.
+-- Returns whether there may be more. It stops before a run that is not over, because its tokens may change, and
+-- before the runs of the last hour: a create that commits late may stand between them.
+--
+-- The runs are read by a statement of its own, after the one that waits for the lock: a deletion has committed,
+-- or waits for this lock and finds its run in the sums.
+CREATE FUNCTION add_usage_v1(p_user uuid, p_days integer, p_runs integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_now    timestamptz := capi_now();
+    v_first  date := (v_now AT TIME ZONE 'UTC')::date - (p_days - 1);
+    v_from   timestamptz := v_first::timestamp AT TIME ZONE 'UTC';
+    v_cursor usage_cursors;
+    v_last   record;
+BEGIN
+    v_cursor := lock_usage_cursor_v1(p_user);
+    DELETE FROM usage_days d WHERE d.user_id = p_user AND d.day < v_first;
+    IF v_cursor.at < v_from THEN
+        v_cursor.at := v_from;
+        v_cursor.id := '00000000-0000-0000-0000-000000000000';
+    END IF;
+    WITH next AS MATERIALIZED (
+        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens,
+               bool_and(r.completed_at IS NOT NULL) OVER (ORDER BY r.created_at, r.id) AS over
+        FROM runs r
+        WHERE r.user_id = p_user AND (r.created_at, r.id) > (v_cursor.at, v_cursor.id)
+          AND r.created_at < v_now - interval '1 hour'
+        ORDER BY r.created_at, r.id LIMIT p_runs
+    ), added AS (
+        INSERT INTO usage_days AS d (user_id, day, runs, tokens)
+        SELECT p_user, (n.created_at AT TIME ZONE 'UTC')::date, count(*), sum(n.tokens)::bigint
+        FROM next n WHERE n.over GROUP BY 2 ORDER BY 2
+        ON CONFLICT (user_id, day) DO UPDATE SET runs = d.runs + EXCLUDED.runs, tokens = d.tokens + EXCLUDED.tokens
+    )
+    SELECT n.created_at AS at, n.id, (SELECT count(*) FROM next o WHERE o.over) AS runs INTO v_last
+    FROM next n WHERE n.over ORDER BY n.created_at DESC, n.id DESC LIMIT 1;
+    IF FOUND THEN
+        UPDATE usage_cursors c SET at = v_last.at, id = v_last.id WHERE c.user_id = p_user;
+    END IF;
+    RETURN coalesce(v_last.runs = p_runs, false);
+END $$;
+
+-- For each statement: retention deletes many runs at once. Also services of the former version delete runs.
+CREATE FUNCTION subtract_usage() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_user   uuid;
+    v_cursor usage_cursors;
+BEGIN
+    FOR v_user IN SELECT DISTINCT d.user_id FROM deleted d ORDER BY d.user_id LOOP
+        v_cursor := lock_usage_cursor_v1(v_user);
+        UPDATE usage_days u SET runs = u.runs - gone.runs, tokens = u.tokens - gone.tokens
+        FROM (SELECT (d.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS runs,
+                     sum(d.input_tokens + d.output_tokens)::bigint AS tokens
+              FROM deleted d
+              WHERE d.user_id = v_user AND (d.created_at, d.id) <= (v_cursor.at, v_cursor.id)
+              GROUP BY 1) gone
+        WHERE u.user_id = v_user AND u.day = gone.day;
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER runs_usage_deleted AFTER DELETE ON runs REFERENCING OLD TABLE AS deleted
+    FOR EACH STATEMENT EXECUTE FUNCTION subtract_usage();

@@ -1,0 +1,226 @@
+//! Writes in doubt: their callers gave up, but PostgreSQL has not answered and may still commit. While
+//! commits hang (a synchronous standby is away) each of them occupies a server process, which no timeout of
+//! PostgreSQL ends. So the connection of such a write keeps its place in the pool until the server has
+//! answered or closed it. While several of them are overdue, all further writes fail at once. These writes
+//! are themselves the probes: when the server answers them, others are sent again.
+//!
+//! A write in doubt is not cancelled. PostgreSQL would keep it without its standby and show it to others, and
+//! a failover would lose what a client has seen.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use diesel_async::pooled_connection::deadpool::Object;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::DbError;
+use super::connection::discard;
+
+/// So many overdue writes are no slow statement: locks and statements have shorter limits.
+const MOST_OVERDUE: usize = 3;
+/// How often an unanswered write looks whether it is overdue, or gives up.
+const CHECK: Duration = Duration::from_millis(250);
+/// TCP reports a dead connection sooner. A proxy may keep one that nobody serves.
+const GIVE_UP: Duration = Duration::from_secs(15);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
+/// The writes in doubt of one pool.
+pub(super) struct InDoubt {
+    pool: &'static str,
+    /// The connections live on it.
+    runtime: Handle,
+    waiting: AtomicUsize,
+    overdue: AtomicUsize,
+    giving_up: Mutex<GivingUp>,
+}
+
+impl InDoubt {
+    /// `pool` is the name in metrics.
+    pub(super) fn new(pool: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            pool,
+            runtime: Handle::current(),
+            waiting: AtomicUsize::new(0),
+            overdue: AtomicUsize::new(0),
+            giving_up: Mutex::new(GivingUp::new()),
+        })
+    }
+
+    /// Fails while the database does not answer writes.
+    pub(super) fn admit(&self) -> Result<(), DbError> {
+        if self.overdue.load(Ordering::Relaxed) < MOST_OVERDUE {
+            return Ok(());
+        }
+        metrics::counter!("capi_database_writes_refused_total").increment(1);
+        Err(DbError::NotAnswering)
+    }
+
+    /// A write that is sent now and is overdue after `patience`.
+    pub(super) fn sent(self: &Arc<Self>, patience: Duration) -> Sent {
+        Sent { all: Arc::clone(self), at: Instant::now(), patience }
+    }
+
+    /// Whether connections are taken by writes in doubt.
+    pub(super) fn is_any(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// A commit that was sent at this time was answered.
+    pub(super) fn committed(&self, sent: Instant) {
+        self.giving_up().committed(sent);
+    }
+
+    fn giving_up(&self) -> MutexGuard<'_, GivingUp> {
+        self.giving_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wait(self: Arc<Self>, mut connection: Kept, sent: Instant, patience: Duration) {
+        let mut counted = Counted::new(&self);
+        let mut checks = tokio::time::interval(CHECK);
+        let mut answer = pin!(connection.answer());
+        loop {
+            tokio::select! {
+                () = &mut answer => return,
+                _ = checks.tick() => {}
+            }
+            let now = Instant::now();
+            if now.duration_since(sent) >= patience {
+                counted.is_overdue();
+            }
+            if self.giving_up().is_due(sent, now) {
+                let seconds = now.duration_since(sent).as_secs();
+                tracing::warn!(
+                    pool = self.pool,
+                    seconds,
+                    "closing a connection that does not answer a write"
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// A write that was sent.
+pub(super) struct Sent {
+    all: Arc<InDoubt>,
+    at: Instant,
+    patience: Duration,
+}
+
+impl Sent {
+    /// Keeps the connection in its place until the server has answered. Then closes it: it may be inside a
+    /// transaction.
+    pub(super) fn wait_for_answer(self, connection: Object<AsyncPgConnection>) {
+        let runtime = self.all.runtime.clone();
+        runtime.spawn(self.all.wait(Kept(Some(connection)), self.at, self.patience));
+    }
+}
+
+/// Dropping it closes the connection.
+struct Kept(Option<Object<AsyncPgConnection>>);
+
+impl Kept {
+    /// Ends when the server has answered everything that was sent before, or closed the connection.
+    async fn answer(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            let connection: &mut AsyncPgConnection = connection;
+            // An error is an answer too.
+            let _ = connection.batch_execute("SELECT 1").await;
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            discard(connection);
+        }
+    }
+}
+
+/// Counts one write in doubt.
+struct Counted {
+    all: Arc<InDoubt>,
+    overdue: bool,
+}
+
+impl Counted {
+    fn new(all: &Arc<InDoubt>) -> Self {
+        all.waiting.fetch_add(1, Ordering::Relaxed);
+        metrics::gauge!("capi_database_writes_in_doubt", "pool" => all.pool).increment(1.0);
+        Self { all: Arc::clone(all), overdue: false }
+    }
+
+    fn is_overdue(&mut self) {
+        if std::mem::replace(&mut self.overdue, true) {
+            return;
+        }
+        if self.all.overdue.fetch_add(1, Ordering::Relaxed) + 1 == MOST_OVERDUE {
+            tracing::error!(
+                pool = self.all.pool,
+                "the database does not answer writes; further ones fail until it does"
+            );
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("capi_database_writes_in_doubt", "pool" => self.all.pool).decrement(1.0);
+        if self.overdue && self.all.overdue.fetch_sub(1, Ordering::Relaxed) == MOST_OVERDUE {
+            tracing::info!(pool = self.all.pool, "sending writes to the database again");
+        }
+        if self.all.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.all.giving_up().end();
+        }
+    }
+}
+
+/// Decides when a connection that does not answer gives up its place. The connection that replaces it may
+/// hang too and occupy one more process of the server. So one at a time gives up, after pauses that double,
+/// unless a later commit was answered: then it is dead.
+struct GivingUp {
+    /// When the last answered commit was sent.
+    committed: Option<Instant>,
+    /// None: as soon as one is old enough.
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+impl GivingUp {
+    const fn new() -> Self {
+        Self { committed: None, next: None, pause: GIVE_UP }
+    }
+
+    fn committed(&mut self, sent: Instant) {
+        *self = Self { committed: self.committed.max(Some(sent)), ..Self::new() };
+    }
+
+    /// All writes in doubt are over.
+    fn end(&mut self) {
+        *self = Self { committed: self.committed, ..Self::new() };
+    }
+
+    /// Whether a write that was sent at this time gives up now.
+    fn is_due(&mut self, sent: Instant, now: Instant) -> bool {
+        if now.duration_since(sent) < GIVE_UP {
+            return false;
+        }
+        if self.committed.is_some_and(|later| later.duration_since(sent) >= GIVE_UP) {
+            return true;
+        }
+        if self.next.is_some_and(|next| now < next) {
+            return false;
+        }
+        self.next = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! What a claim costs does not depend on the deliveries that wait in its lane.
+
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use shared::db::{Connection, statement};
+use shared::ids::LaneId;
+use shared::testing::{PlanLine, plan_of};
+
+use crate::fixture::Fixture;
+
+const WAITING: usize = 50_000;
+
+/// The pages that a claim of so many places reads and writes. It is rolled back.
+async fn pages(conn: &mut Connection, lane: LaneId, places: usize) -> usize {
+    let sql = format!(
+        "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF)
+         SELECT count(*) FROM claim_deliveries_v3(ARRAY['{lane}'::uuid], 'd', '30 s', 16, 1000,
+                                                  '{{}}', '{{}}', '{{}}', {places}, true)"
+    );
+    conn.batch_execute("BEGIN").await.unwrap();
+    let lines: Vec<PlanLine> = statement(sql).load(conn).await.unwrap();
+    conn.batch_execute("ROLLBACK").await.unwrap();
+    let plan = plan_of(&lines);
+    let buffers = plan.lines().find_map(|line| line.trim().strip_prefix("Buffers: shared ")).unwrap();
+    let counts = buffers.split(' ').filter_map(|part| part.split_once('='));
+    counts
+        .filter(|(what, _)| ["hit", "read"].contains(what))
+        .map(|(_, pages)| pages.parse::<usize>().unwrap())
+        .sum()
+}
+
+/// Adds so many deliveries that are due, without runs.
+async fn add(fixture: &Fixture, lane: LaneId, count: usize) {
+    let sql = format!(
+        "BEGIN;
+         SET LOCAL session_replication_role = replica;
+         INSERT INTO webhook_deliveries
+             (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
+         SELECT gen_random_uuid(), l.id, l.user_id, gen_random_uuid(), 'run.completed', 'http://h/',
+                'pending', capi_now() - interval '1 hour' + n * interval '1 ms', capi_now()
+         FROM webhook_lanes l, generate_series(1, {count}) n WHERE l.id = '{lane}';
+         COMMIT"
+    );
+    fixture.database.conn().await.batch_execute(&sql).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_flat_in_the_backlog_of_its_lane() {
+    let fixture = Fixture::create().await;
+    let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
+    let mut conn = fixture.database.conn().await;
+    // The plans of this session are made now, while the table is nearly empty.
+    for _ in 0..3 {
+        pages(&mut conn, lane, 16).await;
+    }
+    add(&fixture, lane, 100).await;
+    let few = (pages(&mut conn, lane, 1).await, pages(&mut conn, lane, 16).await);
+    add(&fixture, lane, WAITING).await;
+    let with_old_plans = (pages(&mut conn, lane, 1).await, pages(&mut conn, lane, 16).await);
+    fixture.database.run_sql("ANALYZE webhook_deliveries").await;
+    pages(&mut conn, lane, 1).await;
+    let many = (pages(&mut conn, lane, 1).await, pages(&mut conn, lane, 16).await);
+    for (one, set) in [with_old_plans, many] {
+        assert!(one <= few.0 * 2 && set <= few.1 * 2, "{few:?}, then {with_old_plans:?}, then {many:?}");
+        assert!(set / 16 < one, "a set costs less than its claims alone: {many:?}");
+    }
+
+    assert_eq!(fixture.claims("d", &[lane], 16).await.claimed.len(), 16);
+    // A page of the lane, and the index of what is in flight.
+    let full = pages(&mut conn, lane, 16).await;
+    assert!(full <= 12, "{full} pages of a lane whose share is in flight");
+}
+
+/// The deliveries in flight are at the head of the backlog.
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_in_flight_cost_no_more_than_the_share() {
+    let fixture = Fixture::create().await;
+    let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
+    add(&fixture, lane, WAITING).await;
+    let mut conn = fixture.database.conn().await;
+    pages(&mut conn, lane, 1).await;
+    let first = pages(&mut conn, lane, 1).await;
+    assert_eq!(fixture.claims("d", &[lane], 15).await.claimed.len(), 15);
+    let last = pages(&mut conn, lane, 1).await;
+    assert!(last <= first + 3 * 15, "{first} pages, then {last}");
+}
