@@ -89,5 +89,5 @@ async fn check(database: &TestDatabase, ops: &[(Op, Uuid)]) -> Result<(), TestCa
 
 #[test]
 fn sequential_operations_do_what_the_model_predicts() {
-    over_sequences(64, 80, |database, ops, runtime| runtime.block_on(check(database, &ops)));
+    over_sequences(48, 70, |database, ops, runtime| runtime.block_on(check(database, &ops)));
 }
