@@ -1,12 +1,37 @@
 -- The statements of a running run, over sets: item n is element n of each array of items. Events and hosts
 -- are flat arrays with the number of their item. Each item has its own fence and its own answer.
 --
--- The settings of these functions keep the plans on the primary keys. A plan is made once for a connection,
--- maybe while the tables are empty or without statistics. For the same reason the status is a variable: the
--- literal would let a plan walk all running runs.
+-- A plan is made once for a connection, maybe while the tables are empty or without statistics. So these
+-- functions leave the planner no choice. A LATERAL subquery, which OFFSET 0 keeps apart, finds a row by its
+-- primary key. Then its ctid does, while the row is locked. A condition with IS TRUE matches no index.
 --
 -- Locks: user_slots, runs, account_use, webhook_lanes, each in the order of its ids. A set skips runs that
 -- another transaction has locked, and its caller does them alone, with p_wait.
+
+-- Locks runs in the order of their ids. Returns the ctid of each, null for a run that does not exist. Without
+-- p_wait also null for a run that another transaction has locked, or whose user is not one of p_users.
+CREATE FUNCTION lock_runs_v1(p_runs uuid[], p_wait boolean, p_users uuid[]) RETURNS tid[]
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF p_wait THEN
+        RETURN (
+            SELECT array_agg(l.slot ORDER BY l.item) FROM (
+                SELECT i.item, r.slot
+                FROM (SELECT * FROM unnest(p_runs) WITH ORDINALITY AS i (run, item) ORDER BY i.run) i
+                LEFT JOIN LATERAL (
+                    SELECT r.ctid AS slot FROM runs r WHERE r.id = i.run OFFSET 0 FOR NO KEY UPDATE
+                ) r ON true) l);
+    END IF;
+    RETURN (
+        SELECT array_agg(l.slot ORDER BY l.item) FROM (
+            SELECT i.item, r.slot
+            FROM (SELECT * FROM unnest(p_runs) WITH ORDINALITY AS i (run, item) ORDER BY i.run) i
+            LEFT JOIN LATERAL (
+                SELECT r.ctid AS slot FROM runs r
+                WHERE r.id = i.run AND (p_users IS NULL OR r.user_id = ANY (p_users))
+                OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED
+            ) r ON true) l);
+END $$;
 
 -- Appends events after number p_after of each run, and renews its lease. Returns for each item whether it was
 -- written: false for a stale write, or if the log is longer than p_after; null if the run is locked. The
@@ -24,18 +49,16 @@ RETURNS boolean[] LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-    v_running CONSTANT text := 'running';
     v_now     timestamptz;
-    v_mine    uuid[] := p_runs;
+    v_rows    tid[];
     v_written integer[];
     v_users   uuid[];
     v_user    uuid;
 BEGIN
     IF NOT p_wait THEN
         PERFORM set_config('lock_timeout', '100ms', true);
-        v_mine := ARRAY(
-            SELECT r.id FROM runs r WHERE r.id = ANY (p_runs) ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
     END IF;
+    v_rows := lock_runs_v1(p_runs, p_wait, NULL);
     v_now := capi_now();
     WITH written AS (
         UPDATE runs r
@@ -52,12 +75,12 @@ BEGIN
                 THEN merged_hosts_v1(r.contacted_hosts, ARRAY(
                     SELECT h.host FROM unnest(p_host_items, p_hosts) AS h (item, host) WHERE h.item = i.item))
                 ELSE r.contacted_hosts END
-        FROM unnest(p_runs, p_attempts, p_claims, p_after, p_counts, p_input_tokens, p_output_tokens, p_steps,
+        FROM unnest(v_rows, p_attempts, p_claims, p_after, p_counts, p_input_tokens, p_output_tokens, p_steps,
             p_tool_calls, p_cached_tokens, p_reasoning_tokens) WITH ORDINALITY
-            AS i (run, attempt, claim, after, count, input_tokens, output_tokens, steps, tool_calls,
+            AS i (slot, attempt, claim, after, count, input_tokens, output_tokens, steps, tool_calls,
             cached_tokens, reasoning_tokens, item)
-        WHERE r.id = i.run AND i.run = ANY (v_mine) AND r.attempt = i.attempt AND r.lease_claim = i.claim
-          AND r.status = v_running AND r.lease_owner IS NOT NULL AND r.last_seq = i.after
+        WHERE r.ctid = i.slot AND r.attempt = i.attempt AND r.lease_claim = i.claim
+          AND (r.status = 'running') IS TRUE AND r.lease_owner IS NOT NULL AND r.last_seq = i.after
         RETURNING i.item::integer AS item, r.user_id
     )
     SELECT array_agg(w.item), array_agg(w.user_id) INTO v_written, v_users FROM written w;
@@ -96,8 +119,8 @@ BEGIN
     WHERE e.item = ANY (v_written);
 
     RETURN ARRAY(
-        SELECT CASE WHEN i.run = ANY (v_mine) THEN coalesce(i.item = ANY (v_written), false) END
-        FROM unnest(p_runs) WITH ORDINALITY AS i (run, item) ORDER BY i.item);
+        SELECT CASE WHEN p_wait OR i.slot IS NOT NULL THEN coalesce(i.item = ANY (v_written), false) END
+        FROM unnest(v_rows) WITH ORDINALITY AS i (slot, item) ORDER BY i.item);
 END $$;
 
 -- What a run produced that ended without its worker: the last text that the model wrote, and the web pages
@@ -138,27 +161,41 @@ CREATE FUNCTION partial_result_v1(p_run uuid) RETURNS jsonb LANGUAGE sql STABLE 
 $$;
 
 -- Makes the webhook deliveries of runs that this transaction has ended, and their lanes if there are none.
--- The rows of lanes that other transactions make at the same time are waited for, and found by the second
--- statement.
-CREATE FUNCTION deliver_ends_v1(p_runs uuid[]) RETURNS TABLE (run_id uuid, lane_id uuid)
-LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
+-- Returns the lane of each run, null for a run that has no delivery. Rows of lanes that other transactions
+-- make at the same time are waited for, and found by the second statement.
+CREATE FUNCTION deliver_ends_v1(p_runs uuid[], p_users uuid[], p_hosts text[], p_urls text[], p_types text[],
+    p_at timestamptz)
+RETURNS uuid[] LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_runs  uuid[];
+    v_lanes uuid[];
 BEGIN
+    IF array_remove(p_hosts, NULL) = '{}' THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO webhook_lanes (id, user_id, host)
-    SELECT capi_uuid_v7(capi_now()), n.user_id, n.webhook_host FROM (
-        SELECT DISTINCT r.user_id, r.webhook_host FROM runs r
-        WHERE r.id = ANY (p_runs) AND r.webhook_host IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM webhook_lanes l WHERE l.user_id = r.user_id AND l.host = r.webhook_host)
-        ORDER BY r.user_id, r.webhook_host) n
+    SELECT capi_uuid_v7(p_at), n.user_id, n.host FROM (
+        SELECT DISTINCT e.user_id, e.host FROM unnest(p_users, p_hosts) AS e (user_id, host)
+        LEFT JOIN LATERAL (
+            SELECT l.id FROM webhook_lanes l WHERE l.user_id = e.user_id AND l.host = e.host OFFSET 0
+        ) l ON true
+        WHERE e.host IS NOT NULL AND l.id IS NULL
+        ORDER BY e.user_id, e.host) n
     ON CONFLICT (user_id, host) DO NOTHING;
-    RETURN QUERY
-    INSERT INTO webhook_deliveries
-        (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
-    SELECT webhook_id_v1(r.id, 'run.' || r.status, NULL), l.id, r.user_id, r.id, 'run.' || r.status,
-        r.webhook_url, 'pending', r.completed_at, r.completed_at
-    FROM runs r JOIN webhook_lanes l ON l.user_id = r.user_id AND l.host = r.webhook_host
-    WHERE r.id = ANY (p_runs)
-    RETURNING webhook_deliveries.run_id, webhook_deliveries.lane_id;
+    WITH made AS (
+        INSERT INTO webhook_deliveries
+            (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
+        SELECT webhook_id_v1(e.run, e.type, NULL), l.id, e.user_id, e.run, e.type, e.url, 'pending', p_at,
+            p_at
+        FROM unnest(p_runs, p_users, p_hosts, p_urls, p_types) AS e (run, user_id, host, url, type)
+        CROSS JOIN LATERAL (
+            SELECT l.id FROM webhook_lanes l WHERE l.user_id = e.user_id AND l.host = e.host OFFSET 0) l
+        RETURNING run_id, lane_id
+    )
+    SELECT array_agg(m.run_id), array_agg(m.lane_id) INTO v_runs, v_lanes FROM made m;
+    RETURN ARRAY(
+        SELECT (SELECT m.lane FROM unnest(v_runs, v_lanes) AS m (run, lane) WHERE m.run = e.run)
+        FROM unnest(p_runs) WITH ORDINALITY AS e (run, number) ORDER BY e.number);
 END $$;
 
 -- Takes places of ended runs from the user, whose slot is locked. Returns how many pending runs may start in
@@ -198,27 +235,28 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_has
 SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    v_running    CONSTANT text := 'running';
     v_now        timestamptz;
     v_slot_users uuid[];
     v_slots      tid[];
-    v_mine       uuid[] := p_runs;
+    v_rows       tid[];
     v_ended      integer[];
+    v_runs       uuid[];
     v_users      uuid[];
+    v_hosts      text[];
+    v_urls       text[];
+    v_types      text[];
     v_startable  integer[];
-    v_lane_runs  uuid[];
     v_lanes      uuid[];
 BEGIN
     IF p_locks = 'short' THEN
         PERFORM set_config('lock_timeout', '100ms', true);
     END IF;
+    v_users := ARRAY(
+        SELECT r.user_id FROM unnest(p_runs) AS i (run)
+        CROSS JOIN LATERAL (SELECT r.user_id FROM runs r WHERE r.id = i.run OFFSET 0) r);
     SELECT array_agg(l.user_id), array_agg(l.slot) INTO v_slot_users, v_slots
-    FROM lock_slots_v1(ARRAY(SELECT r.user_id FROM runs r WHERE r.id = ANY (p_runs)), p_locks <> 'skip') l;
-    IF p_locks <> 'wait' THEN
-        v_mine := ARRAY(
-            SELECT r.id FROM runs r WHERE r.id = ANY (p_runs) AND r.user_id = ANY (v_slot_users)
-            ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED);
-    END IF;
+    FROM lock_slots_v1(v_users, p_locks <> 'skip') l;
+    v_rows := lock_runs_v1(p_runs, p_locks = 'wait', v_slot_users);
     v_now := capi_now();
     WITH ended AS (
         UPDATE runs r
@@ -239,18 +277,18 @@ BEGIN
                 THEN merged_hosts_v1(r.contacted_hosts, ARRAY(
                     SELECT h.host FROM unnest(p_host_items, p_hosts) AS h (item, host) WHERE h.item = i.item))
                 ELSE r.contacted_hosts END
-        FROM unnest(p_runs, p_attempts, p_claims, p_after, p_counts, p_input_tokens, p_output_tokens, p_steps,
+        FROM unnest(v_rows, p_attempts, p_claims, p_after, p_counts, p_input_tokens, p_output_tokens, p_steps,
             p_tool_calls, p_cached_tokens, p_reasoning_tokens, p_statuses, p_results, p_error_codes, p_errors,
             p_lost) WITH ORDINALITY
-            AS i (run, attempt, claim, after, count, input_tokens, output_tokens, steps, tool_calls,
+            AS i (slot, attempt, claim, after, count, input_tokens, output_tokens, steps, tool_calls,
             cached_tokens, reasoning_tokens, status, result, error_code, error, lost, item)
-        WHERE r.id = i.run AND i.run = ANY (v_mine) AND r.attempt = i.attempt AND r.lease_claim = i.claim
-          AND r.status = v_running AND r.lease_owner IS NOT NULL AND r.last_seq = i.after
-        RETURNING i.item::integer AS item, r.user_id, r.id, r.webhook_host
+        WHERE r.ctid = i.slot AND r.attempt = i.attempt AND r.lease_claim = i.claim
+          AND (r.status = 'running') IS TRUE AND r.lease_owner IS NOT NULL AND r.last_seq = i.after
+        RETURNING i.item::integer AS item, r.id, r.user_id, r.webhook_host, r.webhook_url, r.status
     )
-    SELECT array_agg(e.item ORDER BY e.item), array_agg(e.user_id ORDER BY e.item),
-        coalesce(array_agg(e.id) FILTER (WHERE e.webhook_host IS NOT NULL), '{}')
-    INTO v_ended, v_users, v_lane_runs FROM ended e;
+    SELECT array_agg(e.item), array_agg(e.id), array_agg(e.user_id), array_agg(e.webhook_host),
+        array_agg(e.webhook_url), array_agg('run.' || e.status)
+    INTO v_ended, v_runs, v_users, v_hosts, v_urls, v_types FROM ended e;
 
     INSERT INTO run_events (run_id, seq, type, at, attempt, data)
     SELECT p_runs[e.item], p_after[e.item] + e.number, e.type, v_now, p_attempts[e.item], e.data
@@ -264,10 +302,7 @@ BEGIN
             JOIN unnest(v_ended, v_users) AS e (item, user_id) ON e.item = q.item
             GROUP BY e.user_id ORDER BY e.user_id) c;
     END IF;
-    IF v_lane_runs <> '{}' THEN
-        SELECT array_agg(d.run_id), array_agg(d.lane_id) INTO v_lane_runs, v_lanes
-        FROM deliver_ends_v1(v_lane_runs) d;
-    END IF;
+    v_lanes := deliver_ends_v1(v_runs, v_users, v_hosts, v_urls, v_types, v_now);
     v_startable := ARRAY(
         SELECT CASE WHEN e.nth = 1 THEN free_places_v1(e.user_id, l.slot, e.count) ELSE 0 END
         FROM (SELECT u.user_id, u.number, row_number() OVER of_user AS nth, count(*) OVER all_of_user AS count
@@ -277,12 +312,11 @@ BEGIN
         LEFT JOIN unnest(v_slot_users, v_slots) AS l (user_id, slot) ON l.user_id = e.user_id
         ORDER BY e.number);
     RETURN QUERY
-    SELECT i.item::integer, e.user_id IS NOT NULL, e.user_id,
-        (SELECT l.lane_id FROM unnest(v_lane_runs, v_lanes) AS l (run_id, lane_id) WHERE l.run_id = i.run),
-        coalesce(e.startable, 0)
-    FROM unnest(p_runs) WITH ORDINALITY AS i (run, item)
-    LEFT JOIN unnest(v_ended, v_users, v_startable) AS e (item, user_id, startable) ON e.item = i.item
-    WHERE i.run = ANY (v_mine);
+    SELECT i.item::integer, e.user_id IS NOT NULL, e.user_id, e.lane, coalesce(e.startable, 0)
+    FROM unnest(v_rows) WITH ORDINALITY AS i (slot, item)
+    LEFT JOIN unnest(v_ended, v_users, v_lanes, v_startable) AS e (item, user_id, lane, startable)
+        ON e.item = i.item
+    WHERE p_locks = 'wait' OR i.slot IS NOT NULL;
 END $$;
 
 -- Cancels a pending or running run of the user. One statement: a gateway that is suspended in the middle
@@ -308,7 +342,8 @@ BEGIN
     startable := 0;
     IF status = ANY (p_from) THEN
         SELECT l.slot INTO v_slot FROM lock_slots_v1(ARRAY[p_user], true) l;
-        SELECT r.status, r.holds_place, r.lease_owner IS NOT NULL AS held, r.webhook_host INTO v_run
+        SELECT r.status, r.holds_place, r.lease_owner IS NOT NULL AS held, r.webhook_host,
+            r.webhook_url INTO v_run
         FROM runs r WHERE r.id = p_run FOR NO KEY UPDATE;
         IF NOT FOUND THEN
             RETURN;
@@ -333,9 +368,8 @@ BEGIN
         )
         INSERT INTO run_events (run_id, seq, type, at, attempt, data)
         SELECT p_run, e.last_seq, p_event_type, v_now, 0, p_event_data FROM ended e;
-        IF v_run.webhook_host IS NOT NULL THEN
-            SELECT d.lane_id INTO lane_id FROM deliver_ends_v1(ARRAY[p_run]) d;
-        END IF;
+        lane_id := (deliver_ends_v1(ARRAY[p_run], ARRAY[p_user], ARRAY[v_run.webhook_host],
+            ARRAY[v_run.webhook_url], ARRAY[p_event_type], v_now))[1];
         IF v_run.holds_place THEN
             startable := free_places_v1(p_user, v_slot, 1);
         END IF;
@@ -354,40 +388,36 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_has
 SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    v_now       timestamptz;
-    v_mine      uuid[] := p_runs;
-    v_ended     uuid[];
-    v_users     uuid[];
-    v_lane_runs uuid[];
-    v_lanes     uuid[];
+    v_now   timestamptz;
+    v_rows  tid[];
+    v_runs  uuid[];
+    v_users uuid[];
+    v_hosts text[];
+    v_urls  text[];
+    v_types text[];
+    v_lanes uuid[];
 BEGIN
-    IF NOT p_wait THEN
-        v_mine := ARRAY(
-            SELECT r.id FROM runs r WHERE r.id = ANY (p_runs) ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
-    END IF;
+    v_rows := lock_runs_v1(p_runs, p_wait, NULL);
     v_now := capi_now();
     WITH ended AS (
         UPDATE runs r
         SET status = 'failed', completed_at = v_now, last_seq = r.last_seq + 1, error_code = p_error_code,
             error = p_error || jsonb_build_object('eventSeq', r.last_seq + 1)
-        WHERE r.id = ANY (v_mine) AND r.status = ANY (p_from)
+        FROM unnest(v_rows) AS i (slot)
+        WHERE r.ctid = i.slot AND (r.status = ANY (p_from)) IS TRUE
           AND r.created_at + r.queue_timeout_seconds * interval '1 s' <= v_now
-        RETURNING r.id, r.user_id, r.last_seq, r.webhook_host
+        RETURNING r.id, r.user_id, r.last_seq, r.webhook_host, r.webhook_url
     ), logged AS (
         INSERT INTO run_events (run_id, seq, type, at, attempt, data)
         SELECT e.id, e.last_seq, p_event_type, v_now, 0, p_event_data FROM ended e
     )
-    SELECT array_agg(e.id), array_agg(e.user_id),
-        coalesce(array_agg(e.id) FILTER (WHERE e.webhook_host IS NOT NULL), '{}')
-    INTO v_ended, v_users, v_lane_runs FROM ended e;
-    IF v_lane_runs <> '{}' THEN
-        SELECT array_agg(d.run_id), array_agg(d.lane_id) INTO v_lane_runs, v_lanes
-        FROM deliver_ends_v1(v_lane_runs) d;
-    END IF;
+    SELECT array_agg(e.id), array_agg(e.user_id), array_agg(e.webhook_host), array_agg(e.webhook_url),
+        array_agg(p_event_type)
+    INTO v_runs, v_users, v_hosts, v_urls, v_types FROM ended e;
+    v_lanes := deliver_ends_v1(v_runs, v_users, v_hosts, v_urls, v_types, v_now);
     RETURN QUERY
-    SELECT i.run, e.user_id IS NOT NULL, e.user_id,
-        (SELECT l.lane_id FROM unnest(v_lane_runs, v_lanes) AS l (run_id, lane_id) WHERE l.run_id = i.run)
-    FROM unnest(p_runs) AS i (run)
-    LEFT JOIN unnest(v_ended, v_users) AS e (run, user_id) ON e.run = i.run
-    WHERE i.run = ANY (v_mine);
+    SELECT i.run, e.user_id IS NOT NULL, e.user_id, e.lane
+    FROM unnest(p_runs, v_rows) AS i (run, slot)
+    LEFT JOIN unnest(v_runs, v_users, v_lanes) AS e (run, user_id, lane) ON e.run = i.run
+    WHERE p_wait OR i.slot IS NOT NULL;
 END $$;
