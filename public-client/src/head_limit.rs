@@ -20,17 +20,23 @@ pub(crate) struct HeadLimit<S> {
 #[error("the head of the answer is too long")]
 pub(crate) struct TooLong;
 
-/// Lifts the bound of a [`HeadLimit`].
-pub(crate) struct Lift(Arc<AtomicUsize>);
+/// Sets and lifts the bound of a [`HeadLimit`].
+pub(crate) struct Limit(Arc<AtomicUsize>);
 
 impl<S> HeadLimit<S> {
-    pub(crate) fn new(inner: S, bytes: usize) -> (Self, Lift) {
-        let left = Arc::new(AtomicUsize::new(bytes));
-        (Self { inner, left: Arc::clone(&left) }, Lift(left))
+    /// A stream without a bound at first.
+    pub(crate) fn new(inner: S) -> (Self, Limit) {
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        (Self { inner, left: Arc::clone(&left) }, Limit(left))
     }
 }
 
-impl Lift {
+impl Limit {
+    /// The number of bytes that may be read from now on.
+    pub(crate) fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn lift(&self) {
         self.0.store(usize::MAX, Ordering::Relaxed);
     }

@@ -4,8 +4,9 @@
 //!
 //! - Every address must be permitted by the [`IpPolicy`]: a literal when the URL is parsed, at each redirect
 //!   too; a resolved one right before the connection (see [`resolver`]).
-//! - No proxy, no cookies, no decompression (a small body cannot become a large one), no reused connection
-//!   (each request resolves and checks its host again).
+//! - No proxy, no cookies, no decompression (a small body cannot become a large one).
+//! - Each request resolves and checks its host again, and opens a connection. A client that keeps connections
+//!   ([`PublicClient::keeping_connections`]) sends several requests to the address that it checked.
 //! - The caller may refuse each URL of a GET (see [`Hops`]).
 //! - One deadline covers a request from connecting to the last byte; the body is read up to a cap.
 //! - Every failure is a [`RequestFailure`].
@@ -15,10 +16,12 @@ mod exchange;
 mod failure;
 mod head_limit;
 mod hops;
+mod kept;
 mod resolver;
 mod response;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,7 +40,8 @@ pub use hyper::header;
 pub use response::{Body, BodyEnd, Response};
 
 use connect::Connector;
-use exchange::exchange;
+use exchange::{Exchange, Open};
+use kept::Kept;
 
 /// The usual [`Limits::connect`].
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +72,7 @@ pub struct PublicClient {
     user_agent: HeaderValue,
     policy: IpPolicy,
     limits: Limits,
+    kept: Option<Arc<Kept>>,
 }
 
 impl PublicClient {
@@ -84,7 +89,14 @@ impl PublicClient {
         surroundings: Surroundings,
     ) -> anyhow::Result<Self> {
         let connector = Connector::new(policy.clone(), surroundings)?;
-        Ok(Self { connector, user_agent: user_agent.parse()?, policy, limits })
+        Ok(Self { connector, user_agent: user_agent.parse()?, policy, limits, kept: None })
+    }
+
+    /// The same client, which keeps connections for a short time. Its requests must be safe to repeat: if the
+    /// server closes a kept connection, the request is sent again over a new one.
+    #[must_use]
+    pub fn keeping_connections(self) -> Self {
+        Self { kept: Some(Arc::default()), ..self }
     }
 
     /// Sends a GET and follows at most [`MAX_REDIRECTS`] redirects. `hops` may refuse each of the URLs.
@@ -137,14 +149,47 @@ impl PublicClient {
         mut request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Response, RequestFailure> {
-        let connected = deadline.min(Instant::now() + self.limits.connect);
-        let (stream, peer) = self.connector.connect(url.url(), connected).await?;
         address(&mut request, url.url())?;
         request.headers_mut().insert(USER_AGENT, self.user_agent.clone());
-        let answered = timeout_at(deadline, exchange(stream, request)).await;
-        let answer = answered.map_err(|_| RequestFailure::Timeout)??;
-        Ok(Response::new(url, peer, answer, deadline, self.limits.body_bytes))
+        let kept = self.send_over_kept(url.url(), &request, deadline).await?;
+        let mut answer = if let Some(answer) = kept {
+            answer
+        } else {
+            let connected = deadline.min(Instant::now() + self.limits.connect);
+            let (stream, peer) = self.connector.connect(url.url(), connected).await?;
+            let sending = async { Open::new(stream, peer).await?.send(request).await };
+            timeout_at(deadline, sending).await.map_err(|_| RequestFailure::Timeout)??
+        };
+        answer.kept = self.kept.as_ref().map(|kept| (Arc::clone(kept), origin(url.url()).to_owned()));
+        Ok(Response::new(url, answer, deadline, self.limits.body_bytes))
     }
+
+    /// `None` if there is no kept connection, or if the server closed it meanwhile.
+    async fn send_over_kept(
+        &self,
+        url: &Url,
+        request: &Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> Result<Option<Exchange>, RequestFailure> {
+        let Some(kept) = &self.kept else { return Ok(None) };
+        let Some(mut open) = kept.take(origin(url)) else { return Ok(None) };
+        if !open.is_ready().await {
+            return Ok(None);
+        }
+        match timeout_at(deadline, open.send(request.clone())).await {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(RequestFailure::ConnectionClosed | RequestFailure::ConnectionReset)) => Ok(None),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => {
+                kept.distrust(origin(url).to_owned());
+                Err(RequestFailure::Timeout)
+            }
+        }
+    }
+}
+
+fn origin(url: &Url) -> &str {
+    &url[..Position::BeforePath]
 }
 
 fn request(method: Method, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {

@@ -16,7 +16,6 @@ use crate::failure::exchange_failure;
 
 pub struct Response {
     url: PublicUrl,
-    peer: IpAddr,
     answer: Exchange,
     deadline: Instant,
     body_bytes: usize,
@@ -37,14 +36,8 @@ pub enum BodyEnd {
 }
 
 impl Response {
-    pub(crate) fn new(
-        url: PublicUrl,
-        peer: IpAddr,
-        answer: Exchange,
-        deadline: Instant,
-        body_bytes: usize,
-    ) -> Self {
-        Self { url, peer, answer, deadline, body_bytes }
+    pub(crate) fn new(url: PublicUrl, answer: Exchange, deadline: Instant, body_bytes: usize) -> Self {
+        Self { url, answer, deadline, body_bytes }
     }
 
     /// The URL that answered, after redirects.
@@ -60,8 +53,8 @@ impl Response {
 
     /// The address that answered.
     #[must_use]
-    pub const fn peer(&self) -> IpAddr {
-        self.peer
+    pub fn peer(&self) -> IpAddr {
+        self.answer.peer()
     }
 
     pub(crate) fn is_redirect(&self) -> bool {
@@ -125,6 +118,9 @@ impl Response {
                 }
             }
         };
+        if end == BodyEnd::Complete {
+            self.answer.keep();
+        }
         Body { bytes, end }
     }
 }

@@ -40,7 +40,10 @@ impl WebhookClient {
     ) -> anyhow::Result<Self> {
         let limits = Limits { connect: CONNECT_TIMEOUT, total: total_timeout, body_bytes: READ_BYTES };
         let user_agent = concat!("capi-webhooks/", env!("CARGO_PKG_VERSION"));
-        let client = |policy: &IpPolicy| PublicClient::new(user_agent, policy.clone(), limits);
+        // Receivers must accept a webhook twice anyway.
+        let client = |policy: &IpPolicy| {
+            PublicClient::new(user_agent, policy.clone(), limits).map(PublicClient::keeping_connections)
+        };
         let opened = policies.opened().map(|(plan, policy)| Ok((plan.to_owned(), client(policy)?)));
         let opened = opened.collect::<anyhow::Result<_>>()?;
         Ok(Self { public: client(&IpPolicy::only_public())?, opened, policies, total_timeout, also_public })

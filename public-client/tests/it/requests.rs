@@ -126,6 +126,54 @@ async fn connections_are_not_reused() {
     assert_eq!(server.connections(), 2);
 }
 
+/// Each with an empty body.
+async fn post_times(client: &PublicClient, url: &str, times: usize) {
+    for _ in 0..times {
+        let answer = client.post(url, HeaderMap::new(), b"x".to_vec()).await.unwrap();
+        assert_eq!((answer.peer().to_string(), answer.status()), ("127.0.0.1".to_owned(), 200));
+        assert_eq!(answer.read().await.bytes, b"ok");
+    }
+}
+
+/// Answers each request of a connection up to `most`, and closes it then.
+async fn answering(most: usize) -> RawServer {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".as_slice();
+    RawServer::answering_each(answer, most).await
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_connections_uses_them_again() {
+    let (server, other) = (answering(usize::MAX).await, answering(usize::MAX).await);
+    let client = client(LIMITS).keeping_connections();
+    post_times(&client, &server.url("http"), 5).await;
+    assert_eq!(server.connections(), 1);
+    post_times(&client, &other.url("http"), 1).await;
+    assert_eq!((server.connections(), other.connections()), (1, 1), "each origin has its own");
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    post_times(&client, &server.url("http"), 1).await;
+    assert_eq!(server.connections(), 2, "an idle connection is not used any more");
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_server_closes_loses_no_request() {
+    let server = answering(1).await;
+    let client = client(LIMITS).keeping_connections();
+    post_times(&client, &server.url("http"), 5).await;
+    assert_eq!(server.connections(), 5);
+}
+
+/// The body is longer than what is read, so the connection is of no more use.
+#[tokio::test]
+async fn a_connection_is_kept_only_after_the_whole_body() {
+    let server = answering(usize::MAX).await;
+    let client = client(Limits { body_bytes: 1, ..LIMITS }).keeping_connections();
+    for connections in 1..=2 {
+        let answer = client.post(&server.url("http"), HeaderMap::new(), vec![]).await.unwrap();
+        assert_eq!(answer.read().await.end, BodyEnd::Cut);
+        assert_eq!(server.connections(), connections);
+    }
+}
+
 #[tokio::test]
 async fn bodies_are_not_decompressed_and_no_compression_is_asked_for() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08";

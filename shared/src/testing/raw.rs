@@ -37,6 +37,20 @@ impl RawServer {
         Self::serve(move |stream| answer(stream, pieces.clone(), pause, ending)).await
     }
 
+    /// Answers up to `most` requests of each connection, and closes it then. A request must come in one
+    /// piece.
+    pub async fn answering_each(answer: &'static [u8], most: usize) -> Self {
+        Self::serve(move |mut stream| async move {
+            for _ in 0..most {
+                let read = stream.read(&mut [0; REQUEST_BYTES]).await;
+                if !read.is_ok_and(|bytes| bytes > 0) || stream.write_all(answer).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await
+    }
+
     /// Resets each connection when the request arrives.
     pub async fn resetting() -> Self {
         // Bytes that arrived and were not read make the kernel reset the connection.

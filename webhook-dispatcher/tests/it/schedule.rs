@@ -62,12 +62,14 @@ async fn ten_attempts_over_three_days() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_may_ask_for_a_day_at_most_and_never_for_more_than_three() {
+    const GREEDY: &str = "HTTP/1.1 503 Busy\r\nretry-after: 999999999\r\nconnection: close\r\n\
+                          content-length: 0\r\n\r\n";
     let fixture = Fixture::create().await;
     let _dispatcher = fixture.start().await;
     let asks = async |head: &'static str| {
         RawServer::ending(vec![head.as_bytes()], Duration::ZERO, Ending::Hold).await
     };
-    let greedy = asks("HTTP/1.1 503 Busy\r\nretry-after: 999999999\r\ncontent-length: 0\r\n\r\n").await;
+    let greedy = asks(GREEDY).await;
     let waits = waits(&fixture, &greedy.url("http")).await;
     assert_eq!((waits.len(), greedy.connections()), (3, 4), "{waits:?}");
     for wait in &waits[..2] {
