@@ -85,7 +85,7 @@ pub(crate) async fn claim(
         .db
         .write(|mut conn| async move { store::claim(&mut conn, by, id, wanted, places, wait).await });
     match claiming.await {
-        Ok(set) => Ok((set, sent)),
+        Ok(claimed) => Ok((claimed, sent)),
         Err(error) => {
             in_doubt::give_back_later(&context.leases, id, &error);
             Err(error)

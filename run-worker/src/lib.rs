@@ -145,19 +145,29 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
     lifecycle.spawn(sweeper::sweep(Arc::clone(&context)));
     lifecycle.spawn(store_gc::sweep(Arc::clone(&context), store.clone()));
     lifecycle.spawn(retention::run(context, store.clone()));
-    let readiness = Readiness {
+    let broker = vec![publisher.health(), consuming, receiving];
+    let ops = ops::serve(&config.ops, SERVICE, readiness(db, broker, store, &sandbox, &lifecycle), metrics)?;
+    tracing::info!(worker, concurrency = config.concurrency, "taking runs");
+    Ok(Running { ops, lifecycle })
+}
+
+fn readiness(
+    db: Db,
+    broker: Vec<BrokerHealth>,
+    store: StoreOwner,
+    sandbox: &Sandbox,
+    lifecycle: &Lifecycle,
+) -> Readiness {
+    Readiness {
         db,
-        broker: vec![publisher.health(), consuming, receiving],
+        broker,
         needs_broker: true,
         http: None,
         pulses: Pulses::default(),
         store: Some(store),
         own: vec![("sandbox", sandbox.health().is_good(), sandbox.health().shown())],
         lifecycle: lifecycle.clone(),
-    };
-    let ops = ops::serve(&config.ops, SERVICE, readiness, metrics)?;
-    tracing::info!(worker, concurrency = config.concurrency, "taking runs");
-    Ok(Running { ops, lifecycle })
+    }
 }
 
 /// The most steps, and the most ends, that wait for their set. Each run has one task, which waits for one

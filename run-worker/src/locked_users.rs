@@ -88,17 +88,17 @@ impl LockedUsers {
 async fn claim_alone(context: &Arc<Context>, user: Wanted, mut permits: OwnedSemaphorePermit) -> Handled {
     let isolation = &context.leases.isolation;
     match claim(context, &[user], &permits, true).await {
-        Ok((set, sent)) => {
+        Ok((claimed, sent)) => {
             let Some(_claiming) = isolation.claim().await else {
-                for run in &set.runs {
+                for run in &claimed.runs {
                     give_back(&context.leases, run.fence()).await;
                 }
                 count("isolated", user.count.into());
                 return Handled { unused: isolation.keep(permits), again: nudges_of(&[user]) };
             };
-            count_claim(&set.runs, user.count.into());
-            start(context, set.runs, sent, &mut permits);
-            Handled { unused: Some(permits), again: nudges_of(&set.more) }
+            count_claim(&claimed.runs, user.count.into());
+            start(context, claimed.runs, sent, &mut permits);
+            Handled { unused: Some(permits), again: nudges_of(&claimed.more) }
         }
         Err(error) if error.is_away() => Handled { unused: Some(permits), again: nudges_of(&[user]) },
         Err(error) => {

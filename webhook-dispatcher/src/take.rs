@@ -103,7 +103,7 @@ impl Taker {
             }
             Err(error) if error.is_outage() => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, runs = ids.len(), "failed to load runs; loading them one by one")
+                tracing::warn!(%error, runs = ids.len(), "failed to load runs; loading them one by one");
             }
         }
         for id in ids {

@@ -15,7 +15,7 @@ use shared::config::LeaseConfig;
 use shared::db::{Connection, Db, DbError, interval, statement};
 
 /// The longest lease that a setting allows.
-const LONGEST_LEASE: Duration = Duration::from_secs(300);
+const LONGEST_LEASE: Duration = Duration::from_mins(5);
 
 pub struct LeaseClock {
     config: LeaseConfig,

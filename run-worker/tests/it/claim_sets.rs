@@ -10,6 +10,7 @@ use run_worker::leases::store::{ClaimedSet, Wanted, claim};
 use run_worker::sweeper::waiting_users;
 use shared::db::{Connection, statement};
 use shared::ids::{RunId, UserId};
+use shared::queue::Nudge;
 use shared::testing::TestDatabase;
 use uuid::Uuid;
 
@@ -127,7 +128,7 @@ async fn a_set_takes_no_more_than_wanted_and_says_what_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn locked_users_and_locked_runs_are_skipped() {
     let database = TestDatabase::create().await;
-    let (mut conn, mut locker) = (database.conn().await, database.conn().await);
+    let (mut conn, mut other) = (database.conn().await, database.conn().await);
     let (locked, _) = pending_runs(&database, 1).await;
     let (free, runs) = pending_runs(&database, 3).await;
     let lock = format!(
@@ -135,13 +136,13 @@ async fn locked_users_and_locked_runs_are_skipped() {
          SELECT 1 FROM runs WHERE id = '{}' FOR UPDATE",
         runs[0]
     );
-    locker.batch_execute(&lock).await.unwrap();
+    other.batch_execute(&lock).await.unwrap();
     let set = claim_set(&mut conn, CAP, &[(locked, 1), (free, 3)], 64).await;
     let mut claimed = ids(&set);
     claimed.sort();
     assert_eq!(claimed, runs[1..], "the run that is cancelled just now is skipped");
     assert_eq!((set.locked, set.more), (vec![Wanted { user: locked, count: 1 }], vec![]));
-    locker.batch_execute("ROLLBACK").await.unwrap();
+    other.batch_execute("ROLLBACK").await.unwrap();
     let set = claim_set(&mut conn, CAP, &[(locked, 1), (free, 3)], 64).await;
     assert_eq!(set.runs.len(), 2);
 }
@@ -170,7 +171,7 @@ async fn a_run_that_is_committed_late_is_found_at_once_or_by_the_sweeper() {
 
     let very_late = add_run(&database, user, 60_000).await;
     assert!(claim_one(&mut conn, &by, user).await.is_none(), "the claim does not look there");
-    assert_eq!(waiting_users(&mut conn, &by, 100).await.unwrap(), [user.uuid()]);
+    assert_eq!(waiting_users(&mut conn, &by, 100).await.unwrap(), [Nudge::new(user.uuid())]);
     assert_eq!(claim_one(&mut conn, &by, user).await.unwrap().id, very_late);
     assert!(waiting_users(&mut conn, &by, 100).await.unwrap().is_empty());
 }
@@ -183,7 +184,7 @@ async fn the_sweeper_sets_wrong_counts_right() {
     claim_one(&mut conn, &by, user).await.unwrap();
     database.run_sql("UPDATE user_slots SET running = 50").await;
     assert!(claim_one(&mut conn, &by, user).await.is_none());
-    assert_eq!(waiting_users(&mut conn, &by, 100).await.unwrap(), [user.uuid(); 2]);
+    assert_eq!(waiting_users(&mut conn, &by, 100).await.unwrap(), [Nudge::times(user.uuid(), 2)]);
     assert_eq!(slots(&mut conn, "running").await, ["1"]);
     assert!(claim_one(&mut conn, &by, user).await.is_some());
 }

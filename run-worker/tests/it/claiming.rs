@@ -160,7 +160,7 @@ async fn suspects_are_taken_one_at_a_time_and_the_last_time_alone() {
     assert_eq!(database.run_sql(given).await, 1);
     let alone = take(&database, "idle").await;
     assert_eq!(alone.iter().map(|run| (run.id, run.losses)).collect::<Vec<_>>(), [(last[0].id, 2)]);
-    assert_eq!(take(&database, "other").await[0].id, plain.0);
+    assert_eq!(take(&database, "other").await[0].id, plain.run);
 }
 
 /// The last loss must lie within the isolation, or another run may be its cause.

@@ -18,7 +18,12 @@ const USER: u32 = 65_533;
 pub(crate) async fn measure() -> anyhow::Result<()> {
     let home = Arc::new(Home::make(std::path::Path::new("/var/tmp"), USER)?);
     let python = std::env::var_os("CAPI_TEST_SANDBOX_PYTHON").map(Into::into);
-    let parts = Parts { bwrap: "/usr/bin/bwrap".into(), entry: e2e::bin_dir().join("sandbox-entry"), python };
+    let parts = Parts {
+        bwrap: "/usr/bin/bwrap".into(),
+        entry: e2e::bin_dir().join("sandbox-entry"),
+        python,
+        supervisor: None,
+    };
     let sandbox = Sandbox::open(&parts, &home).await;
     let quota = Quota { bytes: 100 << 20, entries: 10_000, depth: 64 };
     let workspace = Workspace::make(&home, RunId::generate(), 1, quota)?;

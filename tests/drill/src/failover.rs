@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use e2e::{PrivatePostgres, Process, Service, Stack};
-use serde_json::json;
 use shared::testing::{TestDatabase, TestQueues, WebhookReceiver, eventually};
 
 use crate::family;

@@ -45,7 +45,8 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         let status = process.ops("/readyz").await.map(|(status, _)| status);
         report.must(status == Some(503), || format!("a process is ready although commits hang: {status:?}"));
     }
-    report.notes.push(format!("refused at once after {:.1?}", refusals(&mut report, &stack, &gateway).await));
+    let refused_after = refusals(&mut report, &stack, &gateway).await;
+    report.notes.push(format!("refused at once after {refused_after:.1?}"));
     let before = connections(&stack).await;
     tokio::time::sleep(HANGS.saturating_sub(begun.elapsed())).await;
     let after = connections(&stack).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use e2e::accounts::Account;
 use e2e::console::{EMAIL, Session};
-use e2e::{Gateway, Process, Service, Stack};
+use e2e::{Process, Stack};
 use serde_json::json;
 use shared::testing::eventually;
 use tokio::task::JoinSet;

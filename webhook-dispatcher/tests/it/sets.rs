@@ -187,9 +187,11 @@ async fn concurrent_claims_share_a_lane() {
     let mut claims = Vec::new();
     for number in 0..DISPATCHERS {
         let fixture = Arc::clone(&fixture);
-        claims.push(tokio::spawn(
-            async move { fixture.claims(&format!("d{number}"), &lanes, 5).await.claimed },
-        ));
+        claims.push(tokio::spawn(async move {
+            let (mut conn, dispatcher) = (fixture.database.conn().await, format!("d{number}"));
+            let offer = Offer::everything();
+            claim(&mut conn, &dispatcher, &lanes, &offer, 5, true).await.unwrap().claimed
+        }));
     }
     let mut ids = std::collections::HashSet::new();
     for claim in claims {

@@ -55,9 +55,9 @@ fn make_canonical(value: &mut Value) -> bool {
             *number = integer;
             true
         }
-        Value::Array(items) => items.iter_mut().fold(false, |changed, item| make_canonical(item) || changed),
+        Value::Array(items) => items.iter_mut().map(make_canonical).fold(false, std::ops::BitOr::bitor),
         Value::Object(members) => {
-            members.values_mut().fold(false, |changed, member| make_canonical(member) || changed)
+            members.values_mut().map(make_canonical).fold(false, std::ops::BitOr::bitor)
         }
         Value::Null | Value::Bool(_) | Value::String(_) => false,
     }

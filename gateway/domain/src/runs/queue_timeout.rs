@@ -224,12 +224,9 @@ mod tests {
         let (bad, good) = (PAGE + SET + 3, SET);
         overdue_runs(&database, bad, good).await;
         let mut sweep = Sweep::new(database.db.clone());
-        let mut after = None;
-        loop {
-            after = sweep.fail_page(after.as_ref()).await.unwrap();
-            if after == START {
-                break;
-            }
+        let mut after = START.to_owned();
+        while let Some(next) = sweep.fail_page(&after).await.unwrap() {
+            after = next;
         }
         assert_eq!(database.run_sql("SELECT 1 FROM runs WHERE status = 'failed'").await, good);
         assert_eq!((sweep.ended.len(), sweep.left_out.len()), (good, bad));

@@ -45,7 +45,7 @@ impl Rig {
         std::fs::set_permissions(dir.path(), open).unwrap();
         let home = Arc::new(Home::make(dir.path(), 65_533).unwrap());
         let entry = env!("CARGO_BIN_EXE_sandbox-entry").into();
-        let parts = Parts { bwrap: "/usr/bin/bwrap".into(), entry, python };
+        let parts = Parts { bwrap: "/usr/bin/bwrap".into(), entry, python, supervisor: None };
         let sandbox = Arc::new(Sandbox::open(&parts, &home).await);
         let workspace = Workspace::make(&home, RunId::generate(), 1, QUOTA).unwrap();
         Self { documents: Arc::new(Documents::new(sandbox)), home, workspace, dir }

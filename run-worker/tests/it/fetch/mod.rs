@@ -58,7 +58,7 @@ impl Rig {
         let (dir, home) = place();
         let python = std::env::var_os("CAPI_TEST_SANDBOX_PYTHON").map(PathBuf::from);
         let entry = env!("CARGO_BIN_EXE_sandbox-entry").into();
-        let parts = Parts { bwrap: "/usr/bin/bwrap".into(), entry, python };
+        let parts = Parts { bwrap: "/usr/bin/bwrap".into(), entry, python, supervisor: None };
         let sandbox = Sandbox::open(&parts, &home).await;
         Self::of(&FetchRules::default(), dir, &home, sandbox)
     }

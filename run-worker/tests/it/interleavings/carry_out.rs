@@ -151,9 +151,9 @@ async fn claimed(
         let waiting = database.db.write(|mut conn| async move {
             claim(&mut conn, &by(worker), Uuid::new_v4(), &[user], left, true).await
         });
-        let waited = waiting.await.unwrap();
-        set.runs.extend(waited.runs);
-        set.more.extend(waited.more);
+        let late = waiting.await.unwrap();
+        set.runs.extend(late.runs);
+        set.more.extend(late.more);
     }
     set.runs.sort_by_key(|run| run.id);
     set.more.sort_by_key(|more| more.user);

@@ -2,6 +2,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 
+use std::sync::atomic::AtomicUsize;
+
 use super::*;
 use crate::config::DatabaseConfig;
 use crate::db::{Db, statement};
@@ -55,7 +57,7 @@ async fn hanging_commits_keep_their_connections_and_further_writes_fail_at_once(
         assert!(error.is_away() && !error.was_not_sent(), "it may be committed: {error}");
     }
     eventually("they are overdue", async || {
-        (db.in_doubt.overdue.load(Ordering::Relaxed) == MOST_OVERDUE).then_some(())
+        (AtomicUsize::load(&db.in_doubt.overdue, Ordering::Relaxed) == MOST_OVERDUE).then_some(())
     })
     .await;
     for _ in 0..20 {

@@ -45,7 +45,7 @@ impl Fixture {
         let cache = AppCache::default();
         let app = async |id: &str| {
             let id: uuid::Uuid = id.parse().unwrap();
-            cache.load(&database.db, UserId::from(id), AppId::from(id)).await.unwrap()
+            AppCache::load(&cache, &database.db, UserId::from(id), AppId::from(id)).await.unwrap()
         };
         // md5 of 1 and of 2.
         let apps =
