@@ -64,7 +64,7 @@ struct WrittenRow {
 }
 
 /// One statement. `None` for a run that another transaction has locked, unless it waits for the locks.
-async fn append_set(
+pub async fn append_set(
     conn: &mut Connection,
     steps: &[Arc<Append>],
     lease: Duration,

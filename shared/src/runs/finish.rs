@@ -67,7 +67,7 @@ impl SetCall for Finishing {
     /// not done.
     async fn together(&self, ends: &[Arc<End>]) -> Result<Vec<Option<Finished>>, DbError> {
         let write =
-            |locks| self.db.write(move |mut conn| async move { finish_set(&mut conn, ends, locks).await });
+            |locks| self.db.write(move |mut conn| async move { write_ends(&mut conn, ends, locks).await });
         match write(Locks::Short).await {
             Err(error) if error.is_lock_timeout() => write(Locks::Skip).await,
             answered => answered,
@@ -117,7 +117,7 @@ struct EndRow {
 }
 
 /// One statement. `None` for an end that was skipped.
-async fn finish_set(
+async fn write_ends(
     conn: &mut Connection,
     ends: &[Arc<End>],
     locks: Locks,
@@ -161,8 +161,13 @@ async fn finish_set(
 }
 
 async fn finish_alone(conn: &mut Connection, end: &Arc<End>) -> Result<Finished, DbError> {
-    let answer = finish_set(conn, slice::from_ref(end), Locks::Wait).await?.pop().flatten();
+    let answer = write_ends(conn, slice::from_ref(end), Locks::Wait).await?.pop().flatten();
     Ok(answer.unwrap_or(Finished::Fenced))
+}
+
+/// The statement of a set. For tests.
+pub async fn finish_set(conn: &mut Connection, ends: &[Arc<End>]) -> Result<Vec<Option<Finished>>, DbError> {
+    write_ends(conn, ends, Locks::Short).await
 }
 
 /// Ends a run whose log is as the fence's holder left it. For tests.

@@ -16,7 +16,7 @@ pub use cancel::{Cancelled, cancel};
 pub use events::StoredError;
 pub use expire::{expire, expire_set};
 pub use fence::Fence;
-pub use finish::{End, Finished, Finishing, finish};
+pub use finish::{End, Finished, Finishing, finish, finish_set};
 pub use outcome::{RunEnd, RunError, RunResult, RunSource};
 pub use state::{ErrorCode, RunStatus};
 pub use state_machine::{TRANSITIONS, Transition};
