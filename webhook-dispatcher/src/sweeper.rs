@@ -46,7 +46,7 @@ struct Found {
 
 const DUE: &str = "
 WITH sweeping AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4706043) AS alone)
-SELECT lanes, walked_to FROM webhook_lanes_due_v1($1, $2, $3, $4) WHERE (SELECT alone FROM sweeping)";
+SELECT lanes, walked_to FROM webhook_lanes_due_v2($1, $2, $3, $4) WHERE (SELECT alone FROM sweeping)";
 
 /// At most `room` lanes. `None` while another dispatcher runs the query.
 async fn due_lanes(conn: &mut Connection, after: Uuid, room: u32) -> Result<Option<Found>, DbError> {

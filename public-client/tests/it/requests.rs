@@ -126,7 +126,7 @@ async fn connections_are_not_reused() {
     assert_eq!(server.connections(), 2);
 }
 
-/// Each with an empty body.
+/// Each is answered with `ok`.
 async fn post_times(client: &PublicClient, url: &str, times: usize) {
     for _ in 0..times {
         let answer = client.post(url, HeaderMap::new(), b"x".to_vec()).await.unwrap();

@@ -28,6 +28,9 @@ DROP FUNCTION record_deliveries_v1(uuid[], integer[], text[], text[], interval[]
     integer[], text[], text[], text[], uuid[], integer[], interval[], integer[], boolean);
 DROP FUNCTION claim_deliveries_v3(uuid[], text, interval, integer, integer, uuid[], integer[], integer[],
     integer, boolean);
-DROP FUNCTION webhook_lane_due_v1(uuid, boolean, timestamptz, integer);
-DROP FUNCTION webhook_lane_room_v1(uuid, boolean, integer, interval, timestamptz);
+DROP FUNCTION webhook_lanes_due_v2(uuid, integer, bigint, integer);
+DROP FUNCTION webhook_lane_due_v1(uuid, timestamptz, boolean, timestamptz, integer);
+DROP FUNCTION webhook_lane_room_v1(uuid, timestamptz, boolean, integer, interval, timestamptz);
+ALTER TABLE webhook_lanes RESET (fillfactor);
+ALTER TABLE webhook_lanes DROP COLUMN leases_from, DROP COLUMN due_from;
 ALTER TABLE webhook_deliveries DROP COLUMN lost_claims;

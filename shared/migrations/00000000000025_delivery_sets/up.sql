@@ -2,18 +2,30 @@
 -- was lost. They are no attempts. Dispatchers of the former version count them as attempts.
 ALTER TABLE webhook_deliveries ADD COLUMN lost_claims integer NOT NULL DEFAULT 0;
 
+-- Where a claim starts in the indexes of deliveries. Beside a transaction that stays open, the entries of all
+-- deliveries that were recorded since stay in the indexes, and without a lower bound each claim would pass
+-- them. Null: from the start.
+ALTER TABLE webhook_lanes
+    -- The first end of a lease that is not over.
+    ADD COLUMN leases_from timestamptz,
+    -- Shortly before the time of the oldest open delivery. One whose insert committed much later than that of
+    -- younger ones may be older; the sweeper finds it and forgets the bound.
+    ADD COLUMN due_from timestamptz;
+ALTER TABLE webhook_lanes SET (fillfactor = 50);
+
 -- How many more requests the lane may have in flight now, over all dispatchers. A doubtful lane has one
 -- request. A lane whose oldest request takes longer than two seconds gets no more than four: its host may
 -- begin to hang.
-CREATE FUNCTION webhook_lane_room_v1(p_lane uuid, p_works boolean, p_share integer, p_lease interval,
-    p_now timestamptz)
+CREATE FUNCTION webhook_lane_room_v1(p_lane uuid, p_from timestamptz, p_works boolean, p_share integer,
+    p_lease interval, p_now timestamptz)
 RETURNS integer LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_in_flight integer;
     v_oldest    timestamptz;
 BEGIN
     SELECT count(*), min(x.lease_expires_at) INTO v_in_flight, v_oldest FROM webhook_deliveries x
-    WHERE x.lane_id = p_lane AND x.lease_owner IS NOT NULL AND x.lease_expires_at > p_now;
+    WHERE x.lane_id = p_lane AND x.lease_owner IS NOT NULL AND x.lease_expires_at > p_now
+      AND x.lease_expires_at >= coalesce(p_from, '-infinity');
     RETURN greatest(0, CASE WHEN NOT p_works THEN 1
         WHEN v_oldest < p_now + p_lease - interval '2 s' THEN least(p_share, 4)
         ELSE p_share END - v_in_flight);
@@ -25,9 +37,12 @@ END $$;
 -- The orders and conditions match the indexes (lane_id, next_attempt_at) and (lane_id, due_at), so that a
 -- long backlog costs the rows that are taken, and those in flight before them. Only open deliveries have
 -- `due_at`.
-CREATE FUNCTION webhook_lane_due_v1(p_lane uuid, p_closed boolean, p_now timestamptz, p_most integer)
+CREATE FUNCTION webhook_lane_due_v1(p_lane uuid, p_from timestamptz, p_closed boolean, p_now timestamptz,
+    p_most integer)
 RETURNS TABLE (id uuid, due timestamptz) LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
+DECLARE
+    v_from timestamptz := coalesce(p_from, '-infinity');
 BEGIN
     IF p_closed THEN
         RETURN QUERY
@@ -42,12 +57,13 @@ BEGIN
     RETURN QUERY
     SELECT o.id, o.due FROM (
         (SELECT n.id, n.next_attempt_at AS due FROM webhook_deliveries n
-         WHERE n.lane_id = p_lane AND n.status IN ('pending', 'retrying') AND n.next_attempt_at <= p_now
+         WHERE n.lane_id = p_lane AND n.status IN ('pending', 'retrying')
+           AND n.next_attempt_at BETWEEN v_from AND p_now
            AND (n.lease_expires_at IS NULL OR n.lease_expires_at <= p_now)
          ORDER BY n.next_attempt_at LIMIT p_most)
         UNION ALL
         (SELECT n.id, n.due_at FROM webhook_deliveries n
-         WHERE n.lane_id = p_lane AND n.due_at <= p_now
+         WHERE n.lane_id = p_lane AND n.due_at BETWEEN v_from AND p_now
            AND (n.lease_expires_at IS NULL OR n.lease_expires_at <= p_now)
          ORDER BY n.due_at LIMIT p_most)) o
     ORDER BY o.due, o.id LIMIT p_most;
@@ -110,9 +126,10 @@ BEGIN
         WHERE CASE WHEN l.host = 'ping' THEN v_doubtfuls < v_most_doubtfuls
             ELSE NOT l.user_id = ANY (v_full) AND (l.failures IS NOT DISTINCT FROM 0
                 OR v_doubtfuls < v_most_doubtfuls AND NOT l.user_id = ANY (v_doubtful_full)) END
-          AND webhook_lane_room_v1(
-            l.id, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping', p_share, p_lease, v_now) > 0
-          AND EXISTS (SELECT 1 FROM webhook_lane_due_v1(l.id, l.closed_until > v_now, v_now, 1)));
+          AND webhook_lane_room_v1(l.id, l.leases_from, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping',
+            p_share, p_lease, v_now) > 0
+          AND EXISTS (
+            SELECT 1 FROM webhook_lane_due_v1(l.id, l.due_from, l.closed_until > v_now, v_now, 1)));
     IF v_lanes = '{}' THEN
         RETURN;
     END IF;
@@ -129,9 +146,9 @@ BEGIN
         SELECT l.id AS lane, l.user_id, l.host = 'ping' AS ping,
             l.host = 'ping' OR l.failures IS DISTINCT FROM 0 AS doubtful, d.id
         FROM unnest(v_locked) AS locked (id) JOIN webhook_lanes l ON l.id = locked.id
-        CROSS JOIN LATERAL webhook_lane_due_v1(l.id, l.closed_until > v_now, v_now, webhook_lane_room_v1(
-            l.id, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping', p_share, p_lease, v_now))
-            WITH ORDINALITY AS d (id, due, place)
+        CROSS JOIN LATERAL webhook_lane_due_v1(l.id, l.due_from, l.closed_until > v_now, v_now,
+            webhook_lane_room_v1(l.id, l.leases_from, l.failures IS NOT DISTINCT FROM 0 OR l.host = 'ping',
+                p_share, p_lease, v_now)) WITH ORDINALITY AS d (id, due, place)
         ORDER BY d.place, d.due, d.id
     LOOP
         v_user := array_position(v_users, v_due.user_id);
@@ -177,6 +194,21 @@ BEGIN
         ARRAY(SELECT s.sealed FROM webhook_secrets s
             WHERE s.user_id = d.user_id AND (s.expires_at IS NULL OR s.expires_at > v_now)
             ORDER BY s.created_at DESC);
+    UPDATE webhook_lanes l
+    SET leases_from = least(v_now + p_lease, (
+            SELECT n.lease_expires_at FROM webhook_deliveries n
+            WHERE n.lane_id = l.id AND n.lease_owner IS NOT NULL AND n.lease_expires_at > v_now
+              AND n.lease_expires_at >= coalesce(l.leases_from, '-infinity')
+            ORDER BY n.lease_expires_at LIMIT 1)),
+        due_from = least(v_now, (
+            SELECT n.next_attempt_at FROM webhook_deliveries n
+            WHERE n.lane_id = l.id AND n.status IN ('pending', 'retrying')
+              AND n.next_attempt_at >= coalesce(l.due_from, '-infinity')
+            ORDER BY n.next_attempt_at LIMIT 1), (
+            SELECT n.due_at FROM webhook_deliveries n
+            WHERE n.lane_id = l.id AND n.due_at >= coalesce(l.due_from, '-infinity')
+            ORDER BY n.due_at LIMIT 1)) - interval '50 ms'
+    WHERE l.id = ANY (ARRAY(SELECT d.lane_id FROM webhook_deliveries d WHERE d.id = ANY (v_ids)));
     RETURN QUERY
     SELECT left_out.state, left_out.id, NULL::uuid, NULL::integer, NULL::uuid, NULL::uuid, NULL::text,
         NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::uuid, NULL::integer, NULL::timestamptz,
@@ -184,6 +216,27 @@ BEGIN
     FROM (SELECT DISTINCT 'more' AS state, m.id FROM unnest(v_more) AS m (id)
         UNION ALL
         SELECT 'locked', w.id FROM unnest(v_lanes) AS w (id) WHERE NOT w.id = ANY (v_locked)) left_out;
+END $$;
+
+-- Like webhook_lanes_due_v1, and forgets the bounds of lanes that have an older due delivery.
+CREATE FUNCTION webhook_lanes_due_v2(p_after uuid, p_walk integer, p_most bigint, p_each integer)
+RETURNS TABLE (lanes uuid[], walked_to uuid) LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_lanes     uuid[];
+    v_walked_to uuid;
+BEGIN
+    SELECT found.lanes, found.walked_to INTO v_lanes, v_walked_to
+    FROM webhook_lanes_due_v1(p_after, p_walk, p_most, p_each) found;
+    UPDATE webhook_lanes l SET due_from = NULL
+    WHERE l.id = ANY (ARRAY(
+        SELECT b.id FROM webhook_lanes b
+        WHERE b.id = ANY (v_lanes)
+          AND b.due_from > (
+            SELECT d.due FROM webhook_lane_due_v1(b.id, NULL, false, capi_now(), 1) d)
+        ORDER BY b.id FOR NO KEY UPDATE SKIP LOCKED));
+    RETURN QUERY SELECT v_lanes, v_walked_to;
 END $$;
 
 -- Records the results of attempts: of each the delivery's next status and time, the attempt, and a change of
@@ -235,7 +288,8 @@ BEGIN
         INSERT INTO webhook_attempts
             (delivery_id, number, at, duration_ms, status_code, error, response_body, error_code)
         SELECT mine.id, mine.attempt, p_at[mine.number], p_durations[mine.number],
-            p_status_codes[mine.number], p_errors[mine.number], p_bodies[mine.number], p_error_codes[mine.number]
+            p_status_codes[mine.number], p_errors[mine.number], p_bodies[mine.number],
+            p_error_codes[mine.number]
         FROM mine
     )
     SELECT coalesce(array_agg(mine.number ORDER BY mine.number), '{}') INTO v_written FROM mine;

@@ -4,8 +4,9 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use shared::db::{Connection, statement};
 use shared::ids::LaneId;
 use shared::testing::{PlanLine, plan_of};
+use webhook_dispatcher::record::record;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, delivered};
 
 const WAITING: usize = 50_000;
 
@@ -36,7 +37,7 @@ async fn add(fixture: &Fixture, lane: LaneId, count: usize) {
          INSERT INTO webhook_deliveries
              (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
          SELECT gen_random_uuid(), l.id, l.user_id, gen_random_uuid(), 'run.completed', 'http://h/',
-                'pending', capi_now() - interval '1 hour' + n * interval '1 ms', capi_now()
+                'pending', capi_now() - interval '1 day' + n * interval '10 ms', capi_now()
          FROM webhook_lanes l, generate_series(1, {count}) n WHERE l.id = '{lane}';
          COMMIT"
     );
@@ -66,9 +67,9 @@ async fn a_claim_is_flat_in_the_backlog_of_its_lane() {
     }
 
     assert_eq!(fixture.claims("d", &[lane], 16).await.claimed.len(), 16);
-    // A page of the lane, and the index of what is in flight.
+    // The lane, and what is in flight.
     let full = pages(&mut conn, lane, 16).await;
-    assert!(full <= 12, "{full} pages of a lane whose share is in flight");
+    assert!(full <= 40, "{full} pages of a lane whose share is in flight");
 }
 
 /// The deliveries in flight are at the head of the backlog.
@@ -84,4 +85,45 @@ async fn deliveries_in_flight_cost_no_more_than_the_share() {
     assert_eq!(fixture.claims("d", &[lane], 15).await.claimed.len(), 15);
     let last = pages(&mut conn, lane, 1).await;
     assert!(last <= first + 3 * 15, "{first} pages, then {last}");
+}
+
+/// The entries of deliveries that were recorded stay in the indexes while the other transaction may see them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_stays_open_does_not_make_claims_dear() {
+    const SETS: usize = 100;
+    let fixture = Fixture::create().await;
+    let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
+    add(&fixture, lane, 2 * SETS * 16).await;
+    let (mut conn, mut open) = (fixture.database.conn().await, fixture.database.conn().await);
+    pages(&mut conn, lane, 1).await;
+    let before = (pages(&mut conn, lane, 1).await, pages(&mut conn, lane, 16).await);
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM users;
+                 SET LOCAL idle_in_transaction_session_timeout = 0";
+    open.batch_execute(begin).await.unwrap();
+    for _ in 0..SETS {
+        let claimed = fixture.claims("d", &[lane], 16).await.claimed;
+        assert_eq!(claimed.len(), 16);
+        let set: Vec<_> = claimed.iter().map(delivered).collect();
+        let recorded = record(&mut fixture.database.conn().await, &set, true).await.unwrap();
+        assert!(recorded.iter().all(|one| one.unwrap().written));
+    }
+    let after = (pages(&mut conn, lane, 1).await, pages(&mut conn, lane, 16).await);
+    assert!(after.0 <= 3 * before.0 && after.1 <= 3 * before.1, "{before:?}, then {after:?}");
+    open.batch_execute("COMMIT").await.unwrap();
+}
+
+/// Its insert committed later than those of younger ones, which were claimed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweeper_finds_a_delivery_that_is_older_than_the_bound() {
+    let fixture = Fixture::create().await;
+    let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
+    assert!(fixture.claim(lane).await.is_some());
+    add(&fixture, lane, 1).await;
+    assert!(fixture.claim(lane).await.is_none(), "a day before the bound");
+    let sweep = "SELECT cardinality(lanes)::text AS text
+                 FROM webhook_lanes_due_v2('00000000-0000-0000-0000-000000000000', 10, 10, 10)";
+    assert_eq!(fixture.text(sweep).await, "1");
+    assert!(fixture.claim(lane).await.is_some());
 }

@@ -1,5 +1,6 @@
 //! An account whose runs end with webhooks, and dispatchers that deliver them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -8,6 +9,7 @@ use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret, SecretString};
 use shared::db::statement;
+use shared::deliveries::DeliveryStatus;
 use shared::encryption::EncryptionKey;
 use shared::ids::{LaneId, RunId, UserId};
 use shared::net::ip_policy::IpPolicy;
@@ -17,8 +19,10 @@ use shared::runs::{Cancelled, cancel};
 use shared::testing::{ReceivedWebhook, TestDatabase, TestQueues, WebhookReceiver, eventually, started};
 use shared::webhook_secrets;
 use webhook_dispatcher::Running;
+use webhook_dispatcher::attempt::{AttemptResult, Next};
 use webhook_dispatcher::claims::{Claimed, Claims, claim};
 use webhook_dispatcher::config::Config;
+use webhook_dispatcher::record::Record;
 use webhook_dispatcher::shares::Offer;
 
 /// The base64 of 32 zero bytes.
@@ -64,6 +68,12 @@ chat_model_id,
            RETURNING id, created_at)
 INSERT INTO run_events (run_id, seq, type, at, attempt, data)
 SELECT id, 1, 'run.created', created_at, 0, '{\"source\": \"api\"}' FROM r";
+
+/// A success.
+pub(crate) fn delivered(claimed: &Claimed) -> Arc<Record> {
+    let next = Next { status: DeliveryStatus::Delivered, wait: Duration::ZERO, lane: None };
+    Arc::new(Record::new(claimed, AttemptResult { status_code: Some(204), ..AttemptResult::default() }, next))
+}
 
 /// Waits for this number of requests.
 pub(crate) async fn received(receiver: &WebhookReceiver, count: usize) -> Vec<ReceivedWebhook> {

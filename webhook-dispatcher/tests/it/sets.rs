@@ -16,7 +16,7 @@ use webhook_dispatcher::claims::{Claimed, LEASE, claim};
 use webhook_dispatcher::record::{Record, Recording, record};
 use webhook_dispatcher::shares::Offer;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, delivered};
 
 /// Two lanes whose hosts work, with so many due deliveries each.
 async fn two_lanes(fixture: &Fixture, due: usize) -> [LaneId; 2] {
@@ -28,11 +28,6 @@ async fn two_lanes(fixture: &Fixture, due: usize) -> [LaneId; 2] {
     }
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     [lanes[0], lanes[due]]
-}
-
-fn delivered(claimed: &Claimed) -> Arc<Record> {
-    let next = Next { status: DeliveryStatus::Delivered, wait: Duration::ZERO, lane: None };
-    Arc::new(Record::new(claimed, AttemptResult { status_code: Some(204), ..AttemptResult::default() }, next))
 }
 
 /// A failure of the host, which counts for its lane.
