@@ -177,32 +177,50 @@ DROP INDEX idempotency_keys_by_run;
 -- Writes runs with what belongs to them. Returns the ids of those that it wrote. It writes no run whose app has
 -- another version by now or is archived, and of several with one idempotency key only the first. insert_runs_v1
 -- describes the objects of `p_runs`.
-CREATE FUNCTION write_runs_v1(p_runs jsonb[], p_event text, p_key_kept interval) RETURNS SETOF uuid
+CREATE FUNCTION write_runs_v1(p_runs jsonb[], p_event text, p_key_kept interval) RETURNS uuid[]
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+    v_keyed   boolean;
+    v_filed   boolean;
+    v_taken   uuid[];
+    v_written uuid[];
 BEGIN
-    RETURN QUERY
+    SELECT bool_or(run ? 'key_name'), bool_or(run ? 'files') INTO v_keyed, v_filed FROM unnest(p_runs) run;
+    IF v_keyed THEN
+        -- A create with the same key that is not over is waited for. The order is the same in all sets.
+        WITH taken AS (
+            INSERT INTO idempotency_keys AS k (user_id, path, key, request_hash, run_id, expires_at)
+            SELECT DISTINCT ON (a.user_id, run ->> 'key_path', run ->> 'key_name')
+                a.user_id, run ->> 'key_path', run ->> 'key_name', decode(run ->> 'key_hash', 'hex'),
+                (run ->> 'id')::uuid, capi_now() + p_key_kept
+            FROM unnest(p_runs) WITH ORDINALITY AS g (run, n)
+            JOIN apps a ON a.id = (run ->> 'app')::uuid
+            JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
+            WHERE run ? 'key_name' AND a.user_id = (run ->> 'user')::uuid AND a.archived_at IS NULL
+              AND v.id = (run ->> 'version')::uuid
+            ORDER BY a.user_id, run ->> 'key_path', run ->> 'key_name', n
+            ON CONFLICT (user_id, path, key) DO UPDATE
+                SET request_hash = EXCLUDED.request_hash, run_id = EXCLUDED.run_id,
+                    expires_at = EXCLUDED.expires_at
+                WHERE k.expires_at <= capi_now()
+            RETURNING k.run_id
+        )
+        SELECT coalesce(array_agg(run_id), '{}') INTO v_taken FROM taken;
+        p_runs := ARRAY(
+            SELECT run FROM unnest(p_runs) WITH ORDINALITY AS g (run, n)
+            WHERE NOT run ? 'key_name' OR (run ->> 'id')::uuid = ANY (v_taken) ORDER BY n);
+    END IF;
     WITH given AS MATERIALIZED (
         SELECT g.n, r.*
         FROM unnest(p_runs) WITH ORDINALITY AS g (run, n)
         CROSS JOIN LATERAL jsonb_to_record(g.run) AS r (
             id uuid, "user" uuid, app uuid, version uuid, key uuid, title text, inputs jsonb, model text,
-            webhook_url text, webhook_host text, metadata jsonb, created jsonb, queue_timeout_seconds integer,
-            request_id text, webhook_events text[], files jsonb, key_path text, key_name text, key_hash text)
+            webhook_url text, webhook_host text, webhook_events text[], metadata jsonb, created jsonb,
+            queue_timeout_seconds integer, request_id text)
         JOIN apps a ON a.id = r.app JOIN app_versions v ON v.app_id = a.id AND v.version = a.current_version
         WHERE a.user_id = r."user" AND v.id = r.version AND a.archived_at IS NULL
-    ), taken AS (
-        -- A request with the same key that is not over is waited for. The order is the same in all sets.
-        INSERT INTO idempotency_keys AS k (user_id, path, key, request_hash, run_id, expires_at)
-        SELECT DISTINCT ON (g."user", g.key_path, g.key_name) g."user", g.key_path, g.key_name,
-            decode(g.key_hash, 'hex'), g.id, capi_now() + p_key_kept
-        FROM given g WHERE g.key_name IS NOT NULL
-        ORDER BY g."user", g.key_path, g.key_name, g.n
-        ON CONFLICT (user_id, path, key) DO UPDATE
-            SET request_hash = EXCLUDED.request_hash, run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
-            WHERE k.expires_at <= capi_now()
-        RETURNING k.run_id
     ), written AS (
         INSERT INTO runs (id, user_id, app_id, app_version_id, api_key_id, source, status, title, inputs,
             chat_model_id, webhook_url, webhook_host, metadata, queue_timeout_seconds, request_id,
@@ -210,30 +228,39 @@ BEGIN
         SELECT g.id, g."user", g.app, g.version, g.key, CASE WHEN g.key IS NULL THEN 'console' ELSE 'api' END,
             'pending', g.title, g.inputs, g.model, g.webhook_url, g.webhook_host, g.metadata,
             g.queue_timeout_seconds, g.request_id, g.webhook_events, capi_now(), 1
-        FROM given g
-        WHERE g.key_name IS NULL OR g.id IN (SELECT t.run_id FROM taken t)
-        ORDER BY g.n
+        FROM given g ORDER BY g.n
         RETURNING id, user_id, metadata, created_at
     ), pairs AS (
         INSERT INTO run_metadata (user_id, key, value, created_at, run_id)
         SELECT w.user_id, p.key, p.value, w.created_at, w.id FROM written w, jsonb_each_text(w.metadata) p
-    ), files AS (
+    ), logged AS (
+        INSERT INTO run_events (run_id, seq, type, at, attempt, data)
+        SELECT w.id, 1, p_event, w.created_at, 0, g.created FROM written w JOIN given g ON g.id = w.id
+        RETURNING run_id
+    )
+    SELECT coalesce(array_agg(run_id), '{}') INTO v_written FROM logged;
+    IF v_filed THEN
         -- Each file counts to its account: the accounts are locked in the order of their ids.
         INSERT INTO run_files (id, run_id, name, type, size, sha256, part, position)
-        SELECT f.id, w.id, f.name, f.type, f.size, decode(f.sha256, 'hex'), f.part, f.position
-        FROM given g JOIN written w ON w.id = g.id CROSS JOIN jsonb_to_recordset(g.files) AS f (
+        SELECT f.id, (run ->> 'id')::uuid, f.name, f.type, f.size, decode(f.sha256, 'hex'), f.part, f.position
+        FROM unnest(p_runs) run CROSS JOIN jsonb_to_recordset(run -> 'files') AS f (
             id uuid, name text, type text, size bigint, sha256 text, part text, position integer)
-        WHERE g.files IS NOT NULL
-        ORDER BY w.user_id
-    )
-    INSERT INTO run_events (run_id, seq, type, at, attempt, data)
-    SELECT w.id, 1, p_event, w.created_at, 0, g.created FROM written w JOIN given g ON g.id = w.id
-    RETURNING run_id;
+        WHERE run ? 'files' AND (run ->> 'id')::uuid = ANY (v_written)
+        ORDER BY (run ->> 'user')::uuid;
+    END IF;
+    IF v_keyed AND cardinality(v_written) < cardinality(p_runs) THEN
+        -- An app changed between the statements: no key without its run.
+        DELETE FROM idempotency_keys k USING unnest(p_runs) run
+        WHERE k.user_id = (run ->> 'user')::uuid AND k.path = run ->> 'key_path' AND k.key = run ->> 'key_name'
+          AND k.run_id = (run ->> 'id')::uuid AND k.run_id <> ALL (v_written);
+    END IF;
+    RETURN v_written;
 END $$;
 
--- Accepts runs: writes each, or nothing of it. An object of `p_runs` has the names that write_runs_v1 lists, where
--- what is missing is null, and for an account with quotas `asked`: the second argument of account_quota_v1.
--- `p_event` is the type of the first event.
+-- Accepts runs: writes each, or nothing of it. An object of `p_runs` has the names that write_runs_v1 reads. What
+-- is missing is null. `key_path`, `key_name` and `key_hash` are the idempotency key, `files` the rows of the
+-- run's files, and `asked` is the second argument of account_quota_v1, for an account with quotas. `p_event` is
+-- the type of the first event.
 --
 -- Returns a row for each run that was written, is over a quota (`quota`, `used` and `cap` say which), or was left
 -- out (`written` is null): with quotas or files a create locks its account's row, and without `p_wait` it is left
@@ -252,24 +279,29 @@ DECLARE
     v_accounts uuid[];
     v_run      jsonb;
 BEGIN
-    v_accounts := ARRAY(SELECT DISTINCT (run ->> 'user')::uuid FROM unnest(p_runs) run WHERE run ?| '{asked,files}');
+    IF NOT p_wait THEN
+        PERFORM set_config('lock_timeout', '200', true);
+    END IF;
+    v_accounts := ARRAY(
+        SELECT DISTINCT (run ->> 'user')::uuid FROM unnest(p_runs) run WHERE run ?| '{asked,files}');
+    IF cardinality(v_accounts) = 0 THEN
+        RETURN QUERY SELECT w, true, NULL::text, NULL::bigint, NULL::bigint
+        FROM unnest(write_runs_v1(p_runs, p_event, p_key_kept)) w;
+        RETURN;
+    END IF;
     -- The rows of accounts come before those of idempotency keys.
     IF p_wait THEN
         PERFORM lock_account_use_v1(account) FROM unnest(v_accounts) account;
     ELSE
-        PERFORM set_config('lock_timeout', '200', true);
         v_accounts := ARRAY(
             SELECT u.user_id FROM account_use u WHERE u.user_id = ANY (v_accounts)
             ORDER BY u.user_id FOR NO KEY UPDATE SKIP LOCKED);
     END IF;
     RETURN QUERY
-    SELECT w, true, NULL::text, NULL::bigint, NULL::bigint FROM write_runs_v1(ARRAY(
+    SELECT w, true, NULL::text, NULL::bigint, NULL::bigint FROM unnest(write_runs_v1(ARRAY(
         SELECT run FROM unnest(p_runs) WITH ORDINALITY AS g (run, n)
         WHERE NOT run ? 'asked' AND (NOT run ? 'files' OR (run ->> 'user')::uuid = ANY (v_accounts))
-        ORDER BY n), p_event, p_key_kept) w;
-    IF NOT EXISTS (SELECT 1 FROM unnest(p_runs) run WHERE run ?| '{asked,files}') THEN
-        RETURN;
-    END IF;
+        ORDER BY n), p_event, p_key_kept)) w;
     -- Each check counts what the former ones wrote.
     FOR v_run IN
         SELECT run FROM unnest(p_runs) WITH ORDINALITY AS g (run, n)
@@ -284,7 +316,7 @@ BEGIN
             IF quota IS NOT NULL THEN
                 written := false;
                 RETURN NEXT;
-            ELSIF EXISTS (SELECT 1 FROM write_runs_v1(ARRAY[v_run], p_event, p_key_kept)) THEN
+            ELSIF cardinality(write_runs_v1(ARRAY[v_run], p_event, p_key_kept)) = 1 THEN
                 written := true;
                 IF v_run #> '{asked,request_bytes}' <> 'null' THEN
                     PERFORM use_account_v1((v_run ->> 'user')::uuid, 0, (v_run #>> '{asked,request_bytes}')::bigint);
