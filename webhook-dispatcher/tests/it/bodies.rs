@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::ids::RunId;
 use shared::runs::{RunningCaps, Viewer};
-use shared::testing::WebhookReceiver;
+use shared::testing::{ReceivedWebhook, WebhookReceiver};
 
 use crate::fixture::{Fixture, received};
 
@@ -135,7 +135,7 @@ async fn a_webhook_shows_the_run_as_get_does() {
         let mut shown = without_signatures(serde_json::to_value(shown).unwrap());
         let state = shown.as_object_mut().unwrap().remove("webhook").unwrap();
         assert!(state["deliveryId"].is_string() && !shown["files"][1]["sha256"].is_null(), "{shown}");
-        let bodies = requests.iter().map(|request| request.json()).filter(|body| {
+        let bodies = requests.iter().map(ReceivedWebhook::json).filter(|body| {
             body["data"]["id"] == run.to_string()
         });
         let mut types = Vec::new();

@@ -177,22 +177,16 @@ async fn the_results_of_a_lane_in_one_set_count_once() {
 async fn concurrent_claims_share_a_lane() {
     const DUE: usize = 24;
     const DISPATCHERS: usize = 8;
-    let fixture = Arc::new(Fixture::create().await);
+    let fixture = Fixture::create().await;
     let lanes = two_lanes(&fixture, DUE).await;
     let mut claims = Vec::new();
     for number in 0..DISPATCHERS {
-        let fixture = Arc::clone(&fixture);
-        claims.push(tokio::spawn(async move {
-            let (mut conn, dispatcher) = (fixture.database.conn().await, format!("d{number}"));
-            let offer = Offer::everything();
-            claim(&mut conn, &dispatcher, &lanes, &offer, 5, true).await.unwrap().claimed
-        }));
+        let (fixture, lanes) = (&fixture, &lanes);
+        claims.push(async move { fixture.claims(&format!("d{number}"), lanes, 5).await.claimed });
     }
     let mut ids = std::collections::HashSet::new();
-    for claim in claims {
-        for claimed in claim.await.unwrap() {
-            assert!(ids.insert(claimed.id), "claimed twice");
-        }
+    for claimed in futures_util::future::join_all(claims).await.into_iter().flatten() {
+        assert!(ids.insert(claimed.id), "claimed twice");
     }
     assert!(ids.len() <= 32, "{} of two lanes with 16 each", ids.len());
     let owned = "SELECT count(*)::text AS text FROM webhook_deliveries WHERE lease_owner IS NOT NULL";

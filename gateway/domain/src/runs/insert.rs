@@ -13,13 +13,14 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::batch::{Batch, SetCall};
 use shared::config::Quotas;
-use shared::db::{Db, DbError, interval, statement};
+use shared::db::{ANSWER_TIMEOUT, Db, DbError, interval, statement};
 use shared::deliveries::WebhookEvent;
 use shared::ids::{ApiKeyId, AppId, AppVersionId, RunId, UserId};
 use shared::net::public_url::PublicUrl;
 use shared::runs::Source;
 use shared::runs::events::{EventData, EventType, RunCreated};
 use shared::storage::hex;
+use tokio::time::timeout;
 
 use super::idempotency::{IdempotencyKey, KEPT};
 use crate::accounts::quotas::{self, Asked, Exceeded, QuotaRow};
@@ -208,7 +209,9 @@ impl Accepting {
 pub async fn insert(accepting: &Batch<Accepting>, run: &NewRun<'_>) -> Result<Inserted, DbError> {
     let row = serde_json::to_string(&Row::from(run));
     let row = row.map_err(|error| QueryError::SerializationError(error.into()))?;
-    accepting.call(Accept { id: run.id, row }).await
+    // Behind a set whose commit hangs, the call would wait for that set too.
+    let writing = timeout(ANSWER_TIMEOUT, accepting.call(Accept { id: run.id, row }));
+    writing.await.unwrap_or(Err(DbError::Timeout))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::pending_runs;
 #[tokio::test(flavor = "multi_thread")]
 async fn sets_of_the_same_users_neither_deadlock_nor_miscount() {
     let database = TestDatabase::create().await;
-    let mut processes = vec![Vec::new(), Vec::new(), Vec::new()];
+    let mut processes = [Vec::new(), Vec::new(), Vec::new()];
     let mut users = Vec::new();
     for _ in 0..8 {
         let (user, _) = pending_runs(&database, 24).await;

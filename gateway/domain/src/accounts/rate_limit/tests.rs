@@ -142,7 +142,7 @@ async fn property_the_window_never_holds_more_than_its_places_and_refuses_only_t
                 models[usize::from(user) - 1].check(now, admitted, &format!("formerly, {about}"));
             }
         }
-        let users: Vec<u8> = (0..1 + dice.roll(60))
+        let users: Vec<u8> = (0..=dice.roll(60))
             .map(|_| [1, 2, 2, 2, 2, 2, NONE, UNKNOWN][usize::try_from(dice.roll(8)).unwrap()])
             .collect();
         for (user, outcome) in users.iter().zip(admit_now(&database, &users).await) {
