@@ -103,8 +103,7 @@ async fn an_artifact_that_does_not_fit_writes_nothing() {
     assert!(append_under(&database, &run, run.last_seq, &fits, QUOTAS).await.unwrap());
     assert_eq!(used(&database).await.stored, 900);
     let last = run.last_seq + 1;
-    let error =
-        append_under(&database, &run, last, &[artifact(101)], QUOTAS).await.unwrap_err();
+    let error = append_under(&database, &run, last, &[artifact(101)], QUOTAS).await.unwrap_err();
     assert!(error.is_over_quota() && !error.is_outage(), "{error}");
     assert_eq!(database.run_sql("SELECT 1 FROM artifacts").await, 1);
     assert!(append_under(&database, &run, last, &[artifact(100)], QUOTAS).await.unwrap());

@@ -14,7 +14,7 @@ use shared::ids::{ArtifactId, RunId};
 use shared::runs::events::{
     self, Event, EventData, FoundSource, PublishedArtifact, RunStarted, RunTakenOver, SourceUse, ToolResult,
 };
-use shared::runs::{ErrorCode, RunEnd, RunError, RunResult, RunSource, ShownError, cancel, finish};
+use shared::runs::{ErrorCode, Fence, RunEnd, RunError, RunResult, RunSource, ShownError, cancel, finish};
 use shared::testing::TestDatabase;
 
 use crate::{LEASE, answer, claim_one, claimant, pending_runs, take_over, user_message};
@@ -186,7 +186,8 @@ async fn contacted_hosts_are_added_to_the_row() {
     let last = run.last_seq + 3;
     assert!(append(&mut conn, run.fence(), last, &[result(&[])], LEASE).await.unwrap());
     let stale = [result(&["stale.example"])];
-    assert!(!append(&mut conn, (run.id, run.attempt + 1), last + 1, &stale, LEASE).await.unwrap());
+    let old = Fence { attempt: run.attempt - 1, ..run.fence() };
+    assert!(!append(&mut conn, old, last + 1, &stale, LEASE).await.unwrap());
     let error = RunError::new(ErrorCode::ToolError, "why", None);
     let end = RunEnd::Failed(error, None);
     finish(&mut conn, run.fence(), &[result(&["c.example"])], &end).await.unwrap();
