@@ -186,11 +186,8 @@ async fn contacted_hosts_are_added_to_the_row() {
     let last = run.last_seq + 3;
     assert!(append(&mut conn, run.fence(), last, &[result(&[])], LEASE).await.unwrap());
     let stale = [result(&["stale.example"])];
-    assert!(
-        !append(&mut conn, Fence { attempt: run.attempt + 1, ..run.fence() }, last + 1, &stale, LEASE)
-            .await
-            .unwrap()
-    );
+    let old = Fence { attempt: run.attempt - 1, ..run.fence() };
+    assert!(!append(&mut conn, old, last + 1, &stale, LEASE).await.unwrap());
     let error = RunError::new(ErrorCode::ToolError, "why", None);
     let end = RunEnd::Failed(error, None);
     finish(&mut conn, run.fence(), &[result(&["c.example"])], &end).await.unwrap();
