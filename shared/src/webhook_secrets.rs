@@ -62,7 +62,8 @@ pub fn decrypt(
     user: UserId,
     sealed: &[Vec<u8>],
 ) -> Result<Vec<SecretSlice<u8>>, EncryptionError> {
-    let decrypted = sealed.iter().map(|sealed| key.decrypt(user.uuid().as_bytes(), sealed).map(SecretSlice::from));
+    let decrypted =
+        sealed.iter().map(|sealed| key.decrypt(user.uuid().as_bytes(), sealed).map(SecretSlice::from));
     let (decrypted, failed): (Vec<_>, Vec<_>) = decrypted.partition(Result::is_ok);
     match failed.into_iter().next() {
         Some(error) if decrypted.is_empty() => error.map(|secret| vec![secret]),
