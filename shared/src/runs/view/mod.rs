@@ -124,7 +124,7 @@ CROSS JOIN LATERAL (SELECT x.* FROM runs x WHERE x.id = wanted.id OFFSET 0) r"
 
 /// The same for one run. A generic plan of `ANY` expects ten runs. For one run PostgreSQL then prefers a new
 /// plan at each call, and planning these joins costs 2 to 4 ms.
-static LOAD_ONE: LazyLock<String> = LazyLock::new(|| LOAD.replace("= ANY ($1)", "= $1"));
+static LOAD_ONE: LazyLock<String> = LazyLock::new(|| LOAD.replace("= ANY ((SELECT $1)::uuid[])", "= $1"));
 
 /// How many runs each plan may run at once; `pending.reason` depends on it.
 #[derive(Debug, Clone)]
