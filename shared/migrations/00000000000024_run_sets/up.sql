@@ -264,7 +264,7 @@ BEGIN
             result = CASE WHEN i.lost THEN partial_result_v1(r.id) ELSE i.result END,
             error_code = i.error_code,
             error = i.error || jsonb_build_object('eventSeq', r.last_seq + i.count),
-            lease_owner = NULL, lease_claim = NULL, lease_expires_at = NULL, losses = 0, holds_place = false,
+            lease_owner = NULL, lease_expires_at = NULL, losses = 0, holds_place = false,
             worked_seconds = r.worked_seconds + worked_v1(r.counted_at, v_now, r.lease_expires_at),
             counted_at = NULL,
             input_tokens = r.input_tokens + i.input_tokens, output_tokens = r.output_tokens + i.output_tokens,
@@ -359,7 +359,7 @@ BEGIN
             UPDATE runs r
             SET status = 'cancelled', completed_at = v_now, last_seq = r.last_seq + 1,
                 result = partial_result_v1(r.id),
-                lease_owner = NULL, lease_claim = NULL, lease_expires_at = NULL, losses = 0,
+                lease_owner = NULL, lease_expires_at = NULL, losses = 0,
                 holds_place = false,
                 worked_seconds = r.worked_seconds + worked_v1(r.counted_at, v_now, r.lease_expires_at),
             counted_at = NULL
