@@ -17,7 +17,7 @@ const AGE: Duration = Duration::from_secs(30);
 const MOST: usize = 256;
 /// How long no connection to an origin is kept after one did not answer a further request.
 const DISTRUST: Duration = Duration::from_mins(10);
-/// Origins that are remembered so. With more of them, the oldest are forgotten.
+/// The most distrusted origins. If there are more, those whose time is over are forgotten, or all.
 const MOST_DISTRUSTED: usize = 1000;
 
 /// Scheme, host and port of a URL.
@@ -47,7 +47,7 @@ impl Idle {
 }
 
 impl Kept {
-    /// A connection that was not closed.
+    /// Takes an idle connection that the server has not closed.
     pub(crate) fn take(&self, origin: &str) -> Option<Open> {
         let mut inner = self.lock();
         let idle = inner.idle.get_mut(origin)?;
@@ -82,7 +82,7 @@ impl Kept {
         }
     }
 
-    /// For a server that answers only the first request of a connection.
+    /// Keeps no connection to this origin for a while. Some servers answer only the first request of one.
     pub(crate) fn distrust(&self, origin: Origin) {
         let mut inner = self.lock();
         let now = Instant::now();

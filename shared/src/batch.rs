@@ -15,7 +15,7 @@ use crate::db::DbError;
 pub const MAX_SET: usize = 64;
 /// Bytes of a set, so that many large rows do not become one huge statement. One call may have more.
 const MAX_SET_BYTES: usize = 1024 * 1024;
-/// Calls that are done alone at once, beside the sets.
+/// The most calls that are done alone at the same time, beside the sets.
 const ALONE_AT_ONCE: usize = 4;
 
 /// One kind of call.
@@ -34,7 +34,7 @@ pub trait SetCall: Send + Sync + 'static {
     /// One statement for one item. It may wait for locks.
     fn alone(&self, item: &Self::Item) -> impl Future<Output = Result<Self::Answer, DbError>> + Send;
 
-    /// Bytes of an item, about.
+    /// The approximate size of an item in bytes.
     fn bytes(&self, _item: &Self::Item) -> usize {
         0
     }

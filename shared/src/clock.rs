@@ -1,6 +1,6 @@
-//! Notices when the database's clock jumps: somebody set it, or a standby with another clock took over. What
-//! was written with the old time is then too early or too late. A process compares the database's clock with
-//! its own monotonic clock, which never jumps.
+//! Notices when the database's clock jumps: an operator set it, or a standby with another clock took over.
+//! What was written with the old time is then too early or too late. A process compares the database's clock
+//! with its own monotonic clock, which never jumps.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -17,10 +17,10 @@ use super::limits::{FloodGuard, Refusals};
 
 /// Requests that wait for their set. More are answered 503.
 pub const WAITING_REQUESTS: usize = 4096;
-/// A set waits so long for a window that another set has locked: usually a moment, because another gateway
+/// How long a set waits for a window that another set has locked. Usually this is short: another gateway
 /// admits requests of the same account.
 const SHORT_WAIT: Duration = Duration::from_millis(40);
-/// A request that is admitted alone waits so long. Its client waits less.
+/// How long a request that is admitted alone waits for its window. Its client waits for a shorter time.
 const LONG_WAIT: Duration = Duration::from_millis(1500);
 
 /// A request that passed the guards.

@@ -53,7 +53,7 @@ pub struct Waited {
     /// The attempts, this one included.
     #[diesel(sql_type = BigInt)]
     pub attempts: i64,
-    /// Since the first of them.
+    /// The time since the first of them.
     #[diesel(sql_type = Double)]
     pub seconds: f64,
 }

@@ -1,7 +1,7 @@
 //! The reaper: takes over runs whose lease expired or was given back, without a nudge. It uses the permits
-//! that are free and those that consumer slots hold. After an outage that was long enough for a renewal to be
-//! missed it takes nothing over for one lease time, because the other workers could not renew either. It does
-//! the same after a jump of the database's clock.
+//! that are free and the one that the consumer holds. After an outage that was long enough for a renewal to
+//! be missed it takes nothing over for one lease time, because the other workers could not renew either. It
+//! does the same after a jump of the database's clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Schedule {
         Self { down_since: None, not_before: now, next: now, served: 0 }
     }
 
-    /// Whether a poll is due. One poll serves all: the slots and the reaper's task need not repeat it.
+    /// Whether a poll is due. One poll serves all: the consumer and the reaper's task need not repeat it.
     fn begin(&mut self, now: Instant, requests: u64, interval: Duration) -> bool {
         let wanted = requests > self.served || now >= self.next;
         let due = wanted && self.down_since.is_none() && now >= self.not_before;
@@ -182,7 +182,7 @@ impl Reaper {
         };
         if let Some(last) = taken.iter().find(|run| is_last_chance(run.losses)) {
             self.context.isolation.begin(last.fence());
-            // Each slot brings its permit.
+            // The consumer brings its permit.
             self.context.request_poll();
             self.clear_after(isolation(by.lease, last.attempt), last.fence());
         } else if let Some(suspect) = taken.iter().find(|run| run.losses > 0) {

@@ -19,7 +19,8 @@ const HIERARCHY: &str = "/sys/fs/cgroup";
 /// If one of them is not delegated, commands have no groups.
 const REQUIRED: [&str; 2] = ["memory", "pids"];
 const CPU: &str = "cpu";
-/// The group of the worker and its supervisor: the kernel allows no processes in a group that delegates controllers.
+/// The group of the worker and its supervisor: the kernel allows no processes in a group that delegates
+/// controllers.
 const LEAF: &str = "capi-worker";
 const PREFIX: &str = "capi-sandbox-";
 /// The kernel's default.

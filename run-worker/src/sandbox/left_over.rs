@@ -8,8 +8,8 @@ use std::path::Path;
 const BWRAP: &[u8] = b"bwrap\n";
 
 /// Whether processes of sandboxes exist whose workspaces are in this directory. The first process of a
-/// sandbox is bwrap, which names its workspace in its arguments. It loses its arguments when it is killed,
-/// and waits then for all others. So a bwrap without arguments counts too, whichever worker started it.
+/// sandbox is bwrap, which names its workspace in its arguments. When it is killed, it loses its arguments
+/// and then waits for all others. So a bwrap without arguments counts too, whichever worker started it.
 #[must_use]
 pub fn has_processes(home: &Path) -> bool {
     let mark = format!("{}/", home.display());
@@ -25,7 +25,7 @@ pub fn has_processes(home: &Path) -> bool {
     })
 }
 
-/// A process that only has to be waited for is gone: its sandbox is empty.
+/// A zombie counts as gone: its sandbox is empty.
 fn is_ending_bwrap(process: &Path) -> bool {
     let stat = fs::read(process.join("stat")).unwrap_or_default();
     let state = String::from_utf8_lossy(&stat);

@@ -25,10 +25,10 @@ use crate::config::Config;
 use crate::workspace::Home;
 pub use supervised::{Supervised, new_worker_name};
 
-/// How long the leases of a worker that stopped by itself are looked for. It gave its runs back before.
+/// How long to try to end the leases of a worker that stopped cleanly. Most often it has none left.
 const AFTER_A_STOP: Duration = Duration::from_secs(2);
 
-/// Runs the worker as a child. Returns its exit code, or 128 and the signal that ended it.
+/// Runs the worker as a child. Returns its exit code, or 128 plus the number of the signal that ended it.
 pub fn run(config: &Config) -> anyhow::Result<i32> {
     set_child_subreaper(Some(getpid())).context("become the parent of orphans")?;
     let worker = new_worker_name();

@@ -11,7 +11,7 @@ ALTER TABLE runs
     ADD COLUMN counted_at timestamptz;
 
 -- The user's runs that hold a place. A claim reads it instead of counting rows: beside a transaction that
--- stays open, dead entries of the index make such a count dearer with each run.
+-- stays open, each run adds dead entries to the index, and such a count would read them all.
 ALTER TABLE user_slots
     ADD COLUMN running integer NOT NULL DEFAULT 0,
     -- All pending runs that were created before this time are started. Null: unknown. A run whose create
@@ -80,11 +80,11 @@ RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- Locks the slots of these users in the order of their ids. Without `p_wait` it skips locked ones. The slot's
--- `ctid` is the fastest way back to it while it is locked.
+-- `ctid` finds it again, as long as it is locked.
 --
 -- Beside a transaction that stays open the index holds an entry for each page with dead versions of the slot.
--- The scan goes backward, because the live version mostly has the last one. A condition with `=` would turn
--- it forward.
+-- The scan goes backward, because the last entry is usually that of the live version. With the condition `=`
+-- PostgreSQL would scan forward.
 CREATE FUNCTION lock_slots_v1(p_users uuid[], p_wait boolean) RETURNS TABLE (user_id uuid, slot tid)
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -103,8 +103,8 @@ BEGIN
     END IF;
 END $$;
 
--- Starts the oldest pending runs of these users: of each user at most `p_counts` and what the plan's cap
--- allows, in all at most `p_places`. If the places are few, the users with the fewest running runs come
+-- Starts the oldest pending runs of these users: at most `p_counts` of each user, at most what the cap of the
+-- user's plan allows, and at most `p_places` in all. If the places are few, the users with the fewest running runs come
 -- first. All runs get the lease claim `p_claim`. No user may be listed twice.
 --
 -- A row with an `id` is a run. A row without is a user: `more` says how many further runs of the user may
@@ -220,8 +220,8 @@ BEGIN
     END IF;
 END $$;
 
--- Sets the slots of these users right: `running` to the runs that hold a place, and `pending_from` if an
--- older run is pending. Skips locked slots. Returns how many it changed.
+-- Corrects the slots of these users: `running` becomes the number of running runs, and `pending_from` goes back
+-- if an older run is pending. Skips locked slots. Returns how many it changed.
 CREATE FUNCTION correct_slots_v1(p_users uuid[]) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_slots   tid[];

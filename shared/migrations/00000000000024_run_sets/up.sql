@@ -126,8 +126,8 @@ END $$;
 -- What a run produced that ended without its worker: the last text that the model wrote, and the web pages
 -- that the run used. Null if the run has neither text nor artifacts.
 --
--- The sources keep the bounds of RunSource. A page is cited if the text holds its number in brackets: the
--- worker, which also finds lists of numbers and URLs, is not there. The uses `cited`, `read` and `searched`
+-- The sources keep the bounds of RunSource. A page is cited if the text holds its number in brackets. Only the
+-- worker also finds lists of numbers and URLs. The uses `cited`, `read` and `searched`
 -- sort from the strongest to the weakest.
 CREATE FUNCTION partial_result_v1(p_run uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object('text', coalesce(last.text, ''), 'partial', true)
@@ -160,9 +160,9 @@ CREATE FUNCTION partial_result_v1(p_run uuid) RETURNS jsonb LANGUAGE sql STABLE 
     WHERE last.text IS NOT NULL OR EXISTS (SELECT 1 FROM artifacts f WHERE f.run_id = p_run)
 $$;
 
--- Makes the webhook deliveries of runs that this transaction has ended, and their lanes if there are none.
--- Returns the lane of each run, null for a run that has no delivery. Rows of lanes that other transactions
--- make at the same time are waited for, and found by the second statement.
+-- Inserts the webhook deliveries of runs that this transaction has ended, and their lanes if there are none.
+-- Returns the lane of each run, null for a run that has no delivery. If other transactions insert the same
+-- lanes, the first statement waits for them, and the second one finds their rows.
 CREATE FUNCTION deliver_ends_v1(p_runs uuid[], p_users uuid[], p_hosts text[], p_urls text[], p_types text[],
     p_at timestamptz)
 RETURNS uuid[] LANGUAGE plpgsql VOLATILE AS $$
@@ -198,10 +198,10 @@ BEGIN
         FROM unnest(p_runs) WITH ORDINALITY AS e (run, number) ORDER BY e.number);
 END $$;
 
--- Takes places of ended runs from the user, whose slot is locked. Returns how many pending runs may start in
--- them. The claim checks the cap. Places that were free before had nudges of their own. A create that commits
--- later is found by its own nudge, whose claim waits for the slot. The bound pending_from keeps the look
--- short beside a transaction that stays open.
+-- Gives the places of ended runs free. The user's slot must be locked. Returns how many pending runs may start
+-- in these places. The claim checks the cap. Places that were free before had nudges of their own. A create
+-- that commits later is found by its own nudge, whose claim waits for the slot. Beside a transaction that stays
+-- open, the bound pending_from keeps this read short.
 CREATE FUNCTION free_places_v1(p_user uuid, p_slot tid, p_places bigint) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

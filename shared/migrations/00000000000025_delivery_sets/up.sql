@@ -8,8 +8,8 @@ ALTER TABLE webhook_deliveries ADD COLUMN lost_claims integer NOT NULL DEFAULT 0
 ALTER TABLE webhook_lanes
     -- The first end of a lease that is not over.
     ADD COLUMN leases_from timestamptz,
-    -- Shortly before the time of the oldest open delivery. One whose insert committed much later than that of
-    -- younger ones may be older; the sweeper finds it and forgets the bound.
+    -- Shortly before the time of the oldest open delivery. A delivery that was committed after younger ones
+    -- may be older. The sweeper finds it and sets the bound to null.
     ADD COLUMN due_from timestamptz;
 ALTER TABLE webhook_lanes SET (fillfactor = 50);
 
@@ -32,11 +32,12 @@ BEGIN
 END $$;
 
 -- The lane's oldest deliveries that may be claimed, oldest first. A closed lane gives only those that a
--- person sends again: of its newest 100, because older ones of other types may be many.
+-- person sends again. They are searched among its newest 100, because there may be many older ones of other
+-- types.
 --
--- The orders and conditions match the indexes (lane_id, next_attempt_at) and (lane_id, due_at), so that a
--- long backlog costs the rows that are taken, and those in flight before them. Only open deliveries have
--- `due_at`.
+-- The orders and conditions match the indexes (lane_id, next_attempt_at) and (lane_id, due_at). So only the
+-- rows that are taken, and those in flight before them, are read, and not the whole backlog. Only open
+-- deliveries have `due_at`.
 CREATE FUNCTION webhook_lane_due_v1(p_lane uuid, p_from timestamptz, p_closed boolean, p_now timestamptz,
     p_most integer)
 RETURNS TABLE (id uuid, due timestamptz) LANGUAGE plpgsql STABLE AS $$
@@ -73,8 +74,8 @@ END $$;
 -- writes later. At most p_places. Each lane gives its oldest due delivery, then each its second one, and so
 -- on, while the lane has room (webhook_lane_room_v1) and its user may have more.
 --
--- p_permits, p_users, p_held and p_doubtful describe the dispatcher: its permits, and how many each user's
--- deliveries hold, of these for doubtful lanes. A lane is doubtful if its host did not answer last time. A
+-- p_permits, p_users, p_held and p_doubtful describe the dispatcher: its permits, how many of them each user's
+-- deliveries hold, and how many of these are for doubtful lanes. A lane is doubtful if its host did not answer last time. A
 -- user may hold as many permits as are free, and a quarter as many for doubtful lanes, but always one.
 -- Doubtful lanes never hold the last quarter of the permits. The lane `ping` holds a user's tests, for all
 -- hosts. It is never closed, has p_share, and waits only while doubtful lanes must.
@@ -218,7 +219,7 @@ BEGIN
         SELECT 'locked', w.id FROM unnest(v_lanes) AS w (id) WHERE NOT w.id = ANY (v_locked)) left_out;
 END $$;
 
--- Like webhook_lanes_due_v1, and forgets the bounds of lanes that have an older due delivery.
+-- Like webhook_lanes_due_v1. It also sets the bounds to null of lanes that have an older due delivery.
 CREATE FUNCTION webhook_lanes_due_v2(p_after uuid, p_walk integer, p_most bigint, p_each integer)
 RETURNS TABLE (lanes uuid[], walked_to uuid) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -239,8 +240,8 @@ BEGIN
     RETURN QUERY SELECT v_lanes, v_walked_to;
 END $$;
 
--- Records the results of attempts: of each the delivery's next status and time, the attempt, and a change of
--- the lane's health. Each row has its own fence: a delivery whose lease has another owner meanwhile, or whose
+-- Records the results of attempts. For each it writes the delivery's next status and time, the attempt, and a
+-- change of the lane's health. Each row has its own fence: a delivery whose lease has another owner meanwhile, or whose
 -- attempt is recorded, does not change (`written` is false). A lane changes only if its failures are as they
 -- were at the claim (p_known). The results of one lane are applied in order.
 --

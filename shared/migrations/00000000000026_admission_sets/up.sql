@@ -40,9 +40,9 @@ CREATE TRIGGER rate_windows_counted BEFORE UPDATE ON rate_windows FOR EACH ROW
 -- Up to 300 places the window is exact. With more, a place becomes free when the last request of its second is
 -- 60 s old: never too early, and less than a second late.
 --
--- `p_wait_ms` 0 leaves locked rows out. Otherwise the call waits so many milliseconds for each lock, and then
--- fails. Rows are locked in the order of their users. The time is read after the lock: two that waited would
--- both find a free place with a time from before.
+-- `p_wait_ms` 0 leaves locked rows out. Otherwise the call waits for this many milliseconds for each lock, and
+-- then fails. Rows are locked in the order of their users. The time is read after the lock. With a time from
+-- before, two calls that waited could both find the same place free.
 CREATE FUNCTION admit_keys_v1(p_hashes bytea[], p_rates jsonb, p_wait_ms integer)
 RETURNS TABLE (
     n integer, id uuid, user_id uuid, app_id uuid, scopes text[], plan text, places integer, done boolean,
@@ -122,7 +122,7 @@ BEGIN
             v_taken := greatest(0, least(v_asked.turns, places - v_used));
             v_free_at := least(v_window.stamps[1], v_window.ends[v_gone + 1], v_now);
             IF v_used > places THEN
-                -- The plan was larger: so many must leave before one more place is free.
+                -- The plan had more places before. So several requests must leave before a place is free.
                 SELECT run.at INTO v_free_at FROM (
                     SELECT at, sum(requests) OVER (ORDER BY at) AS gone FROM (
                         SELECT s AS at, 1 AS requests FROM unnest(v_window.stamps) s
@@ -189,7 +189,7 @@ DECLARE
 BEGIN
     SELECT bool_or(run ? 'key_name'), bool_or(run ? 'files') INTO v_keyed, v_filed FROM unnest(p_runs) run;
     IF v_keyed THEN
-        -- A create with the same key that is not over is waited for. The order is the same in all sets.
+        -- The insert waits for an open create with the same key. The order is the same in all sets.
         WITH taken AS (
             INSERT INTO idempotency_keys AS k (user_id, path, key, request_hash, run_id, expires_at)
             SELECT DISTINCT ON (a.user_id, run ->> 'key_path', run ->> 'key_name')
@@ -267,8 +267,8 @@ END $$;
 -- out if another transaction has locked that row or the row does not exist. The other runs are not written:
 -- their app has changed, or their idempotency key is taken.
 --
--- Without `p_wait` the call fails if it waits for 200 ms. It waits only for a create with the same idempotency key
--- that is not over.
+-- Without `p_wait` the call fails if it waits for 200 ms. It waits only for an open create with the same
+-- idempotency key.
 CREATE FUNCTION insert_runs_v1(p_runs jsonb[], p_event text, p_key_kept interval, p_wait boolean)
 RETURNS TABLE (id uuid, written boolean, quota text, used bigint, cap bigint)
 LANGUAGE plpgsql VOLATILE

@@ -15,8 +15,8 @@ CREATE TABLE usage_days (
     PRIMARY KEY (user_id, day)
 ) WITH (fillfactor = 50);
 
--- Locks the account's cursor until the transaction ends, after all other locks. Makes it if there is none: a
--- sum and a deletion must not both find none.
+-- Locks the account's cursor until the transaction ends, after all other locks. Inserts it if there is none.
+-- Otherwise a sum and a deletion could both find none, and would not wait for each other.
 CREATE FUNCTION lock_usage_cursor_v1(p_user uuid) RETURNS usage_cursors LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_cursor usage_cursors;
@@ -33,8 +33,8 @@ END $$;
 -- Returns whether there may be more. It stops before a run that is not over, because its tokens may change, and
 -- before the runs of the last hour: a create that commits late may stand between them.
 --
--- The runs are read by a statement of its own, after the one that waits for the lock: a deletion has committed,
--- or waits for this lock and finds its run in the sums.
+-- The runs are read by a separate statement, after the one that waits for the lock. So a deletion has either
+-- committed, or waits for this lock and then finds its run in the sums.
 CREATE FUNCTION add_usage_v1(p_user uuid, p_days integer, p_runs integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
@@ -72,7 +72,8 @@ BEGIN
     RETURN coalesce(v_last.runs = p_runs, false);
 END $$;
 
--- For each statement: retention deletes many runs at once. Also services of the former version delete runs.
+-- A trigger for each statement, because retention deletes many runs at once. It is a trigger, because services
+-- of the former version delete runs too.
 CREATE FUNCTION subtract_usage() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     v_user   uuid;

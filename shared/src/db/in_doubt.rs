@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use super::DbError;
 use super::connection::discard;
 
-/// So many overdue writes are no slow statement: locks and statements have shorter limits.
+/// With this many overdue writes, the database does not commit. One alone may be slow for another reason.
 const MOST_OVERDUE: usize = 3;
-/// How often an unanswered write looks whether it is overdue, or gives up.
+/// How often to check whether an unanswered write is overdue, and whether its connection gives up.
 const CHECK: Duration = Duration::from_millis(250);
-/// TCP reports a dead connection sooner. A proxy may keep one that nobody serves.
+/// TCP reports a dead connection earlier. A proxy may keep one open whose server is gone.
 const GIVE_UP: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
@@ -186,7 +186,7 @@ impl Drop for Counted {
 struct GivingUp {
     /// When the last answered commit was sent.
     committed: Option<Instant>,
-    /// None: as soon as one is old enough.
+    /// When the next connection may give up. `None`: as soon as its write is old enough.
     next: Option<Instant>,
     pause: Duration,
 }

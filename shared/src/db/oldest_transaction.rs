@@ -1,5 +1,5 @@
 //! Reports the oldest transaction. While one stays open, PostgreSQL keeps each dead version of each row, and
-//! the statements that claim and end runs become dearer with every run.
+//! the statements that claim and end runs read more pages with every run.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::lifecycle::Lifecycle;
 const EVERY: Duration = Duration::from_secs(30);
 
 /// What keeps dead rows of this database: its sessions, those that replicate it, replication slots and
-/// prepared transactions. Vacuum does not. All roles see how many transactions began since. Only the same
-/// role and members of `pg_monitor` see times; other transactions count as 0 s.
+/// prepared transactions, but not vacuum. Every role sees how many transactions began since then. Only the
+/// same role and members of `pg_monitor` see times; other transactions count as 0 s.
 const OLDEST: &str = "
 SELECT coalesce(extract(epoch FROM max(clock_timestamp() - a.xact_start)), 0)::double precision AS seconds,
        coalesce(greatest(max(greatest(age(a.backend_xid), age(a.backend_xmin))),

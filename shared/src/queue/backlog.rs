@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::WorkQueue;
 
-/// Ready messages from which on a queue counts as full.
+/// A queue with this many ready messages is full.
 pub(super) const MAX_READY: u32 = 1000;
 /// How often a queue is counted, while nudges of creates are sent.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A count is believed for so long. After a quiet time the first create is sent.
+/// How long a count is used. After a quiet time, the nudge of the first create is sent.
 const BELIEVED: Duration = Duration::from_secs(2);
 
 /// The last count of each queue.

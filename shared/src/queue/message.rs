@@ -64,7 +64,7 @@ impl Nudge {
         Self { id, count: 1 }
     }
 
-    /// So many nudges in one. Less than 1 counts as 1, and the count is capped.
+    /// One nudge for several pieces of work. A count below 1 becomes 1, and the count is capped.
     #[must_use]
     pub fn times(id: Uuid, count: u32) -> Self {
         Self { id, count: count.clamp(1, MAX_COUNT) }

@@ -13,7 +13,7 @@ use crate::lifecycle::Lifecycle;
 const TOP_UP_TO: u32 = 500;
 /// The most ids of a sweep while the queue holds more: its nudges may all be old, and find no work.
 const AT_LEAST: u32 = 50;
-/// Ready messages from which on nothing is swept. No process takes them, so more of them help nobody.
+/// With this many ready messages, a sweep sends nothing: no process takes them.
 const STOP_AT: u32 = 2 * MAX_READY;
 
 /// How many ids to find for a queue with so many ready messages.

@@ -63,8 +63,8 @@ impl SetCall for Finishing {
     type Item = Arc<End>;
     type Answer = Finished;
 
-    /// Waits for the users' slots for a short time. If one is locked for longer, only the ends of its user are
-    /// not done.
+    /// Waits for the users' slots for a short time. If one is locked for longer, only the ends of its user
+    /// are not done.
     async fn together(&self, ends: &[Arc<End>]) -> Result<Vec<Option<Finished>>, DbError> {
         let write =
             |locks| self.db.write(move |mut conn| async move { write_ends(&mut conn, ends, locks).await });

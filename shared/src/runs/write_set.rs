@@ -106,7 +106,7 @@ impl<'e> WriteSet<'e> {
     }
 }
 
-/// The bytes of the texts of these events, about: enough to keep a set small.
+/// The approximate bytes of the texts of these events. This is enough to keep a set small.
 #[must_use]
 pub fn bytes_about(events: &[EventData]) -> usize {
     let texts = events.iter().map(|event| match event {

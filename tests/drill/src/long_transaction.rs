@@ -1,5 +1,5 @@
-//! Case 5: somebody's transaction stays open while thousands of runs are executed. A run must not become much
-//! dearer, and the gateway's metrics must show the transaction.
+//! Case 5: a transaction stays open while thousands of runs are executed. A run must not cost much more, and
+//! the gateway's metrics must show the transaction.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! R2: processes are suspended for longer than their leases, and continue. Half of the faults hit a worker
 //! that has a write in flight or an answer to read. Another worker holds its run by then, so its write must
-//! change nothing. The other half hit a gateway whose cancel waits for a lock. Each write is one statement, so
-//! it ends without the gateway, no transaction stays open, and another cancel of the same run succeeds.
+//! change nothing. The other half hit a gateway whose cancel waits for a lock. Each write is one statement,
+//! so it ends without the gateway, no transaction stays open, and another cancel of the same run succeeds.
 
 use std::time::{Duration, Instant};
 

@@ -27,14 +27,14 @@ impl Reports {
         Ok(Self { db: Db::new(&small, "capi-gateway-reports")?.patient(), open: InFlight::reports() })
     }
 
-    /// Begins one. Fails if the account has one, or if many accounts have.
+    /// Begins a report. Fails if the account has an open one, or if too many accounts do.
     pub fn begin(&self, user: UserId) -> Result<Report<'_>, TooMuchInFlight> {
         Ok(Report { _share: self.open.take(user, 1)?, db: &self.db })
     }
 }
 
 impl Report<'_> {
-    /// Of this report alone.
+    /// The pool of all reports. Use it only while this report is open.
     #[must_use]
     pub const fn db(&self) -> &Db {
         self.db
