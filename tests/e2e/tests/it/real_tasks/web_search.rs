@@ -55,7 +55,7 @@ async fn an_import_and_a_worker_without_the_provider_say_what_is_missing() {
     let (_, said, good) = stack.try_cli(&import, APP).await;
     assert!(!good && said.contains("CAPI_SEARCH"), "{said}");
 
-    let without = stack.settings.clone();
+    let without = stack.settings_with("CAPI_ROLLOUT_SECONDS", "0");
     let _file = set_providers(
         &mut stack,
         "[[providers]]\nprovider = 'searxng'\nbase_url = 'http://127.0.0.1:9009'\n",
