@@ -69,6 +69,24 @@ async fn a_locked_slot_holds_up_no_other_user() {
     statement("ROLLBACK").execute(&mut locking).await.unwrap();
 }
 
+/// In the usual set all ends are of one user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_one_user_whose_slot_is_locked_ends_nothing() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 3).await;
+    let runs = claim_all(&database, user, 2).await;
+    let mut locking = database.conn().await;
+    statement("BEGIN").execute(&mut locking).await.unwrap();
+    statement("SELECT 1 FROM user_slots FOR UPDATE").execute(&mut locking).await.unwrap();
+    let ends: Vec<_> = runs.iter().map(completed).collect();
+    let finishing = Finishing::new(database.db.clone());
+    assert_eq!(finishing.together(&ends).await.unwrap(), [None, None]);
+    statement("ROLLBACK").execute(&mut locking).await.unwrap();
+    check_rows(&database).await;
+    let done = finishing.alone(&ends[0]).await.unwrap();
+    assert!(matches!(done, Finished::Done { startable: 1, .. }), "{done:?}");
+}
+
 /// The places that an end gives free are told once, for as many runs as may start in them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_tells_how_many_runs_may_start_in_its_place() {
