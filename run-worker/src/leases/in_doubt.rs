@@ -67,10 +67,7 @@ async fn give_back(context: Arc<LeaseContext>, claim: Uuid) {
 
 /// Whether a lease time has passed since the database first answered.
 fn is_over(until: &mut Option<Instant>, has_answered: bool, now: Instant, lease: Duration) -> bool {
-    if has_answered {
-        return now >= *until.get_or_insert(now + lease);
-    }
-    false
+    has_answered && now >= *until.get_or_insert(now + lease)
 }
 
 #[cfg(test)]
