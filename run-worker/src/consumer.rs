@@ -47,15 +47,18 @@ impl Handler for RunHandler {
             count("isolated", sum(&wanted));
             return Ok(Handled { unused: isolation.keep(permits), again: nudges });
         };
-        let (ClaimedSet { runs, more, locked }, sent) = claim(context, &wanted, &permits, false).await?;
+        let (ClaimedSet { runs, mut more, mut locked }, sent) =
+            claim(context, &wanted, &permits, false).await?;
         count_claim(&runs, sum(&wanted).saturating_sub(sum(&locked)));
         start(context, runs, sent, &mut permits);
-        drop(claiming);
-        let mut handled = Handled { unused: Some(permits), again: nudges_of(&more) };
-        for user in locked {
-            handled = self.locked.claim(context, user, handled).await;
+        if !more.is_empty() && permits.num_permits() > 0 {
+            let rest = claim_more(context, more, &mut permits).await;
+            more = rest.more;
+            locked.extend(rest.locked);
         }
-        Ok(handled)
+        drop(claiming);
+        let handled = Handled { unused: unless_empty(permits), again: nudges_of(&more) };
+        Ok(self.locked.claim(context, locked, handled).await)
     }
 
     fn poll_interval(&self) -> Option<Duration> {
@@ -67,7 +70,7 @@ impl Handler for RunHandler {
     }
 
     async fn poll(&self, permits: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
-        self.reaper.poll(permits).await.filter(|unused| unused.num_permits() > 0)
+        self.reaper.poll(permits).await.and_then(unless_empty)
     }
 }
 
@@ -91,6 +94,32 @@ pub(crate) async fn claim(
             Err(error)
         }
     }
+}
+
+/// Uses permits that are left after a claim: a nudge may ask for fewer runs than its user has. Starts what it
+/// claims, and returns whom it leaves.
+async fn claim_more(
+    context: &Arc<Context>,
+    more: Vec<Wanted>,
+    permits: &mut OwnedSemaphorePermit,
+) -> ClaimedSet {
+    match claim(context, &more, permits, false).await {
+        Ok((ClaimedSet { runs, more, locked }, sent)) => {
+            count_claim(&runs, 0);
+            start(context, runs, sent, permits);
+            ClaimedSet { runs: Vec::new(), more, locked }
+        }
+        // Their nudges are handled again, and then the error has its consequences.
+        Err(error) => {
+            tracing::warn!(%error, users = more.len(), "failed to claim further runs; nudging again");
+            ClaimedSet { runs: Vec::new(), more, locked: Vec::new() }
+        }
+    }
+}
+
+/// The consumer takes a permit without a place for one that it can use.
+pub(crate) fn unless_empty(permits: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+    Some(permits).filter(|permits| permits.num_permits() > 0)
 }
 
 /// Starts claimed runs, each with one of the permits.

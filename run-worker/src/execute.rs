@@ -7,7 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -201,9 +201,19 @@ async fn record(context: &Context, claimed: &Claimed, after: i64, outcome: Agent
     let AgentOutcome { last_events, end } = outcome;
     let quotas = context.plans.quotas(&claimed.plan);
     let end = Arc::new(End { fence: claimed.fence(), after, last_events, end, quotas });
-    let finish = || context.ends.call(Arc::clone(&end));
+    let tries = AtomicU32::new(0);
+    let finish = || {
+        tries.fetch_add(1, Ordering::Relaxed);
+        context.ends.call(Arc::clone(&end))
+    };
     match retry_call(context.lease, "record the end of the run", finish).await {
-        Ok(Finished::Fenced) => Recorded::Stale,
+        Ok(Finished::Fenced) => {
+            // An earlier try may have ended the run, and given its place free. Only its answer was lost.
+            if tries.load(Ordering::Relaxed) > 1 {
+                context.publisher.nudge(WorkQueue::Runs, claimed.user_id.uuid());
+            }
+            Recorded::Stale
+        }
         Ok(Finished::Done { user, lane, startable }) => {
             if let Some(lane) = lane {
                 context.publisher.nudge(WorkQueue::Deliveries, lane.uuid());

@@ -64,8 +64,8 @@ fn describe_runs() {
     );
     describe_counter!(
         "capi_run_nudges_total",
-        "Run nudges handled, by outcome: claimed a run, nothing, isolated (a run must be alone) or locked (an \
-         earlier claim for the user waits)."
+        "Run nudges handled, by outcome: claimed a run, nothing, isolated (a run must be alone) or locked \
+         (earlier claims wait for locks, and their ends nudge again)."
     );
     describe_histogram!(
         "capi_run_attempt_duration_seconds",

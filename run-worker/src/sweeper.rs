@@ -38,7 +38,9 @@ struct WaitingRow {
 }
 
 /// Skips from user to user in the index of pending runs, so that the backlog of one user costs one step. It
-/// reads the runs themselves: a run whose create committed late is older than `pending_from`.
+/// reads the runs themselves: a run whose create committed late is older than `pending_from`. A wrong slot is
+/// found even if the user can start nothing now: each end of a run starts a newer one instead of the hidden
+/// one.
 const WAITING: &str = "
 WITH RECURSIVE sweeping AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(4706042) AS alone
@@ -59,10 +61,11 @@ WITH RECURSIVE sweeping AS MATERIALIZED (
         SELECT min(r.created_at) AS oldest FROM runs r
         WHERE r.user_id = w.user_id AND r.status = 'pending') o
 )
-SELECT q.user_id, q.is_wrong, least(q.free, (SELECT count(*) FROM (
+SELECT q.user_id, q.is_wrong, (SELECT count(*) FROM (
     SELECT 1 FROM runs r WHERE r.user_id = q.user_id AND r.status = 'pending'
-    LIMIT greatest(q.free, 0)) counted)) AS startable
-FROM quotas q WHERE (SELECT alone FROM sweeping) AND q.free > 0 ORDER BY q.oldest LIMIT $3";
+    LIMIT greatest(q.free, 0)) counted) AS startable
+FROM quotas q WHERE (SELECT alone FROM sweeping) AND (q.free > 0 OR q.is_wrong)
+ORDER BY q.is_wrong DESC, q.oldest LIMIT $3";
 
 /// Returns the users who can start pending runs, longest wait first, each with the number of runs that it can
 /// start, at most `room` users. Returns none while another worker sweeps.
@@ -77,8 +80,9 @@ pub async fn waiting_users(conn: &mut Connection, by: &Claimant, room: u32) -> R
     if !wrong.is_empty() {
         correct_slots(conn, wrong).await?;
     }
+    let startable = rows.iter().filter(|row| row.startable > 0);
     let nudges =
-        rows.iter().map(|row| Nudge::times(row.user_id, u32::try_from(row.startable).unwrap_or(u32::MAX)));
+        startable.map(|row| Nudge::times(row.user_id, u32::try_from(row.startable).unwrap_or(u32::MAX)));
     Ok(nudges.collect())
 }
 

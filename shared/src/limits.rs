@@ -78,7 +78,7 @@ limits! {
     steps, "steps", "Steps", "Model answers.",
         ceiling max_steps, "maxSteps",
         default 20, highest 1000;
-    seconds, "seconds", "Seconds", "From the first start, over all attempts.",
+    seconds, "seconds", "Seconds", "Only the time in which a worker works on the run, over all attempts.",
         ceiling max_seconds, "maxSeconds",
         default 600, highest 86_400;
     tokens, "tokens", "Tokens", "Input and output together.",

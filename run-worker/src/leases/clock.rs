@@ -37,9 +37,9 @@ impl LeaseClock {
         Self { config, state: Mutex::new(state) }
     }
 
-    /// Reads the database's clock. Returns whether it jumped since the last call, so that leases must not be
-    /// taken over now.
-    pub async fn has_jumped(&self, db: &Db) -> Result<bool, DbError> {
+    /// Reads the database's clock, and shortens leases that are too long. Returns whether the clock jumped
+    /// since the last call, so that leases must not be taken over now.
+    pub async fn judge(&self, db: &Db) -> Result<bool, DbError> {
         let reading = db.read(|mut conn| async move { read_clock(&mut conn).await }).await?;
         let (moved, too_long) = {
             let mut state = self.lock();

@@ -103,7 +103,9 @@ impl HeldLeases {
             .rfind(|(at, cancelled)| *cancelled == run && at.elapsed() < EARLY_CANCEL_TTL);
         let suspected = cancel.map(|(at, _)| *at);
         let held = Held { fence, expires: sent + self.config.lease(), suspected, lost: sender };
-        // The answers of two claims may arrive in the wrong order. The lower attempt is lost.
+        // The answers of two claims may arrive in the wrong order. The lower attempt is lost. After a
+        // failover that lost a claim, two may have the same attempt. If the later answer is that of the lost
+        // one, the next renewal rejects it, and the run's lease expires.
         if state.held.get(&run).is_some_and(|newer| newer.fence.attempt > fence.attempt) {
             held.lose(Lost::Rejected);
         } else if let Some(older) = state.held.insert(run, held) {

@@ -33,16 +33,21 @@ fn is_in_doubt(error: &DbError) -> bool {
     !error.was_not_sent() && !was_rolled_back
 }
 
-/// Tries until there are runs to give back. Ends after a lease time: the leases have expired then. In a
-/// stopping process it tries once more.
+/// Tries until there are runs to give back. Ends a lease time after the first answer: the leases have expired
+/// then. Before, the commit of the claim may hang (a standby is away), and show its runs later. In a stopping
+/// process it tries once more.
 async fn give_back(context: Arc<LeaseContext>, claim: Uuid) {
-    let (until, worker) = (Instant::now() + context.config.lease(), context.claimant.worker.as_str());
-    let stopping = context.lifecycle.stopping();
+    let (worker, stopping) = (context.claimant.worker.as_str(), context.lifecycle.stopping());
+    let mut until = None;
     loop {
-        let is_last = stopping.is_cancelled() || Instant::now() >= until;
+        let is_stopping = stopping.is_cancelled();
         let giving =
             context.db.write(|mut conn| async move { give_claim_back(&mut conn, worker, claim).await });
-        match giving.await {
+        let given = giving.await;
+        let has_answered = !given.as_ref().is_err_and(DbError::is_outage);
+        let is_last =
+            is_stopping || is_over(&mut until, has_answered, Instant::now(), context.config.lease());
+        match given {
             Ok(runs) if !runs.is_empty() => {
                 for run in runs {
                     tracing::info!(run_id = %run, %claim, "gave back a run whose claim was in doubt");
@@ -60,9 +65,27 @@ async fn give_back(context: Arc<LeaseContext>, claim: Uuid) {
     }
 }
 
+/// Whether a lease time has passed since the database first answered.
+fn is_over(until: &mut Option<Instant>, has_answered: bool, now: Instant, lease: Duration) -> bool {
+    has_answered && now >= *until.get_or_insert(now + lease)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_without_an_answer_does_not_count() {
+        let (start, second, lease) = (Instant::now(), Duration::from_secs(1), Duration::from_secs(30));
+        let mut until = None;
+        let mut is_over =
+            |at: u32, has_answered| is_over(&mut until, has_answered, start + second * at, lease);
+        assert!(!is_over(100, false), "it never answered");
+        assert!(!is_over(101, true));
+        assert!(!is_over(130, true));
+        assert!(!is_over(135, false), "it may show the runs of a commit that hung");
+        assert!(is_over(136, true));
+    }
 
     #[test]
     fn a_claim_without_an_answer_is_in_doubt() {

@@ -20,22 +20,34 @@ use crate::workspace::{Abandoned, Home};
 /// How often to look for free locks. A look reads one directory.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a dead worker's directory stays. Meanwhile the workers of other installations find it too: only
-/// theirs may know the worker.
+/// theirs may know the worker. Each look ends its leases again: PostgreSQL may execute a claim or a renewal
+/// that the worker had sent, until it notices that the client is dead.
 const KEPT: Duration = Duration::from_secs(10);
+/// Between two tries to remove such a directory.
+const REMOVAL_PAUSE: Duration = Duration::from_mins(1);
+
+/// A dead worker whose leases have been ended.
+struct Handled {
+    since: Instant,
+    remove_at: Instant,
+}
 
 /// Looks until the process stops.
 pub async fn run(context: Arc<LeaseContext>, home: Arc<Home>) {
-    // Since when the leases of these dead workers have been ended.
-    let mut handled: HashMap<PathBuf, Instant> = HashMap::new();
+    let mut handled: HashMap<PathBuf, Handled> = HashMap::new();
     loop {
         let looking = Arc::clone(&home);
         let dead = spawn_blocking(move || looking.abandoned()).await.unwrap_or_default();
         handled.retain(|dir, _| dead.iter().any(|found| found.dir == *dir));
         for found in dead {
-            let since = handled.get(&found.dir).copied();
-            if since.is_none() && is_handled(&context, &found).await {
-                handled.insert(found.dir, Instant::now());
-            } else if since.is_some_and(|since| since.elapsed() >= KEPT) {
+            let now = Instant::now();
+            let known = handled.get_mut(&found.dir);
+            if known.as_ref().is_none_or(|known| now < known.since + KEPT) {
+                if is_handled(&context, &found).await {
+                    handled.entry(found.dir).or_insert(Handled { since: now, remove_at: now + KEPT });
+                }
+            } else if let Some(known) = known.filter(|known| now >= known.remove_at) {
+                known.remove_at = now + REMOVAL_PAUSE;
                 tracing::info!(path = %found.dir.display(), "removing the directory of a dead worker");
                 let removing = Arc::clone(&home);
                 let _ = spawn_blocking(move || removing.remove(&found.dir)).await;
@@ -57,9 +69,10 @@ async fn is_handled(context: &LeaseContext, found: &Abandoned) -> bool {
     is_empty && end_leases(context, worker).await
 }
 
-/// Returns false if the database did not answer. The next look repeats it.
+/// Returns false if the database did not answer. The next look repeats it. It may wait for locked rows, so it
+/// does not use the connections of renewals.
 async fn end_leases(context: &LeaseContext, dead: &str) -> bool {
-    match context.lease_db.write(|mut conn| async move { end_leases_of(&mut conn, dead).await }).await {
+    match context.db.write(|mut conn| async move { end_leases_of(&mut conn, dead).await }).await {
         Ok(0) => true,
         Ok(leases) => {
             metrics::counter!("capi_dead_neighbours_total").increment(1);

@@ -67,8 +67,12 @@ macro_rules! give_back_sql {
 /// The status is a parameter, so that the planner cannot choose the index of all running runs.
 const GIVE_BACK: &str = give_back_sql!("id = $1 AND attempt = $2 AND lease_claim = $3 AND status = $4");
 
-const GIVE_CLAIM_BACK: &str =
-    give_back_sql!("status = 'running' AND lease_owner = $1 AND lease_claim = $2 RETURNING id");
+/// The message makes it a write even without a row. So while commits hang, because a standby is away, it gets
+/// no answer: the commit of the claim may hang too, and then its runs are not seen yet.
+const GIVE_CLAIM_BACK: &str = give_back_sql!(
+    "status = 'running' AND lease_owner = $1 AND lease_claim = $2
+     AND (SELECT pg_logical_emit_message(true, 'capi', '')) IS NOT NULL RETURNING id"
+);
 
 /// Gives a run back: the lease expires now and has no owner, so another worker takes the run over without a
 /// loss. Returns false for a stale write.

@@ -162,7 +162,7 @@ impl Reaper {
             return Ok(permits);
         }
         // Immediately before the takeover: the clock may have jumped since the last one.
-        match self.clock.has_jumped(&self.context.lease_db).await {
+        match self.clock.judge(&self.context.lease_db).await {
             Ok(false) => {}
             Ok(true) => {
                 self.lock().wait(Instant::now(), self.context.config);

@@ -27,6 +27,9 @@ pub use supervised::{Supervised, new_worker_name};
 
 /// How long to try to end the leases of a worker that stopped cleanly. Most often it has none left.
 const AFTER_A_STOP: Duration = Duration::from_secs(2);
+/// PostgreSQL notices within a second that a client is dead (`client_connection_check_interval`). Until then
+/// a claim or a renewal that waits for a lock may still commit, and give the dead worker a lease.
+const LAST_STATEMENTS: Duration = Duration::from_millis(1200);
 
 /// Runs the worker as a child. Returns its exit code, or 128 plus the number of the signal that ended it.
 pub fn run(config: &Config) -> anyhow::Result<i32> {
@@ -88,6 +91,14 @@ async fn clean_up(config: &Config, worker: &str, code: i32, ended: &mut Received
     }
     // After the whole lease all of them have expired.
     let within = if code == 0 { AFTER_A_STOP } else { config.lease.lease() };
+    end_leases(config, worker, within).await;
+    if code != 0 {
+        tokio::time::sleep(LAST_STATEMENTS).await;
+        end_leases(config, worker, AFTER_A_STOP).await;
+    }
+}
+
+async fn end_leases(config: &Config, worker: &str, within: Duration) {
     match report::end_leases(config, worker, within).await {
         Some(0) => {}
         Some(leases) => {

@@ -189,6 +189,24 @@ async fn the_sweeper_sets_wrong_counts_right() {
     assert!(claim_one(&mut conn, &by, user).await.is_some());
 }
 
+/// Such a user has no place free at any sweep: each end starts a newer run.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweeper_corrects_the_slot_of_a_user_at_the_cap() {
+    let database = TestDatabase::create().await;
+    let (mut conn, by) = (database.conn().await, claimant("w", 1));
+    let (user, _) = pending_runs(&database, 2).await;
+    claim_one(&mut conn, &by, user).await.unwrap();
+    let hidden = add_run(&database, user, 60_000).await;
+    database.run_sql("UPDATE user_slots SET running = 0").await;
+    assert!(waiting_users(&mut conn, &by, 100).await.unwrap().is_empty(), "nothing can start");
+    assert_eq!(slots(&mut conn, "running").await, ["1"]);
+    assert!(claim_one(&mut conn, &by, user).await.is_none(), "the cap holds");
+    let end = "UPDATE runs SET status = 'completed', completed_at = capi_now(), result = '{}',
+               lease_owner = NULL, lease_expires_at = NULL WHERE status = 'running'";
+    assert_eq!(database.run_sql(end).await, 1);
+    assert_eq!(claim_one(&mut conn, &by, user).await.unwrap().id, hidden, "the oldest run comes first");
+}
+
 /// Workers of the former version claim beside this one.
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_of_the_former_version_keep_the_same_cap() {

@@ -40,7 +40,8 @@ struct Row {
 
 /// Until the last lease ends.
 async fn longest_lease(database: &TestDatabase) -> f64 {
-    let sql = "SELECT extract(epoch FROM max(lease_expires_at) - capi_now())::double precision AS seconds FROM runs";
+    let sql = "SELECT extract(epoch FROM max(lease_expires_at) - capi_now())::double precision AS seconds
+               FROM runs";
     let row: Row = statement(sql).get_result(&mut database.conn().await).await.unwrap();
     row.seconds
 }
@@ -49,7 +50,7 @@ async fn longest_lease(database: &TestDatabase) -> f64 {
 async fn a_jump_of_the_clock_is_noticed_once() {
     let database = TestDatabase::create().await;
     let clock = LeaseClock::new(LeaseConfig { lease_seconds: 30 });
-    let jumped = async || clock.has_jumped(&database.db).await.unwrap();
+    let jumped = async || clock.judge(&database.db).await.unwrap();
     assert!(!jumped().await);
     database.set_clock_ahead(Duration::from_secs(31)).await;
     assert!(jumped().await, "ahead");
@@ -65,11 +66,11 @@ async fn a_jump_back_does_not_prolong_leases() {
     let database = TestDatabase::create().await;
     database.set_clock_ahead(HOUR).await;
     let clock = LeaseClock::new(LeaseConfig { lease_seconds: 30 });
-    clock.has_jumped(&database.db).await.unwrap();
+    clock.judge(&database.db).await.unwrap();
     held_runs(&database, Uuid::now_v7(), 3).await;
     database.set_clock_ahead(Duration::ZERO).await;
     assert!(longest_lease(&database).await > 3600.0);
-    assert!(clock.has_jumped(&database.db).await.unwrap());
+    assert!(clock.judge(&database.db).await.unwrap());
     let longest = longest_lease(&database).await;
     assert!((20.0..=30.0).contains(&longest), "{longest}");
 }
@@ -83,7 +84,7 @@ async fn a_new_worker_shortens_leases_that_no_setting_allows() {
     for (lease, is_shortened) in [("300 s", false), ("1 h", true)] {
         let sql = format!("UPDATE runs SET lease_expires_at = capi_now() + interval '{lease}'");
         database.run_sql(sql).await;
-        assert!(!clock().has_jumped(&database.db).await.unwrap());
+        assert!(!clock().judge(&database.db).await.unwrap());
         assert_eq!(longest_lease(&database).await <= 30.0, is_shortened, "{lease}");
     }
 }

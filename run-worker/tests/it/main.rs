@@ -12,6 +12,7 @@ mod interleavings;
 mod leases;
 mod owner_per_claim;
 mod pictures;
+mod places;
 mod plans;
 mod prompt_cache;
 mod quotas;

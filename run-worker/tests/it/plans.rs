@@ -89,8 +89,9 @@ async fn multiply(database: &TestDatabase, copies: usize) {
         ("pending", "queue_timeout_seconds", "1"),
     ] {
         let sql = format!(
-            "INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, chat_model_id,
-                 metadata, created_at, started_at, last_seq, attempt, webhook_url, webhook_host, {more_columns})
+            "INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs,
+                 chat_model_id, metadata, created_at, started_at, last_seq, attempt, webhook_url,
+                 webhook_host, {more_columns})
              SELECT capi_uuid_v7(capi_now()), r.user_id, r.app_id, r.app_version_id, 'api', '{status}', 't',
                  '{{}}', 'm', '{{}}', capi_now() - interval '1 min', capi_now(), 2, 1, r.webhook_url,
                  r.webhook_host, {more_values}

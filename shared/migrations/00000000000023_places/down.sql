@@ -1,3 +1,6 @@
+-- In the order of all writers: a claim that holds a slot waits for its runs.
+LOCK TABLE user_slots, runs IN ACCESS EXCLUSIVE MODE;
+
 DROP FUNCTION end_leases_of_v1(text);
 DROP FUNCTION renew_leases_v1(uuid[], integer[], uuid[], interval);
 DROP FUNCTION correct_slots_v1(uuid[]);

@@ -1,3 +1,6 @@
+-- In the order of all writers: a claim that holds a slot waits for its runs.
+LOCK TABLE user_slots, runs IN ACCESS EXCLUSIVE MODE;
+
 -- Each claim and each takeover has an id of its own, which fences the writes of its worker. After a failover
 -- that lost transactions two workers may hold the same attempt of a run, but never the same claim. Workers of
 -- the former version write none.
@@ -28,7 +31,8 @@ WHERE s.user_id = held.user_id;
 
 -- The functions that start and end runs keep both columns themselves, for a whole set at once. These triggers
 -- do it for all other writers: services of the former version, and operators. They lock the slot after the
--- run, so such a writer may lose a deadlock against a claim, and repeats its statement.
+-- run, so such a writer may lose a deadlock against a cancel or an end of this version, or make it lose. The
+-- loser repeats its statement. Claims skip locked runs.
 CREATE FUNCTION keep_place() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.holds_place <> (NEW.status = 'running') THEN

@@ -9,7 +9,8 @@
 -- another transaction has locked, and its caller does them alone, with p_wait.
 
 -- Locks runs in the order of their ids. Returns the ctid of each, null for a run that does not exist. Without
--- p_wait also null for a run that another transaction has locked, or whose user is not one of p_users.
+-- p_wait also null for a run that another transaction has locked, or whose user is not one of p_users. Null
+-- for p_users stands for all users.
 CREATE FUNCTION lock_runs_v1(p_runs uuid[], p_wait boolean, p_users uuid[]) RETURNS tid[]
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -220,7 +221,8 @@ END $$;
 --
 -- p_locks says what to do about locks: 'wait', 'skip' locked slots and runs, or 'short': skip locked runs,
 -- but wait for slots, and fail after a tenth of a second. Under load, claims hold the slots most of the time,
--- each until its commit. A set that skipped them would leave most of its items to be done alone.
+-- each until its commit. A set that skipped them would leave most of its items to be done alone. 'skip' also
+-- fails after a tenth of a second, if an account's row is locked: meanwhile the set holds all its slots.
 CREATE FUNCTION finish_runs_v1(p_locks text,
     p_runs uuid[], p_attempts integer[], p_claims uuid[], p_after bigint[], p_counts integer[],
     p_input_tokens bigint[], p_output_tokens bigint[], p_steps integer[], p_tool_calls integer[],
@@ -248,7 +250,7 @@ DECLARE
     v_startable  integer[];
     v_lanes      uuid[];
 BEGIN
-    IF p_locks = 'short' THEN
+    IF p_locks <> 'wait' THEN
         PERFORM set_config('lock_timeout', '100ms', true);
     END IF;
     v_users := ARRAY(
@@ -256,7 +258,7 @@ BEGIN
         CROSS JOIN LATERAL (SELECT r.user_id FROM runs r WHERE r.id = i.run OFFSET 0) r);
     SELECT array_agg(l.user_id), array_agg(l.slot) INTO v_slot_users, v_slots
     FROM lock_slots_v1(v_users, p_locks <> 'skip') l;
-    v_rows := lock_runs_v1(p_runs, p_locks = 'wait', v_slot_users);
+    v_rows := lock_runs_v1(p_runs, p_locks = 'wait', coalesce(v_slot_users, '{}'));
     v_now := capi_now();
     WITH ended AS (
         UPDATE runs r
@@ -362,7 +364,7 @@ BEGIN
                 lease_owner = NULL, lease_expires_at = NULL, losses = 0,
                 holds_place = false,
                 worked_seconds = r.worked_seconds + worked_v1(r.counted_at, v_now, r.lease_expires_at),
-            counted_at = NULL
+                counted_at = NULL
             WHERE r.id = p_run
             RETURNING r.last_seq
         )

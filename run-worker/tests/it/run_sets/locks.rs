@@ -1,15 +1,19 @@
 //! Sets and the locks that others hold.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use futures_util::future::{join, join_all};
 use shared::batch::SetCall;
+use shared::config::Quotas;
 use shared::db::statement;
-use shared::runs::{Finished, Finishing, cancel};
+use shared::runs::{End, Finished, Finishing, cancel};
 use shared::testing::{TestDatabase, eventually};
 
 use super::{check_rows, claim_all, completed};
-use crate::pending_runs;
+use crate::{answer, pending_runs};
 
 /// Sets of several processes hold runs of the same users, in other orders, beside claims.
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +71,51 @@ async fn a_locked_slot_holds_up_no_other_user() {
     assert_eq!(answers[0], None);
     assert!(matches!(answers[1], Some(Finished::Done { user, .. }) if user == free), "{answers:?}");
     statement("ROLLBACK").execute(&mut locking).await.unwrap();
+}
+
+/// In the usual set all ends are of one user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_one_user_whose_slot_is_locked_ends_nothing() {
+    let database = TestDatabase::create().await;
+    let (user, _) = pending_runs(&database, 3).await;
+    let runs = claim_all(&database, user, 2).await;
+    let mut locking = database.conn().await;
+    statement("BEGIN").execute(&mut locking).await.unwrap();
+    statement("SELECT 1 FROM user_slots FOR UPDATE").execute(&mut locking).await.unwrap();
+    let ends: Vec<_> = runs.iter().map(completed).collect();
+    let finishing = Finishing::new(database.db.clone());
+    assert_eq!(finishing.together(&ends).await.unwrap(), [None, None]);
+    statement("ROLLBACK").execute(&mut locking).await.unwrap();
+    check_rows(&database).await;
+    let done = finishing.alone(&ends[0]).await.unwrap();
+    assert!(matches!(done, Finished::Done { startable: 1, .. }), "{done:?}");
+}
+
+/// A set that skips locks holds the slots of its users, so it must not wait for an account's row either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_skips_locks_does_not_wait_for_an_account() {
+    let database = TestDatabase::create().await;
+    let (stuck, _) = pending_runs(&database, 1).await;
+    let (counted, _) = pending_runs(&database, 1).await;
+    let mut runs = claim_all(&database, stuck, 1).await;
+    runs.extend(claim_all(&database, counted, 1).await);
+    let mut locking = database.conn().await;
+    statement("BEGIN").execute(&mut locking).await.unwrap();
+    for (lock, user) in [
+        ("SELECT 1 FROM user_slots WHERE user_id = $1 FOR UPDATE", stuck),
+        ("SELECT lock_account_use_v1($1)", counted),
+    ] {
+        statement(lock).bind::<SqlUuid, _>(user.uuid()).execute(&mut locking).await.unwrap();
+    }
+    let quotas = Quotas { max_tokens_per_day: Some(1000), ..Quotas::default() };
+    let last_events = vec![answer("done")];
+    let end = End { quotas, last_events, ..(*completed(&runs[1])).clone() };
+    let (ends, started) = ([completed(&runs[0]), Arc::new(end)], Instant::now());
+    let error = Finishing::new(database.db.clone()).together(&ends).await.unwrap_err();
+    assert!(error.is_lock_timeout(), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    statement("ROLLBACK").execute(&mut locking).await.unwrap();
+    check_rows(&database).await;
 }
 
 /// The places that an end gives free are told once, for as many runs as may start in them.
