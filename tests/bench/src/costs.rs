@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use e2e::{Process, Stack};
 use shared::testing::eventually;
 use tokio::process::Command;
 use url::Url;
 
-use crate::{line, machine};
+use crate::line;
+use crate::machine::{self, Threads};
 
 const CALLS: &str = "capi_database_calls_total";
 const NUDGES: &str = "capi_nudges_published_total";
@@ -36,20 +38,22 @@ struct Part {
     name: &'static str,
     root: Option<u32>,
     cpu: f64,
-    switches: f64,
+    switches: Threads,
 }
 
 impl Part {
     fn begin(name: &'static str, root: Option<u32>) -> Self {
-        let (cpu, switches) =
-            (root.map_or(0.0, machine::cpu_ms), root.map_or(0.0, machine::context_switches));
+        let cpu = root.map_or(0.0, machine::cpu_ms);
+        let switches = root.map(Threads::context_switches).unwrap_or_default();
         Self { name, root, cpu, switches }
     }
 
-    /// Returns its processor time in milliseconds and its context switches since the begin.
+    /// Returns its processor time in milliseconds and its context switches since the begin. Threads that have
+    /// ended since have no switches.
     fn used(&self) -> Option<(f64, f64)> {
         let root = self.root?;
-        Some((machine::cpu_ms(root) - self.cpu, machine::context_switches(root) - self.switches))
+        let switches = Threads::context_switches(root).since(&self.switches);
+        Some((machine::cpu_ms(root) - self.cpu, switches))
     }
 }
 
@@ -57,23 +61,23 @@ impl Part {
 pub(crate) struct Meter {
     services: Vec<(Part, f64, f64)>,
     servers: [Part; 2],
-    database: Vec<f64>,
-    broker: Vec<f64>,
+    database: [f64; DATABASE.len()],
+    broker: Option<[f64; BROKER.len()]>,
 }
 
 impl Meter {
     /// Measures PostgreSQL and RabbitMQ from now on.
-    pub(crate) async fn begin(stack: &Stack) -> Self {
+    pub(crate) async fn begin(stack: &Stack) -> anyhow::Result<Self> {
         let broker = machine::listener(port(&stack.queues.url));
-        let counted = broker_counters(broker).await;
+        let counted = broker_counters(broker).await?;
         // An idle connection keeps its counters for 10 s.
         tokio::time::sleep(Duration::from_secs(11)).await;
-        let database = database_counters(stack).await;
+        let database = database_counters(stack).await?;
         let servers = [
             Part::begin("PostgreSQL", machine::listener(port(&stack.database.url))),
             Part::begin("RabbitMQ", broker),
         ];
-        Self { services: Vec::new(), servers, database, broker: counted }
+        Ok(Self { services: Vec::new(), servers, database, broker: counted })
     }
 
     /// Measures this service too, from now on.
@@ -115,12 +119,21 @@ impl Meter {
             line(&format!("per {thing}, {}", part.name), &figures, vec![]);
         }
         line(&format!("per {thing}, everything"), &format!("{sum:.2} ms CPU"), vec![]);
-        let broker = broker_counters(self.servers[1].root).await;
+        let broker = broker_counters(self.servers[1].root).await?;
         stop(stack, services).await?;
-        let database = database_counters(stack).await;
-        let counters = DATABASE.iter().zip(self.database.iter().zip(&database));
-        for (name, (before, after)) in counters.chain(BROKER.iter().zip(self.broker.iter().zip(&broker))) {
+        let database = database_counters(stack).await?;
+        let show = |name: &str, before: f64, after: f64| {
             line(&format!("per {thing}: {name}"), &format!("{:.2}", each(after - before)), vec![]);
+        };
+        for (at, name) in DATABASE.into_iter().enumerate() {
+            show(name, self.database[at], database[at]);
+        }
+        let Some((before, after)) = self.broker.zip(broker) else {
+            line(&format!("per {thing}: RabbitMQ's counters"), "elsewhere", vec![]);
+            return Ok(());
+        };
+        for (at, name) in BROKER.into_iter().enumerate() {
+            show(name, before[at], after[at]);
         }
         Ok(())
     }
@@ -138,12 +151,23 @@ async fn stop(stack: &Stack, services: Vec<Process>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn database_counters(stack: &Stack) -> Vec<f64> {
-    stack.text(DATABASE_SQL).await.split(' ').filter_map(|counter| counter.parse().ok()).collect()
+/// Exactly these numbers: with one that is missing, the later ones would have wrong names.
+fn numbers<'a, const N: usize>(
+    printed: &str,
+    parts: impl Iterator<Item = &'a str>,
+) -> anyhow::Result<[f64; N]> {
+    let numbers = parts.map(|part| part.trim().parse::<f64>()).collect::<Result<Vec<_>, _>>();
+    let numbers = numbers.ok().and_then(|numbers| <[f64; N]>::try_from(numbers).ok());
+    numbers.with_context(|| format!("not {N} counters: {printed}"))
 }
 
-/// Empty if rabbitmqctl does not reach the node.
-async fn broker_counters(node: Option<u32>) -> Vec<f64> {
+async fn database_counters(stack: &Stack) -> anyhow::Result<[f64; DATABASE.len()]> {
+    let printed = stack.text(DATABASE_SQL).await;
+    numbers(&printed, printed.split(' '))
+}
+
+/// `None` if rabbitmqctl does not reach the node.
+async fn broker_counters(node: Option<u32>) -> anyhow::Result<Option<[f64; BROKER.len()]>> {
     let environment = node.and_then(|pid| std::fs::read(format!("/proc/{pid}/environ")).ok());
     let environment = String::from_utf8_lossy(&environment.unwrap_or_default()).into_owned();
     let settings = environment.split('\0').filter_map(|setting| setting.split_once('='));
@@ -153,9 +177,9 @@ async fn broker_counters(node: Option<u32>) -> Vec<f64> {
         .envs(settings.filter(|(name, _)| BROKER_SETTINGS.contains(name)))
         .output()
         .await;
-    let printed = ran.map(|ran| String::from_utf8_lossy(&ran.stdout).into_owned()).unwrap_or_default();
-    let numbers = printed.trim().trim_matches(['[', ']']).split(',');
-    numbers.filter_map(|number| number.trim().parse().ok()).collect()
+    let Some(ran) = ran.ok().filter(|ran| ran.status.success()) else { return Ok(None) };
+    let printed = String::from_utf8_lossy(&ran.stdout);
+    numbers(&printed, printed.trim().trim_matches(['[', ']']).split(',')).map(Some)
 }
 
 /// The port of a server of this machine, or 0.

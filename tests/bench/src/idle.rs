@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use e2e::{Service, Stack};
 
-use crate::{line, machine};
+use crate::line;
+use crate::machine::Threads;
 
 const CONCURRENCY: [&str; 2] = ["16", "512"];
 /// From the start of a service until its caches are filled and its connections are open.
@@ -25,11 +26,12 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
         tokio::time::sleep(SETTLE).await;
         let roots: Vec<_> = services.iter().filter_map(e2e::Process::pid).collect();
         anyhow::ensure!(roots.len() == services.len(), "a service has ended");
-        let used = || roots.iter().map(|root| machine::precise_cpu_ms(*root)).collect::<Vec<_>>();
+        let used = || roots.iter().map(|root| Threads::cpu_ms(*root)).collect::<Vec<_>>();
         let before = used();
         tokio::time::sleep(WATCHED).await;
-        let percent = |(after, before): (f64, f64)| (after - before) / WATCHED.as_secs_f64() / 10.0;
-        let shares: Vec<_> = used().into_iter().zip(before).map(percent).collect();
+        let percent =
+            |(after, before): (&Threads, &Threads)| after.since(before) / WATCHED.as_secs_f64() / 10.0;
+        let shares: Vec<_> = used().iter().zip(&before).map(percent).collect();
         let each = shares.iter().map(|share| format!("{share:.2}")).collect::<Vec<_>>().join(" + ");
         let sum: f64 = shares.iter().sum();
         line(

@@ -4,27 +4,63 @@
 use std::collections::HashMap;
 use std::fs::{read_dir, read_link, read_to_string};
 
+use e2e::{family_of, parents};
+
 const MS_PER_TICK: f64 = 10.0;
-/// In the fields of /proc/PID/stat after the name: parent, then user and system time of the process, then
-/// those of its ended children.
-const PARENT: usize = 1;
+/// In the fields of /proc/PID/stat after the name: user and system time of the process, then those of its
+/// ended children.
 const TIMES: std::ops::Range<usize> = 11..15;
 /// The state of a listening socket in /proc/net/tcp.
 const LISTENING: &str = "0A";
 
-struct Stat {
-    parent: u32,
-    ticks: f64,
-}
-
-fn stats() -> HashMap<u32, Stat> {
-    let stat = |pid: u32| {
+/// User and system processor time in milliseconds. Processes that have ended count too.
+pub(crate) fn cpu_ms(root: u32) -> f64 {
+    let ticks = |pid: u32| {
         let text = read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<_> = text.rsplit(')').next()?.split_whitespace().collect();
-        let ticks = fields.get(TIMES)?.iter().filter_map(|field| field.parse::<f64>().ok()).sum();
-        Some((pid, Stat { parent: fields.get(PARENT)?.parse().ok()?, ticks }))
+        Some(fields.get(TIMES)?.iter().filter_map(|field| field.parse::<f64>().ok()).sum::<f64>())
     };
-    numbers("/proc").into_iter().filter_map(stat).collect()
+    family_of(root).into_iter().filter_map(ticks).sum::<f64>() * MS_PER_TICK
+}
+
+/// A counter of each thread of a process and its descendants.
+#[derive(Default)]
+pub(crate) struct Threads(HashMap<u32, f64>);
+
+impl Threads {
+    /// User and system processor time in milliseconds, with the resolution of nanoseconds.
+    pub(crate) fn cpu_ms(root: u32) -> Self {
+        Self::read(root, "schedstat", |stat| Some(stat.split(' ').next()?.parse::<f64>().ok()? / 1_000_000.0))
+    }
+
+    /// How often they gave up the processor or lost it.
+    pub(crate) fn context_switches(root: u32) -> Self {
+        Self::read(root, "status", |status| {
+            let lines = status.lines().filter(|line| line.contains("ctxt_switches:"));
+            Some(lines.filter_map(|line| line.rsplit('\t').next()?.parse::<f64>().ok()).sum())
+        })
+    }
+
+    /// The counter that this file of each thread contains.
+    fn read(root: u32, file: &str, counter: impl Fn(&str) -> Option<f64>) -> Self {
+        let mut threads = HashMap::new();
+        for pid in family_of(root) {
+            for thread in numbers(&format!("/proc/{pid}/task")) {
+                let text = read_to_string(format!("/proc/{pid}/task/{thread}/{file}"));
+                if let Some(count) = text.ok().and_then(|text| counter(&text)) {
+                    threads.insert(thread, count);
+                }
+            }
+        }
+        Self(threads)
+    }
+
+    /// What these threads have added since `before`. A thread that has ended takes its counter along, so a
+    /// difference of sums would be too small by all that it counted before.
+    pub(crate) fn since(&self, before: &Self) -> f64 {
+        let added = |(thread, now): (&u32, &f64)| now - before.0.get(thread).copied().unwrap_or_default();
+        self.0.iter().map(added).sum()
+    }
 }
 
 /// The names of entries that are numbers.
@@ -33,52 +69,9 @@ fn numbers(dir: &str) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The process and its descendants.
-fn tree(root: u32, all: &HashMap<u32, Stat>) -> Vec<u32> {
-    let mut tree = vec![root];
-    let mut at = 0;
-    while let Some(parent) = tree.get(at).copied() {
-        tree.extend(all.iter().filter(|(_, stat)| stat.parent == parent).map(|(pid, _)| *pid));
-        at += 1;
-    }
-    tree
-}
-
-/// User and system processor time in milliseconds. Processes that have ended count too.
-pub(crate) fn cpu_ms(root: u32) -> f64 {
-    let all = stats();
-    tree(root, &all).iter().filter_map(|pid| all.get(pid)).map(|stat| stat.ticks).sum::<f64>() * MS_PER_TICK
-}
-
-/// The same with the resolution of nanoseconds. Threads that have ended do not count.
-pub(crate) fn precise_cpu_ms(root: u32) -> f64 {
-    let nanoseconds = |stat: String| stat.split(' ').next()?.parse::<f64>().ok();
-    threads(root, "schedstat").filter_map(nanoseconds).sum::<f64>() / 1_000_000.0
-}
-
-/// How often threads of the tree gave up the processor or lost it. Threads that have ended do not count.
-pub(crate) fn context_switches(root: u32) -> f64 {
-    let of_thread = |status: String| -> f64 {
-        let lines = status.lines().filter(|line| line.contains("ctxt_switches:"));
-        lines.filter_map(|line| line.rsplit('\t').next()?.parse::<f64>().ok()).sum()
-    };
-    threads(root, "status").map(of_thread).sum()
-}
-
-/// This file of each thread.
-fn threads(root: u32, file: &'static str) -> impl Iterator<Item = String> {
-    let all = stats();
-    let threads = tree(root, &all).into_iter().flat_map(|pid| {
-        let dir = format!("/proc/{pid}/task");
-        numbers(&dir).into_iter().map(move |thread| format!("{dir}/{thread}"))
-    });
-    threads.filter_map(move |thread| read_to_string(format!("{thread}/{file}")).ok())
-}
-
 /// The number of processes, and their resident memory in MB. Pages that several of them share count once.
 pub(crate) fn memory(root: u32) -> (usize, f64) {
-    let all = stats();
-    let tree = tree(root, &all);
+    let tree = family_of(root);
     let share = |pid: &u32| -> Option<f64> {
         let rollup = read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
         let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
@@ -107,7 +100,7 @@ pub(crate) fn listener(port: u16) -> Option<u32> {
         let mut targets = descriptors.filter_map(|entry| read_link(entry.path()).ok());
         targets.any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
     };
-    let all = stats();
+    let all = parents();
     let found: Vec<_> = all.keys().copied().filter(listens).collect();
-    found.iter().copied().find(|pid| all.get(pid).is_none_or(|stat| !found.contains(&stat.parent)))
+    found.iter().copied().find(|pid| all.get(pid).is_none_or(|parent| !found.contains(parent)))
 }

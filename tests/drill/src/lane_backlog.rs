@@ -66,6 +66,7 @@ async fn dispatchers(stack: &Stack) -> [Process; 2] {
 /// Returns the pages that PostgreSQL reads for a delivery, from its cache or not. Two dispatchers start, send
 /// some webhooks and stop: the end of a connection adds its counters to those of the server.
 async fn pages_of_a_delivery(report: &mut Report, stack: &Stack, receiver: &WebhookReceiver) -> f64 {
+    stack.without_autovacuum().await;
     tokio::time::sleep(COUNTERS_ARE_OLD).await;
     let (from, before) = (receiver.count(), pages(stack).await);
     let sending = dispatchers(stack).await;

@@ -1,22 +1,23 @@
-//! Case 5: a transaction stays open while thousands of runs are executed. A run must not cost much more, and
-//! the gateway's metrics must show the transaction.
+//! Case 5: a transaction stays open while thousands of runs are executed and their webhooks sent. A run must
+//! not cost much more, its webhook must not be late, and the gateway's metrics must show the transaction.
 
 use std::time::{Duration, Instant};
 
 use e2e::{Process, Service, Stack};
-use shared::testing::eventually;
+use shared::testing::{WebhookReceiver, eventually};
 
 use crate::report::Report;
 use crate::stage::Stage;
 
 /// Runs of a batch. Each batch is created at once and then executed.
-const BATCH: usize = 500;
-const BATCH_SIZE: f64 = 500.0;
-const BATCHES: usize = 8;
+const BATCH: u32 = 500;
+const BATCHES: u32 = 8;
 /// How many times as many pages a run of the last batch may read as one of the first batch.
 const DEARER: f64 = 3.0;
-/// Sessions report what they read after a second.
-const REPORTED_AFTER: Duration = Duration::from_secs(2);
+/// An idle connection keeps its counters to itself for 10 s.
+const COUNTERS_ARE_OLD: Duration = Duration::from_secs(11);
+/// From the end of a batch's runs to the last of its webhooks.
+const SENT_WITHIN: Duration = Duration::from_secs(5);
 /// Transactions since the oldest one: far fewer than there are.
 const MANY: f64 = 500.0;
 /// The gateway looks every 30 s.
@@ -27,16 +28,22 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     let stack = stage.stack().await;
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start_with(Service::RunWorker, "CAPI_WORKER_CONCURRENCY", "64").await;
+    let _dispatcher = stack.start(Service::WebhookDispatcher).await;
+    let receiver = WebhookReceiver::start([]).await;
     // Fills the caches of the sessions.
-    pages_of_a_batch(&stack, &worker).await;
+    batch(&mut report, &stack, (&worker, &receiver)).await;
+    stack.without_autovacuum().await;
     let open = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM runs";
     let open = stack.meanwhile(open).await;
     report.faults = 1;
-    let mut pages = Vec::new();
+    let (mut costs, mut before) = (Vec::new(), pages(&stack).await);
     for _ in 0..BATCHES {
-        pages.push(pages_of_a_batch(&stack, &worker).await / BATCH_SIZE);
+        batch(&mut report, &stack, (&worker, &receiver)).await;
+        let after = pages(&stack).await;
+        costs.push((after - before) / f64::from(BATCH));
+        before = after;
     }
-    let (first, last) = (pages[0], pages[BATCHES - 1]);
+    let (first, last) = (costs[0], costs[costs.len() - 1]);
     report.notes.push(format!(
         "a run reads {first:.0} pages when the transaction begins, and {last:.0} after {} more runs",
         BATCH * (BATCHES - 1)
@@ -57,20 +64,23 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     report
 }
 
-/// Executes some runs. Returns the pages that all sessions read meanwhile.
-async fn pages_of_a_batch(stack: &Stack, worker: &Process) -> f64 {
+/// The pages that all sessions have read.
+async fn pages(stack: &Stack) -> f64 {
     let sql = "SELECT sum(blks_hit + blks_read)::text AS text FROM pg_stat_database
                WHERE datname = current_database()";
-    let read = async || {
-        tokio::time::sleep(REPORTED_AFTER).await;
-        stack.text(sql).await.parse().unwrap_or(0.0)
-    };
-    let before: f64 = read().await;
-    let ended = runs_ended(worker).await;
-    stack.backlog(BATCH, "hello").await;
-    eventually("the runs are over", async || (runs_ended(worker).await >= ended + BATCH_SIZE).then_some(()))
-        .await;
-    read().await - before
+    tokio::time::sleep(COUNTERS_ARE_OLD).await;
+    stack.text(sql).await.parse().expect("PostgreSQL counts pages")
+}
+
+/// Executes some runs and waits for their webhooks.
+async fn batch(report: &mut Report, stack: &Stack, (worker, receiver): (&Process, &WebhookReceiver)) {
+    let (ended, sent) = (runs_ended(worker).await + f64::from(BATCH), receiver.count() + BATCH as usize);
+    stack.backlog_to(BATCH as usize, "hello", Some(&receiver.url())).await;
+    eventually("the runs are over", async || (runs_ended(worker).await >= ended).then_some(())).await;
+    let over = Instant::now();
+    eventually("the webhooks arrive", async || (receiver.count() >= sent).then_some(())).await;
+    let took = over.elapsed();
+    report.must(took < SENT_WITHIN, || format!("webhooks arrived {took:.1?} after their runs"));
 }
 
 /// Not from the database: counting there would read more pages than the runs.

@@ -43,7 +43,7 @@ mod usage_page;
 mod webhooks;
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use futures_util::FutureExt;
@@ -51,6 +51,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use report::Report;
 use stage::Stage;
+
+/// A drill that takes longer has failed. Most take one or two minutes. With `--full` and in a virtual machine
+/// they take longer.
+const LONGEST: Duration = Duration::from_mins(10);
+const LONGEST_IN_FULL: Duration = Duration::from_mins(40);
 
 /// capi's fault drills.
 #[derive(Parser)]
@@ -192,16 +197,32 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         drills.extend(Drill::value_variants().iter().filter(|drill| **drill != Drill::Cgroup2));
     }
     let mut stage = Stage::start().await;
-    let mut reports = Vec::new();
+    let (started, mut reports) = (Instant::now(), Vec::new());
     for drill in drills {
         let begun = Instant::now();
-        let running = AssertUnwindSafe(drill.run(&mut stage, arguments.full)).catch_unwind();
-        let report = running.await.unwrap_or_else(|_| Report::failed(drill));
+        let report = run_one(drill, &mut stage, arguments.full).await;
         println!("{drill:?}: {:.0} s{}", begun.elapsed().as_secs_f64(), report.details());
         reports.push(report);
     }
-    println!("\n{}", report::table(&reports));
+    println!("\n{}\n\nall: {:.1} min", report::table(&reports), started.elapsed().as_secs_f64() / 60.0);
     let missed = reports.iter().filter(|report| report.is_missed()).count();
     anyhow::ensure!(missed == 0, "{missed} drills missed");
     Ok(())
+}
+
+/// Runs a drill for a limited time. One that panics or takes too long has missed.
+async fn run_one(drill: Drill, stage: &mut Stage, full: bool) -> Report {
+    let limit = if full || drill == Drill::Cgroup2 { LONGEST_IN_FULL } else { LONGEST };
+    let running = tokio::time::timeout(limit, Box::pin(drill.run(stage, full)));
+    let why = match AssertUnwindSafe(running).catch_unwind().await {
+        Ok(Ok(report)) => return report,
+        Ok(Err(_)) => format!("the drill was not over within {limit:?}"),
+        // Standard error holds the message.
+        Err(_) => "the drill panicked".to_owned(),
+    };
+    if drill == Drill::HangingCommits {
+        // The next drills use the same server.
+        stage.postgres.hang_commits(false).await;
+    }
+    Report::failed(drill, why)
 }

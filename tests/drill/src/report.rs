@@ -41,11 +41,11 @@ impl Report {
         }
     }
 
-    /// The report of a drill that panicked. Standard error holds the message.
-    pub(crate) fn failed(drill: impl std::fmt::Debug) -> Self {
+    /// The report of a drill without an end.
+    pub(crate) fn failed(drill: impl std::fmt::Debug, why: String) -> Self {
         let mut report = Self::new("", Duration::ZERO);
         report.name = format!("{drill:?}, failed");
-        report.misses.push("the drill panicked".to_owned());
+        report.misses.push(why);
         report
     }
 

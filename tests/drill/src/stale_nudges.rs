@@ -15,6 +15,8 @@ const GONE: usize = 5000;
 const RUNS: usize = 50;
 /// Milliseconds of the median pick-up that old nudges may cost.
 const MORE_MS: f64 = 5.0;
+/// Calls to the database of the worker that finds the old nudges. A call for each of them would be more.
+const MOST_CALLS: f64 = 2000.0;
 const WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn drill(stage: &Stage) -> Report {
@@ -37,10 +39,16 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     report.faults += GONE;
     let ready = stack.queues.ready(WorkQueue::Runs).await;
-    let _worker = stack.start(Service::RunWorker).await;
+    let worker = stack.start(Service::RunWorker).await;
     let after = pick_up(&stack, &gateway).await;
+    eventually("no nudge is left", async || (stack.queues.ready(WorkQueue::Runs).await == 0).then_some(()))
+        .await;
+    let calls = worker.counter("capi_database_calls_total").await;
+    report.must(calls < MOST_CALLS, || format!("the worker made {calls} calls"));
     report.recoveries.push(after.1);
-    report.notes.push(format!("{ready} nudges were in the queue after {GONE} creates"));
+    report.notes.push(format!(
+        "{ready} nudges were in the queue after {GONE} creates; the worker made {calls} calls"
+    ));
     report.notes.push(format!(
         "pick-up, median and maximum: {:.1?} and {:.1?} before, {:.1?} and {:.1?} after",
         usual.0, usual.1, after.0, after.1

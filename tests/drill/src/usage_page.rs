@@ -1,6 +1,8 @@
 //! Case 13: an account with very many runs loads its usage page again and again, with many requests at once,
 //! while another account creates runs. Each create is accepted, and as fast as without the loads.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use e2e::accounts::Account;
@@ -30,10 +32,15 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
     add_runs(&stack, if full { RUNS_IN_FULL } else { RUNS }).await;
     let other = stack.account("b@example.com", "big").await;
     let alone = creates(&mut report, &stack, &gateway, &other).await;
-    let loads = load_for_ever(&stack, &gateway, &session);
+    let shown = Arc::new(AtomicUsize::new(0));
+    let loads = load_for_ever(&stack, &gateway, &session, &shown);
     report.faults = LOADS_AT_ONCE;
     report.recoveries = creates(&mut report, &stack, &gateway, &other).await;
+    let shown = shown.load(Ordering::Relaxed);
     drop(loads);
+    report.notes.push(format!("the page was shown {shown} times meanwhile"));
+    // Pages that are refused or fail are no load.
+    report.must(shown >= LOADS_AT_ONCE, || format!("only {shown} loads of the page were answered 200"));
     let p95 = |samples: &[Duration]| samples[samples.len() * 95 / 100];
     report.notes.push(format!(
         "p95 of a create: {:.1?} beside the loads, {:.1?} without",
@@ -50,15 +57,22 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
     report
 }
 
-/// Loads the page with so many requests at once until it is dropped.
-fn load_for_ever(stack: &Stack, gateway: &Process, session: &Session) -> JoinSet<()> {
+/// Loads the page with so many requests at once until it is dropped. Counts the answers 200.
+fn load_for_ever(
+    stack: &Stack,
+    gateway: &Process,
+    session: &Session,
+    shown: &Arc<AtomicUsize>,
+) -> JoinSet<()> {
     let mut loads = JoinSet::new();
     for _ in 0..LOADS_AT_ONCE {
         let (client, url) = (stack.client().clone(), format!("{}/account/usage", gateway.url()));
-        let cookie = session.cookie.clone();
+        let (cookie, shown) = (session.cookie.clone(), Arc::clone(shown));
         loads.spawn(async move {
             loop {
-                let _ = client.get(&url).header("cookie", &cookie).send().await;
+                let answer = client.get(&url).header("cookie", &cookie).send().await;
+                shown
+                    .fetch_add(usize::from(answer.is_ok_and(|page| page.status() == 200)), Ordering::Relaxed);
                 // Slower than the account's limit of pages, which would refuse most of them.
                 tokio::time::sleep(Duration::from_secs(4)).await;
             }

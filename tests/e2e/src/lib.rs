@@ -16,9 +16,9 @@ mod commands;
 pub mod console;
 mod deliveries;
 pub mod events;
+mod family;
 pub mod form;
 mod front;
-
 mod ports;
 mod postgres;
 mod process;
@@ -36,6 +36,7 @@ pub use address::Gateway;
 pub use answer::{Answer, patiently, repeated_while};
 pub use broker::PrivateBroker;
 pub use browser::{Browser, Cookie, Element, Key};
+pub use family::{family_of, parents};
 pub use front::{Asked, Fault, Front};
 pub use ports::free_ports;
 pub use postgres::PrivatePostgres;

@@ -1,7 +1,7 @@
 //! Statements that tests run on a stack's database.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Integer, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use shared::db::{connect_once, statement};
 use shared::testing::eventually;
@@ -28,17 +28,32 @@ impl Stack {
         rows.into_iter().map(|row| row.text).collect()
     }
 
+    /// Vacuums the tables, and keeps autovacuum away from them: it would count as work of the services.
+    pub async fn without_autovacuum(&self) {
+        const OFF: &str = "DO $$ DECLARE t record; BEGIN
+            FOR t IN SELECT c.oid::regclass AS name FROM pg_class c
+                WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+            LOOP EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t.name); END LOOP; END $$";
+        self.database.run_sql(OFF).await;
+        self.database.run_sql("VACUUM ANALYZE").await;
+    }
+
     /// Writes pending runs of the account, as the gateway writes them, but sends no nudges.
     pub async fn backlog(&self, runs: usize, text: &str) {
+        self.backlog_to(runs, text, None).await;
+    }
+
+    /// The same with a URL for webhooks of their ends.
+    pub async fn backlog_to(&self, runs: usize, text: &str, webhook_url: Option<&str>) {
         let sql = "
             WITH made AS (
                 INSERT INTO runs (id, user_id, app_id, app_version_id, source, status, title, inputs, \
-                chat_model_id, metadata, created_at, last_seq)
+                chat_model_id, metadata, created_at, last_seq, webhook_url, webhook_host)
                 SELECT (substr(capi_uuid_floor(capi_now())::text, 1, 14) || '7' || substr(md5(n::text), 1, \
                 3) || '-8' || substr(md5(n::text), 4, 3)
                             || '-' || substr(md5(n::text), 7, 12))::uuid,
                        a.user_id, a.id, v.id, 'api', 'pending', 't', jsonb_build_object('text', $2), \
-                       'scripted', '{}', capi_now(), 1
+                       'scripted', '{}', capi_now(), 1, $4, $5
                 FROM apps a JOIN app_versions v ON v.app_id = a.id, generate_series(1, $1) n WHERE a.id = $3
                 RETURNING id, created_at)
             INSERT INTO run_events (run_id, seq, type, at, attempt, data) SELECT id, 1, 'run.created', \
@@ -47,6 +62,8 @@ impl Stack {
             .bind::<Integer, _>(i32::try_from(runs).expect("a count of runs"))
             .bind::<Text, _>(text)
             .bind::<SqlUuid, _>(self.app.uuid())
+            .bind::<Nullable<Text>, _>(webhook_url)
+            .bind::<Nullable<Text>, _>(webhook_url.and_then(|url| url.split('/').nth(2)))
             .execute(&mut self.database.conn().await)
             .await
             .expect("the runs are written");

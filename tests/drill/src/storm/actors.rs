@@ -103,13 +103,15 @@ pub(super) async fn delete(scene: &Scene) -> HashSet<String> {
     tried
 }
 
-/// Looks at the places of all accounts. Returns what was wrong.
-pub(super) async fn watch_places(scene: &Scene, cap: usize) -> BTreeSet<String> {
-    let mut wrong = BTreeSet::new();
+/// Looks at the places of all accounts. Returns what was wrong, and how often an account had its whole cap.
+pub(super) async fn watch_places(scene: &Scene, cap: usize) -> (BTreeSet<String>, usize) {
+    let full = format!("SELECT count(*)::text AS text FROM user_slots WHERE running = {cap}");
+    let (mut wrong, mut at_cap) = (BTreeSet::new(), 0);
     while pause(scene, BETWEEN_LOOKS).await {
         wrong.extend(wrong_places(&scene.stack, cap).await);
+        at_cap += usize::from(scene.stack.text(&full).await != "0");
     }
-    wrong
+    (wrong, at_cap)
 }
 
 /// Whether the storm goes on after this time.

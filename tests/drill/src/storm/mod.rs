@@ -60,7 +60,7 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
         tokio::time::sleep(if full { LASTS_IN_FULL } else { LASTS }).await;
         scene.over.cancel();
     };
-    let (faults, deleted, wrong, cancelled, ()) = tokio::join!(
+    let (faults, deleted, (wrong, at_cap), cancelled, ()) = tokio::join!(
         actors::break_processes(&scene, &mut stage.broker),
         actors::delete(&scene),
         actors::watch_places(&scene, CAP),
@@ -76,8 +76,11 @@ pub(crate) async fn drill(stage: &mut Stage, full: bool) -> Report {
         accepted.extend(answers.accepted);
     }
     report.must(wrong.is_empty(), || format!("caps and places during the storm: {wrong:?}"));
+    // Otherwise the storm was a breeze.
+    report.must(at_cap > 0, || "no account had as many running runs as it may".to_owned());
+    report.must(cancelled > 0 && !deleted.is_empty(), || "nothing was cancelled or deleted".to_owned());
     report.notes.push(format!(
-        "{} creates, {cancelled} cancels, {} deletes, {}",
+        "{} creates, {cancelled} cancels, {} deletes, {at_cap} looks at a whole cap, {}",
         accepted.len(),
         deleted.len(),
         faults.words
