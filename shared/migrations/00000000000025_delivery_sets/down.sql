@@ -29,7 +29,7 @@ DROP FUNCTION record_deliveries_v1(uuid[], integer[], text[], text[], interval[]
 DROP FUNCTION claim_deliveries_v3(uuid[], text, interval, integer, integer, uuid[], integer[], integer[],
     integer, boolean);
 DROP FUNCTION webhook_lanes_due_v2(uuid, integer, bigint, integer, interval);
-DROP FUNCTION move_lane_bounds_v1(uuid[], interval, timestamptz);
+DROP FUNCTION move_lane_bounds_v1(uuid[], interval, interval, timestamptz);
 DROP FUNCTION webhook_lane_due_v1(uuid, timestamptz, boolean, interval, timestamptz, integer);
 DROP FUNCTION webhook_lane_room_v1(uuid, timestamptz, boolean, integer, interval, timestamptz);
 DROP FUNCTION webhook_lane_is_closed_v1(timestamptz, timestamptz);

@@ -51,6 +51,9 @@ END $$;
 -- The orders and conditions match the indexes (lane_id, next_attempt_at) and (lane_id, due_at). So only the
 -- rows that are taken, and those in flight before them, are read, and not the whole backlog. Only open
 -- deliveries have `due_at`.
+--
+-- If there is none, it looks once more from a second before the bound: a delivery whose transaction committed
+-- after those of younger ones is older than the bound.
 CREATE FUNCTION webhook_lane_due_v1(p_lane uuid, p_from timestamptz, p_closed boolean, p_lease interval,
     p_now timestamptz, p_most integer)
 RETURNS TABLE (id uuid, due timestamptz) LANGUAGE plpgsql STABLE AS $$
@@ -69,29 +72,31 @@ BEGIN
         ORDER BY n.due_at, n.id LIMIT p_most;
         RETURN;
     END IF;
-    RETURN QUERY
-    SELECT o.id, o.due FROM (
-        (SELECT n.id, n.next_attempt_at AS due FROM webhook_deliveries n
-         WHERE n.lane_id = p_lane AND n.status IN ('pending', 'retrying')
-           AND n.next_attempt_at BETWEEN v_from AND p_now
-           AND webhook_lease_is_over_v1(n.lease_expires_at, p_lease, p_now)
-         ORDER BY n.next_attempt_at LIMIT p_most)
-        UNION ALL
-        (SELECT n.id, n.due_at FROM webhook_deliveries n
-         WHERE n.lane_id = p_lane AND n.due_at BETWEEN v_from AND p_now
-           AND webhook_lease_is_over_v1(n.lease_expires_at, p_lease, p_now)
-         ORDER BY n.due_at LIMIT p_most)) o
-    ORDER BY o.due, o.id LIMIT p_most;
+    FOR v_look IN 1..2 LOOP
+        RETURN QUERY
+        SELECT o.id, o.due FROM (
+            (SELECT n.id, n.next_attempt_at AS due FROM webhook_deliveries n
+             WHERE n.lane_id = p_lane AND n.status IN ('pending', 'retrying')
+               AND n.next_attempt_at BETWEEN v_from AND p_now
+               AND webhook_lease_is_over_v1(n.lease_expires_at, p_lease, p_now)
+             ORDER BY n.next_attempt_at LIMIT p_most)
+            UNION ALL
+            (SELECT n.id, n.due_at FROM webhook_deliveries n
+             WHERE n.lane_id = p_lane AND n.due_at BETWEEN v_from AND p_now
+               AND webhook_lease_is_over_v1(n.lease_expires_at, p_lease, p_now)
+             ORDER BY n.due_at LIMIT p_most)) o
+        ORDER BY o.due, o.id LIMIT p_most;
+        EXIT WHEN FOUND OR v_from = '-infinity';
+        v_from := v_from - interval '1 s';
+    END LOOP;
 END $$;
 
 -- Moves the bounds of lanes that the caller has locked. An old bound is safe, so a bound moves only by more
--- than a second: beside a transaction that stays open, each version of the row is read by all later claims.
-CREATE FUNCTION move_lane_bounds_v1(p_lanes uuid[], p_lease interval, p_now timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE AS $$
+-- than p_step: beside a transaction that stays open, each version of the row is read by all later claims.
+CREATE FUNCTION move_lane_bounds_v1(p_lanes uuid[], p_lease interval, p_step interval, p_now timestamptz)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    -- Also how much later than that of a younger delivery the transaction of a delivery may commit.
-    v_slack constant interval := interval '1 s';
-    v_last  constant timestamptz := p_now + p_lease + interval '5 s';
+    v_last constant timestamptz := p_now + p_lease + interval '5 s';
 BEGIN
     UPDATE webhook_lanes l SET leases_from = new.leases_from, due_from = new.due_from
     FROM unnest(p_lanes) AS lane (id)
@@ -110,11 +115,11 @@ BEGIN
                 SELECT n.due_at FROM webhook_deliveries n
                 WHERE n.lane_id = x.id
                   AND n.due_at >= CASE WHEN x.due_from <= p_now THEN x.due_from ELSE '-infinity' END
-                ORDER BY n.due_at LIMIT 1)) - v_slack AS due_from
+                ORDER BY n.due_at LIMIT 1)) - interval '50 ms' AS due_from
         FROM webhook_lanes x WHERE x.id = lane.id OFFSET 0) new
     WHERE l.ctid = new.slot
-      AND ((new.leases_from BETWEEN l.leases_from AND l.leases_from + v_slack) IS NOT TRUE
-        OR (new.due_from BETWEEN l.due_from AND l.due_from + v_slack) IS NOT TRUE);
+      AND ((new.leases_from BETWEEN l.leases_from AND l.leases_from + p_step) IS NOT TRUE
+        OR (new.due_from BETWEEN l.due_from AND l.due_from + p_step) IS NOT TRUE);
 END $$;
 
 -- Claims deliveries of a set of lanes under one lease owner, which must be new: it fences what the dispatcher
@@ -150,11 +155,13 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET j
 #variable_conflict use_column
 DECLARE
     v_now      timestamptz := capi_now();
+    -- How far bounds of lanes move at least.
+    v_step     constant interval := interval '100 ms';
     v_lanes    uuid[];
     v_locked   uuid[];
     v_ids      uuid[] := '{}';
     v_rows     tid[];
-    v_giving   uuid[] := '{}';
+    v_moving   uuid[] := '{}';
     v_more     uuid[] := '{}';
     v_users    uuid[] := p_users;
     v_held     integer[] := p_held;
@@ -200,7 +207,9 @@ BEGIN
     v_now := capi_now();
     FOR v_due IN
         SELECT l.id AS lane, l.user_id, l.ping, l.ping OR NOT l.answers AS doubtful,
-            NOT l.ping AND d.place > may.narrow AS wide, d.id
+            NOT l.ping AND d.place > may.narrow AS wide, d.id,
+            (d.due BETWEEN l.due_from AND l.due_from + v_step
+                AND v_now + p_lease BETWEEN l.leases_from AND l.leases_from + v_step) IS NOT TRUE AS moves
         FROM unnest(v_locked) AS locked (id)
         CROSS JOIN LATERAL (
             SELECT x.*, x.host = 'ping' AS ping, x.failures IS NOT DISTINCT FROM 0 AS answers
@@ -229,7 +238,9 @@ BEGIN
             CONTINUE;
         END IF;
         v_ids := v_ids || v_due.id;
-        v_giving := v_giving || v_due.lane;
+        IF v_due.moves THEN
+            v_moving := v_moving || v_due.lane;
+        END IF;
         v_free := v_free - 1;
         v_held[v_user] := v_held[v_user] + 1;
         IF v_due.doubtful THEN
@@ -264,7 +275,10 @@ BEGIN
         ARRAY(SELECT s.sealed FROM webhook_secrets s
             WHERE s.user_id = d.user_id AND (s.expires_at IS NULL OR s.expires_at > v_now)
             ORDER BY s.created_at DESC);
-    PERFORM move_lane_bounds_v1(ARRAY(SELECT DISTINCT g.id FROM unnest(v_giving) AS g (id)), p_lease, v_now);
+    IF v_moving <> '{}' THEN
+        PERFORM move_lane_bounds_v1(
+            ARRAY(SELECT DISTINCT m.id FROM unnest(v_moving) AS m (id)), p_lease, v_step, v_now);
+    END IF;
     RETURN QUERY
     SELECT left_out.state, left_out.id, NULL::uuid, NULL::integer, NULL::uuid, NULL::uuid, NULL::text,
         NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::uuid, NULL::integer, NULL::timestamptz,

@@ -140,7 +140,7 @@ async fn claims_of_one_beside_an_open_transaction_leave_few_versions_of_the_lane
     open.batch_execute("COMMIT").await.unwrap();
 }
 
-/// Two transactions commit in the other order than their times.
+/// Two transactions commit in the other order than their times. The claim finds nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_commits_after_a_younger_one_is_claimed_by_its_own_nudge() {
     let fixture = Fixture::create().await;
