@@ -15,6 +15,8 @@ const IDLE: Duration = Duration::from_secs(2);
 const AGE: Duration = Duration::from_secs(30);
 /// Each holds a read buffer.
 const MOST: usize = 256;
+/// Of one origin, so that a busy one leaves places for others.
+const MOST_EACH: usize = 32;
 /// How long no connection to an origin is kept after one did not answer a further request.
 const DISTRUST: Duration = Duration::from_mins(10);
 /// The most distrusted origins. If there are more, those whose time is over are forgotten, or all.
@@ -75,7 +77,11 @@ impl Kept {
         if is_distrusted || inner.count >= MOST || now >= open.opened + AGE {
             return;
         }
-        inner.idle.entry(origin).or_default().push(Idle { open, since: now });
+        let idle = inner.idle.entry(origin).or_default();
+        if idle.len() >= MOST_EACH {
+            return;
+        }
+        idle.push(Idle { open, since: now });
         inner.count += 1;
         if !std::mem::replace(&mut inner.is_swept, true) {
             tokio::spawn(Arc::clone(self).sweep());

@@ -45,6 +45,9 @@ use kept::Kept;
 
 /// The usual [`Limits::connect`].
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A kept connection that the server closed while it was idle fails within this time. One that fails later had
+/// the request: the server does not answer further requests, but may have handled this one.
+const CLOSED_WHILE_IDLE: Duration = Duration::from_millis(100);
 /// Redirects that one [`PublicClient::get`] follows.
 pub const MAX_REDIRECTS: usize = 5;
 
@@ -176,9 +179,15 @@ impl PublicClient {
         if !open.is_ready().await {
             return Ok(None);
         }
+        let sent = Instant::now();
         match timeout_at(deadline, open.send(request.clone())).await {
             Ok(Ok(answer)) => Ok(Some(answer)),
-            Ok(Err(RequestFailure::ConnectionClosed | RequestFailure::ConnectionReset)) => Ok(None),
+            Ok(Err(RequestFailure::ConnectionClosed | RequestFailure::ConnectionReset)) => {
+                if sent.elapsed() > CLOSED_WHILE_IDLE {
+                    kept.distrust(origin(url).to_owned());
+                }
+                Ok(None)
+            }
             Ok(Err(failure)) => Err(failure),
             Err(_) => {
                 kept.distrust(origin(url).to_owned());

@@ -22,8 +22,8 @@ use crate::shares::Offer;
 /// Longer than the longest request and its recording, so that two dispatchers never send a delivery at once.
 pub const LEASE: Duration = Duration::from_secs(30);
 /// Requests that a lane whose host works may have in flight over all dispatchers. Any other lane has one. A
-/// lane whose host begins to hang keeps so many permits until its requests end. All lanes of one user hold at
-/// most half of the permits.
+/// lane whose host begins to hang keeps so many permits until its requests end. So a lane goes beyond four
+/// only while most permits are free: `claim_deliveries_v3` has the rules.
 pub const LANE_SHARE: i32 = 16;
 
 /// A delivery under a lease of this dispatcher.

@@ -13,17 +13,38 @@ use tracing::Instrument;
 
 use crate::context::Context;
 use crate::deliver::deliver;
+use crate::locked_lanes::LockedLanes;
 use crate::take::Leased;
 
 /// Deliveries that a permit serves in a row. Then the lane waits in the queue, behind other lanes.
 const IN_A_ROW: usize = 20;
 
-pub struct DeliveryHandler(Arc<Context>);
+pub struct DeliveryHandler {
+    context: Arc<Context>,
+    locked: LockedLanes,
+}
 
 impl DeliveryHandler {
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self(context)
+        Self { context, locked: LockedLanes::default() }
+    }
+
+    /// Takes the next delivery of a locked lane with this permit, as soon as the lock is free.
+    fn wait_for(&self, lane: LaneId, permit: OwnedSemaphorePermit) {
+        let (context, locked) = (Arc::clone(&self.context), self.locked.clone());
+        self.context.lifecycle.spawn(async move {
+            let taken = context.next.call(lane).await;
+            locked.end(lane);
+            // Nudges that came meanwhile were dropped.
+            context.taker.publisher.nudge(WorkQueue::Deliveries, lane.uuid());
+            match taken {
+                Ok(Some(leased)) => serve(&context, leased).await,
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, lane_id = %lane, "failed to claim of a locked lane"),
+            }
+            drop(permit);
+        });
     }
 }
 
@@ -35,16 +56,25 @@ impl Handler for DeliveryHandler {
         mut permits: OwnedSemaphorePermit,
     ) -> Result<Handled, DbError> {
         let lanes: Vec<LaneId> = nudges.into_iter().map(|nudge| nudge.id.into()).collect();
-        let taken = self.0.taker.take(&lanes, permits.num_permits(), lanes.len() == 1).await?;
+        let taken = self.context.taker.take(&lanes, permits.num_permits(), false).await?;
         for leased in taken.deliveries {
-            let (context, permit) = (Arc::clone(&self.0), permits.split(1));
-            self.0.lifecycle.spawn(async move {
+            let (context, permit) = (Arc::clone(&self.context), permits.split(1));
+            self.context.lifecycle.spawn(async move {
                 serve(&context, leased).await;
                 drop(permit);
             });
         }
-        // A locked lane is free again when its nudge comes back.
-        let again = taken.more.into_iter().chain(taken.locked).map(|lane| Nudge::new(lane.uuid())).collect();
+        let mut again: Vec<_> = taken.more.into_iter().map(|lane| Nudge::new(lane.uuid())).collect();
+        for lane in taken.locked {
+            if permits.num_permits() == 0 {
+                // It comes back when a permit is free.
+                again.push(Nudge::new(lane.uuid()));
+            } else if self.locked.begin(lane)
+                && let Some(permit) = permits.split(1)
+            {
+                self.wait_for(lane, permit);
+            }
+        }
         Ok(Handled { unused: Some(permits).filter(|permits| permits.num_permits() > 0), again })
     }
 }
@@ -68,6 +98,7 @@ async fn serve(context: &Context, first: Leased) {
                     leased = next;
                     continue;
                 }
+                // Or the user holds its half. The sweeper nudges the lane again.
                 Ok(None) => return,
                 Err(error) => {
                     tracing::warn!(%error, lane_id = %lane, "failed to claim the lane's next delivery");

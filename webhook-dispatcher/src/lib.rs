@@ -9,6 +9,7 @@ pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod deliver;
+mod locked_lanes;
 mod metric_help;
 pub mod ping_cleanup;
 pub mod prepare;
@@ -34,7 +35,7 @@ use shared::queue::{Broker, Publisher, WorkQueue, consume};
 use shared::runs::{RunningCaps, Viewer};
 use shared::telemetry::PrometheusHandle;
 use shared::webhook_policies::WebhookPolicies;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::client::WebhookClient;
 use crate::config::Config;
@@ -78,6 +79,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
             links: config.secret_key.links(&config.links)?,
         },
         shares: Shares::new(config.concurrency),
+        claiming: Mutex::default(),
         dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
     });
     let context = Arc::new(Context {

@@ -41,8 +41,8 @@ pub fn prepare(
     }
     let body = match run {
         LoadedRun::Run(run) => request::body(&claimed.r#type, claimed.created_at, *run, claimed.artifact_id)?,
-        LoadedRun::None if claimed.is_ping() => request::ping(claimed.created_at)?,
-        LoadedRun::None => return Err(GONE),
+        LoadedRun::Missing if claimed.is_ping() => request::ping(claimed.created_at)?,
+        LoadedRun::Missing => return Err(GONE),
         LoadedRun::Unreadable => {
             return Err(NotPrepared("capi failed to load the run. This is a fault of capi."));
         }

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Interval, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use shared::db::{Connection, Db, DbError, statement};
+use shared::db::{Connection, Db, DbError, interval, statement};
 use shared::lifecycle::Lifecycle;
 use shared::queue::{self, Nudge, Publisher, WorkQueue};
 use uuid::Uuid;
+
+use crate::claims::LEASE;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Lanes that a sweep looks at; each costs some 30 µs of the database. With more of them, a lane's turn comes
@@ -46,7 +48,7 @@ struct Found {
 
 const DUE: &str = "
 WITH sweeping AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4706043) AS alone)
-SELECT lanes, walked_to FROM webhook_lanes_due_v2($1, $2, $3, $4) WHERE (SELECT alone FROM sweeping)";
+SELECT lanes, walked_to FROM webhook_lanes_due_v2($1, $2, $3, $4, $5) WHERE (SELECT alone FROM sweeping)";
 
 /// At most `room` lanes. `None` while another dispatcher runs the query.
 async fn due_lanes(conn: &mut Connection, after: Uuid, room: u32) -> Result<Option<Found>, DbError> {
@@ -55,6 +57,7 @@ async fn due_lanes(conn: &mut Connection, after: Uuid, room: u32) -> Result<Opti
         .bind::<Integer, _>(WALK)
         .bind::<BigInt, _>(i64::from(room))
         .bind::<Integer, _>(LANES_EACH)
+        .bind::<Interval, _>(interval(LEASE))
         .load(conn)
         .await?;
     Ok(found.pop())

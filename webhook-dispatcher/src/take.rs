@@ -10,6 +10,7 @@ use shared::db::{Db, DbError};
 use shared::ids::{LaneId, RunId};
 use shared::queue::{Publisher, WorkQueue};
 use shared::runs::{RunView, Viewer};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::claims::{Claimed, Claims, claim, give_back};
@@ -21,7 +22,7 @@ const GIVE_BACK_WAIT: Duration = Duration::from_secs(5);
 /// The run of a delivery.
 pub enum LoadedRun {
     /// A test has no run, and a run may be deleted.
-    None,
+    Missing,
     Run(Box<RunView>),
     /// A fault of capi, which the log names.
     Unreadable,
@@ -52,14 +53,18 @@ pub struct Taker {
     /// Renders a run as the API shows it.
     pub viewer: Viewer,
     pub shares: Arc<Shares>,
+    /// Held from an offer until its claim's deliveries hold their permits. Otherwise two claims would offer
+    /// the same permits, and a user could get its half twice.
+    pub claiming: Mutex<()>,
     /// The name of this process in leases and logs.
     pub dispatcher: String,
 }
 
 impl Taker {
-    /// At most `places` deliveries of these lanes. With `wait` the claim waits for locked lanes. If the runs
-    /// cannot be loaded now, all deliveries are given back.
+    /// At most `places` deliveries of these lanes. With `wait` the claim waits for locked lanes, beside the
+    /// other claims. If the runs cannot be loaded now, all deliveries are given back.
     pub async fn take(&self, lanes: &[LaneId], places: usize, wait: bool) -> Result<Taken, DbError> {
+        let turn = if wait { None } else { Some(self.claiming.lock().await) };
         // Before the claim: the database starts the lease at some later moment.
         let since = Instant::now();
         let offer = &self.shares.offer();
@@ -70,6 +75,7 @@ impl Taker {
         // Before the runs are loaded: the next claim must count these deliveries.
         let hold = |claimed: &Claimed| self.shares.hold(claimed.user_id, claimed.is_doubtful());
         let shares: Vec<_> = claimed.iter().map(hold).collect();
+        drop(turn);
         let ids: Vec<_> = claimed.iter().filter_map(|claimed| claimed.run_id).collect();
         let mut runs = match self.load(&ids).await {
             Ok(runs) => runs,
@@ -81,7 +87,7 @@ impl Taker {
             }
         };
         let deliveries = claimed.into_iter().zip(shares).map(|(claimed, share)| {
-            let run = claimed.run_id.and_then(|run| runs.get_mut(&run)?.pop()).unwrap_or(LoadedRun::None);
+            let run = claimed.run_id.and_then(|run| runs.get_mut(&run)?.pop()).unwrap_or(LoadedRun::Missing);
             Leased { claimed, run, since, share }
         });
         Ok(Taken { deliveries: deliveries.collect(), more, locked })
@@ -154,8 +160,16 @@ impl SetCall for TakingNext {
         distinct.dedup();
         let taken = self.0.take(&distinct, lanes.len(), false).await?;
         self.nudge(&taken.more);
-        let mut deliveries = taken.deliveries.into_iter();
-        let answers = lanes.iter().map(|lane| match (deliveries.next(), taken.locked.contains(lane)) {
+        let (mut deliveries, mut locked) = (taken.deliveries.into_iter(), taken.locked);
+        // One permit waits for a locked lane. The others are free meanwhile.
+        let mut waits = |lane: &LaneId| {
+            let place = locked.iter().position(|other| other == lane);
+            if let Some(place) = place {
+                locked.swap_remove(place);
+            }
+            place.is_some()
+        };
+        let answers = lanes.iter().map(|lane| match (deliveries.next(), waits(lane)) {
             (Some(next), is_locked) => {
                 // The permit has work, but its lane may have more.
                 if is_locked {

@@ -28,9 +28,10 @@ DROP FUNCTION record_deliveries_v1(uuid[], integer[], text[], text[], interval[]
     integer[], text[], text[], text[], uuid[], integer[], interval[], integer[], boolean);
 DROP FUNCTION claim_deliveries_v3(uuid[], text, interval, integer, integer, uuid[], integer[], integer[],
     integer, boolean);
-DROP FUNCTION webhook_lanes_due_v2(uuid, integer, bigint, integer);
-DROP FUNCTION webhook_lane_due_v1(uuid, timestamptz, boolean, timestamptz, integer);
+DROP FUNCTION webhook_lanes_due_v2(uuid, integer, bigint, integer, interval);
+DROP FUNCTION move_lane_bounds_v1(uuid[], interval, interval, timestamptz);
+DROP FUNCTION webhook_lane_due_v1(uuid, timestamptz, boolean, interval, timestamptz, integer);
 DROP FUNCTION webhook_lane_room_v1(uuid, timestamptz, boolean, integer, interval, timestamptz);
-ALTER TABLE webhook_lanes RESET (fillfactor);
-ALTER TABLE webhook_lanes DROP COLUMN leases_from, DROP COLUMN due_from;
+DROP FUNCTION webhook_lane_is_closed_v1(timestamptz, timestamptz);
+DROP FUNCTION webhook_lease_is_over_v1(timestamptz, interval, timestamptz);
 ALTER TABLE webhook_deliveries DROP COLUMN lost_claims;

@@ -4,7 +4,9 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use shared::db::{Connection, statement};
 use shared::ids::LaneId;
 use shared::testing::{PlanLine, plan_of};
+use webhook_dispatcher::claims::claim;
 use webhook_dispatcher::record::record;
+use webhook_dispatcher::shares::Offer;
 
 use crate::fixture::{Fixture, delivered};
 
@@ -50,7 +52,8 @@ async fn a_claim_is_flat_in_the_backlog_of_its_lane() {
     let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     let mut conn = fixture.database.conn().await;
-    // The plans of this session are made now, while the table is nearly empty.
+    // The plans of this session are made now, while the table is nearly empty, with statistics that say so.
+    fixture.database.run_sql("ANALYZE webhook_deliveries").await;
     for _ in 0..3 {
         pages(&mut conn, lane, 16).await;
     }
@@ -113,6 +116,51 @@ async fn a_transaction_that_stays_open_does_not_make_claims_dear() {
     open.batch_execute("COMMIT").await.unwrap();
 }
 
+/// Each claim that moves a bound leaves a version of the lane's row, which all later claims read.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_of_one_beside_an_open_transaction_leave_few_versions_of_the_lane() {
+    const CLAIMS: usize = 1000;
+    let fixture = Fixture::create().await;
+    let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
+    add(&fixture, lane, 2 * CLAIMS).await;
+    let (mut conn, mut open) = (fixture.database.conn().await, fixture.database.conn().await);
+    pages(&mut conn, lane, 1).await;
+    let before = pages(&mut conn, lane, 1).await;
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM users;
+                 SET LOCAL idle_in_transaction_session_timeout = 0";
+    open.batch_execute(begin).await.unwrap();
+    for _ in 0..CLAIMS {
+        let claimed = claim(&mut conn, "d", &[lane], &Offer::everything(), 1, true).await.unwrap().claimed;
+        let set = [delivered(&claimed[0])];
+        assert!(record(&mut conn, &set, true).await.unwrap()[0].unwrap().written);
+    }
+    let after = pages(&mut conn, lane, 1).await;
+    assert!(after <= 3 * before, "{before} pages, then {after}");
+    open.batch_execute("COMMIT").await.unwrap();
+}
+
+/// Two transactions commit in the other order than their times. The claim finds nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_commits_after_a_younger_one_is_claimed_by_its_own_nudge() {
+    let fixture = Fixture::create().await;
+    let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
+    assert!(fixture.claim(lane).await.is_some());
+    let earlier = format!(
+        "BEGIN;
+         SET LOCAL session_replication_role = replica;
+         INSERT INTO webhook_deliveries
+             (id, lane_id, user_id, run_id, type, url, status, next_attempt_at, created_at)
+         SELECT gen_random_uuid(), l.id, l.user_id, gen_random_uuid(), 'run.completed', 'http://h/',
+                'pending', d.next_attempt_at - interval '800 ms', capi_now()
+         FROM webhook_lanes l JOIN webhook_deliveries d ON d.lane_id = l.id WHERE l.id = '{lane}';
+         COMMIT"
+    );
+    fixture.database.conn().await.batch_execute(&earlier).await.unwrap();
+    assert!(fixture.claim(lane).await.is_some());
+}
+
 /// Its insert committed later than those of younger ones, which were claimed meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sweeper_finds_a_delivery_that_is_older_than_the_bound() {
@@ -123,7 +171,7 @@ async fn the_sweeper_finds_a_delivery_that_is_older_than_the_bound() {
     add(&fixture, lane, 1).await;
     assert!(fixture.claim(lane).await.is_none(), "a day before the bound");
     let sweep = "SELECT cardinality(lanes)::text AS text
-                 FROM webhook_lanes_due_v2('00000000-0000-0000-0000-000000000000', 10, 10, 10)";
+                 FROM webhook_lanes_due_v2('00000000-0000-0000-0000-000000000000', 10, 10, 10, '30 s')";
     assert_eq!(fixture.text(sweep).await, "1");
     assert!(fixture.claim(lane).await.is_some());
 }

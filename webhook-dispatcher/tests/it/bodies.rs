@@ -116,7 +116,8 @@ async fn a_webhook_shows_the_run_as_get_does() {
     };
     for (number, end) in [
         r#"status = 'completed', completed_at = capi_now(), result = '{"text": "done [1]",
-           "data": {"a": null}, "sources": [{"id": 1, "url": "https://e.org/", "title": "E", "how": "cited"}]}'"#,
+           "data": {"a": null},
+           "sources": [{"id": 1, "url": "https://e.org/", "title": "E", "how": "cited"}]}'"#,
         r#"status = 'failed', completed_at = capi_now(), error_code = 'model_unavailable', error = '{"code":
            "model_unavailable", "message": "m", "step": 2, "eventSeq": 9, "retryable": true}',
            result = '{"text": "so far", "partial": true}'"#,
@@ -135,9 +136,8 @@ async fn a_webhook_shows_the_run_as_get_does() {
         let mut shown = without_signatures(serde_json::to_value(shown).unwrap());
         let state = shown.as_object_mut().unwrap().remove("webhook").unwrap();
         assert!(state["deliveryId"].is_string() && !shown["files"][1]["sha256"].is_null(), "{shown}");
-        let bodies = requests.iter().map(ReceivedWebhook::json).filter(|body| {
-            body["data"]["id"] == run.to_string()
-        });
+        let bodies =
+            requests.iter().map(ReceivedWebhook::json).filter(|body| body["data"]["id"] == run.to_string());
         let mut types = Vec::new();
         for body in bodies {
             assert_eq!(without_signatures(body["data"].clone()), shown, "{}", body["type"]);

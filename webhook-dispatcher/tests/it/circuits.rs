@@ -86,13 +86,13 @@ async fn three_days_end_a_delivery_behind_a_closed_lane() {
     let fixture = Fixture::create().await;
     let receiver = WebhookReceiver::start([]).await;
     let (run, _) = fixture.deliver_to(&receiver.url()).await;
-    let close = "UPDATE webhook_lanes SET failures = 9, last_error = 'connect_refused',
-                        closed_until = capi_now() + interval '100 hours'";
-    fixture.database.run_sql(close).await;
-    let _dispatcher = fixture.start().await;
     fixture.let_pass(Duration::from_hours(71)).await;
     let (later, _) = fixture.deliver_to(&receiver.url()).await;
     fixture.let_pass(Duration::from_hours(72)).await;
+    let close = "UPDATE webhook_lanes SET failures = 9, last_error = 'connect_refused',
+                        closed_until = capi_now() + interval '10 min'";
+    fixture.database.run_sql(close).await;
+    let _dispatcher = fixture.start().await;
     let attempts = fixture.attempts_when(run, "failed").await;
     assert_eq!((attempts.len(), attempts[0].status_code), (1, None));
     assert!(attempts[0].error.contains("did not work (connect_refused)"), "{attempts:?}");
@@ -107,7 +107,7 @@ async fn a_delivery_that_is_sent_again_passes_a_closed_lane() {
     let receiver = WebhookReceiver::start([500]).await;
     let (run, _) = fixture.deliver_to(&receiver.url()).await;
     let (waiting, lane) = fixture.deliver_to(&receiver.url()).await;
-    let close = "UPDATE webhook_lanes SET failures = 9, closed_until = capi_now() + interval '1 hour'";
+    let close = "UPDATE webhook_lanes SET failures = 9, closed_until = capi_now() + interval '10 min'";
     fixture.database.run_sql(close).await;
     let again = format!(
         "UPDATE webhook_deliveries SET next_attempt_at = 'infinity', due_at = capi_now(), attempt = 4,
@@ -115,7 +115,7 @@ async fn a_delivery_that_is_sent_again_passes_a_closed_lane() {
     );
     fixture.database.run_sql(again).await;
     let swept = "SELECT cardinality(lanes)::text AS text
-                 FROM webhook_lanes_due_v1('00000000-0000-0000-0000-000000000000', 10, 10, 10)";
+                 FROM webhook_lanes_due_v2('00000000-0000-0000-0000-000000000000', 10, 10, 10, '30 s')";
     assert_eq!(fixture.text(swept).await, "1", "also if its nudge is lost");
     let claimed = fixture.claim(lane).await.unwrap();
     assert_eq!((claimed.run_id, claimed.attempt), (Some(run), 5));
@@ -217,7 +217,7 @@ async fn a_sweep_goes_on_where_the_former_one_ended_and_takes_lanes_that_work() 
     let due = async |after: &str, walk: usize, each: usize| {
         let sql = format!(
             "SELECT cardinality(lanes) || ' ' || coalesce(walked_to::text, 'end') AS text
-             FROM webhook_lanes_due_v1('{after}', {walk}, 100, {each})"
+             FROM webhook_lanes_due_v2('{after}', {walk}, 100, {each}, '30 s')"
         );
         let text = fixture.text(sql).await;
         let (found, walked_to) = text.split_once(' ').unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection;
 use shared::deliveries::DeliveryStatus;
 use shared::testing::{Ending, RawServer, WebhookReceiver, eventually};
 use webhook_dispatcher::attempt::{AttemptResult, Next};
@@ -93,6 +94,50 @@ async fn a_lane_with_a_slow_request_gets_no_more_than_four() {
     fixture.let_pass(Duration::from_secs(3)).await;
     assert_eq!(fixture.claims("d", &lanes, 8).await.claimed.len(), 2);
     assert!(fixture.claim(lanes[0]).await.is_none());
+}
+
+/// A lease, a pause and the bounds of the lane lie an hour ahead then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_back_holds_nothing_back() {
+    let fixture = Fixture::create().await;
+    let hour = Duration::from_hours(1);
+    fixture.let_pass(hour).await;
+    let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
+    let lost = fixture.claim(lane).await.unwrap();
+    fixture.database.run_sql("UPDATE webhook_lanes SET closed_until = capi_now() + interval '10 min'").await;
+    fixture.let_pass(Duration::ZERO).await;
+    let due = "UPDATE webhook_deliveries SET next_attempt_at = capi_now()";
+    fixture.database.run_sql(due).await;
+    let swept = "SELECT cardinality(lanes)::text AS text
+                 FROM webhook_lanes_due_v2('00000000-0000-0000-0000-000000000000', 10, 10, 10, '30 s')";
+    assert_eq!(fixture.text(swept).await, "1");
+    let claimed = fixture.claim(lane).await.unwrap();
+    assert_eq!((claimed.id, claimed.lost_claims), (lost.id, 1));
+    assert!(fixture.claim(lane).await.is_none(), "the new lease holds");
+}
+
+/// Only the permit that waits for the lane is held up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_lane_does_not_stop_the_consumer() {
+    let fixture = Fixture::create().await;
+    let receiver = WebhookReceiver::start([]).await;
+    let _dispatcher = fixture.start().await;
+    let other = receiver.url().replace("127.0.0.1", "h1.localhost");
+    let (first, locked) = fixture.deliver_to(&receiver.url()).await;
+    fixture.attempts_when(first, "delivered").await;
+    let mut holder = fixture.database.conn().await;
+    let run = fixture.run_to(&receiver.url()).await;
+    shared::runs::cancel(&mut fixture.database.conn().await, fixture.user, None, run).await.unwrap();
+    let lock = format!("BEGIN; SELECT 1 FROM webhook_lanes WHERE id = '{locked}' FOR NO KEY UPDATE");
+    holder.batch_execute(&lock).await.unwrap();
+    fixture.nudge(locked).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (run_of_other, _) = fixture.deliver_to(&other).await;
+    let arrived = fixture.attempts_when(run_of_other, "delivered");
+    tokio::time::timeout(Duration::from_secs(1), arrived).await.expect("the other lane does not wait");
+    holder.batch_execute("COMMIT").await.unwrap();
+    fixture.attempts_when(run, "delivered").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

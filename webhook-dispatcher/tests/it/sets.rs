@@ -100,7 +100,7 @@ async fn a_claim_that_finds_nothing_writes_nothing() {
     assert_eq!(unchanged(&everything).await, (0, true), "all is in flight");
     let back = "UPDATE webhook_deliveries SET lease_owner = NULL, lease_expires_at = NULL, attempt = 0";
     fixture.database.run_sql(back).await;
-    fixture.database.run_sql("UPDATE webhook_lanes SET closed_until = capi_now() + interval '1 hour'").await;
+    fixture.database.run_sql("UPDATE webhook_lanes SET closed_until = capi_now() + interval '10 min'").await;
     assert_eq!(unchanged(&everything).await, (0, true), "the lanes are closed");
     let later = "UPDATE webhook_deliveries SET next_attempt_at = capi_now() + interval '1 hour'";
     fixture.database.run_sql("UPDATE webhook_lanes SET closed_until = NULL").await;

@@ -90,6 +90,31 @@ async fn one_user_takes_half_and_many_share() {
     assert_eq!(divided(&fixture, &lanes, 10_000).await.0, vec![1; 64], "each may hold one");
 }
 
+/// Hosts that worked before may all begin to hang at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_lanes_of_many_users_leave_permits_for_others() {
+    const USERS: usize = 10;
+    let fixture = Fixture::create().await;
+    for set in [1, 10_000] {
+        users(&fixture, USERS, false).await;
+        // Each user's deliveries are in one lane.
+        let sql = "UPDATE webhook_deliveries d SET lane_id = l.id
+                   FROM webhook_lanes l WHERE l.user_id = d.user_id AND l.host = '1'";
+        fixture.database.run_sql(sql).await;
+        let sql = "SELECT id FROM webhook_lanes WHERE host = '1' ORDER BY id";
+        let found: Vec<Lane> = statement(sql).load(&mut fixture.database.conn().await).await.unwrap();
+        let lanes: Vec<_> = found.into_iter().map(|lane| lane.id).collect();
+        let (counts, free) = divided(&fixture, &lanes, set).await;
+        assert!(free >= PERMITS / 4 - 4, "{counts:?} {free}");
+        fixture
+            .database
+            .run_sql("UPDATE webhook_deliveries SET lease_owner = NULL, lease_expires_at = NULL")
+            .await;
+        let alone = divided(&fixture, &lanes[..1], set).await;
+        assert_eq!(alone, (vec![16], 48), "one busy lane has its whole share");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn doubtful_lanes_take_less_and_leave_a_quarter() {
     let fixture = Fixture::create().await;

@@ -112,8 +112,9 @@ WHERE r.id = ANY ((SELECT $1)::uuid[]) AND r.user_id = (SELECT $2)
 ORDER BY r.created_at DESC, r.id DESC"#
 );
 
-/// Runs for the bodies of webhooks: without the state of their webhook, and none of them is pending. OFFSET 0
-/// and the lookup of each id keep the plan on the primary key, also before the tables have statistics.
+/// Runs for the bodies of webhooks: without the state of their webhook. None of them is pending, because the
+/// first webhook is that of the start or of the end, and a run is never pending again. OFFSET 0 and the lookup
+/// of each id keep the plan on the primary key, also before the tables have statistics.
 const LOAD_FOR_WEBHOOKS: &str = concat!(
     "SELECT ",
     columns!(),
