@@ -95,7 +95,7 @@ fn describe_queues() {
     );
     describe_counter!(
         "capi_nudges_put_back_total",
-        "Nudges that a process without a free permit sent to the queue again, by queue."
+        "Nudges sent to the queue again, by queue: no permit was free, or a lock was taken."
     );
     describe_counter!(
         "capi_messages_newer_total",
