@@ -78,7 +78,7 @@ impl<Call: SetCall> Batch<Call> {
     }
 
     /// Answers when the statement with this item has committed. Fails with [`DbError::QueueFull`] if too many
-    /// calls wait, and with [`DbError::Timeout`] if the statement's code panicked: it may be committed. If the
+    /// calls wait, and with [`DbError::Timeout`] if a set panicked: it may be committed. If the
     /// future is dropped before the item's statement begins, the item is not written.
     pub async fn call(&self, item: Call::Item) -> Result<Call::Answer, DbError> {
         let (answer, answered) = oneshot::channel();

@@ -74,7 +74,7 @@ impl Fixture {
             quotas: &wanted.quotas,
             asked: Asked { stored_bytes: 0, request_bytes: 7 },
         };
-        Accept { id, row: serde_json::to_string(&Row::from(&run)).unwrap() }
+        Accept { id, user: run.user, row: serde_json::to_string(&Row::from(&run)).unwrap() }
     }
 
     async fn together(&self, wanted: &[Wanted<'_>]) -> Vec<Option<Inserted>> {
