@@ -63,7 +63,7 @@ fn describe_database() {
     );
     describe_counter!(
         "capi_database_writes_refused_total",
-        "Writes that failed at once because PostgreSQL does not answer earlier ones."
+        "Writes that failed at once because PostgreSQL does not answer earlier ones, by pool."
     );
     describe_gauge!(
         "capi_database_oldest_transaction_seconds",
