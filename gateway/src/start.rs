@@ -24,7 +24,7 @@ use crate::config::{Config, SIGN_UP_PLAN, Signup};
 use crate::console::{self, Console};
 use crate::context::Context;
 use crate::http::ApiError;
-use crate::http::admission::{Admitting, WAITING_REQUESTS};
+use crate::http::admission::{self, Admitting, WAITING_REQUESTS};
 use crate::http::endpoint::{Endpoint, serve_table};
 use crate::http::limits::{
     FloodGuard, InFlight, LogBudget, OpenStreams, PRUNE_EVERY, Refusals, Reports, UnlistedProxies,
@@ -178,7 +178,7 @@ fn context(
     let rates = plans.rates();
     let (flood, refusals) = (Arc::new(FloodGuard::new(plans.largest_rate())), Arc::<Refusals>::default());
     let admitting = Admitting {
-        db: db.clone(),
+        db: db.with_patience(admission::PATIENCE),
         rates: rates.clone(),
         flood: Arc::clone(&flood),
         refusals: Arc::clone(&refusals),

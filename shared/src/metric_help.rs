@@ -63,7 +63,7 @@ fn describe_database() {
     );
     describe_counter!(
         "capi_database_writes_refused_total",
-        "Writes that failed at once because PostgreSQL does not answer earlier ones."
+        "Writes that failed at once because PostgreSQL does not answer earlier ones, by pool."
     );
     describe_gauge!(
         "capi_database_oldest_transaction_seconds",
@@ -95,7 +95,7 @@ fn describe_queues() {
     );
     describe_counter!(
         "capi_nudges_put_back_total",
-        "Nudges that a process without a free permit sent to the queue again, by queue."
+        "Nudges sent to the queue again, by queue: no permit was free, or a lock was taken."
     );
     describe_counter!(
         "capi_messages_newer_total",

@@ -20,8 +20,10 @@ pub const WAITING_REQUESTS: usize = 4096;
 /// How long a set waits for a window that another set has locked. Usually this is short: another gateway
 /// admits requests of the same account.
 const SHORT_WAIT: Duration = Duration::from_millis(40);
-/// How long a request that is admitted alone waits for its window. Its client waits for a shorter time.
-const LONG_WAIT: Duration = Duration::from_millis(1500);
+/// How long a request that is admitted alone waits for its window. Its client waits as long.
+const LONG_WAIT: Duration = Duration::from_millis(800);
+/// How long a set waits for its answer. Sets go one at a time, so a dead connection must not hold them up.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request that passed the guards.
 pub struct Knock {
@@ -30,6 +32,7 @@ pub struct Knock {
 }
 
 pub struct Admitting {
+    /// With [`PATIENCE`].
     pub db: Db,
     /// [`shared::config::Plans::rates`].
     pub rates: Value,
@@ -60,6 +63,11 @@ impl SetCall for Admitting {
     async fn alone(&self, knock: &Knock) -> Result<Admission, DbError> {
         // Only a call that waits for no lock leaves a request out.
         self.admit(&[knock], LONG_WAIT).await?.pop().flatten().ok_or(DbError::Timeout)
+    }
+
+    /// The key stands for its account's window.
+    fn row(&self, knock: &Knock) -> Option<u128> {
+        knock.key.first_chunk().map(|half| u128::from_le_bytes(*half))
     }
 }
 

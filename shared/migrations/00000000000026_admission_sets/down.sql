@@ -1,4 +1,5 @@
 DROP FUNCTION insert_runs_v1(jsonb[], text, interval, boolean);
+DROP FUNCTION lock_accounts_v1(uuid[]);
 DROP FUNCTION write_runs_v1(jsonb[], text, interval);
 DELETE FROM idempotency_keys k WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = k.run_id);
 CREATE INDEX idempotency_keys_by_run ON idempotency_keys (run_id);

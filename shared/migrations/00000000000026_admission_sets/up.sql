@@ -257,6 +257,25 @@ BEGIN
     RETURN v_written;
 END $$;
 
+-- Locks the rows of these accounts, in the order of their ids, and inserts those that do not exist. Waits for
+-- 40 ms for each lock. Returns the accounts, or none of them if that is too short for one: then it holds no lock.
+CREATE FUNCTION lock_accounts_v1(p_accounts uuid[]) RETURNS uuid[] LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_account uuid;
+    v_before  text := current_setting('lock_timeout');
+BEGIN
+    IF cardinality(p_accounts) > 0 THEN
+        PERFORM set_config('lock_timeout', '40', true);
+        FOR v_account IN SELECT a FROM unnest(p_accounts) a ORDER BY a LOOP
+            PERFORM lock_account_use_v1(v_account);
+        END LOOP;
+        PERFORM set_config('lock_timeout', v_before, true);
+    END IF;
+    RETURN p_accounts;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN '{}';
+END $$;
+
 -- Accepts runs: writes each, or nothing of it. An object of `p_runs` has the names that write_runs_v1 reads. What
 -- is missing is null. `key_path`, `key_name` and `key_hash` are the idempotency key, `files` the rows of the
 -- run's files, and `asked` is the second argument of account_quota_v1, for an account with quotas. `p_event` is
@@ -264,11 +283,10 @@ END $$;
 --
 -- Returns a row for each run that was written, is over a quota (`quota`, `used` and `cap` say which), or was left
 -- out (`written` is null): with quotas or files a create locks its account's row, and without `p_wait` it is left
--- out if another transaction has locked that row or the row does not exist. The other runs are not written:
--- their app has changed, or their idempotency key is taken.
+-- out if another transaction has locked that row for longer than 40 ms. Usually that is a create that is done
+-- alone. The other runs are not written: their app has changed, or their idempotency key is taken.
 --
--- Without `p_wait` the call fails if it waits for 200 ms. It waits only for an open create with the same
--- idempotency key.
+-- Without `p_wait` the call fails if it waits for 200 ms for an open create with the same idempotency key.
 CREATE FUNCTION insert_runs_v1(p_runs jsonb[], p_event text, p_key_kept interval, p_wait boolean)
 RETURNS TABLE (id uuid, written boolean, quota text, used bigint, cap bigint)
 LANGUAGE plpgsql VOLATILE
@@ -277,6 +295,7 @@ SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     v_accounts uuid[];
+    v_locked   uuid[];
     v_run      jsonb;
 BEGIN
     IF NOT p_wait THEN
@@ -293,9 +312,18 @@ BEGIN
     IF p_wait THEN
         PERFORM lock_account_use_v1(account) FROM unnest(v_accounts) account;
     ELSE
-        v_accounts := ARRAY(
+        v_locked := ARRAY(
             SELECT u.user_id FROM account_use u WHERE u.user_id = ANY (v_accounts)
             ORDER BY u.user_id FOR NO KEY UPDATE SKIP LOCKED);
+        IF cardinality(v_locked) < cardinality(v_accounts) THEN
+            -- New accounts first: they must not wait for a row that is locked for long.
+            v_locked := v_locked || lock_accounts_v1(ARRAY(
+                SELECT a FROM unnest(v_accounts) a
+                WHERE NOT EXISTS (SELECT 1 FROM account_use u WHERE u.user_id = a)));
+            v_locked := v_locked || lock_accounts_v1(ARRAY(
+                SELECT a FROM unnest(v_accounts) a WHERE a <> ALL (v_locked)));
+        END IF;
+        v_accounts := v_locked;
     END IF;
     RETURN QUERY
     SELECT w, true, NULL::text, NULL::bigint, NULL::bigint FROM unnest(write_runs_v1(ARRAY(

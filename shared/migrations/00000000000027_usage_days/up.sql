@@ -1,10 +1,12 @@
 -- Sums of the runs of each account and day (UTC), for the page Plan and usage. An account with half a million
 -- runs would read all of them at each load. A run is in the sums if it stands at or before the account's
--- cursor, in the order of runs_by_user. The page adds the runs behind the cursor.
+-- cursor, in the order of runs_by_user, and is not one of `skipped`. The page adds the runs behind the cursor and
+-- the skipped ones, which were not over when the cursor passed them.
 CREATE TABLE usage_cursors (
     user_id uuid PRIMARY KEY REFERENCES users,
     at      timestamptz NOT NULL DEFAULT 'epoch',
-    id      uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
+    id      uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    skipped uuid[] NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
 
 CREATE TABLE usage_days (
@@ -30,8 +32,10 @@ BEGIN
 END $$;
 
 -- Adds at most p_runs further runs of the last p_days days to the sums and deletes the sums of earlier days.
--- Returns whether there may be more. It stops before a run that is not over, because its tokens may change, and
--- before the runs of the last hour: a create that commits late may stand between them.
+-- Returns whether there may be more. A run that is not over is skipped, because its tokens may change, and added
+-- by a later call. It stops before the run that would be skipped as the 101st, and before the runs of the last
+-- hour: a create that commits late may stand between them. If the clock went back behind the cursor, new runs
+-- stand before it, so the sums begin anew.
 --
 -- The runs are read by a separate statement, after the one that waits for the lock. So a deletion has either
 -- committed, or waits for this lock and then finds its run in the sums.
@@ -43,33 +47,49 @@ DECLARE
     v_first  date := (v_now AT TIME ZONE 'UTC')::date - (p_days - 1);
     v_from   timestamptz := v_first::timestamp AT TIME ZONE 'UTC';
     v_cursor usage_cursors;
-    v_last   record;
+    v_read   integer;
+    v_before usage_cursors;
 BEGIN
     v_cursor := lock_usage_cursor_v1(p_user);
-    DELETE FROM usage_days d WHERE d.user_id = p_user AND d.day < v_first;
-    IF v_cursor.at < v_from THEN
+    v_before := v_cursor;
+    DELETE FROM usage_days d WHERE d.user_id = p_user AND (d.day < v_first OR v_cursor.at > v_now);
+    IF v_cursor.at < v_from OR v_cursor.at > v_now THEN
+        v_cursor.skipped := '{}';
         v_cursor.at := v_from;
         v_cursor.id := '00000000-0000-0000-0000-000000000000';
     END IF;
-    WITH next AS MATERIALIZED (
-        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens,
-               bool_and(r.completed_at IS NOT NULL) OVER (ORDER BY r.created_at, r.id) AS over
+    WITH passed AS MATERIALIZED (
+        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens, r.completed_at IS NOT NULL AS over
+        FROM runs r
+        WHERE r.id = ANY (v_cursor.skipped) AND r.user_id = p_user AND r.created_at >= v_from
+    ), next AS MATERIALIZED (
+        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens, r.completed_at IS NOT NULL AS over,
+               count(*) FILTER (WHERE r.completed_at IS NULL) OVER (ORDER BY r.created_at, r.id)
+                   + (SELECT count(*) FROM passed p WHERE NOT p.over) <= 100 AS fits
         FROM runs r
         WHERE r.user_id = p_user AND (r.created_at, r.id) > (v_cursor.at, v_cursor.id)
           AND r.created_at < v_now - interval '1 hour'
         ORDER BY r.created_at, r.id LIMIT p_runs
+    ), taken AS MATERIALIZED (
+        SELECT created_at, id, tokens, over, false AS new FROM passed
+        UNION ALL SELECT created_at, id, tokens, over, true FROM next WHERE fits
     ), added AS (
         INSERT INTO usage_days AS d (user_id, day, runs, tokens)
-        SELECT p_user, (n.created_at AT TIME ZONE 'UTC')::date, count(*), sum(n.tokens)::bigint
-        FROM next n WHERE n.over GROUP BY 2 ORDER BY 2
+        SELECT p_user, (t.created_at AT TIME ZONE 'UTC')::date, count(*), sum(t.tokens)::bigint
+        FROM taken t WHERE t.over GROUP BY 2 ORDER BY 2
         ON CONFLICT (user_id, day) DO UPDATE SET runs = d.runs + EXCLUDED.runs, tokens = d.tokens + EXCLUDED.tokens
+    ), last AS (
+        SELECT t.created_at, t.id FROM taken t WHERE t.new ORDER BY t.created_at DESC, t.id DESC LIMIT 1
     )
-    SELECT n.created_at AS at, n.id, (SELECT count(*) FROM next o WHERE o.over) AS runs INTO v_last
-    FROM next n WHERE n.over ORDER BY n.created_at DESC, n.id DESC LIMIT 1;
-    IF FOUND THEN
-        UPDATE usage_cursors c SET at = v_last.at, id = v_last.id WHERE c.user_id = p_user;
+    SELECT coalesce((SELECT l.created_at FROM last l), v_cursor.at), coalesce((SELECT l.id FROM last l), v_cursor.id),
+           ARRAY(SELECT t.id FROM taken t WHERE NOT t.over ORDER BY t.created_at, t.id),
+           (SELECT count(*) FROM taken t WHERE t.new)
+    INTO v_cursor.at, v_cursor.id, v_cursor.skipped, v_read;
+    IF v_cursor IS DISTINCT FROM v_before THEN
+        UPDATE usage_cursors c SET at = v_cursor.at, id = v_cursor.id, skipped = v_cursor.skipped
+        WHERE c.user_id = p_user;
     END IF;
-    RETURN coalesce(v_last.runs = p_runs, false);
+    RETURN v_read = p_runs;
 END $$;
 
 -- A trigger for each statement, because retention deletes many runs at once. It is a trigger, because services
@@ -81,11 +101,14 @@ DECLARE
 BEGIN
     FOR v_user IN SELECT DISTINCT d.user_id FROM deleted d ORDER BY d.user_id LOOP
         v_cursor := lock_usage_cursor_v1(v_user);
-        UPDATE usage_days u SET runs = u.runs - gone.runs, tokens = u.tokens - gone.tokens
+        -- If the clock went back, a run may stand before the cursor that is in no sum.
+        UPDATE usage_days u
+        SET runs = greatest(0, u.runs - gone.runs), tokens = greatest(0, u.tokens - gone.tokens)
         FROM (SELECT (d.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS runs,
                      sum(d.input_tokens + d.output_tokens)::bigint AS tokens
               FROM deleted d
               WHERE d.user_id = v_user AND (d.created_at, d.id) <= (v_cursor.at, v_cursor.id)
+                AND d.id <> ALL (v_cursor.skipped)
               GROUP BY 1) gone
         WHERE u.user_id = v_user AND u.day = gone.day;
     END LOOP;

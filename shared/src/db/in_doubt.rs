@@ -1,14 +1,15 @@
 //! Writes in doubt: their callers gave up, but PostgreSQL has not answered and may still commit. While
 //! commits hang (a synchronous standby is away) each of them occupies a server process, which no timeout of
 //! PostgreSQL ends. So the connection of such a write keeps its place in the pool until the server has
-//! answered or closed it. While several of them are overdue, all further writes fail at once. These writes
-//! are themselves the probes: when the server answers them, others are sent again.
+//! answered or closed it. While several of them are overdue, all further writes fail at once, and one probe at
+//! a time commits on a new connection. When a commit is answered that was sent after them, they wait for a
+//! lock, or their connections are dead. So they are no longer overdue, and writes are sent again.
 //!
 //! A write in doubt is not cancelled. PostgreSQL would keep it without its standby and show it to others, and
 //! a failover would lose what a client has seen.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,13 +21,16 @@ use tokio::time::Instant;
 use super::DbError;
 use super::connection::discard;
 
-/// With this many overdue writes, the database does not commit. One alone may be slow for another reason.
+/// With this many overdue writes, and no answered commit since, the database does not commit. One alone may be
+/// slow for another reason.
 const MOST_OVERDUE: usize = 3;
 /// How often to check whether an unanswered write is overdue, and whether its connection gives up.
 const CHECK: Duration = Duration::from_millis(250);
 /// TCP reports a dead connection earlier. A proxy may keep one open whose server is gone.
 const GIVE_UP: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// After this time another probe is sent beside one that is not answered: its connection may be dead too.
+const PROBE_AGAIN: Duration = Duration::from_mins(1);
 
 /// The writes in doubt of one pool.
 pub(super) struct InDoubt {
@@ -35,6 +39,7 @@ pub(super) struct InDoubt {
     runtime: Handle,
     waiting: AtomicUsize,
     overdue: AtomicUsize,
+    probing: AtomicBool,
     giving_up: Mutex<GivingUp>,
 }
 
@@ -46,22 +51,35 @@ impl InDoubt {
             runtime: Handle::current(),
             waiting: AtomicUsize::new(0),
             overdue: AtomicUsize::new(0),
+            probing: AtomicBool::new(false),
             giving_up: Mutex::new(GivingUp::new()),
         })
     }
 
-    /// Fails while the database does not answer writes.
-    pub(super) fn admit(&self) -> Result<(), DbError> {
-        if self.overdue.load(Ordering::Relaxed) < MOST_OVERDUE {
-            return Ok(());
-        }
-        metrics::counter!("capi_database_writes_refused_total").increment(1);
-        Err(DbError::NotAnswering)
+    /// Whether the database does not answer writes.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.overdue.load(Ordering::Relaxed) >= MOST_OVERDUE
+    }
+
+    /// Counts a refused write.
+    pub(super) fn refuse(&self) -> DbError {
+        metrics::counter!("capi_database_writes_refused_total", "pool" => self.pool).increment(1);
+        DbError::NotAnswering
+    }
+
+    /// The place of the only probe, if it is free.
+    pub(super) fn probe(self: &Arc<Self>) -> Option<Probe> {
+        (!self.probing.swap(true, Ordering::Relaxed)).then(|| Probe(Arc::clone(self)))
     }
 
     /// A write that is sent now and is overdue after `patience`.
-    pub(super) fn sent(self: &Arc<Self>, patience: Duration) -> Sent {
-        Sent { all: Arc::clone(self), at: Instant::now(), patience }
+    pub(super) fn sent(self: &Arc<Self>, patience: Duration, probe: Option<Probe>) -> Sent {
+        Sent { all: Arc::clone(self), at: Instant::now(), patience, probe }
+    }
+
+    /// The connections live on it.
+    pub(super) const fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Whether connections are taken by writes in doubt.
@@ -78,7 +96,8 @@ impl InDoubt {
         self.giving_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn wait(self: Arc<Self>, mut connection: Kept, sent: Instant, patience: Duration) {
+    async fn wait(self: Arc<Self>, mut connection: Kept, write: Sent) {
+        let Sent { at: sent, patience, mut probe, .. } = write;
         let mut counted = Counted::new(&self);
         let mut checks = tokio::time::interval(CHECK);
         let mut answer = pin!(connection.answer());
@@ -88,11 +107,13 @@ impl InDoubt {
                 _ = checks.tick() => {}
             }
             let now = Instant::now();
-            if now.duration_since(sent) >= patience {
-                counted.is_overdue();
+            let waited = now.duration_since(sent);
+            counted.set_overdue(waited >= patience && !self.giving_up().has_committed_since(sent));
+            if waited >= PROBE_AGAIN {
+                drop(probe.take());
             }
             if self.giving_up().is_due(sent, now) {
-                let seconds = now.duration_since(sent).as_secs();
+                let seconds = waited.as_secs();
                 tracing::warn!(
                     pool = self.pool,
                     seconds,
@@ -109,14 +130,25 @@ pub(super) struct Sent {
     all: Arc<InDoubt>,
     at: Instant,
     patience: Duration,
+    /// If it is the probe.
+    probe: Option<Probe>,
+}
+
+/// Dropping it lets the next probe through.
+pub(super) struct Probe(Arc<InDoubt>);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.probing.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Sent {
     /// Keeps the connection in its place until the server has answered. Then closes it: it may be inside a
     /// transaction.
     pub(super) fn wait_for_answer(self, connection: Object<AsyncPgConnection>) {
-        let runtime = self.all.runtime.clone();
-        runtime.spawn(self.all.wait(Kept(Some(connection)), self.at, self.patience));
+        let all = Arc::clone(&self.all);
+        self.all.runtime.spawn(all.wait(Kept(Some(connection)), self));
     }
 }
 
@@ -155,11 +187,16 @@ impl Counted {
         Self { all: Arc::clone(all), overdue: false }
     }
 
-    fn is_overdue(&mut self) {
-        if std::mem::replace(&mut self.overdue, true) {
+    fn set_overdue(&mut self, overdue: bool) {
+        let before = std::mem::replace(&mut self.overdue, overdue);
+        if before == overdue {
             return;
         }
-        if self.all.overdue.fetch_add(1, Ordering::Relaxed) + 1 == MOST_OVERDUE {
+        if !overdue {
+            if self.all.overdue.fetch_sub(1, Ordering::Relaxed) == MOST_OVERDUE {
+                tracing::info!(pool = self.all.pool, "sending writes to the database again");
+            }
+        } else if self.all.overdue.fetch_add(1, Ordering::Relaxed) + 1 == MOST_OVERDUE {
             tracing::error!(
                 pool = self.all.pool,
                 "the database does not answer writes; further ones fail until it does"
@@ -171,9 +208,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         metrics::gauge!("capi_database_writes_in_doubt", "pool" => self.all.pool).decrement(1.0);
-        if self.overdue && self.all.overdue.fetch_sub(1, Ordering::Relaxed) == MOST_OVERDUE {
-            tracing::info!(pool = self.all.pool, "sending writes to the database again");
-        }
+        self.set_overdue(false);
         if self.all.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.all.giving_up().end();
         }
@@ -198,6 +233,11 @@ impl GivingUp {
 
     fn committed(&mut self, sent: Instant) {
         *self = Self { committed: self.committed.max(Some(sent)), ..Self::new() };
+    }
+
+    /// Whether a commit was answered that was sent after this time.
+    fn has_committed_since(&self, sent: Instant) -> bool {
+        self.committed.is_some_and(|later| later > sent)
     }
 
     /// All writes in doubt are over.

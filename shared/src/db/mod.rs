@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::config::DatabaseConfig;
 use connector::Connector;
-use in_doubt::{InDoubt, Sent};
+use in_doubt::{InDoubt, Probe, Sent};
 
 /// How long a caller of a service waits for a connection. A request must be answered 503 within a second if
 /// the database is down.
@@ -97,7 +97,9 @@ impl Db {
         self.with_patience(PATIENT)
     }
 
-    fn with_patience(&self, patience: Duration) -> Self {
+    /// The same pool for calls that wait this long for an answer.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }
     }
 
@@ -147,9 +149,20 @@ impl Db {
         &self,
         work: impl FnOnce(Connection) -> Work,
     ) -> Result<T, DbError> {
-        self.in_doubt.admit()?;
+        if self.in_doubt.is_refusing() {
+            if let Some(probe) = self.in_doubt.probe() {
+                let db = self.clone();
+                self.in_doubt.runtime().spawn(async move { db.commit(Some(probe)).await });
+            }
+            return Err(self.in_doubt.refuse());
+        }
         let connection = self.get().await?;
-        self.call(connection, Some(self.in_doubt.sent(self.patience)), work).await
+        self.call(connection, Some(self.sent(None)), work).await
+    }
+
+    /// A write of a caller with little patience is not overdue yet when the caller gives up.
+    fn sent(&self, probe: Option<Probe>) -> Sent {
+        self.in_doubt.sent(self.patience.max(ANSWER_TIMEOUT), probe)
     }
 
     async fn call<T, Work: Future<Output = Result<T, DbError>>>(
@@ -181,12 +194,30 @@ impl Db {
     /// Commits. Fails if the database does not answer, does not commit, or is a standby, which takes no
     /// writes.
     pub async fn ping(&self) -> Result<(), DbError> {
+        if !self.in_doubt.is_refusing() {
+            return self.commit(None).await;
+        }
+        // Others are refused. If one probe is not answered, a second one would not be either.
+        let probe = self.in_doubt.probe().ok_or_else(|| self.in_doubt.refuse())?;
+        self.commit(Some(probe)).await
+    }
+
+    /// A probe takes a new connection: unused ones of a server that is gone are dead too.
+    async fn commit(&self, probe: Option<Probe>) -> Result<(), DbError> {
         let sent = Instant::now();
+        if probe.is_some() {
+            drop(self.pool.retain(|_, _| false));
+        }
         let asker = self.with_patience(ANSWER_TIMEOUT);
-        let asking = asker.write(|mut conn| async move {
-            let writable = statement(PING).execute(&mut conn).await?;
-            if writable == 1 { Ok(()) } else { Err(DbError::ReadOnly) }
-        });
+        let asking = async {
+            let connection = asker.get().await?;
+            let write = asker.sent(probe);
+            let asked = asker.call(connection, Some(write), |mut conn| async move {
+                let writable = statement(PING).execute(&mut conn).await?;
+                if writable == 1 { Ok(()) } else { Err(DbError::ReadOnly) }
+            });
+            asked.await
+        };
         let answered = tokio::time::timeout(POOL_WAIT * 2, asking).await.unwrap_or(Err(DbError::Timeout));
         if answered.is_ok() {
             self.in_doubt.committed(sent);

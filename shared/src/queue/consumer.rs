@@ -13,10 +13,10 @@ use lapin::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
-use super::calls::Calls;
+use super::calls::{Calls, Left};
 use super::coalesce::Coalesced;
 use super::handler::poll_due;
-use super::incoming::{Batch, Incoming, PREFETCH};
+use super::incoming::{Incoming, PREFETCH, Pushed};
 use super::{Broker, BrokerHealth, Handled, Handler, Nudge, Publisher, QueueError, WorkQueue, answered};
 use crate::db::Db;
 use crate::lifecycle::Lifecycle;
@@ -32,8 +32,9 @@ const FEWEST_PUSHED: usize = 16;
 /// How long a consumer without a permit waits for one before it returns its messages to the queue. A busy
 /// process frees permits faster than this, and a cancelled consumer costs the broker four writes.
 const HOLD: Duration = Duration::from_millis(20);
-/// Between two deliveries of a message that only a newer version reads.
-const NEWER_PAUSE: Duration = Duration::from_millis(100);
+/// Before nudges go back to the queue after a call that started nothing: what they wait for, another
+/// transaction has locked. Without a pause they would come back at once.
+const LOCKED_PAUSE: Duration = Duration::from_millis(100);
 /// Between pings of a database that is down.
 const DATABASE_POLL: Duration = Duration::from_millis(500);
 
@@ -137,16 +138,20 @@ impl<H: Handler> Session<H> {
             };
             let permits = self.with_free(permit);
             let mut batch = incoming.batch(first, permits.num_permits().max(FEWEST_IDS))?;
-            let has_newer = batch.settle_unread(self.queue).await?;
+            self.settle_unread(&mut batch).await?;
             match self.calls.handle_all(batch.take_nudges(), permits).await? {
-                Ok(Handled { unused, again }) => {
+                Ok(Left { handled: Handled { unused, again }, started }) => {
                     let Some(next) = self.next_permit(unused).await else {
                         let pushed = incoming.cancel().await?;
                         batch.ack().await?;
                         self.put_back(pushed, again).await?;
                         return Ok(Paused::NoPermit);
                     };
-                    self.nudge_again(again);
+                    if started {
+                        self.nudge_again(again);
+                    } else {
+                        self.nudge_later(again);
+                    }
                     batch.ack().await?;
                     permit = next;
                 }
@@ -160,9 +165,6 @@ impl<H: Handler> Session<H> {
                     self.requeue(pushed).await?;
                     return Ok(Paused::DatabaseDown);
                 }
-            }
-            if has_newer {
-                tokio::time::sleep(NEWER_PAUSE).await;
             }
         }
     }
@@ -194,8 +196,8 @@ impl<H: Handler> Session<H> {
     /// Sends pushed nudges and those without a permit to the queue again, and acknowledges the pushed ones.
     /// Returned ones would count as delivered, and the broker dead-letters a message that it delivered too
     /// often. A lack of permits is no failure of the nudge.
-    async fn put_back(&self, mut pushed: Batch, again: Vec<Nudge>) -> Result<(), QueueError> {
-        pushed.settle_unread(self.queue).await?;
+    async fn put_back(&self, mut pushed: Pushed, again: Vec<Nudge>) -> Result<(), QueueError> {
+        self.settle_unread(&mut pushed).await?;
         if self.publisher.health().is_up() {
             let mut nudges = Coalesced::default();
             for nudge in again.into_iter().chain(pushed.take_nudges()) {
@@ -212,14 +214,29 @@ impl<H: Handler> Session<H> {
 
     /// Returns false if one is lost because the publisher's buffer is full.
     fn nudge_again(&self, nudges: Vec<Nudge>) -> bool {
-        metrics::counter!("capi_nudges_put_back_total", "queue" => self.queue.as_str())
-            .increment(u64::try_from(nudges.len()).unwrap_or(0));
-        nudges.into_iter().all(|nudge| self.publisher.put_back(self.queue, nudge))
+        put_back_all(&self.publisher, self.queue, nudges)
     }
 
-    async fn requeue(&self, mut pushed: Batch) -> Result<(), QueueError> {
-        pushed.settle_unread(self.queue).await?;
+    /// The same after [`LOCKED_PAUSE`]. The sweeper finds the work if the process dies meanwhile.
+    fn nudge_later(&self, nudges: Vec<Nudge>) {
+        if nudges.is_empty() {
+            return;
+        }
+        let (publisher, queue) = (self.publisher.clone(), self.queue);
+        let stopping = self.lifecycle.stopping().clone();
+        self.lifecycle.spawn(async move {
+            tokio::select! { () = tokio::time::sleep(LOCKED_PAUSE) => {}, () = stopping.cancelled() => {} }
+            put_back_all(&publisher, queue, nudges);
+        });
+    }
+
+    async fn requeue(&self, mut pushed: Pushed) -> Result<(), QueueError> {
+        self.settle_unread(&mut pushed).await?;
         pushed.nack().await
+    }
+
+    async fn settle_unread(&self, pushed: &mut Pushed) -> Result<(), QueueError> {
+        pushed.settle_unread(self.queue, &self.publisher, &self.lifecycle).await
     }
 
     async fn wait_for_database(&self) {
@@ -230,6 +247,17 @@ impl<H: Handler> Session<H> {
             }
         }
     }
+}
+
+/// Returns false if one is lost because the publisher's buffer is full.
+fn put_back_all(publisher: &Publisher, queue: WorkQueue, nudges: Vec<Nudge>) -> bool {
+    let (mut sent, all) = (0, nudges.len());
+    for nudge in nudges {
+        sent += usize::from(publisher.put_back(queue, nudge));
+    }
+    metrics::counter!("capi_nudges_put_back_total", "queue" => queue.as_str())
+        .increment(u64::try_from(sent).unwrap_or(0));
+    sent == all
 }
 
 /// Few while few permits are free: what is pushed and not handled goes back to the queue.

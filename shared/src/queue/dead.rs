@@ -10,7 +10,7 @@ use lapin::options::{
 use lapin::types::AMQPValue;
 use lapin::{Channel, Connection};
 
-use super::publisher::publish;
+use super::publish::publish;
 use super::{Broker, Nudge, QueueError, WorkQueue};
 use crate::text::CleanText;
 

@@ -1,6 +1,8 @@
 //! A consumer of a work queue, and the messages that the broker pushed to it but that are not handled yet.
 //! Messages that arrive while others are handled are the next batch.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
@@ -12,10 +14,14 @@ use lapin::{Channel, Consumer};
 
 use super::coalesce::Coalesced;
 use super::message::Unread;
-use super::{Nudge, QueueError, WorkQueue, answered};
+use super::outbox::Newer;
+use super::{Nudge, Publisher, QueueError, WorkQueue, answered};
+use crate::lifecycle::Lifecycle;
 
 /// Messages of one batch, and the most that the broker pushes ahead.
 pub(super) const PREFETCH: u16 = 64;
+/// How long a message that only a newer version reads stays away from its queue.
+const NEWER_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) struct Incoming {
     channel: Channel,
@@ -47,8 +53,8 @@ impl Incoming {
     }
 
     /// Returns a batch of `first` and of the messages that are here already, with at most `most_ids` ids.
-    pub(super) fn batch(&mut self, first: Delivery, most_ids: usize) -> Result<Batch, QueueError> {
-        let (mut batch, mut next) = (Batch::default(), Some(first));
+    pub(super) fn batch(&mut self, first: Delivery, most_ids: usize) -> Result<Pushed, QueueError> {
+        let (mut batch, mut next) = (Pushed::default(), Some(first));
         while let Some(delivery) = next.take() {
             self.held_over = batch.add(delivery, most_ids);
             if self.held_over.is_none()
@@ -66,10 +72,10 @@ impl Incoming {
     }
 
     /// Cancels the consumer. Returns a batch of all messages that the broker had pushed.
-    pub(super) async fn cancel(mut self) -> Result<Batch, QueueError> {
+    pub(super) async fn cancel(mut self) -> Result<Pushed, QueueError> {
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         answered("cancel a consumer", cancelling).await?;
-        let mut pushed = Batch::default();
+        let mut pushed = Pushed::default();
         if let Some(delivery) = self.held_over.take() {
             pushed.add(delivery, usize::MAX);
         }
@@ -83,7 +89,7 @@ impl Incoming {
 
 /// Messages that are handled together.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct Pushed {
     nudges: Coalesced,
     /// The last message with one of the nudges. The delivery tags of a channel go up, so an answer to this
     /// message that covers all before it answers the batch and no later message.
@@ -92,7 +98,7 @@ pub(super) struct Batch {
     messages: usize,
 }
 
-impl Batch {
+impl Pushed {
     /// Returns the message if its id would be one too many.
     fn add(&mut self, delivery: Delivery, most_ids: usize) -> Option<Delivery> {
         match Nudge::decode(&delivery.data) {
@@ -114,27 +120,40 @@ impl Batch {
         std::mem::take(&mut self.nudges).into_nudges()
     }
 
-    /// Requeues messages of newer versions and dead-letters those that no version can read. Call it before
-    /// [`Self::ack`] and [`Self::nack`]. Returns whether there were newer ones.
-    pub(super) async fn settle_unread(&mut self, queue: WorkQueue) -> Result<bool, QueueError> {
-        let (queue, mut newer) = (queue.as_str(), false);
+    /// Puts messages of newer versions back and dead-letters those that no version can read. Call it before
+    /// [`Self::ack`] and [`Self::nack`].
+    pub(super) async fn settle_unread(
+        &mut self,
+        work: WorkQueue,
+        publisher: &Publisher,
+        lifecycle: &Lifecycle,
+    ) -> Result<(), QueueError> {
+        let queue = work.as_str();
         for (delivery, why) in self.unread.drain(..) {
-            let bytes = delivery.data.len();
-            match why {
-                Unread::Newer => {
-                    newer = true;
+            let (bytes, newer) = (delivery.data.len(), Newer::of(&delivery));
+            match (why, newer) {
+                (Unread::Newer, Some(newer)) => {
                     metrics::counter!("capi_messages_newer_total", "queue" => queue).increment(1);
                     tracing::warn!(queue, bytes, "put a message of a newer version back");
-                    delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
+                    if publisher.health().is_up() {
+                        send_later(work, newer, publisher.clone(), lifecycle);
+                        delivery.ack(BasicAckOptions::default()).await?;
+                    } else {
+                        delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
+                    }
                 }
-                Unread::Undecodable => {
+                (Unread::Newer, None) => {
+                    tracing::warn!(queue, bytes, "no process reads a message of a newer version");
+                    delivery.reject(BasicRejectOptions { requeue: false }).await?;
+                }
+                (Unread::Undecodable, _) => {
                     metrics::counter!("capi_messages_undecodable_total").increment(1);
                     tracing::warn!(queue, bytes, "failed to decode a message; it is dead-lettered");
                     delivery.reject(BasicRejectOptions { requeue: false }).await?;
                 }
             }
         }
-        Ok(newer)
+        Ok(())
     }
 
     pub(super) async fn ack(&self) -> Result<(), QueueError> {
@@ -153,6 +172,17 @@ impl Batch {
     }
 }
 
+/// Sends the message to its queue as a new one: a requeued one would count as delivered, and the broker
+/// dead-letters a message that it delivered too often. After a pause, so that it does not go round and round.
+/// The sweeper repairs it if the process dies meanwhile.
+fn send_later(queue: WorkQueue, newer: Newer, publisher: Publisher, lifecycle: &Lifecycle) {
+    let stopping = lifecycle.stopping().clone();
+    lifecycle.spawn(async move {
+        tokio::select! { () = tokio::time::sleep(NEWER_PAUSE) => {}, () = stopping.cancelled() => {} }
+        publisher.send_newer(queue, newer);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -168,7 +198,7 @@ mod tests {
         let ids: [_; 3] = std::array::from_fn(|_| Uuid::now_v7());
         let nudges =
             [Nudge::new(ids[0]), Nudge::times(ids[1], 3), Nudge::times(ids[0], 2), Nudge::new(ids[1])];
-        let mut batch = Batch::default();
+        let mut batch = Pushed::default();
         for (tag, nudge) in (1..).zip(nudges) {
             assert!(batch.add(delivery(tag, &nudge.encode()), 2).is_none());
         }

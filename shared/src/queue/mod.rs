@@ -19,6 +19,7 @@ mod live;
 mod live_publisher;
 mod message;
 mod outbox;
+mod publish;
 mod publisher;
 mod subscriber;
 mod supervisor;

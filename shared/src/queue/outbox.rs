@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use lapin::message::Delivery;
+use lapin::types::AMQPValue;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -17,12 +19,38 @@ pub(super) enum Counted {
     Dead(WorkQueue),
 }
 
+/// The header of a message of a newer version with the times that it was put back.
+pub(super) const ROUNDS: &str = "x-capi-rounds";
+/// An hour. Then no process of the newer version runs, and the message becomes a dead letter.
+const MOST_ROUNDS: u32 = 18_000;
+
+/// A message that only a newer version reads, for its queue.
+#[derive(Debug)]
+pub(super) struct Newer {
+    pub(super) body: Vec<u8>,
+    /// How often it was put back, this time included.
+    pub(super) rounds: u32,
+}
+
+impl Newer {
+    /// `None` if the message was put back too often.
+    pub(super) fn of(delivery: &Delivery) -> Option<Self> {
+        let headers = delivery.properties.headers().as_ref();
+        let rounds = match headers.and_then(|headers| headers.inner().get(ROUNDS)) {
+            Some(AMQPValue::LongUInt(rounds)) => *rounds,
+            _ => 0,
+        };
+        (rounds < MOST_ROUNDS).then(|| Self { body: delivery.data.clone(), rounds: rounds + 1 })
+    }
+}
+
 /// What a caller asks the publisher to send.
 #[derive(Debug)]
 pub(super) enum Order {
     Nudge(WorkQueue, Nudge),
     /// The nudge of a create. It is not sent while the queue is full.
     NudgeIfRoom(WorkQueue, Nudge),
+    Newer(WorkQueue, Newer),
     Broadcast(Broadcast),
     Count(Counted, oneshot::Sender<u32>),
 }
@@ -31,6 +59,7 @@ pub(super) enum Order {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub(super) nudges: Vec<(WorkQueue, Nudge)>,
+    pub(super) newer: Vec<(WorkQueue, Newer)>,
     pub(super) broadcasts: Vec<(Topic, Vec<u8>)>,
     pub(super) counts: Vec<(Counted, oneshot::Sender<u32>)>,
     /// Whether creates added work to the queue.
@@ -38,7 +67,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn sort(orders: impl IntoIterator<Item = Order>, is_full: impl Fn(WorkQueue) -> bool) -> Self {
+    /// `spare` says whether the nudge of a create is not sent.
+    pub(super) fn sort(
+        orders: impl IntoIterator<Item = Order>,
+        mut spare: impl FnMut(WorkQueue, Nudge) -> bool,
+    ) -> Self {
         let mut outbox = Self::default();
         let mut nudges = WorkQueue::ALL.map(|_| Coalesced::default());
         let mut told = BTreeMap::<Topic, Vec<Uuid>>::new();
@@ -47,13 +80,14 @@ impl Outbox {
                 Order::Nudge(queue, nudge) => merge(&mut nudges, queue, nudge),
                 Order::NudgeIfRoom(queue, nudge) => {
                     outbox.created[queue.index()] = true;
-                    if is_full(queue) {
+                    if spare(queue, nudge) {
                         let spared = metrics::counter!("capi_nudges_spared_total", "queue" => queue.as_str());
                         spared.increment(nudge.count.into());
                     } else {
                         merge(&mut nudges, queue, nudge);
                     }
                 }
+                Order::Newer(queue, newer) => outbox.newer.push((queue, newer)),
                 Order::Broadcast(broadcast) => {
                     let ids = told.entry(broadcast.topic()).or_default();
                     if !ids.contains(&broadcast.id()) {
@@ -94,6 +128,9 @@ const fn ids_at_once(topic: Topic) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use lapin::BasicProperties;
+    use lapin::types::FieldTable;
+
     use super::super::message::decode_ids;
     use super::super::{Bucket, Received};
     use super::*;
@@ -113,7 +150,7 @@ mod tests {
             Order::NudgeIfRoom(WorkQueue::Runs, Nudge::new(user)),
             Order::Nudge(WorkQueue::Runs, Nudge::times(user, 5)),
         ];
-        let outbox = Outbox::sort(orders, |_| false);
+        let outbox = Outbox::sort(orders, |_, _| false);
         let expected = [
             (WorkQueue::Runs, Nudge::times(user, 7)),
             (WorkQueue::Runs, Nudge::new(other)),
@@ -131,7 +168,7 @@ mod tests {
             Order::Nudge(WorkQueue::Runs, Nudge::new(other)),
             Order::NudgeIfRoom(WorkQueue::Runs, Nudge::new(other)),
         ];
-        let outbox = Outbox::sort(orders, |queue| queue == WorkQueue::Runs);
+        let outbox = Outbox::sort(orders, |queue, _| queue == WorkQueue::Runs);
         assert_eq!(outbox.nudges, [(WorkQueue::Runs, Nudge::new(other))], "ends and sweepers still nudge");
         assert!(outbox.created(WorkQueue::Runs), "so the queue is counted again");
     }
@@ -141,7 +178,7 @@ mod tests {
         let (first, second, elsewhere) = (in_bucket(3, 1), in_bucket(3, 2), in_bucket(4, 1));
         let changed =
             [first, elsewhere, second, first].map(|run| Order::Broadcast(Broadcast::RunChanged(run)));
-        let outbox = Outbox::sort(changed, |_| false);
+        let outbox = Outbox::sort(changed, |_, _| false);
         let told: Vec<_> = outbox.broadcasts.iter().map(|(topic, body)| (*topic, decode_ids(body))).collect();
         let runs = |run| Topic::Runs(Bucket::of(run));
         let both = vec![first.uuid(), second.uuid()];
@@ -152,13 +189,31 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_a_newer_version_goes_round_for_a_long_time_and_not_for_ever() {
+        let delivery = |rounds: u32| {
+            let mut headers = FieldTable::default();
+            headers.insert(ROUNDS.into(), AMQPValue::LongUInt(rounds));
+            let mut delivery = Delivery::mock(1, "".into(), "capi.runs".into(), false, b"{}".to_vec());
+            delivery.properties = BasicProperties::default().with_headers(headers);
+            delivery
+        };
+        let rounds = |rounds| Newer::of(&delivery(rounds)).map(|newer| newer.rounds);
+        assert_eq!([0, 25, MOST_ROUNDS].map(rounds), [Some(1), Some(26), None]);
+        let first = Delivery::mock(1, "".into(), "capi.runs".into(), false, b"{}".to_vec());
+        let newer = Newer::of(&first).unwrap();
+        assert_eq!((newer.body.as_slice(), newer.rounds), (b"{}".as_slice(), 1));
+        let outbox = Outbox::sort([Order::Newer(WorkQueue::Runs, newer)], |_, _| true);
+        assert_eq!(outbox.newer.len(), 1);
+    }
+
+    #[test]
     fn a_message_has_few_ids_and_each_cancel_goes_alone() {
         let runs: Vec<_> = (0..60).map(|number| in_bucket(3, number)).collect();
         let changed = runs.iter().map(|run| Order::Broadcast(Broadcast::RunChanged(*run)));
-        let outbox = Outbox::sort(changed, |_| false);
+        let outbox = Outbox::sort(changed, |_, _| false);
         let sizes: Vec<_> = outbox.broadcasts.iter().map(|(_, body)| decode_ids(body).len()).collect();
         assert_eq!(sizes, [MAX_IDS, MAX_IDS, 60 - 2 * MAX_IDS]);
         let cancelled = runs.iter().take(3).map(|run| Order::Broadcast(Broadcast::RunCancelled(*run)));
-        assert_eq!(Outbox::sort(cancelled, |_| false).broadcasts.len(), 3);
+        assert_eq!(Outbox::sort(cancelled, |_, _| false).broadcasts.len(), 3);
     }
 }

@@ -5,17 +5,18 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, join4};
+use futures_util::future::{join_all, join5};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Channel};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::backlog::Backlogs;
 use super::live_publisher::{LIVE_BUFFER, Live, publish_live};
-use super::outbox::{Counted, Order, Outbox};
+use super::outbox::{Counted, Newer, Order, Outbox};
+use super::publish::{publish, publish_newer};
 use super::{
     ANSWER_TIMEOUT, Broadcast, Broker, BrokerHealth, ModelWords, Nudge, QueueError, Topic, Topology,
     WatchedRuns, WorkQueue, answered,
@@ -30,7 +31,6 @@ const BATCH: usize = 512;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the state of the channel without confirms is read: nothing else says that it was closed.
 const STATUS_POLL: Duration = Duration::from_millis(250);
-const PERSISTENT: u8 = 2;
 
 /// A handle to the process's one publishing connection.
 #[derive(Clone)]
@@ -87,8 +87,7 @@ impl Publisher {
         self.put_back(queue, Nudge::times(id, count));
     }
 
-    /// Says that a create added work, and does nothing while the queue is full: the ends of runs and the
-    /// sweeper then find the work. Returns at once.
+    /// Says that a create added work. While the queue is full, the nudge waits for room. Returns at once.
     pub fn nudge_if_room(&self, queue: WorkQueue, id: Uuid) {
         self.send(Order::NudgeIfRoom(queue, Nudge::new(id)));
     }
@@ -96,6 +95,11 @@ impl Publisher {
     /// Returns false if the nudge is lost because the buffer is full.
     pub(super) fn put_back(&self, queue: WorkQueue, nudge: Nudge) -> bool {
         self.send(Order::Nudge(queue, nudge))
+    }
+
+    /// Sends a message of a newer version to its queue again.
+    pub(super) fn send_newer(&self, queue: WorkQueue, newer: Newer) {
+        self.send(Order::Newer(queue, newer));
     }
 
     fn send(&self, nudge: Order) -> bool {
@@ -172,17 +176,29 @@ async fn publish_all(
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<(), QueueError> {
     let (mut batch, mut backlogs) = (Vec::with_capacity(BATCH), Backlogs::default());
-    while orders.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        tokio::select! {
+            received = orders.recv_many(&mut batch, BATCH) => if received == 0 { return Ok(()) },
+            () = until(backlogs.next()) => {}
+        }
         let now = Instant::now();
-        let outbox = Outbox::sort(batch.drain(..), |queue| backlogs.is_full(queue, now));
-        let created = WorkQueue::ALL.into_iter().filter(|queue| outbox.created(*queue));
-        let due: Vec<_> = created.filter(|queue| backlogs.is_due(*queue, now)).collect();
+        let mut outbox = Outbox::sort(batch.drain(..), |queue, nudge| backlogs.spare(queue, nudge, now));
+        outbox.nudges.extend(backlogs.take_spared());
+        let all = WorkQueue::ALL.into_iter();
+        let due = all.filter(|queue| backlogs.is_due(*queue, outbox.created(*queue), now)).collect();
         // The counts are for the next batches, so that no nudge waits for one.
         for (queue, ready) in send(channels, topology, due, outbox).await? {
             backlogs.note(queue, now, ready);
         }
     }
-    Ok(())
+}
+
+/// Never returns without a time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Sends a batch and counts the queues `due`. Waits for the outcome of all, so that each lost nudge is
@@ -194,16 +210,17 @@ async fn send(
     outbox: Outbox,
 ) -> Result<Vec<(WorkQueue, u32)>, QueueError> {
     let Channels { confirmed, plain } = channels;
-    let nudges = outbox.nudges.into_iter();
+    let (nudges, newer) = (outbox.nudges.into_iter(), outbox.newer.into_iter());
     let broadcasts = outbox.broadcasts.into_iter();
-    let (nudges, broadcasts, answers, backlogs) = join4(
+    let (nudges, newer, broadcasts, answers, backlogs) = join5(
         join_all(nudges.map(|(queue, nudge)| publish(confirmed, topology.queue(queue), nudge))),
+        join_all(newer.map(|(queue, newer)| publish_newer(confirmed, topology.queue(queue), newer))),
         join_all(broadcasts.map(|(topic, body)| send_to_topic(plain, topology, topic, body))),
         join_all(outbox.counts.into_iter().map(|(counted, answer)| count(plain, topology, counted, answer))),
         join_all(due.into_iter().map(|queue| count_backlog(plain, topology, queue))),
     )
     .await;
-    nudges.into_iter().chain(broadcasts).chain(answers).collect::<Result<(), _>>()?;
+    nudges.into_iter().chain(newer).chain(broadcasts).chain(answers).collect::<Result<(), _>>()?;
     backlogs.into_iter().collect()
 }
 
@@ -227,26 +244,6 @@ pub(super) async fn send_to_topic(
         channel.basic_publish(exchange.into(), key.into(), options, &body, properties).await?.await
     };
     answered("publish a broadcast", sending).await.map(drop)
-}
-
-pub(super) async fn publish(channel: &Channel, queue: String, nudge: Nudge) -> Result<(), QueueError> {
-    let sending = async {
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-        channel
-            .basic_publish("".into(), queue.as_str().into(), options, &nudge.encode(), properties)
-            .await?
-            .await
-    };
-    let sent = match answered("publish a nudge", sending).await {
-        Ok(Confirmation::Ack(None)) => Ok(()),
-        // An ack that returns the message means that the broker did not route it.
-        Ok(_) => Err(QueueError::NotRouted(queue)),
-        Err(error) => Err(error),
-    };
-    let outcome = if sent.is_ok() { "confirmed" } else { "lost" };
-    metrics::counter!("capi_nudges_published_total", "outcome" => outcome).increment(1);
-    sent
 }
 
 async fn count(

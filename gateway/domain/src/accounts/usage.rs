@@ -26,7 +26,7 @@ pub struct Day {
     pub tokens: i64,
 }
 
-/// The sums, and the runs behind the account's cursor (see the migration usage_days).
+/// The sums, the runs behind the account's cursor and those that it skipped (see the migration usage_days).
 const SQL: &str = "
 SELECT d.day::date AS day, coalesce(s.runs, 0) + coalesce(u.runs, 0) AS runs,
        coalesce(s.tokens, 0) + coalesce(u.tokens, 0) AS tokens
@@ -36,14 +36,18 @@ LEFT JOIN usage_days s ON s.user_id = $1 AND s.day = d.day::date
 LEFT JOIN (
     SELECT (r.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS runs,
            sum(r.input_tokens + r.output_tokens)::bigint AS tokens
-    FROM runs r
-    WHERE r.user_id = $1
-      AND (r.created_at, r.id) > (
-          coalesce((SELECT c.at FROM usage_cursors c WHERE c.user_id = $1), 'epoch'),
-          coalesce((SELECT c.id FROM usage_cursors c WHERE c.user_id = $1),
-                   '00000000-0000-0000-0000-000000000000'))
-      AND r.created_at >= (
-          SELECT ((capi_now() AT TIME ZONE 'UTC')::date - ($2 - 1))::timestamp AT TIME ZONE 'UTC')
+    FROM (
+        SELECT created_at, input_tokens, output_tokens FROM runs
+        WHERE user_id = $1
+          AND (created_at, id) > (
+              coalesce((SELECT c.at FROM usage_cursors c WHERE c.user_id = $1), 'epoch'),
+              coalesce((SELECT c.id FROM usage_cursors c WHERE c.user_id = $1),
+                       '00000000-0000-0000-0000-000000000000'))
+          AND created_at >= (
+              SELECT ((capi_now() AT TIME ZONE 'UTC')::date - ($2 - 1))::timestamp AT TIME ZONE 'UTC')
+        UNION ALL
+        SELECT created_at, input_tokens, output_tokens FROM runs
+        WHERE id = ANY (ARRAY(SELECT unnest(c.skipped) FROM usage_cursors c WHERE c.user_id = $1))) r
     GROUP BY 1) u ON u.day = d.day::date
 ORDER BY 1";
 

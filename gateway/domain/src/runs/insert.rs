@@ -138,6 +138,7 @@ impl<'a> From<&NewRun<'a>> for Row<'a> {
 /// A run that is to be written, and its [`Row`] as JSON.
 pub struct Accept {
     id: RunId,
+    user: UserId,
     row: String,
 }
 
@@ -170,6 +171,11 @@ impl SetCall for Accepting {
         // Only a call that waits for no lock leaves a run out.
         let inserted = self.insert(std::slice::from_ref(run), true).await?.pop().flatten();
         inserted.ok_or(DbError::Timeout)
+    }
+
+    /// The account's.
+    fn row(&self, run: &Accept) -> Option<u128> {
+        Some(run.user.uuid().as_u128())
     }
 
     fn bytes(&self, run: &Accept) -> usize {
@@ -210,7 +216,7 @@ pub async fn insert(accepting: &Batch<Accepting>, run: &NewRun<'_>) -> Result<In
     let row = serde_json::to_string(&Row::from(run));
     let row = row.map_err(|error| QueryError::SerializationError(error.into()))?;
     // Behind a set whose commit hangs, the call would wait for that set too.
-    let writing = timeout(ANSWER_TIMEOUT, accepting.call(Accept { id: run.id, row }));
+    let writing = timeout(ANSWER_TIMEOUT, accepting.call(Accept { id: run.id, user: run.user, row }));
     writing.await.unwrap_or(Err(DbError::Timeout))
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use super::*;
 use crate::config::DatabaseConfig;
 use crate::db::{Db, statement};
-use crate::testing::{TestDatabase, eventually};
+use crate::testing::{TestDatabase, eventually, eventually_within};
 
 const POOL: usize = 5;
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -60,16 +60,20 @@ async fn hanging_commits_keep_their_connections_and_further_writes_fail_at_once(
         (AtomicUsize::load(&db.in_doubt.overdue, Ordering::Relaxed) == MOST_OVERDUE).then_some(())
     })
     .await;
+    // As with a standby that is away, the probe is not answered.
+    let probe = db.in_doubt.probe().unwrap();
     for _ in 0..20 {
         let error = insert(&db).await.unwrap_err();
         assert!(error.is_away() && error.was_not_sent() && !error.is_busy(), "{error}");
     }
+    assert!(db.ping().await.is_err(), "one probe is enough");
     let reading = db.read(|mut conn| async move { Ok(statement("SELECT 1").execute(&mut conn).await?) });
     assert_eq!(reading.await.unwrap(), 1, "reads go on");
     let sessions = count(&database, SESSIONS).await;
     assert!(sessions <= i64::try_from(MOST_OVERDUE + 1).unwrap(), "none takes their places: {sessions}");
 
     statement("SELECT pg_advisory_unlock(1)").execute(&mut holder).await.unwrap();
+    drop(probe);
     eventually("writes are sent again", async || insert(&db).await.ok()).await;
     eventually("nothing is in doubt", async || (!db.in_doubt.is_any()).then_some(())).await;
     let rows = count(&database, "SELECT count(*) FROM t").await;
@@ -92,6 +96,43 @@ async fn a_pool_that_is_full_of_writes_in_doubt_is_no_busy_pool() {
     let reading = db.read(|mut conn| async move { Ok(statement("SELECT 1").execute(&mut conn).await?) });
     let error = reading.await.unwrap_err();
     assert!(error.is_away() && error.was_not_sent() && !error.is_busy(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_on_a_new_connection_lets_writes_through_again() {
+    let database = TestDatabase::create_empty().await;
+    for sql in HANGING.into_iter().chain(["CREATE TABLE u (n integer)"]) {
+        database.run_sql(sql).await;
+    }
+    let config = DatabaseConfig { url: database.url.clone().into(), pool_size: POOL };
+    let db = Db::with_wait(&config, "capi-test-hanging", Duration::from_secs(10)).unwrap();
+    let db = db.with_patience(PATIENCE);
+    let mut holder = database.conn().await;
+    statement("SELECT pg_advisory_lock(1)").execute(&mut holder).await.unwrap();
+    futures_util::future::join_all((0..POOL - 1).map(|_| insert(&db))).await;
+    eventually("writes are refused", async || db.in_doubt.is_refusing().then_some(())).await;
+    let write = async || {
+        let writing = db.write(|mut conn| async move {
+            Ok(statement("INSERT INTO u VALUES (1)").execute(&mut conn).await?)
+        });
+        writing.await.ok()
+    };
+    // The first of them is refused and sends the probe.
+    eventually_within(Duration::from_secs(3), "writes are sent again", write).await;
+    assert_eq!(AtomicUsize::load(&db.in_doubt.waiting, Ordering::Relaxed), POOL - 1, "the others hang still");
+    assert!(!db.in_doubt.is_refusing() && db.ping().await.is_ok());
+    statement("SELECT pg_advisory_unlock(1)").execute(&mut holder).await.unwrap();
+}
+
+#[test]
+fn an_answered_commit_says_something_about_earlier_writes_only() {
+    let (second, sent) = (Duration::from_secs(1), Instant::now());
+    let mut giving_up = GivingUp::new();
+    giving_up.committed(sent + second);
+    assert!(giving_up.has_committed_since(sent));
+    assert!(!giving_up.has_committed_since(sent + second));
+    giving_up.end();
+    assert!(giving_up.has_committed_since(sent), "also when no write is in doubt meanwhile");
 }
 
 #[test]

@@ -108,3 +108,58 @@ async fn deletions_and_sums_at_once_lose_nothing() {
     assert!(summed > 0, "some are in the sums");
     assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_not_over_keeps_no_other_out_of_the_sums() {
+    let database = TestDatabase::create().await;
+    let user = account(&database, 500).await;
+    let reopen = async |runs: u32| {
+        let sql = format!(
+            "UPDATE runs SET status = 'pending', completed_at = NULL
+             WHERE id IN (SELECT id FROM runs ORDER BY created_at DESC LIMIT {runs})"
+        );
+        database.run_sql(sql).await;
+    };
+    let end = "UPDATE runs SET status = 'cancelled', completed_at = capi_now(), input_tokens = 7
+               WHERE completed_at IS NULL";
+    database.run_sql(end).await;
+    reopen(90).await;
+    database.set_clock_ahead(Duration::from_hours(2)).await;
+    assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
+    let behind = "SELECT 1 FROM runs r JOIN usage_cursors c ON c.user_id = r.user_id
+                  WHERE (r.created_at, r.id) > (c.at, c.id)";
+    assert_eq!(database.run_sql(behind).await, 0, "the cursor passed all");
+    let skipped = "SELECT unnest(skipped) FROM usage_cursors";
+    assert_eq!(database.run_sql(skipped).await, 90);
+
+    let delete = "DELETE FROM runs WHERE id IN (SELECT id FROM runs ORDER BY random() LIMIT 100)";
+    database.run_sql(delete).await;
+    assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
+    database.run_sql(end).await;
+    assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
+    assert_eq!(database.run_sql(skipped).await, 0, "all are in the sums");
+
+    add_runs(&database, user, 300, "1 day").await;
+    reopen(150).await;
+    database.set_clock_ahead(Duration::from_hours(4)).await;
+    assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
+    assert_eq!(database.run_sql(skipped).await, 100, "no more are kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sums_begin_anew_if_the_clock_goes_back() {
+    let database = TestDatabase::create().await;
+    let user = account(&database, 500).await;
+    let end = "UPDATE runs SET status = 'cancelled', completed_at = capi_now() WHERE completed_at IS NULL";
+    database.run_sql(end).await;
+    let ahead = "UPDATE usage_cursors SET at = capi_now() + interval '1 hour'";
+    assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
+    database.run_sql(ahead).await;
+    add_runs(&database, user, 50, "30 minutes").await;
+    assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
+    database.run_sql(ahead).await;
+    database.run_sql("DELETE FROM runs").await;
+    let negative = "SELECT 1 FROM usage_days WHERE runs < 0 OR tokens < 0";
+    assert_eq!(database.run_sql(negative).await, 0);
+    assert!(days(&database.db, user).await.unwrap().iter().all(|day| day.runs == 0 && day.tokens == 0));
+}

@@ -74,7 +74,7 @@ impl Fixture {
             quotas: &wanted.quotas,
             asked: Asked { stored_bytes: 0, request_bytes: 7 },
         };
-        Accept { id, row: serde_json::to_string(&Row::from(&run)).unwrap() }
+        Accept { id, user: run.user, row: serde_json::to_string(&Row::from(&run)).unwrap() }
     }
 
     async fn together(&self, wanted: &[Wanted<'_>]) -> Vec<Option<Inserted>> {
@@ -154,10 +154,9 @@ async fn quotas_hold_within_a_set_and_a_locked_account_holds_up_no_other() {
     }]);
     let with_file = Wanted { account: 1, files: Some(&files), ..Wanted::default() };
     let other = Wanted { account: 1, ..Wanted::default() };
-    assert_eq!(fixture.together(&[limited, with_file, other]).await, [None, None, YES], "no rows yet");
-    let alone = fixture.accepting.alone(&fixture.run(&limited)).await.unwrap();
-    assert_eq!(alone, Inserted::Yes);
-    assert_eq!(fixture.accepting.alone(&fixture.run(&with_file)).await.unwrap(), Inserted::Yes);
+    let with_its_file = fixture.run(&with_file);
+    assert_eq!(fixture.together(&[limited]).await, [YES], "its account's row is new");
+    assert_eq!(fixture.accepting.alone(&with_its_file).await.unwrap(), Inserted::Yes);
 
     let mut holder = fixture.database.conn().await;
     holder.batch_execute("BEGIN; SELECT 1 FROM account_use FOR UPDATE").await.unwrap();
