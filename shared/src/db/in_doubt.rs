@@ -147,8 +147,8 @@ impl Sent {
     /// Keeps the connection in its place until the server has answered. Then closes it: it may be inside a
     /// transaction.
     pub(super) fn wait_for_answer(self, connection: Object<AsyncPgConnection>) {
-        let all = Arc::clone(&self.all);
-        self.all.runtime.spawn(all.wait(Kept(Some(connection)), self));
+        let (all, runtime) = (Arc::clone(&self.all), self.all.runtime.clone());
+        runtime.spawn(all.wait(Kept(Some(connection)), self));
     }
 }
 

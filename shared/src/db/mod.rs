@@ -208,11 +208,11 @@ impl Db {
         if probe.is_some() {
             drop(self.pool.retain(|_, _| false));
         }
-        let asker = self.with_patience(ANSWER_TIMEOUT);
+        let patient = self.with_patience(ANSWER_TIMEOUT);
         let asking = async {
-            let connection = asker.get().await?;
-            let write = asker.sent(probe);
-            let asked = asker.call(connection, Some(write), |mut conn| async move {
+            let connection = patient.get().await?;
+            let write = patient.sent(probe);
+            let asked = patient.call(connection, Some(write), |mut conn| async move {
                 let writable = statement(PING).execute(&mut conn).await?;
                 if writable == 1 { Ok(()) } else { Err(DbError::ReadOnly) }
             });
