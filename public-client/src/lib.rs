@@ -45,8 +45,8 @@ use kept::Kept;
 
 /// The usual [`Limits::connect`].
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A kept connection that the server closed while it was idle fails within this time. One that fails later had
-/// the request: the server does not answer further requests, but may have handled this one.
+/// A kept connection that the server closed while it was idle fails within this time. After it the server may
+/// have got the request, so the client does not send it again.
 const CLOSED_WHILE_IDLE: Duration = Duration::from_millis(100);
 /// Redirects that one [`PublicClient::get`] follows.
 pub const MAX_REDIRECTS: usize = 5;

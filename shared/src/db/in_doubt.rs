@@ -1,8 +1,8 @@
 //! Writes in doubt: their callers gave up, but PostgreSQL has not answered and may still commit. While
 //! commits hang (a synchronous standby is away) each of them occupies a server process, which no timeout of
 //! PostgreSQL ends. So the connection of such a write keeps its place in the pool until the server has
-//! answered or closed it. While several of them are overdue, all further writes fail at once, and one probe at
-//! a time commits on a new connection. When a commit is answered that was sent after them, they wait for a
+//! answered or closed it. While several of them are overdue, all further writes fail at once, and one probe
+//! at a time commits on a new connection. When a commit is answered that was sent after them, they wait for a
 //! lock, or their connections are dead. So they are no longer overdue, and writes are sent again.
 //!
 //! A write in doubt is not cancelled. PostgreSQL would keep it without its standby and show it to others, and
@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use super::DbError;
 use super::connection::discard;
 
-/// With this many overdue writes, and no answered commit since, the database does not commit. One alone may be
-/// slow for another reason.
+/// With this many overdue writes, and no answered commit since, the database does not commit. One alone may
+/// be slow for another reason.
 const MOST_OVERDUE: usize = 3;
 /// How often to check whether an unanswered write is overdue, and whether its connection gives up.
 const CHECK: Duration = Duration::from_millis(250);

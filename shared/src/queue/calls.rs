@@ -139,7 +139,8 @@ impl<H: Handler> Calls<H> {
     }
 }
 
-/// Whether the database has no disk or memory left, so that other nudges fail too. A lock concerns few of them.
+/// Whether the database has no disk or memory left, so that other nudges fail too. A lock concerns few of
+/// them.
 fn would_fail_again(error: &DbError) -> bool {
     error.is_outage() && !error.is_lock_timeout()
 }

@@ -113,8 +113,8 @@ ORDER BY r.created_at DESC, r.id DESC"#
 );
 
 /// Runs for the bodies of webhooks: without the state of their webhook. None of them is pending, because the
-/// first webhook is that of the start or of the end, and a run is never pending again. OFFSET 0 and the lookup
-/// of each id keep the plan on the primary key, also before the tables have statistics.
+/// first webhook is that of the start or of the end, and a run is never pending again. OFFSET 0 and the
+/// lookup of each id keep the plan on the primary key, also before the tables have statistics.
 const LOAD_FOR_WEBHOOKS: &str = concat!(
     "SELECT ",
     columns!(),
