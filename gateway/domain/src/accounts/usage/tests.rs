@@ -139,7 +139,7 @@ async fn a_run_that_is_not_over_keeps_no_other_out_of_the_sums() {
     assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
     assert_eq!(database.run_sql(skipped).await, 0, "all are in the sums");
 
-    add_runs(&database, user, 300, "1 day").await;
+    add_runs(&database, user, 300, "1 hour").await;
     reopen(150).await;
     database.set_clock_ahead(Duration::from_hours(4)).await;
     assert_eq!(days(&database.db, user).await.unwrap(), counted_directly(&database, user).await);
