@@ -22,7 +22,7 @@ const RUNNING: usize = 6;
 const PERMITS: usize = 3;
 /// Slow enough that the runs last for all kills: each has three steps, six run at once, and some steps are
 /// lost.
-const STEP_MS: u64 = 1000;
+const STEP_MS: u64 = 600;
 const LEASE_SECONDS: &str = "30";
 /// R1, where the process is known to be dead.
 const WITHIN: Duration = Duration::from_secs(3);
