@@ -172,7 +172,8 @@ async fn writes_of_runs_read_few_pages_whatever_the_plan_was_made_for() {
     check(&database, &mut early, &SETS, "for ten runs").await;
     let mut later = database.conn().await;
     check(&database, &mut later, &SETS, "without statistics").await;
-    // Also removes the row versions that the checks rolled back: a row whose page is full moves to another one.
+    // Also removes the row versions that the checks rolled back. A row whose page is full moves to another
+    // one.
     database.run_sql("VACUUM (ANALYZE)").await;
     check(&database, &mut early, &SETS, "before the statistics").await;
     let mut last = database.conn().await;
