@@ -114,7 +114,7 @@ async fn round(
          FROM run_events WHERE run_id = '{held}'"
     );
     let (log, good) =
-        (stack.text(&log).await, format!("run.created, run.started {id}, message, run.completed"));
+        (stack.text(&log).await, format!("run.created, run.started {id}, message, message, run.completed"));
     report.must(log == good, || format!("round {number}: {log}, not {good}"));
     first.kill().await;
     runs
