@@ -45,8 +45,8 @@ use kept::Kept;
 
 /// The usual [`Limits::connect`].
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A kept connection that the server closed while it was idle fails within this time. After it the server may
-/// have got the request, so the client does not send it again.
+/// A kept connection that the server closed while it was idle fails within this time. A request that
+/// fails later was at the server, which may have handled it: it answers no second request of a connection.
 const CLOSED_WHILE_IDLE: Duration = Duration::from_millis(100);
 /// Redirects that one [`PublicClient::get`] follows.
 pub const MAX_REDIRECTS: usize = 5;

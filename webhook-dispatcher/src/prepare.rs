@@ -1,4 +1,5 @@
-//! Prepares the request of an attempt: renders the body and signs it. Pure: the claim brought what it needs.
+//! Prepares the request of an attempt: renders the body and signs it. It is pure: the claim returned what it
+//! needs.
 
 use public_client::header::HeaderMap;
 use shared::encryption::EncryptionKey;

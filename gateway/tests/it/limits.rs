@@ -181,7 +181,7 @@ async fn without_the_database_every_request_is_refused() {
     }
 }
 
-/// Somebody has locked the window of one account for long.
+/// Another transaction has locked the window of one account for a long time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_window_holds_up_its_account_alone() {
     let stack = Stack::unlimited().await;

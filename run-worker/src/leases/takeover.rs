@@ -182,7 +182,7 @@ impl Reaper {
         };
         if let Some(last) = taken.iter().find(|run| is_last_chance(run.losses)) {
             self.context.isolation.begin(last.fence());
-            // The consumer brings its permit.
+            // The consumer then gives its permit to the isolated run.
             self.context.request_poll();
             self.clear_after(isolation(by.lease, last.attempt), last.fence());
         } else if let Some(suspect) = taken.iter().find(|run| run.losses > 0) {

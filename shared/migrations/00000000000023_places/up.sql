@@ -57,14 +57,15 @@ CREATE TRIGGER runs_place_updated BEFORE UPDATE ON runs FOR EACH ROW
     EXECUTE FUNCTION keep_place();
 
 -- The webhook-id of an event of a run: always the same for the same event, so that an end that is lost in a
--- failover and recorded again keeps its id. `p_part` says which of several the event is about. Like a UUIDv7 it
--- begins with the time of the run; the rest is a hash (UUIDv8, RFC 9562).
--- In PL/pgSQL, whose plans are kept: a function in SQL is planned anew by each statement that calls it.
+-- failover and recorded again keeps its id. `p_part` says which of several the event is about. Like a UUIDv7
+-- it begins with the time of the run; the rest is a hash (UUIDv8, RFC 9562). In PL/pgSQL, whose plans are
+-- kept: a function in SQL is planned anew by each statement that calls it.
 CREATE FUNCTION webhook_id_v1(p_run uuid, p_type text, p_part uuid) RETURNS uuid
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     v_id bytea := substring(uuid_send(p_run) FROM 1 FOR 6) || substring(
-        sha256(uuid_send(p_run) || convert_to(p_type, 'UTF8') || coalesce(uuid_send(p_part), '')) FROM 1 FOR 10);
+        sha256(uuid_send(p_run) || convert_to(p_type, 'UTF8') || coalesce(uuid_send(p_part), ''))
+        FROM 1 FOR 10);
 BEGIN
     RETURN encode(set_byte(set_byte(v_id, 6, get_byte(v_id, 6) & 15 | 128), 8, get_byte(v_id, 8) & 63 | 128),
         'hex');
@@ -108,8 +109,8 @@ BEGIN
 END $$;
 
 -- Starts the oldest pending runs of these users: at most `p_counts` of each user, at most what the cap of the
--- user's plan allows, and at most `p_places` in all. If the places are few, the users with the fewest running runs come
--- first. All runs get the lease claim `p_claim`. No user may be listed twice.
+-- user's plan allows, and at most `p_places` in all. If the places are few, the users with the fewest running
+-- runs come first. All runs get the lease claim `p_claim`. No user may be listed twice.
 --
 -- A row with an `id` is a run. A row without is a user: `more` says how many further runs of the user may
 -- start (at most 64), `locked` that another transaction has locked the user's slot, so that nothing is known.
@@ -224,8 +225,8 @@ BEGIN
     END IF;
 END $$;
 
--- Corrects the slots of these users: `running` becomes the number of running runs, and `pending_from` goes back
--- if an older run is pending. Skips locked slots. Returns how many it changed.
+-- Corrects the slots of these users: `running` becomes the number of running runs, and `pending_from` goes
+-- back if an older run is pending. Skips locked slots. Returns how many it changed.
 CREATE FUNCTION correct_slots_v1(p_users uuid[]) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_slots   tid[];

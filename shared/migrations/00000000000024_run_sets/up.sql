@@ -127,9 +127,9 @@ END $$;
 -- What a run produced that ended without its worker: the last text that the model wrote, and the web pages
 -- that the run used. Null if the run has neither text nor artifacts.
 --
--- The sources keep the bounds of RunSource. A page is cited if the text holds its number in brackets. Only the
--- worker also finds lists of numbers and URLs. The uses `cited`, `read` and `searched`
--- sort from the strongest to the weakest.
+-- The sources keep the bounds of RunSource. A page is cited if the text holds its number in brackets. Only
+-- the worker also finds lists of numbers and URLs. The uses `cited`, `read` and `searched` sort from the
+-- strongest to the weakest.
 CREATE FUNCTION partial_result_v1(p_run uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object('text', coalesce(last.text, ''), 'partial', true)
         || coalesce(used.sources, '{}')
@@ -199,10 +199,10 @@ BEGIN
         FROM unnest(p_runs) WITH ORDINALITY AS e (run, number) ORDER BY e.number);
 END $$;
 
--- Gives the places of ended runs free. The user's slot must be locked. Returns how many pending runs may start
--- in these places. The claim checks the cap. Places that were free before had nudges of their own. A create
--- that commits later is found by its own nudge, whose claim waits for the slot. Beside a transaction that stays
--- open, the bound pending_from keeps this read short.
+-- Frees the places of ended runs. The user's slot must be locked. Returns how many pending runs may
+-- start in these places. The claim checks the cap. Places that were free before had nudges of their own. A
+-- create that commits later is found by its own nudge, whose claim waits for the slot. Beside a transaction
+-- that stays open, the bound pending_from keeps this read short.
 CREATE FUNCTION free_places_v1(p_user uuid, p_slot tid, p_places bigint) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

@@ -19,7 +19,8 @@ BEGIN
         INSERT INTO webhook_deliveries
             (id, lane_id, user_id, event_run_id, artifact_id, type, url, status, next_attempt_at, due_at,
              created_at)
-        VALUES (capi_uuid_v7(v_now), webhook_lane_v1(v_run.user_id, v_run.webhook_host), v_run.user_id, v_run.id,
+        VALUES (capi_uuid_v7(v_now), webhook_lane_v1(v_run.user_id, v_run.webhook_host), v_run.user_id,
+            v_run.id,
             NEW.id, 'run.artifact', v_run.webhook_url, 'pending', 'infinity', v_now, v_now);
     END IF;
     RETURN NULL;

@@ -2,9 +2,9 @@
 -- goes out together, as one statement.
 
 -- Requests of plans with many places, counted by second: `ends` has the last request of each second, and
--- `totals` how many requests there were up to it, counted from an arbitrary start. An element of '-infinity' is
--- the start. Plans with few places keep the time of each request in `stamps`. A plan may change, and gateways of
--- the former version write only `stamps`, so a row may hold both, and both count.
+-- `totals` how many requests there were up to it, counted from an arbitrary start. An element of '-infinity'
+-- is the start. Plans with few places keep the time of each request in `stamps`. A plan may change, and
+-- gateways of the former version write only `stamps`, so a row may hold both, and both count.
 ALTER TABLE rate_windows
     ADD COLUMN ends timestamptz[] NOT NULL DEFAULT '{}',
     ADD COLUMN totals bigint[] NOT NULL DEFAULT '{}';
@@ -33,16 +33,16 @@ CREATE TRIGGER rate_windows_counted BEFORE UPDATE ON rate_windows FOR EACH ROW
     EXECUTE FUNCTION refuse_over_count();
 
 -- Takes a place in its user's rolling window for each request, in the order of the array. `p_hashes` are the
--- hashes of the requests' keys, and `p_rates` maps plans to requests per minute. Returns a row for each request
--- whose key is known: `n` is its place in the array. `places` is null if the plan does not include the API.
--- `done` is false if another transaction has locked the user's row: then the request has no place.
+-- hashes of the requests' keys, and `p_rates` maps plans to requests per minute. Returns a row for each
+-- request whose key is known: `n` is its place in the array. `places` is null if the plan does not include
+-- the API. `done` is false if another transaction has locked the user's row: then the request has no place.
 --
--- Up to 300 places the window is exact. With more, a place becomes free when the last request of its second is
--- 60 s old: never too early, and less than a second late.
+-- Up to 300 places the window is exact. With more, a place becomes free when the last request of its second
+-- is 60 s old: never too early, and less than a second late.
 --
--- `p_wait_ms` 0 leaves locked rows out. Otherwise the call waits for this many milliseconds for each lock, and
--- then fails. Rows are locked in the order of their users. The time is read after the lock. With a time from
--- before, two calls that waited could both find the same place free.
+-- `p_wait_ms` 0 leaves locked rows out. Otherwise the call waits for this many milliseconds for each lock,
+-- and then fails. Rows are locked in the order of their users. The time is read after the lock. With a time
+-- from before, two calls that waited could both find the same place free.
 CREATE FUNCTION admit_keys_v1(p_hashes bytea[], p_rates jsonb, p_wait_ms integer)
 RETURNS TABLE (
     n integer, id uuid, user_id uuid, app_id uuid, scopes text[], plan text, places integer, done boolean,
@@ -164,19 +164,21 @@ BEGIN
     END LOOP;
     IF cardinality(v_touched) > 0 THEN
         UPDATE api_keys k SET last_used_at = v_now
-        FROM (SELECT id FROM api_keys WHERE id = ANY (v_touched) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) stale
+        FROM (
+            SELECT id FROM api_keys WHERE id = ANY (v_touched) ORDER BY id
+            FOR NO KEY UPDATE SKIP LOCKED) stale
         WHERE k.id = stale.id;
     END IF;
 END $$;
 
--- The key of a deleted run stays until it expires, so that the create is not executed again. A key and its run
--- are written by one transaction: a key without its run is one whose run was deleted.
+-- The key of a deleted run stays until it expires, so that the create is not executed again. A key and its
+-- run are written by one transaction: a key without its run is one whose run was deleted.
 ALTER TABLE idempotency_keys DROP CONSTRAINT idempotency_keys_run_id_fkey;
 DROP INDEX idempotency_keys_by_run;
 
--- Writes runs with what belongs to them. Returns the ids of those that it wrote. It writes no run whose app has
--- another version by now or is archived, and of several with one idempotency key only the first. insert_runs_v1
--- describes the objects of `p_runs`.
+-- Writes runs with what belongs to them. Returns the ids of those that it wrote. It writes no run whose app
+-- has another version by now or is archived, and of several with one idempotency key only the first.
+-- insert_runs_v1 describes the objects of `p_runs`.
 CREATE FUNCTION write_runs_v1(p_runs jsonb[], p_event text, p_key_kept interval) RETURNS uuid[]
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
@@ -251,14 +253,15 @@ BEGIN
     IF v_keyed AND cardinality(v_written) < cardinality(p_runs) THEN
         -- An app changed between the statements: no key without its run.
         DELETE FROM idempotency_keys k USING unnest(p_runs) run
-        WHERE k.user_id = (run ->> 'user')::uuid AND k.path = run ->> 'key_path' AND k.key = run ->> 'key_name'
-          AND k.run_id = (run ->> 'id')::uuid AND k.run_id <> ALL (v_written);
+        WHERE k.user_id = (run ->> 'user')::uuid AND k.path = run ->> 'key_path'
+          AND k.key = run ->> 'key_name' AND k.run_id = (run ->> 'id')::uuid AND k.run_id <> ALL (v_written);
     END IF;
     RETURN v_written;
 END $$;
 
 -- Locks the rows of these accounts, in the order of their ids, and inserts those that do not exist. Waits for
--- 40 ms for each lock. Returns the accounts, or none of them if that is too short for one: then it holds no lock.
+-- 40 ms for each lock. Returns the accounts, or none of them if that is too short for one: then it holds no
+-- lock.
 CREATE FUNCTION lock_accounts_v1(p_accounts uuid[]) RETURNS uuid[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_account uuid;
@@ -276,15 +279,16 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN '{}';
 END $$;
 
--- Accepts runs: writes each, or nothing of it. An object of `p_runs` has the names that write_runs_v1 reads. What
--- is missing is null. `key_path`, `key_name` and `key_hash` are the idempotency key, `files` the rows of the
--- run's files, and `asked` is the second argument of account_quota_v1, for an account with quotas. `p_event` is
--- the type of the first event.
+-- Accepts runs: writes each, or nothing of it. An object of `p_runs` has the names that write_runs_v1 reads.
+-- What is missing is null. `key_path`, `key_name` and `key_hash` are the idempotency key, `files` the rows of
+-- the run's files, and `asked` is the second argument of account_quota_v1, for an account with quotas.
+-- `p_event` is the type of the first event.
 --
--- Returns a row for each run that was written, is over a quota (`quota`, `used` and `cap` say which), or was left
--- out (`written` is null): with quotas or files a create locks its account's row, and without `p_wait` it is left
--- out if another transaction has locked that row for longer than 40 ms. Usually that is a create that is done
--- alone. The other runs are not written: their app has changed, or their idempotency key is taken.
+-- Returns a row for each run that was written, is over a quota (`quota`, `used` and `cap` say which), or was
+-- left out (`written` is null): with quotas or files a create locks its account's row, and without `p_wait`
+-- it is left out if another transaction has locked that row for longer than 40 ms. Usually that is a create
+-- that is done alone. The other runs are not written: their app has changed, or their idempotency key is
+-- taken.
 --
 -- Without `p_wait` the call fails if it waits for 200 ms for an open create with the same idempotency key.
 CREATE FUNCTION insert_runs_v1(p_runs jsonb[], p_event text, p_key_kept interval, p_wait boolean)
@@ -347,7 +351,8 @@ BEGIN
             ELSIF cardinality(write_runs_v1(ARRAY[v_run], p_event, p_key_kept)) = 1 THEN
                 written := true;
                 IF v_run #> '{asked,request_bytes}' <> 'null' THEN
-                    PERFORM use_account_v1((v_run ->> 'user')::uuid, 0, (v_run #>> '{asked,request_bytes}')::bigint);
+                    PERFORM use_account_v1((v_run ->> 'user')::uuid, 0,
+                        (v_run #>> '{asked,request_bytes}')::bigint);
                 END IF;
                 RETURN NEXT;
             END IF;

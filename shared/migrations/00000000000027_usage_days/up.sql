@@ -1,7 +1,7 @@
 -- Sums of the runs of each account and day (UTC), for the page Plan and usage. An account with half a million
 -- runs would read all of them at each load. A run is in the sums if it stands at or before the account's
--- cursor, in the order of runs_by_user, and is not one of `skipped`. The page adds the runs behind the cursor and
--- the skipped ones, which were not over when the cursor passed them.
+-- cursor, in the order of runs_by_user, and is not one of `skipped`. The page adds the runs behind the cursor
+-- and the skipped ones, which were not over when the cursor passed them.
 CREATE TABLE usage_cursors (
     user_id uuid PRIMARY KEY REFERENCES users,
     at      timestamptz NOT NULL DEFAULT 'epoch',
@@ -32,10 +32,10 @@ BEGIN
 END $$;
 
 -- Adds at most p_runs further runs of the last p_days days to the sums and deletes the sums of earlier days.
--- Returns whether there may be more. A run that is not over is skipped, because its tokens may change, and added
--- by a later call. It stops before the run that would be skipped as the 101st, and before the runs of the last
--- hour: a create that commits late may stand between them. If the clock went back behind the cursor, new runs
--- stand before it, so the sums begin anew.
+-- Returns whether there may be more. A run that is not over is skipped, because its tokens may change, and
+-- added by a later call. It stops before the run that would be skipped as the 101st, and before the runs of
+-- the last hour: a create that commits late may stand between them. If the clock went back behind the cursor,
+-- new runs stand before it, so the sums begin anew.
 --
 -- The runs are read by a separate statement, after the one that waits for the lock. So a deletion has either
 -- committed, or waits for this lock and then finds its run in the sums.
@@ -59,11 +59,13 @@ BEGIN
         v_cursor.id := '00000000-0000-0000-0000-000000000000';
     END IF;
     WITH passed AS MATERIALIZED (
-        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens, r.completed_at IS NOT NULL AS over
+        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens,
+               r.completed_at IS NOT NULL AS over
         FROM runs r
         WHERE r.id = ANY (v_cursor.skipped) AND r.user_id = p_user AND r.created_at >= v_from
     ), next AS MATERIALIZED (
-        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens, r.completed_at IS NOT NULL AS over,
+        SELECT r.created_at, r.id, r.input_tokens + r.output_tokens AS tokens,
+               r.completed_at IS NOT NULL AS over,
                count(*) FILTER (WHERE r.completed_at IS NULL) OVER (ORDER BY r.created_at, r.id)
                    + (SELECT count(*) FROM passed p WHERE NOT p.over) <= 100 AS fits
         FROM runs r
@@ -77,11 +79,13 @@ BEGIN
         INSERT INTO usage_days AS d (user_id, day, runs, tokens)
         SELECT p_user, (t.created_at AT TIME ZONE 'UTC')::date, count(*), sum(t.tokens)::bigint
         FROM taken t WHERE t.over GROUP BY 2 ORDER BY 2
-        ON CONFLICT (user_id, day) DO UPDATE SET runs = d.runs + EXCLUDED.runs, tokens = d.tokens + EXCLUDED.tokens
+        ON CONFLICT (user_id, day) DO UPDATE
+            SET runs = d.runs + EXCLUDED.runs, tokens = d.tokens + EXCLUDED.tokens
     ), last AS (
         SELECT t.created_at, t.id FROM taken t WHERE t.new ORDER BY t.created_at DESC, t.id DESC LIMIT 1
     )
-    SELECT coalesce((SELECT l.created_at FROM last l), v_cursor.at), coalesce((SELECT l.id FROM last l), v_cursor.id),
+    SELECT coalesce((SELECT l.created_at FROM last l), v_cursor.at),
+           coalesce((SELECT l.id FROM last l), v_cursor.id),
            ARRAY(SELECT t.id FROM taken t WHERE NOT t.over ORDER BY t.created_at, t.id),
            (SELECT count(*) FROM taken t WHERE t.new)
     INTO v_cursor.at, v_cursor.id, v_cursor.skipped, v_read;
@@ -92,8 +96,8 @@ BEGIN
     RETURN v_read = p_runs;
 END $$;
 
--- A trigger for each statement, because retention deletes many runs at once. It is a trigger, because services
--- of the former version delete runs too.
+-- A trigger for each statement, because retention deletes many runs at once. It is a trigger, because
+-- services of the former version delete runs too.
 CREATE FUNCTION subtract_usage() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     v_user   uuid;

@@ -39,7 +39,7 @@ pub enum Finished {
         user: UserId,
         /// The lane of the run's webhook delivery.
         lane: Option<LaneId>,
-        /// Pending runs of the user that may start in the places that were given free. For several ends of a
+        /// Pending runs of the user that may start in the places that became free. For several ends of a
         /// user in one statement, the first one has the number for all of them.
         startable: u32,
     },

@@ -118,7 +118,7 @@ async fn a_set_that_skips_locks_does_not_wait_for_an_account() {
     check_rows(&database).await;
 }
 
-/// The places that an end gives free are told once, for as many runs as may start in them.
+/// Of several ends of a user, only the first one says how many runs may start in the free places.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_tells_how_many_runs_may_start_in_its_place() {
     let database = TestDatabase::create().await;
