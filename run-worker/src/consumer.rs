@@ -57,7 +57,7 @@ impl Handler for RunHandler {
             locked.extend(rest.locked);
         }
         drop(claiming);
-        let handled = Handled { unused: unless_empty(permits), again: nudges_of(&more) };
+        let handled = Handled { unused: Some(permits), again: nudges_of(&more) };
         Ok(self.locked.claim(context, locked, handled).await)
     }
 
@@ -70,7 +70,7 @@ impl Handler for RunHandler {
     }
 
     async fn poll(&self, permits: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
-        self.reaper.poll(permits).await.and_then(unless_empty)
+        self.reaper.poll(permits).await
     }
 }
 
@@ -115,11 +115,6 @@ async fn claim_more(
             ClaimedSet { runs: Vec::new(), more, locked: Vec::new() }
         }
     }
-}
-
-/// The consumer takes a permit without a place for one that it can use.
-pub(crate) fn unless_empty(permits: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
-    Some(permits).filter(|permits| permits.num_permits() > 0)
 }
 
 /// Starts claimed runs, each with one of the permits.

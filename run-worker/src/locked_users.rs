@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::consumer::{claim, count, count_claim, nudges_of, start, unless_empty};
+use crate::consumer::{claim, count, count_claim, nudges_of, start};
 use crate::context::Context;
 use crate::leases::release::give_back;
 use crate::leases::store::Wanted;
@@ -102,7 +102,7 @@ impl LockedUsers {
                 lifecycle.spawn(async move { locked.wait_for(&context, user, claiming).await });
             }
         }
-        Handled { unused: unless_empty(left), again }
+        Handled { unused: Some(left), again }
     }
 
     /// Nudges the user after the claim, because nudges that came during the wait were dropped.
@@ -135,7 +135,7 @@ async fn claim_alone(context: &Arc<Context>, user: Wanted, mut permits: OwnedSem
             };
             count_claim(&claimed.runs, user.count.into());
             start(context, claimed.runs, sent, &mut permits);
-            Handled { unused: unless_empty(permits), again: nudges_of(&claimed.more) }
+            Handled { unused: Some(permits), again: nudges_of(&claimed.more) }
         }
         Err(error) if error.is_away() => Handled { unused: Some(permits), again: nudges_of(&[user]) },
         Err(error) => {

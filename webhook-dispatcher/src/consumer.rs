@@ -75,7 +75,7 @@ impl Handler for DeliveryHandler {
                 self.wait_for(lane, permit);
             }
         }
-        Ok(Handled { unused: Some(permits).filter(|permits| permits.num_permits() > 0), again })
+        Ok(Handled { unused: Some(permits), again })
     }
 }
 

@@ -117,8 +117,7 @@ impl<H: Handler> Calls<H> {
         let handling = self.lifecycle.spawn(async move { handler.handle(nudges, permits).await });
         let answered = handling.await.map_err(|_| QueueError::HandlerFailed(self.queue.as_str()))?;
         Ok(answered.map(|Handled { unused, again }| {
-            // Without places, the next call would find no work, and its nudges would be lost.
-            let unused = unused.filter(|unused| unused.num_permits() > 0);
+            let unused = unless_empty(unused);
             let started = unused.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) < given;
             Left { handled: Handled { unused, again }, started }
         }))
@@ -131,12 +130,18 @@ impl<H: Handler> Calls<H> {
     ) -> Result<Option<OwnedSemaphorePermit>, QueueError> {
         let handler = Arc::clone(&self.handler);
         let polling = self.lifecycle.spawn(async move { handler.poll(permits).await });
-        polling.await.map_err(|_| QueueError::HandlerFailed(self.queue.as_str()))
+        polling.await.map(unless_empty).map_err(|_| QueueError::HandlerFailed(self.queue.as_str()))
     }
 
     pub(super) fn poll_interval(&self) -> Option<Duration> {
         self.handler.poll_interval()
     }
+}
+
+/// Handlers split all their permits off and return the rest. Without a place, the next call would find no
+/// work, and its nudges would be lost.
+fn unless_empty(permits: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
+    permits.filter(|permits| permits.num_permits() > 0)
 }
 
 /// Whether the database has no disk or memory left, so that other nudges fail too. A lock concerns few of

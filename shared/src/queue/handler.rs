@@ -11,7 +11,7 @@ use crate::db::DbError;
 /// What a handler leaves after a call.
 #[derive(Debug, Default)]
 pub struct Handled {
-    /// The permits that no work was found for. The started work keeps the others.
+    /// The permits that no work was found for, maybe of no place. The started work keeps the others.
     pub unused: Option<OwnedSemaphorePermit>,
     /// Ids that still have work, but no permit was left for it. They are nudged again.
     pub again: Vec<Nudge>,
