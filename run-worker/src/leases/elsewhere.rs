@@ -9,16 +9,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Double, Integer, Interval, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Double, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use shared::db::{Connection, DbError, interval, statement};
+use shared::db::{Connection, DbError, statement};
 use shared::ids::RunId;
 use shared::queue::Broadcast;
-use shared::runs::{Fence, RunStatus};
+use shared::runs::Fence;
 use tokio::time::Instant;
 
 use super::LeaseContext;
 use super::release::ReleaseReason;
+use super::store;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Each pause is one event in the log of the run.
@@ -85,12 +86,16 @@ pub fn pause(waited: Waited, rollout: Duration) -> Option<Duration> {
 /// Gives the run back, without a loss. Another worker may take it over after the pause. Returns a reason if
 /// this worker no longer held it.
 pub async fn give_back_after(context: &LeaseContext, fence: Fence, pause: Duration) -> Option<ReleaseReason> {
-    match context.db.write(|mut conn| async move { expire_after(&mut conn, fence, pause).await }).await {
+    match context
+        .db
+        .write(|mut conn| async move { store::give_back_after(&mut conn, fence, pause).await })
+        .await
+    {
         Ok(true) => {
             metrics::counter!("capi_runs_sent_elsewhere_total").increment(1);
             context.elsewhere.add(fence.run);
             let (publisher, stopping) = (context.publisher.clone(), context.lifecycle.stopping().clone());
-            tokio::spawn(async move {
+            context.lifecycle.spawn(async move {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = stopping.cancelled() => {}
@@ -105,22 +110,6 @@ pub async fn give_back_after(context: &LeaseContext, fence: Fence, pause: Durati
             None
         }
     }
-}
-
-/// Lets the lease end after the pause, without an owner. The pause does not count as worked.
-pub async fn expire_after(conn: &mut Connection, fence: Fence, pause: Duration) -> Result<bool, DbError> {
-    let sql = "UPDATE runs SET lease_owner = NULL, lease_claim = NULL, lease_expires_at = capi_now() + $4,
-                   counted_at = capi_now() + $4
-               WHERE id = $1 AND attempt = $2 AND lease_claim = $3 AND status = $5";
-    let given = statement(sql)
-        .bind::<SqlUuid, _>(fence.run.uuid())
-        .bind::<Integer, _>(fence.attempt)
-        .bind::<SqlUuid, _>(fence.claim)
-        .bind::<Interval, _>(interval(pause))
-        .bind::<Text, _>(RunStatus::Running.as_str())
-        .execute(conn)
-        .await?;
-    Ok(given == 1)
 }
 
 #[cfg(test)]

@@ -51,37 +51,46 @@ pub async fn renew(conn: &mut Connection, held: &[Fence], lease: Duration) -> Re
     Ok(renewed)
 }
 
-/// Ends a lease without an owner. So another worker takes the run over without a loss.
+/// Leaves a lease without an owner, which ends after `$pause`. So another worker takes the run over without a
+/// loss. The pause does not count as worked.
 macro_rules! give_back_sql {
-    ($which:literal) => {
+    ($pause:literal, $which:literal) => {
         concat!(
-            "UPDATE runs SET lease_owner = NULL, lease_claim = NULL, lease_expires_at = capi_now(),
-                 worked_seconds = worked_seconds + worked_v1(counted_at, capi_now(), lease_expires_at),
-                 counted_at = capi_now()
-             WHERE ",
+            "UPDATE runs SET lease_owner = NULL, lease_claim = NULL, lease_expires_at = capi_now() + ",
+            $pause,
+            ", worked_seconds = worked_seconds + worked_v1(counted_at, capi_now(), lease_expires_at),
+                 counted_at = capi_now() + ",
+            $pause,
+            " WHERE ",
             $which
         )
     };
 }
 
 /// The status is a parameter, so that the planner cannot choose the index of all running runs.
-const GIVE_BACK: &str = give_back_sql!("id = $1 AND attempt = $2 AND lease_claim = $3 AND status = $4");
+const GIVE_BACK: &str = give_back_sql!("$5", "id = $1 AND attempt = $2 AND lease_claim = $3 AND status = $4");
 
 /// The message makes it a write even without a row. So while commits hang, because a standby is away, it gets
 /// no answer: the commit of the claim may hang too, and then its runs are not seen yet.
 const GIVE_CLAIM_BACK: &str = give_back_sql!(
+    "interval '0'",
     "status = 'running' AND lease_owner = $1 AND lease_claim = $2
      AND (SELECT pg_logical_emit_message(true, 'capi', '')) IS NOT NULL RETURNING id"
 );
 
-/// Gives a run back: the lease expires now and has no owner, so another worker takes the run over without a
-/// loss. Returns false for a stale write.
+/// Gives a run back: another worker takes it over at once, without a loss. Returns false for a stale write.
 pub async fn give_back(conn: &mut Connection, fence: Fence) -> Result<bool, DbError> {
+    give_back_after(conn, fence, Duration::ZERO).await
+}
+
+/// The same after a pause: until then no worker takes the run over.
+pub async fn give_back_after(conn: &mut Connection, fence: Fence, pause: Duration) -> Result<bool, DbError> {
     let given = statement(GIVE_BACK)
         .bind::<SqlUuid, _>(fence.run.uuid())
         .bind::<Integer, _>(fence.attempt)
         .bind::<SqlUuid, _>(fence.claim)
         .bind::<Text, _>(RunStatus::Running.as_str())
+        .bind::<Interval, _>(interval(pause))
         .execute(conn)
         .await?;
     Ok(given == 1)

@@ -6,7 +6,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::Double;
 use diesel_async::RunQueryDsl;
 use run_worker::leases::clock::{LeaseClock, shorten};
-use run_worker::leases::elsewhere::{Waited, expire_after, waited};
+use run_worker::leases::elsewhere::{Waited, waited};
+use run_worker::leases::store::give_back_after;
 use shared::config::LeaseConfig;
 use shared::db::statement;
 use shared::ids::RunId;
@@ -109,8 +110,8 @@ async fn a_run_for_another_worker_has_no_owner_and_waits() {
     let conn = &mut database.conn().await;
     let pause = Duration::from_secs(4);
     let stale = Fence { run, attempt: 1, claim: Uuid::now_v7() };
-    assert!(!expire_after(conn, stale, pause).await.unwrap(), "another claim holds it");
-    assert!(expire_after(conn, Fence { claim, ..stale }, pause).await.unwrap());
+    assert!(!give_back_after(conn, stale, pause).await.unwrap(), "another claim holds it");
+    assert!(give_back_after(conn, Fence { claim, ..stale }, pause).await.unwrap());
     let waits = "SELECT 1 FROM runs WHERE lease_owner IS NULL AND losses = 0
                  AND lease_expires_at BETWEEN capi_now() + interval '2 s' AND capi_now() + interval '4 s'";
     assert_eq!(database.run_sql(waits).await, 1);
