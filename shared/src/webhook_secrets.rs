@@ -103,7 +103,8 @@ pub async fn rotate(
     Ok(SecretString::from(format!("{PREFIX}{}", BASE64_STANDARD.encode(raw))))
 }
 
-/// The key bytes of a `whsec_…` secret.
+/// The key bytes of a `whsec_…` secret, as a receiver has it.
+#[cfg(feature = "testing")]
 #[must_use]
 pub fn signing_bytes(secret: &SecretString) -> Option<SecretSlice<u8>> {
     BASE64_STANDARD.decode(secret.expose_secret().strip_prefix(PREFIX)?).ok().map(Into::into)
