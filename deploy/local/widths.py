@@ -8,7 +8,10 @@ import subprocess
 import sys
 
 WIDTH = 110
-FILES = ["*.rs", "*.md", "*.sh", "*.py", "*.html", "*.js", "*.yml", "*Dockerfile", "*Cargo.toml", "Makefile"]
+FILES = [
+    "*.rs", "*.md", "*.sh", "*.py", "*.html", "*.js", "*.yml", "*Dockerfile", "*Cargo.toml", "*env.example",
+    "Makefile",
+]
 
 
 def has_unbreakable_url(line):
