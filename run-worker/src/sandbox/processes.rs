@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use rustix::fs::{MemfdFlags, fstat, memfd_create};
 
 /// Bytes of a memory page on the supported machines.
 const PAGE: u64 = 4096;
@@ -110,13 +113,20 @@ pub(super) fn threads(pid: u32) -> Vec<PathBuf> {
 pub(super) fn deleted_files_of(processes: &[u32]) -> u64 {
     let Some(init) = processes.first() else { return 0 };
     // Memory has a bound of its own.
-    let in_memory = ["tmp", "dev/shm"].map(|path| {
+    let [tmp, shm] = ["tmp", "dev/shm"].map(|path| {
         let found = processes.iter().rev().chain([init]);
         let mut found = found.filter_map(|pid| std::fs::metadata(format!("/proc/{pid}/root/{path}")).ok());
         found.next().map(|directory| directory.dev())
     });
-    deleted_outside(processes, &in_memory)
+    deleted_outside(processes, &[tmp, shm, *MEMFDS])
 }
+
+/// The device of memfds. A sandbox begins with a few of them: its script and its filters. They have no name,
+/// as a deleted file.
+static MEMFDS: LazyLock<Option<u64>> = LazyLock::new(|| {
+    let memfd = memfd_create("capi-device", MemfdFlags::CLOEXEC).ok()?;
+    Some(fstat(memfd).ok()?.st_dev)
+});
 
 fn deleted_outside(processes: &[u32], in_memory: &[Option<u64>]) -> u64 {
     // A thread may have descriptors of its own.
@@ -173,6 +183,7 @@ fn parse(stat: &str) -> Option<Stat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     #[test]
     fn the_fields_of_a_process_are_read() {
@@ -216,7 +227,9 @@ mod tests {
         // Not in /tmp: a file system in memory has no blocks.
         let dir = tempfile::tempdir_in("/var/tmp").unwrap();
         let (program, work) = (dir.path().join("program"), dir.path().join("work"));
-        std::fs::copy("/bin/sleep", &program).unwrap();
+        // This process must not write it: a child that another test starts meanwhile would keep it open.
+        let copied = std::process::Command::new("/bin/cp").arg("/bin/sleep").arg(&program).status().unwrap();
+        assert!(copied.success());
         std::fs::create_dir(&work).unwrap();
         let mut child = std::process::Command::new(&program).arg("100").current_dir(&work).spawn().unwrap();
         let size = |path: &Path| std::fs::metadata(path).unwrap().blocks() * 512;
@@ -227,6 +240,17 @@ mod tests {
         assert_eq!(deleted(), of_program);
         std::fs::remove_dir(&work).unwrap();
         assert_eq!(deleted(), of_program + of_work);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_a_sandbox_begins_with_is_no_deleted_file() {
+        let mut memfd = std::fs::File::from(memfd_create("script", MemfdFlags::empty()).unwrap());
+        memfd.write_all(&[1; 10_000]).unwrap();
+        let mut child = std::process::Command::new("/bin/sleep").arg("100").stdin(memfd).spawn().unwrap();
+        assert!(deleted_outside(&[child.id()], &[]) > 0);
+        assert_eq!(deleted_files_of(&[child.id()]), 0);
         child.kill().unwrap();
         child.wait().unwrap();
     }
