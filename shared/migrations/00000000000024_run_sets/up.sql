@@ -199,20 +199,25 @@ BEGIN
         FROM unnest(p_runs) WITH ORDINALITY AS e (run, number) ORDER BY e.number);
 END $$;
 
--- Frees the places of ended runs. The user's slot must be locked. Returns how many pending runs may
--- start in these places. The claim checks the cap. Places that were free before had nudges of their own. A
--- create that commits later is found by its own nudge, whose claim waits for the slot. Beside a transaction
--- that stays open, the bound pending_from keeps this read short.
-CREATE FUNCTION free_places_v1(p_user uuid, p_slot tid, p_places bigint) RETURNS integer
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    v_from timestamptz;
+-- Frees places of ended runs: so many of each slot, which must be locked. Returns how many pending runs of
+-- each user may start in these places. The claim checks the cap. Places that were free before had nudges of
+-- their own. A create that commits later is found by its own nudge, whose claim waits for the slot. Beside a
+-- transaction that stays open, the bound pending_from keeps this read short.
+CREATE FUNCTION free_places_v1(p_slots tid[], p_places bigint[])
+RETURNS TABLE (user_id uuid, startable integer) LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
 BEGIN
-    UPDATE user_slots s SET running = s.running - p_places WHERE s.ctid = p_slot
-    RETURNING coalesce(s.pending_from, '-infinity') INTO v_from;
-    RETURN (SELECT count(*) FROM (
-        SELECT 1 FROM runs r WHERE r.user_id = p_user AND r.status = 'pending' AND r.created_at >= v_from
-        ORDER BY r.created_at, r.id LIMIT p_places) waiting);
+    RETURN QUERY
+    WITH freed AS (
+        UPDATE user_slots s SET running = s.running - f.places
+        FROM unnest(p_slots, p_places) AS f (slot, places) WHERE s.ctid = f.slot
+        RETURNING s.user_id, f.places, coalesce(s.pending_from, '-infinity') AS pending_from
+    )
+    SELECT f.user_id, (SELECT count(*)::integer FROM (
+        SELECT 1 FROM runs r
+        WHERE r.user_id = f.user_id AND r.status = 'pending' AND r.created_at >= f.pending_from
+        ORDER BY r.created_at, r.id LIMIT f.places) waiting)
+    FROM freed f;
 END $$;
 
 -- Ends running runs after number p_after of their logs: writes the status, the last events and the webhook
@@ -247,6 +252,9 @@ DECLARE
     v_hosts      text[];
     v_urls       text[];
     v_types      text[];
+    v_freed      tid[];
+    v_places     bigint[];
+    v_free_users uuid[];
     v_startable  integer[];
     v_lanes      uuid[];
 BEGIN
@@ -305,19 +313,21 @@ BEGIN
             GROUP BY e.user_id ORDER BY e.user_id) c;
     END IF;
     v_lanes := deliver_ends_v1(v_runs, v_users, v_hosts, v_urls, v_types, v_now);
-    v_startable := ARRAY(
-        SELECT CASE WHEN e.nth = 1 THEN free_places_v1(e.user_id, l.slot, e.count) ELSE 0 END
-        FROM (SELECT u.user_id, u.number, row_number() OVER of_user AS nth, count(*) OVER all_of_user AS count
-            FROM unnest(v_users) WITH ORDINALITY AS u (user_id, number)
-            WINDOW of_user AS (PARTITION BY u.user_id ORDER BY u.number),
-                all_of_user AS (PARTITION BY u.user_id)) e
-        LEFT JOIN unnest(v_slot_users, v_slots) AS l (user_id, slot) ON l.user_id = e.user_id
-        ORDER BY e.number);
+    SELECT array_agg(e.slot), array_agg(e.places) INTO v_freed, v_places
+    FROM (SELECT l.slot, count(*) AS places
+        FROM unnest(v_users) AS e (user_id)
+        JOIN unnest(v_slot_users, v_slots) AS l (user_id, slot) ON l.user_id = e.user_id
+        GROUP BY l.slot) e;
+    SELECT array_agg(f.user_id), array_agg(f.startable) INTO v_free_users, v_startable
+    FROM free_places_v1(v_freed, v_places) f;
     RETURN QUERY
-    SELECT i.item::integer, e.user_id IS NOT NULL, e.user_id, e.lane, coalesce(e.startable, 0)
+    SELECT i.item::integer, e.user_id IS NOT NULL, e.user_id, e.lane, coalesce(f.startable, 0)
     FROM unnest(v_rows) WITH ORDINALITY AS i (slot, item)
-    LEFT JOIN unnest(v_ended, v_users, v_lanes, v_startable) AS e (item, user_id, lane, startable)
-        ON e.item = i.item
+    LEFT JOIN (
+        SELECT n.*, row_number() OVER (PARTITION BY n.user_id ORDER BY n.item) AS nth
+        FROM unnest(v_ended, v_users, v_lanes) AS n (item, user_id, lane)) e ON e.item = i.item
+    LEFT JOIN unnest(v_free_users, v_startable) AS f (user_id, startable)
+        ON f.user_id = e.user_id AND e.nth = 1
     WHERE p_locks = 'wait' OR i.slot IS NOT NULL;
 END $$;
 
@@ -373,7 +383,7 @@ BEGIN
         lane_id := (deliver_ends_v1(ARRAY[p_run], ARRAY[p_user], ARRAY[v_run.webhook_host],
             ARRAY[v_run.webhook_url], ARRAY[p_event_type], v_now))[1];
         IF v_run.holds_place THEN
-            startable := free_places_v1(p_user, v_slot, 1);
+            SELECT f.startable INTO startable FROM free_places_v1(ARRAY[v_slot], ARRAY[1]) f;
         END IF;
     END IF;
     RETURN NEXT;
