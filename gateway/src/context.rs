@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use gateway_domain::Refusal;
-use gateway_domain::accounts::users;
 use gateway_domain::apps::{AppCache, Checks, CurrentApp};
 use gateway_domain::runs::{Intake, RunWatchers, Uploads};
 use ipnet::IpNet;
@@ -16,7 +15,6 @@ use shared::db::Db;
 use shared::definition_checker::DefinitionChecker;
 use shared::ids::{AppId, RunId, UserId};
 use shared::lifecycle::Lifecycle;
-use shared::net::ip_policy::IpPolicy;
 use shared::net::public_url::{PublicUrl, UrlRefusal};
 use shared::queue::Publisher;
 use shared::runs::Viewer;
@@ -117,21 +115,11 @@ impl Context {
         address
     }
 
-    /// The URL of a webhook that a request names in this field. Only a non-public address needs the account's
-    /// plan.
-    pub async fn webhook_url(
-        &self,
-        user: UserId,
-        field: &'static str,
-        text: &str,
-    ) -> Result<PublicUrl, ApiError> {
-        let mut parsed = PublicUrl::parse(text, &IpPolicy::only_public());
-        if parsed.as_ref().is_err_and(UrlRefusal::is_about_the_address) {
-            let plan = users::plan(&self.db, user).await?;
-            parsed = PublicUrl::parse(text, self.webhook_policies.of(&plan));
-        }
+    /// The URL of a webhook that a request names in this field. The account's plan decides about non-public
+    /// addresses.
+    pub fn webhook_url(&self, plan: &str, field: &'static str, text: &str) -> Result<PublicUrl, Refusal> {
         let refused = |why: UrlRefusal| Refusal::InvalidWebhookUrl { field, why: why.to_string() };
-        parsed.map_err(|why| refused(why).into())
+        PublicUrl::parse(text, self.webhook_policies.of(plan)).map_err(refused)
     }
 
     /// The user's app as it is stored now.

@@ -30,7 +30,7 @@ use crate::http::middleware::record_user;
 const ADMIT_DEADLINE: Duration = Duration::from_millis(900);
 
 /// The client, admitted by the rate limit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     pub user: UserId,
     pub key: ApiKeyId,
@@ -38,7 +38,9 @@ pub struct Caller {
     pub app: Option<AppId>,
     /// What the key may do.
     pub scopes: Scopes,
-    /// The quotas of the account's plan.
+    /// The name of the account's plan.
+    pub plan: String,
+    /// Those of the plan.
     pub quotas: Quotas,
     address: IpAddr,
 }
@@ -113,7 +115,8 @@ async fn authenticate(request: &HttpRequest, context: &web::Data<Context>) -> Re
             request.extensions_mut().insert(window);
             record_user(request, user);
             check_unread(request)?;
-            let caller = Caller { user, key, app, scopes, quotas: context.plans.quotas(&plan), address };
+            let quotas = context.plans.quotas(&plan);
+            let caller = Caller { user, key, app, scopes, plan, quotas, address };
             let access = access_of(request).ok_or_else(|| ApiError::internal("no table has this path"))?;
             access.scope().map_or(Ok(()), |scope| caller.require(scope))?;
             Ok(caller)

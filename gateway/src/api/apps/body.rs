@@ -1,7 +1,6 @@
 //! Reads and checks the app that a request sends, as TOML or as JSON.
 
 use actix_web::{HttpRequest, web};
-use gateway_domain::accounts::users;
 use gateway_domain::apps::{DefinitionFile, memory_of_toml, parse_for_plan};
 use gateway_domain::{FieldError, Refusal};
 use shared::apps::AppDefinition;
@@ -23,8 +22,7 @@ pub(super) async fn read_definition(
     caller: &Caller,
 ) -> Result<AppDefinition, ApiError> {
     let (file, _memory) = read_file(request, payload, context, caller).await?;
-    let plan = users::plan(&context.db, caller.user).await?;
-    let allowed = (plan.as_str(), context.plans.get(&plan));
+    let allowed = (caller.plan.as_str(), context.plans.get(&caller.plan));
     let checked = parse_for_plan(file, context.checks(caller.user), allowed).await;
     checked.map_err(|error| Refusal::from(error).into())
 }

@@ -61,7 +61,7 @@ pub(in crate::api) async fn handle(
     let (members, _, memory) = json_object(&request, payload, (&context.json, caller.user)).await?;
     let url = url(&members)?;
     drop(memory);
-    let url = context.webhook_url(caller.user, "url", &url).await?;
+    let url = context.webhook_url(&caller.plan, "url", &url)?;
     let stopping = context.lifecycle.stopping();
     let result = test_ping(&context.db, context.publisher(), stopping, caller.user, &url).await?;
     Ok(web::Json(TestResult {

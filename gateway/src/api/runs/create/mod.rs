@@ -81,7 +81,7 @@ pub(in crate::api) async fn handle(
     let in_path = request.match_info().get("appId");
     let app_id = app_id(&caller, in_path, body.app_id.as_deref())?;
     let webhook = match &body.webhook_url {
-        Some(url) => Some(context.webhook_url(caller.user, "webhookUrl", url).await?),
+        Some(url) => Some(context.webhook_url(&caller.plan, "webhookUrl", url)?),
         None => None,
     };
     if dry {

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use chrono::{Days, NaiveDate, NaiveTime};
 use gateway_domain::Refusal;
+use gateway_domain::accounts::users;
 use gateway_domain::deliveries::list::list;
 use gateway_domain::deliveries::redeliver::redeliver;
 use gateway_domain::deliveries::test_ping::test_ping;
@@ -90,15 +91,13 @@ pub(crate) async fn test(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let text = form.text("url").trim();
-    let tested = match context.webhook_url(visitor.user(), "url", text).await {
+    let plan = users::plan(&context.db, visitor.user()).await?;
+    let tested = match context.webhook_url(&plan, "url", text) {
         Ok(url) => {
             let stopping = context.lifecycle.stopping();
             Ok(test_ping(&context.db, context.publisher(), stopping, visitor.user(), &url).await?)
         }
-        Err(ApiError::Refused(refusal @ Refusal::InvalidWebhookUrl { .. })) => {
-            Err(refusal_sentence(&refusal))
-        }
-        Err(error) => return Err(error),
+        Err(refusal) => Err(refusal_sentence(&refusal)),
     };
     let status = if tested.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let listed = Listed { limit: PER_PAGE, after: None, filters: Filters::default() };
