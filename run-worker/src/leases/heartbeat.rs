@@ -14,15 +14,18 @@ use super::store::renew;
 
 /// How often the local clock is compared with the leases.
 const EXPIRY_POLL: Duration = Duration::from_millis(250);
+/// The same while the process holds none. A new lease is much longer.
+const IDLE_POLL: Duration = Duration::from_secs(1);
 /// The pause before runs whose rows were locked are renewed again.
 const LOCKED_RETRY: Duration = Duration::from_millis(100);
 
 /// Runs until all tasks that could hold a run have ended.
 pub async fn run(context: Arc<LeaseContext>) {
     let expiring = async {
+        let idle_poll = (context.config.lease() / 12).min(IDLE_POLL);
         loop {
-            tokio::time::sleep(EXPIRY_POLL).await;
-            context.held.expire(Instant::now());
+            let is_idle = context.held.expire(Instant::now()) == 0;
+            tokio::time::sleep(if is_idle { idle_poll } else { EXPIRY_POLL }).await;
         }
     };
     let renewing = async {

@@ -184,13 +184,15 @@ impl HeldLeases {
         }
     }
 
-    /// Loses the leases that end within the margin.
-    pub(crate) fn expire(&self, now: Instant) {
-        for lease in self.lock().held.values() {
+    /// Loses the leases that end within the margin. Returns how many leases the process holds.
+    pub(crate) fn expire(&self, now: Instant) -> usize {
+        let state = self.lock();
+        for lease in state.held.values() {
             if now + self.config.margin() >= lease.expires {
                 lease.lose(Lost::Expired);
             }
         }
+        state.held.len()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

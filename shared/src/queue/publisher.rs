@@ -30,7 +30,9 @@ const BATCH: usize = 512;
 /// How long a stopping process may take to send its buffer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the state of the channel without confirms is read: nothing else says that it was closed.
-const STATUS_POLL: Duration = Duration::from_millis(250);
+const STATUS_POLL: Duration = Duration::from_secs(1);
+/// After that, how long the batch in flight may take to learn its outcome.
+const OUTCOME_PAUSE: Duration = Duration::from_millis(250);
 
 /// A handle to the process's one publishing connection.
 #[derive(Clone)]
@@ -159,12 +161,12 @@ impl Channels {
     }
 }
 
-/// Returns once the channel is unusable, and after a pause in which the batch in flight learns its outcome.
+/// Returns once the channel is unusable, after [`OUTCOME_PAUSE`].
 async fn closed(channel: &Channel) {
     while channel.status().connected() {
         tokio::time::sleep(STATUS_POLL).await;
     }
-    tokio::time::sleep(STATUS_POLL).await;
+    tokio::time::sleep(OUTCOME_PAUSE).await;
 }
 
 /// Runs until the buffer is closed and empty, or a call fails. The orders that arrive while a batch is in

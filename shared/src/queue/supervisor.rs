@@ -2,10 +2,12 @@
 //! everything and starts again with backoff, for ever. The client library's recovery stays off: it has no
 //! deadline.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use secrecy::ExposeSecret;
@@ -19,8 +21,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
-/// How often the connection status is polled.
-const STATUS_POLL: Duration = Duration::from_millis(250);
+/// How often the connection status is read without an event.
+const STATUS_POLL: Duration = Duration::from_secs(2);
+/// An event may come before the status changes.
+const EVENT_POLL: Duration = Duration::from_millis(250);
 /// Seconds. After two missed heartbeats the connection to an unreachable peer ends.
 const HEARTBEAT: u16 = 5;
 /// Bytes. A nudge has about forty. The client keeps 64 frames a connection: with RabbitMQ's default of 128
@@ -127,7 +131,10 @@ impl Broker {
 
 /// Returns once the connection is unusable.
 async fn lost(connection: &Connection) {
+    let mut events = pin!(connection.events_listener());
     while connection.status().connected() {
-        tokio::time::sleep(STATUS_POLL).await;
+        if let Ok(event) = tokio::time::timeout(STATUS_POLL, events.next()).await {
+            tokio::time::sleep(if event.is_some() { EVENT_POLL } else { STATUS_POLL }).await;
+        }
     }
 }
