@@ -1,10 +1,10 @@
 //! The raw parts of P2, one at a time on an idle system: a commit, a message through a quorum queue, and a
-//! request to the model over a new connection.
+//! request to the model over a new connection. Each is measured at once after the last one, and with a pause
+//! before it: then the processors sleep and their caches are cold, as they are for a run on an idle system.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use diesel::sql_types::Integer;
 use diesel_async::RunQueryDsl;
 use e2e::Stack;
 use futures_util::StreamExt as _;
@@ -25,31 +25,41 @@ const WARM_UP: usize = 30;
 /// The size of a nudge.
 const MESSAGE: [u8; 60] = [b'x'; 60];
 
-/// Prints the hops. Returns the median sum of those on the way of a run, in seconds: the commits of the
-/// admission, the accepted run and the claim, the message and the request.
+/// Before a hop of an idle system. A run of the measurement takes as long.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Prints the hops. Returns the median sum of those on the way of a run on an idle system, in seconds: the
+/// commits of the accepted run, the claim and the first events, the message and the request.
 pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<f64> {
-    let (commit, message, request) = (commits(stack).await?, messages().await?, requests().await?);
+    hops(stack, "busy", Duration::ZERO).await?;
+    hops(stack, "idle", PAUSE).await
+}
+
+async fn hops(stack: &Stack, how: &str, pause: Duration) -> anyhow::Result<f64> {
+    let (commit, message, request) =
+        (commits(stack, pause).await?, messages(pause).await?, requests(pause).await?);
     let sum = 3.0 * median(&commit) + median(&message) + median(&request);
-    line("raw: commit of one row", &EACH.to_string(), commit);
-    line("raw: publish to consume, quorum queue", &EACH.to_string(), message);
-    line("raw: connect and ask the model", &EACH.to_string(), request);
+    line(&format!("raw: commit of one row, {how}"), &EACH.to_string(), commit);
+    line(&format!("raw: publish to consume, quorum queue, {how}"), &EACH.to_string(), message);
+    line(&format!("raw: connect and ask the model, {how}"), &EACH.to_string(), request);
     Ok(sum)
 }
 
-async fn commits(stack: &Stack) -> anyhow::Result<Vec<f64>> {
-    stack.database.run_sql("CREATE TABLE bench_rows (number integer PRIMARY KEY, at timestamptz)").await;
+async fn commits(stack: &Stack, pause: Duration) -> anyhow::Result<Vec<f64>> {
+    let table = "CREATE TABLE IF NOT EXISTS bench_rows (id uuid PRIMARY KEY, at timestamptz)";
+    stack.database.run_sql(table).await;
     let mut conn = stack.database.conn().await;
     let mut samples = Vec::new();
-    for number in 0..i32::try_from(EACH + WARM_UP)? {
+    for _ in 0..EACH + WARM_UP {
+        tokio::time::sleep(pause).await;
         let begun = Instant::now();
-        let insert = statement("INSERT INTO bench_rows VALUES ($1, now())").bind::<Integer, _>(number);
-        insert.execute(&mut conn).await?;
+        statement("INSERT INTO bench_rows VALUES (gen_random_uuid(), now())").execute(&mut conn).await?;
         samples.push(begun.elapsed().as_secs_f64());
     }
     Ok(samples.split_off(WARM_UP))
 }
 
-async fn messages() -> anyhow::Result<Vec<f64>> {
+async fn messages(pause: Duration) -> anyhow::Result<Vec<f64>> {
     let queues = TestQueues::create();
     let topology = Topology::new(&queues.prefix);
     let connection = lapin::Connection::connect(&queues.url, ConnectionProperties::default()).await?;
@@ -61,6 +71,7 @@ async fn messages() -> anyhow::Result<Vec<f64>> {
     let mut consumer = consuming.basic_consume(queue.as_str().into(), "".into(), options, arguments).await?;
     let mut samples = Vec::new();
     for _ in 0..EACH + WARM_UP {
+        tokio::time::sleep(pause).await;
         let begun = Instant::now();
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
         let sent =
@@ -74,7 +85,7 @@ async fn messages() -> anyhow::Result<Vec<f64>> {
 }
 
 /// To the moment at which the model has the request.
-async fn requests() -> anyhow::Result<Vec<f64>> {
+async fn requests(pause: Duration) -> anyhow::Result<Vec<f64>> {
     let model = ScriptedModel::start().await;
     let models = model.models_file();
     let (_, address) = models.split_once("http://").context("the models file has an address")?;
@@ -87,6 +98,7 @@ async fn requests() -> anyhow::Result<Vec<f64>> {
     );
     let mut sent = Vec::new();
     for _ in 0..EACH + WARM_UP {
+        tokio::time::sleep(pause).await;
         sent.push(Instant::now());
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
