@@ -383,7 +383,7 @@ BEGIN
         lane_id := (deliver_ends_v1(ARRAY[p_run], ARRAY[p_user], ARRAY[v_run.webhook_host],
             ARRAY[v_run.webhook_url], ARRAY[p_event_type], v_now))[1];
         IF v_run.holds_place THEN
-            SELECT f.startable INTO startable FROM free_places_v1(ARRAY[v_slot], ARRAY[1]) f;
+            startable := coalesce((SELECT f.startable FROM free_places_v1(ARRAY[v_slot], ARRAY[1]) f), 0);
         END IF;
     END IF;
     RETURN NEXT;
