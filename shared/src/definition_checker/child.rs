@@ -138,8 +138,8 @@ fn is_own_fault(status: ExitStatus) -> bool {
 
 async fn exchange(stdin: &mut ChildStdin, stdout: &mut ChildStdout, task: &[u8]) -> std::io::Result<Answer> {
     let length = u32::try_from(task.len()).map_err(std::io::Error::other)?;
-    stdin.write_all(&length.to_le_bytes()).await?;
-    stdin.write_all(task).await?;
+    // One write: each of them would wake the process up.
+    stdin.write_all(&[&length.to_le_bytes(), task].concat()).await?;
     stdin.flush().await?;
     let length = stdout.read_u32_le().await? as usize;
     if length > MAX_MESSAGE_BYTES {
