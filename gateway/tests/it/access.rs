@@ -48,7 +48,7 @@ async fn call(stack: &Stack, gateway: &TestApp, endpoint: &Endpoint, path: &str,
 /// A delivery that its owner could send again.
 async fn ended_delivery(stack: &Stack, gateway: &TestApp) -> String {
     let run = stack.create_run(gateway, "secret of ada", Some("http://127.0.0.1:9999/")).await;
-    stack.post(gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+    stack.cancel_run(gateway, &run).await;
     stack.database.run_sql("UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL").await;
     stack.text("SELECT id::text AS text FROM webhook_deliveries").await
 }

@@ -14,7 +14,7 @@ const LIST: &str = "/api/v1/webhook-deliveries";
 /// Ends a run with a webhook; the ids of the run and of its delivery.
 async fn deliver(stack: &Stack, gateway: &TestApp) -> (String, String) {
     let run = stack.create_run(gateway, "hello", Some(RECEIVER)).await;
-    stack.post(gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+    stack.cancel_run(gateway, &run).await;
     let shown = stack.get(gateway, &format!("/api/v1/runs/{run}")).await.body;
     let delivery = shown["webhook"]["deliveryId"].as_str().unwrap_or_else(|| panic!("{shown}"));
     (run, delivery.to_owned())
@@ -239,7 +239,7 @@ async fn a_run_sends_the_events_that_its_create_lists() {
     stack.database.run_sql(format!("UPDATE runs SET status = 'running' WHERE id = '{some}'")).await;
     let artifact = shared::ids::ArtifactId::generate();
     stack.add_artifact(some.parse().unwrap(), artifact, "text/plain", "a.txt", "a".into()).await;
-    stack.post(&gateway, &format!("/api/v1/runs/{some}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateway, &some).await;
     assert_eq!(types(&some).await, ["run.artifact", "run.started"], "a cancel is not listed");
     let shown = stack.get(&gateway, &format!("/api/v1/runs/{some}")).await.body;
     assert_eq!(shown["webhookEvents"], json!(["run.started", "run.artifact", "run.failed"]));
@@ -249,7 +249,7 @@ async fn a_run_sends_the_events_that_its_create_lists() {
     );
 
     let all = create(Value::Null).await;
-    stack.post(&gateway, &format!("/api/v1/runs/{all}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateway, &all).await;
     assert_eq!(types(&all).await, ["run.cancelled"]);
 
     // Dispatchers of the former version cannot render the new events.

@@ -133,7 +133,7 @@ async fn a_stream_follows_the_run_to_its_end_or_its_deletion() {
     let unknown = stream.next().await.unwrap();
     assert_eq!((unknown.event.as_str(), &unknown.data["data"]), ("run.paused", &json!({})));
     let mut beyond = stack.events(&gateway, &path(&run), Some(2)).await;
-    assert_eq!(stack.post(&gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await.status, 200);
+    assert_eq!(stack.cancel_run(&gateway, &run).await.status, 200);
     for stream in [&mut stream, &mut beyond] {
         let rest = log_of(&stream.rest().await);
         assert_eq!(rest, [(3, "run.cancelled".to_owned())], "new events, then the end");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use e2e::{Gateway, Stack};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::app::TestApp;
 
@@ -38,7 +38,7 @@ async fn http_is_spoken_as_it_should_be() {
     let known = |tag: &str| stack.send(request("GET").bearer_auth(&stack.key).header("if-none-match", tag));
     let unchanged = known(&format!("\"other\", {tag}")).await;
     assert_eq!((unchanged.status, &unchanged.headers["etag"]), (304, &tag.parse().unwrap()));
-    stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateway, &id).await;
     let changed = known(&tag).await;
     assert_eq!((changed.status, changed.headers.get("retry-after")), (200, None));
 

@@ -50,7 +50,7 @@ async fn the_create_of_a_deleted_run_is_not_executed_again() {
     let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
     let first = create(&stack, &gateways[0], path, "once", &body).await;
     let run = format!("{path}/{}", first.body["id"].as_str().unwrap());
-    stack.post(&gateways[0], &format!("{run}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateways[0], first.body["id"].as_str().unwrap()).await;
     let delete = stack.client().delete(format!("{}{run}", gateways[0].url())).bearer_auth(&stack.key);
     assert_eq!(stack.send(delete).await.status, 204);
     for gateway in &gateways {

@@ -137,7 +137,7 @@ async fn a_mistyped_key_costs_no_statement() {
         assert_eq!(refused.status, 401);
         assert!(refused.body["detail"].as_str().unwrap().contains("checksum"), "{refused:?}");
     }
-    assert_eq!(stack.get(&gateway, "/api/v1/models").await.status, 503, "a right key costs a statement");
+    assert_eq!(stack.get_once(&gateway, "/api/v1/models").await.status, 503, "a right key costs a statement");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -149,7 +149,7 @@ async fn a_refused_caller_who_does_not_wait_costs_no_statement() {
     assert_eq!(stack.get(&gateway, "/api/v1/models").await.status, 429);
     proxy.freeze();
     let again = join_all((0..20).map(|_| async {
-        let answer = stack.get(&gateway, "/api/v1/models").await;
+        let answer = stack.get_once(&gateway, "/api/v1/models").await;
         (answer.status, refused_at.elapsed())
     }));
     for (status, after) in again.await {
@@ -169,7 +169,7 @@ async fn without_the_database_every_request_is_refused() {
         stack.create_run(&gateway, "hello", None).await;
         outage(&proxy);
         for path in ["/api/v1/models", "/api/v1/runs"] {
-            let answer = stack.get(&gateway, path).await;
+            let answer = stack.get_once(&gateway, path).await;
             assert_eq!((answer.status, &answer.body["code"]), (503, &"unavailable".into()), "{answer:?}");
             assert!(answer.headers.contains_key("retry-after"));
         }

@@ -100,7 +100,7 @@ async fn a_database_that_is_stuck_is_unavailable_and_not_our_fault() {
     let gateway = TestApp::start(&stack).await;
     stack.create_run(&gateway, "hello", None).await;
     let lock = stack.meanwhile("SELECT 1 FROM rate_windows FOR UPDATE").await;
-    let answer = stack.get(&gateway, "/api/agentapps").await;
+    let answer = stack.get_once(&gateway, "/api/agentapps").await;
     assert_eq!((answer.status, &answer.body["code"]), (503, &"unavailable".into()), "{answer:?}");
     assert!(answer.headers.contains_key("retry-after"));
     drop(lock);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Gateway, Stack, patiently};
+use e2e::{Gateway, Stack};
 use shared::testing::property::{check_inputs, repeated};
 
 use crate::app::TestApp;
@@ -85,7 +85,7 @@ fn check(corpus: &str, parts: &'static [&'static str], content_type: &str) {
             if answer.status >= 500 {
                 return Err(format!("{answer:?}"));
             }
-            let alive = patiently(async || stack.get(&gateway, "/api/v1/me").await).await;
+            let alive = stack.get(&gateway, "/api/v1/me").await;
             if alive.status == 200 { Ok(()) } else { Err(format!("afterwards: {alive:?}")) }
         })
     });

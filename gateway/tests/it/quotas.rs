@@ -66,7 +66,7 @@ async fn h4_pending_runs() {
     let refused = create(&stack, &gateways[0]).await.body;
     assert_eq!((&refused["used"], &refused["limit"]), (&7.into(), &7.into()));
     let one = stack.text("SELECT id::text AS text FROM runs LIMIT 1").await;
-    stack.post(&gateways[1], &format!("/api/v1/runs/{one}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateways[1], &one).await;
     assert_eq!(create(&stack, &gateways[0]).await.status, 202, "a cancelled run makes room");
     assert_eq!(create(&stack, &gateways[1]).await.status, 409);
 }
@@ -88,7 +88,7 @@ async fn h4_stored_bytes_and_what_a_delete_gives_back() {
     })
     .await;
     let one = stack.text("SELECT run_id::text AS text FROM run_files LIMIT 1").await;
-    stack.post(&gateways[0], &format!("/api/v1/runs/{one}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateways[0], &one).await;
     let delete = format!("{}/api/v1/runs/{one}", e2e::Gateway::url(&gateways[0]));
     let deleted = stack.send(stack.client().delete(delete).bearer_auth(&stack.key)).await;
     assert_eq!(deleted.status, 204, "{deleted:?}");

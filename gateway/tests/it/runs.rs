@@ -34,7 +34,7 @@ async fn lists_are_filtered_and_their_pages_hold_together() {
     let elsewhere = stack.post(&gateway, &format!("/api/v1/apps/{other}/runs"), &json!({})).await;
     let elsewhere = elsewhere.body["id"].as_str().unwrap().to_owned();
     for id in &made[..2] {
-        let cancelled = stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+        let cancelled = stack.cancel_run(&gateway, id).await;
         assert_eq!((cancelled.status, cancelled.body), (200, json!({"success": true})));
     }
     let list = async |query: &str| stack.get(&gateway, &format!("/api/v1/runs{query}")).await;

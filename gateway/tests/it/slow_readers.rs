@@ -72,7 +72,7 @@ async fn clients_that_do_not_read_stop_only_their_account_and_are_cut_off() {
     let refused = eventually("the account's next large answer is refused", async || {
         // A busy gateway answers some clients 503, and these hold nothing.
         clients.push(unread(&gateway, WHOLE, &stack.key).await);
-        let answer = stack.get(&gateway, WHOLE).await;
+        let answer = stack.get_once(&gateway, WHOLE).await;
         (answer.status == 429).then_some(answer)
     })
     .await;
@@ -89,7 +89,7 @@ async fn clients_that_do_not_read_stop_only_their_account_and_are_cut_off() {
     // No client reads. The kernel closes their connections, which frees the answers.
     eventually("the account gets its answers again", async || {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        (stack.get(&gateway, WHOLE).await.status == 200).then_some(())
+        (stack.get_once(&gateway, WHOLE).await.status == 200).then_some(())
     })
     .await;
     // A client that reads would get its answer if its connection is younger. One that only sends learns that

@@ -30,6 +30,7 @@ pub use queues::TestQueues;
 pub use raw::{Ending, RawServer};
 pub use receiver::{ReceivedWebhook, WebhookReceiver};
 pub use search::{AskedSearch, SearchServer};
+pub use template::migrated;
 pub use tls::{Issuer, TlsServer};
 
 use std::fmt::Display;

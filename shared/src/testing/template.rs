@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use url::Url;
 
 use super::WAIT_LIMIT;
-use crate::db::{connect_once, migrate_up, statement};
+use crate::db::{MigrateError, connect_once, migrate_up, statement};
 
 const NAME: &str = concat!("capi_template_", env!("CAPI_MIGRATIONS_HASH"));
 /// An arbitrary number: one process at a time makes the template.
@@ -51,6 +51,22 @@ pub(super) async fn connect(admin: &str) -> AsyncPgConnection {
     conn
 }
 
+/// Repeats a migration that could not connect: a busy server may accept a connection later than one attempt
+/// waits.
+pub async fn migrated<T, F>(mut migrate: impl FnMut() -> F) -> Result<T, MigrateError>
+where
+    F: Future<Output = Result<T, MigrateError>>,
+{
+    let deadline = Instant::now() + WAIT_LIMIT;
+    loop {
+        match migrate().await {
+            Err(MigrateError::Connect(_)) if Instant::now() < deadline => {}
+            ended => return ended,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Makes the template if the server has none yet; its name.
 pub(super) async fn ensure(conn: &mut AsyncPgConnection, admin: &Url) -> &'static str {
     if !is_complete(conn).await {
@@ -85,7 +101,7 @@ async fn make(conn: &mut AsyncPgConnection, admin: &Url) {
     run(conn, &format!("CREATE DATABASE {NAME}")).await;
     let mut url = admin.clone();
     url.set_path(NAME);
-    migrate_up(url.as_str()).await.expect("the migrations run");
+    migrated(|| migrate_up(url.as_str())).await.expect("the migrations run");
     run(conn, &format!("DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE {NAME} IS %L', now()); END $$"))
         .await;
     run(conn, &format!("ALTER DATABASE {NAME} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")).await;

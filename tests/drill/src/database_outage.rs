@@ -23,13 +23,13 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
         report.faults += 1;
         for _ in 0..REQUESTS {
             let sent = Instant::now();
-            let answer = stack.get(&gateway, "/api/v1/models").await;
+            let answer = stack.get_once(&gateway, "/api/v1/models").await;
             report.recoveries.push(sent.elapsed());
             report.must(answer.status == 503, || format!("a request was answered {}", answer.status));
         }
         proxy.mend();
         eventually("the gateway works again", async || {
-            (stack.get(&gateway, "/api/v1/models").await.status == 200).then_some(())
+            (stack.get_once(&gateway, "/api/v1/models").await.status == 200).then_some(())
         })
         .await;
     }

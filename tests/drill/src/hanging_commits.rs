@@ -56,7 +56,7 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     stage.postgres.hang_commits(false).await;
     report.recoveries.push(all_ready(&processes).await);
     eventually("creates are accepted", async || {
-        (stack.get(&gateway, "/api/v1/models").await.status == 200).then_some(())
+        (stack.get_once(&gateway, "/api/v1/models").await.status == 200).then_some(())
     })
     .await;
     let answers = load.stop().await;
@@ -71,7 +71,7 @@ async fn refusals(report: &mut Report, stack: &Stack, gateway: &Process) -> Dura
     let mut slowest = Duration::ZERO;
     for _ in 0..PROBES {
         let sent = Instant::now();
-        let answer = stack.get(gateway, "/api/v1/models").await;
+        let answer = stack.get_once(gateway, "/api/v1/models").await;
         slowest = slowest.max(sent.elapsed());
         report.must(answer.status == 503, || format!("a request was answered {}", answer.status));
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -47,7 +47,7 @@ async fn beside<T>(stack: &Stack, gateway: &Process, slow: impl Future<Output = 
     tokio::pin!(slow);
     loop {
         let sent = Instant::now();
-        assert_eq!(stack.get(gateway, "/api/v1/models").await.status, 200, "others are served");
+        assert_eq!(stack.get_once(gateway, "/api/v1/models").await.status, 200, "others are served");
         took.push(sent.elapsed());
         tokio::select! {
             output = &mut slow => return (output, took),

@@ -87,7 +87,7 @@ async fn send(stack: &Stack, gateway: &Process, requests: usize, answers: &mut A
     let senders = (0..AT_ONCE).map(async |number| {
         let mut answers = Answers::default();
         for _ in (number..requests).step_by(AT_ONCE) {
-            match stack.get(gateway, "/api/v1/models").await.status {
+            match stack.get_once(gateway, "/api/v1/models").await.status {
                 200 => answers.admitted += 1,
                 429 => answers.refused += 1,
                 status => answers.other.push(status),

@@ -49,7 +49,7 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
     ));
     let shown = eventually("the page is shown", async || {
         let begun = Instant::now();
-        (stack.page(&gateway, "/account/usage", &session.cookie).await.0 == 200).then(|| begun.elapsed())
+        (stack.page_once(&gateway, "/account/usage", &session.cookie).await.0 == 200).then(|| begun.elapsed())
     })
     .await;
     report.notes.push(format!("the page is shown after {shown:.1?}"));

@@ -91,12 +91,10 @@ impl Stack {
     ) -> Vec<String> {
         let account = self.account(email, plan).await;
         let app = self.tools_app_of(email).await;
-        let url = format!("{}/api/v1/runs", gateway.url());
         let body = serde_json::json!({"appId": app, "inputs": {"text": text}});
         let mut ids = Vec::new();
         for _ in 0..runs {
-            let answer = self.send(self.client().post(&url).bearer_auth(&account.key).json(&body)).await;
-            ids.push(answer.body["id"].as_str().expect("an id").to_owned());
+            ids.push(self.create_run_at(gateway, "/api/v1/runs", &account.key, &body).await);
         }
         ids
     }

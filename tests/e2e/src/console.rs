@@ -1,6 +1,7 @@
 //! The console: signing in with a browser, and sending its forms without one.
 
 use serde_json::json;
+use shared::testing::eventually;
 
 pub use crate::accounts::EMAIL;
 use crate::accounts::PASSWORD;
@@ -74,8 +75,16 @@ impl Stack {
         Session { cookie, form_token }
     }
 
-    /// GETs a page; its status and text.
+    /// GETs a page; its status and text. A request that a busy gateway answers 503 is sent again.
     pub async fn page(&self, gateway: &impl Gateway, path: &str, cookie: &str) -> (u16, String) {
+        eventually("an answer other than 503", async || {
+            Some(self.page_once(gateway, path, cookie).await).filter(|(status, _)| *status != 503)
+        })
+        .await
+    }
+
+    /// The same, sent once: where requests are timed.
+    pub async fn page_once(&self, gateway: &impl Gateway, path: &str, cookie: &str) -> (u16, String) {
         let url = format!("{}{path}", gateway.url());
         let request = self.client().get(url).header("cookie", cookie);
         let response = request.send().await.expect("the gateway answers");
@@ -130,10 +139,7 @@ impl Stack {
     /// Creates a run with this key; its id.
     pub async fn run_with_key(&self, gateway: &impl Gateway, key: &str, text: &str) -> String {
         let body = json!({"inputs": {"text": text}});
-        let url = format!("{}/api/v1/apps/{}/runs", gateway.url(), self.app);
-        let answer: Answer = self.send(self.client().post(url).bearer_auth(key).json(&body)).await;
-        assert_eq!(answer.status, 202, "{answer:?}");
-        answer.body["id"].as_str().map(str::to_owned).unwrap_or_default()
+        self.create_run_at(gateway, &format!("/api/v1/apps/{}/runs", self.app), key, &body).await
     }
 
     /// Writes a completed run with this many events, as a worker writes them.

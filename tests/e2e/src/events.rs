@@ -1,6 +1,7 @@
 //! Reads streams of server-sent events, as clients do.
 
 use serde_json::Value;
+use shared::testing::eventually;
 
 use crate::address::Gateway;
 use crate::stack::Stack;
@@ -23,13 +24,18 @@ pub struct EventReader {
 }
 
 impl Stack {
-    /// Opens the stream at this path, with the account's key.
+    /// Opens the stream at this path, with the account's key. A busy gateway may answer 503 at first.
     pub async fn events(&self, gateway: &impl Gateway, path: &str, last: Option<i64>) -> EventReader {
         let mut request = self.client.get(format!("{}{path}", gateway.url())).bearer_auth(&self.key);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        EventReader::open(request).await
+        eventually("an answer other than 503", async || {
+            let again = request.try_clone().expect("a request without a body can be cloned");
+            let opened = EventReader::try_open(again).await;
+            (!matches!(opened, Err(503))).then(|| opened.expect("the stream opens"))
+        })
+        .await
     }
 
     /// What a stream of a run's log must hold: its events by number, with their types.

@@ -1,9 +1,11 @@
 //! Forms with files, built as bytes, so that tests can also send forms that no client sends.
 
 use shared::testing::eventually;
+use uuid::Uuid;
 
 use crate::address::Gateway;
-use crate::answer::Answer;
+use crate::answer::{Answer, patiently};
+use crate::requests::id_of;
 use crate::stack::Stack;
 
 /// An app with an optional text and an optional file.
@@ -53,6 +55,13 @@ impl Stack {
         }
         let kind = format!("multipart/form-data; boundary={BOUNDARY}");
         self.send(request.header("content-type", kind).body(form(parts))).await
+    }
+
+    /// Creates a run with a form; its id. A create that a busy gateway refuses is sent again, with the same
+    /// idempotency key.
+    pub async fn create_run_by_form(&self, gateway: &impl Gateway, path: &str, parts: &[Part<'_>]) -> String {
+        let once = Uuid::now_v7().to_string();
+        id_of(&patiently(async || self.post_form(gateway, path, Some(once.as_str()), parts).await).await)
     }
 
     /// Files of inputs in the store, whichever run they are of.

@@ -11,8 +11,13 @@ use crate::answer::{Answer, patiently};
 use crate::stack::Stack;
 
 impl Stack {
-    /// GET with the account's key.
+    /// GET with the account's key. A request that a busy gateway answers 503 is sent again.
     pub async fn get(&self, gateway: &impl Gateway, path: &str) -> Answer {
+        patiently(async || self.get_once(gateway, path).await).await
+    }
+
+    /// The same, sent once: where a 503 is expected, and where requests are counted or timed.
+    pub async fn get_once(&self, gateway: &impl Gateway, path: &str) -> Answer {
         self.send(self.client.get(format!("{}{path}", gateway.url())).bearer_auth(&self.key)).await
     }
 
@@ -45,9 +50,14 @@ impl Stack {
     /// Creates the run that this body asks for; its id. A create that a busy gateway refuses is sent again,
     /// with the same idempotency key.
     pub async fn create_run_of(&self, gateway: &impl Gateway, body: &Value) -> String {
-        let (url, once) = (format!("{}/api/v1/runs", gateway.url()), Uuid::now_v7().to_string());
+        self.create_run_at(gateway, "/api/v1/runs", &self.key, body).await
+    }
+
+    /// The same at another path and with another key.
+    pub async fn create_run_at(&self, gateway: &impl Gateway, path: &str, key: &str, body: &Value) -> String {
+        let (url, once) = (format!("{}{path}", gateway.url()), Uuid::now_v7().to_string());
         let answer = patiently(async || {
-            let create = self.client.post(&url).bearer_auth(&self.key).header("idempotency-key", &once);
+            let create = self.client.post(&url).bearer_auth(key).header("idempotency-key", &once);
             self.send(create.json(body)).await
         })
         .await;
@@ -61,6 +71,12 @@ impl Stack {
         id_of(&self.post(gateway, "/api/v1/runs", &body).await)
     }
 
+    /// Cancels a run. A cancel that a busy gateway answers 503 is sent again.
+    pub async fn cancel_run(&self, gateway: &impl Gateway, id: &str) -> Answer {
+        let path = format!("/api/v1/runs/{id}/cancel");
+        patiently(async || self.post(gateway, &path, &json!({})).await).await
+    }
+
     /// Waits for the run's end; the run.
     pub async fn ended(&self, gateway: &impl Gateway, id: &str) -> Value {
         self.ended_within(WAIT_LIMIT, gateway, id).await
@@ -69,7 +85,7 @@ impl Stack {
     /// The same with another limit, for a run whose commands may take minutes on a busy machine.
     pub async fn ended_within(&self, limit: Duration, gateway: &impl Gateway, id: &str) -> Value {
         eventually_within(limit, &format!("run {id} is over"), async || {
-            let run = self.get(gateway, &format!("/api/v1/runs/{id}")).await.body;
+            let run = self.get_once(gateway, &format!("/api/v1/runs/{id}")).await.body;
             run["completedAt"].is_string().then_some(run)
         })
         .await
@@ -87,7 +103,7 @@ impl Stack {
     }
 }
 
-fn id_of(created: &Answer) -> String {
+pub(crate) fn id_of(created: &Answer) -> String {
     assert_eq!(created.status, 202, "{created:?}");
     created.body["id"].as_str().expect("an id").to_owned()
 }

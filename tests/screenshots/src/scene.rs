@@ -150,7 +150,7 @@ impl Scene {
         let mut runs = Vec::new();
         for status in ["delivered", "failed", "retrying"] {
             let run = stack.create_run(gateway, "Tell the shop when this is over, HOLD", Some(URL)).await;
-            stack.post(gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+            stack.cancel_run(gateway, &run).await;
             let next = if status == "retrying" { "capi_now() + interval '29 minutes'" } else { "NULL" };
             let state = format!(
                 "UPDATE webhook_deliveries SET status = '{status}', attempt = 4, next_attempt_at = {next}

@@ -30,7 +30,7 @@ async fn fill(stack: &Stack, gateway: &TestApp) -> impl Fn(&str) -> String + use
 /// A delivery that its owner could send again.
 async fn ended_delivery(stack: &Stack, gateway: &TestApp) -> String {
     let run = stack.create_run(gateway, "canary of ada", Some("http://127.0.0.1:9999/canary")).await;
-    stack.post(gateway, &format!("/api/v1/runs/{run}/cancel"), &serde_json::json!({})).await;
+    stack.cancel_run(gateway, &run).await;
     stack.database.run_sql("UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL").await;
     stack.text("SELECT id::text AS text FROM webhook_deliveries").await
 }

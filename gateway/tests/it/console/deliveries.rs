@@ -3,7 +3,6 @@
 
 use e2e::Stack;
 use e2e::console::EMAIL;
-use serde_json::json;
 
 use crate::app::TestApp;
 
@@ -17,7 +16,7 @@ async fn a_webhook_that_was_given_up_is_marked_explained_and_sent_again() {
     let page = async |path: &str| stack.page(&gateway, path, &session.cookie).await;
     assert!(page(PATH).await.1.contains("No deliveries yet"));
     let run = stack.create_run(&gateway, "hello", Some("http://127.0.0.1:9999/hook")).await;
-    stack.post(&gateway, &format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateway, &run).await;
     assert!(!page("/apps").await.1.contains("failed-deliveries"));
     for sql in [
         "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, attempt = 1",

@@ -9,9 +9,11 @@ use serde_json::json;
 use shared::queue::{Bucket, Exchange, Topic, WorkQueue};
 use shared::testing::{TestDatabase, TestQueues, eventually};
 
+const FAILURES: &str = "capi_broker_connection_failures_total";
 const CONFIRMED: &str = "capi_nudges_published_total{outcome=\"confirmed\"}";
 const MERGED: &str = "capi_nudges_merged_total{queue=\"runs\"}";
 const SPARED: &str = "capi_nudges_spared_total{queue=\"runs\"}";
+const CREATED: &str = "capi_runs_created_total";
 const LOST: &str = "capi_nudges_published_total{outcome=\"lost\"}";
 
 async fn completed(stack: &Stack, runs: usize) {
@@ -32,7 +34,8 @@ async fn each_was_executed_once(stack: &Stack, runs: usize) {
 async fn on_a_private_broker(config: &str) -> (PrivateBroker, Stack) {
     let broker = PrivateBroker::start(config).await;
     let queues = TestQueues::create_at(broker.url.clone());
-    (broker, Stack::unlimited_over(TestDatabase::create().await, queues).await)
+    let stack = Stack::unlimited_over(TestDatabase::create().await, queues).await;
+    (broker, stack.with_usual_leases())
 }
 
 /// A series of a metric.
@@ -44,7 +47,7 @@ async fn series(process: &Process, name: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r8_a_deleted_queue_or_exchange_is_noticed_and_declared_again() {
-    let stack = Stack::unlimited().await;
+    let stack = Stack::unlimited().await.with_usual_leases();
     let gateway = stack.start(Service::Gateway).await;
     stack.create_run(&gateway, "hello", None).await;
     eventually("a nudge is confirmed", async || (series(&gateway, CONFIRMED).await > 0.0).then_some(()))
@@ -61,10 +64,7 @@ async fn r8_a_deleted_queue_or_exchange_is_noticed_and_declared_again() {
     stack.create_run(&gateway, "hello", None).await;
     completed(&stack, 3).await;
     // Only a consumer notices that its queue is gone.
-    eventually("the worker noticed", async || {
-        (worker.counter("capi_broker_connection_failures_total").await > 0.0).then_some(())
-    })
-    .await;
+    eventually("the worker noticed", async || (worker.counter(FAILURES).await > 0.0).then_some(())).await;
 
     stack.queues.delete_exchange(Exchange::RunEvents).await;
     stack.create_run(&gateway, "hello", None).await;
@@ -118,7 +118,7 @@ async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
     eventually("it runs", async || (stack.model.holding() == 1).then_some(())).await;
     broker.ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
     for _ in 0..20 {
-        stack.create_run_once(&gateway, "hello").await;
+        stack.create_run(&gateway, "hello", None).await;
     }
     eventually("publishing is given up", async || (series(&gateway, LOST).await > 0.0).then_some(())).await;
     stack.model.release();
@@ -132,13 +132,15 @@ async fn r9_a_broker_without_memory_stops_nothing_but_nudges() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r10_sweepers_replace_purged_nudges() {
     const RUNS: usize = 200;
-    let stack = Stack::unlimited().await;
+    let stack = Stack::unlimited().await.with_usual_leases();
     let gateway = stack.start(Service::Gateway).await;
     for _ in 0..RUNS {
         stack.create_run(&gateway, "hello", None).await;
     }
     eventually("all nudges are sent", async || {
-        (series(&gateway, CONFIRMED).await + series(&gateway, MERGED).await >= 200.0).then_some(())
+        // A gateway that gave up a create neither counts the run nor nudges for it.
+        let created = gateway.counter(CREATED).await;
+        (series(&gateway, CONFIRMED).await + series(&gateway, MERGED).await >= created).then_some(())
     })
     .await;
     stack.queues.purge(WorkQueue::Runs).await;
@@ -150,7 +152,7 @@ async fn r10_sweepers_replace_purged_nudges() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r11_a_nudge_that_arrives_five_times_starts_a_run_once() {
     const RUNS: usize = 40;
-    let stack = Stack::unlimited().await;
+    let stack = Stack::unlimited().await.with_usual_leases();
     let gateway = stack.start(Service::Gateway).await;
     let user = stack.text("SELECT id::text AS text FROM users").await;
     let nudge = json!({"v": 1, "id": user}).to_string();
@@ -163,8 +165,10 @@ async fn r11_a_nudge_that_arrives_five_times_starts_a_run_once() {
     }
     completed(&stack, RUNS).await;
     eventually("all nudges are served", async || {
+        // Four for each run, and one of the gateway for each run that it counts.
+        let sent = 160.0 + gateway.counter(CREATED).await;
         let served = join_all(workers.iter().map(|worker| worker.counter("capi_run_nudges_total"))).await;
-        (served.iter().sum::<f64>() >= 200.0).then_some(())
+        (served.iter().sum::<f64>() >= sent).then_some(())
     })
     .await;
     each_was_executed_once(&stack, RUNS).await;
@@ -178,6 +182,8 @@ async fn r13_long_runs_keep_no_message_and_no_channel() {
     let long =
         [stack.create_run(&gateway, "HOLD", None).await, stack.create_run(&gateway, "HOLD", None).await];
     eventually("both permits are taken", async || (stack.model.holding() == 2).then_some(())).await;
+    // The first try to connect may fail on a busy machine.
+    let failures = full.counter(FAILURES).await;
     for _ in 0..10 {
         stack.create_run(&gateway, "hello", None).await;
     }
@@ -187,7 +193,7 @@ async fn r13_long_runs_keep_no_message_and_no_channel() {
     stack.queues.publish_all(WorkQueue::Runs, &[nudge.as_bytes(); 10]).await;
     // Longer than the broker waits for a consumer to acknowledge.
     tokio::time::sleep(Duration::from_secs(8)).await;
-    assert_eq!(full.counter("capi_broker_connection_failures_total").await, 0.0, "{}", full.log());
+    assert_eq!(full.counter(FAILURES).await, failures, "{}", full.log());
     let waiting = stack.queues.ready(WorkQueue::Runs).await;
     assert!(waiting >= 10, "a worker without a permit holds no nudge back: {waiting} are ready");
     let other = stack.start(Service::RunWorker).await;
@@ -224,5 +230,9 @@ async fn a_queue_with_many_nudges_gets_none_of_creates_and_old_ones_are_soon_gon
     completed(&stack, stack.text(runs).await.parse().unwrap()).await;
     eventually("the queue is empty", async || (stack.queues.ready(WorkQueue::Runs).await == 0).then_some(()))
         .await;
-    assert!(worker.counter("capi_run_nudges_total").await >= 1000.0, "the old nudges found nothing");
+    // A message that is no longer ready is delivered, but may not be handled yet.
+    eventually("the old nudges found nothing", async || {
+        (worker.counter("capi_run_nudges_total").await >= 1000.0).then_some(())
+    })
+    .await;
 }

@@ -14,7 +14,7 @@ async fn with_long_leases() -> Stack {
 }
 
 async fn cancel(stack: &Stack, gateway: &Process, id: &str) {
-    let answer = stack.post(gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    let answer = stack.cancel_run(gateway, id).await;
     assert_eq!((answer.status, answer.body), (200, json!({"success": true})));
     let run = stack.get(gateway, &format!("/api/v1/runs/{id}")).await.body;
     assert_eq!(run["status"], "cancelled", "at once");

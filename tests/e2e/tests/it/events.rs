@@ -157,10 +157,9 @@ async fn an_open_stream_costs_few_kilobytes() {
     let mut runs = Vec::new();
     for number in 0..ACCOUNTS {
         let account = stack.account(&format!("reader{number}@example.com"), "big").await;
-        let url = format!("{}/api/v1/runs", gateway.url());
-        let create = stack.client().post(url).bearer_auth(&account.key);
-        let created = stack.send(create.json(&json!({"appId": account.app, "inputs": {"text": "x"}}))).await;
-        runs.push((account.key, created.body["id"].as_str().unwrap().to_owned()));
+        let body = json!({"appId": account.app, "inputs": {"text": "x"}});
+        let run = stack.create_run_at(&gateway, "/api/v1/runs", &account.key, &body).await;
+        runs.push((account.key, run));
     }
     let before = gateway.resident_mb();
     let mut streams = Vec::new();

@@ -21,9 +21,7 @@ async fn pending(stack: &Stack, gateway: &Process, id: &str) -> Value {
 async fn eve_creates_a_run(stack: &Stack, gateway: &Process, text: &str) {
     let eve = stack.account("eve@example.com", "fair").await;
     let body = json!({"appId": eve.app, "inputs": {"text": text}});
-    let request =
-        stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&eve.key).json(&body);
-    assert_eq!(stack.send(request).await.status, 202);
+    stack.create_run_at(gateway, "/api/v1/runs", &eve.key, &body).await;
 }
 
 /// The id of the stack's account.
@@ -33,7 +31,7 @@ async fn user(stack: &Stack) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r18_a_thousand_runs_of_one_user_use_the_whole_cap_and_delay_no_other_user() {
-    let stack = Stack::create("fair", PLANS).await;
+    let stack = Stack::create("fair", PLANS).await.with_usual_leases();
     stack.backlog(1000, "HOLD").await;
     let gateway = stack.start(Service::Gateway).await;
     let _workers = [
@@ -93,6 +91,8 @@ async fn r18_fewer_places_than_a_users_cap_leave_room_for_another_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_whose_slot_is_locked_delays_no_other_user() {
     let stack = Stack::create("fair", PLANS).await;
+    // A claim then waits for a lock until the limit of its statement, which is 10 s.
+    stack.database.run_sql("ALTER FUNCTION claim_runs_v2 SET lock_timeout = 0").await;
     let gateway = stack.start(Service::Gateway).await;
     let user = user(&stack).await;
     stack.backlog(5, "hello").await;
@@ -104,9 +104,9 @@ async fn a_user_whose_slot_is_locked_delays_no_other_user() {
         stack.queues.publish(WorkQueue::Runs, nudge.as_bytes()).await;
     }
     eve_creates_a_run(&stack, &gateway, "hello").await;
-    // Shorter than the lock timeout of one claim.
+    // Shorter than the wait of one claim for the lock.
     let soon = "SELECT count(*)::text AS text FROM runs r JOIN users u ON u.id = r.user_id
-                WHERE u.email = 'eve@example.com' AND r.started_at < r.created_at + interval '2 s'";
+                WHERE u.email = 'eve@example.com' AND r.started_at < r.created_at + interval '8 s'";
     eventually("the run of eve has started", async || (stack.text(soon).await == "1").then_some(())).await;
     assert_eq!(stack.text("SELECT count(*)::text AS text FROM runs WHERE status = 'pending'").await, "5");
     drop(locked);

@@ -5,7 +5,7 @@ use shared::testing::{TcpProxy, eventually};
 
 /// A stack whose services reach the broker through a proxy.
 async fn behind_a_proxy() -> (Stack, TcpProxy) {
-    let mut stack = Stack::unlimited().await;
+    let mut stack = Stack::unlimited().await.with_usual_leases();
     let (proxy, settings) = stack.broker_proxy().await;
     stack.settings = settings;
     (stack, proxy)
@@ -41,7 +41,7 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
     says_that_the_broker_is_down(&worker, 503).await;
     let mut ids = Vec::new();
     for number in 0..RUNS {
-        ids.push(stack.create_run_once(&gateway, &format!("run {number}")).await);
+        ids.push(stack.create_run(&gateway, &format!("run {number}"), None).await);
     }
     let waiting = stack.get(&gateway, &format!("/api/v1/runs/{}", ids[1])).await;
     assert_eq!(
@@ -65,8 +65,7 @@ async fn creates_are_accepted_while_the_broker_is_cut_off_and_drained_after() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_in_flight_survives_a_broker_outage() {
-    let (mut stack, proxy) = behind_a_proxy().await;
-    stack.settings = stack.settings_with("CAPI_LEASE_SECONDS", "30");
+    let (stack, proxy) = behind_a_proxy().await;
     // Workers wait two and a half seconds for a lock. The claim may wait as long as its statement may run.
     stack.database.run_sql("ALTER FUNCTION claim_runs_v2 SET lock_timeout = 0").await;
     let gateway = stack.start(Service::Gateway).await;

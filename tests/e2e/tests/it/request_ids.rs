@@ -1,7 +1,7 @@
 //! A request id leads to log lines at the default level: those of a failed request, and those of the run that
 //! a request created, in the gateway and in the worker.
 
-use e2e::{Service, Stack};
+use e2e::{Service, Stack, patiently};
 use serde_json::json;
 use shared::testing::eventually;
 
@@ -18,7 +18,7 @@ async fn a_reported_request_id_is_in_the_log_at_the_default_level() {
     let gateway = stack.start(Service::Gateway).await;
     stack.create_run(&gateway, "hello", None).await;
     let lock = stack.meanwhile("SELECT 1 FROM rate_windows FOR UPDATE").await;
-    let refused = stack.get(&gateway, "/api/agentapps").await;
+    let refused = stack.get_once(&gateway, "/api/agentapps").await;
     drop(lock);
     assert_eq!(refused.status, 503, "{refused:?}");
     let id = refused.body["requestId"].as_str().unwrap();
@@ -53,9 +53,13 @@ async fn the_log_lines_of_a_run_carry_the_request_id_that_created_it() {
     let gateway = stack.start(Service::Gateway).await;
     let worker = stack.start(Service::RunWorker).await;
     let body = json!({"appId": stack.app, "inputs": {"text": "hello"}});
-    let create = stack.client().post(format!("{}/api/v1/runs", gateway.url()));
-    let create = create.bearer_auth(&stack.key).header("x-request-id", "order-4711").json(&body);
-    let run = stack.send(create).await.body["id"].as_str().unwrap().to_owned();
+    let created = patiently(async || {
+        let create = stack.client().post(format!("{}/api/v1/runs", gateway.url())).bearer_auth(&stack.key);
+        let create = create.header("idempotency-key", "one").header("x-request-id", "order-4711");
+        stack.send(create.json(&body)).await
+    })
+    .await;
+    let run = created.body["id"].as_str().unwrap().to_owned();
     stack.ended(&gateway, &run).await;
     let found = eventually("the run is in the worker's log", async || {
         Some(lines(&worker.log(), &[run.as_str(), "run ended"])).filter(|found| !found.is_empty())

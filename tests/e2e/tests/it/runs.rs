@@ -1,7 +1,7 @@
 //! Cancelled and deleted runs, with their webhooks.
 
 use bytes::Bytes;
-use e2e::{Service, Stack};
+use e2e::{Service, Stack, patiently};
 use serde_json::{Value, json};
 use shared::ids::ArtifactId;
 use shared::storage::ObjectKey;
@@ -15,7 +15,8 @@ async fn a_cancel_is_final_and_sends_its_webhook() {
     let receiver = WebhookReceiver::start([]).await;
     let pending = stack.create_run(&gateways[0], "never", Some(&receiver.url())).await;
     let cancel = async |id: &str| {
-        stack.post(&gateways[1], &format!("/api/v1/apps/{}/runs/{id}/cancel", stack.app), &json!({})).await
+        let path = format!("/api/v1/apps/{}/runs/{id}/cancel", stack.app);
+        patiently(async || stack.post(&gateways[1], &path, &json!({})).await).await
     };
     for _ in 0..2 {
         let answer = cancel(&pending).await;
@@ -67,7 +68,7 @@ async fn a_deleted_run_leaves_nothing() {
     assert_eq!((early.status, &early.body["code"]), (409, &"run_not_finished".into()));
     let artifact = ArtifactId::generate();
     stack.add_artifact(id.parse().unwrap(), artifact, "text/plain", "a", Bytes::from("a")).await;
-    stack.post(&gateway, &format!("{path}/cancel"), &json!({})).await;
+    stack.cancel_run(&gateway, &id).await;
     eventually("a try is recorded", async || {
         (stack.text("SELECT count(*)::text AS text FROM webhook_attempts").await != "0").then_some(())
     })

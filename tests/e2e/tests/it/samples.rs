@@ -41,10 +41,8 @@ impl Trial {
             vec![("name=\"inputs\"", inputs.as_bytes()), ("name=\"chatModelId\"", b"demo".as_slice())];
         parts.extend(files);
         let path = format!("/api/v1/apps/{app}/runs");
-        let created = self.stack.post_form(&self.gateway, &path, None, &parts).await;
-        assert_eq!(created.status, 202, "{created:?}");
-        let id = created.body["id"].as_str().unwrap();
-        let run = self.stack.ended_within(ENDS_WITHIN, &self.gateway, id).await;
+        let id = self.stack.create_run_by_form(&self.gateway, &path, &parts).await;
+        let run = self.stack.ended_within(ENDS_WITHIN, &self.gateway, &id).await;
         assert_eq!(run["status"], "completed", "{run} {}", self.worker.log());
         run
     }

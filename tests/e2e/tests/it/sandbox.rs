@@ -62,7 +62,7 @@ async fn r15_a_cancel_ends_the_whole_process_tree() {
     let id = create(&stack, &gateway, "", &json!([{"call": [shell(stubborn)]}, {"say": "Done."}])).await;
     eventually("the command runs", async || is_there(dir.path(), "begun").then_some(())).await;
     assert!(processes_of(dir.path()) > 0);
-    let answer = stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    let answer = stack.cancel_run(&gateway, &id).await;
     assert_eq!(answer.status, 200);
     eventually("its processes are gone", async || (processes_of(dir.path()) == 0).then_some(())).await;
     eventually("the row says so, and not before", async || {
@@ -164,6 +164,8 @@ async fn an_over_full_workspace_can_be_cleaned_up_and_ends_a_run_that_goes_on() 
 #[tokio::test(flavor = "multi_thread")]
 async fn r16_a_crash_in_a_command_leaves_one_effect() {
     let (stack, dir) = stack().await;
+    // The other worker ends the leases of the dead one: they share a directory.
+    let stack = stack.with_usual_leases();
     let gateway = stack.start(Service::Gateway).await;
     let doomed = stack.start(Service::RunWorker).await;
     let slow = format!("echo second >> log; mkdir -p d; ln -s /etc/passwd d/link; {UNTIL_GO}");

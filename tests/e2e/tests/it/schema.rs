@@ -4,7 +4,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use shared::db::{SchemaState, check_schema, migrate_down, migrate_up, statement};
-use shared::testing::TestDatabase;
+use shared::testing::{TestDatabase, migrated};
 
 #[derive(QueryableByName)]
 struct Line {
@@ -35,14 +35,17 @@ async fn up_down_up_gives_the_same_schema() {
     let database = TestDatabase::create_empty().await;
     assert_eq!(check_schema(&database.db).await.unwrap(), SchemaState::TooOld);
     let empty = schema(&database).await;
-    assert!(!migrate_up(&database.url).await.unwrap().is_empty());
+    assert!(!migrated(|| migrate_up(&database.url)).await.unwrap().is_empty());
     assert_eq!(check_schema(&database.db).await.unwrap(), SchemaState::Usable);
     let first = schema(&database).await;
     assert!(first.len() > 100, "the schema is seen: {first:?}");
-    assert!(migrate_up(&database.url).await.unwrap().is_empty(), "nothing to do the second time");
-    migrate_down(&database.url).await.unwrap();
+    assert!(
+        migrated(|| migrate_up(&database.url)).await.unwrap().is_empty(),
+        "nothing to do the second time"
+    );
+    migrated(|| migrate_down(&database.url)).await.unwrap();
     assert_eq!(schema(&database).await, empty);
-    migrate_up(&database.url).await.unwrap();
+    migrated(|| migrate_up(&database.url)).await.unwrap();
     assert_eq!(schema(&database).await, first);
 }
 
@@ -51,7 +54,7 @@ async fn migrations_at_once_run_once() {
     let database = TestDatabase::create_empty().await;
     let migrate = || {
         let url = database.url.clone();
-        tokio::spawn(async move { migrate_up(&url).await })
+        tokio::spawn(async move { migrated(|| migrate_up(&url)).await })
     };
     let (one, other) = tokio::join!(migrate(), migrate());
     let mut ran = [one.unwrap().unwrap().len(), other.unwrap().unwrap().len()];

@@ -2,6 +2,7 @@
 
 use e2e::console::EMAIL;
 use e2e::{Browser, Key, PASSWORD, Stack};
+use shared::testing::eventually;
 
 /// Tabs until the element that is described so has the focus.
 async fn tab_to(browser: &Browser, wanted: &str) {
@@ -32,7 +33,10 @@ async fn everything_is_reached_by_the_keyboard() {
     let browser = Browser::start(1280, 900).await;
     browser.open(&format!("{}/apps", gateway.url())).await;
     browser.wait_for_text("h1", "Sign in").await;
-    assert_eq!(browser.active().await, "input[name=email]", "where one begins to type");
+    eventually("the focus is where one begins to type", async || {
+        (browser.active().await == "input[name=email]").then_some(())
+    })
+    .await;
     type_text(&browser, EMAIL).await;
     browser.press(&[Key::Tab]).await;
     type_text(&browser, PASSWORD).await;

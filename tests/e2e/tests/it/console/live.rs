@@ -92,7 +92,7 @@ async fn the_words_of_the_model_are_shown_as_text_until_its_answer_is_there() {
     stack.model.release_held();
     browser.wait_for_text("#words", "<b>half</b>").await;
     browser.wait_for_text(".thread", "first").await;
-    assert_eq!(stack.post(&gateway, &format!("/api/v1/runs/{id}/cancel"), &json!({})).await.status, 200);
+    assert_eq!(stack.cancel_run(&gateway, &id).await.status, 200);
     browser.wait_for_text("#summary .status", "cancelled").await;
     assert_eq!(browser.eval("return document.getElementById('words')").await, json!(null));
 }

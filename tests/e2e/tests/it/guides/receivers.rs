@@ -187,8 +187,8 @@ async fn each_receiver_accepts_webhooks_and_refuses_forgeries() {
         let receiver = Receiver::start(block, &dir.path().join(language), &secret).await;
         let create = json!({"inputs": {"text": "Ada Lovelace"}, "webhookUrl": receiver.url()});
         let path = format!("/api/v1/apps/{}/runs", installation.extract);
-        let created = installation.stack.post(&installation.gateway, &path, &create).await;
-        let id = created.body["id"].as_str().unwrap_or_else(|| panic!("{created:?}")).to_owned();
+        let stack = &installation.stack;
+        let id = stack.create_run_at(&installation.gateway, &path, &stack.key, &create).await;
         delivered(&installation, &id).await;
         let line = format!("run.completed {id}\n");
         eventually(&format!("the receiver in {language} prints the event"), async || {

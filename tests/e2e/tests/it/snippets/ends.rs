@@ -86,8 +86,7 @@ async fn a_failed_run_is_code_1_and_a_cancelled_one_is_code_3() {
         eventually("all are asked", async || (site.stack.model.holding() == 3).then_some(())).await;
         let listed = site.stack.get(&site.gateway, "/api/v1/runs?status=running").await.body;
         for run in listed["data"].as_array().unwrap() {
-            let path = format!("/api/v1/runs/{}/cancel", run["id"].as_str().unwrap());
-            let cancelled = site.stack.post(&site.gateway, &path, &json!({})).await;
+            let cancelled = site.stack.cancel_run(&site.gateway, run["id"].as_str().unwrap()).await;
             assert_eq!(cancelled.status, 200, "{cancelled:?}");
         }
     };
