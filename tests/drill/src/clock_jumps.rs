@@ -90,8 +90,9 @@ pub(crate) async fn drill(stage: &Stage) -> Report {
     }
     let taken = count(&stack, "run_events WHERE type = 'run.taken_over'").await;
     report.must(taken == 0, || format!("{taken} living runs were taken over after jumps ahead"));
-    let asked = stack.model.asked().len();
-    report.must(asked == accepted.len(), || format!("the model was asked {asked} times"));
+    // Requests say less: the model's timeout repeats those that it holds for long.
+    let again = count(&stack, "runs WHERE attempt > 1").await;
+    report.must(again == 0, || format!("{again} living runs were begun again after jumps ahead"));
     let noticed = worker.counter("capi_database_clock_jumps_total").await;
     report.must(noticed >= f64::from(JUMPS), || format!("the worker noticed {noticed} jumps of {JUMPS}"));
 
