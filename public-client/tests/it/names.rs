@@ -44,13 +44,24 @@ async fn name_server(answers: &'static [(&'static str, &'static [&'static [&'sta
     address
 }
 
+/// Two listeners on one port: outside and inside.
+async fn bound() -> (u16, [TcpListener; 2]) {
+    for _ in 0..100 {
+        let outside = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let port = outside.local_addr().unwrap().port();
+        // Another process may have the port on this address.
+        if let Ok(inside) = TcpListener::bind(("127.0.0.1", port)).await {
+            return (port, [outside, inside]);
+        }
+    }
+    panic!("no port is free on both addresses")
+}
+
 /// The port of two listeners that count their connections: outside and inside.
 async fn listeners() -> (u16, [Arc<AtomicUsize>; 2]) {
     let counts = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-    let outside = TcpListener::bind("127.0.0.2:0").await.unwrap();
-    let port = outside.local_addr().unwrap().port();
-    let inside = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    for (listener, count) in [outside, inside].into_iter().zip(counts.clone()) {
+    let (port, both) = bound().await;
+    for (listener, count) in both.into_iter().zip(counts.clone()) {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);

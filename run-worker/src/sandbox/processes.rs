@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn what_a_sandbox_begins_with_is_no_deleted_file() {
-        let mut memfd = std::fs::File::from(memfd_create("script", MemfdFlags::empty()).unwrap());
+        // A child that another test starts meanwhile must not inherit it.
+        let mut memfd = std::fs::File::from(memfd_create("script", MemfdFlags::CLOEXEC).unwrap());
         memfd.write_all(&[1; 10_000]).unwrap();
         let mut child = std::process::Command::new("/bin/sleep").arg("100").stdin(memfd).spawn().unwrap();
         assert!(deleted_outside(&[child.id()], &[]) > 0);

@@ -53,7 +53,11 @@ async fn a_claim_that_waited_for_a_lock_carries_the_request_id() {
     let database = TestDatabase::create().await;
     let (user, ids) = pending_runs(&database, 1).await;
     let (mut locker, mut conn) = (database.conn().await, database.conn().await);
-    locker.batch_execute("BEGIN; SELECT 1 FROM user_slots FOR UPDATE").await.unwrap();
+    // On a busy machine the test may take long to see the wait.
+    let lock = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;
+                SELECT 1 FROM user_slots FOR UPDATE";
+    locker.batch_execute(lock).await.unwrap();
+    conn.batch_execute("SET lock_timeout = 0").await.unwrap();
     let claiming = tokio::spawn(async move {
         let wanted = [Wanted { user, count: 2 }];
         claim(&mut conn, &claimant("w", 5), Uuid::new_v4(), &wanted, 2, true).await

@@ -2,6 +2,7 @@
 //! claim whose answer was lost, and a worker that is known to be dead loses its leases by its name.
 
 use std::collections::{BTreeSet, HashSet};
+use std::time::Instant;
 
 use diesel_async::RunQueryDsl;
 use run_worker::egress::HostLog;
@@ -138,6 +139,9 @@ async fn the_time_between_two_attempts_does_not_count() {
     let database = TestDatabase::create().await;
     let mut conn = database.conn().await;
     let (user, _) = pending_runs(&database, 1).await;
+    // Real time counts too, and a busy machine takes more of it.
+    let begun = Instant::now();
+    let at_most = |seconds: f64| seconds + begun.elapsed().as_secs_f64();
     let first = claim_one(&mut conn, &claimant("a", 5), user).await.unwrap();
     assert!(first.seconds_used < 0.1);
     let earlier = "UPDATE runs SET counted_at = counted_at - interval '10 s'";
@@ -148,11 +152,11 @@ async fn the_time_between_two_attempts_does_not_count() {
         .run_sql("UPDATE runs SET counted_at = counted_at - interval '1 h', lease_expires_at = counted_at")
         .await;
     let second = take_over(&mut conn, &claimant("b", 5), 1).await.remove(0);
-    assert!((10.0..11.0).contains(&second.seconds_used), "{}", second.seconds_used);
+    assert!((10.0..at_most(10.0)).contains(&second.seconds_used), "{}", second.seconds_used);
     database.run_sql(earlier).await;
     assert!(give_back(&mut conn, second.fence()).await.unwrap());
     let third = take_over(&mut conn, &claimant("c", 5), 1).await.remove(0);
-    assert!((20.0..21.0).contains(&third.seconds_used), "{}", third.seconds_used);
+    assert!((20.0..at_most(20.0)).contains(&third.seconds_used), "{}", third.seconds_used);
     // A jump of the clock counts as one lease at most.
     database.run_sql("UPDATE runs SET counted_at = counted_at - interval '1 d'").await;
     database
@@ -161,13 +165,13 @@ async fn the_time_between_two_attempts_does_not_count() {
     renew(&mut conn, &[third.fence()], LEASE).await.unwrap();
     assert!(give_back(&mut conn, third.fence()).await.unwrap());
     let fourth = take_over(&mut conn, &claimant("d", 5), 1).await.remove(0);
-    assert!((50.0..52.0).contains(&fourth.seconds_used), "{}", fourth.seconds_used);
+    assert!((50.0..at_most(50.0)).contains(&fourth.seconds_used), "{}", fourth.seconds_used);
 
     // A worker of the former version has no claim and counts nothing. Its lease tells.
     database
         .run_sql("UPDATE runs SET lease_owner = 'old', lease_expires_at = capi_now() - interval '40 s'")
         .await;
-    database.run_sql("UPDATE runs SET counted_at = capi_now() - interval '100 s'").await;
+    database.run_sql("UPDATE runs SET counted_at = lease_expires_at - interval '60 s'").await;
     let fifth = take_over(&mut conn, &claimant("e", 5), 1).await.remove(0);
-    assert!((80.0..83.0).contains(&fifth.seconds_used), "{}", fifth.seconds_used);
+    assert!((80.0..at_most(80.0)).contains(&fifth.seconds_used), "{}", fifth.seconds_used);
 }

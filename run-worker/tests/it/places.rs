@@ -17,10 +17,12 @@ async fn the_migration_locks_slots_before_runs() {
     pending_runs(&database, 1).await;
     for sql in [DOWN, UP] {
         let mut claiming = database.conn().await;
-        for step in ["BEGIN", "SELECT 1 FROM user_slots FOR UPDATE"] {
-            statement(step).execute(&mut claiming).await.unwrap();
-        }
+        // On a busy machine the test may take long to see the wait.
+        let lock = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;
+                    SELECT 1 FROM user_slots FOR UPDATE";
+        claiming.batch_execute(lock).await.unwrap();
         let mut conn = database.conn().await;
+        conn.batch_execute("SET lock_timeout = 0").await.unwrap();
         let migrating =
             tokio::spawn(async move { conn.batch_execute(&format!("BEGIN; {sql} COMMIT")).await });
         eventually("the migration waits", async || {

@@ -161,6 +161,7 @@ fn end(run: &Run) -> Arc<End> {
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_of_runs_read_few_pages_whatever_the_plan_was_made_for() {
     let database = TestDatabase::create().await;
+    database.disable_autovacuum().await;
     for _ in 0..USERS {
         let (user, _) = pending_runs(&database, 1).await;
         claim_all(&database, user, 1).await;

@@ -83,6 +83,15 @@ impl TestDatabase {
         statement(sql).execute(&mut self.conn().await).await.expect("the statement runs")
     }
 
+    /// Keeps autovacuum away from the tables: it would change plans, and the pages that statements read.
+    pub async fn disable_autovacuum(&self) {
+        const OFF: &str = "DO $$ DECLARE t record; BEGIN
+            FOR t IN SELECT c.oid::regclass AS name FROM pg_class c
+                WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+            LOOP EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t.name); END LOOP; END $$";
+        self.run_sql(OFF).await;
+    }
+
     /// Sets the clock that leases, windows and expiries are compared with this far ahead of the server's
     /// clock. The timers of processes do not follow it.
     pub async fn set_clock_ahead(&self, by: Duration) {

@@ -30,11 +30,7 @@ impl Stack {
 
     /// Vacuums the tables, and keeps autovacuum away from them: it would count as work of the services.
     pub async fn without_autovacuum(&self) {
-        const OFF: &str = "DO $$ DECLARE t record; BEGIN
-            FOR t IN SELECT c.oid::regclass AS name FROM pg_class c
-                WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
-            LOOP EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t.name); END LOOP; END $$";
-        self.database.run_sql(OFF).await;
+        self.database.disable_autovacuum().await;
         self.database.run_sql("VACUUM ANALYZE").await;
     }
 

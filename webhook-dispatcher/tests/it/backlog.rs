@@ -51,6 +51,7 @@ async fn add(fixture: &Fixture, lane: LaneId, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_is_flat_in_the_backlog_of_its_lane() {
     let fixture = Fixture::create().await;
+    fixture.database.disable_autovacuum().await;
     let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     let mut conn = fixture.database.conn().await;
@@ -84,6 +85,7 @@ async fn a_claim_is_flat_in_the_backlog_of_its_lane() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_in_flight_cost_no_more_than_the_share() {
     let fixture = Fixture::create().await;
+    fixture.database.disable_autovacuum().await;
     let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     add(&fixture, lane, WAITING).await;
@@ -100,6 +102,7 @@ async fn deliveries_in_flight_cost_no_more_than_the_share() {
 async fn a_transaction_that_stays_open_does_not_make_claims_dear() {
     const SETS: usize = 100;
     let fixture = Fixture::create().await;
+    fixture.database.disable_autovacuum().await;
     let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     add(&fixture, lane, 2 * SETS * 16).await;
@@ -130,6 +133,7 @@ async fn a_transaction_that_stays_open_does_not_make_claims_dear() {
 async fn claims_of_one_beside_an_open_transaction_leave_few_versions_of_the_lane() {
     const CLAIMS: usize = 1000;
     let fixture = Fixture::create().await;
+    fixture.database.disable_autovacuum().await;
     let (_, lane) = fixture.deliver_to("http://127.0.0.1:8080/").await;
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     add(&fixture, lane, 2 * CLAIMS).await;

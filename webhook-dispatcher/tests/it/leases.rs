@@ -129,13 +129,19 @@ async fn a_locked_lane_does_not_stop_the_consumer() {
     let mut holder = fixture.database.conn().await;
     let run = fixture.run_to(&receiver.url()).await;
     shared::runs::cancel(&mut fixture.database.conn().await, fixture.user, None, run).await.unwrap();
-    let lock = format!("BEGIN; SELECT 1 FROM webhook_lanes WHERE id = '{locked}' FOR NO KEY UPDATE");
+    let lock = format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;
+         SELECT 1 FROM webhook_lanes WHERE id = '{locked}' FOR NO KEY UPDATE"
+    );
     holder.batch_execute(&lock).await.unwrap();
     fixture.nudge(locked).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
+                   AND wait_event_type = 'Lock'";
+    eventually("a claim waits", async || (fixture.database.run_sql(waiting).await > 0).then_some(())).await;
     let (run_of_other, _) = fixture.deliver_to(&other).await;
     let arrived = fixture.attempts_when(run_of_other, "delivered");
-    tokio::time::timeout(Duration::from_secs(1), arrived).await.expect("the other lane does not wait");
+    // Less than the claim waits for the lock.
+    tokio::time::timeout(Duration::from_secs(2), arrived).await.expect("the other lane does not wait");
     holder.batch_execute("COMMIT").await.unwrap();
     fixture.attempts_when(run, "delivered").await;
 }

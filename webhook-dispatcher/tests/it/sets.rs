@@ -59,7 +59,11 @@ async fn a_locked_lane_does_not_delay_the_others() {
     let fixture = Fixture::create().await;
     let lanes = two_lanes(&fixture, 2).await;
     let mut holder = fixture.database.conn().await;
-    let lock = format!("BEGIN; SELECT 1 FROM webhook_lanes WHERE id = '{}' FOR NO KEY UPDATE", lanes[0]);
+    let lock = format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;
+         SELECT 1 FROM webhook_lanes WHERE id = '{}' FOR NO KEY UPDATE",
+        lanes[0]
+    );
     holder.batch_execute(&lock).await.unwrap();
     let mut conn = fixture.database.conn().await;
     let claims = claim(&mut conn, "d", &lanes, &Offer::everything(), 64, false).await.unwrap();

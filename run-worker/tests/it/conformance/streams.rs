@@ -133,11 +133,11 @@ fn errors() -> Vec<Case> {
         again("cut-in-an-event", Reply::raw("data: {\"choices\": [{\"del").ending(End::Cut)),
         again("no-response", Reply::none(End::Cut)),
         again("reset-before-a-response", Reply::none(End::Reset)),
-        again("stalled", Reply::raw(body([text("Half")])).ending(End::Hold)).set("timeout_seconds = 1"),
-        again("stalled-before-a-byte", Reply::none(End::Hold)).set("timeout_seconds = 1"),
+        again("stalled", Reply::raw(body([text("Half")])).ending(End::Hold)).set("timeout_seconds = 3"),
+        again("stalled-before-a-byte", Reply::none(End::Hold)).set("timeout_seconds = 3"),
         // A timeout that only counts bytes never ends these two.
-        again("one-byte-now-and-then", drip(&stream())).set("timeout_seconds = 1"),
-        again("only-comments", only_comments()).set("timeout_seconds = 1"),
+        again("one-byte-now-and-then", drip(&stream())).set("timeout_seconds = 3"),
+        again("only-comments", only_comments()).set("timeout_seconds = 3"),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! The statements of retention: which runs a batch deletes, and how stored bytes are counted.
 
 use diesel::sql_types::Uuid as SqlUuid;
-use diesel_async::RunQueryDsl;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use run_worker::retention::Pass;
 use shared::db::statement;
 use shared::ids::RunId;
@@ -32,7 +32,10 @@ struct Batch {
 async fn batch(database: &TestDatabase, days: &str) -> (i64, i64, bool) {
     let sql =
         format!("SELECT b.runs, b.events, b.more FROM users u, delete_old_runs_v2(u.id, '{days}', 5, 100) b");
-    let batch: Batch = statement(sql).get_result(&mut database.conn().await).await.unwrap();
+    let mut conn = database.conn().await;
+    // On a busy machine a test may take long to see the wait.
+    conn.batch_execute("SET lock_timeout = 0").await.unwrap();
+    let batch: Batch = statement(sql).get_result(&mut conn).await.unwrap();
     (batch.runs, batch.events, batch.more)
 }
 
@@ -71,9 +74,9 @@ async fn a_redelivery_at_the_same_time_keeps_its_run() {
     set(&database, runs[0], "completed", 60).await;
     add_all(&database, &store, runs[0], "delivered").await;
     let mut conn = database.conn().await;
-    for sql in ["BEGIN", "UPDATE webhook_deliveries SET status = 'retrying', next_attempt_at = capi_now()"] {
-        statement(sql).execute(&mut conn).await.unwrap();
-    }
+    let begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;
+                 UPDATE webhook_deliveries SET status = 'retrying', next_attempt_at = capi_now()";
+    conn.batch_execute(begin).await.unwrap();
     let deleting = batch(&database, r#"{"pro": 30}"#);
     let redelivering = async {
         eventually("the batch waits for the delivery", async || {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use run_worker::sandbox::{Health, Interpreter, Parts, SandboxError};
 
-use super::{Lab, parts};
+use super::{Lab, copy_program, parts};
 
 /// A bwrap that ignores the flag `one`, and the flag `two` with its value.
 fn bwrap_without(dir: &tempfile::TempDir, one: &str, two: &str) -> PathBuf {
@@ -23,10 +23,10 @@ exec /usr/bin/bwrap \"${{kept[@]}}\"
 
 fn program(dir: &tempfile::TempDir, text: &str) -> PathBuf {
     let path = dir.path().join(uuid::Uuid::new_v4().to_string());
-    std::fs::write(&path, text).unwrap();
-    for path in [dir.path(), &path] {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    let written = path.with_extension("text");
+    std::fs::write(&written, text).unwrap();
+    copy_program(&written, &path);
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     path
 }
 

@@ -14,7 +14,7 @@ mod network;
 mod ordinary_user;
 mod secrets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,15 @@ fn parts() -> Parts {
         python: std::env::var_os("CAPI_TEST_SANDBOX_PYTHON").map(PathBuf::from),
         supervisor: None,
     }
+}
+
+/// Copies a program with a child process. If this process wrote the copy, a child that another test starts
+/// meanwhile could keep it open for writing, and the kernel would refuse to execute it.
+fn copy_program(program: &Path, copy: &Path) {
+    let copied = std::process::Command::new("/bin/cp").args([program, copy]).status().unwrap();
+    assert!(copied.success());
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(copy, open).unwrap();
 }
 
 impl Lab {

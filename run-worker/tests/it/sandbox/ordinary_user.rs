@@ -2,10 +2,9 @@
 //! docker-compose.yml: without capabilities, now or later.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::Command;
 
-use super::ENTRY;
+use super::{ENTRY, copy_program};
 
 /// An id that no other user has.
 const USER: &str = "65532";
@@ -19,32 +18,19 @@ fn everything_holds_as_an_ordinary_user_too() {
     let copies =
         [("it", std::env::current_exe().unwrap()), ("entry", env!("CARGO_BIN_EXE_sandbox-entry").into())];
     for (name, program) in copies {
-        std::fs::copy(program, dir.path().join(name)).unwrap();
-        std::fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0o755)).unwrap();
+        copy_program(&program, &dir.path().join(name));
     }
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let run = || {
-        Command::new("setpriv")
-            .args(["--reuid", USER, "--regid", USER, "--clear-groups"])
-            .args(["--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"])
-            .arg(dir.path().join("it"))
-            .args(["sandbox::", "--skip", "ordinary_user"])
-            .env(ENTRY, dir.path().join("entry"))
-            .env("RUST_BACKTRACE", "0")
-            .current_dir(dir.path())
-            .output()
-            .unwrap()
-    };
-    let is_busy = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("Text file busy");
-    // A process that another test starts at this moment may still have the copy open for writing.
-    let mut output = run();
-    for _ in 0..50 {
-        if !is_busy(&output) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-        output = run();
-    }
+    let output = Command::new("setpriv")
+        .args(["--reuid", USER, "--regid", USER, "--clear-groups"])
+        .args(["--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"])
+        .arg(dir.path().join("it"))
+        .args(["sandbox::", "--skip", "ordinary_user"])
+        .env(ENTRY, dir.path().join("entry"))
+        .env("RUST_BACKTRACE", "0")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("running 0 tests"), "{said}\n{complained}");
