@@ -128,7 +128,7 @@ async fn interim_answers_are_skipped_but_not_without_end() {
     let started = std::time::Instant::now();
     let failure_of_flood = get(&client, &floods.url("http")).await.err();
     assert_eq!(failure_of_flood, Some(RequestFailure::HeadTooLong));
-    assert!(started.elapsed() < LIMITS.total / 2, "{:?}", started.elapsed());
+    assert!(started.elapsed() < LIMITS.total / 5, "{:?}", started.elapsed());
 
     let long_head: &'static [u8] = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(100_000)).leak().as_bytes();
     let tall = RawServer::start(vec![long_head], Duration::ZERO).await;
