@@ -1,5 +1,6 @@
-//! Case 13: an account with very many runs loads its usage page again and again, with many requests at once,
-//! while another account creates runs. Each create is accepted, and as fast as without the loads.
+//! Case 13: an account with very many runs loads its usage page with many requests at once, of which the
+//! gateway refuses most, and then again and again, one after the other, while another account creates runs.
+//! Each create is accepted, and as fast as without the loads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,10 @@ use crate::stage::Stage;
 
 const RUNS: u32 = 100_000;
 const RUNS_IN_FULL: u32 = 500_000;
-const LOADS_AT_ONCE: usize = 48;
+const LOADS_AT_ONCE: u32 = 48;
+/// From one load to the next of the same client. All clients together stay below the account's limit of pages,
+/// which would refuse most.
+const EVERY: Duration = Duration::from_secs(4);
 const CREATES: usize = 100;
 /// A create beside the loads. The loads take processor time from all processes of the machine.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(1);
@@ -34,13 +38,13 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
     let alone = creates(&mut report, &stack, &gateway, &other).await;
     let shown = Arc::new(AtomicUsize::new(0));
     let loads = load_for_ever(&stack, &gateway, &session, &shown);
-    report.faults = LOADS_AT_ONCE;
+    report.faults = LOADS_AT_ONCE as usize;
     report.recoveries = creates(&mut report, &stack, &gateway, &other).await;
     let shown = shown.load(Ordering::Relaxed);
     drop(loads);
     report.notes.push(format!("the page was shown {shown} times meanwhile"));
     // Pages that are refused or fail are no load.
-    report.must(shown >= LOADS_AT_ONCE, || format!("only {shown} loads of the page were answered 200"));
+    report.must(shown >= LOADS_AT_ONCE as usize, || format!("only {shown} loads of the page were answered 200"));
     let p95 = |samples: &[Duration]| samples[samples.len() * 95 / 100];
     report.notes.push(format!(
         "p95 of a create: {:.1?} beside the loads, {:.1?} without",
@@ -57,7 +61,8 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
     report
 }
 
-/// Loads the page with so many requests at once until it is dropped. Counts the answers 200.
+/// Loads the page with so many clients until it is dropped: first all at once, then in turn. Counts the
+/// answers 200.
 fn load_for_ever(
     stack: &Stack,
     gateway: &Process,
@@ -65,16 +70,17 @@ fn load_for_ever(
     shown: &Arc<AtomicUsize>,
 ) -> JoinSet<()> {
     let mut loads = JoinSet::new();
-    for _ in 0..LOADS_AT_ONCE {
+    for number in 0..LOADS_AT_ONCE {
         let (client, url) = (stack.client().clone(), format!("{}/account/usage", gateway.url()));
         let (cookie, shown) = (session.cookie.clone(), Arc::clone(shown));
         loads.spawn(async move {
+            let mut pause = EVERY * number / LOADS_AT_ONCE;
             loop {
                 let answer = client.get(&url).header("cookie", &cookie).send().await;
                 shown
                     .fetch_add(usize::from(answer.is_ok_and(|page| page.status() == 200)), Ordering::Relaxed);
-                // Slower than the account's limit of pages, which would refuse most of them.
-                tokio::time::sleep(Duration::from_secs(4)).await;
+                tokio::time::sleep(pause).await;
+                pause = EVERY;
             }
         });
     }
