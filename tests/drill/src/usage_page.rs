@@ -19,8 +19,8 @@ use crate::stage::Stage;
 const RUNS: u32 = 100_000;
 const RUNS_IN_FULL: u32 = 500_000;
 const LOADS_AT_ONCE: u32 = 48;
-/// From one load to the next of the same client. All clients together stay below the account's limit of pages,
-/// which would refuse most.
+/// From one load to the next of the same client. All clients together stay below the account's limit of
+/// pages, which would refuse most.
 const EVERY: Duration = Duration::from_secs(4);
 const CREATES: usize = 100;
 /// A create beside the loads. The loads take processor time from all processes of the machine.
@@ -44,7 +44,9 @@ pub(crate) async fn drill(stage: &Stage, full: bool) -> Report {
     drop(loads);
     report.notes.push(format!("the page was shown {shown} times meanwhile"));
     // Pages that are refused or fail are no load.
-    report.must(shown >= LOADS_AT_ONCE as usize, || format!("only {shown} loads of the page were answered 200"));
+    report.must(shown >= LOADS_AT_ONCE as usize, || {
+        format!("only {shown} loads of the page were answered 200")
+    });
     let p95 = |samples: &[Duration]| samples[samples.len() * 95 / 100];
     report.notes.push(format!(
         "p95 of a create: {:.1?} beside the loads, {:.1?} without",
