@@ -219,13 +219,22 @@ async fn a_busy_account_delays_no_other() {
 #[tokio::test]
 async fn an_account_has_few_tasks_at_once() {
     let (checker, hostile) = (DefinitionChecker::start().unwrap(), UserId::generate());
-    let floods = flood(&checker, std::iter::repeat_n(hostile, REQUEST_TASKS)).await;
-    let begun = Instant::now();
-    let refused = checker.check_prompt(hostile, "{{ a }}", &["a"]).await;
-    assert!(matches!(refused, Err(CheckError::Busy)), "{refused:?}");
-    assert!(begun.elapsed() < Duration::from_secs(1), "it does not wait");
+    let (mut floods, begun) = (Vec::new(), Instant::now());
+    loop {
+        floods.extend(flood(&checker, std::iter::repeat_n(hostile, REQUEST_TASKS)).await);
+        let asked = Instant::now();
+        match checker.check_prompt(hostile, "{{ a }}", &["a"]).await {
+            Err(CheckError::Busy) => {
+                assert!(asked.elapsed() < Duration::from_secs(1), "it does not wait");
+                break;
+            }
+            // On a busy machine, a task may be over before this one asks.
+            other => assert!(begun.elapsed() < PATIENCE, "{other:?}"),
+        }
+    }
     definitions_of_others_are_served(&checker).await;
     floods.iter().for_each(tokio::task::JoinHandle::abort);
+    let begun = Instant::now();
     while !lock(&checker.pool.turns).is_empty() {
         assert!(begun.elapsed() < PATIENCE, "tasks end with their callers, and leave nothing");
         tokio::time::sleep(Duration::from_millis(10)).await;
