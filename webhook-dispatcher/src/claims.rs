@@ -23,7 +23,7 @@ use crate::shares::Offer;
 pub const LEASE: Duration = Duration::from_secs(30);
 /// Requests that a lane whose host works may have in flight over all dispatchers. Any other lane has one. A
 /// lane whose host begins to hang keeps so many permits until its requests end. So a lane goes beyond four
-/// only while most permits are free: `claim_deliveries_v3` has the rules.
+/// only after an answer, and all lanes together by few: `claim_deliveries_v3` has the rules.
 pub const LANE_SHARE: i32 = 16;
 
 /// A delivery under a lease of this dispatcher.
@@ -147,7 +147,7 @@ pub async fn claim(
 ) -> Result<Claims, DbError> {
     let owner = format!("{dispatcher}/{}", Uuid::now_v7().simple());
     let rows: Vec<Row> =
-        statement("SELECT * FROM claim_deliveries_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+        statement("SELECT * FROM claim_deliveries_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
             .bind::<Array<SqlUuid>, _>(lanes)
             .bind::<Text, _>(owner)
             .bind::<Interval, _>(interval(LEASE))
@@ -156,6 +156,8 @@ pub async fn claim(
             .bind::<Array<SqlUuid>, _>(&offer.users)
             .bind::<Array<Integer>, _>(&offer.held)
             .bind::<Array<Integer>, _>(&offer.doubtful)
+            .bind::<Nullable<Array<SqlUuid>>, _>(&offer.answering)
+            .bind::<Integer, _>(offer.wide)
             .bind::<Integer, _>(i32::try_from(places).unwrap_or(i32::MAX))
             .bind::<Bool, _>(wait)
             .load(conn)

@@ -59,6 +59,7 @@ pub async fn deliver(context: &Context, leased: Leased) -> bool {
     let error = result.error;
     // Tests are in a lane of their own, for all hosts.
     let health = if claimed.is_ping() { Health::Unknown } else { circuit::health(error) };
+    context.taker.answering.note(claimed.lane_id, health == Health::Works);
     let lane = circuit::next(claimed.failures, health, rand::random());
     let recorded = record(context, Record::new(&claimed, result, Next { status, wait, lane })).await;
     if let Some(change) = lane.filter(|_| recorded.lane_changed) {

@@ -1,5 +1,6 @@
 //! The webhook-dispatcher sends signed webhooks of the events of runs. README.md says what to read first.
 
+pub mod answering;
 pub mod attempt;
 pub mod circuit;
 pub mod claims;
@@ -37,6 +38,7 @@ use shared::telemetry::PrometheusHandle;
 use shared::webhook_policies::WebhookPolicies;
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::answering::Answering;
 use crate::client::WebhookClient;
 use crate::config::Config;
 use crate::consumer::DeliveryHandler;
@@ -79,6 +81,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow
             links: config.secret_key.links(&config.links)?,
         },
         shares: Shares::new(config.concurrency),
+        answering: Answering::default(),
         claiming: Mutex::default(),
         dispatcher: format!("dispatcher-{}", uuid::Uuid::now_v7().simple()),
     });

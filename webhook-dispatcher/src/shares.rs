@@ -3,10 +3,13 @@
 //! host answers, and again after a failure.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::ids::UserId;
+use shared::ids::{LaneId, UserId};
 use uuid::Uuid;
+
+/// Requests that a lane whose host works may have in any case. [`crate::claims::LANE_SHARE`] has more.
+pub const NARROW_SHARE: usize = 4;
 
 /// How many permits a user's deliveries hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub struct Offer {
     pub held: Vec<i32>,
     /// Of these, for doubtful lanes.
     pub doubtful: Vec<i32>,
+    /// The lanes of the claim whose hosts answered this process a moment ago. `None`: all.
+    pub answering: Option<Vec<LaneId>>,
+    /// How many requests lanes may begin beyond their first [`NARROW_SHARE`], all together.
+    pub wide: i32,
 }
 
 impl Offer {
@@ -37,20 +44,41 @@ impl Offer {
     /// Of a process whose permits are all free.
     #[must_use]
     pub fn free(permits: i32) -> Self {
-        Self { permits, ..Self::default() }
+        Self { permits, wide: most_wide(permits), ..Self::default() }
+    }
+}
+
+/// A quarter of the permits, without those of one more lane.
+const fn most_wide(permits: i32) -> i32 {
+    let wide = permits / 4 - 4;
+    if wide > 0 { wide } else { 0 }
+}
+
+/// What the deliveries of a process hold.
+#[derive(Default)]
+struct AllHeld {
+    users: HashMap<UserId, Held>,
+    /// The permits of each lane whose host works.
+    lanes: HashMap<LaneId, usize>,
+}
+
+impl AllHeld {
+    fn wide(&self) -> usize {
+        self.lanes.values().map(|held| held.saturating_sub(NARROW_SHARE)).sum()
     }
 }
 
 pub struct Shares {
     permits: usize,
-    held: Mutex<HashMap<UserId, Held>>,
+    held: Mutex<AllHeld>,
 }
 
 /// Holds a permit for a user until it is dropped.
 pub struct Share {
     shares: Arc<Shares>,
     user: UserId,
-    doubtful: bool,
+    /// `None`: its host may not work.
+    lane: Option<LaneId>,
 }
 
 impl Shares {
@@ -62,41 +90,57 @@ impl Shares {
     /// What the next claim divides.
     #[must_use]
     pub fn offer(&self) -> Offer {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.lock();
         let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         Offer {
             permits: count(self.permits),
-            users: held.keys().map(|user| user.uuid()).collect(),
-            held: held.values().map(|held| count(held.all)).collect(),
-            doubtful: held.values().map(|held| count(held.doubtful)).collect(),
+            users: held.users.keys().map(|user| user.uuid()).collect(),
+            held: held.users.values().map(|held| count(held.all)).collect(),
+            doubtful: held.users.values().map(|held| count(held.doubtful)).collect(),
+            answering: None,
+            wide: most_wide(count(self.permits)).saturating_sub(count(held.wide())),
         }
     }
 
     /// Whether all permits but `own` are in use.
     #[must_use]
     pub fn are_used_up(&self, own: usize) -> bool {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.values().map(|held| held.all).sum::<usize>() + own >= self.permits
+        self.lock().users.values().map(|held| held.all).sum::<usize>() + own >= self.permits
     }
 
     #[must_use]
-    pub fn hold(self: &Arc<Self>, user: UserId, doubtful: bool) -> Share {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let user_held = held.entry(user).or_default();
-        user_held.all += 1;
-        user_held.doubtful += usize::from(doubtful);
-        Share { shares: Arc::clone(self), user, doubtful }
+    pub fn hold(self: &Arc<Self>, user: UserId, lane: LaneId, doubtful: bool) -> Share {
+        let mut held = self.lock();
+        let of_user = held.users.entry(user).or_default();
+        of_user.all += 1;
+        of_user.doubtful += usize::from(doubtful);
+        if !doubtful {
+            *held.lanes.entry(lane).or_default() += 1;
+        }
+        Share { shares: Arc::clone(self), user, lane: (!doubtful).then_some(lane) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AllHeld> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(user_held) = held.get_mut(&self.user) {
-            user_held.all -= 1;
-            user_held.doubtful -= usize::from(self.doubtful);
-            if user_held.all == 0 {
-                held.remove(&self.user);
+        let mut held = self.shares.lock();
+        if let Some(of_user) = held.users.get_mut(&self.user) {
+            of_user.all -= 1;
+            of_user.doubtful -= usize::from(self.lane.is_none());
+            if of_user.all == 0 {
+                held.users.remove(&self.user);
+            }
+        }
+        if let Some(lane) = self.lane
+            && let Some(of_lane) = held.lanes.get_mut(&lane)
+        {
+            *of_lane -= 1;
+            if *of_lane == 0 {
+                held.lanes.remove(&lane);
             }
         }
     }
@@ -108,13 +152,25 @@ mod tests {
 
     #[test]
     fn a_permit_comes_back_when_its_share_is_dropped() {
-        let (shares, user) = (Shares::new(3), UserId::generate());
+        let (shares, user, lane) = (Shares::new(3), UserId::generate(), LaneId::generate());
         assert_eq!(shares.offer(), Offer::free(3));
-        let held = [shares.hold(user, true), shares.hold(user, false)];
-        let both = Offer { permits: 3, users: vec![user.uuid()], held: vec![2], doubtful: vec![1] };
+        let held = [shares.hold(user, lane, true), shares.hold(user, lane, false)];
+        let users = vec![user.uuid()];
+        let both = Offer { permits: 3, users, held: vec![2], doubtful: vec![1], answering: None, wide: 0 };
         assert_eq!(shares.offer(), both);
         assert!(shares.are_used_up(1) && !shares.are_used_up(0));
         drop(held);
         assert_eq!(shares.offer(), Offer::free(3));
+    }
+
+    #[test]
+    fn lanes_share_what_they_have_beyond_their_first_requests() {
+        let (shares, user) = (Shares::new(64), UserId::generate());
+        let lanes = [LaneId::generate(), LaneId::generate()];
+        let mut held: Vec<_> = (0..9).map(|_| shares.hold(user, lanes[0], false)).collect();
+        held.extend((0..6).map(|_| shares.hold(user, lanes[1], false)));
+        assert_eq!((Offer::free(64).wide, shares.offer().wide), (12, 12 - 5 - 2));
+        drop(held);
+        assert_eq!(shares.offer(), Offer::free(64));
     }
 }

@@ -13,8 +13,9 @@ use shared::runs::{RunView, Viewer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::answering::Answering;
 use crate::claims::{Claimed, Claims, claim, give_back};
-use crate::shares::{Share, Shares};
+use crate::shares::{Offer, Share, Shares};
 
 /// Time until a claim that was given back is due again.
 const GIVE_BACK_WAIT: Duration = Duration::from_secs(5);
@@ -53,6 +54,7 @@ pub struct Taker {
     /// Renders a run as the API shows it.
     pub viewer: Viewer,
     pub shares: Arc<Shares>,
+    pub answering: Answering,
     /// Held from an offer until its claim's deliveries hold their permits. Otherwise two claims would offer
     /// the same permits, and a user could get its half twice.
     pub claiming: Mutex<()>,
@@ -67,13 +69,14 @@ impl Taker {
         let turn = if wait { None } else { Some(self.claiming.lock().await) };
         // Before the claim: the database starts the lease at some later moment.
         let since = Instant::now();
-        let offer = &self.shares.offer();
+        let offer = &Offer { answering: Some(self.answering.of(lanes)), ..self.shares.offer() };
         let claiming = self.db.write(|mut conn| async move {
             claim(&mut conn, &self.dispatcher, lanes, offer, places, wait).await
         });
         let Claims { claimed, more, locked } = claiming.await?;
         // Before the runs are loaded: the next claim must count these deliveries.
-        let hold = |claimed: &Claimed| self.shares.hold(claimed.user_id, claimed.is_doubtful());
+        let hold =
+            |claimed: &Claimed| self.shares.hold(claimed.user_id, claimed.lane_id, claimed.is_doubtful());
         let shares: Vec<_> = claimed.iter().map(hold).collect();
         drop(turn);
         let ids: Vec<_> = claimed.iter().filter_map(|claimed| claimed.run_id).collect();

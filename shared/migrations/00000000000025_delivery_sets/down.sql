@@ -28,7 +28,7 @@ END $$;
 DROP FUNCTION record_deliveries_v1(uuid[], integer[], text[], text[], interval[], timestamptz[], integer[],
     integer[], text[], text[], text[], uuid[], integer[], interval[], integer[], boolean);
 DROP FUNCTION claim_deliveries_v3(uuid[], text, interval, integer, integer, uuid[], integer[], integer[],
-    integer, boolean);
+    uuid[], integer, integer, boolean);
 DROP FUNCTION webhook_lanes_due_v2(uuid, integer, bigint, integer, interval);
 DROP FUNCTION move_lane_bounds_v1(uuid[], interval, interval, timestamptz);
 DROP FUNCTION webhook_lane_due_v1(uuid, timestamptz, boolean, interval, timestamptz, integer);

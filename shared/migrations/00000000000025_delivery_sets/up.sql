@@ -130,8 +130,9 @@ END $$;
 -- user's deliveries hold, and how many of these are for doubtful lanes. A lane is doubtful if its host did
 -- not answer last time. A user may hold as many permits as are free, and a quarter as many for doubtful
 -- lanes, but always one. Doubtful lanes never hold the last quarter of the permits. A lane goes beyond four
--- requests only while more than three quarters of the permits are free, so that hosts which begin to hang
--- leave permits for others until their requests end. The lane `ping` holds a user's tests, for all hosts. It
+-- requests only if it is one of p_answering, whose hosts answered this dispatcher a moment ago (null: all). All
+-- lanes together get p_wide of these further requests. So hosts which begin to hang leave permits for others
+-- until their requests end. The lane `ping` holds a user's tests, for all hosts. It
 -- is never closed, has p_share, and waits only while doubtful lanes must.
 --
 -- A claimed lane's row has the state 'claimed'. 'more': the lane has room for due deliveries that got no
@@ -143,8 +144,8 @@ END $$;
 -- Lanes are locked before deliveries. The deliveries are skipped if they are locked: a dispatcher that
 -- records locks its deliveries first.
 CREATE FUNCTION claim_deliveries_v3(p_lanes uuid[], p_owner text, p_lease interval, p_share integer,
-    p_permits integer, p_users uuid[], p_held integer[], p_doubtful integer[], p_places integer,
-    p_wait boolean)
+    p_permits integer, p_users uuid[], p_held integer[], p_doubtful integer[], p_answering uuid[],
+    p_wide integer, p_places integer, p_wait boolean)
 RETURNS TABLE (state text, lane_id uuid, id uuid, attempt integer, user_id uuid, run_id uuid, type text,
     url text, claimed_at timestamptz, created_at timestamptz, artifact_id uuid, earlier_attempts integer,
     scheduled_at timestamptz, lost_claims integer, lease_owner text, failures integer, request_id text,
@@ -167,6 +168,7 @@ DECLARE
     v_held     integer[] := p_held;
     v_doubtful integer[] := p_doubtful;
     v_free     integer := p_permits - (SELECT coalesce(sum(n), 0) FROM unnest(p_held) n);
+    v_wide           integer := p_wide;
     v_doubtfuls      integer := (SELECT coalesce(sum(n), 0) FROM unnest(p_doubtful) n);
     v_most_doubtfuls constant integer := greatest(p_permits - p_permits / 4, 1);
     v_full          uuid[];
@@ -189,7 +191,8 @@ BEGIN
         WHERE CASE WHEN l.ping THEN v_doubtfuls < v_most_doubtfuls
             ELSE NOT l.user_id = ANY (v_full) AND (l.answers
                 OR v_doubtfuls < v_most_doubtfuls AND NOT l.user_id = ANY (v_doubtful_full)) END
-          AND may.room > 0 AND (may.narrow > 0 OR l.ping OR v_free * 4 > p_permits * 3)
+          AND may.room > 0 AND (may.narrow > 0 OR l.ping
+            OR p_wide > 0 AND (p_answering IS NULL OR l.id = ANY (p_answering)))
           AND EXISTS (
             SELECT 1 FROM webhook_lane_due_v1(l.id, l.due_from,
                 webhook_lane_is_closed_v1(l.closed_until, v_now), p_lease, v_now, 1)));
@@ -207,7 +210,8 @@ BEGIN
     v_now := capi_now();
     FOR v_due IN
         SELECT l.id AS lane, l.user_id, l.ping, l.ping OR NOT l.answers AS doubtful,
-            NOT l.ping AND d.place > may.narrow AS wide, d.id,
+            NOT l.ping AND d.place > may.narrow AS wide,
+            p_answering IS NULL OR l.id = ANY (p_answering) AS answering, d.id,
             (d.due BETWEEN l.due_from AND l.due_from + v_step
                 AND v_now + p_lease BETWEEN l.leases_from AND l.leases_from + v_step) IS NOT TRUE AS moves
         FROM unnest(v_locked) AS locked (id)
@@ -229,7 +233,7 @@ BEGIN
             v_doubtful := v_doubtful || 0;
             v_user := cardinality(v_users);
         END IF;
-        CONTINUE WHEN v_due.wide AND v_free * 4 <= p_permits * 3;
+        CONTINUE WHEN v_due.wide AND (NOT v_due.answering OR v_wide <= 0);
         CONTINUE WHEN v_due.doubtful AND v_doubtfuls >= v_most_doubtfuls;
         CONTINUE WHEN NOT v_due.ping AND (v_held[v_user] >= greatest(v_free, 1)
             OR v_due.doubtful AND v_doubtful[v_user] >= greatest(v_free / 4, 1));
@@ -238,6 +242,7 @@ BEGIN
             CONTINUE;
         END IF;
         v_ids := v_ids || v_due.id;
+        v_wide := v_wide - v_due.wide::integer;
         IF v_due.moves THEN
             v_moving := v_moving || v_due.lane;
         END IF;

@@ -29,7 +29,8 @@ const BUFFER: usize = 10_000;
 const BATCH: usize = 512;
 /// How long a stopping process may take to send its buffer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the state of the channel without confirms is read. The broker closes it if an exchange is missing.
+/// How often the state of the channel without confirms is read. The broker closes it if an exchange is
+/// missing.
 const STATUS_POLL: Duration = Duration::from_secs(1);
 /// After that, how long the batch in flight may take to learn its outcome.
 const OUTCOME_PAUSE: Duration = Duration::from_millis(250);

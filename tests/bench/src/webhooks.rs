@@ -10,8 +10,8 @@ use crate::line;
 use crate::runs::wait_until_delivered;
 
 const TIMEOUT: Duration = Duration::from_mins(3);
-/// A closed lane sends nothing until it is opened. Nothing is known about its host. A lane that was closed for
-/// longer than 15 minutes would count as open.
+/// A closed lane sends nothing until it is opened. Nothing is known about its host. A lane that was closed
+/// for longer than 15 minutes would count as open.
 const CLOSE: &str = "UPDATE webhook_lanes SET closed_until = capi_now() + interval '14 min'";
 const OPEN: &str = "UPDATE webhook_lanes SET closed_until = NULL";
 

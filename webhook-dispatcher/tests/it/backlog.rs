@@ -19,7 +19,7 @@ async fn pages(conn: &mut Connection, lane: LaneId, places: usize) -> usize {
     let sql = format!(
         "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF)
          SELECT count(*) FROM claim_deliveries_v3(ARRAY['{lane}'::uuid], 'd', '30 s', 16, 1000,
-                                                  '{{}}', '{{}}', '{{}}', {places}, true)"
+                                                  '{{}}', '{{}}', '{{}}', NULL, 12, {places}, true)"
     );
     conn.batch_execute("BEGIN").await.unwrap();
     let lines: Vec<PlanLine> = statement(sql).load(conn).await.unwrap();

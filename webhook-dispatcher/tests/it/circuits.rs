@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::LaneId;
 use shared::testing::{Ending, RawServer, TcpProxy, WebhookReceiver, eventually};
-use webhook_dispatcher::claims::LANE_SHARE;
+use webhook_dispatcher::claims::{LANE_SHARE, claim};
 use webhook_dispatcher::shares::Offer;
 
 use crate::fixture::Fixture;
@@ -138,16 +138,21 @@ async fn a_lane_has_one_request_until_its_host_answers_and_its_share_then() {
         lane = Some(fixture.deliver_to("http://127.0.0.1:8080/hangs").await.1);
     }
     let lane = lane.unwrap();
-    let claims = async |places: usize| {
-        let claims = fixture.claims("d", &[lane], places).await;
+    let claims_of = async |places: usize, answering: Option<Vec<LaneId>>| {
+        let offer = Offer { answering, ..Offer::everything() };
+        let mut conn = fixture.database.conn().await;
+        let claims = claim(&mut conn, "d", &[lane], &offer, places, true).await.unwrap();
         let back = "UPDATE webhook_deliveries SET lease_owner = NULL, lease_expires_at = NULL";
         fixture.database.run_sql(back).await;
         (claims.claimed.len(), !claims.more.is_empty())
     };
+    let claims = async |places: usize| claims_of(places, None).await;
     let share = usize::try_from(LANE_SHARE).unwrap();
     assert_eq!(claims(DUE).await, (1, false));
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 0").await;
     assert_eq!(claims(DUE).await, (share, false));
+    assert_eq!(claims_of(DUE, Some(vec![lane])).await, (share, false));
+    assert_eq!(claims_of(DUE, Some(vec![])).await, (4, false), "no answer of its host lately");
     assert_eq!(claims(3).await, (3, true), "with fewer places it says that there is more");
     fixture.database.run_sql("UPDATE webhook_lanes SET failures = 1").await;
     assert_eq!(claims(DUE).await, (1, false));
@@ -166,6 +171,8 @@ async fn tests_of_broken_receivers_close_nothing_and_do_not_wait_for_each_other(
         users: vec![user],
         held: vec![held],
         doubtful: vec![doubtful],
+        answering: None,
+        wide: 12,
     };
     let none_doubtful = held(8, uuid::Uuid::now_v7(), 6, 6);
     assert!(fixture.claim_of(lane, &none_doubtful).await.is_none(), "a quarter is left");
@@ -193,6 +200,8 @@ async fn an_offer_leaves_out_users_and_doubtful_lanes() {
         users: vec![user],
         held: vec![held],
         doubtful: vec![doubtful],
+        answering: None,
+        wide: 12,
     };
     let full = held(user, 32, 0);
     let doubtful_full = held(user, 13, 13);

@@ -98,7 +98,8 @@ async fn a_claim_that_finds_nothing_writes_nothing() {
     };
     let everything = Offer::everything();
     assert_eq!(unchanged(&everything).await, (2, false), "there is work");
-    let full = Offer { permits: 64, users: vec![fixture.user.uuid()], held: vec![32], doubtful: vec![0] };
+    let users = vec![fixture.user.uuid()];
+    let full = Offer { permits: 64, users, held: vec![32], doubtful: vec![0], answering: None, wide: 12 };
     assert_eq!(unchanged(&full).await, (0, true), "the user has its share");
     fixture.claims("d", &lanes, 64).await;
     assert_eq!(unchanged(&everything).await, (0, true), "all is in flight");

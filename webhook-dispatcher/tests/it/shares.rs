@@ -1,12 +1,14 @@
 //! How a claim divides the permits of a dispatcher among users, within one set and over many.
 
+use std::collections::HashMap;
+
 use diesel::QueryableByName;
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use shared::db::statement;
 use shared::ids::LaneId;
 use webhook_dispatcher::claims::{Claims, claim};
-use webhook_dispatcher::shares::Offer;
+use webhook_dispatcher::shares::{NARROW_SHARE, Offer};
 
 use crate::fixture::Fixture;
 
@@ -51,6 +53,7 @@ async fn users(fixture: &Fixture, users: usize, doubtful: bool) -> Vec<LaneId> {
 async fn divided(fixture: &Fixture, lanes: &[LaneId], set: usize) -> (Vec<usize>, usize) {
     let mut offer = Offer::free(i32::try_from(PERMITS).unwrap());
     let mut conn = fixture.database.conn().await;
+    let mut of_lanes = HashMap::<_, usize>::new();
     for set in lanes.chunks(set) {
         let free = PERMITS - usize::try_from(offer.held.iter().sum::<i32>()).unwrap();
         let claiming = claim(&mut conn, "d", set, &offer, free, true);
@@ -65,6 +68,9 @@ async fn divided(fixture: &Fixture, lanes: &[LaneId], set: usize) -> (Vec<usize>
             });
             offer.held[place] += 1;
             offer.doubtful[place] += i32::from(claimed.is_doubtful());
+            let of_lane = of_lanes.entry(claimed.lane_id).or_default();
+            *of_lane += 1;
+            offer.wide -= i32::from(!claimed.is_doubtful() && *of_lane > NARROW_SHARE);
         }
     }
     let mut counts: Vec<_> = offer.held.iter().map(|held| usize::try_from(*held).unwrap()).collect();
