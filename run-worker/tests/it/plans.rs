@@ -36,16 +36,17 @@ async fn pages(conn: &mut Connection) -> i64 {
 
 /// The pages that `work` reads. What it changes is rolled back.
 async fn pages_of(conn: &mut Connection, work: impl AsyncFn(&mut Connection)) -> i64 {
-    // The first call of a connection also reads catalogs, and makes the plans.
-    statement("BEGIN").execute(conn).await.unwrap();
-    work(conn).await;
-    statement("ROLLBACK").execute(conn).await.unwrap();
-    statement("BEGIN").execute(conn).await.unwrap();
-    let before = pages(conn).await;
-    work(conn).await;
-    let read = pages(conn).await - before;
-    statement("ROLLBACK").execute(conn).await.unwrap();
-    read
+    let mut fewest = i64::MAX;
+    // The first call of a connection also reads catalogs, and makes the plans. So does a call after other
+    // tests made so many databases that PostgreSQL dropped what the connection knew.
+    for _ in 0..3 {
+        statement("BEGIN").execute(conn).await.unwrap();
+        let before = pages(conn).await;
+        work(conn).await;
+        fewest = fewest.min(pages(conn).await - before);
+        statement("ROLLBACK").execute(conn).await.unwrap();
+    }
+    fewest
 }
 
 #[derive(Debug, Clone, QueryableByName)]
