@@ -44,14 +44,18 @@ impl Offer {
     /// Of a process whose permits are all free.
     #[must_use]
     pub fn free(permits: i32) -> Self {
-        Self { permits, wide: most_wide(permits), ..Self::default() }
+        let wide = count(most_wide(usize::try_from(permits).unwrap_or_default()));
+        Self { permits, wide, ..Self::default() }
     }
 }
 
 /// A quarter of the permits, without those of one more lane.
-const fn most_wide(permits: i32) -> i32 {
-    let wide = permits / 4 - 4;
-    if wide > 0 { wide } else { 0 }
+const fn most_wide(permits: usize) -> usize {
+    (permits / 4).saturating_sub(NARROW_SHARE)
+}
+
+fn count(permits: usize) -> i32 {
+    i32::try_from(permits).unwrap_or(i32::MAX)
 }
 
 /// What the deliveries of a process hold.
@@ -91,14 +95,13 @@ impl Shares {
     #[must_use]
     pub fn offer(&self) -> Offer {
         let held = self.lock();
-        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         Offer {
             permits: count(self.permits),
             users: held.users.keys().map(|user| user.uuid()).collect(),
             held: held.users.values().map(|held| count(held.all)).collect(),
             doubtful: held.users.values().map(|held| count(held.doubtful)).collect(),
             answering: None,
-            wide: most_wide(count(self.permits)).saturating_sub(count(held.wide())),
+            wide: count(most_wide(self.permits).saturating_sub(held.wide())),
         }
     }
 
